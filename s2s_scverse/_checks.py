@@ -1,0 +1,189 @@
+"""Validators of user input: every error text that more than one function can give is here, once."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = [
+    "check_adata",
+    "check_choice",
+    "check_column",
+    "check_coordinates",
+    "check_fraction",
+    "check_genes",
+    "check_int",
+    "check_key_added",
+    "check_layer",
+    "check_numeric",
+    "check_rng",
+    "check_unique_genes",
+    "few",
+    "is_sparse",
+]
+
+
+def few(names: Iterable[object], n: int = 5) -> str:
+    """List the first few names for an error text."""
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:n]) + (f", ... ({len(texts)} in all)" if len(texts) > n else "")
+
+
+def check_adata(adata: object) -> None:
+    """Refuse what is no AnnData, and an empty one."""
+    if not all(hasattr(adata, name) for name in ("obs", "var", "obsm", "layers", "uns", "X")):
+        msg = f"expected an AnnData, found {type(adata).__name__}"
+        raise TypeError(msg)
+    if 0 in adata.shape:  # type: ignore[attr-defined]
+        msg = f"expected at least one spot and one gene, found an AnnData of shape {adata.shape}"  # type: ignore[attr-defined]
+        raise ValueError(msg)
+
+
+def check_unique_genes(adata: "AnnData") -> None:
+    """Refuse duplicated gene names: a gene could not be asked for by name."""
+    if not adata.var_names.is_unique:
+        repeated = adata.var_names[adata.var_names.duplicated()].unique()
+        msg = f"gene names are not unique ({few(repeated)}); call adata.var_names_make_unique() first"
+        raise ValueError(msg)
+
+
+def check_int(name: str, value: object, *, least: int, most: int | None = None) -> int:
+    """Return `value` as an int within bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        msg = f"{name} must be an integer, found {value!r} ({type(value).__name__})"
+        raise TypeError(msg)
+    if value < least or (most is not None and value > most):
+        bounds = f"at least {least}" if most is None else f"from {least} to {most}"
+        msg = f"{name} must be {bounds}, found {value}"
+        raise ValueError(msg)
+    return int(value)
+
+
+def check_fraction(name: str, value: object) -> float:
+    """Return `value` as a float strictly between 0 and 1."""
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+        msg = f"{name} must be a number, found {value!r} ({type(value).__name__})"
+        raise TypeError(msg)
+    if not 0 < value < 1:
+        msg = f"{name} must lie between 0 and 1, found {value}"
+        raise ValueError(msg)
+    return float(value)
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse a value that is none of the choices."""
+    if value not in choices:
+        msg = f"{name} must be one of {', '.join(map(repr, choices))}, found {value!r}"
+        raise ValueError(msg)
+
+
+def check_rng(rng: object) -> np.random.Generator:
+    """Turn a seed or a generator into a generator."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is not None and (isinstance(rng, bool) or not isinstance(rng, int | np.integer)):
+        msg = f"rng must be an integer seed, a numpy Generator or None, found {rng!r} ({type(rng).__name__})"
+        raise TypeError(msg)
+    if rng is not None and rng < 0:
+        msg = f"rng must be a seed of at least 0, found {rng}"
+        raise ValueError(msg)
+    return np.random.default_rng(None if rng is None else int(rng))
+
+
+def check_layer(adata: "AnnData", layer: str | None) -> None:
+    """Refuse a layer that does not exist."""
+    if layer is not None and layer not in adata.layers:
+        msg = f"layer {layer!r} not found in adata.layers, which has: {few(adata.layers) or 'none'}"
+        raise KeyError(msg)
+
+
+def check_key_added(key: object) -> str:
+    """Refuse a key that cannot be written to h5ad."""
+    if not isinstance(key, str):
+        msg = f"key_added must be a string, found {key!r} ({type(key).__name__})"
+        raise TypeError(msg)
+    if not key or "/" in key:
+        msg = f"key_added must be a non-empty string without '/', found {key!r}"
+        raise ValueError(msg)
+    return key
+
+
+def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[np.int64]:
+    """Find the columns of the genes named, in the order asked for; None means all.
+
+    Raises
+    ------
+    KeyError
+        If a gene is unknown.
+    ValueError
+        If no gene or one gene twice is named.
+    """
+    check_unique_genes(adata)
+    if genes is None:
+        return np.arange(adata.n_vars)
+    names = pd.Index([genes] if isinstance(genes, str) else list(genes))
+    if not len(names):
+        msg = "expected at least one gene, found an empty list; pass genes=None for all"
+        raise ValueError(msg)
+    if not names.is_unique:
+        msg = f"genes are named more than once: {few(names[names.duplicated()].unique())}"
+        raise ValueError(msg)
+    columns = adata.var_names.get_indexer(names)
+    if (columns < 0).any():
+        msg = (
+            f"genes not found in adata.var_names: {few(names[columns < 0])}; "
+            f"names there look like {few(adata.var_names, 3)}"
+        )
+        raise KeyError(msg)
+    return np.asarray(columns, dtype=np.int64)
+
+
+def check_column(adata: "AnnData", key: str) -> NDArray[np.bool_]:
+    """Return an obs column of truth values."""
+    column = adata.obs[key]
+    if column.isna().any() or not set(column.unique()) <= {True, False}:
+        msg = f"adata.obs[{key!r}] must hold True or False for every site, found {few(column.unique())}"
+        raise ValueError(msg)
+    return np.asarray(column, dtype=bool)
+
+
+def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
+    """Return x and y of every site, of shape (n_obs, 2)."""
+    if key not in adata.obsm:
+        msg = (
+            f"coordinates not found: adata.obsm has no {key!r}, it has: {few(adata.obsm) or 'nothing'}; "
+            "pass spatial_key="
+        )
+        raise KeyError(msg)
+    found = np.asarray(adata.obsm[key])
+    if found.ndim != 2 or found.shape[1] != 2:
+        msg = f"adata.obsm[{key!r}] must have 2 columns (x, y), found shape {found.shape}"
+        raise ValueError(msg)
+    if found.dtype.kind == "b" or not np.issubdtype(found.dtype, np.number) or np.iscomplexobj(found):
+        msg = f"adata.obsm[{key!r}] must hold numbers, found dtype {found.dtype}"
+        raise TypeError(msg)
+    coordinates = found.astype(np.float64)
+    if not np.isfinite(coordinates).all():
+        n = int((~np.isfinite(coordinates)).any(axis=1).sum())
+        msg = f"adata.obsm[{key!r}] is NaN or infinite for {n} of {len(coordinates)} spots; drop them first"
+        raise ValueError(msg)
+    return coordinates
+
+
+def is_sparse(matrix: Any) -> bool:
+    """Whether a matrix is a scipy sparse matrix or array."""
+    return bool(sparse.issparse(matrix))
+
+
+def check_numeric(values: Any, what: str) -> None:
+    """Refuse a matrix whose values are no real numbers."""
+    dtype = np.dtype(values.dtype)
+    if dtype.kind == "b" or not (np.issubdtype(dtype, np.floating) or np.issubdtype(dtype, np.integer)):
+        msg = f"{what} must hold real numbers, found dtype {dtype}"
+        raise TypeError(msg)

@@ -1,0 +1,206 @@
+"""The command line: ``s2s``."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["app", "main"]
+
+log = logging.getLogger(__name__)
+
+app = typer.Typer(
+    name="s2s",
+    help="Dense maps of every gene from one sparsely sampled spatial transcriptomics section.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+DEPTH: Final = 600.0
+"""Counts per spot that are simulated and normalised to: a fixed number, so that no spot's values depend on another's."""
+SHOWN: Final = ("domain_1", "hot_spot_1", "cell_type_1")
+"""Genes of the picture, chosen by what they look like, not by how well they are imputed."""
+BASELINES: Final = ("nearest", "linear")
+
+
+class Preset(StrEnum):
+    """Recipes of `s2s.tl.impute` that are quick enough for a demonstration."""
+
+    default = "default"
+    fast = "fast"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Mean scores of a method over genes, at held-out spots."""
+
+    method: str
+    pcc: float
+    rmse: float
+    mae: float
+    seconds: float
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001
+    if wanted:
+        typer.echo(f"s2s {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _s2s(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    *,
+    out_dir: Annotated[Path, typer.Option(help="Folder for demo.h5ad and demo.png; made if there is none.")] = Path(),
+    seed: Annotated[int, typer.Option(help="Seed of the section and of training.")] = 0,
+    preset: Annotated[Preset, typer.Option(help="How thoroughly to train.")] = Preset.default,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+    rows: Annotated[int, typer.Option(hidden=True)] = 48,
+    cols: Annotated[int, typer.Option(hidden=True)] = 56,
+    n_genes: Annotated[int, typer.Option(hidden=True)] = 60,
+    max_epochs: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Simulate a section, hide three quarters of it, impute them, and score the result.
+
+    Prints the mean scores over genes at the hidden spots, next to those of simple interpolation, and writes the section
+    and a picture of it.
+    """
+    with _errors_in_one_line():
+        table, picture = _writable(out_dir, "demo.h5ad", "demo.png")
+        dense = _hidden_section(rows, cols, n_genes, seed)
+        results = _compete(dense, preset, seed, max_epochs, progress=not as_json)
+        _save(dense, table, picture)
+    if as_json:
+        files = {"h5ad": str(table), "png": str(picture)}
+        typer.echo(json.dumps({"seed": seed, "scores": [asdict(result) for result in results], "files": files}, indent=2))
+        return
+    measured, hidden = (int(dense.obs[key].sum()) for key in ("s2s_measured", "s2s_held_out"))
+    typer.echo(f"Simulated section: {measured} spots measured, {hidden} hidden, {dense.n_vars} genes.")
+    typer.echo("Means over genes at the hidden spots:\n")
+    typer.echo("\n".join(_table(results)))
+    typer.echo(f"\nWrote {table}\n      {picture}")
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """Turn the errors of bad input into one line on stderr and exit code 1."""
+    try:
+        yield
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        log.debug("the command failed", exc_info=True)
+        # A KeyError's text is its argument; str() would put it in quotes.
+        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        typer.echo(f"s2s: error: {' '.join(text.split())}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _writable(folder: Path, *names: str) -> list[Path]:
+    """Return paths in a folder, which is made; refuse what cannot be written before any work is done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / name for name in names]
+    for path in paths:
+        if path.is_dir():
+            msg = f"{path} is a folder, a file of this name is to be written; choose another --out-dir"
+            raise IsADirectoryError(msg)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        msg = f"cannot write into {folder}: permission denied; choose another --out-dir"
+        raise PermissionError(msg)
+    return paths
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name that takes the place of `path` on success and vanishes otherwise."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _hidden_section(rows: int, cols: int, n_genes: int, seed: int) -> "AnnData":
+    """Simulate a section on its lattice, three quarters of whose spots are hidden."""
+    import scanpy as sc
+
+    from . import datasets, pp
+
+    adata = datasets.simulated_tissue(n_rows=rows, n_cols=cols, n_genes=n_genes, depth=DEPTH, rng=seed)
+    sc.pp.normalize_total(adata, target_sum=DEPTH)
+    sc.pp.log1p(adata)
+    dense = pp.grid(adata, upsample=1)
+    pp.sparsify(dense, stride=2)
+    return dense
+
+
+def _compete(dense: "AnnData", preset: Preset, seed: int, max_epochs: int | None, *, progress: bool) -> list[Result]:
+    """Impute by all methods, and score them."""
+    from . import get, tl
+
+    def impute() -> None:
+        tl.impute(dense, preset=preset.value, max_epochs=max_epochs, rng=seed, progress=progress)
+
+    seconds = {"s2s": _timed(impute)}
+    for method in BASELINES:
+        seconds[method] = _timed(lambda method=method: tl.interpolate(dense, method))
+    tl.evaluate(dense, list(seconds))
+    means = get.evaluation_df(dense).groupby("method")[["pcc", "rmse", "mae"]].mean()
+    return [
+        Result(method, *(float(means.loc[method, score]) for score in ("pcc", "rmse", "mae")), round(elapsed, 2))
+        for method, elapsed in seconds.items()
+    ]
+
+
+def _timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _save(dense: "AnnData", table: Path, picture: Path) -> None:
+    """Write the section and its picture, each whole or not at all."""
+    from . import pl
+
+    genes = [gene for gene in SHOWN if gene in dense.var_names]
+    figure = pl.compare(dense, genes, return_fig=True)
+    with _replacing(table) as temporary:
+        dense.write_h5ad(temporary)
+    with _replacing(picture) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _table(results: list[Result]) -> list[str]:
+    """Align the scores as text, the best first."""
+    ranked = sorted(results, key=lambda result: -result.pcc)
+    lines = [f"{'method':<10}{'PCC':>8}{'RMSE':>8}{'MAE':>8}{'seconds':>10}"]
+    lines += [f"{r.method:<10}{r.pcc:>8.3f}{r.rmse:>8.3f}{r.mae:>8.3f}{r.seconds:>10.1f}" for r in ranked]
+    return lines

@@ -1,0 +1,138 @@
+"""Comparison of methods over genes: tables, bootstrap intervals, paired tests."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import wilcoxon
+
+from ._scores import COVERAGE, SCORES
+
+__all__ = ["bootstrap_interval", "holm", "paired_test", "scores_frame", "summary_frame", "tests_frame"]
+
+Table = Mapping[str, NDArray[np.float64]]
+"""Of every score, the values, (n_methods, n_genes)."""
+
+DRAWS = 2**23
+"""Random numbers held at a time."""
+
+
+def scores_frame(methods: Sequence[str], genes: pd.Index, table: Table) -> pd.DataFrame:
+    """Return one row for each method and gene."""
+    method = pd.Categorical.from_codes(np.repeat(np.arange(len(methods)), len(genes)), categories=list(methods))
+    scores = {name: table[name].ravel() for name in _present(table)}
+    return pd.DataFrame({"gene": np.tile(genes.to_numpy(dtype=object), len(methods)), "method": method, **scores})
+
+
+def summary_frame(methods: Sequence[str], table: Table, n_bootstrap: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return one row for each method and score: number of genes, mean, and its 95 % bootstrap interval."""
+    names = _present(table)
+    rows = [(method, name) for method in methods for name in names]
+    columns = np.stack([table[name] for name in names], axis=1).reshape(len(rows), -1).T  # (n_genes, n_rows)
+    lower, upper = bootstrap_interval(columns, n_bootstrap, rng)
+    known = np.isfinite(columns)
+    number = known.sum(axis=0)
+    total = np.where(known, columns, 0).sum(axis=0)
+    return pd.DataFrame(
+        {
+            "method": pd.Categorical([method for method, _ in rows], categories=list(methods)),
+            "score": pd.Categorical([name for _, name in rows], categories=names),
+            "n_genes": number,
+            "mean": np.divide(total, number, out=np.full(len(rows), np.nan), where=number > 0),
+            "lower": lower,
+            "upper": upper,
+        }
+    )
+
+
+def tests_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
+    """Return one row for each score and pair of methods; none for the coverage, which is right, not high or low."""
+    pairs = list(combinations(range(len(methods)), 2))
+    rows = [(name, a, b) for name in SCORES for a, b in pairs]
+    found = [paired_test(table[name][a], table[name][b]) for name, a, b in rows]
+    pvalues = np.array([each[3] for each in found]).reshape(len(SCORES), len(pairs))
+    return pd.DataFrame(
+        {
+            "score": pd.Categorical([name for name, _, _ in rows], categories=list(SCORES)),
+            "first": pd.Categorical.from_codes([a for _, a, _ in rows], categories=list(methods)),
+            "second": pd.Categorical.from_codes([b for _, _, b in rows], categories=list(methods)),
+            "n_genes": np.array([each[0] for each in found], dtype=np.int64),
+            "difference": np.array([each[1] for each in found], dtype=np.float64),
+            "statistic": np.array([each[2] for each in found], dtype=np.float64),
+            "pvalue": pvalues.ravel(),
+            "pvalue_holm": np.concatenate([holm(family) for family in pvalues]),
+        }
+    )
+
+
+def bootstrap_interval(
+    scores: NDArray[np.float64], n_bootstrap: int, rng: np.random.Generator, *, level: float = 0.95
+) -> NDArray[np.float64]:
+    """Percentile intervals of means over genes, the same genes drawn for every column.
+
+    Parameters
+    ----------
+    scores
+        (n_genes, n_columns); NaN where a gene has no score.
+    n_bootstrap
+        Number of resamples.
+    rng
+        Generator to draw genes from.
+    level
+        Part of the resampled means inside the interval.
+
+    Returns
+    -------
+    (2, n_columns): lower and upper ends; NaN for columns without any score.
+    """
+    n_genes = len(scores)
+    known = np.isfinite(scores)
+    filled = np.where(known, scores, 0)
+    means = []
+    step = max(DRAWS // n_genes, 1)
+    for start in range(0, n_bootstrap, step):
+        size = min(step, n_bootstrap - start)
+        drawn = rng.integers(n_genes, size=(size, n_genes)) + n_genes * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * n_genes).reshape(size, n_genes).astype(np.float64)
+        number = times @ known
+        means.append(np.divide(times @ filled, number, out=np.full(number.shape, np.nan), where=number > 0))
+    resampled = np.concatenate(means)
+    ends = np.full((2, scores.shape[1]), np.nan)
+    for column in np.flatnonzero(known.any(axis=0)):
+        ends[:, column] = np.nanquantile(resampled[:, column], [(1 - level) / 2, (1 + level) / 2])
+    return ends
+
+
+def paired_test(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[int, float, float, float]:
+    """Wilcoxon signed-rank test of paired scores of genes, (n_genes,) each.
+
+    Returns
+    -------
+    Number of genes that have both scores, mean difference (first - second), statistic, p value (two-sided; 1 if no gene
+    differs, NaN if there is no gene).
+    """
+    difference = first - second
+    difference = difference[np.isfinite(difference)]
+    if not len(difference):
+        return 0, np.nan, np.nan, np.nan
+    if not difference.any():
+        return len(difference), 0.0, 0.0, 1.0
+    result = wilcoxon(difference)
+    return len(difference), float(difference.mean()), float(result.statistic), float(result.pvalue)
+
+
+def holm(pvalues: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Adjust p values of one family for their number, step down after Holm; NaN stay NaN and do not count."""
+    adjusted = np.full(len(pvalues), np.nan)
+    known = np.flatnonzero(np.isfinite(pvalues))
+    order = known[np.argsort(pvalues[known], kind="stable")]
+    factor = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(pvalues[order] * factor), 1)
+    return adjusted
+
+
+def _present(table: Table) -> list[str]:
+    """Names of the scores; the coverage only if it is known for some method."""
+    return [name for name in (*SCORES, COVERAGE) if name != COVERAGE or np.isfinite(table[name]).any()]

@@ -1,0 +1,51 @@
+"""What every interpolation asks of its arrays."""
+
+import numpy as np
+
+from ._types import Float, Float32, Float64
+
+__all__ = ["check_points", "check_values"]
+
+
+def check_points(spots: Float, sites: Float) -> tuple[Float64, Float64]:
+    """Positions as float64, (n, 2) with n >= 1 distinct spots and (m, 2).
+
+    Raises
+    ------
+    ValueError
+        If shapes are different, a number is not finite, or two spots coincide.
+    """
+    spots, sites = (np.ascontiguousarray(points, np.float64) for points in (spots, sites))
+    for name, points in (("spots", spots), ("sites", sites)):
+        if points.ndim != 2 or points.shape[1] != 2:
+            msg = f"{name}: expected an array of shape (count, 2), found {points.shape}."
+            raise ValueError(msg)
+        if not np.isfinite(points).all():
+            msg = f"{name}: expected finite coordinates, found NaN or infinity."
+            raise ValueError(msg)
+    if not len(spots):
+        msg = "spots: expected at least one measured spot, found none."
+        raise ValueError(msg)
+    duplicates = len(spots) - len(np.unique(spots, axis=0))
+    if duplicates:
+        msg = f"spots: expected distinct positions, found {duplicates} repeated; merge or drop them."
+        raise ValueError(msg)
+    return spots, sites
+
+
+def check_values(values: Float, spots: Float64) -> Float32:
+    """Values as float32, (n, n_genes).
+
+    Raises
+    ------
+    ValueError
+        If there is not one row for each spot, or a number is not finite.
+    """
+    values = np.ascontiguousarray(values, np.float32)
+    if values.ndim != 2 or len(values) != len(spots):
+        msg = f"values: expected shape ({len(spots)}, n_genes), one row per spot, found {values.shape}."
+        raise ValueError(msg)
+    if not np.isfinite(values).all():
+        msg = "values: expected finite numbers, found NaN or infinity."
+        raise ValueError(msg)
+    return values

@@ -1,0 +1,132 @@
+"""Interpolation without a model: nearest, linear, cubic, inverse distance, radial basis functions."""
+
+import numpy as np
+from scipy.interpolate import CloughTocher2DInterpolator, RBFInterpolator
+from scipy.sparse import csr_array
+from scipy.spatial import Delaunay, cKDTree
+
+from ._types import Float32, Float64, Index
+
+__all__ = ["cubic", "idw", "linear", "nearest", "rbf"]
+
+_TIE = 1e-9  # distances are equal up to this much, relative
+_STRAIN = 1e-3
+_RBF_ALL = 3000  # spots; with more of them, a site sees only its nearest
+_RBF_NEIGHBOURS = 64
+
+
+def nearest(spots: Float64, values: Float32, sites: Float64) -> Float32:
+    """Value of the nearest spot; of several, the one with the smallest coordinates."""
+    return values[_nearest(spots, sites)]
+
+
+def idw(spots: Float64, values: Float32, sites: Float64) -> Float32:
+    """Mean of the 8 nearest spots (and those as near as the eighth), weighted by 1 / distance :cite:p:`shepard1968`."""
+    distance, neighbour = _neighbours(spots, sites, 24)
+    eighth = distance[:, min(8, distance.shape[1]) - 1 :][:, :1]
+    weight = np.where(distance <= eighth * (1 + _TIE), 1 / np.maximum(distance, 1e-12), 0.0)
+    weight /= weight.sum(axis=1, keepdims=True)
+    return _combine(weight, neighbour, values)
+
+
+def linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
+    """Linear on triangles; outside the hull the nearest spot."""
+    line = _line(spots)
+    if line is not None:
+        return _on_a_line(spots, values, sites, line)
+    result = np.zeros((len(sites), values.shape[1]), np.float32)
+    for strain in _strains():
+        result += _linear(spots @ strain, values, sites @ strain) / 2
+    return _outside_nearest(result, spots, values, sites)
+
+
+def cubic(spots: Float64, values: Float32, sites: Float64) -> Float32:
+    """Smooth cubic on triangles :cite:p:`alfeld1984`; outside the hull the nearest spot."""
+    line = _line(spots)
+    if line is not None:
+        return _on_a_line(spots, values, sites, line)
+    order = np.lexsort(spots.T)
+    result = np.zeros((len(sites), values.shape[1]), np.float32)
+    for strain in _strains():
+        triangles = Delaunay(spots[order] @ strain)
+        result += CloughTocher2DInterpolator(triangles, values[order])(sites @ strain).astype(np.float32) / 2
+    return _outside_nearest(result, spots, values, sites)
+
+
+def rbf(spots: Float64, values: Float32, sites: Float64) -> Float32:
+    """Thin-plate spline through all spots :cite:p:`duchon1977`."""
+    line = _line(spots)
+    if line is not None:
+        return _on_a_line(spots, values, sites, line)
+    neighbours = None if len(spots) <= _RBF_ALL else _RBF_NEIGHBOURS
+    spline = RBFInterpolator(spots, values, neighbors=neighbours, kernel="thin_plate_spline")
+    return np.asarray(spline(sites), np.float32)
+
+
+def _nearest(spots: Float64, sites: Float64) -> Index:
+    order = np.lexsort(spots.T)
+    distance, neighbour = _neighbours(spots[order], sites, 12)
+    tied = distance <= distance[:, :1] * (1 + _TIE)
+    first: Index = np.where(tied, neighbour, len(spots)).min(axis=1)
+    return order[first]
+
+
+def _neighbours(spots: Float64, sites: Float64, count: int) -> tuple[Float64, Index]:
+    """Distances and indices of the nearest spots, (m, at most count) each, nearest first."""
+    wanted = range(1, min(len(spots), count) + 1)
+    distance, neighbour = cKDTree(spots).query(sites, k=wanted)
+    return np.asarray(distance), np.asarray(neighbour)
+
+
+def _combine(weight: Float64, neighbour: Index, values: Float32) -> Float32:
+    rows = np.arange(len(weight) + 1) * weight.shape[1]
+    matrix = csr_array((weight.ravel(), neighbour.ravel(), rows), shape=(len(weight), len(values)))
+    return np.asarray(matrix @ values.astype(np.float64), np.float32)
+
+
+def _strains() -> tuple[Float64, Float64]:
+    # Both diagonals of a square are equally good edges of triangles. Stretched ever so little one way, then the other,
+    # the plane prefers one, then the other: the mean does not depend on how the section lies. Linear interpolation
+    # does not change under such a map.
+    angle = np.pi / 4
+    shear = np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]])
+    return np.eye(2) + _STRAIN * shear, np.eye(2) - _STRAIN * shear
+
+
+def _linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
+    order = np.lexsort(spots.T)
+    triangles = Delaunay(spots[order])
+    simplex = triangles.find_simplex(sites, tol=1e-6)
+    map_, corner = triangles.transform[simplex, :2], triangles.transform[simplex, 2]
+    weight = np.einsum("sij,sj->si", map_, sites - corner)
+    weight = np.column_stack([weight, 1 - weight.sum(axis=1)])
+    weight[simplex < 0] = np.nan
+    return _combine(weight, order[triangles.simplices[simplex]], values)
+
+
+def _outside_nearest(result: Float32, spots: Float64, values: Float32, sites: Float64) -> Float32:
+    outside = np.isnan(result).any(axis=1)
+    result[outside] = nearest(spots, values, sites[outside])
+    return result
+
+
+def _line(spots: Float64) -> Float64 | None:
+    """Direction of the line that all spots are on, or None if they are not on one."""
+    centred = spots - spots.mean(axis=0)
+    _, extent, directions = np.linalg.svd(centred, full_matrices=False)
+    if len(extent) > 1 and extent[1] > 1e-6 * max(extent[0], 1e-300):
+        return None
+    return np.asarray(directions[0])
+
+
+def _on_a_line(spots: Float64, values: Float32, sites: Float64, direction: Float64) -> Float32:
+    """Linear along the line, constant across it and beyond its ends."""
+    position = spots @ direction
+    order = np.argsort(position)
+    if len(order) == 1:
+        return np.repeat(values, len(sites), axis=0)
+    ordered = position[order]
+    wanted = np.clip(sites @ direction, ordered[0], ordered[-1])
+    right = np.clip(np.searchsorted(ordered, wanted), 1, len(ordered) - 1)
+    part = (wanted - ordered[right - 1]) / (ordered[right] - ordered[right - 1])
+    return _combine(np.column_stack([1 - part, part]), np.column_stack([order[right - 1], order[right]]), values)

@@ -1,0 +1,225 @@
+"""Kriging of any number of genes over one set of spots."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from ._checks import check_points, check_values
+from ._factor import Factor, factorise
+from ._kernels import EXPONENTIAL, MATERN, NUGGETS, Kernel, correlation
+from ._tiles import Tile, tiles
+from ._types import Float, Float32, Float64, Index
+
+__all__ = ["Kriged", "Kriging", "Settings"]
+
+_SITE_BLOCK = 2**21  # correlations between sites and spots held at a time: 8 MB
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What leave-one-out chose.
+
+    Attributes
+    ----------
+    kernel, nugget
+        (n_genes,) indices into `Kriging.kernels` and `Kriging.nuggets`.
+    """
+
+    kernel: Index
+    nugget: Index
+
+
+@dataclass(frozen=True)
+class Kriged:
+    """Kriging of a block of genes.
+
+    Attributes
+    ----------
+    sites
+        (m, n_genes) predictions at the sites.
+    loo
+        (n, n_genes) prediction at every spot from all other spots; NaN if there is only one.
+    loo_error
+        (n_genes,) mean squared error of `loo`.
+    variance
+        (n_genes,) variance of the spatial signal; times `Kriging.relative_variance` it is the predictive variance.
+    settings
+        Kernel and nugget of every gene.
+    """
+
+    sites: Float32
+    loo: Float32
+    loo_error: Float64
+    variance: Float64
+    settings: Settings
+
+
+class Kriging:
+    """Gaussian processes with a constant mean over one set of spots, one for each gene.
+
+    Kernel, length and nugget are chosen for each gene by leave-one-out; the mean is estimated anew each time a spot is
+    left out. For every kernel and length the nugget is chosen by generalised cross-validation, then kernels and lengths
+    are compared by exact leave-one-out :cite:p:`dubrule1983`.
+
+    Parameters
+    ----------
+    spots
+        (n, 2) positions of the measured spots, in units of the spot pitch.
+    sites
+        (m, 2) where to predict, same units.
+    kernels, nuggets
+        All that there is to choose from.
+    max_exact
+        With more spots than this, overlapping tiles are kriged (see `tiles`) and blended; kernel, length and nugget are
+        still one choice per gene for the whole section, made on at most `max_scored` tiles spread over it.
+    max_core, margin, blend
+        Spots in a tile, and widths in pitches of its margin of spots and of the zone where tiles are blended.
+    cache_bytes
+        Eigenvectors are kept up to this size, those beyond are computed again when needed.
+
+    Raises
+    ------
+    ValueError
+        If positions are not finite (n, 2) arrays, or two spots coincide, or there are none.
+    """
+
+    def __init__(
+        self,
+        spots: Float,
+        sites: Float,
+        *,
+        kernels: Sequence[Kernel] = (*EXPONENTIAL, *MATERN),
+        nuggets: Sequence[float] = NUGGETS,
+        max_exact: int = 1600,
+        max_core: int = 400,
+        margin: float = 6.0,
+        blend: float = 2.0,
+        max_scored: int = 16,
+        cache_bytes: int = 2**30,
+    ) -> None:
+        self.spots, self.sites = check_points(spots, sites)
+        self.kernels, self.nuggets = tuple(kernels), tuple(nuggets)
+        self._tiles = tiles(self.spots, self.sites, max_exact=max_exact, max_core=max_core, margin=margin, blend=blend)
+        self._scored = _spread(len(self._tiles), max_scored)
+        self._cache: dict[tuple[int, Kernel], Factor] = {}
+        self._cache_left = cache_bytes
+
+    def predict(self, values: Float, settings: Settings | None = None) -> Kriged:
+        """Krige a block of genes, (n, n_genes); kernels and nuggets are chosen unless given."""
+        values = check_values(values, self.spots)
+        if settings is None:
+            settings = self.choose(values)
+        maps = np.zeros((len(self.sites), values.shape[1]), np.float32)
+        residuals = np.empty_like(values)
+        variance = np.zeros(values.shape[1])
+        for number, tile in enumerate(self._tiles):
+            weights, offset = self._solve(number, values, settings, residuals, variance)
+            self._add(tile, weights, offset, settings, maps)
+        error = np.square(residuals, dtype=np.float64).mean(axis=0)
+        return Kriged(maps, values - residuals, error, variance / len(values), settings)
+
+    def choose(self, values: Float, kernels: Sequence[Kernel] | None = None) -> Settings:
+        """Kernel and nugget with the smallest leave-one-out error for each of the genes (n, n_genes).
+
+        `kernels` are those to compare, all exponential ones unless given: single genes are too noisy to tell smoother
+        ones apart.
+        """
+        values = check_values(values, self.spots)
+        compared = [k for k, kernel in enumerate(self.kernels) if kernel in (kernels or EXPONENTIAL)]
+        compared = compared or list(range(len(self.kernels)))
+        centred = [_centre(values[self._tiles[number].spots])[0] for number in self._scored]
+        errors, nuggets = zip(*(self._compare(self.kernels[k], centred) for k in compared), strict=True)
+        best = np.argmin(errors, axis=0)
+        return Settings(np.asarray(compared)[best], np.asarray(nuggets)[best, np.arange(values.shape[1])])
+
+    def _compare(self, kernel: Kernel, centred: list[Float32]) -> tuple[Float64, Index]:
+        """Leave-one-out error (n_genes,) with the best nugget for this kernel, and that nugget."""
+        factors = [self._factor(number, kernel) for number in self._scored]
+        rotated = [factor.rotate(block) for factor, block in zip(factors, centred, strict=True)]
+        scores = np.zeros((len(self.nuggets), centred[0].shape[1]))
+        for factor, block in zip(factors, rotated, strict=True):
+            scores += len(factor.vectors) * factor.generalised_cross_validation(block)
+        nugget = np.argmin(scores, axis=0)
+        error = np.zeros(centred[0].shape[1])
+        for number, factor, block in zip(self._scored, factors, rotated, strict=True):
+            residual = factor.leave_one_out(factor.weights(block, nugget), nugget)
+            error += np.square(residual[self._tiles[number].core], dtype=np.float64).sum(axis=0)
+        return error, nugget
+
+    def relative_variance(self, settings: Settings) -> Float32:
+        """Predictive variance of the signal at the sites, (m, n_genes), in units of the signal's variance.
+
+        It includes the uncertainty of the mean and not the nugget: add the gene's nugget to predict new measurements.
+        """
+        result = np.zeros((len(self.sites), len(settings.kernel)), np.float32)
+        for number, tile in enumerate(self._tiles):
+            for k in np.unique(settings.kernel):
+                genes = np.flatnonzero(settings.kernel == k)
+                factor = self._factor(number, self.kernels[k])
+                used, position = np.unique(settings.nugget[genes], return_inverse=True)
+                for rows in self._site_blocks(tile):
+                    relative = self._variances(tile, rows, self.kernels[k], factor, used)
+                    result[np.ix_(tile.sites[rows], genes)] += tile.share[rows, None] * relative[:, position]
+        return result
+
+    def _factor(self, number: int, kernel: Kernel) -> Factor:
+        key = (number, kernel)
+        if key in self._cache:
+            return self._cache[key]
+        factor = factorise(self.spots[self._tiles[number].spots], kernel, self.nuggets)
+        if factor.vectors.nbytes <= self._cache_left:
+            self._cache[key] = factor
+            self._cache_left -= factor.vectors.nbytes
+        return factor
+
+    def _solve(
+        self, number: int, values: Float32, settings: Settings, residuals: Float32, variance: Float64
+    ) -> tuple[Float32, Float32]:
+        tile = self._tiles[number]
+        centred, offset = _centre(values[tile.spots])
+        weights = np.empty_like(centred)
+        for k in np.unique(settings.kernel):
+            genes = np.flatnonzero(settings.kernel == k)
+            nugget = settings.nugget[genes]
+            factor = self._factor(number, self.kernels[k])
+            weights[:, genes] = found = factor.weights(factor.rotate(centred[:, genes]), nugget)
+            residual = factor.leave_one_out(found, nugget)
+            residuals[np.ix_(tile.spots[tile.core], genes)] = residual[tile.core]
+            variance[genes] += np.sum((residual * found)[tile.core], axis=0, dtype=np.float64)
+            offset[genes] -= factor.mean_correlation @ found
+        return weights, offset
+
+    def _add(self, tile: Tile, weights: Float32, offset: Float32, settings: Settings, maps: Float32) -> None:
+        for rows in self._site_blocks(tile):
+            sites = tile.sites[rows]
+            distances = cdist(self.sites[sites], self.spots[tile.spots])
+            share = tile.share[rows, None].astype(np.float32)
+            for k in np.unique(settings.kernel):
+                genes = np.flatnonzero(settings.kernel == k)
+                found = correlation(self.kernels[k], distances) @ weights[:, genes] + offset[genes]
+                maps[np.ix_(sites, genes)] += share * found
+
+    def _variances(self, tile: Tile, rows: slice, kernel: Kernel, factor: Factor, nuggets: Index) -> Float32:
+        cross = correlation(kernel, cdist(self.sites[tile.sites[rows]], self.spots[tile.spots]))
+        mean = factor.mean_correlation
+        prior = (
+            1 - 2 * cross.mean(axis=1) + mean.mean() + np.asarray(self.nuggets, np.float32)[nuggets, None] / len(mean)
+        )
+        known = np.square((cross - mean) @ factor.vectors) @ factor.shrinkage[:, nuggets]
+        result: Float32 = np.maximum(prior.T - known, 0)
+        return result
+
+    def _site_blocks(self, tile: Tile) -> Iterator[slice]:
+        size = max(1, _SITE_BLOCK // len(tile.spots))
+        return (slice(start, start + size) for start in range(0, len(tile.sites), size))
+
+
+def _centre(values: Float32) -> tuple[Float32, Float32]:
+    mean = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return values - mean, mean
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    return sorted({int(number) for number in np.linspace(0, count - 1, min(count, wanted)).round()})

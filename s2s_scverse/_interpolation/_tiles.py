@@ -1,0 +1,94 @@
+"""Overlapping pieces of a large section, so that cost grows with the number of spots and not with its cube."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._types import Bool, Float64, Index
+
+__all__ = ["Tile", "tiles"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A box of the section with a margin of spots around it.
+
+    Attributes
+    ----------
+    spots
+        (n,) indices of the spots inside the box or its margin, ascending.
+    core
+        (n,) which of them are inside the box. Every spot is in the core of exactly one tile.
+    sites
+        (m,) indices of the sites that this tile has a say in.
+    share
+        (m,) how much of a say; over all tiles the shares of a site add up to 1.
+    """
+
+    spots: Index
+    core: Bool
+    sites: Index
+    share: Float64
+
+
+def tiles(spots: Float64, sites: Float64, *, max_exact: int, max_core: int, margin: float, blend: float) -> list[Tile]:
+    """Cut a section into tiles, or leave it whole.
+
+    Parameters
+    ----------
+    spots, sites
+        (n, 2) and (m, 2), in pitches.
+    max_exact
+        Up to this many spots there is one tile with everything in it.
+    max_core
+        Otherwise boxes are halved until they hold no more spots than this.
+    margin
+        Width of the margin of spots around a box, in pitches.
+    blend
+        Sites up to this far outside a box, in pitches, mix its answer with their own box's.
+    """
+    if len(spots) <= max_exact:
+        everything = np.ones(len(spots), bool)
+        return [Tile(np.arange(len(spots)), everything, np.arange(len(sites)), np.ones(len(sites)))]
+    boxes = _halve(spots, np.arange(len(spots)), np.full(2, -np.inf), np.full(2, np.inf), max_core)
+    says = [np.clip(1 - _outside(sites, low, high) / blend, 0, 1) for low, high, _ in boxes]
+    total = np.sum(says, axis=0)
+    result = []
+    for (low, high, core), say in zip(boxes, says, strict=True):
+        near = np.flatnonzero(_outside(spots, low, high) <= margin)
+        reached = np.flatnonzero(say)
+        result.append(Tile(near, np.isin(near, core), reached, say[reached] / total[reached]))
+    return result
+
+
+def _outside(points: Float64, low: Float64, high: Float64) -> Float64:
+    distance: Float64 = np.maximum(low - points, points - high).max(axis=1)
+    return np.maximum(distance, 0)
+
+
+def _halve(
+    spots: Float64, inside: Index, low: Float64, high: Float64, max_core: int
+) -> list[tuple[Float64, Float64, Index]]:
+    extent = np.ptp(spots[inside], axis=0)
+    if len(inside) <= max_core or not extent.any():
+        return [(low, high, inside)]
+    axis = int(np.argmax(extent))
+    cut = _middle(spots[inside, axis])
+    left = spots[inside, axis] < cut
+    below, above = high.copy(), low.copy()
+    below[axis] = above[axis] = cut
+    return _halve(spots, inside[left], low, below, max_core) + _halve(spots, inside[~left], above, high, max_core)
+
+
+def _middle(positions: Float64) -> float:
+    # Between two rows of a lattice, never through one: rounding must not decide on which side a spot falls.
+    ordered = np.sort(positions)
+    gaps = np.diff(ordered)
+    quarter = len(gaps) // 4
+    central = np.zeros(len(gaps), bool)
+    central[quarter : len(gaps) - quarter] = True
+    if gaps[central].max() > 0:
+        gaps = np.where(central, gaps, 0)
+    candidates = np.flatnonzero(gaps > 0.5 * gaps.max())
+    best = candidates[np.argmin(np.abs(candidates - (len(gaps) - 1) / 2))]
+    return float(ordered[best] + gaps[best] / 2)

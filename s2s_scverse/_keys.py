@@ -1,0 +1,27 @@
+"""Every AnnData key that this package reads or writes, each named once."""
+
+from typing import Final
+
+__all__ = [
+    "ARRAY_COL",
+    "ARRAY_ROW",
+    "EVALUATION",
+    "GRID",
+    "HELD_OUT",
+    "MEASURED",
+    "SPATIAL",
+    "STD",
+    "UNS",
+    "VISIBLE",
+]
+
+SPATIAL: Final = "spatial"  # obsm, read (and written for new sites): x, y of every site
+ARRAY_ROW: Final = "array_row"  # obs, read and written
+ARRAY_COL: Final = "array_col"  # obs, read and written
+MEASURED: Final = "s2s_measured"  # obs, bool: what impute may see
+HELD_OUT: Final = "s2s_held_out"  # obs, bool: hidden on purpose, what evaluate scores
+UNS: Final = "s2s"  # uns: everything that is not aligned to obs or var
+GRID: Final = "grid"  # uns["s2s"]["grid"]: kind, shape, stride, pitch, basis, origin
+EVALUATION: Final = "evaluation"  # uns["s2s"]["evaluation"]: tables of scores
+VISIBLE: Final = "{}_visible"  # obs, bool, one for each run: what the method saw
+STD: Final = "{}_std"  # layers, one for each run: predictive standard deviation

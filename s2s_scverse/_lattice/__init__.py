@@ -1,0 +1,22 @@
+"""Lattices of sites: numpy and scipy only."""
+
+from ._infer import bin_lattice, lattice_from_array, lattice_from_coordinates
+from ._kinds import KINDS, Kind, KindName
+from ._lattice import Lattice, Raster
+from ._outline import Fill, fill_sites
+from ._sampling import random_sample, regular_sample
+
+__all__ = [
+    "KINDS",
+    "Fill",
+    "Kind",
+    "KindName",
+    "Lattice",
+    "Raster",
+    "bin_lattice",
+    "fill_sites",
+    "lattice_from_array",
+    "lattice_from_coordinates",
+    "random_sample",
+    "regular_sample",
+]

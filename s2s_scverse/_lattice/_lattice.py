@@ -1,0 +1,173 @@
+"""Sites of one section on a lattice, and their images."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ._kinds import KINDS, Kind, KindName
+
+__all__ = ["Lattice", "Raster"]
+
+# A bounding box this much larger than the number of sites is no section but a mistake in the coordinates.
+MAX_EMPTY_RATIO = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """The way from site vectors to images and back.
+
+    Cells that are no site show the nearest site (so that images have no artificial edge at the tissue's rim) and are
+    False in `tissue`.
+    """
+
+    gather: NDArray[np.int64]
+    """(height, width): the site shown in each cell."""
+    tissue: NDArray[np.bool_]
+    """(height, width): True where the cell is a site."""
+    position: NDArray[np.int64]
+    """(n_sites,): the cell of each site in the ravelled image."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.gather.shape
+        return height, width
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Integer positions of sites, and where they lie in space.
+
+    ``coordinates = origin + index @ basis``.
+    """
+
+    kind: Kind
+    index: NDArray[np.int64]
+    """(n_sites, 2): u and v of every site."""
+    basis: NDArray[np.float64]
+    """(2, 2): x and y of one step along u (first row) and v (second row)."""
+    origin: NDArray[np.float64]
+    """(2,): x and y of the index (0, 0)."""
+
+    @classmethod
+    def from_array(
+        cls, kind: KindName, array: NDArray[np.int64], basis: NDArray[np.float64], origin: NDArray[np.float64]
+    ) -> "Lattice":
+        """Build a lattice from array positions (row, col) of shape (n_sites, 2)."""
+        return cls(KINDS[kind], KINDS[kind].index_from_array(array), basis, origin)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @cached_property
+    def lower(self) -> NDArray[np.int64]:
+        """(2,): the smallest u and v."""
+        return np.asarray(self.index.min(axis=0))
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        height, width = np.ptp(self.index, axis=0) + 1
+        return int(height), int(width)
+
+    @cached_property
+    def position(self) -> NDArray[np.int64]:
+        """(n_sites,): the cell of each site in the ravelled image."""
+        return np.asarray(np.ravel_multi_index(tuple((self.index - self.lower).T), self.shape), dtype=np.int64)
+
+    @property
+    def array(self) -> NDArray[np.int64]:
+        """(n_sites, 2): array positions (row, col) in the convention of the lattice's kind."""
+        return self.kind.array_from_index(self.index)
+
+    @property
+    def pitch(self) -> float:
+        """Distance of neighbouring sites, in the units of the coordinates."""
+        unit_area = abs(np.linalg.det(np.asarray(self.kind.unit_basis)))
+        return float(np.sqrt(abs(np.linalg.det(self.basis)) / unit_area))
+
+    @property
+    def coordinates(self) -> NDArray[np.float64]:
+        """(n_sites, 2): x and y of every site, in the units of the section."""
+        return np.asarray(self.origin + self.index @ self.basis)
+
+    @property
+    def unit_coordinates(self) -> NDArray[np.float64]:
+        """(n_sites, 2): x and y of every site on the ideal lattice of pitch 1, free of rotation and scale."""
+        return np.asarray(self.index @ np.asarray(self.kind.unit_basis))
+
+    def with_index(self, index: NDArray[np.int64]) -> "Lattice":
+        """Return other sites of the same lattice."""
+        return Lattice(self.kind, index, self.basis, self.origin)
+
+    def rebased(self) -> "Lattice":
+        """Return the same sites with the smallest row and column at 0 (or 1, where only that keeps the kind)."""
+        array = self.array
+        shift = array.min(axis=0)
+        if self.kind.name != "square" and shift.sum() % 2:
+            shift[1] -= 1
+        step = self.kind.index_from_array(shift[None])[0]
+        return Lattice(self.kind, self.index - step, self.basis, self.origin + step @ self.basis)
+
+    def densified(self, factor: int) -> "Lattice":
+        """Return the same sites as positions of a lattice of the same kind that is `factor` times finer."""
+        return Lattice(self.kind, self.index * factor, self.basis / factor, self.origin)
+
+    def coarsened(self, stride: int) -> "Lattice":
+        """Return the sites as positions of the lattice of every `stride`-th site: the inverse of densified.
+
+        All sites must share one phase.
+        """
+        phase = self.lower % stride
+        return Lattice(self.kind, (self.index - phase) // stride, self.basis * stride, self.origin + phase @ self.basis)
+
+    def stride(self, measured: NDArray[np.bool_]) -> int:
+        """Largest spacing of a sublattice that holds all measured sites (1 if there is only one)."""
+        steps = self.index[measured] - self.index[measured][:1]
+        return max(int(np.gcd.reduce(np.abs(steps), axis=None)), 1)
+
+    def spot_pitch(self, measured: NDArray[np.bool_]) -> float:
+        """Distance of neighbouring spots in sites; for irregular spots, that of a regular sample with as many of them."""
+        stride = self.stride(measured)
+        return float(stride) if stride > 1 else float(np.sqrt(len(self) / measured.sum()))
+
+    def subset(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> "Lattice":
+        """Return some of the sites."""
+        return self.with_index(self.index[keep])
+
+    def transformed(self, symmetry: NDArray[np.int64]) -> "Lattice":
+        """Return the section rotated or reflected on its lattice."""
+        return self.with_index(self.index @ symmetry.T)
+
+    def raster(self) -> Raster:
+        """Lay the sites out as an image."""
+        height, width = self.shape
+        tissue = np.zeros(height * width, dtype=bool)
+        tissue[self.position] = True
+        gather = np.empty(height * width, dtype=np.int64)
+        gather[self.position] = np.arange(len(self))
+        empty = np.flatnonzero(~tissue)
+        if len(empty):
+            cells = self.lower + np.stack(np.unravel_index(empty, self.shape), axis=1)
+            at = cells @ np.asarray(self.kind.unit_basis)
+            gather[empty] = cKDTree(self.unit_coordinates).query(at)[1]
+        return Raster(gather.reshape(self.shape), tissue.reshape(self.shape), self.position)
+
+    def check_extent(self) -> None:
+        """Refuse a bounding box that would need memory out of proportion to the sites.
+
+        Raises
+        ------
+        ValueError
+            If the bounding box has more than 200 cells per site.
+        """
+        height, width = (int(n) for n in np.ptp(self.index, axis=0).astype(object) + 1)
+        if height * width > MAX_EMPTY_RATIO * max(len(self), 50):
+            msg = (
+                f"the {len(self)} sites span a lattice of {height} x {width} positions, so nearly all of it would be "
+                "empty; expected neighbouring spots to differ by 1 or 2 in array_row/array_col: check for outliers"
+            )
+            raise ValueError(msg)

@@ -1,0 +1,144 @@
+"""Scores of predictions against the truth, all genes at once: arrays of shape (n_spots, n_genes) in, (n_genes,) out."""
+
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.stats import norm, rankdata
+
+from ._lattice import Lattice
+
+__all__ = ["COVERAGE", "SCORES", "Scorer", "coverage", "mae", "pearson", "ranks", "rmse", "similarity_map", "window"]
+
+Float: TypeAlias = NDArray[np.floating]
+Float64: TypeAlias = NDArray[np.float64]
+
+SCORES: Final = ("pcc", "spearman", "rmse", "mae", "ssim")
+"""Of every method."""
+COVERAGE: Final = "coverage"
+"""Of methods that give standard deviations."""
+SIGMA = 1.5
+"""Standard deviation of the window of SSIM, in pitches of the lattice."""
+REACH = 5
+"""Steps from the centre to the rim of that window: 11 sites across, as usual for this standard deviation."""
+
+
+class Scorer:
+    """Scores predictions of a block of genes.
+
+    Parameters
+    ----------
+    truth
+        (n_spots, n_genes).
+    data_range
+        (n_genes,): the range of values that SSIM is relative to.
+    weights
+        (n_spots, n_spots): from `window`.
+    """
+
+    def __init__(self, truth: Float, data_range: Float, weights: csr_array) -> None:
+        self._truth = truth
+        self._ranks = ranks(truth)
+        self._data_range = data_range
+        self._weights = weights
+
+    def __call__(self, prediction: Float, std: Float | None = None) -> dict[str, Float64]:
+        """Return all scores, (n_genes,) each; the coverage is NaN without standard deviations."""
+        truth = self._truth
+        similarity = similarity_map(truth, prediction, self._weights, self._data_range)
+        return {
+            "pcc": pearson(truth, prediction),
+            "spearman": pearson(self._ranks, ranks(prediction)),
+            "rmse": rmse(truth, prediction),
+            "mae": mae(truth, prediction),
+            "ssim": similarity.mean(axis=0),
+            COVERAGE: np.full(truth.shape[1], np.nan) if std is None else coverage(truth, prediction, std),
+        }
+
+
+def pearson(truth: Float, prediction: Float) -> Float64:
+    """Correlation over spots; NaN where the truth is constant, else 0 where the prediction is."""
+    first, second = (values - values.mean(axis=0, dtype=np.float64) for values in (truth, prediction))
+    scale = np.sqrt(np.square(first).sum(axis=0) * np.square(second).sum(axis=0))
+    constant = _constant(prediction) | (scale == 0)
+    correlation = (first * second).sum(axis=0) / np.where(constant, 1, scale)
+    correlation = np.where(constant, 0, np.clip(correlation, -1, 1))
+    return np.where(_constant(truth), np.nan, correlation)
+
+
+def ranks(values: Float) -> Float64:
+    """Rank over spots, ties averaged: Spearman's correlation is Pearson's of the ranks."""
+    ranked = rankdata(np.ascontiguousarray(values.T), axis=1)
+    return np.asarray(ranked, dtype=np.float64).T
+
+
+def rmse(truth: Float, prediction: Float) -> Float64:
+    """Root of the mean squared error."""
+    return np.sqrt(np.square(_difference(truth, prediction)).mean(axis=0))
+
+
+def mae(truth: Float, prediction: Float) -> Float64:
+    """Mean absolute error."""
+    return np.asarray(np.abs(_difference(truth, prediction)).mean(axis=0))
+
+
+def coverage(truth: Float, prediction: Float, std: Float, *, level: float = 0.9) -> Float64:
+    """Part of the spots inside the central normal interval of this level; NaN where a standard deviation is NaN."""
+    half_width = norm.ppf((1 + level) / 2) * std.astype(np.float64)
+    inside = np.abs(_difference(truth, prediction)) <= half_width
+    return np.where(np.isnan(std).any(axis=0), np.nan, inside.mean(axis=0))
+
+
+def window(lattice: Lattice) -> csr_array:
+    """Gaussian weights between the sites of a lattice, (n_sites, n_sites).
+
+    Weights fall with the distance (standard deviation 1.5 pitches) and end 5 steps from the centre: a square of 11 x 11
+    positions, or the hexagon of 11 positions across. Positions that are no site have no weight; rows sum to 1.
+    """
+    steps = np.arange(-REACH, REACH + 1)
+    offsets = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+    if lattice.kind.hexagonal:
+        offsets = offsets[np.abs(offsets.sum(axis=1)) <= REACH]
+    distance = np.square(offsets @ np.asarray(lattice.kind.unit_basis)).sum(axis=1)
+    weight = np.exp(-distance / (2 * SIGMA**2))
+
+    height, width = lattice.shape
+    site = np.full((height + 2 * REACH, width + 2 * REACH), -1, dtype=np.int64)
+    row, col = (lattice.index - lattice.lower + REACH).T
+    site[row, col] = np.arange(len(lattice))
+    neighbour = site[row[:, None] + offsets[:, 0], col[:, None] + offsets[:, 1]]  # (n_sites, n_offsets)
+    found = neighbour >= 0
+    weights = np.where(found, weight, 0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    ends = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
+    return csr_array((weights[found], neighbour[found], ends), shape=(len(lattice), len(lattice)))
+
+
+def similarity_map(truth: Float, prediction: Float, weights: csr_array, data_range: Float) -> Float64:
+    """Structural similarity at every spot, (n_spots, n_genes), whose mean over spots is SSIM.
+
+    With means, variances and the covariance taken under the weights of each spot's row,
+    ``(2 m_t m_p + c1) (2 cov + c2) / ((m_t^2 + m_p^2 + c1) (var_t + var_p + c2))``, where ``c1 = (0.01 L)^2``,
+    ``c2 = (0.03 L)^2`` and `data_range` is L of every gene, (n_genes,). NaN where L is 0 or NaN.
+    """
+    span = np.where(data_range > 0, data_range, np.nan).astype(np.float64)
+    c1, c2 = np.square(0.01 * span), np.square(0.03 * span)
+    # Variances are differences of squares: taken about the gene's mean they lose no digits.
+    centre = truth.mean(axis=0, dtype=np.float64)
+    first, second = truth - centre, prediction - centre
+    mean_first, mean_second = weights @ first, weights @ second
+    covariance = weights @ (first * second) - mean_first * mean_second
+    variances = weights @ (first * first + second * second) - mean_first**2 - mean_second**2
+    mean_first += centre
+    mean_second += centre
+    similar_level = (2 * mean_first * mean_second + c1) / (mean_first**2 + mean_second**2 + c1)
+    return np.asarray(similar_level * (2 * covariance + c2) / (variances + c2))
+
+
+def _difference(truth: Float, prediction: Float) -> Float64:
+    return prediction.astype(np.float64) - truth
+
+
+def _constant(values: Float) -> NDArray[np.bool_]:
+    return np.asarray(values.max(axis=0) == values.min(axis=0))

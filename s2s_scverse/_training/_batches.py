@@ -1,0 +1,141 @@
+"""Batches of training windows; a draw depends on (seed, epoch, step) alone, so that runs can be resumed exactly."""
+
+from dataclasses import dataclass
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ._config import Scored, TrainingConfig
+from ._scenes import Scene
+
+__all__ = ["Batch", "Batches", "Term", "Windows", "cut"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the loss: windows of genes or of natural images from one scene."""
+
+    name: str
+    scene: Scene
+    images: bool
+    weight: float
+
+
+@dataclass
+class Batch:
+    """Windows that share a view and an orientation; all (B, channels, height, width)."""
+
+    start: Tensor
+    values: Tensor
+    mask: Tensor
+    context: Tensor
+    target: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Move to a device."""
+        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+class Windows(Dataset[dict[str, Batch]]):
+    """The steps of one epoch; each item has one batch per term."""
+
+    def __init__(
+        self, terms: list[Term], *, n_steps: int, batch_size: int, window: int, scored: Scored, seed: int, epoch: int
+    ) -> None:
+        self.terms = terms
+        self.n_steps, self.batch_size, self.window, self.scored = n_steps, batch_size, window, scored
+        self.seed, self.epoch = seed, epoch
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+    def __getitem__(self, step: int) -> dict[str, Batch]:
+        if not 0 <= step < self.n_steps:
+            raise IndexError(step)
+        rng = np.random.default_rng([self.seed, self.epoch, step])
+        return {term.name: self._draw(term, rng) for term in self.terms}
+
+    def _draw(self, term: Term, rng: np.random.Generator) -> Batch:
+        scene = term.scene
+        first, n = (scene.n_genes, scene.n_images) if term.images else (0, scene.n_genes)
+        chosen = torch.from_numpy(first + rng.integers(n, size=self.batch_size))
+        view = int(rng.integers(len(scene.visible)))
+        orientation = int(rng.integers(len(scene.gathers)))
+        known, visible = scene.known[int(term.images)], scene.visible[view]
+        scored = known * (1 - visible) if self.scored == "hidden" and bool((known > visible).any()) else known
+        rows, cols = self._place(scene.gathers[orientation], scored, rng)
+        sites, tissue = scene.gathers[orientation][rows, cols], scene.tissues[orientation][rows, cols]
+        return cut(scene, view, chosen, sites, tissue, scored)
+
+    def _place(self, gather: Tensor, scored: Tensor, rng: np.random.Generator) -> tuple[slice, slice]:
+        """Put a window around a random site that counts."""
+        candidates = torch.nonzero(scored[gather.reshape(-1)]).reshape(-1)
+        cell = int(candidates[int(rng.integers(len(candidates)))])
+        place = []
+        for centre, extent in zip(divmod(cell, gather.shape[1]), gather.shape, strict=True):
+            side = min(self.window, extent)
+            corner = min(max(centre - int(rng.integers(side)), 0), extent - side)
+            place.append(slice(corner, corner + side))
+        return place[0], place[1]
+
+
+def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, scored: Tensor) -> Batch:
+    """Cut windows (height, width) of `sites` out of the maps `chosen` of a scene."""
+    flat = sites.reshape(-1)
+    shape = (len(chosen), 1, *sites.shape)
+
+    def spread(of_sites: Tensor) -> Tensor:
+        return of_sites[sites].expand(shape)
+
+    mask = spread(scene.visible[view]) * tissue
+    truth = scene.truth[chosen][:, flat].reshape(shape)
+    maps = scene.maps[view][:, chosen][:, :, flat].reshape(-1, *shape[:1], *sites.shape).transpose(0, 1)
+    return Batch(
+        start=maps[:, :1],
+        values=truth * mask,
+        mask=mask,
+        context=torch.cat([maps, tissue.expand(shape)], dim=1),
+        target=truth,
+        weight=spread(scored) * tissue,
+    )
+
+
+class Batches(lightning.LightningDataModule):
+    """Serves a fresh epoch of windows each time lightning asks, and the spots kept aside."""
+
+    def __init__(self, terms: list[Term], aside: list[Batch], config: TrainingConfig, seed: int) -> None:
+        super().__init__()
+        self.terms, self.aside, self.config, self.seed = terms, aside, config, seed
+
+    def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
+        """Windows of the current epoch."""
+        epoch = 0 if self.trainer is None else self.trainer.current_epoch
+        windows = Windows(
+            self.terms,
+            n_steps=self.config.steps_per_epoch,
+            batch_size=self.config.batch_size,
+            window=self.config.window,
+            scored=self.config.scored,
+            seed=self.seed,
+            epoch=epoch,
+        )
+        return DataLoader(windows, batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Whole maps with the spots kept aside as targets."""
+        return DataLoader(_AsDataset(self.aside), batch_size=None)
+
+
+class _AsDataset(Dataset[Batch]):
+    def __init__(self, items: list[Batch]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.items[index]

@@ -1,0 +1,110 @@
+"""Hyper-parameters of training, and the named recipes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal, get_args
+
+__all__ = ["TRAINING_PRESETS", "Loss", "Precision", "Scored", "Start", "TrainingConfig"]
+
+Start = Literal["nearest", "kriging", "cokriging"]
+Loss = Literal["l1", "l2", "huber"]
+Scored = Literal["hidden", "known"]
+Precision = Literal["auto", "32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Hyper-parameters of training; plain values, so that they can be stored with the result."""
+
+    #: Starting map of the cascade.
+    start: Start = "cokriging"
+    #: Whether the network also sees the smooth starting maps, which data consistency overwrites at measured sites.
+    show_maps: bool = True
+    #: Divide every gene by this; None standardises each gene on the measured spots.
+    gene_scale: float | None = None
+    #: Error that is minimised, between map and target.
+    loss: Loss = "l2"
+    #: Sites whose error counts: those hidden from the network, or all whose value is known.
+    scored: Scored = "hidden"
+    #: Weight of the genes' sparser -> sparse term.
+    sparser_weight: float = 1.0
+    #: Weight of the genes' sparse -> dense term.
+    dense_weight: float = 1.0
+    #: Weight of the natural images in both terms.
+    image_weight: float = 0.25
+    #: Number of natural images.
+    n_images: int = 32
+    #: Largest fraction of visible spots that is hidden at random on top of the regular sparser sample.
+    drop: float = 0.3
+    #: Number of sampling patterns drawn per term.
+    patterns: int = 8
+    #: Whether windows are shown in all orientations of the lattice.
+    augment: bool = True
+    #: Side of training windows, in sites of the lattice they lie on.
+    window: int = 64
+    #: Windows per term and step.
+    batch_size: int = 16
+    #: Adam's step size.
+    learning_rate: float = 1e-3
+    #: Adam's decay rates.
+    betas: tuple[float, float] = (0.9, 0.99)
+    #: Passes; each is `steps_per_epoch` steps and one look at the spots kept aside.
+    max_epochs: int = 30
+    #: Steps per pass.
+    steps_per_epoch: int = 20
+    #: Stop after this many passes without improvement on the spots kept aside.
+    patience: int = 6
+    #: Fraction of the measured spots kept aside to choose the best weights.
+    validation_fraction: float = 0.1
+    #: Whether the network's correction is scaled by the factor that fits the spots kept aside best, 0 to 1.
+    gate: bool = True
+    #: Genes that are trained on, the most variable ones; all are imputed.
+    max_genes: int = 512
+    #: Arithmetic of training; "auto" takes bfloat16 where the processor has it.
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        for name, choices in (("start", Start), ("loss", Loss), ("scored", Scored), ("precision", Precision)):
+            if getattr(self, name) not in get_args(choices):
+                msg = f"TrainingConfig: {name} must be one of {get_args(choices)}, found {getattr(self, name)!r}"
+                raise ValueError(msg)
+        for name in ("patterns", "window", "batch_size", "max_epochs", "steps_per_epoch", "patience", "max_genes"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                msg = f"TrainingConfig: {name} must be an integer of at least 1, found {getattr(self, name)!r}"
+                raise ValueError(msg)
+        for name in ("sparser_weight", "dense_weight", "image_weight", "n_images"):
+            if not getattr(self, name) >= 0:
+                msg = f"TrainingConfig: {name} must be at least 0, found {getattr(self, name)!r}"
+                raise ValueError(msg)
+        for name in ("drop", "validation_fraction"):
+            if not 0 <= getattr(self, name) <= 0.5:
+                msg = f"TrainingConfig: {name} must lie between 0 and 0.5, found {getattr(self, name)!r}"
+                raise ValueError(msg)
+        for name in ("learning_rate", "gene_scale"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                msg = f"TrainingConfig: {name} must be positive, found {value!r}"
+                raise ValueError(msg)
+
+
+TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
+    {
+        "default": TrainingConfig(),
+        "paper": TrainingConfig(
+            start="nearest",
+            show_maps=False,
+            gene_scale=10.0,
+            loss="l1",
+            scored="known",
+            image_weight=1.0,
+            drop=0.0,
+            learning_rate=1e-4,
+            betas=(0.5, 0.999),
+            max_epochs=3000,
+            patience=3000,
+            gate=False,
+        ),
+        "fast": TrainingConfig(patterns=4, max_epochs=10, n_images=16),
+    }
+)

@@ -1,0 +1,66 @@
+"""Maps of all genes by a trained network."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..nn import CDCIN
+from ._batches import Batch, cut
+from ._scenes import Scene
+
+__all__ = ["predict_sites", "whole_maps"]
+
+CELLS_PER_BATCH = 2**19
+
+
+def whole_maps(scene: Scene, scored: Tensor, genes: Tensor | None = None) -> list[Batch]:
+    """Cut the whole upright section, a few genes at a time; only the first view."""
+    chosen = torch.arange(scene.n_genes) if genes is None else genes
+    size = max(1, CELLS_PER_BATCH // scene.gathers[0].numel())
+    parts = [chosen[first : first + size] for first in range(0, len(chosen), size)]
+    return [cut(scene, 0, part, scene.gathers[0], scene.tissues[0], scored) for part in parts]
+
+
+@torch.inference_mode()
+def predict_sites(network: CDCIN, batch: Batch, position: Tensor, *, window: int, device: torch.device) -> Tensor:
+    """Impute whole maps.
+
+    Networks with attention see windows as large as those they were trained on, overlapping by half, whose answers are
+    averaged; purely convolutional ones see the section at once.
+
+    Parameters
+    ----------
+    batch
+        Whole maps.
+    position
+        (n_sites,): the cell of every site.
+
+    Returns
+    -------
+    (n_maps, n_sites) on the CPU, float32; measured sites as the last stage left them.
+    """
+    height, width = batch.start.shape[-2:]
+    side = window if network.config.attention else max(height, width)
+    total = torch.zeros(len(batch.start), 1, height, width)
+    count = torch.zeros(height, width)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu")
+    for rows in _tiles(height, side):
+        for cols in _tiles(width, side):
+            part = Batch(*(getattr(batch, name)[..., rows, cols].to(device) for name in batch.__dataclass_fields__))
+            context = part.context if network.config.context_channels else None
+            with autocast:
+                total[..., rows, cols] += network(part.start, part.values, part.mask, context)[-1].float().cpu()
+            count[rows, cols] += 1
+    return (total / count).flatten(1)[:, position]
+
+
+def _tiles(extent: int, side: int) -> Iterator[slice]:
+    """Cover an axis with windows that overlap by at least half."""
+    if extent <= side:
+        yield slice(0, extent)
+        return
+    n = int(np.ceil((extent - side) / (side / 2))) + 1
+    for corner in np.linspace(0, extent - side, n).round().astype(int):
+        yield slice(int(corner), int(corner) + side)

@@ -1,0 +1,140 @@
+"""Grayscale images from where the user keeps them."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.float32]  # (height, width), in [0, 1]
+
+__all__ = ["MIN_SIDE", "PHOTOGRAPHS", "find_images"]
+
+# Photographs in scikit-image's wheel that its documentation states to be in the public domain or under CC0.
+PHOTOGRAPHS: Final = {
+    "astronaut.png": "NASA, public domain",
+    "brick.png": "CC0Textures, CC0",
+    "camera.png": "Lav Varshney, CC0",
+    "chelsea.png": "Stefan van der Walt, CC0",
+    "clock_motion.png": "Stefan van der Walt, public domain",
+    "coffee.png": "Rachel Michetti, CC0",
+    "grass.png": "linolafett (DeviantArt), CC0",
+    "gravel.png": "CC0Textures, CC0",
+    "hubble_deep_field.jpg": "NASA, public domain",
+    "retina.jpg": "Mikael Häggström, CC0",
+    "rocket.jpg": "SpaceX, public domain",
+}
+SUFFIXES: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+MIN_SIDE: Final = 8  # pixels
+
+
+def find_images(source: object) -> list[Callable[[], Image]]:
+    """One function per image that loads it; arrays are checked at once, files when they are read."""
+    if isinstance(source, str) and source == "photographs":
+        return [_file_loader(path) for path in _photographs()]
+    if isinstance(source, str | PathLike):
+        return [_file_loader(path) for path in _folder(Path(source))]
+    if isinstance(source, np.ndarray):
+        source = _split_array(source)
+    if not isinstance(source, list | tuple):
+        msg = (
+            "source must be 'photographs', 'textures', the path of a folder, an array or a list of arrays, "
+            f"found {type(source).__name__}"
+        )
+        raise TypeError(msg)
+    if not source:
+        msg = "source holds no images; give at least one array, or source='photographs'"
+        raise ValueError(msg)
+    images = [_to_gray(array, f"image {i} of source") for i, array in enumerate(source)]
+    return [lambda image=image: image for image in images]  # type: ignore[misc]
+
+
+def _photographs() -> list[Path]:
+    # Files are opened directly: the functions of skimage.data download what they do not find.
+    folder = Path(str(files("skimage"))) / "data"
+    missing = [name for name in PHOTOGRAPHS if not (folder / name).is_file()]
+    if missing:
+        msg = (
+            f"the installed scikit-image lacks {', '.join(missing)} in {folder}; install scikit-image from its wheel, "
+            "or use source='textures' or a folder of your own images"
+        )
+        raise FileNotFoundError(msg)
+    return [folder / name for name in PHOTOGRAPHS]
+
+
+def _folder(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        msg = f"source must be 'photographs', 'textures' or the path of a folder; found {found} at {str(folder)!r}"
+        raise ValueError(msg)
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    except OSError as error:
+        msg = f"the folder {str(folder)!r} cannot be read: {error}; check its permissions"
+        raise ValueError(msg) from error
+    if not paths:
+        msg = f"the folder {str(folder)!r} holds no images; expected files ending in {', '.join(SUFFIXES)}"
+        raise ValueError(msg)
+    return paths
+
+
+def _file_loader(path: Path) -> Callable[[], Image]:
+    def load() -> Image:
+        from skimage.io import imread
+
+        try:
+            array = imread(path)
+        except (OSError, ValueError, SyntaxError, EOFError) as error:  # what image readers raise on damaged files
+            msg = f"{str(path)!r} cannot be read as an image: {error}; repair or remove it"
+            raise ValueError(msg) from error
+        return _to_gray(array, repr(str(path)))
+
+    return load
+
+
+def _split_array(array: NDArray[Any]) -> list[NDArray[Any]]:
+    """Images in an array: itself, or the members of a stack."""
+    in_colour = array.ndim >= 3 and array.shape[-1] in (3, 4)
+    return list(array) if array.ndim - in_colour == 3 else [array]
+
+
+def _to_gray(array: object, name: str) -> Image:
+    """Luminance in [0, 1] of an image of any numeric dtype, after checking it."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+        found = f"dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        msg = f"{name} must be a boolean, integer or float array, found {found}"
+        raise TypeError(msg)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        msg = f"{name} must have the shape (height, width) or (height, width, 3 or 4), found {array.shape}"
+        raise ValueError(msg)
+    if min(array.shape[:2]) < MIN_SIDE:
+        msg = (
+            f"{name} has {array.shape[0]} x {array.shape[1]} pixels, but at least {MIN_SIDE} x {MIN_SIDE} are needed; "
+            "leave it out"
+        )
+        raise ValueError(msg)
+    if not np.isfinite(array).all():
+        msg = f"{name} holds NaN or infinite values; fill or crop them first"
+        raise ValueError(msg)
+    image = np.asarray(array[..., :3] if array.ndim == 3 else array, dtype=np.float64)
+    if array.ndim == 3:
+        image = image @ (0.2125, 0.7154, 0.0721)  # ITU-R BT.709, as skimage.color.rgb2gray
+    return _to_unit_range(image, array.dtype).astype(np.float32)
+
+
+def _to_unit_range(image: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.float64]:
+    low, high = image.min(), image.max()
+    if dtype == np.uint8:
+        low, high = 0.0, 255.0
+    elif dtype.kind == "b" or (dtype.kind == "f" and low >= 0 and high <= 1):
+        low, high = 0.0, 1.0
+    span = high - low
+    return np.clip((image - low) / span, 0.0, 1.0) if span > 0 else np.zeros_like(image)

@@ -1,0 +1,166 @@
+"""Crops of photographs, of the user's images or of synthetic textures, to train with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from s2s_scverse._checks import check_int, check_rng
+
+from ._images import MIN_SIDE, find_images
+from ._textures import textures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.float32]  # (height, width), in [0, 1]
+
+__all__ = ["natural_images"]
+
+MAX_REDUCTION: Final = 6.0  # pixels of the image per pixel of the crop, at most
+MIN_CONTRAST: Final = 0.04  # standard deviation below which a crop is drawn again: clear sky teaches nothing
+TRIES: Final = 4
+
+
+def natural_images(
+    source: Literal["photographs", "textures"]
+    | str
+    | PathLike[str]
+    | NDArray[Any]
+    | Sequence[NDArray[Any]] = "photographs",
+    *,
+    size: tuple[int, int] = (64, 64),
+    n: int = 64,
+    rng: int | np.random.Generator | None = 0,
+) -> NDArray[np.float32]:
+    """Draw random grayscale crops of natural images.
+
+    Every crop is turned by any angle, flipped half of the time, and reduced by a random factor between 1 and 6 as far
+    as the image is large enough, after low-pass filtering; so edges and texture of all scales appear at the scale of
+    single pixels, as in a map of gene expression. A crop lies wholly inside its image: there are no filled corners.
+    Images too small for a crop are enlarged. All images are used about equally often. Nothing is downloaded and nothing
+    is written to disk.
+
+    Parameters
+    ----------
+    source
+        Where the images come from:
+
+        ``"photographs"``
+            Photographs inside the installed scikit-image, as its documentation states: astronaut (NASA, public domain),
+            brick and gravel (CC0Textures, CC0), camera (Lav Varshney, CC0), chelsea (Stefan van der Walt, CC0), clock
+            (Stefan van der Walt, public domain), coffee (Rachel Michetti, CC0), grass (linolafett, CC0), Hubble deep
+            field (NASA, public domain), retina (Mikael Häggström, CC0) and rocket (SpaceX, public domain).
+        ``"textures"``
+            Synthetic: noise with a power-law spectrum :cite:p:`Field1987` and dead leaves :cite:p:`Lee2001` by turns.
+        any other string or path
+            A folder. Its image files (png, jpg, tif, bmp, gif, webp) are used, without those of its subfolders.
+        an array, or a sequence of arrays
+            Images of shape (height, width), or (height, width, 3 or 4) in colour, at least 8 x 8 pixels, of any real
+            dtype. A single array may also hold a stack, of shape (images, height, width) or (images, height, width, 3
+            or 4); three axes of which the last has length 3 or 4 are read as one image in colour.
+    size
+        Height and width of the crops, in pixels.
+    n
+        Number of crops.
+    rng
+        Seed or generator. The same seed gives the same crops, for given images.
+
+    Returns
+    -------
+    ndarray
+        Crops of shape (n, height, width), float32, in [0, 1]. Colour is reduced to luminance, transparency ignored.
+        Images of 8 bits, boolean ones and floats within [0, 1] keep their brightness; all others are stretched from
+        their own minimum and maximum to 0 and 1.
+
+    Raises
+    ------
+    TypeError
+        `source` is none of the above, an image is not numeric, or `size` or `n` are no integers.
+    ValueError
+        The folder does not exist, holds no images or one that cannot be read; an image has the wrong shape, fewer
+        than 8 pixels on a side, NaN or infinite values; `size` or `n` are not positive.
+    FileNotFoundError
+        The installed scikit-image lacks one of the photographs.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> crops = s2s.datasets.natural_images(size=(48, 32), n=5)
+    >>> crops.shape, crops.dtype
+    ((5, 48, 32), dtype('float32'))
+    """
+    height, width = _check_size(size)
+    n = check_int("n", n, least=1)
+    rng = check_rng(rng)
+    if isinstance(source, str) and source == "textures":
+        return textures((height, width), n, rng)
+    loaders = find_images(source)
+    order = rng.permutation(len(loaders))[np.arange(n) % len(loaders)]
+    children = rng.spawn(n)
+    crops = np.empty((n, height, width), dtype=np.float32)
+    for image in np.unique(order):  # one image in memory at a time: folders may be large
+        levels = _pyramid(loaders[image]())
+        for i in np.flatnonzero(order == image):
+            crops[i] = _draw_crop(levels, (height, width), children[i])
+    return crops
+
+
+def _pyramid(image: Image) -> list[Image]:
+    """The image, reduced 1, 2, 4 ... times, as long as both sides have 8 pixels."""
+    levels = [image]
+    while min(levels[-1].shape) >= 2 * MIN_SIDE and 2 ** len(levels) <= MAX_REDUCTION:
+        height, width = (side // 2 for side in levels[-1].shape)
+        levels.append(levels[-1][: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3)))
+    return levels
+
+
+def _draw_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Generator) -> Image:
+    """Draw a crop; again, a few times, if nothing is to be seen in it."""
+    crop = _draw_any_crop(levels, size, rng)
+    for _ in range(TRIES - 1):
+        if crop.std() >= MIN_CONTRAST:
+            break
+        crop = _draw_any_crop(levels, size, rng)
+    return crop
+
+
+def _draw_any_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Generator) -> Image:
+    from scipy.ndimage import gaussian_filter, map_coordinates
+
+    angle = rng.uniform(0, 2 * np.pi)
+    flip = rng.choice([-1, 1])
+    half = (np.array(size) - 1) / 2
+    cos, sin = np.cos(angle), np.sin(angle)
+    turned = np.array([[abs(cos), abs(sin)], [abs(sin), abs(cos)]]) @ half  # half sides of the upright box around it
+    # The largest reduction at which the turned crop still lies inside the image.
+    limit = min(MAX_REDUCTION, ((np.array(levels[0].shape) - 1) / 2 / np.maximum(turned, 0.5)).min())
+    reduction = np.exp(rng.uniform(0, np.log(limit))) if limit > 1 else limit
+    level = int(np.clip(np.log2(reduction), 0, len(levels) - 1))
+    image = levels[level]
+    step = min(reduction / 2**level, ((np.array(image.shape) - 1) / 2 / np.maximum(turned, 0.5)).min())
+
+    reach = step * turned
+    room = np.array(image.shape) - 1 - 2 * reach
+    centre = reach + rng.uniform(size=2) * np.maximum(room, 0)
+    first = np.maximum(np.floor(centre - reach).astype(int) - 4, 0)  # 4 pixels for the filter
+    last = np.ceil(centre + reach).astype(int) + 5
+    box = image[first[0] : last[0], first[1] : last[1]]
+    if step > 1:
+        box = gaussian_filter(box, (step - 1) / 2, mode="nearest")
+    y = step * (np.arange(size[0]) - half[0])[:, None]
+    x = step * flip * (np.arange(size[1]) - half[1])
+    where = (centre - first)[:, None, None] + np.stack([cos * y - sin * x, sin * y + cos * x])
+    crop: Image = map_coordinates(box, where, order=1, mode="nearest")
+    return crop
+
+
+def _check_size(size: object) -> tuple[int, int]:
+    if not isinstance(size, list | tuple) or len(size) != 2:
+        msg = f"size must be a pair of integers (height, width), found {size!r}"
+        raise TypeError(msg)
+    return check_int("the height in size", size[0], least=1), check_int("the width in size", size[1], least=1)

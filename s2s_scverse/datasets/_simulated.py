@@ -1,0 +1,220 @@
+"""A simulated section of tissue with known truth."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+import numpy as np
+
+from s2s_scverse._checks import check_choice, check_int, check_rng
+from s2s_scverse._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
+
+from ._tissue import DOMAINS, N_CELL_TYPES, coordinates, draw_tissue, smooth_noise
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from ._tissue import Tissue
+
+    Field = NDArray[np.float64]
+
+__all__ = ["simulated_tissue"]
+
+LatticeKind = Literal["square"]
+
+# Share of the genes that follow each pattern; at least one gene of each.
+PATTERNS: Final = {"domain": 0.30, "cell_type": 0.28, "gradient": 0.14, "hot_spot": 0.10, "flat": 0.08, "rare": 0.10}
+MIN_SIDE: Final = 8
+
+
+def simulated_tissue(
+    *,
+    n_rows: int = 48,
+    n_cols: int = 56,
+    n_genes: int = 60,
+    depth: float = 600.0,
+    dispersion: float = 0.1,
+    pitch: float = 100.0,
+    lattice: LatticeKind = "square",
+    rng: int | np.random.Generator | None = 0,
+) -> AnnData:
+    r"""Simulate a densely measured section whose noise-free expression is known.
+
+    The section has an irregular outline and two holes, five curved layers (one of them thin) and two kinds of nuclei
+    with sharp boundaries. Each site holds about ten cells of eight types, drawn from a mixture that depends on the
+    domain and drifts smoothly through the tissue. Genes of all patterns but ``"flat"`` answer to that mixture, so
+    they share information. Counts are negative binomial, :math:`\mathrm{Var} = \mu + \phi \mu^2` with :math:`\phi` the
+    dispersion, and the library size varies smoothly as well as from site to site.
+
+    Parameters
+    ----------
+    n_rows, n_cols
+        Size of the array in sites, at least 8 each. About 70 % of its sites lie in the tissue.
+    n_genes
+        Number of genes, at least 6: one for each pattern.
+    depth
+        Expected median library size, in counts per site.
+    dispersion
+        Dispersion :math:`\phi` of the counts. 0 gives Poisson counts.
+    pitch
+        Distance between neighbouring sites, in micrometres.
+    lattice
+        Kind of lattice.
+    rng
+        Seed or generator. The same seed gives the same section, for given NumPy.
+
+    Returns
+    -------
+    AnnData
+        One observation per site of the tissue, in row-major order:
+
+        ``X``
+            Raw counts, CSR, float32, of shape (sites, genes).
+        ``layers["truth"]``
+            Dense float32 array of shape (sites, genes): :math:`\log(1 + T\,\mu_{sg} / \sum_h \mu_{sh})`, with
+            :math:`\mu_{sg}` the expected count of gene *g* at site *s* (given the cells there) and *T* the median
+            library size of ``X``. This is what :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, both with
+            their defaults, would give for the expected counts of this section. The mean of normalised log counts lies
+            below it, by Jensen's inequality.
+        ``obs["array_row"]``, ``obs["array_col"]``
+            Position in the array, integers.
+        ``obs["domain"]``
+            Layer or nucleus of the site, categorical.
+        ``obsm["spatial"]``
+            x and y of the site in micrometres, of shape (sites, 2); x grows with the column, y with the row.
+        ``var["pattern"]``
+            What the gene follows, categorical: ``"domain"``, ``"cell_type"``, ``"gradient"``, ``"hot_spot"``,
+            ``"flat"`` (the truth is the same at all sites) or ``"rare"`` (a cell-type gene with few counts).
+
+    Raises
+    ------
+    TypeError
+        A size is no integer, or another parameter no number.
+    ValueError
+        A size is too small, ``depth`` or ``pitch`` is not positive, ``dispersion`` is negative, or ``lattice`` is
+        unknown.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=24, n_genes=12)
+    >>> adata.var["pattern"].value_counts().to_dict()
+    {'domain': 3, 'cell_type': 3, 'gradient': 2, 'hot_spot': 2, 'flat': 1, 'rare': 1}
+    >>> adata.X.shape == adata.layers["truth"].shape == (adata.n_obs, 12)
+    True
+    """
+    import pandas as pd
+    from anndata import AnnData
+    from scipy.sparse import csr_matrix
+
+    shape = check_int("n_rows", n_rows, least=MIN_SIDE), check_int("n_cols", n_cols, least=MIN_SIDE)
+    patterns = _gene_patterns(check_int("n_genes", n_genes, least=len(PATTERNS)))
+    depth = _check_number("depth", depth, zero=False)
+    dispersion = _check_number("dispersion", dispersion, zero=True)
+    pitch = _check_number("pitch", pitch, zero=False)
+    check_choice("lattice", lattice, get_args(LatticeKind))
+    rng = check_rng(rng)
+
+    tissue = draw_tissue(rng, shape)
+    share = _expected_shares(rng, tissue, patterns)
+    library = depth * np.exp(0.25 * tissue.sample(smooth_noise(rng, tissue.shape, 0.15)) + rng.normal(0, 0.2, tissue.n))
+    counts = _draw_counts(rng, library[:, None] * share, dispersion)
+
+    totals = counts.sum(axis=1)
+    target = np.median(totals[totals > 0]) if totals.any() else 0.0
+    rows, cols = np.nonzero(tissue.inside)
+    return AnnData(
+        X=csr_matrix(counts.astype(np.float32)),
+        obs=pd.DataFrame(
+            {
+                ARRAY_ROW: rows,
+                ARRAY_COL: cols,
+                "domain": pd.Categorical.from_codes(tissue.domain, dtype=pd.CategoricalDtype(list(DOMAINS))),
+            },
+            index=[f"spot_{row}x{col}" for row, col in zip(rows, cols, strict=True)],
+        ),
+        var=pd.DataFrame(
+            {"pattern": pd.Categorical(patterns, categories=list(PATTERNS))},
+            index=[f"{pattern}_{patterns[:i].count(pattern) + 1}" for i, pattern in enumerate(patterns)],
+        ),
+        obsm={SPATIAL: np.column_stack([cols, rows]) * pitch},
+        layers={"truth": np.log1p(target * share).astype(np.float32)},
+    )
+
+
+def _gene_patterns(n_genes: int) -> list[str]:
+    """Pattern of every gene, in the order of `PATTERNS`: one each, the rest by largest remainder."""
+    quota = np.array(list(PATTERNS.values())) * (n_genes - len(PATTERNS)) / sum(PATTERNS.values())
+    number = np.floor(quota).astype(int)
+    number[np.argsort(number - quota, kind="stable")[: n_genes - len(PATTERNS) - number.sum()]] += 1
+    return [pattern for pattern, n in zip(PATTERNS, number + 1, strict=True) for _ in range(n)]
+
+
+def _expected_shares(rng: np.random.Generator, tissue: Tissue, patterns: list[str]) -> Field:
+    """Expected share of each gene in the counts of a site, of shape (sites, genes); rows sum to 1."""
+    abundance = rng.lognormal(0.0, 0.6, len(patterns)) * np.where(np.array(patterns) == "rare", 0.03, 1.0)
+    # A gene's mild answer to the cell mixture, the same in all patterns but "flat".
+    response = tissue.cells @ rng.lognormal(0.0, 0.5, (N_CELL_TYPES, len(patterns)))
+    bumps = _draw_bumps(rng, tissue)
+    y, x = (tissue.sample(axis) for axis in coordinates(tissue.shape))
+    axes = np.stack([tissue.depth - 0.5, x / 2, y / 2, np.hypot(y, x) - 0.5], axis=1)
+    expected = np.empty((tissue.n, len(patterns)))
+    for gene, pattern in enumerate(patterns):
+        match pattern:
+            case "domain":
+                fold = np.ones(len(DOMAINS))
+                fold[rng.choice(len(DOMAINS), size=rng.integers(1, 3), replace=False)] = rng.uniform(3, 10)
+                signal = fold[tissue.domain]
+            case "cell_type" | "rare":
+                profile = np.full(N_CELL_TYPES, 0.25)
+                profile[rng.choice(N_CELL_TYPES, size=rng.integers(1, 3), replace=False)] = rng.uniform(3, 8)
+                signal = tissue.cells @ profile
+            case "gradient":
+                signal = np.exp(
+                    axes @ rng.dirichlet(np.full(axes.shape[1], 0.3)) * rng.choice([-1, 1]) * rng.uniform(2, 4)
+                )
+            case "hot_spot":
+                signal = 1 + rng.uniform(5, 12) * bumps[:, gene % bumps.shape[1]]
+            case _:
+                signal = np.ones(tissue.n)
+        expected[:, gene] = signal * response[:, gene]
+    expected *= abundance / expected.mean(axis=0)
+    flat = np.array(patterns) == "flat"
+    expected[:, flat] = abundance[flat]
+    # Flat genes keep their share whatever the others do, else normalisation would give them a pattern.
+    left = 1 - abundance[flat].sum() / abundance.sum()
+    expected[:, flat] /= abundance.sum()
+    expected[:, ~flat] *= left / expected[:, ~flat].sum(axis=1, keepdims=True)
+    return expected
+
+
+def _draw_bumps(rng: np.random.Generator, tissue: Tissue) -> Field:
+    """Two sets of hot spots, of shape (sites, 2), each between 0 and 1; the genes of one set share their places."""
+    y, x = (tissue.sample(axis) for axis in coordinates(tissue.shape))
+    sets = []
+    for n_spots in (3, 6):
+        centres = rng.choice(tissue.n, size=n_spots, replace=False)
+        width = rng.uniform(0.06, 0.14, n_spots)
+        squared = (y[:, None] - y[centres]) ** 2 + (x[:, None] - x[centres]) ** 2
+        sets.append(np.exp(-0.5 * squared / width**2).max(axis=1))
+    return np.stack(sets, axis=1)
+
+
+def _draw_counts(rng: np.random.Generator, mean: Field, dispersion: float) -> Field:
+    """Counts of the given mean and dispersion: Poisson with a gamma-distributed rate."""
+    rate = rng.gamma(1 / dispersion, mean * dispersion) if dispersion > 0 else mean
+    return rng.poisson(rate).astype(np.float64)
+
+
+def _check_number(name: str, value: object, *, zero: bool) -> float:
+    """Return `value` as a float that is finite and positive, or zero where that has a meaning."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        msg = f"{name} must be a number, found {value!r} ({type(value).__name__})"
+        raise TypeError(msg)
+    number = float(value)
+    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+        msg = f"{name} must be finite and {'not negative' if zero else 'positive'}, found {value}"
+        raise ValueError(msg)
+    return number

@@ -1,0 +1,7 @@
+"""Reading results out of an AnnData."""
+
+from ._evaluation import evaluation_df, evaluation_summary_df, evaluation_tests_df
+from ._history import history_df
+from ._image import image
+
+__all__ = ["evaluation_df", "evaluation_summary_df", "evaluation_tests_df", "history_df", "image"]

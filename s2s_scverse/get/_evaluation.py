@@ -1,0 +1,95 @@
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .. import _keys
+from .._checks import check_adata
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["evaluation_df", "evaluation_summary_df", "evaluation_tests_df"]
+
+
+def evaluation_df(adata: "AnnData") -> "pd.DataFrame":
+    """Return the scores of every gene and method.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.evaluate` was run on.
+
+    Returns
+    -------
+    One row for each `gene` and `method`: `pcc`, `spearman`, `rmse`, `mae`, `ssim` and, if a method gave standard
+    deviations, `coverage`. A copy.
+
+    Raises
+    ------
+    KeyError
+        If nothing was evaluated.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=5), upsample=1)
+    >>> s2s.pp.sparsify(dense, stride=2)
+    >>> s2s.tl.interpolate(dense, "linear")
+    >>> s2s.tl.evaluate(dense, "linear")
+    >>> list(s2s.get.evaluation_df(dense).columns)
+    ['gene', 'method', 'pcc', 'spearman', 'rmse', 'mae', 'ssim']
+    """
+    return _table(adata, "scores")
+
+
+def evaluation_summary_df(adata: "AnnData") -> "pd.DataFrame":
+    """Return the mean scores of every method.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.evaluate` was run on.
+
+    Returns
+    -------
+    One row for each `method` and `score`: `n_genes` that have this score, their `mean`, and `lower` and `upper` ends of
+    its 95 % bootstrap interval over genes. A copy.
+
+    Raises
+    ------
+    KeyError
+        If nothing was evaluated.
+    """
+    return _table(adata, "summary")
+
+
+def evaluation_tests_df(adata: "AnnData") -> "pd.DataFrame":
+    """Return the paired tests between methods.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.evaluate` was run on.
+
+    Returns
+    -------
+    One row for each `score` and pair of methods (`first`, `second`): `n_genes` that both have a score for, mean
+    `difference` (first - second), `statistic` and `pvalue` of the two-sided Wilcoxon signed-rank test, and
+    `pvalue_holm`, adjusted for the number of pairs. No row if only one method was evaluated. A copy.
+
+    Raises
+    ------
+    KeyError
+        If nothing was evaluated.
+    """
+    return _table(adata, "tests")
+
+
+def _table(adata: "AnnData", name: str) -> "pd.DataFrame":
+    check_adata(adata)
+    entry = adata.uns.get(_keys.UNS, {})
+    if not isinstance(entry, Mapping) or _keys.EVALUATION not in entry:
+        msg = f"no scores found in adata.uns[{_keys.UNS!r}]; call s2s.tl.evaluate(adata, keys) first"
+        raise KeyError(msg)
+    table: pd.DataFrame = entry[_keys.EVALUATION][name]
+    return table.reset_index(drop=True)

@@ -1,0 +1,41 @@
+from typing import TYPE_CHECKING
+
+from .. import _keys
+from .._checks import check_adata, few
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["history_df"]
+
+
+def history_df(adata: "AnnData", key: str = _keys.UNS) -> "pd.DataFrame":
+    """Return the training history of a run.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.impute` was run on.
+    key
+        Name of the run (its `key_added`).
+
+    Returns
+    -------
+    One row an epoch: `epoch`; `loss_genes_sparser`, `loss_genes_dense`, `loss_images_sparser`, `loss_images_dense`
+    (mean training losses of the terms that took part); `validation` and `validation_start` (squared error, in
+    variances of the genes, of the network and of its starting map at the spots kept aside).
+
+    Raises
+    ------
+    KeyError
+        If there is no such run.
+    """
+    check_adata(adata)
+    entry = adata.uns.get(_keys.UNS, {})
+    runs = [name for name in entry if name != _keys.GRID]
+    if key not in runs:
+        msg = f"no run {key!r} found in adata.uns[{_keys.UNS!r}], which has: {few(runs) or 'none'}; call s2s.tl.impute"
+        raise KeyError(msg)
+    history: pd.DataFrame = entry[key]["history"].copy()
+    return history

@@ -1,0 +1,82 @@
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _keys
+from .._checks import check_adata, check_genes
+from .._section import read_lattice, read_mask, read_values
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from anndata import AnnData
+
+__all__ = ["image"]
+
+GENE_BLOCK = 256
+
+
+def image(adata: "AnnData", genes: str | Sequence[str] | None = None, *, layer: str | None = None) -> "xr.DataArray":
+    """Rasterise a section into its gene-channel tensor.
+
+    Parameters
+    ----------
+    adata
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`.
+    genes
+        Genes to show, all by default.
+    layer
+        Layer to show. X by default, of which only measured spots are shown.
+
+    Returns
+    -------
+    float32 array of dimensions (gene, row, col), NaN where there is no value: outside the tissue and, for X, at
+    unmeasured sites. Coordinates: ``gene``; ``tissue (row, col)``, True at sites; ``measured (row, col)``, True at
+    measured spots; ``x`` and ``y (row, col)``, positions in the units of ``obsm["spatial"]``. On hex and quincunx
+    lattices, row and col are the axial coordinates u and v.
+
+    Raises
+    ------
+    KeyError
+        If `adata` has no lattice, or a gene or the layer does not exist.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=24, n_genes=5), upsample=1)
+    >>> s2s.get.image(dense).dims
+    ('gene', 'row', 'col')
+    """
+    import xarray as xr
+
+    check_adata(adata)
+    columns = check_genes(adata, genes)
+    lattice = read_lattice(adata)
+    measured = read_mask(adata, _keys.MEASURED)
+    shown = measured if layer is None else np.ones(adata.n_obs, dtype=bool)
+    height, width = lattice.shape
+    tensor = np.full((len(columns), height * width), np.nan, dtype=np.float32)
+    cells = lattice.position[shown]
+    for start in range(0, len(columns), GENE_BLOCK):
+        block = slice(start, start + GENE_BLOCK)
+        tensor[block, cells] = read_values(adata, shown, columns[block], layer=layer, finite=layer is None).T
+
+    def mask(sites: np.ndarray) -> tuple[tuple[str, str], np.ndarray]:
+        cover = np.zeros(height * width, dtype=bool)
+        cover[lattice.position[sites]] = True
+        return ("row", "col"), cover.reshape(height, width)
+
+    index = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1) + lattice.lower
+    at = lattice.origin + index @ lattice.basis
+    return xr.DataArray(
+        tensor.reshape(len(columns), height, width),
+        dims=("gene", "row", "col"),
+        coords={
+            "gene": np.asarray(adata.var_names[columns], dtype=str),
+            "tissue": mask(np.ones(adata.n_obs, dtype=bool)),
+            "measured": mask(measured),
+            "x": (("row", "col"), at[..., 0]),
+            "y": (("row", "col"), at[..., 1]),
+        },
+        name=layer or "X",
+    )

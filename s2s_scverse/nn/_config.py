@@ -1,0 +1,165 @@
+"""Hyper-parameters of the network and its named presets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PRESETS", "CDCINConfig", "Consistency"]
+
+Consistency = Literal["exact", "noisy", "off"]
+
+_POSITIVE = (
+    "stages",
+    "features",
+    "growth",
+    "blocks",
+    "layers",
+    "window",
+    "heads",
+    "mlp_ratio",
+    "conv_squeeze",
+    "channel_squeeze",
+)
+_SWITCHES = ("mask_channel", "values_channel", "share_stages", "zero_init", "hexagonal", "attention", "recompute")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CDCINConfig:
+    """Hyper-parameters of :class:`CDCIN`.
+
+    Every field is a plain number, string or boolean, so ``dataclasses.asdict`` gives JSON and ``CDCINConfig(**d)``
+    reads it back. The defaults are the light network; the published one is ``PRESETS["paper"]``. Vary a preset with
+    :func:`dataclasses.replace`.
+
+    Raises
+    ------
+    TypeError
+        A field is of the wrong type.
+    ValueError
+        A field is out of range, or two fields contradict each other.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from s2s_scverse.nn import PRESETS, CDCINConfig
+    >>> CDCINConfig(context_channels=2).in_channels
+    5
+    >>> replace(PRESETS["paper"], attention=False).stages
+    3
+    """
+
+    #: Networks in the cascade, K.
+    stages: int = 2
+    #: Channels of the feature maps between blocks.
+    features: int = 32
+    #: Channels that every dense layer adds.
+    growth: int = 16
+    #: Residual dense blocks per stage, D.
+    blocks: int = 2
+    #: Dense 3x3 layers per block, C.
+    layers: int = 2
+    #: Whether the network sees where sites were measured.
+    mask_channel: bool = True
+    #: Whether the network sees the measured values beside the running map.
+    values_channel: bool = True
+    #: Further maps the caller passes as ``context`` (kriging map, tissue mask, ...).
+    context_channels: int = 0
+    #: What happens at measured sites before each stage and after the last: reset, weighted mean, nothing.
+    consistency: Consistency = "exact"
+    #: Noise level v of ``"noisy"`` consistency: the measured value weighs v, the network's 1.
+    noise_level: float = 1.0
+    #: Whether all stages have the same weights.
+    share_stages: bool = False
+    #: Whether each stage's last convolution starts at zero: untrained, the cascade adds nothing to its starting map.
+    zero_init: bool = True
+    #: Whether 3x3 kernels reach only the centre and the 6 neighbours of a hexagonal lattice in axial coordinates.
+    hexagonal: bool = False
+    #: Whether each block ends with two hybrid attention blocks, the second with shifted windows.
+    attention: bool = False
+    #: Side of the attention windows, in sites.
+    window: int = 8
+    #: Attention heads; must divide ``features``.
+    heads: int = 4
+    #: Hidden channels of the attention blocks' perceptron, as a multiple of ``features``.
+    mlp_ratio: int = 4
+    #: The convolutional branch of an attention block has ``features // conv_squeeze`` channels inside.
+    conv_squeeze: int = 4
+    #: Its channel attention has ``features // channel_squeeze`` channels inside.
+    channel_squeeze: int = 8
+    #: Weight of the convolutional branch.
+    conv_scale: float = 0.01
+    #: Whether training computes each block twice instead of keeping its inner maps: same result, less memory.
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        for name in (*_POSITIVE, "context_channels"):
+            _check_int(name, getattr(self, name), minimum=0 if name == "context_channels" else 1)
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                msg = f"CDCINConfig: {name} must be True or False, found {getattr(self, name)!r}."
+                raise TypeError(msg)
+        for name in ("noise_level", "conv_scale"):
+            _check_positive_float(name, getattr(self, name))
+        if self.consistency not in get_args(Consistency):
+            msg = f"CDCINConfig: consistency must be one of {get_args(Consistency)}, found {self.consistency!r}."
+            raise ValueError(msg)
+        if self.attention:
+            self._check_attention()
+
+    def _check_attention(self) -> None:
+        if self.features % self.heads:
+            msg = f"CDCINConfig: features must be a multiple of heads, found {self.features} and {self.heads}."
+            raise ValueError(msg)
+        for name in ("conv_squeeze", "channel_squeeze"):
+            if getattr(self, name) > self.features:
+                msg = f"CDCINConfig: {name} must be at most features={self.features}, found {getattr(self, name)}."
+                raise ValueError(msg)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that a stage sees: the running map and what is switched on."""
+        return 1 + self.mask_channel + self.values_channel + self.context_channels
+
+
+def _check_int(name: str, value: object, *, minimum: int) -> None:
+    # bool is a subclass of int, and stages=True is certainly a slip.
+    if not isinstance(value, int) or isinstance(value, bool):
+        msg = f"CDCINConfig: {name} must be an integer, found {value!r}."
+        raise TypeError(msg)
+    if value < minimum:
+        msg = f"CDCINConfig: {name} must be at least {minimum}, found {value}."
+        raise ValueError(msg)
+
+
+def _check_positive_float(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        msg = f"CDCINConfig: {name} must be a number, found {value!r}."
+        raise TypeError(msg)
+    if not (math.isfinite(value) and value > 0):
+        msg = f"CDCINConfig: {name} must be positive and finite, found {value}."
+        raise ValueError(msg)
+
+
+#: Named networks: ``"paper"`` as published, ``"default"`` and ``"fast"`` for two CPU cores.
+PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
+    {
+        "paper": CDCINConfig(
+            stages=3,
+            growth=32,
+            blocks=8,
+            layers=4,
+            mask_channel=False,
+            values_channel=False,
+            zero_init=False,
+            attention=True,
+        ),
+        "default": CDCINConfig(),
+        "fast": CDCINConfig(stages=1),
+    }
+)

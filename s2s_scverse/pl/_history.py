@@ -1,0 +1,142 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _keys
+from ..get import history_df
+from ._figure import check_axes, finished, new_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+    from ._figure import Shown
+
+__all__ = ["Curves", "history", "history_curves"]
+
+TERMS: Final = {
+    "loss_genes_sparser": ("genes, sparser → sparse", "#0072b2", "-"),
+    "loss_genes_dense": ("genes, sparse → dense", "#d55e00", "-"),
+    "loss_images_sparser": ("images, sparser → sparse", "#0072b2", ":"),
+    "loss_images_dense": ("images, sparse → dense", "#d55e00", ":"),
+}
+"""Terms of the loss: name, colour (of Okabe and Ito, told apart by all), dash."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """What the history plot shows."""
+
+    epoch: NDArray[np.float64]
+    losses: dict[str, NDArray[np.float64]]
+    """Training loss by term."""
+    relative: NDArray[np.float64]
+    """Validation error of the network over that of its starting map."""
+    best: int | None
+    """Position of the smallest of these, None if there is none."""
+
+
+def history_curves(table: "pd.DataFrame") -> Curves:
+    """Turn the table of :func:`s2s_scverse.get.history_df` into curves."""
+    start, found = (table[name].to_numpy(float) for name in ("validation_start", "validation"))
+    relative = np.divide(found, start, out=np.full(len(table), np.nan), where=start > 0)
+    return Curves(
+        table["epoch"].to_numpy(float),
+        {name: table[name].to_numpy(float) for name in table.columns if name.startswith("loss_")},
+        relative,
+        int(np.nanargmin(relative)) if np.isfinite(relative).any() else None,
+    )
+
+
+def history(
+    adata: "AnnData",
+    key: str = _keys.UNS,
+    *,
+    axes: "Sequence[Axes] | NDArray[np.object_] | None" = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> "Shown":
+    """Draw how a run of :func:`s2s_scverse.tl.impute` was trained.
+
+    Left: the training loss of each term by epoch. Right: the squared error at the spots kept aside, relative to that of the
+    starting map (below 1, the network improves on it), with the epoch whose weights were used.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.impute` was run on.
+    key
+        Name of the run (its `key_added`).
+    axes
+        Two axes to draw into. They are shown only with ``show=True``.
+    show
+        Whether to show the figure; by default as ``scanpy.settings.autoshow`` says.
+    return_fig
+        Return the figure, which is then not shown and, if `axes` are not given, unknown to pyplot.
+
+    Returns
+    -------
+    The two axes, an object array; `None` if the figure is shown; the figure with `return_fig`.
+
+    Raises
+    ------
+    KeyError
+        If there is no such run.
+    ValueError
+        If nothing was trained.
+
+    Examples
+    --------
+    >>> import pandas as pd, s2s_scverse as s2s
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=8, n_cols=8, n_genes=6)
+    >>> epochs = {"epoch": [0, 1], "loss_genes_dense": [0.5, 0.4], "validation": [0.9, 0.8], "validation_start": [1.0, 1.0]}
+    >>> adata.uns["s2s"] = {"s2s": {"history": pd.DataFrame(epochs)}}
+    >>> s2s.pl.history(adata, show=False).shape
+    (2,)
+    """
+    table = history_df(adata, key)
+    if table.empty:
+        msg = (
+            f"the history of run {key!r} is empty: nothing was trained, because every site was measured or too few "
+            "spots were; there is nothing to draw"
+        )
+        raise ValueError(msg)
+    curves = history_curves(table)
+    if axes is not None:
+        given = check_axes(axes, 2)
+        _draw(given, curves)
+        return finished(given[0].figure, given, show=show, return_fig=return_fig, own=False)
+    with new_figure((7.5, 2.9), managed=not return_fig, layout="constrained") as figure:
+        made = figure.subplots(1, 2)
+        _draw(made, curves)
+    return finished(figure, made, show=show, return_fig=return_fig)
+
+
+def _draw(axes: NDArray[np.object_], curves: Curves) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    losses, error = axes
+    marker = "o" if len(curves.epoch) == 1 else ""
+    for name, values in curves.losses.items():
+        label, colour, dash = TERMS.get(name, (name.removeprefix("loss_").replace("_", " "), "#555555", "--"))
+        losses.plot(curves.epoch, values, dash, color=colour, label=label, marker=marker, linewidth=1.4)
+    losses.set_ylabel("training loss")
+    losses.set_ylim(bottom=0)
+    if curves.losses:
+        losses.legend(frameon=False, fontsize=8)
+
+    error.axhline(1, color="#888888", linewidth=1, linestyle="--", label="starting map")
+    error.plot(curves.epoch, curves.relative, color="#0072b2", linewidth=1.4, label="network")
+    if curves.best is not None:
+        epoch, value = curves.epoch[curves.best], curves.relative[curves.best]
+        error.plot(epoch, value, "o", color="#d55e00", label=f"best: {value:.3f}, epoch {epoch:g}")
+    error.set_ylabel("validation error\nrelative to starting map")
+    error.legend(frameon=False, fontsize=8)
+    for axis in axes:
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.spines[["top", "right"]].set_visible(False)

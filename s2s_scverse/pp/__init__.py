@@ -1,0 +1,6 @@
+"""Preprocessing: sections on lattices."""
+
+from ._grid import grid
+from ._sparsify import sparsify
+
+__all__ = ["grid", "sparsify"]

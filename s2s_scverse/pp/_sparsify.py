@@ -1,0 +1,97 @@
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _keys
+from .._checks import check_adata, check_fraction, check_int, check_rng
+from .._lattice import random_sample, regular_sample
+from .._section import read_lattice, read_mask
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["sparsify"]
+
+
+def sparsify(
+    adata: "AnnData",
+    *,
+    stride: int = 2,
+    phase: tuple[int, int] = (0, 0),
+    fraction: float | None = None,
+    rng: int | np.random.Generator | None = 0,
+    copy: bool = False,
+) -> "AnnData | None":
+    """Hide measured spots, to simulate a cheaper experiment and score against the truth.
+
+    Nothing is deleted: hidden spots keep their values in X, but :func:`s2s_scverse.tl.impute` never reads them.
+
+    Parameters
+    ----------
+    adata
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`.
+    stride
+        Keep every `stride`-th spot along both axes of the lattice of spots (square: rows and columns).
+    phase
+        Offset of the kept spots along both axes, each from 0 to ``stride - 1``.
+    fraction
+        Keep this random fraction of the spots instead; `stride` and `phase` are then ignored.
+    rng
+        Seed or generator for `fraction`.
+    copy
+        Return a changed copy instead of changing `adata`.
+
+    Returns
+    -------
+    `None`, or the copy. Sets the following fields:
+
+    `.obs['s2s_measured']`
+        False for the hidden spots too.
+    `.obs['s2s_held_out']`
+        True for the hidden spots.
+
+    Raises
+    ------
+    KeyError
+        If `adata` has no lattice.
+    ValueError
+        If no spot would be kept, or spots are hidden already.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=5), upsample=1)
+    >>> s2s.pp.sparsify(dense, stride=2)
+    >>> bool((dense.obs["s2s_measured"] & dense.obs["s2s_held_out"]).any())
+    False
+    """
+    check_adata(adata)
+    lattice = read_lattice(adata)
+    measured = read_mask(adata, _keys.MEASURED)
+    if read_mask(adata, _keys.HELD_OUT).any():
+        msg = (
+            "spots are held out already; undo that first: "
+            f"adata.obs[{_keys.MEASURED!r}] |= adata.obs.pop({_keys.HELD_OUT!r})"
+        )
+        raise ValueError(msg)
+    spots = lattice.subset(measured)
+    if fraction is None:
+        stride = check_int("stride", stride, least=1)
+        if len(phase) != 2:
+            msg = f"phase must be two integers, found {phase!r}"
+            raise ValueError(msg)
+        first, second = (check_int("phase", offset, least=0, most=stride - 1) for offset in phase)
+        spots = spots.coarsened(lattice.stride(measured))
+        kept_spots = regular_sample(spots, stride, (first, second))
+    else:
+        kept_spots = random_sample(len(spots), check_fraction("fraction", fraction), check_rng(rng))
+    if not kept_spots.any():
+        msg = f"no spot is left with stride={stride}, phase={phase}: the section has {len(spots)} spots"
+        raise ValueError(msg)
+
+    kept = np.zeros(adata.n_obs, dtype=bool)
+    kept[np.flatnonzero(measured)[kept_spots]] = True
+    adata = adata.copy() if copy else adata
+    adata.obs[_keys.HELD_OUT] = measured & ~kept
+    adata.obs[_keys.MEASURED] = kept
+    return adata if copy else None

@@ -1,0 +1,206 @@
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._checks import check_adata, check_genes, check_int, check_layer, check_rng, few
+from .._comparison import scores_frame, summary_frame, tests_frame
+from .._scores import window
+from .._section import read_lattice, read_mask
+from ._run import versions, write_evaluation
+from ._scoring import Layers, score_genes
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    adata: "AnnData",
+    keys: str | Sequence[str] = (_keys.UNS,),
+    *,
+    truth: str | None = None,
+    genes: str | Sequence[str] | None = None,
+    n_bootstrap: int = 1000,
+    rng: int | np.random.Generator | None = 0,
+    copy: bool = False,
+) -> "AnnData | None":
+    """Score layers against the truth on held-out spots, gene by gene, and compare their methods.
+
+    Only spots in ``.obs['s2s_held_out']`` are scored. A layer of :func:`s2s_scverse.tl.impute` or
+    :func:`s2s_scverse.tl.interpolate` is refused if any of these spots was visible to it, whatever was hidden, subset or
+    reordered since. For layers written by others there is no such record; they are refused if they equal the truth at
+    all held-out spots, bit for bit. That they saw none of them is otherwise for you to know.
+
+    Parameters
+    ----------
+    adata
+        A section with spots hidden by :func:`s2s_scverse.pp.sparsify`, and imputed afterwards.
+    keys
+        Names of the layers to score: one method each.
+    truth
+        Layer with the true values, or ``"X"``. By default what the methods read: X, or the `layer` given to them.
+    genes
+        Names of the genes to score. By default all that are in every layer; those left out of one are skipped.
+    n_bootstrap
+        Number of resamples of genes for the intervals of mean scores.
+    rng
+        Seed or generator of the resamples.
+    copy
+        Return a changed copy instead of changing `adata`.
+
+    Returns
+    -------
+    `None`, or the copy. X and layers stay as they are. Sets the following field:
+
+    `.uns['s2s']['evaluation']`
+        Tables `scores`, `summary` and `tests` (read them with :func:`s2s_scverse.get.evaluation_df`,
+        :func:`s2s_scverse.get.evaluation_summary_df` and :func:`s2s_scverse.get.evaluation_tests_df`), `truth`,
+        `n_spots` scored, `n_bootstrap` and `versions`. Replaces an earlier evaluation.
+
+    Raises
+    ------
+    KeyError
+        If `adata` has no lattice, or a layer or gene does not exist.
+    TypeError
+        If an argument is of a wrong type.
+    ValueError
+        If no spot is held out, a layer has seen one, a layer has missing values at some held-out spots, a gene asked
+        for is not in all layers, or no gene is in all of them.
+
+    Notes
+    -----
+    Scores of a gene are taken over the held-out spots:
+
+    ``pcc``, ``spearman``
+        Correlation of Pearson, and of Spearman (ties averaged). NaN if the truth is constant; 0 if only the prediction
+        is.
+    ``rmse``, ``mae``
+        Root mean squared and mean absolute error, on the scale of the values.
+    ``ssim``
+        Structural similarity :cite:p:`Wang2004` on the lattice of spots, masked: local means, variances and the
+        covariance at a held-out spot are weighted by a Gaussian of 1.5 spot pitches, cut 5 pitches away and normalised
+        over held-out spots only, so neither background nor measured spots enter. Averaged over held-out spots. The data
+        range of a gene is that of its true values at measured spots; NaN if that is 0. Constants 0.01 and 0.03; the
+        covariances are those of the population. On a complete square lattice it is scikit-image's with
+        ``gaussian_weights=True, use_sample_covariance=False``, except near the border.
+    ``coverage``
+        Only if ``.layers[f'{key}_std']`` exists for a key: part of the spots inside the central 90 % interval of a
+        normal distribution with this mean and standard deviation; 0.9 is right, more is too wide.
+
+    Intervals are percentiles of means over resampled genes, the same for all methods. Methods are compared by Wilcoxon's
+    signed-rank test over genes, for all pairs, adjusted after Holm for the number of pairs within each score. Both take
+    genes as independent, which genes of one section are not: they say how methods differ over genes like these on this
+    section, not on others.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=5), upsample=1)
+    >>> s2s.pp.sparsify(dense, stride=2)
+    >>> s2s.tl.interpolate(dense, "nearest")
+    >>> s2s.tl.interpolate(dense, "kriging")
+    >>> s2s.tl.evaluate(dense, ["nearest", "kriging"])
+    >>> summary = s2s.get.evaluation_summary_df(dense)
+    >>> nearest, kriging = summary.loc[summary["score"] == "rmse", "mean"]
+    >>> bool(kriging < nearest)
+    True
+    """
+    check_adata(adata)
+    names = _check_keys(adata, keys)
+    columns = check_genes(adata, genes)
+    n_bootstrap = check_int("n_bootstrap", n_bootstrap, least=1)
+    generator = check_rng(rng)
+    lattice = read_lattice(adata)
+    measured = read_mask(adata, _keys.MEASURED)
+    held_out = _read_held_out(adata, measured)
+    source = _find_truth(adata, names, truth)
+    unrecorded = _check_unseen(adata, names, held_out)
+
+    spots = measured | held_out
+    image = lattice.subset(spots).coarsened(lattice.stride(spots)).subset(held_out[spots])
+    layers = Layers(adata, names, source, measured, held_out, unrecorded)
+    scored, table = score_genes(layers, columns, window(image), skip_missing=genes is None)
+    entry = {
+        "scores": scores_frame(names, adata.var_names[scored], table),
+        "summary": summary_frame(names, table, n_bootstrap, generator),
+        "tests": tests_frame(names, table),
+        "truth": source or "X",
+        "n_spots": int(held_out.sum()),
+        "n_bootstrap": n_bootstrap,
+        "versions": versions("numpy", "scipy"),
+    }
+    return write_evaluation(adata, entry, copy=copy)
+
+
+def _check_keys(adata: "AnnData", keys: object) -> list[str]:
+    names = [keys] if isinstance(keys, str) else list(keys) if isinstance(keys, Sequence) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        msg = f"keys must be the name of a layer or a list of them, found {keys!r}"
+        raise TypeError(msg)
+    if not names or len(set(names)) < len(names):
+        msg = f"keys must name at least one layer, and each once, found {names!r}"
+        raise ValueError(msg)
+    missing = [name for name in names if name not in adata.layers]
+    if missing:
+        msg = (
+            f"layers not found: {few(missing)}; adata.layers has: {few(adata.layers) or 'none'}; call s2s.tl.impute or "
+            "s2s.tl.interpolate first, or pass keys="
+        )
+        raise KeyError(msg)
+    return names
+
+
+def _read_held_out(adata: "AnnData", measured: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    held_out = read_mask(adata, _keys.HELD_OUT)
+    if not held_out.any():
+        msg = (
+            f"no spot is held out (adata.obs[{_keys.HELD_OUT!r}] is missing or False everywhere), so there is no truth "
+            "to score against; call s2s.pp.sparsify, then impute again"
+        )
+        raise ValueError(msg)
+    both = int((held_out & measured).sum())
+    if both:
+        msg = f"{both} spots are True in both adata.obs[{_keys.MEASURED!r}] and adata.obs[{_keys.HELD_OUT!r}]; expected one"
+        raise ValueError(msg)
+    return held_out
+
+
+def _find_truth(adata: "AnnData", names: list[str], truth: str | None) -> str | None:
+    """Return the layer of true values, None for X."""
+    if truth is None:
+        runs = adata.uns[_keys.UNS]
+        sources = sorted({str(runs[name]["layer"]) for name in names if "layer" in runs.get(name, {})})
+        if len(sources) > 1:
+            msg = f"the methods read different values ({few(sources)}); say which are true: truth={sources[0]!r}"
+            raise ValueError(msg)
+        truth = sources[0] if sources else "X"
+    if truth == "X" and truth not in adata.layers:
+        return None
+    check_layer(adata, truth)
+    if truth in names:
+        msg = f"layer {truth!r} is both in keys and the truth; expected other layers in keys"
+        raise ValueError(msg)
+    return truth
+
+
+def _check_unseen(adata: "AnnData", names: list[str], held_out: NDArray[np.bool_]) -> list[str]:
+    """Refuse layers whose method saw held-out spots; return those without a record of what was seen."""
+    unrecorded = []
+    for name in names:
+        column = _keys.VISIBLE.format(name)
+        if column not in adata.obs:
+            unrecorded.append(name)
+            continue
+        # isin: sites that other functions added since are missing in the column.
+        seen = int((adata.obs[column].isin([True]).to_numpy() & held_out).sum())
+        if seen:
+            msg = (
+                f"layer {name!r} cannot be scored: {seen} of {int(held_out.sum())} held-out spots were visible to its "
+                f"method (adata.obs[{column!r}]); run the method again, after s2s.pp.sparsify"
+            )
+            raise ValueError(msg)
+    return unrecorded

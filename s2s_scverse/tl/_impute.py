@@ -1,0 +1,199 @@
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from .. import _keys
+from .._checks import check_adata, check_choice, check_genes, check_rng
+from .._section import looks_like_counts, read_lattice, read_values
+from ._run import check_run_key, read_measured, versions, write_run
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from .._training import TrainingConfig
+    from ..nn import CDCINConfig
+
+    NaturalImages = Literal["photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
+
+__all__ = ["impute"]
+
+
+def impute(
+    adata: "AnnData",
+    genes: str | Sequence[str] | None = None,
+    *,
+    layer: str | None = None,
+    key_added: str = _keys.UNS,
+    preset: Literal["default", "fast", "paper"] = "default",
+    network: "CDCINConfig | None" = None,
+    training: "TrainingConfig | None" = None,
+    natural_images: "NaturalImages | None" = "photographs",
+    max_epochs: int | None = None,
+    device: str = "auto",
+    rng: int | np.random.Generator | None = 0,
+    progress: bool = True,
+    copy: bool = False,
+) -> "AnnData | None":
+    """Impute genes at the unmeasured sites of one section by S2S-ST :cite:p:`Fang2025`.
+
+    The measured spots are subsampled once more; a cascaded network (:class:`s2s_scverse.nn.CDCIN`) learns to predict the
+    spots left out, and is then applied to the spots themselves. All genes share one network. It starts from co-kriging
+    and adds a correction, whose weight is chosen on measured spots kept aside: where there is nothing to gain, the
+    starting map is returned.
+
+    Parameters
+    ----------
+    adata
+        One section on its lattice, from :func:`s2s_scverse.pp.grid`. Values are expected to be normalised and
+        log-transformed (:func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p`).
+    genes
+        Names of the genes to impute, all by default. Genes help each other: impute a panel in one call.
+    layer
+        Layer to read instead of X. Only rows of measured spots are ever read.
+    key_added
+        Name of the layer to write, and of the run in `.uns['s2s']`.
+    preset
+        ``"default"``; ``"fast"``: fewer epochs, one stage; ``"paper"``: network and training as published (leak-free),
+        which is slow and meant for comparison.
+    network, training
+        Hyper-parameters that replace those of the preset.
+    natural_images
+        What the network learns from besides the genes: ``"photographs"`` (shipped with scikit-image), ``"textures"``,
+        a folder, an array or a list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None for nothing.
+    max_epochs
+        Most passes to train for, instead of the preset's.
+    device
+        ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
+    rng
+        Seed or generator. The same seed on the same machine gives the same result, bit for bit on a CPU.
+    progress
+        Whether to show a progress bar.
+    copy
+        Return a changed copy instead of changing `adata`.
+
+    Returns
+    -------
+    `None`, or the copy. On any failure or interruption `adata` stays as it was. Sets the following fields:
+
+    `.layers[key_added]`
+        float32, (n_obs, n_vars): imputed values on the scale of the input. Measured spots keep theirs exactly; NaN for
+        genes not asked for.
+    `.obs[f'{key_added}_visible']`
+        Which sites were measured when this ran: :func:`s2s_scverse.tl.evaluate` refuses to score them.
+    `.uns['s2s'][key_added]`
+        `params`, `layer`, `history` (one row an epoch; see :func:`s2s_scverse.get.history_df`), `gate` (weight of the
+        network's correction, 0 to 1) and `versions`.
+
+    Raises
+    ------
+    KeyError
+        If `adata` has no lattice, or a gene or the layer does not exist.
+    TypeError, ValueError
+        If an argument or the values are not as described.
+
+    Warns
+    -----
+    UserWarning
+        If values look like counts, if there are no unmeasured sites, or too few spots to train on.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s, scanpy as sc
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8)
+    >>> sc.pp.normalize_total(adata)
+    >>> sc.pp.log1p(adata)
+    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> s2s.tl.impute(dense, preset="fast", max_epochs=1, progress=False)
+    >>> dense.layers["s2s"].shape == dense.shape
+    True
+    """
+    check_adata(adata)
+    columns = check_genes(adata, genes)
+    check_choice("preset", preset, ("default", "fast", "paper"))
+    check_run_key(key_added)
+    generator = check_rng(rng)
+    lattice = read_lattice(adata)
+    measured = read_measured(adata)
+    values = read_values(adata, measured, columns, layer=layer)
+    if looks_like_counts(values):
+        warnings.warn(
+            "values look like counts; call sc.pp.normalize_total(adata) and sc.pp.log1p(adata) first",
+            UserWarning,
+            stacklevel=2,
+        )
+
+    from .. import _training
+    from ..nn import PRESETS
+
+    network = PRESETS[preset] if network is None else network
+    training = _training.TRAINING_PRESETS[preset] if training is None else training
+    if max_epochs is not None:
+        training = replace(training, max_epochs=max_epochs)
+    images = _image_source(natural_images)
+    section = _training.Section(lattice, measured, values)
+    dense = np.full(adata.shape, np.nan, dtype=np.float32)
+    run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
+    if measured.all():
+        warnings.warn("every site is measured: there is nothing to impute", UserWarning, stacklevel=2)
+        run |= {"gate": 0.0, "history": pd.DataFrame()}
+    else:
+        fitted = _training.fit(
+            section,
+            network=network,
+            training=training,
+            images=images,
+            device=device,
+            rng=generator,
+            progress=progress,
+        )
+        if fitted.network is None:
+            warnings.warn(
+                f"only {len(values)} spots are measured, too few to train on (at least {_training.MIN_SPOTS}); the "
+                f"starting map ({training.start}) is returned",
+                UserWarning,
+                stacklevel=2,
+            )
+        dense[np.ix_(~measured, columns)] = fitted.predict()
+        run |= {"gate": fitted.gate, "history": pd.DataFrame(fitted.history)}
+    dense[np.ix_(measured, columns)] = values
+    run["params"] = _params(preset, network, training, natural_images, rng)
+    return write_run(adata, key_added, dense, measured, run, copy=copy)
+
+
+def _image_source(source: "NaturalImages | None") -> Any:
+    """Wrap natural images, refusing unusable ones before the first slow step."""
+    if source is None:
+        return None
+    from ..datasets import natural_images
+
+    natural_images(source, size=(8, 8), n=1, rng=0)
+
+    def draw(size: tuple[int, int], n: int, rng: np.random.Generator) -> "NDArray[np.float32]":
+        return natural_images(source, size=size, n=n, rng=rng)
+
+    return draw
+
+
+def _params(preset: str, network: "CDCINConfig", training: "TrainingConfig", images: Any, rng: Any) -> dict[str, Any]:
+    """Describe the run in values that h5ad can hold; what is None is left out."""
+
+    def plain(config: Any) -> dict[str, Any]:
+        fields = {
+            name: np.array(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    return {
+        "preset": preset,
+        "network": plain(network),
+        "training": plain(training),
+        "natural_images": "none" if images is None else str(images) if not hasattr(images, "__array__") else "array",
+        "rng": int(rng) if isinstance(rng, int | np.integer) else "generator" if rng is not None else "none",
+    }

@@ -1,0 +1,76 @@
+"""What every run shares: the sites it may see, and the only places where results enter the AnnData."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._checks import check_key_added
+from .._section import read_mask
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["check_run_key", "read_measured", "versions", "write_evaluation", "write_run"]
+
+RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores"}
+
+
+def check_run_key(key: object) -> str:
+    """Return the name of a run, refusing names that `adata.uns['s2s']` needs for something else."""
+    name = check_key_added(key)
+    if name in RESERVED:
+        msg = f"key_added={name!r} is taken by {RESERVED[name]} in adata.uns[{_keys.UNS!r}]; choose another"
+        raise ValueError(msg)
+    return name
+
+
+def read_measured(adata: "AnnData") -> NDArray[np.bool_]:
+    """Return which sites are measured, refusing a section without any."""
+    measured = read_mask(adata, _keys.MEASURED)
+    if not measured.any():
+        msg = f"no site is measured: adata.obs[{_keys.MEASURED!r}] is False everywhere"
+        raise ValueError(msg)
+    return measured
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the installed versions of this package and of those named."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("s2s-scverse", *packages)}
+
+
+def write_run(
+    adata: "AnnData",
+    key: str,
+    dense: NDArray[np.float32],
+    visible: NDArray[np.bool_],
+    run: dict[str, Any],
+    *,
+    copy: bool,
+) -> "AnnData | None":
+    """Write the layer of a run, which sites it saw, and its entry."""
+    adata = _own(adata, copy=copy)
+    adata.layers[key] = dense
+    # Aligned to obs, unlike anything in uns: still right after subsetting, reordering, renaming or a later sparsify.
+    adata.obs[_keys.VISIBLE.format(key)] = visible
+    adata.uns[_keys.UNS] = {**adata.uns[_keys.UNS], key: run}
+    return adata if copy else None
+
+
+def write_evaluation(adata: "AnnData", entry: dict[str, Any], *, copy: bool) -> "AnnData | None":
+    """Write the tables of an evaluation, in place of those of an earlier one."""
+    adata = _own(adata, copy=copy)
+    adata.uns[_keys.UNS] = {**adata.uns[_keys.UNS], _keys.EVALUATION: entry}
+    return adata if copy else None
+
+
+def _own(adata: "AnnData", *, copy: bool) -> "AnnData":
+    """Return what to write to: `adata` itself, made actual if it is a view, or a copy."""
+    if copy:
+        return adata.copy()
+    if adata.is_view:
+        adata._init_as_actual(adata.copy())
+    return adata

@@ -1,0 +1,137 @@
+"""From layers of an AnnData to scores of genes, block by block; nothing is written."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from .. import _keys
+from .._checks import few
+from .._scores import Scorer
+from .._section import read_values
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["Layers", "score_genes"]
+
+GENE_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What is to be scored, and against what."""
+
+    adata: "AnnData"
+    names: list[str]
+    truth: str | None
+    """Layer of the true values, None for X."""
+    measured: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
+    unrecorded: list[str]
+    """Layers without a record of what was visible to their method."""
+
+    def read(self, layer: str | None, columns: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return values at held-out spots, NaN and infinite ones too."""
+        return read_values(self.adata, self.held_out, columns, layer=layer, finite=False)
+
+    def read_range(self, columns: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the range of the true values of every gene at measured spots, NaN if there are none."""
+        if not self.measured.any():
+            return np.full(len(columns), np.nan, dtype=np.float32)
+        values = read_values(self.adata, self.measured, columns, layer=self.truth)
+        return np.asarray(values.max(axis=0) - values.min(axis=0))
+
+    def read_std(self, name: str, columns: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Return the standard deviations that belong to a layer, if there are any."""
+        layer = _keys.STD.format(name)
+        return self.read(layer, columns) if layer in self.adata.layers else None
+
+
+def score_genes(
+    layers: Layers, columns: NDArray[np.int64], weights: csr_array, *, skip_missing: bool
+) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+    """Score the genes of some columns.
+
+    Parameters
+    ----------
+    layers
+        What to score.
+    columns
+        The genes.
+    weights
+        (n_held_out, n_held_out): the window of SSIM.
+    skip_missing
+        Leave out genes that are not in every layer, instead of refusing them.
+
+    Returns
+    -------
+    The columns scored, and of every score the values, (n_layers, n_scored).
+
+    Raises
+    ------
+    ValueError
+        If values are missing, or a layer without a record equals the truth.
+    """
+    scored, parts = [], []
+    copies = dict.fromkeys(layers.unrecorded, True)
+    varied = False
+    for start in range(0, len(columns), GENE_BLOCK):
+        block = columns[start : start + GENE_BLOCK]
+        predictions = {name: layers.read(name, block) for name in layers.names}
+        kept = _in_every_layer(layers, block, predictions, skip_missing=skip_missing)
+        if not kept.any():
+            continue
+        block = block[kept]
+        predictions = {name: values[:, kept] for name, values in predictions.items()}
+        truth = layers.read(layers.truth, block)
+        _check_finite(layers, block, {layers.truth: truth, **predictions})
+
+        # Genes without variation are easily right: that proves nothing.
+        varying = truth.max(axis=0) > truth.min(axis=0)
+        varied |= bool(varying.any())
+        for name in copies:
+            copies[name] &= np.array_equal(predictions[name][:, varying], truth[:, varying])
+
+        score = Scorer(truth, layers.read_range(block), weights)
+        found = [score(predictions[name], layers.read_std(name, block)) for name in layers.names]
+        parts.append({key: np.stack([each[key] for each in found]) for key in found[0]})
+        scored.append(block)
+    if not scored:
+        msg = f"no gene is in all of the layers {few(layers.names)}; impute the same genes in each"
+        raise ValueError(msg)
+    seen = [name for name, copy in copies.items() if copy and varied]
+    if seen:
+        msg = (
+            f"layer {seen[0]!r} cannot be scored: it equals the truth at all {int(layers.held_out.sum())} held-out "
+            "spots, so they were visible to whatever wrote it; impute after s2s.pp.sparsify"
+        )
+        raise ValueError(msg)
+    return np.concatenate(scored), {key: np.hstack([part[key] for part in parts]) for key in parts[0]}
+
+
+def _in_every_layer(
+    layers: Layers, columns: NDArray[np.int64], predictions: dict[str, NDArray[np.float32]], *, skip_missing: bool
+) -> NDArray[np.bool_]:
+    """Whether genes are imputed (not NaN everywhere) in all layers."""
+    kept = np.ones(len(columns), dtype=bool)
+    for name, values in predictions.items():
+        missing = np.isnan(values).all(axis=0)
+        if missing.any() and not skip_missing:
+            absent = few(layers.adata.var_names[columns[missing]])
+            msg = f"genes not imputed in layer {name!r}: {absent}; impute them, or pass genes=None to skip them"
+            raise ValueError(msg)
+        kept &= ~missing
+    return kept
+
+
+def _check_finite(layers: Layers, columns: NDArray[np.int64], blocks: dict[str | None, NDArray[np.float32]]) -> None:
+    for layer, values in blocks.items():
+        bad = ~np.isfinite(values).all(axis=0)
+        if bad.any():
+            what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+            genes = few(layers.adata.var_names[columns[bad]])
+            msg = f"{what} is NaN or infinite at held-out spots for {genes}; set those values or leave the genes out"
+            raise ValueError(msg)

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from scipy.interpolate import griddata
+from scipy.ndimage import label
+from scipy.sparse import issparse
+
+import s2s_scverse as s2s
+from s2s_scverse.datasets._simulated import PATTERNS, _gene_patterns
+from s2s_scverse.datasets._tissue import DOMAINS
+
+
+@pytest.fixture(scope="module")
+def adata() -> ad.AnnData:
+    return s2s.datasets.simulated_tissue()
+
+
+def counts(adata: ad.AnnData) -> np.ndarray:
+    return adata.X.toarray().astype(float)
+
+
+def expected_share(adata: ad.AnnData) -> np.ndarray:
+    """Share of each gene in a site's expected counts, from the definition of the truth."""
+    target = np.median(counts(adata).sum(axis=1))
+    return np.expm1(adata.layers["truth"].astype(float)) / target
+
+
+def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    return (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+
+
+def domain_image(adata: ad.AnnData) -> np.ndarray:
+    image = np.full((50, 58), -1)
+    image[adata.obs["array_row"] + 1, adata.obs["array_col"] + 1] = adata.obs["domain"].cat.codes
+    return image
+
+
+def test_contents(adata: ad.AnnData) -> None:
+    assert issparse(adata.X)
+    assert adata.X.format == "csr"
+    assert adata.X.dtype == np.float32
+    assert adata.n_vars == 60
+    np.testing.assert_array_equal(adata.X.data, np.round(adata.X.data))
+    assert adata.X.data.min() >= 1
+    assert adata.layers["truth"].dtype == np.float32
+    assert isinstance(adata.layers["truth"], np.ndarray)
+    assert adata.obs_names.is_unique
+    assert adata.var_names.is_unique
+    assert list(adata.obs) == ["array_row", "array_col", "domain"]
+    assert set(adata.obs["domain"]) == set(DOMAINS) == set(adata.obs["domain"].cat.categories)
+
+
+def test_coordinates(adata: ad.AnnData) -> None:
+    rows, cols = adata.obs["array_row"].to_numpy(), adata.obs["array_col"].to_numpy()
+    assert rows.dtype.kind == cols.dtype.kind == "i"
+    assert 0 <= rows.min() < rows.max() < 48
+    assert 0 <= cols.min() < cols.max() < 56
+    np.testing.assert_array_equal(adata.obsm["spatial"], np.column_stack([cols, rows]) * 100.0)
+    assert not pd.DataFrame({"row": rows, "col": cols}).duplicated().any()
+    finer = s2s.datasets.simulated_tissue(pitch=12.5)
+    np.testing.assert_allclose(finer.obsm["spatial"], adata.obsm["spatial"] / 8)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_outline_is_one_piece_with_two_holes_and_no_rectangle(seed: int) -> None:
+    image = domain_image(s2s.datasets.simulated_tissue(rng=seed, n_genes=6))
+    assert label(image >= 0)[1] == 1
+    assert label(image < 0)[1] == 3  # outside and two holes
+    assert 0.6 < (image >= 0).mean() / (48 * 56) * 50 * 58 < 0.8
+    widths = (image >= 0).sum(axis=1)
+    assert len(set(widths[widths > 0])) > 10
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_domains_are_connected_layers_and_nuclei_with_sharp_boundaries(seed: int) -> None:
+    image = domain_image(s2s.datasets.simulated_tissue(rng=seed, n_genes=6))
+    inner = (image[1:-1, 1:-1] >= 0) & np.all(
+        [image[1:-1, 1:-1] == side for side in (image[:-2, 1:-1], image[2:, 1:-1], image[1:-1, :-2], image[1:-1, 2:])],
+        axis=0,
+    )
+    assert inner.sum() > 0.55 * (image >= 0).sum()  # most sites have four neighbours of their own kind
+    sizes = np.bincount(image[image >= 0], minlength=len(DOMAINS))
+    assert sizes.min() >= 15
+    assert sizes[2] < min(sizes[[0, 1, 3, 4]])  # the third layer is thin
+    # Layers follow one another from top to bottom.
+    rows = [np.nonzero(image == layer)[0].mean() for layer in range(5)]
+    assert rows == sorted(rows)
+
+
+def test_truth_is_the_normalised_expectation(adata: ad.AnnData) -> None:
+    share = expected_share(adata)
+    np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-5)
+    # What scanpy gives for the expected counts themselves is the truth, whatever the library size.
+    expectation = ad.AnnData(share * counts(adata).sum(axis=1)[:, None])
+    sc.pp.normalize_total(expectation)
+    sc.pp.log1p(expectation)
+    np.testing.assert_allclose(expectation.X, adata.layers["truth"], rtol=1e-4, atol=1e-5)
+
+
+def test_counts_have_the_moments_of_a_negative_binomial() -> None:
+    adata = s2s.datasets.simulated_tissue(dispersion=0.3, depth=3000, n_genes=24)
+    poisson = s2s.datasets.simulated_tissue(dispersion=0.0, depth=3000, n_genes=24)
+    for section, dispersion in ((adata, 0.3), (poisson, 0.0)):
+        observed = counts(section)
+        mean = expected_share(section) * observed.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(observed.sum(axis=0), mean.sum(axis=0), rtol=0.1)
+        common = mean > 20
+        # E[(X - mu)^2 - mu] / mu^2 is the dispersion; the total is known only from the same counts, hence the margin.
+        estimate = np.mean(((observed - mean) ** 2 - mean)[common] / mean[common] ** 2)
+        assert estimate == pytest.approx(dispersion, abs=0.08)
+    assert (counts(adata).var(axis=0) > counts(adata).mean(axis=0)).all()
+
+
+def test_depth_is_the_median_library_size() -> None:
+    for depth in (150.0, 2000):
+        total = counts(s2s.datasets.simulated_tissue(depth=depth)).sum(axis=1)
+        assert np.median(total) == pytest.approx(depth, rel=0.12)
+        assert 0.2 < np.log(total).std() < 0.6
+
+
+def test_patterns(adata: ad.AnnData) -> None:
+    assert adata.var["pattern"].value_counts().to_dict() == {
+        "domain": 17,
+        "cell_type": 16,
+        "gradient": 9,
+        "hot_spot": 7,
+        "flat": 5,
+        "rare": 6,
+    }
+    truth = pd.DataFrame(adata.layers["truth"], columns=adata.var_names)
+    pattern = adata.var["pattern"]
+    assert (truth.loc[:, pattern == "flat"].std() < 1e-5).all()
+    assert (truth.loc[:, pattern != "flat"].std() > 0.03).all()
+    means = pd.Series(counts(adata).mean(axis=0), adata.var_names).groupby(pattern, observed=True).mean()
+    assert means["rare"] < 0.1 * means.drop("rare").min()
+    # A domain gene is told by its domain, a cell-type gene only in part: cells differ from site to site.
+    between = truth.groupby(adata.obs["domain"].to_numpy()).transform("mean").var() / truth.var()
+    between = between[pattern != "flat"].groupby(pattern[pattern != "flat"], observed=True).median()
+    assert between["domain"] > 0.8
+    assert between["cell_type"] < between["domain"] - 0.2
+
+
+def test_hot_spots_are_local(adata: ad.AnnData) -> None:
+    share = expected_share(adata)[:, adata.var["pattern"] == "hot_spot"]
+    peak = share / np.median(share, axis=0)
+    assert (peak.max(axis=0) > 3).all()
+    assert ((peak > peak.max(axis=0) / 2).mean(axis=0) < 0.15).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_imputation_is_neither_hopeless_nor_trivial(seed: int) -> None:
+    adata = s2s.datasets.simulated_tissue(rng=seed)
+    truth = adata.layers["truth"]
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    values, site = adata.X.toarray(), adata.obs[["array_row", "array_col"]].to_numpy()
+    seen = (site % 2 == 0).all(axis=1)
+    linear = griddata(site[seen], values[seen], site[~seen], method="linear")
+    nearest = griddata(site[seen], values[seen], site[~seen], method="nearest")
+    linear = np.where(np.isnan(linear), nearest, linear)
+    score = pearson(linear, values[~seen])
+    assert 0.4 < score.mean() < 0.7
+    signal = (adata.var["pattern"] != "flat").to_numpy()
+    ceiling = pearson(truth[~seen][:, signal], values[~seen][:, signal])
+    assert ceiling.mean() > score[signal].mean() + 0.1
+    assert np.abs(score[~signal]).max() < 0.1
+
+
+def test_same_seed_same_section_and_no_global_state() -> None:
+    state = np.random.get_state()  # noqa: NPY002
+    first, second = (s2s.datasets.simulated_tissue(rng=7) for _ in range(2))
+    from_generator = s2s.datasets.simulated_tissue(rng=np.random.default_rng(7))
+    other = s2s.datasets.simulated_tissue(rng=8)
+    for section in (second, from_generator):
+        assert (first.X != section.X).nnz == 0
+        np.testing.assert_array_equal(first.layers["truth"], section.layers["truth"])
+        pd.testing.assert_frame_equal(first.obs, section.obs)
+    assert first.shape != other.shape or (first.X != other.X).nnz > 0
+    for before, after in zip(state, np.random.get_state(), strict=True):  # noqa: NPY002
+        np.testing.assert_array_equal(before, after)
+
+
+def test_survives_h5ad(adata: ad.AnnData, tmp_path) -> None:
+    adata.copy().write_h5ad(tmp_path / "section.h5ad")
+    again = ad.read_h5ad(tmp_path / "section.h5ad")
+    assert (again.X != adata.X).nnz == 0
+    pd.testing.assert_frame_equal(again.obs, adata.obs)
+    pd.testing.assert_frame_equal(again.var, adata.var)
+
+
+@pytest.mark.parametrize("n_genes", [6, 7, 11, 60, 301])
+def test_every_pattern_has_genes(n_genes: int) -> None:
+    patterns = _gene_patterns(n_genes)
+    assert len(patterns) == n_genes
+    assert set(patterns) == set(PATTERNS)
+    assert patterns == sorted(patterns, key=list(PATTERNS).index)
+
+
+def test_smallest_section() -> None:
+    adata = s2s.datasets.simulated_tissue(n_rows=8, n_cols=8, n_genes=6)
+    assert 25 < adata.n_obs < 64
+
+
+def test_empty_at_no_depth() -> None:
+    adata = s2s.datasets.simulated_tissue(n_rows=8, n_cols=8, n_genes=6, depth=1e-9)
+    assert adata.X.nnz == 0
+    assert not adata.layers["truth"].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        pytest.param({"n_rows": 7}, ValueError, "n_rows must be at least 8, found 7", id="few rows"),
+        pytest.param({"n_cols": 2.5}, TypeError, r"n_cols must be an integer, found 2\.5", id="float size"),
+        pytest.param({"n_genes": True}, TypeError, "n_genes must be an integer, found True", id="bool size"),
+        pytest.param({"n_genes": 5}, ValueError, "n_genes must be at least 6, found 5", id="few genes"),
+        pytest.param({"depth": 0}, ValueError, "depth must be finite and positive, found 0", id="no depth"),
+        pytest.param({"depth": "deep"}, TypeError, "depth must be a number, found 'deep'", id="text depth"),
+        pytest.param({"pitch": np.nan}, ValueError, "pitch must be finite and positive, found nan", id="nan pitch"),
+        pytest.param({"dispersion": -1}, ValueError, "dispersion must be finite and not negative", id="dispersion"),
+        pytest.param({"lattice": "round"}, ValueError, "lattice must be one of 'square'", id="lattice"),
+        pytest.param({"rng": -1}, ValueError, "rng must be a seed of at least 0", id="seed"),
+    ],
+)
+def test_wrong_parameters(arguments: dict, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        s2s.datasets.simulated_tissue(**arguments)
