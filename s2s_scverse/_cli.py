@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 import typer
 
@@ -17,6 +18,7 @@ from . import __version__
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from matplotlib.figure import Figure
 
 __all__ = ["app", "main"]
 
@@ -32,10 +34,12 @@ app = typer.Typer(
 )
 
 DEPTH: Final = 600.0
-"""Counts per spot that are simulated and normalised to: a fixed number, so that no spot's values depend on another's."""
+"""Counts per spot, simulated and normalised to: a fixed number, so that no spot's values depend on another's."""
+MAX_EPOCHS: Final = 15
+"""Enough for a section of this size, and a bound on the time that the command takes."""
 SHOWN: Final = ("domain_1", "hot_spot_1", "cell_type_1")
 """Genes of the picture, chosen by what they look like, not by how well they are imputed."""
-BASELINES: Final = ("nearest", "linear")
+BASELINES: Final[tuple[Literal["nearest", "linear"], ...]] = ("nearest", "linear")
 
 
 class Preset(StrEnum):
@@ -61,7 +65,7 @@ def main() -> None:
     app()
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"s2s {__version__}")
         raise typer.Exit
@@ -87,7 +91,7 @@ def demo(
     rows: Annotated[int, typer.Option(hidden=True)] = 48,
     cols: Annotated[int, typer.Option(hidden=True)] = 56,
     n_genes: Annotated[int, typer.Option(hidden=True)] = 60,
-    max_epochs: Annotated[int | None, typer.Option(hidden=True)] = None,
+    max_epochs: Annotated[int, typer.Option(hidden=True)] = MAX_EPOCHS,
 ) -> None:
     """Simulate a section, hide three quarters of it, impute them, and score the result.
 
@@ -101,7 +105,8 @@ def demo(
         _save(dense, table, picture)
     if as_json:
         files = {"h5ad": str(table), "png": str(picture)}
-        typer.echo(json.dumps({"seed": seed, "scores": [asdict(result) for result in results], "files": files}, indent=2))
+        found = {"seed": seed, "scores": [asdict(result) for result in results], "files": files}
+        typer.echo(json.dumps(found, indent=2))
         return
     measured, hidden = (int(dense.obs[key].sum()) for key in ("s2s_measured", "s2s_held_out"))
     typer.echo(f"Simulated section: {measured} spots measured, {hidden} hidden, {dense.n_vars} genes.")
@@ -143,7 +148,7 @@ def _replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -162,22 +167,22 @@ def _hidden_section(rows: int, cols: int, n_genes: int, seed: int) -> "AnnData":
     return dense
 
 
-def _compete(dense: "AnnData", preset: Preset, seed: int, max_epochs: int | None, *, progress: bool) -> list[Result]:
+def _compete(dense: "AnnData", preset: Preset, seed: int, max_epochs: int, *, progress: bool) -> list[Result]:
     """Impute by all methods, and score them."""
     from . import get, tl
 
     def impute() -> None:
         tl.impute(dense, preset=preset.value, max_epochs=max_epochs, rng=seed, progress=progress)
 
-    seconds = {"s2s": _timed(impute)}
-    for method in BASELINES:
-        seconds[method] = _timed(lambda method=method: tl.interpolate(dense, method))
+    seconds: dict[str, float] = {"s2s": _timed(impute)}
+    seconds |= {method: _timed(partial(tl.interpolate, dense, method)) for method in BASELINES}
     tl.evaluate(dense, list(seconds))
-    means = get.evaluation_df(dense).groupby("method")[["pcc", "rmse", "mae"]].mean()
-    return [
-        Result(method, *(float(means.loc[method, score]) for score in ("pcc", "rmse", "mae")), round(elapsed, 2))
-        for method, elapsed in seconds.items()
-    ]
+    scores = get.evaluation_df(dense)
+    results = []
+    for method, elapsed in seconds.items():
+        pcc, rmse, mae = scores.loc[scores["method"] == method, ["pcc", "rmse", "mae"]].mean().tolist()
+        results.append(Result(method, pcc, rmse, mae, round(elapsed, 2)))
+    return results
 
 
 def _timed(run: Callable[[], object]) -> float:
@@ -191,7 +196,7 @@ def _save(dense: "AnnData", table: Path, picture: Path) -> None:
     from . import pl
 
     genes = [gene for gene in SHOWN if gene in dense.var_names]
-    figure = pl.compare(dense, genes, return_fig=True)
+    figure = cast("Figure", pl.compare(dense, genes, return_fig=True))
     with _replacing(table) as temporary:
         dense.write_h5ad(temporary)
     with _replacing(picture) as temporary:

@@ -10,7 +10,7 @@ from scipy.stats import wilcoxon
 
 from ._scores import COVERAGE, SCORES
 
-__all__ = ["bootstrap_interval", "holm", "paired_test", "scores_frame", "summary_frame", "tests_frame"]
+__all__ = ["bootstrap_interval", "holm", "paired_test", "pairs_frame", "scores_frame", "summary_frame"]
 
 Table = Mapping[str, NDArray[np.float64]]
 """Of every score, the values, (n_methods, n_genes)."""
@@ -21,7 +21,7 @@ DRAWS = 2**23
 
 def scores_frame(methods: Sequence[str], genes: pd.Index, table: Table) -> pd.DataFrame:
     """Return one row for each method and gene."""
-    method = pd.Categorical.from_codes(np.repeat(np.arange(len(methods)), len(genes)), categories=list(methods))
+    method = pd.Categorical.from_codes(np.repeat(np.arange(len(methods)), len(genes)), categories=pd.Index(methods))
     scores = {name: table[name].ravel() for name in _present(table)}
     return pd.DataFrame({"gene": np.tile(genes.to_numpy(dtype=object), len(methods)), "method": method, **scores})
 
@@ -47,7 +47,7 @@ def summary_frame(methods: Sequence[str], table: Table, n_bootstrap: int, rng: n
     )
 
 
-def tests_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
+def pairs_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
     """Return one row for each score and pair of methods; none for the coverage, which is right, not high or low."""
     pairs = list(combinations(range(len(methods)), 2))
     rows = [(name, a, b) for name in SCORES for a, b in pairs]
@@ -56,8 +56,8 @@ def tests_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "score": pd.Categorical([name for name, _, _ in rows], categories=list(SCORES)),
-            "first": pd.Categorical.from_codes([a for _, a, _ in rows], categories=list(methods)),
-            "second": pd.Categorical.from_codes([b for _, _, b in rows], categories=list(methods)),
+            "first": pd.Categorical([methods[a] for _, a, _ in rows], categories=list(methods)),
+            "second": pd.Categorical([methods[b] for _, _, b in rows], categories=list(methods)),
             "n_genes": np.array([each[0] for each in found], dtype=np.int64),
             "difference": np.array([each[1] for each in found], dtype=np.float64),
             "statistic": np.array([each[2] for each in found], dtype=np.float64),

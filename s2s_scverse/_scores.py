@@ -75,7 +75,7 @@ def ranks(values: Float) -> Float64:
 
 def rmse(truth: Float, prediction: Float) -> Float64:
     """Root of the mean squared error."""
-    return np.sqrt(np.square(_difference(truth, prediction)).mean(axis=0))
+    return np.asarray(np.sqrt(np.square(_difference(truth, prediction)).mean(axis=0)))
 
 
 def mae(truth: Float, prediction: Float) -> Float64:

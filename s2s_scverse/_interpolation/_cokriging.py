@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import svd
 
-from ._kriging import Kriged, Kriging
+from ._kriging import Kriged, Kriging, Settings
 from ._types import Float, Float32, Float64
 
 __all__ = ["CoKriged", "CoKriging"]
@@ -51,22 +51,41 @@ class CoKriging:
     """
 
     def __init__(self, kriging: Kriging, informative: Float, *, n_components: int = 25) -> None:
-        self.kriging = kriging
-        self.scores = _principal_scores(np.asarray(informative, np.float64), n_components)
-        scores = self.scores.astype(np.float32)
-        self.kriged = kriging.predict(scores, kriging.choose(scores, kriging.kernels))
+        scores = _principal_scores(np.asarray(informative, np.float64), n_components)
+        values = scores.astype(np.float32)
+        self._set(kriging, scores, kriging.predict(values, kriging.choose(values, kriging.kernels)))
+
+    def _set(self, kriging: Kriging, scores: Float64, kriged: Kriged) -> None:
+        self.kriging, self.scores, self.kriged = kriging, scores, kriged
+
+    def with_components(self, count: int) -> "CoKriging":
+        """The same with the strongest few of its components only."""
+        fewer, all_ = CoKriging.__new__(CoKriging), self.kriged
+        settings = Settings(all_.settings.kernel[:count], all_.settings.nugget[:count])
+        kriged = Kriged(
+            all_.sites[:, :count], all_.loo[:, :count], all_.loo_error[:count], all_.variance[:count], settings
+        )
+        fewer._set(self.kriging, self.scores[:, :count], kriged)
+        return fewer
+
+    def project(self, values: Float) -> Float32:
+        """Maps (m, n_genes) of a block of genes (n, n_genes) from the components alone."""
+        mean, loadings = self._regress(values)
+        return np.asarray(self.kriged.sites @ loadings + mean, np.float32)
 
     def predict(self, values: Float) -> CoKriged:
         """Co-krige a block of genes, (n, n_genes)."""
         single = self.kriging.predict(values)
-        values = np.asarray(values, np.float32)
-        mean = values.mean(axis=0, dtype=np.float64)
-        loadings = (self.scores.T @ (values - mean)).astype(np.float32)
-        mean = mean.astype(np.float32)
-        components = self.kriged.sites @ loadings + mean
-        loo = (self.kriged.loo @ loadings + mean + single.loo) / 2
+        mean, loadings = self._regress(values)
+        components = np.asarray(self.kriged.sites @ loadings + mean, np.float32)
+        loo = np.asarray((self.kriged.loo @ loadings + mean + single.loo) / 2, np.float32)
         error = np.square(values - loo, dtype=np.float64).mean(axis=0)
-        return CoKriged((components + single.sites) / 2, loo, error, components, single)
+        sites = np.asarray((components + single.sites) / 2, np.float32)
+        return CoKriged(sites, loo, error, components, single)
+
+    def _regress(self, values: Float) -> tuple[Float32, Float32]:
+        mean = np.mean(values, axis=0, dtype=np.float64)
+        return np.asarray(mean, np.float32), np.asarray(self.scores.T @ (values - mean), np.float32)
 
 
 def _principal_scores(values: Float64, n_components: int) -> Float64:

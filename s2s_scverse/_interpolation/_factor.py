@@ -7,6 +7,7 @@ on t, so P = U diag(1 / (eigenvalues + t)) U'.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,7 +19,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from ._kernels import Kernel, correlation
 from ._types import Float32, Float64, Index
 
-__all__ = ["Factor", "factorise"]
+__all__ = ["Factor", "factorise", "one_thread"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Factor:
     ----------
     vectors
         (n, n - 1) eigenvectors, all orthogonal to the constant.
+    eigenvalues
+        (n - 1,).
     shrinkage
         (n - 1, n_nuggets), 1 / (eigenvalue + nugget).
     diagonal
@@ -38,6 +41,7 @@ class Factor:
     """
 
     vectors: Float32
+    eigenvalues: Float64
     shrinkage: Float32
     diagonal: Float32
     mean_correlation: Float32
@@ -77,15 +81,24 @@ def factorise(spots: Float64, kernel: Kernel, nuggets: Sequence[float]) -> Facto
     offset = mean_correlation - (mean_correlation.mean() - 1.0 / n) / 2
     centred -= offset[:, None].astype(np.float32)
     centred -= offset[None, :].astype(np.float32)
-    with _threads().limit(limits=1, user_api="blas"):
-        eigenvalues, vectors = eigh(centred, driver="evd", overwrite_a=True, check_finite=False)
-    shrinkage = (1.0 / (np.maximum(eigenvalues[1:, None], 0.0) + np.asarray(nuggets))).astype(np.float32)
+    with one_thread():
+        found, vectors = eigh(centred, driver="evd", overwrite_a=True, check_finite=False)
+    eigenvalues = np.maximum(found[1:].astype(np.float64), 0.0)
+    shrinkage = (1.0 / (eigenvalues[:, None] + np.asarray(nuggets))).astype(np.float32)
     basis: Float32 = np.ascontiguousarray(vectors[:, 1:], np.float32)
-    return Factor(basis, shrinkage, np.square(basis) @ shrinkage, mean_correlation.astype(np.float32))
+    return Factor(basis, eigenvalues, shrinkage, np.square(basis) @ shrinkage, mean_correlation.astype(np.float32))
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Context in which BLAS keeps to one thread.
+
+    Eigendecompositions wait for all threads once per column: on a busy two-core machine two threads took 62 s for 8
+    kernels of 1353 spots, one took 1.2 s.
+    """
+    limits: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
+    return limits
 
 
 @cache
-def _threads() -> ThreadpoolController:
-    # Tridiagonalisation waits for all BLAS threads once per column. Two threads on a busy two-core machine took 62 s
-    # for 8 kernels of 1353 spots, one took 1.2 s.
+def _controller() -> ThreadpoolController:
     return ThreadpoolController()

@@ -164,6 +164,22 @@ class Kriging:
                     result[np.ix_(tile.sites[rows], genes)] += tile.share[rows, None] * relative[:, position]
         return result
 
+    def spectrum(self, values: Float, kernel: Kernel) -> tuple[Float64, Float64]:
+        """Eigenvalues (n_modes,) of a kernel, and the genes (n, n_genes) in its eigenvectors (n_modes, n_genes).
+
+        For a section cut into tiles, all modes of at most `max_scored` tiles.
+        """
+        values = check_values(values, self.spots)
+        factors = {number: self._factor(number, kernel) for number in self._scored}
+        rotated = [factor.rotate(_centre(values[self._tiles[i].spots])[0]) for i, factor in factors.items()]
+        return np.concatenate([factor.eigenvalues for factor in factors.values()]), np.concatenate(rotated, dtype=float)
+
+    def sample(self, limit: int) -> Index:
+        """Indices of all spots, or of about `limit` spots in whole tiles spread over the section."""
+        cores = [tile.spots[tile.core] for tile in self._tiles]
+        wanted = max(1, limit * len(cores) // len(self.spots))
+        return np.sort(np.concatenate([cores[number] for number in _spread(len(cores), wanted)]))
+
     def _factor(self, number: int, kernel: Kernel) -> Factor:
         key = (number, kernel)
         if key in self._cache:

@@ -130,9 +130,9 @@ class Lattice:
         return max(int(np.gcd.reduce(np.abs(steps), axis=None)), 1)
 
     def spot_pitch(self, measured: NDArray[np.bool_]) -> float:
-        """Distance of neighbouring spots in sites; for irregular spots, that of a regular sample with as many of them."""
-        stride = self.stride(measured)
-        return float(stride) if stride > 1 else float(np.sqrt(len(self) / measured.sum()))
+        """Distance of neighbouring spots in sites; of irregular spots, that of a regular sample with as many."""
+        stride, spacing = self.stride(measured), float(np.sqrt(len(self) / measured.sum()))
+        return float(stride) if spacing < 1.2 * stride else spacing
 
     def subset(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> "Lattice":
         """Return some of the sites."""

@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 __all__ = ["TRAINING_PRESETS", "Loss", "Precision", "Scored", "Start", "TrainingConfig"]
 
-Start = Literal["nearest", "kriging", "cokriging"]
+Start = Literal["nearest", "kriging", "cokriging", "blend"]
 Loss = Literal["l1", "l2", "huber"]
 Scored = Literal["hidden", "known"]
 Precision = Literal["auto", "32", "bf16"]
@@ -18,7 +18,7 @@ class TrainingConfig:
     """Hyper-parameters of training; plain values, so that they can be stored with the result."""
 
     #: Starting map of the cascade.
-    start: Start = "cokriging"
+    start: Start = "blend"
     #: Whether the network also sees the smooth starting maps, which data consistency overwrites at measured sites.
     show_maps: bool = True
     #: Divide every gene by this; None standardises each gene on the measured spots.

@@ -18,7 +18,7 @@ from ..nn import CDCIN, CDCINConfig
 from ._batches import Batch, Batches, Term
 from ._config import TrainingConfig
 from ._images import image_box, images_at_sites
-from ._maps import KINDS, StartingMaps
+from ._maps import KINDS, StartingMaps, Weights, find_weights
 from ._module import TrainingPlan
 from ._pairs import Views, dense_views, sparser_views
 from ._predict import predict_sites, whole_maps
@@ -63,19 +63,18 @@ class Scale:
         n_genes = values.shape[1]
         if gene_scale is not None:
             return cls(np.zeros(n_genes, np.float32), np.full(n_genes, gene_scale, np.float32))
-        spread = values.std(axis=0, dtype=np.float64).astype(np.float32)
-        return cls(
-            values.mean(axis=0, dtype=np.float64).astype(np.float32), np.where(spread > 0, spread, np.float32(1))
-        )
-
-    def subset(self, genes: NDArray[np.int64] | slice) -> "Scale":
-        """Return some of the genes."""
-        return Scale(self.centre[genes], self.spread[genes])
+        centre = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return cls(centre, values.std(axis=0, dtype=np.float64).astype(np.float32))
 
     def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Standardise (n, n_genes)."""
-        standard: NDArray[np.float32] = (values - self.centre) / self.spread
+        standard: NDArray[np.float32] = (values - self.centre) / np.where(self.spread > 0, self.spread, np.float32(1))
         return standard
+
+    def undo(self, standard: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return to the scale of the values; a constant gene stays constant whatever was predicted."""
+        values: NDArray[np.float32] = standard * self.spread + self.centre
+        return values
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,7 @@ class Fitted:
 
     section: Section
     informative: NDArray[np.float32]
+    weights: Weights | None
     training: TrainingConfig
     network: CDCIN | None
     gate: float
@@ -98,7 +98,7 @@ class Fitted:
         (n_unmeasured, n_genes) on the scale of the values. Not below 0 where no measured value is.
         """
         section = self.section
-        maps = StartingMaps(self.training.start, section.lattice, section.measured, self.informative)
+        maps = StartingMaps(self.training.start, section.lattice, section.measured, self.informative, self.weights)
         unmeasured = torch.from_numpy(np.flatnonzero(~section.measured))
         result = np.empty((len(unmeasured), section.values.shape[1]), dtype=np.float32)
         for start in range(0, result.shape[1], GENE_BLOCK):
@@ -127,8 +127,7 @@ class Fitted:
             gated(self.network, batch, position, self.gate, window=self.training.window, device=self.device)
             for batch in whole_maps(scene, scene.known[0])
         ]
-        prediction: NDArray[np.float32] = torch.cat(found).numpy().T * scale.spread + scale.centre
-        return prediction
+        return scale.undo(torch.cat(found).numpy().T)
 
 
 def gated(network: CDCIN, batch: Batch, position: Tensor, gate: float, *, window: int, device: torch.device) -> Tensor:
@@ -144,7 +143,7 @@ def fit(
     network: CDCINConfig,
     training: TrainingConfig,
     images: Images | None,
-    device: str,
+    device: torch.device,
     rng: np.random.Generator,
     progress: bool,
 ) -> Fitted:
@@ -159,7 +158,7 @@ def fit(
     images
         Natural images to learn from besides the genes, or None.
     device
-        ``"auto"`` or a torch device.
+        Where to train and predict.
     rng
         Source of all randomness.
     progress
@@ -167,12 +166,13 @@ def fit(
     """
     genes = _most_variable(section.values, training.max_genes)
     informative = section.values[:, genes]
-    where = _device(device)
-    if len(section.values) < MIN_SPOTS:
-        return Fitted(section, informative, training, None, 0.0, [], where)
+    if len(section.values) < MIN_SPOTS or not len(genes):
+        return Fitted(section, informative, None, training, None, 0.0, [], device)
     rng_aside, rng_scenes, rng_network, rng_batches = rng.spawn(4)
     aside = _keep_aside(section.measured, training.validation_fraction, rng_aside)
-    terms, validation = _lay_out(section, informative, aside, training, images, rng_scenes)
+    known = section.measured & ~aside
+    weights = find_weights(training.start, section.lattice, known, informative[known[section.measured]])
+    terms, validation = _lay_out(section, informative, known, weights, training, images, rng_scenes)
     config = replace(
         network,
         hexagonal=section.lattice.kind.hexagonal,
@@ -180,27 +180,20 @@ def fit(
     )
     with torch.random.fork_rng(devices=[]), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(int(rng_network.integers(2**31)))
-        plan = TrainingPlan(CDCIN(config), terms, training)
-        for weights in plan.network.parameters():
-            if weights.ndim == 4:
-                weights.data = weights.data.contiguous(memory_format=torch.channels_last)
-        _train(plan, Batches(terms, validation, training, int(rng_batches.integers(2**31))), where, folder, progress)
-    trained = plan.network.to(where).eval()
-    gate = _gate(trained, validation, training, where) if training.gate else 1.0
+        cascade = CDCIN(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        plan = TrainingPlan(cascade, terms, training)
+        _train(plan, Batches(terms, validation, training, int(rng_batches.integers(2**31))), device, folder, progress)
+    trained = plan.network.to(device).eval()
+    gate = _gate(trained, validation, training, device) if training.gate else 1.0
     log.info("trained %d epochs; the network's correction counts %.2f", len(plan.history), gate)
-    return Fitted(section, informative, training, trained, gate, plan.history, where)
+    return Fitted(section, informative, weights, training, trained, gate, plan.history, device)
 
 
 def _most_variable(values: NDArray[np.float32], n: int) -> NDArray[np.int64]:
-    order = np.argsort(-values.var(axis=0, dtype=np.float64), kind="stable")
-    return np.sort(order[:n])
-
-
-def _device(device: str) -> torch.device:
-    if device != "auto":
-        return torch.device(device)
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return torch.device("cpu") if accelerator is None else accelerator
+    """Columns of the n most variable genes; constant ones have nothing to teach."""
+    variance = values.var(axis=0, dtype=np.float64)
+    order = np.argsort(-variance, kind="stable")[:n]
+    return np.sort(order[variance[order] > 0])
 
 
 def _keep_aside(measured: NDArray[np.bool_], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -214,14 +207,14 @@ def _keep_aside(measured: NDArray[np.bool_], fraction: float, rng: np.random.Gen
 def _lay_out(
     section: Section,
     informative: NDArray[np.float32],
-    aside: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    weights: Weights | None,
     training: TrainingConfig,
     images: Images | None,
     rng: np.random.Generator,
 ) -> tuple[list[Term], list[Batch]]:
     """Build the terms of the loss and the validation maps."""
     lattice = section.lattice
-    known = section.measured & ~aside
     scale = Scale.of(informative, training.gene_scale)
     standard = scale.apply(informative)
     shown = known[section.measured]
@@ -229,7 +222,7 @@ def _lay_out(
 
     def gene_maps(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
         # Components of standardised genes would be made of noise as much as of signal.
-        return StartingMaps(training.start, lattice, visible, values * scale.spread)(values)
+        return StartingMaps(training.start, lattice, visible, values * scale.spread, weights)(values)
 
     def image_maps(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
         return StartingMaps(training.start, lattice, visible, None)(values)
@@ -259,7 +252,7 @@ def _lay_out(
         orientations=orientations[:1],
     )
     validated = torch.from_numpy(rng.permutation(informative.shape[1])[:MAX_VALIDATED])
-    return terms, whole_maps(held, torch.from_numpy(aside.astype(np.float32)), validated)
+    return terms, whole_maps(held, torch.from_numpy((section.measured & ~known).astype(np.float32)), validated)
 
 
 def _terms(name: str, scene: Scene, weight: float, image_weight: float) -> list[Term]:

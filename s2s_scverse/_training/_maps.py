@@ -3,13 +3,26 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .._interpolation import CoKriging, Kriging, interpolate
+from .._interpolation import Blend, CoKriging, Kriging, blend_weights, interpolate
 from .._lattice import Lattice
 from ._config import Start
 
-__all__ = ["StartingMaps"]
+__all__ = ["KINDS", "StartingMaps", "Weights", "find_weights"]
 
-KINDS: dict[Start, int] = {"nearest": 1, "kriging": 1, "cokriging": 3}
+KINDS: dict[Start, int] = {"nearest": 1, "kriging": 1, "cokriging": 3, "blend": 3}
+"""Number of maps that each start gives."""
+
+Weights = tuple[float, float, float, float]
+
+
+def find_weights(
+    start: Start, lattice: Lattice, visible: NDArray[np.bool_], informative: NDArray[np.float32]
+) -> Weights | None:
+    """Work out the weights of a blend, once for all subsamples of a section."""
+    if start != "blend":
+        return None
+    sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
+    return blend_weights(Kriging(sites[visible], sites[:0]), informative)
 
 
 class StartingMaps:
@@ -19,13 +32,15 @@ class StartingMaps:
     ----------
     start
         ``"nearest"``: the nearest visible spot; ``"kriging"``: every map by itself; ``"cokriging"``: with components
-        shared between genes.
+        shared between genes; ``"blend"``: a weighted mean of these and of maps with two covariances.
     lattice
         All sites.
     visible
         (n_sites,): the spots.
     informative
         (n_visible, n_informative): values that the shared components are made of; None for maps that share nothing.
+    weights
+        Of a blend, from :func:`find_weights`.
     """
 
     def __init__(
@@ -34,15 +49,20 @@ class StartingMaps:
         lattice: Lattice,
         visible: NDArray[np.bool_],
         informative: NDArray[np.float32] | None,
+        weights: Weights | None = None,
     ) -> None:
-        self.pitch = lattice.spot_pitch(visible)
-        self.n_kinds = KINDS[start]
-        self._sites = lattice.unit_coordinates / self.pitch
+        self._n_kinds = KINDS[start]
+        self._sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
         self._spots = self._sites[visible]
-        self._kriging = None if start == "nearest" else Kriging(self._spots, self._sites)
-        self._cokriging = None
-        if start == "cokriging" and self._kriging is not None and informative is not None:
-            self._cokriging = CoKriging(self._kriging, informative)
+        self._kriging: Kriging | None = None
+        self._shared: CoKriging | Blend | None = None
+        if start == "nearest":
+            return
+        self._kriging = Kriging(self._spots, self._sites)
+        if informative is not None and start == "cokriging":
+            self._shared = CoKriging(self._kriging, informative)
+        elif informative is not None and start == "blend":
+            self._shared = Blend(self._kriging, informative, weights=weights)
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the maps of a block.
@@ -54,13 +74,17 @@ class StartingMaps:
 
         Returns
         -------
-        (n_kinds, n_maps, n_sites): the starting map and, for co-kriging, the two maps it is the mean of.
+        (n_kinds, n_maps, n_sites): the starting map and, where it shares components, further maps that it is made of.
         """
-        if self._cokriging is not None:
-            found = self._cokriging.predict(values)
-            maps = [found.sites, found.components, found.kriging.sites]
-        elif self._kriging is not None:
-            maps = [self._kriging.predict(values).sites] * self.n_kinds
-        else:
-            maps = [interpolate("nearest", self._spots, values, self._sites)]
-        return np.stack([kind.T for kind in maps])
+        return np.stack([kind.T for kind in self._kinds(values)])
+
+    def _kinds(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        if isinstance(self._shared, Blend):
+            blended = self._shared.predict(values)
+            return [blended.sites, blended.cokriging, blended.kriging]
+        if isinstance(self._shared, CoKriging):
+            cokriged = self._shared.predict(values)
+            return [cokriged.sites, cokriged.components, cokriged.kriging.sites]
+        if self._kriging is not None:
+            return [self._kriging.predict(values).sites] * self._n_kinds
+        return [interpolate("nearest", self._spots, values, self._sites)]

@@ -32,7 +32,7 @@ def evaluation_df(adata: "AnnData") -> "pd.DataFrame":
     Examples
     --------
     >>> import s2s_scverse as s2s
-    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=5), upsample=1)
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6), upsample=1)
     >>> s2s.pp.sparsify(dense, stride=2)
     >>> s2s.tl.interpolate(dense, "linear")
     >>> s2s.tl.evaluate(dense, "linear")
@@ -59,6 +59,16 @@ def evaluation_summary_df(adata: "AnnData") -> "pd.DataFrame":
     ------
     KeyError
         If nothing was evaluated.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6), upsample=1)
+    >>> s2s.pp.sparsify(dense, stride=2)
+    >>> s2s.tl.interpolate(dense, "linear")
+    >>> s2s.tl.evaluate(dense, "linear")
+    >>> list(s2s.get.evaluation_summary_df(dense).columns)
+    ['method', 'score', 'n_genes', 'mean', 'lower', 'upper']
     """
     return _table(adata, "summary")
 
@@ -81,6 +91,17 @@ def evaluation_tests_df(adata: "AnnData") -> "pd.DataFrame":
     ------
     KeyError
         If nothing was evaluated.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6), upsample=1)
+    >>> s2s.pp.sparsify(dense, stride=2)
+    >>> s2s.tl.interpolate(dense, "linear")
+    >>> s2s.tl.interpolate(dense, "nearest")
+    >>> s2s.tl.evaluate(dense, ["linear", "nearest"])
+    >>> list(s2s.get.evaluation_tests_df(dense).columns)
+    ['score', 'first', 'second', 'n_genes', 'difference', 'statistic', 'pvalue', 'pvalue_holm']
     """
     return _table(adata, "tests")
 

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -42,10 +42,11 @@ def compare(
 ) -> "Shown":
     """Draw genes as measured, as imputed and, where spots were held out, their truth and the error.
 
-    A row per gene: measured | imputed, one panel per key | truth | imputed - truth, one panel per key. The last two kinds
-    appear only if spots are held out (:func:`s2s_scverse.pp.sparsify`). Every site is the cell of its lattice (a square, a
-    square on its tip or a hexagon) at its place in the section; y points down, as in images. Sites without a value are
-    grey.
+    A row per gene: measured | imputed, one panel per key | truth | imputed - truth, one panel per key. The last two
+    kinds appear only if spots are held out (:func:`s2s_scverse.pp.sparsify`); above the errors stands Pearson's
+    correlation at these spots, unless the run saw some of them. Every site is drawn as the cell of its lattice (a
+    square, a square on its tip or a hexagon) where the lattice has it in the section; y points down, as in images.
+    Sites without a value are grey.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def compare(
     keys
         Imputed layers to draw.
     layer
-        Layer that holds measured and true values, if not X.
+        Layer that holds measured and true values, or ``"X"``. By default what the runs in `keys` read.
     unit
         Unit of the values, for the colour bars. ``"log1p"`` by default if X was transformed by :func:`scanpy.pp.log1p`.
     percentiles
@@ -85,7 +86,8 @@ def compare(
     KeyError
         If `adata` has no lattice, or a gene or a layer does not exist.
     ValueError
-        If a layer holds no values of a gene, no site is measured, or `percentiles` or `panel_size` make no sense.
+        If a layer holds no values of a gene, the runs read different layers, no site is measured, or `percentiles` or
+        `panel_size` make no sense.
 
     Examples
     --------
@@ -131,11 +133,9 @@ def _colour_map(name: "str | Colormap") -> "Colormap":
     return colours.with_extremes(bad=NOTHING)
 
 
-def _norms(row: GeneRow) -> "tuple[Normalize, Normalize]":
-    """Colour scales of values and of errors."""
-    from matplotlib.colors import Normalize
-
-    return Normalize(*row.limits), Normalize(-row.error_limit, row.error_limit)
+def _ranges(row: GeneRow) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Ranges of the colours of values and of errors."""
+    return row.limits, (-row.error_limit, row.error_limit)
 
 
 def _draw(
@@ -148,12 +148,14 @@ def _draw(
     rasterized: bool,
 ) -> "NDArray[np.object_]":
     """Draw all panels."""
+    from matplotlib.colors import Normalize
+
     axes = np.empty((len(data.rows), len(data.rows[0].panels)), dtype=object)
     for i, row in enumerate(data.rows):
-        norms = _norms(row)
+        norms = [Normalize(*limits) for limits in _ranges(row)]
         for j, panel in enumerate(row.panels):
             axis = axes[i, j] = figure.add_axes(plan.panels[i][j])
-            draw_sites(axis, polygons, panel.values, norms[panel.error], maps[panel.error], rasterized=rasterized)
+            draw_sites(axis, polygons, panel.by_site, norms[panel.error], maps[panel.error], rasterized=rasterized)
             if panel.note:
                 _write(axis, panel.note, (0.5, 1), (0, 3), size=8, ha="center", va="bottom")
             if i == 0:
@@ -180,12 +182,12 @@ def draw_sites(
     # Sites without a value come first, so that their edges cover no value.
     order = np.argsort(np.isfinite(values), kind="stable")
     cells = PolyCollection(
-        polygons[order],
+        cast("Sequence[NDArray[np.float64]]", polygons[order]),  # an array is what it takes fastest
         array=np.ma.masked_invalid(values[order]),
         norm=norm,
         cmap=cmap,
         edgecolors="face",
-        linewidths=_hairline(axis, float(np.linalg.norm(polygons[0, 1] - polygons[0, 0]) / (right - left))),
+        linewidths=_hairline(axis, float(np.linalg.norm(polygons[0, 0] - polygons[0].mean(axis=0)) / (right - left))),
         rasterized=rasterized,
     )
     axis.add_collection(cells, autolim=False)
@@ -194,17 +196,17 @@ def draw_sites(
 
 
 def _hairline(axis: "Axes", fraction: float) -> float:
-    """Width of edges, in points, for cells whose side is a fraction of the width of the axes.
+    """Width of edges, in points, for cells whose corners lie a fraction of the axes' width from their centre.
 
     Edges in the colour of the cell close the seams that antialiasing leaves between cells; wider ones than these would
     make small cells look larger than they are.
     """
-    side = fraction * axis.get_position().width * axis.figure.bbox.width * 72 / axis.figure.dpi
-    return min(0.4, side / 5)
+    radius = fraction * axis.get_position().width * axis.figure.bbox.width * 72 / axis.figure.dpi
+    return min(0.4, radius / 5)
 
 
 def _write(
-    axis: "Axes", text: str, at: tuple[float, float], offset: tuple[float, float], *, size: float, **style: object
+    axis: "Axes", text: str, at: tuple[float, float], offset: tuple[float, float], *, size: float, **style: Any
 ) -> None:
     axis.annotate(
         text,
@@ -218,29 +220,33 @@ def _write(
     )
 
 
-def _label_bars(
-    figure: "Figure", plan: Layout, data: Comparison, maps: "tuple[Colormap, Colormap]", unit: str
-) -> None:
+def _label_bars(figure: "Figure", plan: Layout, data: Comparison, maps: "tuple[Colormap, Colormap]", unit: str) -> None:
     """Draw the colour bars of every row: values, and errors if there are any."""
     suffix = f" ({unit})" if unit else ""
     for row, boxes in zip(data.rows, plan.bars, strict=True):
-        for box, norm, cmap, label in zip(boxes, _norms(row), maps, ("expression", "error"), strict=False):
-            shown = [panel.values for panel in row.panels if panel.error == (label == "error")]
-            _draw_bar(figure, box, norm, cmap, label + suffix, np.concatenate(shown))
+        for box, limits, cmap, label in zip(boxes, _ranges(row), maps, ("expression", "error"), strict=False):
+            shown = [panel.by_site for panel in row.panels if panel.error == (label == "error")]
+            _draw_bar(figure, box, limits, cmap, label + suffix, np.concatenate(shown))
 
 
 def _draw_bar(
-    figure: "Figure", box: Box, norm: "Normalize", cmap: "Colormap", label: str, shown: "NDArray[np.float32]"
+    figure: "Figure",
+    box: Box,
+    limits: tuple[float, float],
+    cmap: "Colormap",
+    label: str,
+    shown: "NDArray[np.float32]",
 ) -> None:
     """Draw one colour bar, pointed at the ends beyond which there are values."""
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.ticker import MaxNLocator
 
-    below, above = bool(np.any(shown < norm.vmin)), bool(np.any(shown > norm.vmax))
+    below, above = bool(np.any(shown < limits[0])), bool(np.any(shown > limits[1]))
     extend = "both" if below and above else "min" if below else "max" if above else "neither"
-    bar = figure.colorbar(
-        ScalarMappable(norm, cmap), cax=figure.add_axes(box), extend=extend, ticks=MaxNLocator(4, steps=[1, 2, 5, 10])
-    )
+    scale = ScalarMappable(Normalize(*limits), cmap)
+    ticks = MaxNLocator(4, steps=[1, 2, 5, 10])
+    bar = figure.colorbar(scale, cax=figure.add_axes(box), extend=extend, ticks=ticks)
     bar.set_label(label, fontsize=8, labelpad=3)
     bar.ax.tick_params(labelsize=7, length=2, width=0.6, pad=2)
     bar.outline.set_linewidth(0.6)

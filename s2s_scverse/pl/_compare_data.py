@@ -25,7 +25,7 @@ class Panel:
     """One map of one gene."""
 
     title: str
-    values: NDArray[np.float32]
+    by_site: NDArray[np.float32]
     """(n_sites,), NaN where nothing is to be shown."""
     error: bool = False
     """Whether the values are differences, drawn on the scale of errors."""
@@ -69,6 +69,7 @@ def compare_data(
     check_adata(adata)
     columns = check_genes(adata, genes)
     layers = _check_keys(adata, keys)
+    source = _find_source(adata, layers, layer)
     _check_percentiles(percentiles)
     lattice = read_lattice(adata)
     measured, held_out = (read_mask(adata, key) for key in (_keys.MEASURED, _keys.HELD_OUT))
@@ -76,14 +77,15 @@ def compare_data(
         msg = f"no site is measured: adata.obs[{_keys.MEASURED!r}] is False everywhere"
         raise ValueError(msg)
     everywhere = np.ones(adata.n_obs, dtype=bool)
-    seen = _on_sites(read_values(adata, measured, columns, layer=layer), measured)
+    seen = _on_sites(read_values(adata, measured, columns, layer=source), measured)
     imputed = {key: read_values(adata, everywhere, columns, layer=key, finite=False) for key in layers}
     for key, values in imputed.items():
         _check_imputed(adata, key, columns[np.isnan(values).all(axis=0)])
     truth = None
     if held_out.any():
         truth = seen.copy()
-        truth[held_out] = read_values(adata, held_out, columns, layer=layer, finite=False)
+        truth[held_out] = read_values(adata, held_out, columns, layer=source, finite=False)
+    leaked = {key for key in layers if np.any(_visible(adata, key) & held_out)}
     rows = tuple(
         GeneRow(
             gene,
@@ -92,12 +94,13 @@ def compare_data(
                 {key: values[:, i] for key, values in imputed.items()},
                 None if truth is None else truth[:, i],
                 held_out,
+                leaked,
             ),
             colour_limits(seen[measured, i], percentiles),
         )
         for i, gene in enumerate(adata.var_names[columns].astype(str))
     )
-    return Comparison(lattice, rows, layer is None and "log1p" in adata.uns)
+    return Comparison(lattice, rows, source is None and "log1p" in adata.uns)
 
 
 def colour_limits(values: "Values", percentiles: tuple[float, float]) -> tuple[float, float]:
@@ -115,25 +118,32 @@ def _on_sites(values: "Values", sites: NDArray[np.bool_]) -> "Values":
 
 
 def _panels(
-    seen: "Values", imputed: dict[str, "Values"], truth: "Values | None", held_out: NDArray[np.bool_]
+    seen: "Values",
+    imputed: dict[str, "Values"],
+    truth: "Values | None",
+    held_out: NDArray[np.bool_],
+    leaked: set[str],
 ) -> tuple[Panel, ...]:
+    """Make the maps of one gene; those in `leaked` get no score."""
     names = {key: key if len(imputed) > 1 else "imputed" for key in imputed}
     panels = [Panel("measured", seen), *(Panel(names[key], values) for key, values in imputed.items())]
     if truth is not None:
         panels.append(Panel("truth", truth))
         for key, values in imputed.items():
             error = np.where(held_out, values - truth, np.float32(np.nan))
-            note = f"PCC {_correlation(values[held_out], truth[held_out])}"
+            note = "saw the truth" if key in leaked else f"PCC {_correlation(values[held_out], truth[held_out])}"
             panels.append(Panel(f"{names[key]} − truth", error, error=True, note=note))
     return tuple(panels)
 
 
 def _correlation(values: "Values", truth: "Values") -> str:
-    """Pearson's correlation in words; a constant has none."""
+    """Pearson's correlation in words: none where the truth is constant, 0 where only the prediction is."""
     known = np.isfinite(values) & np.isfinite(truth)
     a, b = (part[known].astype(np.float64) for part in (values, truth))
-    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+    if len(a) < 2 or np.ptp(b) == 0:
         return "undefined"
+    if np.ptp(a) == 0:
+        return "0.00"
     # Adding 0 turns -0.0 into 0.0.
     return f"{round(float(np.corrcoef(a, b)[0, 1]), 2) + 0.0:.2f}".replace("-", "−")
 
@@ -151,6 +161,28 @@ def _check_keys(adata: "AnnData", keys: str | Sequence[str]) -> list[str]:
         )
         raise KeyError(msg)
     return names
+
+
+def _find_source(adata: "AnnData", names: list[str], layer: str | None) -> str | None:
+    """Return the layer of measured and true values, None for X; by default what the runs read."""
+    if layer is None:
+        runs = adata.uns.get(_keys.UNS, {})
+        sources = sorted({str(runs[name]["layer"]) for name in names if "layer" in runs.get(name, {})})
+        if len(sources) > 1:
+            msg = (
+                f"the layers in keys were made from different values ({few(sources)}); say which: layer={sources[0]!r}"
+            )
+            raise ValueError(msg)
+        layer = sources[0] if sources else "X"
+    return None if layer == "X" and layer not in adata.layers else layer
+
+
+def _visible(adata: "AnnData", key: str) -> NDArray[np.bool_]:
+    """Which sites a run saw, as far as it is recorded."""
+    column = _keys.VISIBLE.format(key)
+    if column not in adata.obs:
+        return np.zeros(adata.n_obs, dtype=bool)
+    return np.asarray(adata.obs[column].isin([True]), dtype=bool)
 
 
 def _check_imputed(adata: "AnnData", key: str, empty: NDArray[np.int64]) -> None:

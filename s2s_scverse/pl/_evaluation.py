@@ -37,16 +37,16 @@ class ScorePanel:
 
     score: str
     methods: tuple[str, ...]
-    values: NDArray[np.float64]
+    by_gene: NDArray[np.float64]
     """(n_genes, n_methods), NaN where a score is undefined."""
 
     @property
     def means(self) -> NDArray[np.float64]:
         """(n_methods,): means over the genes that all methods have a score for."""
-        common = np.isfinite(self.values).all(axis=1)
+        common = np.isfinite(self.by_gene).all(axis=1)
         if not common.any():
             return np.full(len(self.methods), np.nan)
-        means: NDArray[np.float64] = self.values[common].mean(axis=0)
+        means: NDArray[np.float64] = self.by_gene[common].mean(axis=0)
         return means
 
 
@@ -72,8 +72,12 @@ def score_panels(table: "pd.DataFrame", scores: Sequence[str], methods: Sequence
     if not scores or not chosen:
         msg = "expected at least one score and one method, found an empty list"
         raise ValueError(msg)
-    wide = table.assign(method=table["method"].astype(str)).pivot(index="gene", columns="method")
-    return [ScorePanel(score, tuple(chosen), wide[score][chosen].to_numpy(float)) for score in scores]
+    genes = table["gene"].unique()
+    by_method = {name: table[table["method"] == name].set_index("gene").reindex(genes) for name in chosen}
+    return [
+        ScorePanel(score, tuple(chosen), np.stack([rows[score].to_numpy(float) for rows in by_method.values()], axis=1))
+        for score in scores
+    ]
 
 
 def evaluation(
@@ -87,8 +91,8 @@ def evaluation(
 ) -> "Shown":
     """Draw the scores that :func:`s2s_scverse.tl.evaluate` found at held-out spots.
 
-    A panel per score. In each, a row per method: every gene a dot, quartiles as a box, the mean as a number. With 100 genes
-    or fewer, thin lines join the dots of a gene.
+    A panel per score. In each, a row per method: every gene a dot, quartiles as a box, the mean as a number. With 100
+    genes or fewer, thin lines join the dots of a gene.
 
     Parameters
     ----------
@@ -107,13 +111,24 @@ def evaluation(
 
     Returns
     -------
-    The axes, an object array of shape (n_scores,); `None` if the figure is shown; the figure with `return_fig`. Means are
-    over the genes for which all methods drawn have a score.
+    The axes, an object array of shape (n_scores,); `None` if the figure is shown; the figure with `return_fig`. Means
+    are over the genes for which all methods drawn have a score.
 
     Raises
     ------
     KeyError
         If there are no scores, or a score or a method is not among them.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6), upsample=1)
+    >>> s2s.pp.sparsify(dense, stride=2)
+    >>> for method in ("nearest", "linear"):
+    ...     s2s.tl.interpolate(dense, method)
+    >>> s2s.tl.evaluate(dense, ["nearest", "linear"])
+    >>> [axes.get_title() for axes in s2s.pl.evaluation(dense, show=False)]
+    ['PCC', 'SSIM', 'RMSE']
     """
     names = [scores] if isinstance(scores, str) else list(scores)
     panels = score_panels(evaluation_df(adata), names, [methods] if isinstance(methods, str) else methods)
@@ -136,29 +151,31 @@ def _draw(axes: NDArray[np.object_], panels: list[ScorePanel]) -> None:
 
 def _draw_panel(axis: "Axes", panel: ScorePanel) -> None:
     """Draw one score: methods as rows, the first at the top."""
-    n_genes, n_methods = panel.values.shape
+    n_genes, n_methods = panel.by_gene.shape
     rows = np.arange(n_methods)
     # Spread evenly, and the same for a gene in every row: nothing random in a picture.
     spread = 0.28 * (np.modf(np.arange(n_genes) * 0.6180339887)[0] - 0.5)
     heights = rows[None] + spread[:, None]
     if n_genes <= MAX_LINES:
-        axis.plot(panel.values.T, heights.T, color="#999999", linewidth=0.4, alpha=0.5, zorder=1)
-    axis.plot(panel.values, heights, "o", color="#0072b2", markersize=3, alpha=0.5, markeredgewidth=0, zorder=2)
+        axis.plot(panel.by_gene.T, heights.T, color="#999999", linewidth=0.4, alpha=0.5, zorder=1)
+    axis.plot(panel.by_gene, heights, "o", color="#0072b2", markersize=3, alpha=0.5, markeredgewidth=0, zorder=2)
     axis.boxplot(
-        [column[np.isfinite(column)] for column in panel.values.T],
+        [column[np.isfinite(column)] for column in panel.by_gene.T],
         positions=rows,
         orientation="horizontal",
         widths=0.5,
         showfliers=False,
         manage_ticks=False,
         zorder=3,
+        boxprops={"linewidth": 0.8},
+        whiskerprops={"linewidth": 0.8},
+        capprops={"linewidth": 0.8},
         medianprops={"color": "#d55e00", "linewidth": 1.6},
     )
-    for row, mean in zip(rows, panel.means, strict=True):
-        text = f"{mean:.3f}" if np.isfinite(mean) else "–"
-        axis.annotate(text, (1, row), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",
-                      fontsize=8, va="center")
-    axis.annotate("mean", (1, 1), xycoords="axes fraction", xytext=(3, 2), textcoords="offset points", fontsize=8, va="bottom")
+    beside = axis.get_yaxis_transform()
+    for row, mean in enumerate(panel.means):
+        axis.text(1.02, row, f"{mean:.3f}" if np.isfinite(mean) else "–", transform=beside, fontsize=8, va="center")
+    axis.text(1.02, -0.5, "mean", transform=beside, fontsize=8, va="bottom")
     name, direction = SCORES.get(panel.score, (panel.score, ""))
     axis.set_title(name, fontsize=10)
     axis.set_xlabel(direction, fontsize=8)

@@ -1,12 +1,13 @@
 """Making, showing and returning figures, the same way in every plot."""
 
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -18,21 +19,25 @@ __all__ = ["check_axes", "finished", "new_figure"]
 
 @contextmanager
 def new_figure(
-    size: tuple[float, float], *, managed: bool, layout: Literal["none", "constrained"] = "none"
+    size: tuple[float, float], *, managed: bool, layout: "Literal['constrained'] | None" = None
 ) -> "Iterator[Figure]":
     """Open a figure of `size` inches, and close it if drawing fails.
 
-    `managed` figures belong to pyplot, which can show them; the others need no closing and no display.
+    Without a `layout`, axes stay where they are put, whatever the user's rcParams say. `managed` figures belong to
+    pyplot, which can show them; the others need no closing and no display.
     """
     if not managed:
         from matplotlib.figure import Figure
 
-        yield Figure(figsize=size, layout=layout)
+        figure = Figure(figsize=size)
+        figure.set_layout_engine(layout or "none")
+        yield figure
         return
     from matplotlib import pyplot as plt
 
-    figure = plt.figure(figsize=size, layout=layout)
+    figure = plt.figure(figsize=size)
     try:
+        figure.set_layout_engine(layout or "none")
         yield figure
     except BaseException:
         plt.close(figure)

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +9,8 @@ from ..get import history_df
 from ._figure import check_axes, finished, new_figure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -62,8 +63,8 @@ def history(
 ) -> "Shown":
     """Draw how a run of :func:`s2s_scverse.tl.impute` was trained.
 
-    Left: the training loss of each term by epoch. Right: the squared error at the spots kept aside, relative to that of the
-    starting map (below 1, the network improves on it), with the epoch whose weights were used.
+    Left: the training loss of each term by epoch. Right: the squared error at the spots kept aside, relative to that of
+    the starting map (below 1, the network improves on it), with the epoch whose weights were used.
 
     Parameters
     ----------
@@ -93,8 +94,8 @@ def history(
     --------
     >>> import pandas as pd, s2s_scverse as s2s
     >>> adata = s2s.datasets.simulated_tissue(n_rows=8, n_cols=8, n_genes=6)
-    >>> epochs = {"epoch": [0, 1], "loss_genes_dense": [0.5, 0.4], "validation": [0.9, 0.8], "validation_start": [1.0, 1.0]}
-    >>> adata.uns["s2s"] = {"s2s": {"history": pd.DataFrame(epochs)}}
+    >>> epochs = pd.DataFrame({"epoch": [0, 1], "validation": [0.9, 0.8], "validation_start": [1.0, 1.0]})
+    >>> adata.uns["s2s"] = {"s2s": {"history": epochs.assign(loss_genes_dense=[0.5, 0.4])}}
     >>> s2s.pl.history(adata, show=False).shape
     (2,)
     """
@@ -125,9 +126,10 @@ def _draw(axes: NDArray[np.object_], curves: Curves) -> None:
         label, colour, dash = TERMS.get(name, (name.removeprefix("loss_").replace("_", " "), "#555555", "--"))
         losses.plot(curves.epoch, values, dash, color=colour, label=label, marker=marker, linewidth=1.4)
     losses.set_ylabel("training loss")
-    losses.set_ylim(bottom=0)
+    # Room for the legend above the curves.
+    losses.set_ylim(0, 1.5 * max((float(np.nanmax(values)) for values in curves.losses.values()), default=1.0))
     if curves.losses:
-        losses.legend(frameon=False, fontsize=8)
+        losses.legend(frameon=False, fontsize=8, loc="upper right")
 
     error.axhline(1, color="#888888", linewidth=1, linestyle="--", label="starting map")
     error.plot(curves.epoch, curves.relative, color="#0072b2", linewidth=1.4, label="network")
@@ -135,7 +137,9 @@ def _draw(axes: NDArray[np.object_], curves: Curves) -> None:
         epoch, value = curves.epoch[curves.best], curves.relative[curves.best]
         error.plot(epoch, value, "o", color="#d55e00", label=f"best: {value:.3f}, epoch {epoch:g}")
     error.set_ylabel("validation error\nrelative to starting map")
-    error.legend(frameon=False, fontsize=8)
+    low, high = error.get_ylim()
+    error.set_ylim(low, high + 0.4 * (high - low))
+    error.legend(frameon=False, fontsize=8, loc="upper right")
     for axis in axes:
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._checks import check_adata, check_genes, check_int, check_layer, check_rng, few
-from .._comparison import scores_frame, summary_frame, tests_frame
+from .._comparison import pairs_frame, scores_frame, summary_frame
 from .._scores import window
 from .._section import read_lattice, read_mask
 from ._run import versions, write_evaluation
@@ -31,9 +31,9 @@ def evaluate(
     """Score layers against the truth on held-out spots, gene by gene, and compare their methods.
 
     Only spots in ``.obs['s2s_held_out']`` are scored. A layer of :func:`s2s_scverse.tl.impute` or
-    :func:`s2s_scverse.tl.interpolate` is refused if any of these spots was visible to it, whatever was hidden, subset or
-    reordered since. For layers written by others there is no such record; they are refused if they equal the truth at
-    all held-out spots, bit for bit. That they saw none of them is otherwise for you to know.
+    :func:`s2s_scverse.tl.interpolate` is refused if any of these spots was visible to it, whatever was hidden, subset
+    or reordered since. Layers written by others carry no such record (``.obs[f'{key}_visible']``); they are refused
+    only if they equal the truth at all held-out spots, bit for bit. Otherwise make sure that they saw none of them.
 
     Parameters
     ----------
@@ -91,15 +91,15 @@ def evaluate(
         Only if ``.layers[f'{key}_std']`` exists for a key: part of the spots inside the central 90 % interval of a
         normal distribution with this mean and standard deviation; 0.9 is right, more is too wide.
 
-    Intervals are percentiles of means over resampled genes, the same for all methods. Methods are compared by Wilcoxon's
-    signed-rank test over genes, for all pairs, adjusted after Holm for the number of pairs within each score. Both take
-    genes as independent, which genes of one section are not: they say how methods differ over genes like these on this
-    section, not on others.
+    Intervals are percentiles of means over resampled genes, the same for all methods. Methods are compared by
+    Wilcoxon's signed-rank test over genes, for all pairs, adjusted after Holm for the number of pairs within each
+    score. Both take genes as independent, which genes of one section are not: they say how methods differ over genes
+    like these on this section, not on others.
 
     Examples
     --------
     >>> import s2s_scverse as s2s
-    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=5), upsample=1)
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6), upsample=1)
     >>> s2s.pp.sparsify(dense, stride=2)
     >>> s2s.tl.interpolate(dense, "nearest")
     >>> s2s.tl.interpolate(dense, "kriging")
@@ -127,7 +127,7 @@ def evaluate(
     entry = {
         "scores": scores_frame(names, adata.var_names[scored], table),
         "summary": summary_frame(names, table, n_bootstrap, generator),
-        "tests": tests_frame(names, table),
+        "tests": pairs_frame(names, table),
         "truth": source or "X",
         "n_spots": int(held_out.sum()),
         "n_bootstrap": n_bootstrap,
@@ -164,7 +164,7 @@ def _read_held_out(adata: "AnnData", measured: NDArray[np.bool_]) -> NDArray[np.
         raise ValueError(msg)
     both = int((held_out & measured).sum())
     if both:
-        msg = f"{both} spots are True in both adata.obs[{_keys.MEASURED!r}] and adata.obs[{_keys.HELD_OUT!r}]; expected one"
+        msg = f"{both} spots are both measured and held out (adata.obs[{_keys.MEASURED!r}] and [{_keys.HELD_OUT!r}])"
         raise ValueError(msg)
     return held_out
 

@@ -43,10 +43,10 @@ def impute(
 ) -> "AnnData | None":
     """Impute genes at the unmeasured sites of one section by S2S-ST :cite:p:`Fang2025`.
 
-    The measured spots are subsampled once more; a cascaded network (:class:`s2s_scverse.nn.CDCIN`) learns to predict the
-    spots left out, and is then applied to the spots themselves. All genes share one network. It starts from co-kriging
-    and adds a correction, whose weight is chosen on measured spots kept aside: where there is nothing to gain, the
-    starting map is returned.
+    The measured spots are subsampled once more; a cascaded network (:class:`s2s_scverse.nn.CDCIN`) learns to predict
+    the spots left out, and is then applied to the spots themselves. All genes share one network. It starts from
+    co-kriging and adds a correction, whose weight is chosen on measured spots kept aside: where there is nothing to
+    gain, the starting map is returned.
 
     Parameters
     ----------
@@ -132,6 +132,7 @@ def impute(
     from .. import _training
     from ..nn import PRESETS
 
+    where = _training.find_device(device)
     network = PRESETS[preset] if network is None else network
     training = _training.TRAINING_PRESETS[preset] if training is None else training
     if max_epochs is not None:
@@ -149,7 +150,7 @@ def impute(
             network=network,
             training=training,
             images=images,
-            device=device,
+            device=where,
             rng=generator,
             progress=progress,
         )

@@ -76,7 +76,7 @@ def interpolate(
     Examples
     --------
     >>> import s2s_scverse as s2s, scanpy as sc
-    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=5)
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6)
     >>> sc.pp.normalize_total(adata)
     >>> sc.pp.log1p(adata)
     >>> dense = s2s.pp.grid(adata, upsample=2)

@@ -87,7 +87,9 @@ def score_genes(
         block = block[kept]
         predictions = {name: values[:, kept] for name, values in predictions.items()}
         truth = layers.read(layers.truth, block)
-        _check_finite(layers, block, {layers.truth: truth, **predictions})
+        _check_finite(layers, layers.truth, truth, block)
+        for name, values in predictions.items():
+            _check_finite(layers, name, values, block)
 
         # Genes without variation are easily right: that proves nothing.
         varying = truth.max(axis=0) > truth.min(axis=0)
@@ -127,11 +129,10 @@ def _in_every_layer(
     return kept
 
 
-def _check_finite(layers: Layers, columns: NDArray[np.int64], blocks: dict[str | None, NDArray[np.float32]]) -> None:
-    for layer, values in blocks.items():
-        bad = ~np.isfinite(values).all(axis=0)
-        if bad.any():
-            what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-            genes = few(layers.adata.var_names[columns[bad]])
-            msg = f"{what} is NaN or infinite at held-out spots for {genes}; set those values or leave the genes out"
-            raise ValueError(msg)
+def _check_finite(layers: Layers, layer: str | None, values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
+    bad = ~np.isfinite(values).all(axis=0)
+    if bad.any():
+        what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+        genes = few(layers.adata.var_names[columns[bad]])
+        msg = f"{what} is NaN or infinite at held-out spots for {genes}; set those values or leave the genes out"
+        raise ValueError(msg)

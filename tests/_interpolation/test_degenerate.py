@@ -65,4 +65,4 @@ def test_bad_input(spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> 
     with pytest.raises(ValueError, match="values: expected finite"):
         interpolate("idw", spots, values, sites)
     with pytest.raises(ValueError, match="spots: expected finite"):
-        interpolate("idw", spots * np.inf, values, sites)
+        interpolate("idw", spots + np.inf, values, sites)

@@ -1,0 +1,32 @@
+"""Where to compute."""
+
+import torch
+
+__all__ = ["find_device"]
+
+
+def find_device(name: str) -> torch.device:
+    """Turn the name of a device into one that is there.
+
+    Raises
+    ------
+    ValueError
+        If the name means nothing to torch, or the device is not available.
+    """
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if name == "auto":
+        return torch.device("cpu") if accelerator is None else accelerator
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        msg = f"device must be 'auto' or a torch device, found {name!r}"
+        raise ValueError(msg) from None
+    there = device.type == "cpu" or (
+        accelerator is not None
+        and device.type == accelerator.type
+        and (device.index or 0) < torch.accelerator.device_count()
+    )
+    if not there:
+        msg = f"device {name!r} is not available here; pass device='auto' or 'cpu'"
+        raise ValueError(msg)
+    return device

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from s2s_scverse._interpolation import Blend, CoKriging, Kriging, TwoCovariances, blend_weights
+from s2s_scverse._interpolation._blend import _simplex
+
+
+@pytest.fixture(scope="module")
+def section() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """400 spots, 30 genes: two patterns, and noise that the genes of a spot share."""
+    rng = np.random.default_rng(5)
+    spots = np.mgrid[0:20, 0:20].reshape(2, -1).T.astype(float)
+    sites = rng.uniform(0, 19, (300, 2))
+    loadings = rng.normal(size=(2, 30))
+
+    def signal(points: np.ndarray) -> np.ndarray:
+        return np.column_stack([np.sin(points[:, 0] / 2), np.cos(points[:, 1] / 3)]) @ loadings
+
+    shared = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 30))
+    values = (signal(spots) + 1.5 * shared + 0.5 * rng.normal(size=(400, 30))).astype(np.float32)
+    return spots, values, sites, signal(sites)
+
+
+def error(maps: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.sqrt(((maps - truth) ** 2).mean()))
+
+
+def test_shared_noise_is_not_taken_for_signal(section: tuple[np.ndarray, ...]) -> None:
+    spots, values, sites, truth = section
+    single = Kriging(spots, sites).predict(values).sites
+    components = CoKriging(Kriging(spots, sites), values).predict(values).components
+    found = TwoCovariances(spots, sites, values, shrinkage=0.05).predict(values)
+    assert found.dtype == np.float32
+    assert error(found, truth) < 0.75 * error(single, truth)
+    assert error(found, truth) < 0.95 * error(components, truth)
+
+
+def test_weights_leave_out_a_model_that_fails(section: tuple[np.ndarray, ...]) -> None:
+    # Here the noise that genes share is far too strong for the default shrinkage.
+    spots, values, sites, truth = section
+    assert error(TwoCovariances(spots, sites, values).predict(values), truth) > 0.6
+    assert blend_weights(Kriging(spots, sites), values)[3] < 0.01
+
+
+def test_two_covariances_of_one_gene_is_kriging_of_it(section: tuple[np.ndarray, ...]) -> None:
+    spots, values, sites, _ = section
+    model = TwoCovariances(spots, sites, values[:, :1])
+    kriged = model.kriged
+    scale = (model.predict(values[:, :1]) - values[:, 0].mean())[:, 0] / kriged.sites[:, 0]
+    assert kriged.sites.shape == (300, 1)
+    assert_allclose(scale, scale[0], rtol=1e-2)
+
+
+def test_two_covariances_in_blocks_and_other_order(section: tuple[np.ndarray, ...]) -> None:
+    spots, values, sites, _ = section
+    model = TwoCovariances(spots, sites, values)
+    whole = model.predict(values)
+    assert_allclose(np.hstack([model.predict(values[:, :7]), model.predict(values[:, 7:])]), whole, atol=1e-5)
+    order = np.random.default_rng(0).permutation(400)
+    assert_allclose(TwoCovariances(spots[order], sites, values[order]).predict(values[order]), whole, atol=1e-3)
+
+
+def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section: tuple[np.ndarray, ...]) -> None:
+    spots, values, sites, _ = section
+    weights = blend_weights(Kriging(spots, sites), values)
+    assert min(weights) >= 0
+    assert sum(weights) == pytest.approx(1)
+    order = np.random.default_rng(0).permutation(400)
+    assert_allclose(blend_weights(Kriging(spots[order], sites), values[order]), weights, atol=1e-2)
+
+
+def test_blend_is_what_its_weights_say(section: tuple[np.ndarray, ...]) -> None:
+    spots, values, sites, truth = section
+    kriging = Kriging(spots, sites)
+    blend = Blend(kriging, values, weights=(0.1, 0.2, 0.3, 0.4))
+    found = blend.predict(values)
+    many = CoKriging(kriging, values).predict(values)
+    few = CoKriging(kriging, values, n_components=10).predict(values)
+    two = TwoCovariances(spots, sites, values).predict(values)
+    expected = 0.1 * many.kriging.sites + 0.2 * few.components + 0.3 * many.components + 0.4 * two
+    assert_allclose(found.sites, expected, atol=1e-4)
+    assert_allclose(found.cokriging, many.sites, atol=1e-5)
+    assert_allclose(found.kriging, many.kriging.sites, atol=1e-5)
+    chosen = Blend(kriging, values).predict(values).sites
+    assert error(chosen, truth) < error(many.sites, truth)
+
+
+def test_blend_of_few_spots_is_cokriging(section: tuple[np.ndarray, ...]) -> None:
+    spots, values, sites, _ = section
+    for count in (1, 2, 9):
+        found = Blend(Kriging(spots[:count], sites), values[:count]).predict(values[:count])
+        assert_allclose(found.sites, found.cokriging, atol=1e-5)
+
+
+def test_constant_genes_come_back(section: tuple[np.ndarray, ...]) -> None:
+    spots, values, sites, _ = section
+    values = values.copy()
+    values[:, 4] = 2.5
+    assert_allclose(Blend(Kriging(spots, sites), values).predict(values).sites[:, 4], 2.5, rtol=1e-5)
+    constant = np.full_like(values, 1.5)
+    assert_array_equal(Blend(Kriging(spots, sites), constant).predict(constant).sites, constant[:1].repeat(300, axis=0))
+
+
+def test_simplex_by_hand() -> None:
+    assert_allclose(_simplex(np.eye(4), np.array([0.5, 0.5, 0.0, -9.0])), [0.5, 0.5, 0, 0], atol=1e-4)
+    # min (x - 1)^2 + (y - 0.4)^2 with x + y = 1: equal residuals.
+    assert_allclose(_simplex(np.eye(4), np.array([1.0, 0.4, -9, -9])), [0.8, 0.2, 0, 0], atol=1e-4)

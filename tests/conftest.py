@@ -1,0 +1,60 @@
+"""What many tests look at: small sections, and one trained run for the whole session."""
+
+from collections.abc import Callable
+
+import anndata as ad
+import numpy as np
+import pytest
+import scanpy as sc
+
+import s2s_scverse as s2s
+
+
+@pytest.fixture
+def hand_drawn() -> Callable[..., ad.AnnData]:
+    """Build a section from a drawing: '#' is a spot, '.' nothing; counts are 10 * row + col in every gene."""
+
+    def build(drawing: str, *, pitch: float = 1.0, n_genes: int = 2) -> ad.AnnData:
+        rows, cols = np.array([(r, c) for r, line in enumerate(drawing.split()) for c, x in enumerate(line) if x == "#"]).T
+        values = np.repeat((10 * rows + cols)[:, None], n_genes, axis=1) * np.arange(1, n_genes + 1)
+        adata = ad.AnnData(values.astype(np.float32))
+        adata.obs["array_row"], adata.obs["array_col"] = rows, cols
+        adata.obsm["spatial"] = np.stack([cols, rows], axis=1) * pitch
+        return adata
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def _section() -> ad.AnnData:
+    adata = s2s.datasets.simulated_tissue(n_rows=26, n_cols=30, n_genes=12, rng=3)
+    sc.pp.normalize_total(adata, target_sum=600)
+    sc.pp.log1p(adata)
+    dense = s2s.pp.grid(adata, upsample=1)
+    s2s.pp.sparsify(dense, stride=2)
+    return dense
+
+
+@pytest.fixture
+def section(_section: ad.AnnData) -> ad.AnnData:
+    """A small simulated section, log-normalised, three of four spots held out."""
+    return _section.copy()
+
+
+@pytest.fixture(scope="session")
+def quick() -> dict[str, object]:
+    """Arguments of the quickest training there is."""
+    return {"preset": "fast", "max_epochs": 2, "progress": False}
+
+
+@pytest.fixture(scope="session")
+def _imputed(_section: ad.AnnData, quick: dict[str, object]) -> ad.AnnData:
+    adata = _section.copy()
+    s2s.tl.impute(adata, **quick)
+    return adata
+
+
+@pytest.fixture
+def imputed(_imputed: ad.AnnData) -> ad.AnnData:
+    """The same section after a short training."""
+    return _imputed.copy()

@@ -1,0 +1,48 @@
+"""Held-out values must never be read: all of them are replaced by random numbers, and nothing may change by a bit."""
+
+import numpy as np
+import pytest
+
+import s2s_scverse as s2s
+
+
+def scrambled(adata):
+    """Replace X and all layers at every unmeasured site."""
+    rng = np.random.default_rng(9)
+    hidden = ~adata.obs["s2s_measured"].to_numpy()
+    adata = adata.copy()
+    adata.X = adata.X.toarray()
+    adata.X[hidden] = rng.normal(50, 30, size=(hidden.sum(), adata.n_vars))
+    for key in adata.layers:
+        adata.layers[key] = np.array(adata.layers[key])
+        adata.layers[key][hidden] = rng.normal(50, 30, size=(hidden.sum(), adata.n_vars))
+    return adata
+
+
+def mask(adata, sampling):
+    adata.obs["s2s_measured"] |= adata.obs.pop("s2s_held_out")
+    s2s.pp.sparsify(adata, **sampling)
+
+
+@pytest.mark.parametrize("preset", ["default", "fast", "paper"])
+@pytest.mark.parametrize("sampling", [{"stride": 2}, {"stride": 2, "phase": (1, 0)}, {"fraction": 0.3}], ids=str)
+def test_imputation_never_reads_held_out_values(section, preset, sampling):
+    from dataclasses import replace
+
+    from s2s_scverse._training import TRAINING_PRESETS
+    from s2s_scverse.nn import PRESETS
+
+    mask(section, sampling)
+    network = replace(PRESETS[preset], features=8, growth=4, blocks=1, heads=2, window=4, channel_squeeze=4)
+    training = replace(
+        TRAINING_PRESETS[preset], max_epochs=2, steps_per_epoch=2, patterns=2, n_images=2, batch_size=2, max_genes=6
+    )
+    arguments = {"network": network, "training": training, "progress": False, "natural_images": "textures"}
+    other = scrambled(section)
+    for adata in (section, other):
+        s2s.tl.impute(adata, **arguments)
+        s2s.tl.impute(adata, layer="truth", key_added="from_layer", **arguments)
+    for key in ("s2s", "from_layer"):
+        assert np.array_equal(section.layers[key], other.layers[key])
+        assert section.uns["s2s"][key]["history"].equals(other.uns["s2s"][key]["history"])
+        assert section.uns["s2s"][key]["gate"] == other.uns["s2s"][key]["gate"]

@@ -1,0 +1,59 @@
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from s2s_scverse._lattice import KINDS, Lattice
+from s2s_scverse._section import grid_entry
+
+
+@pytest.fixture(autouse=True)
+def agg(monkeypatch):
+    """No display, nothing left open, nothing changed for the rest of the session."""
+    monkeypatch.setenv("DISPLAY", "")
+    with mpl.rc_context():
+        mpl.use("agg")
+        from matplotlib import pyplot as plt
+
+        before = dict(mpl.rcParams)
+        yield
+        assert dict(mpl.rcParams) == before
+        plt.close("all")
+
+
+@pytest.fixture
+def build_section():
+    """Build a section by hand: values of one gene row by row, and which sites are measured and held out."""
+
+    def build(lattice, values, measured, held_out=None, genes=("gene",), **layers):
+        values = np.asarray(values, np.float32).reshape(len(lattice), len(genes))
+        obs = pd.DataFrame(index=[f"s{i}" for i in range(len(lattice))])
+        obs["array_row"], obs["array_col"] = lattice.array.T
+        obs["s2s_measured"] = np.asarray(measured, bool)
+        if held_out is not None:
+            obs["s2s_held_out"] = np.asarray(held_out, bool)
+        made = {key: np.asarray(layer, np.float32).reshape(values.shape) for key, layer in layers.items()}
+        adata = AnnData(values, obs, pd.DataFrame(index=list(genes)), layers=made)
+        adata.obsm["spatial"] = lattice.coordinates
+        adata.uns["s2s"] = {"grid": grid_entry(lattice, stride=1)}
+        return adata
+
+    return build
+
+
+@pytest.fixture
+def make_lattice():
+    """Build a full array of sites of any kind, turned by `angle` degrees."""
+
+    def build(kind="square", rows=2, cols=3, pitch=10.0, angle=0.0, origin=(100.0, 200.0)):
+        if kind == "square":
+            array = np.stack(np.divmod(np.arange(rows * cols), cols), axis=1)
+        else:
+            array = np.array([(row, col) for row in range(rows) for col in range(2 * cols) if (row + col) % 2 == 0])
+        turn = np.deg2rad(angle)
+        rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        basis = pitch * np.asarray(KINDS[kind].unit_basis) @ rotation
+        return Lattice.from_array(kind, array, basis, np.array(origin))
+
+    return build

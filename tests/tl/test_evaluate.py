@@ -1,0 +1,427 @@
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse, stats
+
+import s2s_scverse as s2s
+from s2s_scverse import _scores
+from s2s_scverse._section import read_lattice
+from s2s_scverse.tl import _scoring
+
+SQUARE = "##### ##### ##### ##### #####"
+
+
+@pytest.fixture
+def scored(section):
+    """Two methods, interpolated and scored."""
+    for method in ("nearest", "linear"):
+        s2s.tl.interpolate(section, method)
+    s2s.tl.evaluate(section, ["nearest", "linear"])
+    return section
+
+
+@pytest.fixture
+def foreign(section):
+    """A layer that none of our functions wrote: the truth with noise."""
+    noise = np.random.default_rng(0).normal(0, 0.3, section.shape)
+    section.layers["other"] = (section.X.toarray() + noise).astype(np.float32)
+    return section
+
+
+def dense_x(adata):
+    return adata.X.toarray() if sparse.issparse(adata.X) else adata.X
+
+
+def by_gene(adata, method):
+    table = s2s.get.evaluation_df(adata)
+    return table[table["method"] == method].set_index("gene").drop(columns="method")
+
+
+def test_scores_worked_out_by_hand(hand_drawn):
+    dense = s2s.pp.grid(hand_drawn("###"), upsample=1)
+    dense.obs["s2s_measured"] = [True, False, False]
+    dense.obs["s2s_held_out"] = [False, True, True]
+    dense.layers["guess"] = np.array([[9, 9], [1, 1], [4, 1]], dtype=np.float32)
+    s2s.tl.evaluate(dense, "guess", n_bootstrap=10)
+    found = by_gene(dense, "guess")
+    # truth: (1, 2) and (2, 4)
+    np.testing.assert_allclose(found["pcc"], [1, 0])
+    np.testing.assert_allclose(found["spearman"], [1, 0])
+    np.testing.assert_allclose(found["rmse"], np.sqrt([2, 5]))
+    np.testing.assert_allclose(found["mae"], [1, 2])
+    assert found["ssim"].isna().all()  # one measured spot: no range
+
+
+def test_table_agrees_with_numpy_and_scipy_on_held_out_spots(scored):
+    held_out = scored.obs["s2s_held_out"].to_numpy()
+    truth = dense_x(scored)[held_out].astype(float)
+    for method in ("nearest", "linear"):
+        found = by_gene(scored, method)
+        prediction = scored.layers[method][held_out].astype(float)
+        assert list(found.index) == list(scored.var_names)
+        for i, gene in enumerate(scored.var_names):
+            assert found.loc[gene, "pcc"] == pytest.approx(np.corrcoef(truth[:, i], prediction[:, i])[0, 1])
+            assert found.loc[gene, "spearman"] == pytest.approx(stats.spearmanr(truth[:, i], prediction[:, i])[0])
+        np.testing.assert_allclose(found["rmse"], np.sqrt(((truth - prediction) ** 2).mean(axis=0)))
+        np.testing.assert_allclose(found["mae"], np.abs(truth - prediction).mean(axis=0))
+
+
+def test_ssim_is_relative_to_measured_spots_and_masked_to_held_out_ones(scored):
+    held_out, measured = (scored.obs[key].to_numpy() for key in ("s2s_held_out", "s2s_measured"))
+    values = dense_x(scored)
+    weights = _scores.window(read_lattice(scored).subset(held_out))
+    span = np.ptp(values[measured], axis=0)
+    expected = _scores.similarity_map(values[held_out], scored.layers["linear"][held_out], weights, span).mean(axis=0)
+    np.testing.assert_allclose(by_gene(scored, "linear")["ssim"], expected)
+
+
+def test_only_held_out_spots_of_layers_are_scored(foreign):
+    s2s.tl.evaluate(foreign, "other")
+    expected = s2s.get.evaluation_df(foreign)
+    foreign.layers["other"][~foreign.obs["s2s_held_out"].to_numpy()] = np.nan
+    s2s.tl.evaluate(foreign, "other")
+    pd.testing.assert_frame_equal(s2s.get.evaluation_df(foreign), expected)
+
+
+def test_scores_do_not_depend_on_unmeasured_sites(hand_drawn):
+    rng = np.random.default_rng(0)
+    tables = []
+    for upsample in (1, 2, 3):
+        dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=upsample)
+        s2s.pp.sparsify(dense, stride=2)
+        dense.layers["guess"] = np.zeros(dense.shape, np.float32)
+        dense.layers["guess"][:25] = dense_x(dense)[:25] + np.random.default_rng(1).normal(0, 3, (25, 2))
+        s2s.tl.evaluate(dense, "guess", rng=rng)
+        tables.append(s2s.get.evaluation_df(dense))
+    pd.testing.assert_frame_equal(tables[0], tables[1])
+    pd.testing.assert_frame_equal(tables[0], tables[2])
+
+
+def test_order_of_sites_and_genes_does_not_matter(scored):
+    rng = np.random.default_rng(0)
+    shuffled = scored[rng.permutation(scored.n_obs), rng.permutation(scored.n_vars)].copy()
+    s2s.tl.evaluate(shuffled, ["linear"])
+    found = by_gene(shuffled, "linear").loc[list(scored.var_names)]
+    pd.testing.assert_frame_equal(found, by_gene(scored, "linear"))
+
+
+def test_blocks_of_genes_do_not_matter(scored, monkeypatch):
+    expected = s2s.get.evaluation_df(scored)
+    monkeypatch.setattr(_scoring, "GENE_BLOCK", 5)
+    s2s.tl.evaluate(scored, ["nearest", "linear"])
+    pd.testing.assert_frame_equal(s2s.get.evaluation_df(scored), expected)
+
+
+def test_summary_and_tests(scored):
+    table, summary = s2s.get.evaluation_df(scored), s2s.get.evaluation_summary_df(scored)
+    scores = ["pcc", "spearman", "rmse", "mae", "ssim"]
+    assert list(table.columns) == ["gene", "method", *scores]
+    assert list(table["method"].cat.categories) == ["nearest", "linear"]
+    assert list(zip(summary["method"], summary["score"], strict=True)) == [
+        (method, score) for method in ("nearest", "linear") for score in scores
+    ]
+    means = table.groupby("method", observed=True)[scores].mean()
+    np.testing.assert_allclose(summary["mean"], means.to_numpy().ravel())
+    assert (summary["n_genes"] == scored.n_vars).all()
+    assert ((summary["lower"] < summary["mean"]) & (summary["mean"] < summary["upper"])).all()
+
+    tests = s2s.get.evaluation_tests_df(scored).set_index("score")
+    assert list(tests.index) == scores
+    nearest, linear = by_gene(scored, "nearest"), by_gene(scored, "linear")
+    for score in scores:
+        expected = stats.wilcoxon(nearest[score], linear[score])
+        assert tests.loc[score, "pvalue"] == expected.pvalue == tests.loc[score, "pvalue_holm"]
+        assert tests.loc[score, "difference"] == pytest.approx((nearest - linear)[score].mean())
+    assert tests.loc["rmse", "difference"] > 0
+    assert tests.loc["rmse", "pvalue"] < 0.01
+
+
+def test_all_pairs_are_compared_and_adjusted_within_a_score(scored):
+    s2s.tl.interpolate(scored, "idw")
+    s2s.tl.evaluate(scored, ("nearest", "linear", "idw"))
+    tests = s2s.get.evaluation_tests_df(scored)
+    rmse = tests[tests["score"] == "rmse"]
+    pairs = [("nearest", "linear"), ("nearest", "idw"), ("linear", "idw")]
+    assert list(zip(rmse["first"], rmse["second"], strict=True)) == pairs
+    lowest = rmse["pvalue"].idxmin()
+    assert rmse.loc[lowest, "pvalue_holm"] == 3 * rmse.loc[lowest, "pvalue"]
+    assert len(tests) == 15
+
+
+def test_one_method_has_no_tests(foreign):
+    s2s.tl.evaluate(foreign, "other")
+    tests = s2s.get.evaluation_tests_df(foreign)
+    assert len(tests) == 0
+    assert "pvalue_holm" in tests.columns
+
+
+def test_same_seed_same_summary(scored):
+    first = s2s.get.evaluation_summary_df(scored)
+    s2s.tl.evaluate(scored, ["nearest", "linear"], rng=np.random.default_rng(0))
+    pd.testing.assert_frame_equal(s2s.get.evaluation_summary_df(scored), first)
+    s2s.tl.evaluate(scored, ["nearest", "linear"], rng=1)
+    assert not s2s.get.evaluation_summary_df(scored)["lower"].equals(first["lower"])
+
+
+def test_constant_genes(foreign):
+    values = dense_x(foreign).copy()
+    values[:, 0] = 1
+    foreign.X = values
+    foreign.layers["other"][:, 1] = 2
+    s2s.tl.evaluate(foreign, "other")
+    found = by_gene(foreign, "other")
+    assert found[["pcc", "spearman", "ssim"]].iloc[0].isna().all()
+    assert np.isfinite(found[["rmse", "mae"]].iloc[0]).all()
+    assert (found[["pcc", "spearman"]].iloc[1] == 0).all()
+    summary = s2s.get.evaluation_summary_df(foreign).set_index("score")
+    assert summary["n_genes"].to_dict() == {"pcc": 11, "spearman": 11, "rmse": 12, "mae": 12, "ssim": 11}
+    assert summary.loc["pcc", "mean"] == pytest.approx(found["pcc"].mean())
+
+
+def test_coverage_of_methods_with_standard_deviations(foreign):
+    foreign.layers["other_std"] = np.full(foreign.shape, 0.3, np.float32)
+    foreign.layers["plain"] = foreign.layers["other"] + 1
+    s2s.tl.evaluate(foreign, ["plain", "other"])
+    assert by_gene(foreign, "plain")["coverage"].isna().all()
+    assert by_gene(foreign, "other")["coverage"].mean() == pytest.approx(0.9, abs=0.02)
+    foreign.layers["other_std"] *= 3
+    s2s.tl.evaluate(foreign, ["other"])
+    assert by_gene(foreign, "other")["coverage"].min() > 0.99
+    summary = s2s.get.evaluation_summary_df(foreign)
+    assert list(summary["score"]) == ["pcc", "spearman", "rmse", "mae", "ssim", "coverage"]
+    foreign.layers["other_std"][:, 0] = np.nan
+    s2s.tl.evaluate(foreign, ["other"])
+    assert by_gene(foreign, "other")["coverage"].isna().tolist() == [True] + 11 * [False]
+
+
+def test_genes_that_are_not_in_every_layer_are_skipped(section):
+    names = list(section.var_names)
+    s2s.tl.interpolate(section, "nearest", genes=names[:4])
+    s2s.tl.interpolate(section, "linear", genes=names[2:8])
+    s2s.tl.evaluate(section, ["nearest", "linear"])
+    assert list(by_gene(section, "linear").index) == names[2:4]
+    s2s.tl.evaluate(section, ["nearest", "linear"], genes=[names[3], names[2]])
+    assert list(by_gene(section, "nearest").index) == [names[3], names[2]]
+    with pytest.raises(ValueError, match=f"genes not imputed in layer 'linear': {names[1]}; impute them"):
+        s2s.tl.evaluate(section, ["nearest", "linear"], genes=names[1:3])
+    s2s.tl.interpolate(section, "linear", genes=names[6:])
+    with pytest.raises(ValueError, match="no gene is in all of the layers nearest, linear"):
+        s2s.tl.evaluate(section, ["nearest", "linear"])
+
+
+def test_truth_is_what_the_methods_read(section):
+    section.layers["double"] = section.X * 2
+    s2s.tl.interpolate(section, "linear")
+    s2s.tl.interpolate(section, "linear", layer="double", key_added="doubled")
+    s2s.tl.evaluate(section, "linear")
+    plain = by_gene(section, "linear")
+    assert section.uns["s2s"]["evaluation"]["truth"] == "X"
+    s2s.tl.evaluate(section, "doubled")
+    doubled = by_gene(section, "doubled")
+    assert section.uns["s2s"]["evaluation"]["truth"] == "double"
+    np.testing.assert_allclose(doubled["rmse"], 2 * plain["rmse"], rtol=1e-6)
+    np.testing.assert_allclose(doubled["ssim"], plain["ssim"], rtol=1e-5)
+    with pytest.raises(ValueError, match="the methods read different values"):
+        s2s.tl.evaluate(section, ["linear", "doubled"])
+    s2s.tl.evaluate(section, ["linear", "doubled"], truth="X")
+    pd.testing.assert_frame_equal(by_gene(section, "linear"), plain)
+    s2s.tl.evaluate(section, ["linear"], truth="double")
+    np.testing.assert_allclose(by_gene(section, "linear")["pcc"], plain["pcc"], rtol=1e-6)
+
+
+def test_nothing_but_the_tables_is_written(section):
+    s2s.tl.interpolate(section, "linear")
+    before = section.copy()
+    copied = s2s.tl.evaluate(section, "linear", copy=True)
+    assert "evaluation" not in section.uns["s2s"]
+    assert s2s.tl.evaluate(section, "linear") is None
+    pd.testing.assert_frame_equal(s2s.get.evaluation_df(copied), s2s.get.evaluation_df(section))
+    np.testing.assert_array_equal(dense_x(section), dense_x(before))
+    np.testing.assert_array_equal(section.layers["linear"], before.layers["linear"])
+    pd.testing.assert_frame_equal(section.obs, before.obs)
+    pd.testing.assert_frame_equal(section.var, before.var)
+    assert set(section.uns["s2s"]) == {"grid", "linear", "evaluation"}
+    s2s.get.evaluation_df(section)["pcc"] = 0
+    pd.testing.assert_frame_equal(s2s.get.evaluation_df(copied), s2s.get.evaluation_df(section))
+
+
+def test_a_view_becomes_actual(scored):
+    view = scored[:, :3]
+    s2s.tl.evaluate(view, "linear")
+    assert len(s2s.get.evaluation_df(view)) == 3
+    assert len(s2s.get.evaluation_df(scored)) == 24
+
+
+@pytest.mark.parametrize("keys", [["nearest", "linear"], ["linear"]])
+def test_survives_h5ad(scored, tmp_path, keys):
+    scored.layers["linear_std"] = np.ones(scored.shape, np.float32)
+    s2s.tl.evaluate(scored, keys)
+    scored.write_h5ad(tmp_path / "section.h5ad")
+    back = ad.read_h5ad(tmp_path / "section.h5ad")
+    for table in (s2s.get.evaluation_df, s2s.get.evaluation_summary_df, s2s.get.evaluation_tests_df):
+        pd.testing.assert_frame_equal(table(back), table(scored))
+    entry = back.uns["s2s"]["evaluation"]
+    assert (entry["truth"], entry["n_spots"], entry["n_bootstrap"]) == ("X", scored.obs["s2s_held_out"].sum(), 1000)
+    s2s.tl.evaluate(back, keys)
+    pd.testing.assert_frame_equal(s2s.get.evaluation_df(back), s2s.get.evaluation_df(scored))
+
+
+@pytest.fixture
+def imputed(hand_drawn):
+    """A section too small to train on, so that imputation is quick."""
+    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
+    dense.X /= 10
+    s2s.pp.sparsify(dense, stride=2)
+    with pytest.warns(UserWarning, match="too few to train on"):
+        s2s.tl.impute(dense, progress=False)
+    return dense
+
+
+def test_imputed_layers_are_scored(imputed):
+    s2s.tl.interpolate(imputed, "nearest")
+    s2s.tl.evaluate(imputed, ["s2s", "nearest"])
+    tests = s2s.get.evaluation_tests_df(imputed).set_index("score")
+    assert tests.loc["rmse", "difference"] < 0
+    s2s.tl.evaluate(imputed)
+    assert list(s2s.get.evaluation_df(imputed)["method"].unique()) == ["s2s"]
+
+
+def everything_measured(section):
+    full = section.copy()
+    full.obs["s2s_measured"] |= full.obs.pop("s2s_held_out")
+    return full
+
+
+def test_a_layer_written_before_spots_were_hidden_is_refused(section):
+    full = everything_measured(section)
+    s2s.tl.interpolate(full, "linear")
+    s2s.pp.sparsify(full, stride=2)
+    n = int(full.obs["s2s_held_out"].sum())
+    with pytest.raises(ValueError, match=f"layer 'linear' cannot be scored: {n} of {n} held-out spots were visible"):
+        s2s.tl.evaluate(full, "linear")
+    s2s.tl.interpolate(full, "linear")
+    s2s.tl.evaluate(full, "linear")
+
+
+def test_an_imputed_layer_is_refused_when_other_spots_are_hidden_later(imputed):
+    seen = imputed.obs["s2s_measured"].to_numpy()
+    full = everything_measured(imputed)
+    s2s.pp.sparsify(full, stride=2, phase=(1, 1))
+    n = int((full.obs["s2s_held_out"] & seen).sum())
+    assert 0 < n < full.obs["s2s_held_out"].sum()
+    with pytest.raises(ValueError, match=f"{n} of .* held-out spots were visible to its method"):
+        s2s.tl.evaluate(full)
+
+
+def test_refusal_survives_everything_that_is_done_to_a_section(section, tmp_path):
+    s2s.tl.interpolate(section, "linear")
+    full = everything_measured(section)
+    s2s.pp.sparsify(full, stride=2, phase=(1, 0))
+    full.write_h5ad(tmp_path / "section.h5ad")
+    rng = np.random.default_rng(0)
+    renamed = full.copy()
+    renamed.obs_names = [f"spot_{i}" for i in range(full.n_obs)]
+    scaled = full.copy()
+    scaled.X = scaled.X * 2
+    changed = {
+        "other genes": full[:, 3:5].copy(),
+        "fewer spots": full[rng.random(full.n_obs) < 0.5].copy(),
+        "another order": full[rng.permutation(full.n_obs)].copy(),
+        "other names": renamed,
+        "other values": scaled,
+        "a file": ad.read_h5ad(tmp_path / "section.h5ad"),
+        "a view": full[:, :3],
+    }
+    for adata in changed.values():
+        with pytest.raises(ValueError, match="held-out spots were visible to its method"):
+            s2s.tl.evaluate(adata, "linear")
+        assert "evaluation" not in adata.uns["s2s"]
+
+
+def test_spots_hidden_since_can_be_scored_if_they_were_hidden_before_too(section):
+    s2s.tl.interpolate(section, "linear")
+    fewer = section[(np.arange(section.n_obs) % 2 == 0) | section.obs["s2s_measured"].to_numpy()].copy()
+    s2s.tl.evaluate(fewer, "linear")
+    assert fewer.uns["s2s"]["evaluation"]["n_spots"] < section.obs["s2s_held_out"].sum()
+
+
+def test_a_copy_of_the_truth_is_refused(foreign):
+    foreign.layers["other"] = dense_x(foreign).astype(np.float32)
+    with pytest.raises(ValueError, match="layer 'other' cannot be scored: it equals the truth at all"):
+        s2s.tl.evaluate(foreign, "other")
+    site = int(np.flatnonzero(foreign.obs["s2s_held_out"])[0])
+    foreign.layers["other"][site] += 1
+    s2s.tl.evaluate(foreign, "other")
+    assert by_gene(foreign, "other")["pcc"].min() > 0.9
+
+
+def test_genes_without_variation_are_no_sign_of_a_copy(foreign):
+    foreign.X = np.zeros(foreign.shape, np.float32)
+    foreign.layers["other"][:] = 0
+    s2s.tl.evaluate(foreign, "other")
+    assert (by_gene(foreign, "other")["rmse"] == 0).all()
+
+
+def test_a_perfect_interpolation_is_no_copy(hand_drawn):
+    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
+    dense.X[:] = 1
+    dense.X[dense.obs["array_row"] > 1] = 3
+    s2s.pp.sparsify(dense, stride=2)
+    s2s.tl.interpolate(dense, "nearest")
+    s2s.tl.evaluate(dense, "nearest")
+    dense.layers["nearest"][:] = dense.X
+    s2s.tl.evaluate(dense, "nearest")
+    assert (by_gene(dense, "nearest")["rmse"] == 0).all()
+
+
+def test_without_held_out_spots(section):
+    section.layers["other"] = dense_x(section)
+    del section.obs["s2s_held_out"]
+    with pytest.raises(ValueError, match=r"no spot is held out .* call s2s.pp.sparsify, then impute again"):
+        s2s.tl.evaluate(section, "other")
+    section.obs["s2s_held_out"] = section.obs["s2s_measured"]
+    with pytest.raises(ValueError, match="spots are both measured and held out"):
+        s2s.tl.evaluate(section, "other")
+
+
+def test_missing_values(foreign):
+    held_out = np.flatnonzero(foreign.obs["s2s_held_out"])
+    gene = foreign.var_names[4]
+    foreign.layers["other"][held_out[3], 4] = np.nan
+    with pytest.raises(ValueError, match=rf"adata.layers\['other'\] is NaN or infinite at held-out spots for {gene};"):
+        s2s.tl.evaluate(foreign, "other")
+    s2s.tl.evaluate(foreign, "other", genes=[name for name in foreign.var_names if name != gene])
+    values = dense_x(foreign).copy()
+    values[held_out[0], 2] = np.inf
+    foreign.X = values
+    with pytest.raises(ValueError, match=f"adata.X is NaN or infinite at held-out spots for {foreign.var_names[2]};"):
+        s2s.tl.evaluate(foreign, "other")
+
+
+def test_bad_keys(foreign):
+    with pytest.raises(KeyError, match=r"layers not found: s2s; adata.layers has: .*other; call s2s\.tl\.impute"):
+        s2s.tl.evaluate(foreign)
+    with pytest.raises(KeyError, match="layers not found: a, b"):
+        s2s.tl.evaluate(foreign, ["a", "other", "b"])
+    with pytest.raises(TypeError, match="keys must be the name of a layer or a list of them, found 3"):
+        s2s.tl.evaluate(foreign, 3)
+    with pytest.raises(TypeError, match="keys must be"):
+        s2s.tl.evaluate(foreign, ["other", None])
+    for keys in ([], ["other", "other"]):
+        with pytest.raises(ValueError, match="keys must name at least one layer, and each once"):
+            s2s.tl.evaluate(foreign, keys)
+    with pytest.raises(KeyError, match="layer 'clean' not found"):
+        s2s.tl.evaluate(foreign, "other", truth="clean")
+    with pytest.raises(ValueError, match="layer 'other' is both in keys and the truth"):
+        s2s.tl.evaluate(foreign, "other", truth="other")
+    with pytest.raises(ValueError, match="n_bootstrap must be at least 1, found 0"):
+        s2s.tl.evaluate(foreign, "other", n_bootstrap=0)
+
+
+def test_tables_before_an_evaluation(section):
+    for table in (s2s.get.evaluation_df, s2s.get.evaluation_summary_df, s2s.get.evaluation_tests_df):
+        with pytest.raises(KeyError, match=r"no scores found in adata.uns\['s2s'\]; call s2s.tl.evaluate"):
+            table(section)

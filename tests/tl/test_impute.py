@@ -1,0 +1,255 @@
+import random
+import signal
+
+import anndata as ad
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+import s2s_scverse as s2s
+
+
+def test_measured_spots_keep_their_values_bit_for_bit(imputed):
+    measured = imputed.obs["s2s_measured"].to_numpy()
+    layer = imputed.layers["s2s"]
+    assert layer.dtype == np.float32
+    assert layer.shape == imputed.shape
+    assert np.array_equal(layer[measured], imputed.X[measured].toarray().astype(np.float32))
+    assert np.isfinite(layer).all()
+    assert (layer >= 0).all()
+
+
+def test_held_out_values_are_predicted_better_than_by_the_mean(imputed):
+    held_out = imputed.obs["s2s_held_out"].to_numpy()
+    truth = imputed.layers["truth"][held_out]
+    found = imputed.layers["s2s"][held_out]
+    pcc = [np.corrcoef(found[:, g], truth[:, g])[0, 1] for g in range(imputed.n_vars) if truth[:, g].std() > 0.05]
+    assert np.mean(pcc) > 0.5
+
+
+def test_everything_else_stays_as_it_was(section, quick):
+    before = section.copy()
+    section.layers["other"] = section.X.copy()
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state()  # noqa: NPY002
+    settings = dict(mpl.rcParams), torch.get_num_threads(), signal.getsignal(signal.SIGINT)
+    s2s.tl.impute(section, **quick)
+    assert states[0] == random.getstate()
+    assert states[1] == np.random.get_state()[1].tolist()  # noqa: NPY002
+    assert torch.equal(states[2], torch.random.get_rng_state())
+    assert settings == (dict(mpl.rcParams), torch.get_num_threads(), signal.getsignal(signal.SIGINT))
+    assert (section.X != before.X).nnz == 0
+    assert (section.layers["other"] != before.X).nnz == 0
+    pd.testing.assert_frame_equal(section.obs[before.obs.columns], before.obs)
+    assert section.obs_names.equals(before.obs_names)
+    pd.testing.assert_frame_equal(section.var, before.var)
+    assert set(section.layers) == {"other", "truth", "s2s"}
+    assert section.uns["s2s"]["grid"]["kind"] == "square"
+
+
+def test_nothing_is_printed(section, quick, capfd, recwarn):
+    s2s.tl.impute(section, **quick)
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+    assert not recwarn.list
+
+
+def test_one_progress_bar(section, quick, capfd):
+    s2s.tl.impute(section, **(quick | {"progress": True}))
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "2/2" in captured.err
+    assert "error / starting map's" in captured.err
+
+
+def test_same_seed_same_result(section, imputed, quick):
+    s2s.tl.impute(section, **quick)
+    assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
+    generator = np.random.default_rng(0)
+    s2s.tl.impute(section, **quick, rng=generator, key_added="generator")
+    assert np.array_equal(section.layers["generator"], imputed.layers["s2s"])
+    s2s.tl.impute(section, **quick, rng=1, key_added="other")
+    assert not np.array_equal(section.layers["other"], imputed.layers["s2s"])
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        pytest.param(sparse.csc_matrix, id="csc"),
+        pytest.param(sparse.csr_array, id="csr_array"),
+        pytest.param(lambda x: x.toarray(), id="dense"),
+        pytest.param(lambda x: x.toarray().astype(np.float64), id="float64"),
+    ],
+)
+def test_storage_of_x_does_not_matter(section, imputed, quick, convert):
+    section.X = convert(section.X)
+    s2s.tl.impute(section, **quick)
+    assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
+
+
+def test_layer_and_key_and_genes(section, quick):
+    section.layers["log"] = section.X.copy()
+    section.X = sparse.csr_matrix(section.shape, dtype=np.float32)
+    genes = section.var_names[[5, 2, 7]].tolist()
+    s2s.tl.impute(section, genes, layer="log", key_added="panel", **quick)
+    found = pd.DataFrame(section.layers["panel"], columns=section.var_names)
+    assert found[genes].notna().all(axis=None)
+    assert found.drop(columns=genes).isna().all(axis=None)
+    measured = section.obs["s2s_measured"].to_numpy()
+    assert np.array_equal(found.loc[measured, genes], section[measured, genes].layers["log"].toarray())
+    assert section.uns["s2s"]["panel"]["layer"] == "log"
+
+
+def test_history_and_parameters_survive_h5ad(imputed, tmp_path):
+    imputed.write_h5ad(tmp_path / "x.h5ad")
+    back = ad.read_h5ad(tmp_path / "x.h5ad")
+    history = s2s.get.history_df(back)
+    pd.testing.assert_frame_equal(history, s2s.get.history_df(imputed), check_index_type=False)
+    assert len(history) == 2
+    assert (history[["validation", "validation_start"]] > 0).all(axis=None)
+    run = back.uns["s2s"]["s2s"]
+    assert run["params"]["training"]["start"] == "cokriging"
+    assert run["params"]["network"]["stages"] == 1
+    assert 0 <= run["gate"] <= 1
+    assert set(run["versions"]) >= {"s2s-scverse", "torch"}
+    assert np.array_equal(back.layers["s2s"], imputed.layers["s2s"])
+    with pytest.raises(KeyError, match="no run 'x' found .* has: s2s"):
+        s2s.get.history_df(back, "x")
+
+
+def test_copy_and_views(section, imputed, quick):
+    found = s2s.tl.impute(section, copy=True, **quick)
+    assert "s2s" not in section.layers
+    assert np.array_equal(found.layers["s2s"], imputed.layers["s2s"])
+    view = section[:, :]
+    assert view.is_view
+    s2s.tl.impute(view, **quick)
+    assert np.array_equal(view.layers["s2s"], imputed.layers["s2s"])
+    assert "s2s" not in section.layers
+
+
+def test_order_of_sites_is_kept(section, quick):
+    shuffled = section[np.random.default_rng(0).permutation(section.n_obs)].copy()
+    names = shuffled.obs_names.tolist()
+    s2s.tl.impute(shuffled, **quick)
+    assert shuffled.obs_names.tolist() == names
+    measured = shuffled.obs["s2s_measured"].to_numpy()
+    assert np.array_equal(shuffled.layers["s2s"][measured], shuffled.X[measured].toarray())
+
+
+def fail(*_args, **_kwargs):
+    raise RuntimeError("boom")
+
+
+def interrupt(*_args, **_kwargs):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("where", ["_training._module.TrainingPlan.training_step", "_training._fit.Fitted.predict"])
+@pytest.mark.parametrize(("what", "error"), [(fail, RuntimeError), (interrupt, KeyboardInterrupt)])
+def test_failure_and_interruption_leave_everything_as_it_was(section, quick, monkeypatch, where, what, error):
+    before = section.copy()
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(f"s2s_scverse.{where}", what)
+    with pytest.raises(error):
+        s2s.tl.impute(section, **quick)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert list(section.layers) == list(before.layers)
+    pd.testing.assert_frame_equal(section.obs, before.obs)
+    assert list(section.uns["s2s"]) == ["grid"]
+
+
+def test_counts_are_warned_of(section, quick):
+    section.layers["counts"] = np.round(np.expm1(section.X.toarray()) * 10)
+    with pytest.warns(UserWarning, match=r"look like counts; call sc.pp.normalize_total\(adata\) and sc.pp.log1p"):
+        s2s.tl.impute(section, layer="counts", **quick)
+
+
+def test_nothing_to_impute(section, quick):
+    section.obs["s2s_measured"] = True
+    del section.obs["s2s_held_out"]
+    with pytest.warns(UserWarning, match="every site is measured"):
+        s2s.tl.impute(section[section.obs_names[:50]].copy(), **quick)
+
+
+@pytest.mark.parametrize("n_spots", [1, 2, 9])
+def test_few_spots(hand_drawn, quick, n_spots):
+    drawing = {1: "#", 2: "##", 9: "### ### ###"}[n_spots]
+    adata = s2s.pp.grid(hand_drawn(drawing), upsample=2, fill="all")
+    adata.X = np.log1p(adata.X)
+    if n_spots == 1:
+        with pytest.warns(UserWarning, match="every site is measured"):
+            s2s.tl.impute(adata, **quick)
+    else:
+        with pytest.warns(UserWarning, match=f"only {n_spots} spots are measured"):
+            s2s.tl.impute(adata, **quick)
+    assert np.isfinite(adata.layers["s2s"]).all()
+
+
+def test_one_row_of_spots(hand_drawn, quick):
+    adata = s2s.pp.grid(hand_drawn("#" * 40), upsample=2)
+    adata.X = np.log1p(adata.X)
+    s2s.tl.impute(adata, **quick)
+    assert np.isfinite(adata.layers["s2s"]).all()
+
+
+def test_genes_and_spots_without_counts(section, quick):
+    section.X = section.X.toarray()
+    section.X[:, 3] = 0
+    section.X[np.flatnonzero(section.obs["s2s_measured"])[:5]] = 0
+    s2s.tl.impute(section, **quick)
+    assert not section.layers["s2s"][:, 3].any()
+    assert np.isfinite(section.layers["s2s"]).all()
+
+
+@pytest.mark.parametrize("images", [None, "textures", np.random.default_rng(0).random((3, 40, 40))])
+def test_natural_images(section, quick, images):
+    s2s.tl.impute(section, natural_images=images, **quick)
+    columns = s2s.get.history_df(section).columns
+    assert any(column.startswith("loss_images") for column in columns) == (images is not None)
+
+
+def with_nan(adata):
+    adata.X = adata.X.toarray()
+    adata.X[np.flatnonzero(adata.obs["s2s_measured"])[0], 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "error", "message"),
+    [
+        pytest.param(lambda a: a.uns.pop("s2s"), {}, KeyError, r"no lattice found .*call dense = s2s.pp.grid", id="no grid"),
+        pytest.param(None, {"genes": ["nope"]}, KeyError, "genes not found in adata.var_names: nope", id="gene"),
+        pytest.param(None, {"genes": []}, ValueError, "at least one gene", id="no gene"),
+        pytest.param(None, {"layer": "nope"}, KeyError, "layer 'nope' not found", id="layer"),
+        pytest.param(None, {"key_added": 3}, TypeError, "key_added must be a string, found 3", id="key"),
+        pytest.param(None, {"key_added": "a/b"}, ValueError, "without '/'", id="key slash"),
+        pytest.param(None, {"key_added": "grid"}, ValueError, "key_added='grid' is taken", id="key grid"),
+        pytest.param(None, {"preset": "x"}, ValueError, "preset must be one of 'default', 'fast', 'paper'", id="preset"),
+        pytest.param(None, {"rng": "x"}, TypeError, "rng must be an integer seed", id="rng"),
+        pytest.param(None, {"device": "nope"}, ValueError, "device must be 'auto' or a torch device, found 'nope'", id="device"),
+        pytest.param(None, {"device": "cuda:7"}, ValueError, "device 'cuda:7' is not available", id="no cuda"),
+        pytest.param(None, {"max_epochs": 0}, ValueError, "max_epochs must be an integer of at least 1", id="epochs"),
+        pytest.param(None, {"natural_images": 3}, TypeError, "or a list of arrays, found int", id="images"),
+        pytest.param(with_nan, {}, ValueError, "adata.X is NaN or infinite at measured spots for", id="nan"),
+        pytest.param(lambda a: setattr(a, "X", a.X.astype(complex)), {}, TypeError, "adata.X must hold real numbers", id="complex"),
+        pytest.param(lambda a: setattr(a, "X", a.X.astype(bool)), {}, TypeError, "adata.X must hold real numbers", id="bool"),
+        pytest.param(lambda a: a.obs.__setitem__("s2s_measured", False), {}, ValueError, "no site is measured", id="none"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(section, quick, change, arguments, error, message):
+    if change:
+        change(section)
+    layers, columns = list(section.layers), section.obs.columns.tolist()
+    with pytest.raises(error, match=message):
+        s2s.tl.impute(section, **(quick | arguments))
+    assert list(section.layers) == layers
+    assert section.obs.columns.tolist() == columns
+
+
+def test_nan_in_hidden_spots_does_not_matter(section, imputed, quick):
+    section.X = section.X.toarray()
+    section.X[section.obs["s2s_held_out"].to_numpy()] = np.nan
+    s2s.tl.impute(section, **quick)
+    assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])

@@ -1,0 +1,156 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from s2s_scverse._lattice import KINDS, Lattice, regular_sample
+from s2s_scverse._training import TRAINING_PRESETS, Section, fit
+from s2s_scverse._training._fit import Scale
+from s2s_scverse._training._images import image_box, images_at_sites
+from s2s_scverse._training._maps import StartingMaps
+from s2s_scverse._training._predict import _tiles, predict_sites, whole_maps
+from s2s_scverse.nn import CDCIN, CDCINConfig
+
+QUICK = replace(TRAINING_PRESETS["fast"], max_epochs=2, steps_per_epoch=3, patterns=2, n_images=2, batch_size=4)
+
+
+def lattice_of(n_rows, n_cols, kind="square"):
+    index = np.stack(np.meshgrid(np.arange(n_rows), np.arange(n_cols), indexing="ij"), axis=-1).reshape(-1, 2)
+    return Lattice(KINDS[kind], index, np.asarray(KINDS[kind].unit_basis), np.zeros(2))
+
+
+def smooth_section(kind="square", n_genes=3):
+    lattice = lattice_of(16, 18, kind)
+    x, y = lattice.unit_coordinates.T / 5
+    values = np.stack([np.sin(x + g) * np.cos(y) + 2 for g in range(n_genes)], axis=1).astype(np.float32)
+    measured = regular_sample(lattice, 2, (0, 0))
+    return Section(lattice, measured, values[measured]), values
+
+
+def photographs(size, n, rng):
+    return rng.random((n, *size), dtype=np.float32)
+
+
+def run(section, training=QUICK, images=None, seed=0, **network):
+    return fit(
+        section,
+        network=CDCINConfig(stages=1, features=8, growth=8, blocks=1, **network),
+        training=training,
+        images=images,
+        device=torch.device("cpu"),
+        rng=np.random.default_rng(seed),
+        progress=False,
+    )
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_smooth_maps_are_recovered_on_every_kind_of_lattice(kind):
+    section, truth = smooth_section(kind)
+    fitted = run(section, images=photographs)
+    error = fitted.predict() - truth[~section.measured]
+    assert np.abs(error).mean() < 0.1
+    assert fitted.network.config.hexagonal == (kind == "hex")
+    terms = {"loss_genes_sparser", "loss_genes_dense", "loss_images_sparser", "loss_images_dense"}
+    assert set(fitted.history[0]) == terms | {"epoch", "validation", "validation_start"}
+    assert [row["epoch"] for row in fitted.history] == [0, 1]
+
+
+def test_same_seed_same_result_bit_for_bit():
+    section, _ = smooth_section()
+    first, again, other = (run(section, images=photographs, seed=seed).predict() for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_terms_can_be_switched_off():
+    section, _ = smooth_section()
+    history = run(section, replace(QUICK, dense_weight=0.0), images=photographs).history
+    assert {key for key in history[0] if key.startswith("loss")} == {"loss_genes_sparser", "loss_images_sparser"}
+    history = run(section, replace(QUICK, image_weight=0.0), images=photographs).history
+    assert not any("images" in key for key in history[0])
+
+
+def test_few_spots_get_the_starting_map():
+    lattice = lattice_of(6, 6)
+    measured = regular_sample(lattice, 2, (0, 0))
+    values = np.arange(9, dtype=np.float32)[:, None]
+    fitted = run(Section(lattice, measured, values))
+    assert fitted.network is None
+    expected = StartingMaps("cokriging", lattice, measured, values)(values)[0, 0, ~measured]
+    np.testing.assert_allclose(fitted.predict()[:, 0], np.maximum(expected, 0), rtol=1e-6)
+
+
+def test_a_closed_gate_returns_the_starting_map():
+    section, _ = smooth_section()
+    fitted = replace(run(section), gate=0.0)
+    expected = StartingMaps("cokriging", section.lattice, section.measured, section.values)(section.values)
+    np.testing.assert_allclose(fitted.predict(), expected[0].T[~section.measured], atol=1e-5)
+
+
+def test_gene_blocks_do_not_matter(monkeypatch):
+    section, _ = smooth_section(n_genes=5)
+    fitted = run(section)
+    expected = fitted.predict()
+    monkeypatch.setattr("s2s_scverse._training._fit.GENE_BLOCK", 2)
+    monkeypatch.setattr("s2s_scverse._training._predict.CELLS_PER_BATCH", 300)
+    np.testing.assert_allclose(fitted.predict(), expected, atol=2e-5)
+
+
+def test_only_the_most_variable_genes_are_trained_on_and_all_are_imputed():
+    section, _ = smooth_section(n_genes=5)
+    section.values[:, 2] = 1.0
+    fitted = run(section, replace(QUICK, max_genes=4))
+    assert np.array_equal(fitted.informative, section.values[:, [0, 1, 3, 4]])
+    found = fitted.predict()
+    assert found.shape[1] == 5
+    assert (found[:, 2] == 1).all()
+
+
+def test_scale():
+    values = np.array([[1.0, 5], [3, 5]], np.float32)
+    scale = Scale.of(values, None)
+    np.testing.assert_allclose(scale.apply(values), [[-1, 0], [1, 0]])
+    np.testing.assert_allclose(Scale.of(values, 10.0).apply(values), values / 10)
+
+
+def test_attention_sees_windows_of_the_trained_size_and_convolutions_the_whole():
+    assert [(tile.start, tile.stop) for tile in _tiles(5, 8)] == [(0, 5)]
+    assert [(tile.start, tile.stop) for tile in _tiles(20, 8)] == [(0, 8), (4, 12), (8, 16), (12, 20)]
+    section, _ = smooth_section()
+    fitted = run(section, replace(QUICK, window=8), attention=True, heads=2, window=4, channel_squeeze=4)
+    assert np.isfinite(fitted.predict()).all()
+
+
+def test_tiles_of_a_network_that_adds_nothing_change_nothing():
+    section, _ = smooth_section()
+    fitted = run(section)
+    network = CDCIN(replace(fitted.network.config, attention=True, heads=2, channel_squeeze=4)).eval()
+    from s2s_scverse._training._pairs import Views
+    from s2s_scverse._training._scenes import build_scene
+
+    maps = StartingMaps("cokriging", section.lattice, section.measured, section.values)
+    none = np.empty((len(section.lattice), 0), np.float32)
+    views = Views(section.lattice, section.measured, section.measured[None])
+    eye = np.eye(2, dtype=int)[None]
+    laid = build_scene(views, section.values, none, gene_maps=lambda *a: maps(a[2]), image_maps=None, orientations=eye)
+    (batch,) = whole_maps(laid, laid.known[0])
+    position = torch.from_numpy(section.lattice.position)
+    found = predict_sites(network, batch, position, window=8, device=torch.device("cpu"))
+    measured = torch.from_numpy(section.measured)
+    torch.testing.assert_close(found[:, ~measured], batch.start.flatten(1)[:, position][:, ~measured])
+
+
+def test_images_are_sampled_in_true_geometry():
+    lattice = lattice_of(5, 6)
+    assert image_box(lattice) == (5, 6)
+    ramp = np.broadcast_to(np.arange(6, dtype=np.float32), (1, 5, 6))
+    values = images_at_sites(ramp, lattice)[:, 0]
+    np.testing.assert_allclose(np.corrcoef(values, lattice.index[:, 1])[0, 1], 1)
+    np.testing.assert_allclose([values.mean(), values.std()], [0, 1], atol=1e-6)
+    hexagonal = lattice_of(5, 6, "hex")
+    height, width = image_box(hexagonal)
+    ramp = np.broadcast_to(np.arange(width, dtype=np.float32), (1, height, width))
+    values = images_at_sites(ramp, hexagonal)[:, 0]
+    np.testing.assert_allclose(np.corrcoef(values, hexagonal.unit_coordinates[:, 0])[0, 1], 1)
+    assert images_at_sites(np.ones((2, 5, 6), np.float32), lattice).shape == (30, 0)

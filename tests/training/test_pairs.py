@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from s2s_scverse._lattice import KINDS, Lattice, random_sample, regular_sample
+from s2s_scverse._training._pairs import dense_views, sparser_views
+
+
+def square(n_rows, n_cols):
+    index = np.stack(np.meshgrid(np.arange(n_rows), np.arange(n_cols), indexing="ij"), axis=-1).reshape(-1, 2)
+    return Lattice(KINDS["square"], index, np.eye(2)[::-1], np.zeros(2))
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_sparser_lattices_are_spaced_as_the_sparse_one_was(stride):
+    lattice = square(24, 24)
+    known = regular_sample(lattice, stride, (1, 0))
+    views = sparser_views(lattice, known, n=2 * stride**2, drop=0.3, rng=np.random.default_rng(0))
+    assert len(views.lattice) == known.sum() == len(views.known)
+    assert views.known.all()
+    np.testing.assert_allclose(views.lattice.coordinates, lattice.coordinates[known])
+    phases = set()
+    for number, visible in enumerate(views.visible):
+        assert views.lattice.stride(visible) % stride == 0
+        phases.add(tuple(views.lattice.index[visible][0] % stride))
+        phase = tuple(views.lattice.index[visible][0] % stride)
+        regular = regular_sample(views.lattice, stride, phase)
+        assert not (visible & ~regular).any()
+        assert (visible == regular).all() if number < stride**2 else visible.sum() >= 0.6 * regular.sum()
+    assert len(phases) == stride**2
+
+
+def test_random_samples_are_thinned_at_random():
+    lattice = square(20, 20)
+    known = random_sample(400, 0.4, np.random.default_rng(0))
+    views = sparser_views(lattice, known, n=5, drop=0.3, rng=np.random.default_rng(0))
+    assert views.lattice is lattice
+    assert not (views.visible & ~known).any()
+    assert (views.visible.sum(axis=1) == 64).all()
+    assert len(np.unique(views.visible, axis=0)) == 5
+
+
+def test_dense_views_hide_half_to_all_of_the_drop():
+    lattice = square(20, 20)
+    known = regular_sample(lattice, 2, (0, 0))
+    views = dense_views(lattice, known, n=20, drop=0.3, rng=np.random.default_rng(0))
+    hidden = 1 - views.visible.sum(axis=1) / known.sum()
+    assert not (views.visible & ~known).any()
+    assert 0.14 <= hidden.min() < 0.2
+    assert 0.25 < hidden.max() <= 0.31
+
+
+def test_without_drop_everything_known_is_visible():
+    lattice = square(8, 8)
+    known = regular_sample(lattice, 2, (0, 0))
+    views = dense_views(lattice, known, n=2, drop=0.0, rng=np.random.default_rng(0))
+    assert (views.visible == known).all()
+
+
+def test_pairs_turn_with_the_section():
+    lattice = square(12, 10)
+    known = regular_sample(lattice, 2, (0, 0))
+    for symmetry in lattice.kind.symmetries:
+        turned = lattice.transformed(symmetry)
+        one = dense_views(lattice, known, n=3, drop=0.3, rng=np.random.default_rng(0))
+        other = dense_views(turned, known, n=3, drop=0.3, rng=np.random.default_rng(0))
+        assert np.array_equal(one.visible, other.visible)
+        sparser = sparser_views(turned, known, n=4, drop=0.3, rng=np.random.default_rng(0))
+        back = {tuple(site) for site in (turned.index[known][sparser.visible[0]] @ symmetry).tolist()}
+        assert back <= {tuple(site) for site in lattice.index[known].tolist()}
