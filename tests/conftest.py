@@ -15,7 +15,9 @@ def hand_drawn() -> Callable[..., ad.AnnData]:
     """Build a section from a drawing: '#' is a spot, '.' nothing; counts are 10 * row + col in every gene."""
 
     def build(drawing: str, *, pitch: float = 1.0, n_genes: int = 2) -> ad.AnnData:
-        rows, cols = np.array([(r, c) for r, line in enumerate(drawing.split()) for c, x in enumerate(line) if x == "#"]).T
+        rows, cols = np.array(
+            [(r, c) for r, line in enumerate(drawing.split()) for c, x in enumerate(line) if x == "#"]
+        ).T
         values = np.repeat((10 * rows + cols)[:, None], n_genes, axis=1) * np.arange(1, n_genes + 1)
         adata = ad.AnnData(values.astype(np.float32))
         adata.obs["array_row"], adata.obs["array_col"] = rows, cols
@@ -44,7 +46,12 @@ def section(_section: ad.AnnData) -> ad.AnnData:
 @pytest.fixture(scope="session")
 def quick() -> dict[str, object]:
     """Arguments of the quickest training there is."""
-    return {"preset": "fast", "max_epochs": 2, "progress": False}
+    from dataclasses import replace
+
+    from s2s_scverse._training import TRAINING_PRESETS
+
+    training = replace(TRAINING_PRESETS["fast"], max_epochs=2, steps_per_epoch=4, patterns=2, batch_size=4, n_images=4)
+    return {"preset": "fast", "training": training, "progress": False}
 
 
 @pytest.fixture(scope="session")

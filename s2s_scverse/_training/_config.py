@@ -15,9 +15,27 @@ Precision = Literal["auto", "32", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Hyper-parameters of training; plain values, so that they can be stored with the result."""
+    """Hyper-parameters of training, for :func:`s2s_scverse.tl.impute`.
 
-    #: Starting map of the cascade.
+    Plain values, so that they can be stored with the result. The defaults are the preset ``"default"``; the recipes are
+    in ``s2s.tl.TRAINING_PRESETS``. Vary one with :func:`dataclasses.replace`.
+
+    Raises
+    ------
+    ValueError
+        A field is out of range.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import s2s_scverse as s2s
+    >>> s2s.tl.TrainingConfig(loss="l1", max_epochs=5).start
+    'blend'
+    >>> replace(s2s.tl.TRAINING_PRESETS["paper"], max_epochs=10).gene_scale
+    10.0
+    """
+
+    #: Starting map of the cascade, the nearest spot's value, kriging, co-kriging, or the blend of linear predictors.
     start: Start = "blend"
     #: Whether the network also sees the smooth starting maps, which data consistency overwrites at measured sites.
     show_maps: bool = True
@@ -25,7 +43,7 @@ class TrainingConfig:
     gene_scale: float | None = None
     #: Error that is minimised, between map and target.
     loss: Loss = "l2"
-    #: Sites whose error counts: those hidden from the network, or all whose value is known.
+    #: Sites whose error counts, either those hidden from the network or all whose value is known.
     scored: Scored = "hidden"
     #: Weight of the genes' sparser -> sparse term.
     sparser_weight: float = 1.0
@@ -49,7 +67,7 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     #: Adam's decay rates.
     betas: tuple[float, float] = (0.9, 0.99)
-    #: Passes; each is `steps_per_epoch` steps and one look at the spots kept aside.
+    #: Most passes, each of which is `steps_per_epoch` steps and one look at the spots kept aside.
     max_epochs: int = 30
     #: Steps per pass.
     steps_per_epoch: int = 20

@@ -68,7 +68,8 @@ class Scale:
 
     def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Standardise (n, n_genes)."""
-        standard: NDArray[np.float32] = (values - self.centre) / np.where(self.spread > 0, self.spread, np.float32(1))
+        spread = np.where(self.spread > 0, self.spread, 1).astype(np.float32)
+        standard: NDArray[np.float32] = (values - self.centre) / spread
         return standard
 
     def undo(self, standard: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -30,10 +30,21 @@ def history_df(adata: "AnnData", key: str = _keys.UNS) -> "pd.DataFrame":
     ------
     KeyError
         If there is no such run.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s, scanpy as sc
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6)
+    >>> sc.pp.normalize_total(adata)
+    >>> sc.pp.log1p(adata)
+    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> s2s.tl.impute(dense, preset="fast", max_epochs=2, natural_images=None, progress=False)
+    >>> list(s2s.get.history_df(dense).columns)
+    ['epoch', 'loss_genes_sparser', 'loss_genes_dense', 'validation', 'validation_start']
     """
     check_adata(adata)
     entry = adata.uns.get(_keys.UNS, {})
-    runs = [name for name in entry if name != _keys.GRID]
+    runs = [name for name, run in entry.items() if "history" in run]
     if key not in runs:
         msg = f"no run {key!r} found in adata.uns[{_keys.UNS!r}], which has: {few(runs) or 'none'}; call s2s.tl.impute"
         raise KeyError(msg)

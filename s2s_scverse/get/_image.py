@@ -43,7 +43,7 @@ def image(adata: "AnnData", genes: str | Sequence[str] | None = None, *, layer: 
     Examples
     --------
     >>> import s2s_scverse as s2s
-    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=24, n_genes=5), upsample=1)
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=24, n_genes=6), upsample=1)
     >>> s2s.get.image(dense).dims
     ('gene', 'row', 'col')
     """

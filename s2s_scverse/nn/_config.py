@@ -70,13 +70,14 @@ class CDCINConfig:
     values_channel: bool = True
     #: Further maps the caller passes as ``context`` (kriging map, tissue mask, ...).
     context_channels: int = 0
-    #: What happens at measured sites before each stage and after the last: reset, weighted mean, nothing.
+    #: What happens at measured sites before each stage and after the last, ``"exact"`` (they are reset), ``"noisy"``
+    #: (a weighted mean with the network's value) or ``"off"`` (nothing).
     consistency: Consistency = "exact"
-    #: Noise level v of ``"noisy"`` consistency: the measured value weighs v, the network's 1.
+    #: Noise level v of ``"noisy"`` consistency, where the measured value weighs v and the network's value 1.
     noise_level: float = 1.0
     #: Whether all stages have the same weights.
     share_stages: bool = False
-    #: Whether each stage's last convolution starts at zero: untrained, the cascade adds nothing to its starting map.
+    #: Whether each stage's last convolution starts at zero, so that an untrained cascade returns its starting map.
     zero_init: bool = True
     #: Whether 3x3 kernels reach only the centre and the 6 neighbours of a hexagonal lattice in axial coordinates.
     hexagonal: bool = False
@@ -94,7 +95,7 @@ class CDCINConfig:
     channel_squeeze: int = 8
     #: Weight of the convolutional branch.
     conv_scale: float = 0.01
-    #: Whether training computes each block twice instead of keeping its inner maps: same result, less memory.
+    #: Whether training computes each block twice instead of keeping its inner maps (same result, less memory).
     recompute: bool = False
 
     def __post_init__(self) -> None:
@@ -123,7 +124,7 @@ class CDCINConfig:
 
     @property
     def in_channels(self) -> int:
-        """Channels that a stage sees: the running map and what is switched on."""
+        """Channels that a stage sees, the running map and what is switched on."""
         return 1 + self.mask_channel + self.values_channel + self.context_channels
 
 
@@ -146,7 +147,7 @@ def _check_positive_float(name: str, value: object) -> None:
         raise ValueError(msg)
 
 
-#: Named networks: ``"paper"`` as published, ``"default"`` and ``"fast"`` for two CPU cores.
+#: Named networks, ``"paper"`` as published, ``"default"`` and ``"fast"`` for two CPU cores.
 PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
     {
         "paper": CDCINConfig(

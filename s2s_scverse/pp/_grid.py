@@ -86,7 +86,7 @@ def grid(
     Examples
     --------
     >>> import s2s_scverse as s2s
-    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=5)
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6)
     >>> dense = s2s.pp.grid(adata, upsample=2)
     >>> int(dense.obs["s2s_measured"].sum()) == adata.n_obs
     True

@@ -60,7 +60,7 @@ def sparsify(
     Examples
     --------
     >>> import s2s_scverse as s2s
-    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=5), upsample=1)
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6), upsample=1)
     >>> s2s.pp.sparsify(dense, stride=2)
     >>> bool((dense.obs["s2s_measured"] & dense.obs["s2s_held_out"]).any())
     False

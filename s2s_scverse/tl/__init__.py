@@ -1,7 +1,26 @@
 """Tools: imputation, interpolation, evaluation."""
 
+from typing import TYPE_CHECKING, Any
+
 from ._evaluate import evaluate
 from ._impute import impute
 from ._interpolate import interpolate
 
-__all__ = ["evaluate", "impute", "interpolate"]
+if TYPE_CHECKING:
+    from .._training import TRAINING_PRESETS, TrainingConfig
+
+__all__ = ["TRAINING_PRESETS", "TrainingConfig", "evaluate", "impute", "interpolate"]
+
+
+def __getattr__(name: str) -> Any:
+    # Their home needs torch, which `import s2s_scverse.tl` must not load.
+    if name in ("TRAINING_PRESETS", "TrainingConfig"):
+        from .. import _training
+
+        return getattr(_training, name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -27,7 +27,7 @@ def test_alternating_array_positions_are_told_apart_by_their_spacing(name):
     kind = KINDS[name]
     index = patch()
     array = kind.array_from_index(index)
-    lattice = lattice_from_array(array + [[0, 5]], index @ np.asarray(kind.unit_basis) * 100 @ rotation(0.1))
+    lattice = lattice_from_array(array + np.array([[0, 5]]), index @ np.asarray(kind.unit_basis) * 100 @ rotation(0.1))
     assert lattice.kind.name == name
     assert lattice.pitch == pytest.approx(100)
     assert lattice.array.min() == 0
@@ -82,10 +82,22 @@ def test_contradicting_coordinates_are_refused():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        pytest.param(lambda: lattice_from_array(np.array([[1, 1], [1, 1], [2, 1]]), np.zeros((3, 2))), "1 spots share their array_row/array_col", id="array"),
-        pytest.param(lambda: lattice_from_coordinates(np.array([[0.0, 0], [0, 0], [1, 0], [0, 1]])), "1 spots share their coordinates", id="coordinates"),
+        pytest.param(
+            lambda: lattice_from_array(np.array([[1, 1], [1, 1], [2, 1]]), np.zeros((3, 2))),
+            "1 spots share their array_row/array_col",
+            id="array",
+        ),
+        pytest.param(
+            lambda: lattice_from_coordinates(np.array([[0.0, 0], [0, 0], [1, 0], [0, 1]])),
+            "1 spots share their coordinates",
+            id="coordinates",
+        ),
         pytest.param(lambda: lattice_from_coordinates(np.zeros((3, 2))), "at least 4 spots .* found 3", id="few"),
-        pytest.param(lambda: lattice_from_array(np.array([[0, 0], [1, 0], [10**9, 7]]), np.random.default_rng(0).random((3, 2))), "nearly all of it would be empty", id="huge"),
+        pytest.param(
+            lambda: lattice_from_array(np.array([[0, 0], [1, 0], [10**9, 7]]), np.random.default_rng(0).random((3, 2))),
+            "nearly all of it would be empty",
+            id="huge",
+        ),
     ],
 )
 def test_unusable_positions_are_refused(call, message):

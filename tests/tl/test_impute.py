@@ -110,12 +110,12 @@ def test_history_and_parameters_survive_h5ad(imputed, tmp_path):
     assert len(history) == 2
     assert (history[["validation", "validation_start"]] > 0).all(axis=None)
     run = back.uns["s2s"]["s2s"]
-    assert run["params"]["training"]["start"] == "cokriging"
+    assert run["params"]["training"]["start"] == "blend"
     assert run["params"]["network"]["stages"] == 1
     assert 0 <= run["gate"] <= 1
     assert set(run["versions"]) >= {"s2s-scverse", "torch"}
     assert np.array_equal(back.layers["s2s"], imputed.layers["s2s"])
-    with pytest.raises(KeyError, match="no run 'x' found .* has: s2s"):
+    with pytest.raises(KeyError, match=r"no run 'x' found .* has: s2s"):
         s2s.get.history_df(back, "x")
 
 
@@ -219,23 +219,39 @@ def with_nan(adata):
 @pytest.mark.parametrize(
     ("change", "arguments", "error", "message"),
     [
-        pytest.param(lambda a: a.uns.pop("s2s"), {}, KeyError, r"no lattice found .*call dense = s2s.pp.grid", id="no grid"),
+        pytest.param(
+            lambda a: a.uns.pop("s2s"), {}, KeyError, r"no lattice found .*call dense = s2s.pp.grid", id="no grid"
+        ),
         pytest.param(None, {"genes": ["nope"]}, KeyError, "genes not found in adata.var_names: nope", id="gene"),
         pytest.param(None, {"genes": []}, ValueError, "at least one gene", id="no gene"),
         pytest.param(None, {"layer": "nope"}, KeyError, "layer 'nope' not found", id="layer"),
         pytest.param(None, {"key_added": 3}, TypeError, "key_added must be a string, found 3", id="key"),
         pytest.param(None, {"key_added": "a/b"}, ValueError, "without '/'", id="key slash"),
         pytest.param(None, {"key_added": "grid"}, ValueError, "key_added='grid' is taken", id="key grid"),
-        pytest.param(None, {"preset": "x"}, ValueError, "preset must be one of 'default', 'fast', 'paper'", id="preset"),
+        pytest.param(
+            None, {"preset": "x"}, ValueError, "preset must be one of 'default', 'fast', 'paper'", id="preset"
+        ),
         pytest.param(None, {"rng": "x"}, TypeError, "rng must be an integer seed", id="rng"),
-        pytest.param(None, {"device": "nope"}, ValueError, "device must be 'auto' or a torch device, found 'nope'", id="device"),
+        pytest.param(
+            None, {"device": "nope"}, ValueError, "device must be 'auto' or a torch device, found 'nope'", id="device"
+        ),
         pytest.param(None, {"device": "cuda:7"}, ValueError, "device 'cuda:7' is not available", id="no cuda"),
         pytest.param(None, {"max_epochs": 0}, ValueError, "max_epochs must be an integer of at least 1", id="epochs"),
         pytest.param(None, {"natural_images": 3}, TypeError, "or a list of arrays, found int", id="images"),
         pytest.param(with_nan, {}, ValueError, "adata.X is NaN or infinite at measured spots for", id="nan"),
-        pytest.param(lambda a: setattr(a, "X", a.X.astype(complex)), {}, TypeError, "adata.X must hold real numbers", id="complex"),
-        pytest.param(lambda a: setattr(a, "X", a.X.astype(bool)), {}, TypeError, "adata.X must hold real numbers", id="bool"),
-        pytest.param(lambda a: a.obs.__setitem__("s2s_measured", False), {}, ValueError, "no site is measured", id="none"),
+        pytest.param(
+            lambda a: setattr(a, "X", a.X.astype(complex)),
+            {},
+            TypeError,
+            "adata.X must hold real numbers",
+            id="complex",
+        ),
+        pytest.param(
+            lambda a: setattr(a, "X", a.X.astype(bool)), {}, TypeError, "adata.X must hold real numbers", id="bool"
+        ),
+        pytest.param(
+            lambda a: a.obs.__setitem__("s2s_measured", False), {}, ValueError, "no site is measured", id="none"
+        ),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(section, quick, change, arguments, error, message):

@@ -71,6 +71,15 @@ def test_terms_can_be_switched_off():
     assert not any("images" in key for key in history[0])
 
 
+@pytest.mark.parametrize("start", ["nearest", "kriging", "cokriging", "blend"])
+def test_every_start_works(start):
+    section, truth = smooth_section()
+    fitted = run(section, replace(QUICK, start=start))
+    channels = {"nearest": 2, "kriging": 2, "cokriging": 4, "blend": 4}
+    assert fitted.network.config.context_channels == channels[start]
+    assert np.abs(fitted.predict() - truth[~section.measured]).mean() < 0.5
+
+
 def test_few_spots_get_the_starting_map():
     lattice = lattice_of(6, 6)
     measured = regular_sample(lattice, 2, (0, 0))
@@ -83,7 +92,7 @@ def test_few_spots_get_the_starting_map():
 
 def test_a_closed_gate_returns_the_starting_map():
     section, _ = smooth_section()
-    fitted = replace(run(section), gate=0.0)
+    fitted = replace(run(section, replace(QUICK, start="cokriging")), gate=0.0)
     expected = StartingMaps("cokriging", section.lattice, section.measured, section.values)(section.values)
     np.testing.assert_allclose(fitted.predict(), expected[0].T[~section.measured], atol=1e-5)
 

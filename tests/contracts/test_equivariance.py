@@ -1,0 +1,42 @@
+"""A section that is flipped or turned gets the same answer, flipped or turned."""
+
+import anndata as ad
+import numpy as np
+import pytest
+
+import s2s_scverse as s2s
+from s2s_scverse._lattice import KINDS
+from s2s_scverse._section import read_lattice
+from s2s_scverse._training._maps import StartingMaps, find_weights
+
+SYMMETRIES = KINDS["square"].symmetries[1:]
+
+
+def turned(section: ad.AnnData, symmetry: np.ndarray) -> ad.AnnData:
+    """Rebuild the section from its spots in another orientation, in the same order of sites."""
+    result = section.copy()
+    array = section.obs[["array_row", "array_col"]].to_numpy() @ symmetry.T
+    result.obs["array_row"], result.obs["array_col"] = (array - array.min(axis=0)).T
+    return result
+
+
+@pytest.mark.parametrize("symmetry", SYMMETRIES, ids=lambda matrix: str(matrix.ravel().tolist()))
+def test_starting_maps_turn_with_the_section(section, symmetry):
+    measured = section.obs["s2s_measured"].to_numpy()
+    values = section.X[measured].toarray()
+    found = []
+    for adata in (section, turned(section, symmetry)):
+        lattice = read_lattice(adata)
+        weights = find_weights("blend", lattice, measured, values)
+        found.append(StartingMaps("blend", lattice, measured, values, weights)(values))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("symmetry", SYMMETRIES[[0, 4]], ids=["first", "fifth"])
+def test_imputation_turns_with_the_section_up_to_training_noise(section, imputed, quick, symmetry):
+    other = turned(section, symmetry)
+    s2s.tl.impute(other, **quick)
+    hidden = ~section.obs["s2s_measured"].to_numpy()
+    here, there = imputed.layers["s2s"][hidden], other.layers["s2s"][hidden]
+    noise = s2s.tl.impute(section, copy=True, **(quick | {"rng": 1})).layers["s2s"][hidden]
+    assert np.abs(here - there).mean() < 2 * np.abs(here - noise).mean() + 1e-4

@@ -1,0 +1,47 @@
+"""Accuracy, time and memory on a real section; skips, saying so, only where the data are absent."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+DATA = Path(os.environ.get("S2S_DATA_DIR", Path(__file__).parents[3] / "shared/data"))
+
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real sections in {DATA} (set S2S_DATA_DIR)")
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, list[float]]:
+    """Rows of benchmarks/holdout.py on the Xenium mouse brain, all 248 genes: PCC, RMSE, MAE, seconds, GB."""
+    command = [sys.executable, BENCHMARKS / "holdout.py", "--sections", "xenium_mouse_brain_ctxhp", "--all-genes"]
+    methods = ["--methods", "linear", "kriging", "cokriging", "s2s"]
+    found = subprocess.run(
+        [*command, *methods], check=True, capture_output=True, text=True, env={**os.environ, "S2S_DATA_DIR": str(DATA)}
+    )
+    rows = re.findall(r"^\| xenium_mouse_brain_ctxhp \| (\w+) \| \d+ \|(.*)\|$", found.stdout, flags=re.MULTILINE)
+    return {method: [float(cell) for cell in cells.split("|")] for method, cells in rows}
+
+
+def test_no_worse_than_the_reference_of_an_independent_script(table):
+    assert table["linear"][0] > 0.5805 - 0.005
+    assert table["kriging"][0] > 0.6219 - 0.005
+    assert table["cokriging"][0] > 0.6431 - 0.005
+
+
+def test_better_than_kriging_and_cokriging_in_all_scores(table):
+    ours = table["s2s"]
+    assert ours[0] > 0.62
+    for method in ("linear", "kriging", "cokriging"):
+        assert ours[0] > table[method][0]
+        assert ours[1] < table[method][1]
+        assert ours[2] < table[method][2]
+
+
+def test_within_five_minutes_and_three_gigabytes(table):
+    _, _, _, seconds, gigabytes = table["s2s"]
+    assert seconds < 300
+    assert gigabytes < 3
