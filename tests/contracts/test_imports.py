@@ -76,7 +76,7 @@ def offences(parts: tuple[str, ...], forbidden: set[str], *, for_types_too: bool
 def loaded_by(code: str) -> set[str]:
     """Modules that a new interpreter has loaded after running some code."""
     code += "\nimport sys\nprint('\\n'.join(sys.modules))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(out.stdout.split())
 
 

@@ -98,7 +98,7 @@ def test_heavy_modules_stay_out() -> None:
         "import sys, s2s_scverse as s2s; s2s.datasets.natural_images(n=2);"
         "print({'torch', 'matplotlib.pyplot', 'anndata', 'scanpy', 'lightning'} & set(sys.modules))"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
 
 
