@@ -2,6 +2,8 @@
 
 from ._config import TRAINING_PRESETS, TrainingConfig
 from ._device import find_device
-from ._fit import MIN_SPOTS, Fitted, Section, fit
+from ._fit import MIN_SPOTS, fit
+from ._fitted import Fitted
+from ._section import Section
 
 __all__ = ["MIN_SPOTS", "TRAINING_PRESETS", "Fitted", "Section", "TrainingConfig", "find_device", "fit"]

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ._config import Scored, TrainingConfig
+from ._config import TrainingConfig
 from ._scenes import Scene
 
 __all__ = ["Batch", "Batches", "Term", "Windows", "cut"]
+
+
+SMALLEST_WINDOW = 16
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Batch:
     start: Tensor
     values: Tensor
     mask: Tensor
-    context: Tensor
+    maps: Tensor
+    tissue: Tensor
     target: Tensor
     weight: Tensor
 
@@ -43,18 +47,15 @@ class Batch:
 class Windows(Dataset[dict[str, Batch]]):
     """The steps of one epoch; each item has one batch per term."""
 
-    def __init__(
-        self, terms: list[Term], *, n_steps: int, batch_size: int, window: int, scored: Scored, seed: int, epoch: int
-    ) -> None:
-        self.terms = terms
-        self.n_steps, self.batch_size, self.window, self.scored = n_steps, batch_size, window, scored
+    def __init__(self, terms: list[Term], config: TrainingConfig, *, seed: int, epoch: int) -> None:
+        self.terms, self.config = terms, config
         self.seed, self.epoch = seed, epoch
 
     def __len__(self) -> int:
-        return self.n_steps
+        return self.config.steps_per_epoch
 
     def __getitem__(self, step: int) -> dict[str, Batch]:
-        if not 0 <= step < self.n_steps:
+        if not 0 <= step < len(self):
             raise IndexError(step)
         rng = np.random.default_rng([self.seed, self.epoch, step])
         return {term.name: self._draw(term, rng) for term in self.terms}
@@ -62,22 +63,23 @@ class Windows(Dataset[dict[str, Batch]]):
     def _draw(self, term: Term, rng: np.random.Generator) -> Batch:
         scene = term.scene
         first, n = (scene.n_genes, scene.n_images) if term.images else (0, scene.n_genes)
-        chosen = torch.from_numpy(first + rng.integers(n, size=self.batch_size))
+        chosen = torch.from_numpy(first + rng.integers(n, size=self.config.batch_size))
         view = int(rng.integers(len(scene.visible)))
         orientation = int(rng.integers(len(scene.gathers)))
         known, visible = scene.known[int(term.images)], scene.visible[view]
-        scored = known * (1 - visible) if self.scored == "hidden" and bool((known > visible).any()) else known
-        rows, cols = self._place(scene.gathers[orientation], scored, rng)
+        scored = known * (1 - visible) if self.config.scored == "hidden" and bool((known > visible).any()) else known
+        rows, cols = self._place(scene, scene.gathers[orientation], scored, rng)
         sites, tissue = scene.gathers[orientation][rows, cols], scene.tissues[orientation][rows, cols]
         return cut(scene, view, chosen, sites, tissue, scored)
 
-    def _place(self, gather: Tensor, scored: Tensor, rng: np.random.Generator) -> tuple[slice, slice]:
+    def _place(self, scene: Scene, gather: Tensor, scored: Tensor, rng: np.random.Generator) -> tuple[slice, slice]:
         """Put a window around a random site that counts."""
+        window = max(self.config.window // scene.stride, SMALLEST_WINDOW) if scene.stride > 1 else self.config.window
         candidates = torch.nonzero(scored[gather.reshape(-1)]).reshape(-1)
         cell = int(candidates[int(rng.integers(len(candidates)))])
         place = []
         for centre, extent in zip(divmod(cell, gather.shape[1]), gather.shape, strict=True):
-            side = min(self.window, extent)
+            side = min(window, extent)
             corner = min(max(centre - int(rng.integers(side)), 0), extent - side)
             place.append(slice(corner, corner + side))
         return place[0], place[1]
@@ -98,7 +100,8 @@ def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, 
         start=maps[:, :1],
         values=truth * mask,
         mask=mask,
-        context=torch.cat([maps, tissue.expand(shape)], dim=1),
+        maps=maps,
+        tissue=tissue.expand(shape),
         target=truth,
         weight=spread(scored) * tissue,
     )
@@ -114,16 +117,7 @@ class Batches(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
         """Windows of the current epoch."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        windows = Windows(
-            self.terms,
-            n_steps=self.config.steps_per_epoch,
-            batch_size=self.config.batch_size,
-            window=self.config.window,
-            scored=self.config.scored,
-            seed=self.seed,
-            epoch=epoch,
-        )
-        return DataLoader(windows, batch_size=None)
+        return DataLoader(Windows(self.terms, self.config, seed=self.seed, epoch=epoch), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Whole maps with the spots kept aside as targets."""

@@ -39,7 +39,8 @@ class TrainingConfig:
     start: Start = "blend"
     #: Whether the network also sees the smooth starting maps, which data consistency overwrites at measured sites.
     show_maps: bool = True
-    #: Divide every gene by this; None standardises each gene on the measured spots.
+    #: Divide every gene by this, keep photographs in [0, 1], and count errors in the genes' own units; None
+    #: standardises each gene on the measured spots, and each photograph.
     gene_scale: float | None = None
     #: Error that is minimised, between map and target.
     loss: Loss = "l2"
@@ -59,7 +60,7 @@ class TrainingConfig:
     patterns: int = 8
     #: Whether windows are shown in all orientations of the lattice.
     augment: bool = True
-    #: Side of training windows, in sites of the lattice they lie on.
+    #: Side of training windows in sites of the dense lattice; those of spots are as large in space, at least 16 spots.
     window: int = 64
     #: Windows per term and step.
     batch_size: int = 16
@@ -67,7 +68,7 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     #: Adam's decay rates.
     betas: tuple[float, float] = (0.9, 0.99)
-    #: Most passes, each of which is `steps_per_epoch` steps and one look at the spots kept aside.
+    #: Most passes, each of which is `steps_per_epoch` steps and one look at the spots kept aside; 0 trains nothing.
     max_epochs: int = 30
     #: Steps per pass.
     steps_per_epoch: int = 20
@@ -88,8 +89,9 @@ class TrainingConfig:
                 msg = f"TrainingConfig: {name} must be one of {get_args(choices)}, found {getattr(self, name)!r}"
                 raise ValueError(msg)
         for name in ("patterns", "window", "batch_size", "max_epochs", "steps_per_epoch", "patience", "max_genes"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                msg = f"TrainingConfig: {name} must be an integer of at least 1, found {getattr(self, name)!r}"
+            least = 0 if name == "max_epochs" else 1
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+                msg = f"TrainingConfig: {name} must be an integer of at least {least}, found {getattr(self, name)!r}"
                 raise ValueError(msg)
         for name in ("sparser_weight", "dense_weight", "image_weight", "n_images"):
             if not getattr(self, name) >= 0:
@@ -116,6 +118,7 @@ TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
             loss="l1",
             scored="known",
             image_weight=1.0,
+            n_images=256,
             drop=0.0,
             learning_rate=1e-4,
             betas=(0.5, 0.999),

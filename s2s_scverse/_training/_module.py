@@ -1,5 +1,7 @@
 """The training plan: what lightning calls."""
 
+from typing import Any
+
 import lightning
 import torch
 from torch import Tensor
@@ -8,31 +10,40 @@ from ..nn import CDCIN
 from ._batches import Batch, Term
 from ._config import TrainingConfig
 from ._losses import masked_error, staged_loss
+from ._predict import run_stages
 
 __all__ = ["TrainingPlan"]
 
 
 class TrainingPlan(lightning.LightningModule):
-    """Trains a network on weighted terms; the same forward pass serves training, validation and prediction."""
+    """Trains a network on weighted terms and keeps the weights that were best on the spots kept aside.
 
-    def __init__(self, network: CDCIN, terms: list[Term], config: TrainingConfig) -> None:
+    Parameters
+    ----------
+    network
+        The network.
+    terms
+        What the loss is made of.
+    config
+        Hyper-parameters.
+    run
+        Identifies the run in its checkpoints, see :func:`s2s_scverse._training._checkpoint.describe`.
+    """
+
+    def __init__(self, network: CDCIN, terms: list[Term], config: TrainingConfig, run: dict[str, Any]) -> None:
         super().__init__()
         self.network = network
         self.weights = {term.name: term.weight for term in terms}
         self.config = config
+        self.run = run
         self.history: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = self._snapshot()
         self._sums: dict[str, Tensor] = {}
-
-    def stages(self, batch: Batch) -> Tensor:
-        """Output of every stage, (K, B, 1, H, W)."""
-        context = batch.context if self.network.config.context_channels else None
-        stages: Tensor = self.network(batch.start, batch.values, batch.mask, context)
-        return stages
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Sum of the weighted terms."""
         losses = {
-            name: staged_loss(self.stages(part), part.target, part.weight, self.config.loss)
+            name: staged_loss(run_stages(self.network, part, self.config), part.target, part.weight, self.config.loss)
             for name, part in batch.items()
         }
         for name, loss in losses.items():
@@ -41,22 +52,29 @@ class TrainingPlan(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Squared error at the spots kept aside, of the network and of its starting map."""
-        last = self.stages(batch)[-1].float()
+        last = run_stages(self.network, batch, self.config)[-1].float()
         n = batch.weight.sum()
         for name, prediction in (("validation", last), ("validation_start", batch.start)):
             error = masked_error(prediction, batch.target, batch.weight, "l2")
             self.log(name, error, on_epoch=True, batch_size=int(n))
 
     def on_validation_epoch_end(self) -> None:
-        """Write one row of the history."""
-        if self.trainer.sanity_checking:
-            return
-        n = self.config.steps_per_epoch
+        """Write one row of the history, and keep the weights if they are the best so far."""
         row = {"epoch": float(self.current_epoch)}
-        row |= {f"loss_{name}": float(total) / n for name, total in self._sums.items()}
+        row |= {f"loss_{name}": float(total) / self.config.steps_per_epoch for name, total in self._sums.items()}
         row |= {name: float(self.trainer.callback_metrics[name]) for name in ("validation", "validation_start")}
+        if row["validation"] < min((earlier["validation"] for earlier in self.history), default=float("inf")):
+            self.best = self._snapshot()
         self.history.append(row)
         self._sums.clear()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what identifies the run, and what its result is made of."""
+        checkpoint["s2s"] = {**self.run, "best": self.best, "history": self.history}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on where the interrupted run was."""
+        self.best, self.history = checkpoint["s2s"]["best"], list(checkpoint["s2s"]["history"])
 
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:  # noqa: ARG002
         """Move our own containers, which lightning does not know."""
@@ -67,3 +85,6 @@ class TrainingPlan(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam."""
         return torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, betas=self.config.betas)
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        return {name: weights.detach().cpu().clone() for name, weights in self.network.state_dict().items()}

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from ..nn import CDCIN
 from ._batches import Batch, cut
+from ._config import TrainingConfig
 from ._scenes import Scene
 
-__all__ = ["predict_sites", "whole_maps"]
+__all__ = ["predict_sites", "run_stages", "whole_maps"]
 
 CELLS_PER_BATCH = 2**19
 
@@ -23,8 +24,19 @@ def whole_maps(scene: Scene, scored: Tensor, genes: Tensor | None = None) -> lis
     return [cut(scene, 0, part, scene.gathers[0], scene.tissues[0], scored) for part in parts]
 
 
+def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor:
+    """Output of every stage, (K, B, 1, H, W): the one forward pass of training, validation and prediction."""
+    context = [batch.maps] if training.show_maps else []
+    if network.config.mask_channel:
+        context.append(batch.tissue)
+    stages: Tensor = network(batch.start, batch.values, batch.mask, torch.cat(context, dim=1) if context else None)
+    return stages
+
+
 @torch.inference_mode()
-def predict_sites(network: CDCIN, batch: Batch, position: Tensor, *, window: int, device: torch.device) -> Tensor:
+def predict_sites(
+    network: CDCIN, batch: Batch, position: Tensor, training: TrainingConfig, device: torch.device
+) -> Tensor:
     """Impute whole maps.
 
     Networks with attention see windows as large as those they were trained on, overlapping by half, whose answers are
@@ -42,16 +54,15 @@ def predict_sites(network: CDCIN, batch: Batch, position: Tensor, *, window: int
     (n_maps, n_sites) on the CPU, float32; measured sites as the last stage left them.
     """
     height, width = batch.start.shape[-2:]
-    side = window if network.config.attention else max(height, width)
+    side = training.window if network.config.attention else max(height, width)
     total = torch.zeros(len(batch.start), 1, height, width)
     count = torch.zeros(height, width)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu")
     for rows in _tiles(height, side):
         for cols in _tiles(width, side):
             part = Batch(*(getattr(batch, name)[..., rows, cols].to(device) for name in batch.__dataclass_fields__))
-            context = part.context if network.config.context_channels else None
             with autocast:
-                total[..., rows, cols] += network(part.start, part.values, part.mask, context)[-1].float().cpu()
+                total[..., rows, cols] += run_stages(network, part, training)[-1].float().cpu()
             count[rows, cols] += 1
     return (total / count).flatten(1)[:, position]
 

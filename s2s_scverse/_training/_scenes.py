@@ -34,6 +34,8 @@ class Scene:
     maps: Tensor
     """(n_views, n_kinds, n_maps, n_sites); the first kind is the starting map."""
     n_genes: int
+    stride: int
+    """Sites of the dense lattice to one of this lattice."""
 
     @property
     def n_images(self) -> int:
@@ -49,6 +51,7 @@ def build_scene(
     gene_maps: Maps,
     image_maps: Maps,
     orientations: NDArray[np.int64],
+    stride: int = 1,
 ) -> Scene:
     """Compute the starting maps of every view from what is visible in it, and from nothing else.
 
@@ -64,6 +67,8 @@ def build_scene(
         How starting maps are computed.
     orientations
         Symmetries (n, 2, 2) in which windows are shown.
+    stride
+        Sites of the dense lattice to one of this lattice.
     """
     n_sites = len(views.lattice)
     everywhere = np.zeros((n_sites, truth.shape[1]), dtype=np.float32)
@@ -83,6 +88,7 @@ def build_scene(
         visible=torch.from_numpy(views.visible.astype(np.float32)),
         maps=torch.from_numpy(np.stack(maps)),
         n_genes=truth.shape[1],
+        stride=stride,
     )
 
 

@@ -38,6 +38,8 @@ def impute(
     max_epochs: int | None = None,
     device: str = "auto",
     rng: int | np.random.Generator | None = 0,
+    checkpoint: "str | PathLike[str] | None" = None,
+    pretrained: "str | PathLike[str] | None" = None,
     progress: bool = True,
     copy: bool = False,
 ) -> "AnnData | None":
@@ -68,11 +70,17 @@ def impute(
         What the network learns from besides the genes: ``"photographs"`` (shipped with scikit-image), ``"textures"``,
         a folder, an array or a list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None for nothing.
     max_epochs
-        Most passes to train for, instead of the preset's.
+        Most passes to train for, instead of the preset's; 0 trains nothing.
     device
         ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
     rng
         Seed or generator. The same seed on the same machine gives the same result, bit for bit on a CPU.
+    checkpoint
+        File to write after every epoch. If it is there already, the interrupted run goes on where it was, to the same
+        result; data, seed and hyper-parameters must be those of the interrupted run.
+    pretrained
+        Checkpoint of a run on another section, to start from its best weights; with ``max_epochs=0`` they are used as
+        they are.
     progress
         Whether to show a progress bar.
     copy
@@ -95,8 +103,10 @@ def impute(
     ------
     KeyError
         If `adata` has no lattice, or a gene or the layer does not exist.
+    FileNotFoundError
+        If there is no file `pretrained`, or no folder for `checkpoint`.
     TypeError, ValueError
-        If an argument or the values are not as described.
+        If an argument or the values are not as described, or a checkpoint does not fit.
 
     Warns
     -----
@@ -153,6 +163,8 @@ def impute(
             device=where,
             rng=generator,
             progress=progress,
+            checkpoint=checkpoint,
+            pretrained=pretrained,
         )
         if fitted.network is None:
             warnings.warn(
@@ -162,6 +174,7 @@ def impute(
                 stacklevel=2,
             )
         dense[np.ix_(~measured, columns)] = fitted.predict()
+        network = network if fitted.network is None else fitted.network.config
         run |= {"gate": fitted.gate, "history": pd.DataFrame(fitted.history)}
     dense[np.ix_(measured, columns)] = values
     run["params"] = _params(preset, network, training, natural_images, rng)

@@ -35,13 +35,22 @@ def test_imputation_never_reads_held_out_values(section, preset, sampling):
     mask(section, sampling)
     network = replace(PRESETS[preset], features=8, growth=4, blocks=1, heads=2, window=4, channel_squeeze=4)
     training = replace(
-        TRAINING_PRESETS[preset], max_epochs=2, steps_per_epoch=2, patterns=2, n_images=2, batch_size=2, max_genes=6
+        TRAINING_PRESETS[preset],
+        max_epochs=2,
+        steps_per_epoch=2,
+        patterns=2,
+        n_images=2,
+        batch_size=2,
+        max_genes=6,
+        gate=False,
     )
     arguments = {"network": network, "training": training, "progress": False, "natural_images": "textures"}
     other = scrambled(section)
     for adata in (section, other):
         s2s.tl.impute(adata, **arguments)
+        arguments["training"] = replace(training, gate=True)
         s2s.tl.impute(adata, layer="truth", key_added="from_layer", **arguments)
+        arguments["training"] = training
     for key in ("s2s", "from_layer"):
         assert np.array_equal(section.layers[key], other.layers[key])
         assert section.uns["s2s"][key]["history"].equals(other.uns["s2s"][key]["history"])

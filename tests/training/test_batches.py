@@ -28,9 +28,9 @@ def scene(kind="square", side=10, n_genes=3, n_images=2, orientations=None):
     return build_scene(views, truth, images, gene_maps=maps, image_maps=maps, orientations=symmetries), views
 
 
-def windows(terms, **arguments):
-    settings = {"n_steps": 6, "batch_size": 4, "window": 4, "scored": "hidden", "seed": 1, "epoch": 0}
-    return Windows(terms, **(settings | arguments))
+def windows(terms, *, seed=1, epoch=0, **arguments):
+    config = TrainingConfig(**({"steps_per_epoch": 6, "batch_size": 4, "window": 4} | arguments))
+    return Windows(terms, config, seed=seed, epoch=epoch)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -41,7 +41,7 @@ def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
         batch = parts["t"]
         sites = (batch.target % 100).long()
         assert (batch.target // 100 >= 3).all() == images
-        tissue = batch.context[:, -1:]
+        tissue = batch.tissue
         assert torch.equal(batch.values, batch.target * batch.mask)
         matches = [torch.equal(torch.from_numpy(v)[sites] * tissue.bool(), batch.mask.bool()) for v in views.visible]
         assert any(matches)
@@ -52,7 +52,7 @@ def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
 def test_windows_are_pieces_of_turned_sections():
     laid, views = scene(n_images=0)
     seen = set()
-    for parts in windows([Term("t", laid, images=False, weight=1.0)], n_steps=60):
+    for parts in windows([Term("t", laid, images=False, weight=1.0)], steps_per_epoch=60):
         sites = (parts["t"].target[0, 0] % 100).long().numpy()
         down = views.lattice.index[sites[1, 0]] - views.lattice.index[sites[0, 0]]
         right = views.lattice.index[sites[0, 1]] - views.lattice.index[sites[0, 0]]
@@ -100,7 +100,7 @@ def test_later_stages_weigh_more():
         ({"start": "x"}, "start must be one of"),
         ({"loss": "l3"}, "loss must be one of"),
         ({"window": 0}, "window must be an integer of at least 1, found 0"),
-        ({"max_epochs": 1.5}, "max_epochs must be an integer of at least 1, found 1.5"),
+        ({"max_epochs": 1.5}, "max_epochs must be an integer of at least 0, found 1.5"),
         ({"image_weight": -1}, "image_weight must be at least 0"),
         ({"drop": 0.9}, "drop must lie between 0 and 0.5"),
         ({"learning_rate": 0}, "learning_rate must be positive, found 0"),

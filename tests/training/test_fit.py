@@ -6,10 +6,10 @@ import torch
 
 from s2s_scverse._lattice import KINDS, Lattice, regular_sample
 from s2s_scverse._training import TRAINING_PRESETS, Section, fit
-from s2s_scverse._training._fit import Scale
 from s2s_scverse._training._images import image_box, images_at_sites
 from s2s_scverse._training._maps import StartingMaps
 from s2s_scverse._training._predict import _tiles, predict_sites, whole_maps
+from s2s_scverse._training._section import Scale
 from s2s_scverse.nn import CDCIN, CDCINConfig
 
 QUICK = replace(TRAINING_PRESETS["fast"], max_epochs=2, steps_per_epoch=3, patterns=2, n_images=2, batch_size=4)
@@ -101,7 +101,7 @@ def test_gene_blocks_do_not_matter(monkeypatch):
     section, _ = smooth_section(n_genes=5)
     fitted = run(section)
     expected = fitted.predict()
-    monkeypatch.setattr("s2s_scverse._training._fit.GENE_BLOCK", 2)
+    monkeypatch.setattr("s2s_scverse._training._fitted.GENE_BLOCK", 2)
     monkeypatch.setattr("s2s_scverse._training._predict.CELLS_PER_BATCH", 300)
     np.testing.assert_allclose(fitted.predict(), expected, atol=2e-5)
 
@@ -145,7 +145,7 @@ def test_tiles_of_a_network_that_adds_nothing_change_nothing():
     laid = build_scene(views, section.values, none, gene_maps=lambda *a: maps(a[2]), image_maps=None, orientations=eye)
     (batch,) = whole_maps(laid, laid.known[0])
     position = torch.from_numpy(section.lattice.position)
-    found = predict_sites(network, batch, position, window=8, device=torch.device("cpu"))
+    found = predict_sites(network, batch, position, replace(QUICK, window=8), torch.device("cpu"))
     measured = torch.from_numpy(section.measured)
     torch.testing.assert_close(found[:, ~measured], batch.start.flatten(1)[:, position][:, ~measured])
 
@@ -154,12 +154,32 @@ def test_images_are_sampled_in_true_geometry():
     lattice = lattice_of(5, 6)
     assert image_box(lattice) == (5, 6)
     ramp = np.broadcast_to(np.arange(6, dtype=np.float32), (1, 5, 6))
-    values = images_at_sites(ramp, lattice)[:, 0]
+    values = images_at_sites(ramp, lattice, standardise=True)[:, 0]
     np.testing.assert_allclose(np.corrcoef(values, lattice.index[:, 1])[0, 1], 1)
     np.testing.assert_allclose([values.mean(), values.std()], [0, 1], atol=1e-6)
     hexagonal = lattice_of(5, 6, "hex")
     height, width = image_box(hexagonal)
     ramp = np.broadcast_to(np.arange(width, dtype=np.float32), (1, height, width))
-    values = images_at_sites(ramp, hexagonal)[:, 0]
+    values = images_at_sites(ramp, hexagonal, standardise=True)[:, 0]
     np.testing.assert_allclose(np.corrcoef(values, hexagonal.unit_coordinates[:, 0])[0, 1], 1)
-    assert images_at_sites(np.ones((2, 5, 6), np.float32), lattice).shape == (30, 0)
+    assert images_at_sites(np.ones((2, 5, 6), np.float32), lattice, standardise=True).shape == (30, 0)
+    np.testing.assert_allclose(images_at_sites(ramp[:, :5, :6] / 9, lattice, standardise=False).max(), 5 / 9)
+
+
+def test_the_gate_fits_the_spots_kept_aside():
+    section, _ = smooth_section()
+    assert 0 <= run(section, replace(QUICK, gate=True)).gate <= 1
+    assert run(section, replace(QUICK, gate=False)).gate == 1
+    noise = np.random.default_rng(0).normal(size=section.values.shape).astype(np.float32)
+    harmful = replace(QUICK, gate=True, learning_rate=0.3, max_epochs=1)
+    assert run(Section(section.lattice, section.measured, noise), harmful).gate < 0.5
+
+
+def test_the_paper_preset_counts_errors_in_the_units_of_the_values():
+    section, _ = smooth_section()
+    training = replace(TRAINING_PRESETS["paper"], max_epochs=1, steps_per_epoch=2, n_images=2, batch_size=2)
+    fitted = run(section, training, images=photographs, mask_channel=False, values_channel=False)
+    assert fitted.network.config.in_channels == 1
+    # The nearest fill of smooth maps is off by tenths, which divided by 10 would be hundredths.
+    assert fitted.history[0]["loss_genes_sparser"] * 10 > 0.05
+    assert np.isfinite(fitted.predict()).all()

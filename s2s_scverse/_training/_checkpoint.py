@@ -1,0 +1,127 @@
+"""Checkpoints: what a run is, files that hold one, and refusing those of another."""
+
+import hashlib
+from dataclasses import asdict
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..nn import CDCINConfig
+from ._config import TrainingConfig
+
+__all__ = ["describe", "read_checkpoint", "read_pretrained"]
+
+REQUIRED = ("kind", "network", "training", "data", "best", "history", "version")
+
+
+def describe(
+    kind: str, network: CDCINConfig, training: TrainingConfig, seeds: list[int], *arrays: NDArray[Any]
+) -> dict[str, Any]:
+    """Describe a run in plain values, so that its checkpoint loads without pickle.
+
+    Parameters
+    ----------
+    kind
+        Kind of the lattice.
+    network, training
+        Hyper-parameters.
+    seeds
+        Of all randomness.
+    *arrays
+        Everything the run is trained on.
+    """
+    digest = hashlib.sha256(repr(seeds).encode())
+    for array in arrays:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return {
+        "kind": kind,
+        "network": asdict(network),
+        "training": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(training).items()},
+        "data": digest.hexdigest(),
+        "version": version("s2s-scverse"),
+    }
+
+
+def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str, Any] | None:
+    """Read the checkpoint of an interrupted run; None if there is none yet.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist.
+    ValueError
+        If the file is no checkpoint, or one of another run.
+    """
+    if not Path(path).parent.is_dir():
+        msg = f"the folder {Path(path).parent} of the checkpoint does not exist"
+        raise FileNotFoundError(msg)
+    if not Path(path).exists():
+        return None
+    found = _read(path)
+    for name in ("kind", "network", "training", "data"):
+        if found[name] != run[name]:
+            msg = (
+                f"{path} is the checkpoint of another run: {_difference(name, found[name], run[name])}; "
+                "pass another path, or delete the file to start anew"
+            )
+            raise ValueError(msg)
+    return found
+
+
+def read_pretrained(path: str | PathLike[str], kind: str, network: CDCINConfig) -> dict[str, torch.Tensor]:
+    """Read the best weights of a run on any section.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no checkpoint, or its network does not fit.
+    """
+    if not Path(path).exists():
+        msg = f"no checkpoint found at {path}; write one with s2s.tl.impute(..., checkpoint=path)"
+        raise FileNotFoundError(msg)
+    found = _read(path)
+    expected = asdict(network)
+    if found["network"] != expected:
+        msg = (
+            f"the weights in {path}, of a {found['kind']} lattice, do not fit this run on a {kind} lattice: "
+            f"{_difference('network', found['network'], expected)}"
+        )
+        raise ValueError(msg)
+    weights: dict[str, torch.Tensor] = found["best"]
+    return weights
+
+
+def _read(path: str | PathLike[str]) -> dict[str, Any]:
+    try:
+        # Tensors and plain values only: a file that would run code is refused.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except IsADirectoryError:
+        msg = f"{path} is a folder; expected the path of a checkpoint file"
+        raise ValueError(msg) from None
+    except Exception as error:  # torch raises many classes for files it cannot read
+        msg = (
+            f"{path} is no readable checkpoint of s2s_scverse ({type(error).__name__}); it may be truncated or foreign"
+        )
+        raise ValueError(msg) from error
+    found = content.get("s2s") if isinstance(content, dict) else None
+    if not isinstance(found, dict) or any(name not in found for name in REQUIRED):
+        msg = f"{path} is no checkpoint of s2s_scverse"
+        raise ValueError(msg)
+    return found
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    if name == "data":
+        return "measured values, mask or seed differ"
+    if not isinstance(there, dict):
+        return f"{name} is {there!r} there and {here!r} here"
+    fields = [key for key in here if there.get(key) != here[key]]
+    return ", ".join(f"{name} {key} is {there.get(key)!r} there and {here[key]!r} here" for key in fields[:3])

@@ -1,0 +1,91 @@
+"""A trained network and how to apply it to any gene of its section."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..nn import CDCIN
+from ._batches import Batch
+from ._config import TrainingConfig
+from ._maps import StartingMaps, Weights
+from ._pairs import Views
+from ._predict import predict_sites, whole_maps
+from ._scenes import build_scene
+from ._section import Scale, Section
+
+__all__ = ["Fitted", "find_gate"]
+
+GENE_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network with everything needed to impute the section it was trained on."""
+
+    section: Section
+    informative: NDArray[np.float32]
+    """(n_measured, n_trained): the genes that shared components are made of."""
+    weights: Weights | None
+    training: TrainingConfig
+    network: CDCIN | None
+    """None: the starting map is all there is."""
+    gate: float
+    """Weight of the network's correction."""
+    history: list[dict[str, float]]
+    device: torch.device
+
+    def predict(self) -> NDArray[np.float32]:
+        """Impute all genes.
+
+        Returns
+        -------
+        (n_unmeasured, n_genes) on the scale of the values. Not below 0 where no measured value is.
+        """
+        section = self.section
+        maps = StartingMaps(self.training.start, section.lattice, section.measured, self.informative, self.weights)
+        unmeasured = torch.from_numpy(np.flatnonzero(~section.measured))
+        result = np.empty((len(unmeasured), section.values.shape[1]), dtype=np.float32)
+        for start in range(0, result.shape[1], GENE_BLOCK):
+            block = section.values[:, start : start + GENE_BLOCK]
+            result[:, start : start + GENE_BLOCK] = self._predict_block(maps, block, unmeasured)
+        if section.values.min() >= 0:
+            np.maximum(result, 0, out=result)
+        return result
+
+    def _predict_block(self, maps: StartingMaps, values: NDArray[np.float32], sites: Tensor) -> NDArray[np.float32]:
+        section = self.section
+        if self.network is None:
+            start: NDArray[np.float32] = maps(values)[0].T[sites.numpy()]
+            return start
+        scale = Scale.of(values, self.training.gene_scale)
+        scene = build_scene(
+            Views(section.lattice, section.measured, section.measured[None]),
+            scale.apply(values),
+            np.empty((len(section.lattice), 0), np.float32),
+            gene_maps=lambda _lattice, _visible, standard: maps(standard),
+            image_maps=lambda _lattice, _visible, standard: maps(standard),
+            orientations=np.eye(2, dtype=np.int64)[None],
+        )
+        position = torch.from_numpy(section.lattice.position)[sites]
+        found = [self._gated(self.network, batch, position) for batch in whole_maps(scene, scene.known[0])]
+        return scale.undo(torch.cat(found).numpy().T)
+
+    def _gated(self, network: CDCIN, batch: Batch, position: Tensor) -> Tensor:
+        """Add the gated correction to the starting map; (n_maps, len(position))."""
+        start = batch.start.flatten(1)[:, position]
+        return start + self.gate * (predict_sites(network, batch, position, self.training, self.device) - start)
+
+
+def find_gate(network: CDCIN, validation: list[Batch], training: TrainingConfig, device: torch.device) -> float:
+    """Least-squares factor of the correction at the spots kept aside, within 0 and 1."""
+    fits = powers = 0.0
+    for batch in validation:
+        position = torch.nonzero(batch.weight[0, 0].flatten()).flatten()
+        start = batch.start.flatten(1)[:, position]
+        correction = predict_sites(network, batch, position, training, device) - start
+        fits += float((correction * (batch.target.flatten(1)[:, position] - start)).sum())
+        powers += float(correction.square().sum())
+    return min(max(fits / powers, 0.0), 1.0) if powers else 0.0

@@ -1,0 +1,122 @@
+"""Laying out a section: terms of the loss, and maps to validate on."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .._lattice import Lattice, random_sample
+from ._batches import Batch, Term
+from ._config import TrainingConfig
+from ._images import image_box, images_at_sites
+from ._maps import StartingMaps, Weights
+from ._pairs import Views, dense_views, sparser_views
+from ._predict import whole_maps
+from ._scenes import Maps, Scene, build_scene
+from ._section import Scale, Section
+
+__all__ = ["Images", "keep_aside", "lay_out"]
+
+MAX_VALIDATED = 128
+
+Images = Callable[[tuple[int, int], int, np.random.Generator], NDArray[np.float32]]
+"""Natural images: size, number and generator in, (n, height, width) out."""
+
+
+def keep_aside(measured: NDArray[np.bool_], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose measured sites that training never sees; at least two."""
+    spots = np.flatnonzero(measured)
+    aside = np.zeros(len(measured), dtype=bool)
+    aside[spots[random_sample(len(spots), max(fraction, 2 / len(spots)), rng)]] = True
+    return aside
+
+
+def lay_out(
+    section: Section,
+    known: NDArray[np.bool_],
+    weights: Weights | None,
+    training: TrainingConfig,
+    images: Images | None,
+    rng: np.random.Generator,
+) -> tuple[list[Term], list[Batch]]:
+    """Build the terms of the loss and the validation maps.
+
+    Parameters
+    ----------
+    section
+        What may be seen; all its genes are trained on.
+    known
+        (n_sites,): the measured sites that training may see.
+    weights
+        Of the starting maps.
+    training, images, rng
+        As in :func:`s2s_scverse._training.fit`.
+    """
+    lattice = section.lattice
+    scale = Scale.of(section.values, training.gene_scale)
+    standard = scale.apply(section.values)
+    shown = standard[known[section.measured]]
+    orientations = lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1]
+    gene_maps, image_maps = _map_makers(training, scale, weights)
+
+    def scene(views: Views, stride: int, rng: np.random.Generator) -> Scene:
+        pictures = _pictures(views.lattice, training, images, rng)
+        return build_scene(
+            views,
+            shown,
+            pictures,
+            gene_maps=gene_maps,
+            image_maps=image_maps,
+            orientations=orientations,
+            stride=stride,
+        )
+
+    rng_sparser, rng_dense, rng_images, rng_validated = rng.spawn(4)
+    terms = []
+    if training.sparser_weight:
+        views = sparser_views(lattice, known, n=training.patterns, drop=training.drop, rng=rng_sparser)
+        terms += _terms("sparser", scene(views, lattice.stride(known), rng_images), training.sparser_weight, training)
+    if training.dense_weight:
+        views = dense_views(lattice, known, n=training.patterns, drop=training.drop, rng=rng_dense)
+        terms += _terms("dense", scene(views, 1, rng_images), training.dense_weight, training)
+    held = build_scene(
+        Views(lattice, section.measured, known[None]),
+        standard,
+        np.empty((len(lattice), 0), np.float32),
+        gene_maps=gene_maps,
+        image_maps=image_maps,
+        orientations=orientations[:1],
+    )
+    validated = torch.from_numpy(rng_validated.permutation(standard.shape[1])[:MAX_VALIDATED])
+    return terms, whole_maps(held, torch.from_numpy((section.measured & ~known).astype(np.float32)), validated)
+
+
+def _map_makers(training: TrainingConfig, scale: Scale, weights: Weights | None) -> tuple[Maps, Maps]:
+    def gene_maps(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Components of standardised genes would be made of noise as much as of signal.
+        return StartingMaps(training.start, lattice, visible, values * scale.spread, weights)(values)
+
+    def image_maps(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return StartingMaps(training.start, lattice, visible, None)(values)
+
+    return gene_maps, image_maps
+
+
+def _pictures(
+    lattice: Lattice, training: TrainingConfig, images: Images | None, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Natural images at the sites, (n_sites, n_images)."""
+    if images is None or not training.n_images or not training.image_weight:
+        return np.empty((len(lattice), 0), np.float32)
+    drawn = images(image_box(lattice), training.n_images, rng)
+    return images_at_sites(drawn, lattice, standardise=training.gene_scale is None)
+
+
+def _terms(name: str, scene: Scene, weight: float, training: TrainingConfig) -> list[Term]:
+    # Divided genes: their errors count in their own units, as those of photographs do.
+    unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
+    terms = [Term(f"genes_{name}", scene, images=False, weight=weight * unit)]
+    if scene.n_images:
+        terms.append(Term(f"images_{name}", scene, images=True, weight=weight * training.image_weight))
+    return terms

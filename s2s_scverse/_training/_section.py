@@ -1,0 +1,55 @@
+"""What may be seen of a section, and its scale."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._lattice import Lattice
+
+__all__ = ["Scale", "Section"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What may be seen of a section."""
+
+    lattice: Lattice
+    measured: NDArray[np.bool_]
+    """(n_sites,)."""
+    values: NDArray[np.float32]
+    """(n_measured, n_genes), the measured values and no others."""
+
+    def most_variable(self, n: int) -> "Section":
+        """Return the n most variable genes, in their order; constant ones have nothing to teach."""
+        variance = self.values.var(axis=0, dtype=np.float64)
+        order = np.argsort(-variance, kind="stable")[:n]
+        return Section(self.lattice, self.measured, self.values[:, np.sort(order[variance[order] > 0])])
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Standardisation of genes on the measured spots."""
+
+    centre: NDArray[np.float32]
+    spread: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float32], gene_scale: float | None) -> "Scale":
+        """Mean and standard deviation per gene, or 0 and a fixed number."""
+        n_genes = values.shape[1]
+        if gene_scale is not None:
+            return cls(np.zeros(n_genes, np.float32), np.full(n_genes, gene_scale, np.float32))
+        centre = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return cls(centre, values.std(axis=0, dtype=np.float64).astype(np.float32))
+
+    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Standardise (n, n_genes)."""
+        spread = np.where(self.spread > 0, self.spread, 1).astype(np.float32)
+        standard: NDArray[np.float32] = (values - self.centre) / spread
+        return standard
+
+    def undo(self, standard: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return to the scale of the values; a constant gene stays constant whatever was predicted."""
+        values: NDArray[np.float32] = standard * self.spread + self.centre
+        return values

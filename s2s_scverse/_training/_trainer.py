@@ -1,0 +1,77 @@
+"""Running lightning."""
+
+from os import PathLike
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from ._batches import Batches
+from ._checkpoint import read_checkpoint
+from ._config import TrainingConfig
+from ._module import TrainingPlan
+from ._progress import EpochBar
+
+__all__ = ["train"]
+
+
+def train(
+    plan: TrainingPlan,
+    data: Batches,
+    *,
+    device: torch.device,
+    checkpoint: str | PathLike[str] | None,
+    progress: bool,
+) -> None:
+    """Train, or go on training, and put the best weights into the plan's network."""
+    training = plan.config
+    path = None if checkpoint is None else Path(checkpoint)
+    found = None if path is None else read_checkpoint(path, plan.run)
+    if found is not None and _is_finished(found["history"], training):
+        plan.on_load_checkpoint({"s2s": found})
+    else:
+        trainer = lightning.Trainer(
+            accelerator=device.type,
+            devices=1 if device.index is None or device.type == "cpu" else [device.index],
+            precision="bf16-mixed" if use_bf16(training, device) else "32-true",
+            max_epochs=training.max_epochs,
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            callbacks=_callbacks(training, path, progress=progress),
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=path is not None,
+        )
+        trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)
+    plan.network.load_state_dict(plan.best)
+
+
+def _callbacks(training: TrainingConfig, path: Path | None, *, progress: bool) -> list[Callback]:
+    callbacks: list[Callback] = [EarlyStopping("validation", patience=training.patience)]
+    if progress:
+        callbacks.append(EpochBar())
+    if path is not None:
+        # At the end of an epoch, when early stopping has counted it.
+        last = ModelCheckpoint(path.parent, path.name, save_on_train_epoch_end=True, enable_version_counter=False)
+        last.FILE_EXTENSION = ""
+        callbacks.append(last)
+    return callbacks
+
+
+def _is_finished(history: list[dict[str, float]], training: TrainingConfig) -> bool:
+    """Whether a run had reached its last epoch, or stopped early."""
+    errors = [row["validation"] for row in history]
+    return len(errors) >= training.max_epochs or len(errors) - 1 - errors.index(min(errors)) >= training.patience
+
+
+def use_bf16(training: TrainingConfig, device: torch.device) -> bool:
+    """Whether to train in bfloat16."""
+    if training.precision != "auto":
+        return training.precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # Without hardware support bfloat16 is emulated, and slower than float32.
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return device.type == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,133 @@
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import s2s_scverse as s2s
+from s2s_scverse._training._module import TrainingPlan
+
+
+@pytest.fixture
+def longer(quick):
+    return quick | {"training": replace(quick["training"], max_epochs=4)}
+
+
+class Killed(BaseException):
+    """As sudden as kill -9: nothing of ours may handle it."""
+
+
+def kill_in_epoch(monkeypatch, epoch):
+    step = TrainingPlan.training_step
+
+    def dying(self, batch, batch_idx):
+        if self.current_epoch == epoch and batch_idx == 1:
+            raise Killed
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(TrainingPlan, "training_step", dying)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_interrupted_runs_go_on_to_the_same_result(section, longer, tmp_path, monkeypatch, epoch):
+    expected = s2s.tl.impute(section, copy=True, **longer)
+    path = tmp_path / "run.ckpt"
+    with monkeypatch.context() as patched:
+        kill_in_epoch(patched, epoch)
+        with pytest.raises(Killed):
+            s2s.tl.impute(section, checkpoint=path, **longer)
+    assert [file.name for file in tmp_path.iterdir()] == ["run.ckpt"]
+    assert "s2s" not in section.layers
+    s2s.tl.impute(section, checkpoint=path, **longer)
+    assert np.array_equal(section.layers["s2s"], expected.layers["s2s"])
+    assert s2s.get.history_df(section).equals(s2s.get.history_df(expected))
+    assert section.uns["s2s"]["s2s"]["gate"] == expected.uns["s2s"]["s2s"]["gate"]
+
+
+@pytest.mark.parametrize("patience", [1, 9])
+def test_finished_runs_are_not_trained_again(section, longer, tmp_path, monkeypatch, patience):
+    longer["training"] = replace(longer["training"], patience=patience, learning_rate=0.05)
+    path = tmp_path / "run.ckpt"
+    expected = s2s.tl.impute(section, copy=True, checkpoint=path, **longer)
+    assert len(s2s.get.history_df(expected)) < 4 or patience == 9
+    kill_in_epoch(monkeypatch, 0)
+    s2s.tl.impute(section, checkpoint=path, **longer)
+    assert np.array_equal(section.layers["s2s"], expected.layers["s2s"])
+
+
+@pytest.fixture(scope="module")
+def written(_section, quick, tmp_path_factory):
+    path = tmp_path_factory.mktemp("written") / "run.ckpt"
+    s2s.tl.impute(_section.copy(), checkpoint=path, **quick)
+    return path
+
+
+def test_checkpoints_hold_plain_values_and_tensors(written):
+    content = torch.load(written, weights_only=True)["s2s"]
+    assert content["kind"] == "square"
+    assert content["network"]["stages"] == 1
+    assert content["version"] == s2s.__version__
+    assert all(isinstance(weights, torch.Tensor) for weights in content["best"].values())
+
+
+def test_pretrained_weights_impute_without_training(section, imputed, written, quick):
+    s2s.tl.impute(section, pretrained=written, max_epochs=0, **quick)
+    assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
+    assert s2s.get.history_df(section).empty
+    other = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=22, n_genes=8, rng=5), upsample=1)
+    other.X.data = np.log1p(other.X.data)
+    s2s.pp.sparsify(other)
+    s2s.tl.impute(other, pretrained=written, max_epochs=0, **quick)
+    untrained = s2s.tl.impute(other, copy=True, max_epochs=0, **quick)
+    assert not np.array_equal(other.layers["s2s"], untrained.layers["s2s"])
+    s2s.tl.impute(other, pretrained=written, **quick)
+    assert len(s2s.get.history_df(other)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rng": 1}, "checkpoint of another run: measured values, mask or seed differ"),
+        ({"max_epochs": 7}, "another run: training max_epochs is 2 there and 7 here"),
+        ({"genes": ["Gene0"]}, "another run: measured values"),
+    ],
+)
+def test_checkpoints_of_other_runs_are_refused(section, written, quick, change, message):
+    if "genes" in change:
+        change = {"genes": section.var_names[:3].tolist()}
+    with pytest.raises(ValueError, match=message):
+        s2s.tl.impute(section, checkpoint=written, **(quick | change))
+
+
+def test_weights_of_other_networks_are_refused(section, written, quick):
+    with pytest.raises(ValueError, match=r"do not fit .* square lattice: network stages is 1 there and 2 here"):
+        s2s.tl.impute(section, pretrained=written, **(quick | {"preset": "default"}))
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint found at .*nope"):
+        s2s.tl.impute(section, pretrained=written.parent / "nope", **quick)
+    with pytest.raises(FileNotFoundError, match=r"folder .* of the checkpoint does not exist"):
+        s2s.tl.impute(section, checkpoint=written.parent / "nope" / "run.ckpt", **quick)
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+@pytest.mark.parametrize("content", ["truncated", "random", "pickle", "foreign", "folder"])
+@pytest.mark.parametrize("argument", ["checkpoint", "pretrained"])
+def test_unreadable_files_are_refused_and_never_executed(section, written, quick, tmp_path, content, argument, capsys):
+    path = tmp_path / "run.ckpt"
+    whole = written.read_bytes()
+    if content == "folder":
+        path.mkdir()
+    elif content == "foreign":
+        torch.save({"weights": torch.ones(3)}, path)
+    elif content == "pickle":
+        path.write_bytes(pickle.dumps(Harmful()))
+    else:
+        path.write_bytes(whole[: len(whole) // 2] if content == "truncated" else np.random.default_rng(0).bytes(999))
+    with pytest.raises(ValueError, match=r"no readable checkpoint|no checkpoint of s2s_scverse|is a folder"):
+        s2s.tl.impute(section, **{argument: path}, **quick)
+    assert "executed" not in capsys.readouterr().out
+    assert "s2s" not in section.layers
