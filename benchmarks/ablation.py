@@ -1,0 +1,108 @@
+"""What each part of the method is worth: every switch against the default, on real sections, over seeds.
+
+``python benchmarks/ablation.py [--sections ...] [--switches ...] [--seeds 0 1 2] [--genes 100] [--epochs 30]``. Rows
+are printed as they are done; differences are to the default of the same section and seed, in one process, so that nothing
+but the switch differs. ``±`` is the standard deviation over seeds. Protocol: see protocol.py, with fewer genes, which
+are both trained on and scored.
+"""
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from protocol import SECTIONS, Result, load, machine, most_variable, score
+
+import s2s_scverse as s2s
+from s2s_scverse.nn import PRESETS
+
+SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
+    "default": {},
+    "1 stage": {"network": {"stages": 1}},
+    "3 stages": {"network": {"stages": 3}},
+    "shared stages": {"network": {"share_stages": True}},
+    "no data consistency": {"network": {"consistency": "off"}},
+    "noisy data consistency": {"network": {"consistency": "noisy"}},
+    "attention": {"network": {"attention": True}},
+    "no mask channel": {"network": {"mask_channel": False}},
+    "no maps shown": {"training": {"show_maps": False}},
+    "no sparser -> sparse": {"training": {"sparser_weight": 0.0}},
+    "no sparse -> dense": {"training": {"dense_weight": 0.0}},
+    "no natural images": {"images": {"natural_images": None}},
+    "textures": {"images": {"natural_images": "textures"}},
+    "loss l1": {"training": {"loss": "l1"}},
+    "loss huber": {"training": {"loss": "huber"}},
+    "no spot dropping": {"training": {"drop": 0.0}},
+    "no augmentation": {"training": {"augment": False}},
+    "no gate": {"training": {"gate": False}},
+    "start: nearest": {"training": {"start": "nearest"}},
+    "start: kriging": {"training": {"start": "kriging"}},
+    "start: cokriging": {"training": {"start": "cokriging"}},
+}
+DEFAULT_SECTIONS = (
+    "xenium_mouse_brain_ctxhp",
+    "xenium_breast_rep1_left",
+    "visium_breast_cancer_crop",
+    "st_mouse_olfactory_bulb_rep11",
+)
+
+
+def run(section: Any, genes: list[str], switch: str, seed: int, epochs: int | None) -> Result:
+    change = SWITCHES[switch]
+    training = replace(s2s.tl.TRAINING_PRESETS["default"], **change.get("training", {}))
+    network = replace(PRESETS["default"], **change.get("network", {}))
+    return score(
+        section,
+        "s2s",
+        genes,
+        lambda: s2s.tl.impute(
+            section,
+            genes,
+            network=network,
+            training=training,
+            max_epochs=epochs,
+            rng=seed,
+            progress=False,
+            **change.get("images", {}),
+        ),
+    )
+
+
+def row(name: str, switch: str, found: list[Result], base: list[Result]) -> str:
+    cells = []
+    for field in ("pcc", "rmse", "mae"):
+        values = np.array([getattr(result, field) for result in found])
+        gain = values - [getattr(result, field) for result in base]
+        cells.append(f"{values.mean():.4f} ± {values.std():.4f} | {gain.mean():+.4f} ± {gain.std():.4f}")
+    seconds = np.mean([result.seconds for result in found])
+    return f"| {name} | {switch} | {' | '.join(cells)} | {seconds:.1f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sections", nargs="+", default=DEFAULT_SECTIONS, choices=SECTIONS)
+    parser.add_argument("--switches", nargs="+", default=list(SWITCHES), choices=SWITCHES)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--genes", type=int, default=100)
+    parser.add_argument("--epochs", type=int)
+    arguments = parser.parse_args()
+    print(f"{machine()}; {arguments.genes} genes, seeds {arguments.seeds}, epochs {arguments.epochs or 'as preset'}")
+    print("| section | switch | PCC | gain | RMSE | gain | MAE | gain | seconds |\n" + "|---" * 9 + "|", flush=True)
+    for name in arguments.sections:
+        section = load(name)
+        genes = most_variable(section, arguments.genes)
+        for method in ("kriging", "cokriging"):
+            found = score(section, method, genes, lambda: s2s.tl.interpolate(section, method, genes=genes))  # noqa: B023
+            print(row(name, method, [found], [found]), flush=True)
+        base = [run(section, genes, "default", seed, arguments.epochs) for seed in arguments.seeds]
+        for switch in arguments.switches:
+            found_all = (
+                base
+                if switch == "default"
+                else [run(section, genes, switch, seed, arguments.epochs) for seed in arguments.seeds]
+            )
+            print(row(name, switch, found_all, base), flush=True)
+
+
+if __name__ == "__main__":
+    main()

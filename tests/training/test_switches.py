@@ -1,0 +1,180 @@
+"""Every switch changes what it says and nothing else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from s2s_scverse._lattice import KINDS, Lattice, regular_sample
+from s2s_scverse._training import TRAINING_PRESETS, Section, fit
+from s2s_scverse._training._batches import Windows
+from s2s_scverse._training._layout import keep_aside, lay_out
+from s2s_scverse._training._module import TrainingPlan
+from s2s_scverse.datasets import natural_images
+from s2s_scverse.nn import CDCIN, CDCINConfig
+
+NETWORK = CDCINConfig(stages=2, features=8, growth=8, blocks=1, context_channels=2)
+TRAINING = replace(
+    TRAINING_PRESETS["fast"], start="kriging", steps_per_epoch=3, max_epochs=1, patterns=2, n_images=3, batch_size=4
+)
+
+
+def photographs(size, n, rng):
+    return natural_images("textures", size=size, n=n, rng=rng)
+
+
+@pytest.fixture(scope="module")
+def section() -> Section:
+    index = np.stack(np.meshgrid(np.arange(14), np.arange(16), indexing="ij"), axis=-1).reshape(-1, 2)
+    lattice = Lattice(KINDS["square"], index, np.eye(2)[::-1], np.zeros(2))
+    x, y = lattice.unit_coordinates.T / 4
+    rng = np.random.default_rng(0)
+    values = np.stack([np.sin(x + g) + np.cos(y) for g in range(3)], axis=1) + rng.normal(scale=0.3, size=(len(x), 3))
+    measured = regular_sample(lattice, 2, (0, 0))
+    return Section(lattice, measured, values[measured].astype(np.float32))
+
+
+def steps(section, training=TRAINING, images=photographs):
+    """Terms and batches of the first epoch."""
+    rng = np.random.default_rng(0)
+    known = section.measured & ~keep_aside(section.measured, 0.1, rng)
+    terms, _ = lay_out(section, known, None, training, images, rng)
+    return terms, list(Windows(terms, training, seed=0, epoch=0))
+
+
+def same(one, other):
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__)
+
+
+def plan(network=NETWORK, training=TRAINING, terms=()):
+    torch.manual_seed(0)
+    return TrainingPlan(CDCIN(network), list(terms), training, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"sparser_weight": 0.0}, {"genes_dense", "images_dense"}),
+        ({"dense_weight": 0.0}, {"genes_sparser", "images_sparser"}),
+        ({"image_weight": 0.0}, {"genes_sparser", "genes_dense"}),
+        ({"n_images": 0}, {"genes_sparser", "genes_dense"}),
+    ],
+    ids=str,
+)
+def test_terms_switch_off_one_by_one(section, change, left):
+    terms, _ = steps(section, replace(TRAINING, **change))
+    assert {term.name for term in terms} == left
+    full, _ = steps(section)
+    weights = {term.name: term.weight for term in full}
+    assert all(term.weight == weights[term.name] for term in terms)
+    # What is left is laid out as before: same views, same starting maps of the genes.
+    for term in terms:
+        (before,) = (other for other in full if other.name == term.name)
+        assert torch.equal(term.scene.visible, before.scene.visible)
+        genes = term.scene.n_genes
+        assert torch.equal(term.scene.maps[:, :, :genes], before.scene.maps[:, :, :genes])
+
+
+def test_natural_images_off_leaves_the_genes_alone(section):
+    terms, _ = steps(section, images=None)
+    assert {term.name for term in terms} == {"genes_sparser", "genes_dense"}
+
+
+def test_weights_scale_their_terms(section):
+    terms, batches = steps(section)
+    loss = plan(terms=terms).training_step(batches[0], 0)
+    heavier, _ = steps(section, replace(TRAINING, dense_weight=3.0))
+    more = plan(terms=heavier).training_step(batches[0], 0)
+    parts = plan(terms=terms)
+    parts.training_step(batches[0], 0)
+    dense = parts._sums["genes_dense"] + TRAINING.image_weight * parts._sums["images_dense"]
+    torch.testing.assert_close(more - loss, 2 * dense)
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2", "huber"])
+def test_loss(section, kind):
+    terms, batches = steps(section)
+    training = replace(TRAINING, loss=kind, sparser_weight=0.0, image_weight=0.0)
+    (term,) = (term for term in terms if term.name == "genes_dense")
+    batch = {"genes_dense": batches[0]["genes_dense"]}
+    loss = plan(training=training, terms=[term]).training_step(batch, 0).item()
+    part = batch["genes_dense"]
+    scored = part.weight.bool()
+    # Untrained, both stages return the starting map where nothing was measured.
+    difference = (part.start - part.target)[scored].abs()
+    by_hand = {
+        "l1": difference,
+        "l2": difference**2,
+        "huber": torch.where(difference < 1, difference**2 / 2, difference - 0.5),
+    }
+    assert loss == pytest.approx(1.5 * by_hand[kind].mean().item(), rel=1e-5)
+
+
+def test_loss_changes_no_batch(section):
+    _, one = steps(section)
+    _, other = steps(section, replace(TRAINING, loss="l1", learning_rate=0.1, gate=False, precision="32"))
+    assert all(same(a[name], b[name]) for a, b in zip(one, other, strict=True) for name in a)
+
+
+def test_spot_dropping(section):
+    terms, _ = steps(section, replace(TRAINING, drop=0.0))
+    scenes = {term.name: term.scene for term in terms}
+    dense = scenes["genes_dense"]
+    assert torch.equal(dense.visible, dense.known[:1].expand_as(dense.visible))
+    dropped = {term.name: term.scene for term in steps(section)[0]}["genes_dense"]
+    assert (dropped.visible.sum(dim=1) < dropped.known[0].sum()).all()
+    assert torch.equal(dropped.known, dense.known)
+
+
+def test_augmentation(section):
+    terms, batches = steps(section, replace(TRAINING, augment=False))
+    assert all(len(term.scene.gathers) == 1 for term in terms)
+    full, _ = steps(section)
+    assert all(len(term.scene.gathers) == 8 for term in full)
+    for term, before in zip(terms, full, strict=True):
+        assert torch.equal(term.scene.gathers[0], before.scene.gathers[0])
+        assert torch.equal(term.scene.maps, before.scene.maps)
+    assert batches[0]["genes_dense"].start.shape == (4, 1, 14, 16)
+
+
+def test_maps_shown_are_extra_channels_only(section):
+    shown = fit_once(section, TRAINING)
+    hidden = fit_once(section, replace(TRAINING, show_maps=False))
+    assert shown.network.config.context_channels == 2
+    assert hidden.network.config == replace(shown.network.config, context_channels=1)
+    blind = fit_once(section, TRAINING, mask_channel=False)
+    assert blind.network.config.context_channels == 1
+    assert np.isfinite(blind.predict()).all()
+
+
+def fit_once(section, training, **network):
+    return fit(
+        section,
+        network=replace(NETWORK, **network),
+        training=training,
+        images=None,
+        device=torch.device("cpu"),
+        rng=np.random.default_rng(0),
+        progress=False,
+    )
+
+
+def test_stages_and_shared_weights():
+    def count(**change):
+        return sum(weights.numel() for weights in CDCIN(replace(NETWORK, **change)).parameters())
+
+    assert count(stages=3) == 3 * count(stages=1)
+    assert count(stages=3, share_stages=True) == count(stages=1)
+
+
+@pytest.mark.parametrize("consistency", ["exact", "noisy", "off"])
+def test_measured_values_are_kept_in_the_result_whatever_the_network_does(section, consistency):
+    fitted = fit_once(section, TRAINING, consistency=consistency)
+    assert fitted.network.config.consistency == consistency
+    assert fitted.predict().shape == ((~section.measured).sum(), 3)
+
+
+def test_attention_and_number_of_stages_train(section):
+    for change in ({"attention": True, "heads": 2, "window": 4, "channel_squeeze": 4}, {"stages": 3}):
+        assert len(fit_once(section, TRAINING, **change).history) == 1
