@@ -1,9 +1,10 @@
 """What each part of the method is worth: every switch against the default, on real sections, over seeds.
 
-``python benchmarks/ablation.py [--sections ...] [--switches ...] [--seeds 0 1 2] [--genes 100] [--epochs 30]``. Rows
-are printed as they are done; differences are to the default of the same section and seed, in one process, so that nothing
-but the switch differs. ``±`` is the standard deviation over seeds. Protocol: see protocol.py, with fewer genes, which
-are both trained on and scored.
+``python benchmarks/ablation.py [--sections ...] [--switches ...] [--seeds 0 1 2] [--genes 100] [--epochs 30]``.
+
+Rows are printed as they are done; differences are to the default of the same section and seed, in one process, so that
+nothing but the switch differs. ``±`` is the standard deviation over seeds. Protocol: see protocol.py, with fewer genes,
+which are both trained on and scored.
 """
 
 import argparse

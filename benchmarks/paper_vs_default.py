@@ -2,8 +2,8 @@
 
 ``python benchmarks/paper_vs_default.py [--batch 4] [--steps 3]``. Both networks are trained on windows of one section
 (xenium_mouse_brain_ctxhp in 50 um bins, every second spot measured) in one process, in turn. The published recipe
-trains 3000 epochs for every gene; one epoch of one gene on this section is one mini-batch of 16 windows. The default trains
-one network for all genes. Cost per gene is arithmetic on the measured seconds.
+trains 3000 epochs for every gene; one epoch of one gene on this section is one mini-batch of 16 windows. The default
+trains one network for all genes. Cost per gene is arithmetic on the measured seconds.
 """
 
 import argparse
