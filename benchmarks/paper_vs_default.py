@@ -18,11 +18,11 @@ import s2s_scverse as s2s
 from s2s_scverse import _training
 from s2s_scverse._section import read_lattice, read_values
 from s2s_scverse._training._batches import Windows
+from s2s_scverse._training._device import use_bf16
 from s2s_scverse._training._fit import _fitting
 from s2s_scverse._training._layout import keep_aside, lay_out
 from s2s_scverse._training._maps import find_weights
 from s2s_scverse._training._module import TrainingPlan
-from s2s_scverse._training._trainer import use_bf16
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN, PRESETS
 

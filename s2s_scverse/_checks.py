@@ -21,6 +21,7 @@ __all__ = [
     "check_int",
     "check_key_added",
     "check_layer",
+    "check_number",
     "check_numeric",
     "check_rng",
     "check_unique_genes",
@@ -65,6 +66,18 @@ def check_int(name: str, value: object, *, least: int, most: int | None = None) 
     return int(value)
 
 
+def check_number(name: str, value: object, *, least: float, most: float | None = None) -> float:
+    """Return `value` as a finite float within bounds."""
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+        msg = f"{name} must be a number, found {value!r} ({type(value).__name__})"
+        raise TypeError(msg)
+    if not np.isfinite(value) or value < least or (most is not None and value > most):
+        bounds = f"at least {least} and finite" if most is None else f"from {least} to {most}"
+        msg = f"{name} must be {bounds}, found {value}"
+        raise ValueError(msg)
+    return float(value)
+
+
 def check_fraction(name: str, value: object) -> float:
     """Return `value` as a float strictly between 0 and 1."""
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
@@ -98,6 +111,9 @@ def check_rng(rng: object) -> np.random.Generator:
 
 def check_layer(adata: "AnnData", layer: str | None) -> None:
     """Refuse a layer that does not exist."""
+    if layer is not None and not isinstance(layer, str):
+        msg = f"layer must be a name or None, found {layer!r} ({type(layer).__name__})"
+        raise TypeError(msg)
     if layer is not None and layer not in adata.layers:
         msg = f"layer {layer!r} not found in adata.layers, which has: {few(adata.layers) or 'none'}"
         raise KeyError(msg)
@@ -127,6 +143,9 @@ def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[
     check_unique_genes(adata)
     if genes is None:
         return np.arange(adata.n_vars)
+    if not isinstance(genes, str) and not isinstance(genes, Iterable):
+        msg = f"genes must be a name or a list of names, found {genes!r} ({type(genes).__name__})"
+        raise TypeError(msg)
     names = pd.Index([genes] if isinstance(genes, str) else list(genes))
     if not len(names):
         msg = "expected at least one gene, found an empty list; pass genes=None for all"

@@ -14,7 +14,15 @@ from ._lattice import KINDS, Lattice
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["array_positions", "grid_entry", "looks_like_counts", "read_lattice", "read_mask", "read_values"]
+__all__ = [
+    "array_positions",
+    "find_runs",
+    "grid_entry",
+    "looks_like_counts",
+    "read_lattice",
+    "read_mask",
+    "read_values",
+]
 
 
 def array_positions(adata: "AnnData") -> NDArray[np.int64]:
@@ -85,6 +93,14 @@ def read_lattice(adata: "AnnData") -> Lattice:
     return lattice
 
 
+def find_runs(adata: "AnnData") -> dict[str, Mapping[str, Any]]:
+    """Return the runs of this package, by the name of their layer."""
+    entry = adata.uns.get(_keys.UNS, {})
+    if not isinstance(entry, Mapping):
+        return {}
+    return {name: run for name, run in entry.items() if isinstance(run, Mapping) and "params" in run}
+
+
 def read_mask(adata: "AnnData", key: str) -> NDArray[np.bool_]:
     """Return `s2s_measured` or `s2s_held_out`; a missing one means nothing is held out."""
     if key not in adata.obs:
@@ -120,9 +136,7 @@ def read_values(
         msg = "adata.X is None; pass layer="
         raise ValueError(msg)
     check_numeric(matrix, what)
-    block = matrix[np.flatnonzero(rows)]
-    if not np.array_equal(columns, np.arange(adata.n_vars)):
-        block = block[:, columns]
+    block = _submatrix(matrix, np.flatnonzero(rows), columns)
     if hasattr(block, "compute"):
         block = block.compute()
     dense = block.toarray() if is_sparse(block) else np.asarray(block)
@@ -137,6 +151,15 @@ def read_values(
     return values
 
 
+def _submatrix(matrix: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Any:
+    """Take rows and columns, without a copy of whole rows where only a few columns are asked for."""
+    if np.array_equal(columns, np.arange(matrix.shape[1])):
+        return matrix[rows]
+    if isinstance(matrix, np.ndarray):
+        return matrix[np.ix_(rows, columns)]
+    return matrix[:, columns][rows] if getattr(matrix, "format", None) == "csc" else matrix[rows][:, columns]
+
+
 def looks_like_counts(values: NDArray[np.float32]) -> bool:
-    """Whether values are whole numbers, some of them beyond what log1p gives."""
-    return bool(values.max(initial=0) > 15 and np.array_equal(values, np.round(values)))
+    """Whether all values are whole numbers, not all of them 0 or 1."""
+    return bool(values.max(initial=0) > 1 and np.array_equal(values, np.round(values)))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
+from .._checks import check_choice, check_int, check_number
+
 __all__ = ["TRAINING_PRESETS", "Loss", "Precision", "Scored", "Start", "TrainingConfig"]
 
 Start = Literal["nearest", "kriging", "cokriging", "blend"]
@@ -24,6 +26,8 @@ class TrainingConfig:
     ------
     ValueError
         A field is out of range.
+    TypeError
+        A field is of a wrong type.
 
     Examples
     --------
@@ -79,33 +83,32 @@ class TrainingConfig:
     #: Whether the network's correction is scaled by the factor that fits the spots kept aside best, 0 to 1.
     gate: bool = True
     #: Genes that are trained on, the most variable ones; all are imputed.
-    max_genes: int = 512
+    max_genes: int = 256
     #: Arithmetic of training; "auto" takes bfloat16 where the processor has it.
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         for name, choices in (("start", Start), ("loss", Loss), ("scored", Scored), ("precision", Precision)):
-            if getattr(self, name) not in get_args(choices):
-                msg = f"TrainingConfig: {name} must be one of {get_args(choices)}, found {getattr(self, name)!r}"
-                raise ValueError(msg)
-        for name in ("patterns", "window", "batch_size", "max_epochs", "steps_per_epoch", "patience", "max_genes"):
-            least = 0 if name == "max_epochs" else 1
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
-                msg = f"TrainingConfig: {name} must be an integer of at least {least}, found {getattr(self, name)!r}"
-                raise ValueError(msg)
-        for name in ("sparser_weight", "dense_weight", "image_weight", "n_images"):
-            if not getattr(self, name) >= 0:
-                msg = f"TrainingConfig: {name} must be at least 0, found {getattr(self, name)!r}"
-                raise ValueError(msg)
+            check_choice(f"TrainingConfig: {name}", getattr(self, name), get_args(choices))
+        for name in ("patterns", "window", "batch_size", "steps_per_epoch", "patience", "max_genes"):
+            check_int(f"TrainingConfig: {name}", getattr(self, name), least=1)
+        for name in ("max_epochs", "n_images"):
+            check_int(f"TrainingConfig: {name}", getattr(self, name), least=0)
+        for name in ("sparser_weight", "dense_weight", "image_weight"):
+            check_number(f"TrainingConfig: {name}", getattr(self, name), least=0)
         for name in ("drop", "validation_fraction"):
-            if not 0 <= getattr(self, name) <= 0.5:
-                msg = f"TrainingConfig: {name} must lie between 0 and 0.5, found {getattr(self, name)!r}"
-                raise ValueError(msg)
+            check_number(f"TrainingConfig: {name}", getattr(self, name), least=0, most=0.5)
         for name in ("learning_rate", "gene_scale"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if check_number(f"TrainingConfig: {name}", 1.0 if value is None else value, least=0) == 0:
                 msg = f"TrainingConfig: {name} must be positive, found {value!r}"
                 raise ValueError(msg)
+        if not isinstance(self.betas, tuple) or len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            msg = f"TrainingConfig: betas must be two numbers of at least 0 and below 1, found {self.betas!r}"
+            raise ValueError(msg)
+        if not self.sparser_weight + self.dense_weight:
+            msg = "TrainingConfig: sparser_weight and dense_weight are both 0, so there is nothing to learn from"
+            raise ValueError(msg)
 
 
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(

@@ -2,7 +2,9 @@
 
 import torch
 
-__all__ = ["find_device"]
+from ._config import TrainingConfig
+
+__all__ = ["find_device", "use_bf16"]
 
 
 def find_device(name: str) -> torch.device:
@@ -30,3 +32,14 @@ def find_device(name: str) -> torch.device:
         msg = f"device {name!r} is not available here; pass device='auto' or 'cpu'"
         raise ValueError(msg)
     return device
+
+
+def use_bf16(training: TrainingConfig, device: torch.device) -> bool:
+    """Whether to train in bfloat16."""
+    if training.precision != "auto":
+        return training.precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # Without hardware support bfloat16 is emulated, and slower than float32.
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return device.type == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

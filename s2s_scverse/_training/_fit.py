@@ -9,7 +9,7 @@ import torch
 
 from ..nn import CDCIN, CDCINConfig
 from ._batches import Batches
-from ._checkpoint import describe, read_pretrained
+from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
 from ._fitted import Fitted, find_gate
 from ._layout import Images, keep_aside, lay_out
@@ -70,17 +70,19 @@ def fit(
     seeds = rng_seeds.integers(2**31, size=2).tolist()
     known = section.measured & ~keep_aside(section.measured, training.validation_fraction, rng_aside)
     run = describe(section.lattice.kind.name, config, training, seeds, section.lattice.index, known, informative)
+    found = None if checkpoint is None else read_checkpoint(checkpoint, run)
     weights = find_weights(training.start, section.lattice, known, informative[known[section.measured]])
     terms, validation = lay_out(trained_on, known, weights, training, images, rng_scenes)
     with torch.random.fork_rng(devices=[]), quiet_lightning():
-        torch.manual_seed(seeds[0])
+        # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
+        torch.default_generator.manual_seed(seeds[0])
         cascade = CDCIN(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if start is not None:
             cascade.load_state_dict(start)
         plan = TrainingPlan(cascade, terms, training, run)
         if training.max_epochs:
             data = Batches(terms, validation, training, seeds[1])
-            train(plan, data, device=device, checkpoint=checkpoint, progress=progress)
+            train(plan, data, device=device, checkpoint=checkpoint, found=found, progress=progress)
     trained = plan.network.to(device).eval()
     gate = find_gate(trained, validation, training, device) if training.gate else 1.0
     log.info("trained %d epochs; the network's correction counts %.2f", len(plan.history), gate)

@@ -36,7 +36,7 @@ def sparser_views(
     known
         (n_sites,): the spots.
     n
-        Number of views. Phases take turns, so that each is seen.
+        Number of views; more where there are more phases, so that each is seen.
     drop
         Largest fraction of the remaining spots that is dropped at random; every second view drops none.
     """
@@ -47,9 +47,11 @@ def sparser_views(
         return Views(lattice, known, _thinned(known, n, np.full(n, 1 - kept), rng))
     spots = lattice.subset(known).coarsened(stride)
     phases = rng.permutation(stride**2)
+    n = max(n, len(phases))
     regular = [regular_sample(spots, stride, divmod(int(phases[view % len(phases)]), stride)) for view in range(n)]
     regular = [phase if phase.any() else np.ones(len(spots), bool) for phase in regular]
-    dropped = [drop * rng.random() * (view // len(phases) % 2) for view in range(n)]
+    # In the next round of phases the other half of them drops spots.
+    dropped = [drop * rng.uniform(0.2, 1) * ((view + view // len(phases)) % 2) for view in range(n)]
     thinned = [_thinned(phase, 1, np.array([part]), rng) for phase, part in zip(regular, dropped, strict=True)]
     return Views(spots, np.ones(len(spots), dtype=bool), np.concatenate(thinned))
 

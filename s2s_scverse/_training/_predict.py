@@ -9,6 +9,7 @@ from torch import Tensor
 from ..nn import CDCIN
 from ._batches import Batch, cut
 from ._config import TrainingConfig
+from ._device import use_bf16
 from ._scenes import Scene
 
 __all__ = ["predict_sites", "run_stages", "whole_maps"]
@@ -57,7 +58,9 @@ def predict_sites(
     side = training.window if network.config.attention else max(height, width)
     total = torch.zeros(len(batch.start), 1, height, width)
     count = torch.zeros(height, width)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu")
+    # On a CPU time is no reason to round what is returned.
+    rounded = device.type != "cpu" and use_bf16(training, device)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=rounded)
     for rows in _tiles(height, side):
         for cols in _tiles(width, side):
             part = Batch(*(getattr(batch, name)[..., rows, cols].to(device) for name in batch.__dataclass_fields__))

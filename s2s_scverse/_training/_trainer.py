@@ -2,14 +2,15 @@
 
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from ._batches import Batches
-from ._checkpoint import read_checkpoint
 from ._config import TrainingConfig
+from ._device import use_bf16
 from ._module import TrainingPlan
 from ._progress import EpochBar
 
@@ -22,12 +23,12 @@ def train(
     *,
     device: torch.device,
     checkpoint: str | PathLike[str] | None,
+    found: dict[str, Any] | None,
     progress: bool,
 ) -> None:
-    """Train, or go on training, and put the best weights into the plan's network."""
+    """Train, or go on from the content `found` of the checkpoint; put the best weights into the plan's network."""
     training = plan.config
     path = None if checkpoint is None else Path(checkpoint)
-    found = None if path is None else read_checkpoint(path, plan.run)
     if found is not None and _is_finished(found["history"], training):
         plan.on_load_checkpoint({"s2s": found})
     else:
@@ -64,14 +65,3 @@ def _is_finished(history: list[dict[str, float]], training: TrainingConfig) -> b
     """Whether a run had reached its last epoch, or stopped early."""
     errors = [row["validation"] for row in history]
     return len(errors) >= training.max_epochs or len(errors) - 1 - errors.index(min(errors)) >= training.patience
-
-
-def use_bf16(training: TrainingConfig, device: torch.device) -> bool:
-    """Whether to train in bfloat16."""
-    if training.precision != "auto":
-        return training.precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # Without hardware support bfloat16 is emulated, and slower than float32.
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return device.type == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

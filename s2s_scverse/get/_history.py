@@ -2,6 +2,7 @@ from typing import TYPE_CHECKING
 
 from .. import _keys
 from .._checks import check_adata, few
+from .._section import find_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,10 +44,9 @@ def history_df(adata: "AnnData", key: str = _keys.UNS) -> "pd.DataFrame":
     ['epoch', 'loss_genes_sparser', 'loss_genes_dense', 'validation', 'validation_start']
     """
     check_adata(adata)
-    entry = adata.uns.get(_keys.UNS, {})
-    runs = [name for name, run in entry.items() if "history" in run]
+    runs = {name: run for name, run in find_runs(adata).items() if "history" in run}
     if key not in runs:
         msg = f"no run {key!r} found in adata.uns[{_keys.UNS!r}], which has: {few(runs) or 'none'}; call s2s.tl.impute"
         raise KeyError(msg)
-    history: pd.DataFrame = entry[key]["history"].copy()
+    history: pd.DataFrame = runs[key]["history"].copy()
     return history

@@ -5,7 +5,7 @@ import numpy as np
 
 from .. import _keys
 from .._checks import check_adata, check_genes
-from .._section import read_lattice, read_mask, read_values
+from .._section import find_runs, read_lattice, read_mask, read_values
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,12 +26,13 @@ def image(adata: "AnnData", genes: str | Sequence[str] | None = None, *, layer: 
     genes
         Genes to show, all by default.
     layer
-        Layer to show. X by default, of which only measured spots are shown.
+        Layer to show, X by default. Only layers written by :func:`s2s_scverse.tl.impute` or
+        :func:`s2s_scverse.tl.interpolate` have values at unmeasured sites; of all others measured spots are shown.
 
     Returns
     -------
-    float32 array of dimensions (gene, row, col), NaN where there is no value: outside the tissue and, for X, at
-    unmeasured sites. Coordinates: ``gene``; ``tissue (row, col)``, True at sites; ``measured (row, col)``, True at
+    float32 array of dimensions (gene, row, col), NaN where there is no value: outside the tissue and, unless imputed,
+    at unmeasured sites. Coordinates: ``gene``; ``tissue (row, col)``, True at sites; ``measured (row, col)``, True at
     measured spots; ``x`` and ``y (row, col)``, positions in the units of ``obsm["spatial"]``. On hex and quincunx
     lattices, row and col are the axial coordinates u and v.
 
@@ -53,13 +54,14 @@ def image(adata: "AnnData", genes: str | Sequence[str] | None = None, *, layer: 
     columns = check_genes(adata, genes)
     lattice = read_lattice(adata)
     measured = read_mask(adata, _keys.MEASURED)
-    shown = measured if layer is None else np.ones(adata.n_obs, dtype=bool)
+    imputed = layer in find_runs(adata)
+    shown = np.ones(adata.n_obs, dtype=bool) if imputed else measured
     height, width = lattice.shape
     tensor = np.full((len(columns), height * width), np.nan, dtype=np.float32)
     cells = lattice.position[shown]
     for start in range(0, len(columns), GENE_BLOCK):
         block = slice(start, start + GENE_BLOCK)
-        tensor[block, cells] = read_values(adata, shown, columns[block], layer=layer, finite=layer is None).T
+        tensor[block, cells] = read_values(adata, shown, columns[block], layer=layer, finite=not imputed).T
 
     def mask(sites: np.ndarray) -> tuple[tuple[str, str], np.ndarray]:
         cover = np.zeros(height * width, dtype=bool)

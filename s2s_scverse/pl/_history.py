@@ -95,7 +95,7 @@ def history(
     >>> import pandas as pd, s2s_scverse as s2s
     >>> adata = s2s.datasets.simulated_tissue(n_rows=8, n_cols=8, n_genes=6)
     >>> epochs = pd.DataFrame({"epoch": [0, 1], "validation": [0.9, 0.8], "validation_start": [1.0, 1.0]})
-    >>> adata.uns["s2s"] = {"s2s": {"history": epochs.assign(loss_genes_dense=[0.5, 0.4])}}
+    >>> adata.uns["s2s"] = {"s2s": {"params": {}, "history": epochs.assign(loss_genes_dense=[0.5, 0.4])}}
     >>> s2s.pl.history(adata, show=False).shape
     (2,)
     """

@@ -18,7 +18,7 @@ from .._checks import (
     is_sparse,
 )
 from .._lattice import Fill, Lattice, bin_lattice, fill_sites, lattice_from_array, lattice_from_coordinates
-from .._section import array_positions, grid_entry
+from .._section import array_positions, find_runs, grid_entry
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -72,7 +72,13 @@ def grid(
     `.obsm[spatial_key]`
         Coordinates, of spots as given, of new sites by the fitted lattice.
     `.uns['s2s']['grid']`
-        Kind, shape, stride, pitch (units of the coordinates), basis and origin of the lattice.
+        Kind, shape, stride, pitch (units of the coordinates), basis and origin of the lattice; with `bin_size` also
+        `bins`: whether X and each layer were summed or averaged.
+
+    Integer annotations of spots become floats and truth values nullable, since new sites have none. Pairwise
+    annotations (`.obsp`) are dropped, and so are layers that this package wrote: they belong to the lattice they were
+    made on. With `bin_size`, only X, layers and var are carried over to the bins. Backed and lazy (dask) sections are
+    read into memory.
 
     Raises
     ------
@@ -97,10 +103,12 @@ def grid(
     check_choice("fill", fill, ("tissue", "hull", "all"))
     coordinates = check_coordinates(adata, spatial_key)
     _check_spots(adata)
+    pooling: dict[str, str] = {}
     if bin_size is None:
-        section, lattice = adata, _find_lattice(adata, coordinates)
+        section, lattice = _without_runs(_in_memory(adata)), _find_lattice(adata, coordinates)
     else:
-        section, lattice = _binned(adata, coordinates, _check_bin_size(bin_size), spatial_key)
+        lattice, bins = bin_lattice(coordinates, _check_bin_size(bin_size))
+        section, pooling = _binned(_in_memory(adata), lattice, bins, spatial_key)
 
     lattice = lattice.densified(factor)
     new = fill_sites(lattice, factor=factor, fill=fill)
@@ -108,7 +116,7 @@ def grid(
     dense = _extended(section, everything, spatial_key)
     if bin_size is not None:
         dense.obs_names = _site_names(everything.array)
-    dense.uns[_keys.UNS] = {_keys.GRID: grid_entry(everything, stride=factor)}
+    dense.uns[_keys.UNS] = {_keys.GRID: grid_entry(everything, stride=factor) | ({"bins": pooling} if pooling else {})}
     return dense
 
 
@@ -151,37 +159,58 @@ def _site_names(array: NDArray[np.int64]) -> pd.Index:
     return pd.Index([f"site_{row}x{col}" for row, col in array.tolist()])
 
 
+def _in_memory(adata: "AnnData") -> "AnnData":
+    """Read what is backed by a file or lazy."""
+    lazy = any(hasattr(matrix, "compute") for matrix in (adata.X, *adata.layers.values()))
+    return adata.to_memory() if adata.isbacked or lazy else adata
+
+
+def _without_runs(adata: "AnnData") -> "AnnData":
+    """Leave out layers that belong to another lattice."""
+    stale = [key for key in find_runs(adata) if key in adata.layers]
+    if not stale:
+        return adata
+    adata = adata.copy()
+    for key in stale:
+        del adata.layers[key]
+        adata.layers.pop(_keys.STD.format(key), None)
+        adata.obs = adata.obs.drop(columns=_keys.VISIBLE.format(key), errors="ignore")
+    return adata
+
+
 def _binned(
-    adata: "AnnData", coordinates: NDArray[np.float64], bin_size: float, spatial_key: str
-) -> tuple["AnnData", Lattice]:
-    """Sum (or average) cells over bins."""
+    adata: "AnnData", lattice: Lattice, bins: NDArray[np.int64], spatial_key: str
+) -> tuple["AnnData", dict[str, str]]:
+    """Sum (or average) cells over bins, and say which."""
     from anndata import AnnData
 
-    lattice, bins = bin_lattice(coordinates, bin_size)
     n_cells = np.bincount(bins, minlength=len(lattice))
     members = sparse.csr_matrix((np.ones(adata.n_obs, np.float32), (bins, np.arange(adata.n_obs))))
+    pooling = {}
 
-    def pooled(matrix: Any, what: str) -> Any:
+    def pooled(matrix: Any, key: str, what: str) -> Any:
         check_numeric(matrix, what)
-        total = members @ (matrix if is_sparse(matrix) else np.asarray(matrix))
-        if _are_counts(matrix):
-            return total.astype(np.float32)
-        per_cell = (1 / n_cells).astype(np.float32)
-        return (sparse.diags_array(per_cell) @ total).astype(np.float32)
+        data = matrix.data if is_sparse(matrix) else np.asarray(matrix)
+        if not np.isfinite(data).all():
+            msg = (
+                f"{what} has {int((~np.isfinite(data)).sum())} values that are NaN or infinite; set or drop them first"
+            )
+            raise ValueError(msg)
+        counts = bool(np.all(data >= 0) and np.all(data == np.round(data)))
+        pooling[key] = "sum" if counts else "mean"
+        total = members @ (matrix if is_sparse(matrix) else data)
+        if not counts:
+            total = sparse.diags_array((1 / n_cells).astype(np.float32)) @ total
+        return total.astype(np.float32)
 
     binned = AnnData(
-        X=None if adata.X is None else pooled(adata.X, "adata.X"),
+        X=None if adata.X is None else pooled(adata.X, "X", "adata.X"),
         obs=pd.DataFrame({"n_cells": n_cells}, index=_site_names(lattice.array)),
         var=adata.var.copy(),
-        layers={key: pooled(layer, f"adata.layers[{key!r}]") for key, layer in adata.layers.items()},
+        layers={key: pooled(layer, key, f"adata.layers[{key!r}]") for key, layer in adata.layers.items()},
         obsm={spatial_key: lattice.coordinates},
     )
-    return binned, lattice
-
-
-def _are_counts(matrix: Any) -> bool:
-    data = matrix.data if is_sparse(matrix) else np.asarray(matrix)
-    return bool(np.all(data >= 0) and np.all(data == np.round(data)))
+    return binned, pooling
 
 
 def _blank(section: "AnnData", names: pd.Index, obsm: dict[str, NDArray[np.float64]]) -> "AnnData":
@@ -213,10 +242,9 @@ def _extended(section: "AnnData", lattice: Lattice, spatial_key: str) -> "AnnDat
     import anndata
 
     n_spots = section.n_obs
-    section = section.to_memory() if section.isbacked else section.copy()
-    names = _site_names(lattice.array[n_spots:])
-    taken = names.isin(section.obs_names)
-    names = names.where(~taken, names + "-new")
+    section = section.copy()
+    names = section.obs_names.append(_site_names(lattice.array[n_spots:]))
+    names = pd.Index(anndata.utils.make_index_unique(names)[n_spots:])
     if len(names):
         blank = _blank(section, names, {spatial_key: lattice.coordinates[n_spots:]})
         section.obsm[spatial_key] = np.asarray(section.obsm[spatial_key], dtype=np.float64)

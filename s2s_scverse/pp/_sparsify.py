@@ -77,7 +77,7 @@ def sparsify(
     spots = lattice.subset(measured)
     if fraction is None:
         stride = check_int("stride", stride, least=1)
-        if len(phase) != 2:
+        if not isinstance(phase, tuple | list) or len(phase) != 2:
             msg = f"phase must be two integers, found {phase!r}"
             raise ValueError(msg)
         first, second = (check_int("phase", offset, least=0, most=stride - 1) for offset in phase)

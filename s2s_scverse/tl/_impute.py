@@ -9,7 +9,7 @@ import pandas as pd
 from .. import _keys
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._section import looks_like_counts, read_lattice, read_values
-from ._run import check_run_key, read_measured, versions, write_run
+from ._run import check_copy, check_run_key, read_measured, versions, write_run
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -127,7 +127,8 @@ def impute(
     check_adata(adata)
     columns = check_genes(adata, genes)
     check_choice("preset", preset, ("default", "fast", "paper"))
-    check_run_key(key_added)
+    check_run_key(adata, key_added)
+    check_copy(adata, copy=copy)
     generator = check_rng(rng)
     lattice = read_lattice(adata)
     measured = read_measured(adata)
@@ -140,11 +141,15 @@ def impute(
         )
 
     from .. import _training
-    from ..nn import PRESETS
+    from ..nn import PRESETS, CDCINConfig
 
     where = _training.find_device(device)
     network = PRESETS[preset] if network is None else network
     training = _training.TRAINING_PRESETS[preset] if training is None else training
+    for name, value, kind in (("network", network, CDCINConfig), ("training", training, _training.TrainingConfig)):
+        if not isinstance(value, kind):
+            msg = f"{name} must be a {kind.__name__}, found {value!r} ({type(value).__name__})"
+            raise TypeError(msg)
     if max_epochs is not None:
         training = replace(training, max_epochs=max_epochs)
     images = _image_source(natural_images)
@@ -167,12 +172,9 @@ def impute(
             pretrained=pretrained,
         )
         if fitted.network is None:
-            warnings.warn(
-                f"only {len(values)} spots are measured, too few to train on (at least {_training.MIN_SPOTS}); the "
-                f"starting map ({training.start}) is returned",
-                UserWarning,
-                stacklevel=2,
-            )
+            few = f"only {len(values)} spots are measured, too few to train on (at least {_training.MIN_SPOTS})"
+            cause = few if len(values) < _training.MIN_SPOTS else "no gene varies between measured spots"
+            warnings.warn(f"{cause}; the starting map ({training.start}) is returned", UserWarning, stacklevel=2)
         dense[np.ix_(~measured, columns)] = fitted.predict()
         network = network if fitted.network is None else fitted.network.config
         run |= {"gate": fitted.gate, "history": pd.DataFrame(fitted.history)}

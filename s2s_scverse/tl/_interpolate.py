@@ -8,7 +8,7 @@ from .. import _interpolation
 from .._checks import check_adata, check_choice, check_genes
 from .._interpolation import METHODS, Method
 from .._section import read_lattice, read_values
-from ._run import check_run_key, read_measured, versions, write_run
+from ._run import check_copy, check_run_key, read_measured, versions, write_run
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -87,7 +87,8 @@ def interpolate(
     check_adata(adata)
     check_choice("method", method, METHODS)
     columns = check_genes(adata, genes)
-    key = check_run_key(method if key_added is None else key_added)
+    key = check_run_key(adata, method if key_added is None else key_added)
+    check_copy(adata, copy=copy)
     lattice = read_lattice(adata)
     measured = read_measured(adata)
     values = read_values(adata, measured, columns, layer=layer)

@@ -1,5 +1,6 @@
 """What every run shares: the sites it may see, and the only places where results enter the AnnData."""
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,23 +8,38 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._checks import check_key_added
-from .._section import read_mask
+from .._section import find_runs, read_mask
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["check_run_key", "read_measured", "versions", "write_evaluation", "write_run"]
+__all__ = ["check_copy", "check_run_key", "read_measured", "versions", "write_evaluation", "write_run"]
 
 RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores"}
 
 
-def check_run_key(key: object) -> str:
-    """Return the name of a run, refusing names that `adata.uns['s2s']` needs for something else."""
+def check_run_key(adata: "AnnData", key: object) -> str:
+    """Return the name of a run, refusing names under which something else would be overwritten."""
     name = check_key_added(key)
     if name in RESERVED:
         msg = f"key_added={name!r} is taken by {RESERVED[name]} in adata.uns[{_keys.UNS!r}]; choose another"
         raise ValueError(msg)
+    if name.endswith(_keys.STD.format("")):
+        msg = f"key_added={name!r} is the name of a standard deviation; choose one that does not end in '_std'"
+        raise ValueError(msg)
+    visible = _keys.VISIBLE.format(name)
+    if name not in find_runs(adata) and (name in adata.layers or visible in adata.obs):
+        where = f"adata.layers[{name!r}]" if name in adata.layers else f"adata.obs[{visible!r}]"
+        msg = f"key_added={name!r} would overwrite {where}, which no run of s2s wrote; choose another"
+        raise ValueError(msg)
     return name
+
+
+def check_copy(adata: "AnnData", *, copy: bool) -> None:
+    """Refuse to copy a section that is backed by a file, before any work is done."""
+    if copy and adata.isbacked:
+        msg = "copy=True needs a section in memory, found one backed by a file; call adata = adata.to_memory() first"
+        raise ValueError(msg)
 
 
 def read_measured(adata: "AnnData") -> NDArray[np.bool_]:
@@ -72,5 +88,6 @@ def _own(adata: "AnnData", *, copy: bool) -> "AnnData":
     if copy:
         return adata.copy()
     if adata.is_view:
+        warnings.warn("Received a view of an AnnData. Making a copy.", UserWarning, stacklevel=4)
         adata._init_as_actual(adata.copy())
     return adata

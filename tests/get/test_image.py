@@ -24,11 +24,19 @@ def test_values_masks_and_coordinates(dense):
 
 
 def test_genes_in_the_order_asked_for_and_layers_everywhere(dense):
-    dense.layers["filled"] = np.full(dense.shape, 7.0)
-    image = s2s.get.image(dense, ["1", "0"], layer="filled")
+    s2s.tl.interpolate(dense, "nearest")
+    image = s2s.get.image(dense, ["1", "0"], layer="nearest")
     assert image["gene"].values.tolist() == ["1", "0"]
-    assert (image == 7).all()
-    assert image.name == "filled"
+    assert image.notnull().all()
+    np.testing.assert_array_equal(image.sel(gene="0")[0], [0, 1, 2])
+    assert image.name == "nearest"
+
+
+def test_only_imputed_layers_have_values_at_unmeasured_sites(dense):
+    dense.layers["mine"] = np.full(dense.shape, 7.0)
+    image = s2s.get.image(dense, layer="mine")
+    assert (image.values[:, image["measured"].values] == 7).all()
+    assert np.isnan(image[:, 1, 1]).all()
 
 
 def test_sparse_equals_dense_and_blocks_do_not_matter(section, monkeypatch):

@@ -158,7 +158,7 @@ def test_names_of_new_sites_never_collide(hand_drawn):
     adata.obs_names = ["site_0x1", "b", "c", "d"]
     found = s2s.pp.grid(adata)
     assert found.obs_names.is_unique
-    assert "site_0x1-new" in found.obs_names
+    assert "site_0x1-1" in found.obs_names
 
 
 def duplicated(adata):
@@ -265,16 +265,51 @@ def test_other_types_and_empty_sections_are_refused():
         s2s.pp.grid(ad.AnnData(np.ones((0, 3))))
 
 
+def test_bins_refuse_values_that_are_no_numbers():
+    adata = ad.AnnData(np.array([[1, np.nan], [3, 4]], np.float32), obsm={"spatial": np.array([[0.0, 0], [9, 9]])})
+    with pytest.raises(ValueError, match=r"adata.X has 1 values that are NaN or infinite; set or drop them first"):
+        s2s.pp.grid(adata, bin_size=10)
+
+
+def test_bins_say_what_was_summed_and_averaged():
+    adata = ad.AnnData(np.ones((2, 1), np.float32), obsm={"spatial": np.array([[0.0, 0], [9, 9]])})
+    adata.layers["log"] = np.log1p(adata.X)
+    assert s2s.pp.grid(adata, bin_size=10).uns["s2s"]["grid"]["bins"] == {"X": "sum", "log": "mean"}
+
+
+def test_imputed_layers_do_not_outlive_their_lattice(hand_drawn):
+    adata = s2s.pp.grid(hand_drawn("### #.# ###"))
+    adata.layers["mine"] = adata.X.copy()
+    s2s.tl.interpolate(adata, "linear")
+    again = s2s.pp.grid(adata[adata.obs["s2s_measured"]])
+    assert list(again.layers) == ["mine"]
+    assert "linear_visible" not in again.obs
+    assert list(again.uns["s2s"]) == ["grid"]
+    assert "linear" in adata.layers
+
+
+@pytest.mark.parametrize("bin_size", [None, 2])
+@pytest.mark.parametrize("kind", ["backed", "dask", "dask of csr"])
+def test_backed_and_lazy_sections_are_read(hand_drawn, tmp_path, bin_size, kind):
+    import dask.array as da
+
+    adata = hand_drawn("### #.# ###")
+    if kind == "dask of csr":
+        adata.X = sparse.csr_matrix(adata.X)
+    expected = s2s.pp.grid(adata, bin_size=bin_size)
+    if kind == "backed":
+        adata.write_h5ad(tmp_path / "x.h5ad")
+        adata = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    else:
+        adata.X = da.from_array(adata.X, chunks=(4, 2), asarray=False)
+    found = s2s.pp.grid(adata, bin_size=bin_size)
+    if kind == "backed":
+        adata.file.close()
+    np.testing.assert_array_equal(dense(found.X), dense(expected.X))
+    found.write_h5ad(tmp_path / "found.h5ad")
+
+
 def test_views_work(hand_drawn):
     adata = hand_drawn("### ### ###")
     found = s2s.pp.grid(adata[2:], upsample=1)
     assert found.obs_names[:7].tolist() == adata.obs_names[2:].tolist()
-
-
-def test_backed_sections_work(hand_drawn, tmp_path):
-    adata = hand_drawn("### ### ###")
-    adata.write_h5ad(tmp_path / "x.h5ad")
-    backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
-    found = s2s.pp.grid(backed)
-    backed.file.close()
-    np.testing.assert_array_equal(dense(found.X), dense(s2s.pp.grid(adata).X))

@@ -51,6 +51,7 @@ def test_random_fraction_is_seeded(full):
         ({"stride": 0}, ValueError, "stride must be at least 1, found 0"),
         ({"stride": 2.0}, TypeError, "stride must be an integer, found 2.0"),
         ({"phase": (0, 2)}, ValueError, "phase must be from 0 to 1, found 2"),
+        ({"phase": 1}, ValueError, "phase must be two integers, found 1"),
         ({"phase": (0,)}, ValueError, "phase must be two integers"),
         ({"fraction": 1.0}, ValueError, "fraction must lie between 0 and 1, found 1.0"),
         ({"fraction": "a"}, TypeError, "fraction must be a number, found 'a'"),

@@ -250,7 +250,8 @@ def test_nothing_but_the_tables_is_written(section):
 
 def test_a_view_becomes_actual(scored):
     view = scored[:, :3]
-    s2s.tl.evaluate(view, "linear")
+    with pytest.warns(UserWarning, match=r"Received a view of an AnnData\. Making a copy\."):
+        s2s.tl.evaluate(view, "linear")
     assert len(s2s.get.evaluation_df(view)) == 3
     assert len(s2s.get.evaluation_df(scored)) == 24
 

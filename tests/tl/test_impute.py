@@ -2,6 +2,7 @@ import random
 import signal
 
 import anndata as ad
+import dask.array as da
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -81,6 +82,7 @@ def test_same_seed_same_result(section, imputed, quick):
         pytest.param(sparse.csr_array, id="csr_array"),
         pytest.param(lambda x: x.toarray(), id="dense"),
         pytest.param(lambda x: x.toarray().astype(np.float64), id="float64"),
+        pytest.param(lambda x: da.from_array(x.toarray(), chunks=(99, 5)), id="dask"),
     ],
 )
 def test_storage_of_x_does_not_matter(section, imputed, quick, convert):
@@ -125,7 +127,8 @@ def test_copy_and_views(section, imputed, quick):
     assert np.array_equal(found.layers["s2s"], imputed.layers["s2s"])
     view = section[:, :]
     assert view.is_view
-    s2s.tl.impute(view, **quick)
+    with pytest.warns(UserWarning, match=r"Received a view of an AnnData\. Making a copy\."):
+        s2s.tl.impute(view, **quick)
     assert np.array_equal(view.layers["s2s"], imputed.layers["s2s"])
     assert "s2s" not in section.layers
 
@@ -159,6 +162,49 @@ def test_failure_and_interruption_leave_everything_as_it_was(section, quick, mon
     assert list(section.layers) == list(before.layers)
     pd.testing.assert_frame_equal(section.obs, before.obs)
     assert list(section.uns["s2s"]) == ["grid"]
+
+
+def test_backed_sections_are_imputed_in_place_and_not_copied(section, imputed, quick, tmp_path):
+    section.write_h5ad(tmp_path / "x.h5ad")
+    backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    with pytest.raises(ValueError, match=r"copy=True needs a section in memory.*adata.to_memory\(\)"):
+        s2s.tl.impute(backed, copy=True, **quick)
+    s2s.tl.impute(backed, **quick)
+    assert np.array_equal(backed.layers["s2s"], imputed.layers["s2s"])
+    backed.file.close()
+
+
+def test_other_layers_are_never_overwritten(section, quick):
+    section.layers["log"] = section.X.copy()
+    for key in ("log", "truth"):
+        with pytest.raises(ValueError, match=f"key_added='{key}' would overwrite adata.layers"):
+            s2s.tl.impute(section, layer="log", key_added=key, **quick)
+    section.obs["mine_visible"] = 1
+    with pytest.raises(ValueError, match=r"would overwrite adata\.obs"):
+        s2s.tl.interpolate(section, "nearest", key_added="mine")
+    with pytest.raises(ValueError, match="name of a standard deviation"):
+        s2s.tl.interpolate(section, "nearest", key_added="x_std")
+    s2s.tl.interpolate(section, "nearest")
+    s2s.tl.interpolate(section, "nearest")
+
+
+def test_checkpoints_are_looked_at_before_any_work(section, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr("s2s_scverse._training._fit.find_weights", fail)
+    with pytest.raises(FileNotFoundError, match="of the checkpoint does not exist"):
+        s2s.tl.impute(section, checkpoint=tmp_path / "nope" / "x", **quick)
+
+
+def test_sections_where_nothing_varies(section, quick):
+    section.X = section.X.toarray() * 0 + 2.5
+    with pytest.warns(UserWarning, match="no gene varies between measured spots"):
+        s2s.tl.impute(section, **quick)
+    assert (section.layers["s2s"] == 2.5).all()
+
+
+def test_negative_values_stay_negative(section, quick):
+    section.X = section.X.toarray() - 3
+    s2s.tl.impute(section, **quick)
+    assert section.layers["s2s"][~section.obs["s2s_measured"].to_numpy()].min() < -1
 
 
 def test_counts_are_warned_of(section, quick):
@@ -236,7 +282,13 @@ def with_nan(adata):
             None, {"device": "nope"}, ValueError, "device must be 'auto' or a torch device, found 'nope'", id="device"
         ),
         pytest.param(None, {"device": "cuda:7"}, ValueError, "device 'cuda:7' is not available", id="no cuda"),
-        pytest.param(None, {"max_epochs": -1}, ValueError, "max_epochs must be an integer of at least 0", id="epochs"),
+        pytest.param(None, {"max_epochs": -1}, ValueError, "max_epochs must be at least 0", id="epochs"),
+        pytest.param(None, {"training": {}}, TypeError, "training must be a TrainingConfig, found {}", id="training"),
+        pytest.param(
+            None, {"network": "paper"}, TypeError, "network must be a CDCINConfig, found 'paper'", id="network"
+        ),
+        pytest.param(None, {"genes": 3}, TypeError, "genes must be a name or a list of names, found 3", id="genes 3"),
+        pytest.param(None, {"layer": ["a"]}, TypeError, "layer must be a name or None", id="layer list"),
         pytest.param(None, {"natural_images": 3}, TypeError, "or a list of arrays, found int", id="images"),
         pytest.param(with_nan, {}, ValueError, "adata.X is NaN or infinite at measured spots for", id="nan"),
         pytest.param(

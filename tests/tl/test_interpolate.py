@@ -141,7 +141,8 @@ def test_copy_and_view(section):
     assert "nearest" not in section.uns["s2s"]
     assert "nearest_visible" not in section.obs
     view = section[:, :4]
-    s2s.tl.interpolate(view, "nearest")
+    with pytest.warns(UserWarning, match=r"Received a view of an AnnData\. Making a copy\."):
+        s2s.tl.interpolate(view, "nearest")
     assert not view.is_view
     assert "nearest" not in section.layers
     np.testing.assert_array_equal(view.layers["nearest"], changed.layers["nearest"][:, :4])

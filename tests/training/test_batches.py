@@ -99,13 +99,25 @@ def test_later_stages_weigh_more():
     [
         ({"start": "x"}, "start must be one of"),
         ({"loss": "l3"}, "loss must be one of"),
-        ({"window": 0}, "window must be an integer of at least 1, found 0"),
-        ({"max_epochs": 1.5}, "max_epochs must be an integer of at least 0, found 1.5"),
+        ({"window": 0}, "window must be at least 1, found 0"),
+        ({"max_epochs": -1}, "max_epochs must be at least 0, found -1"),
         ({"image_weight": -1}, "image_weight must be at least 0"),
-        ({"drop": 0.9}, "drop must lie between 0 and 0.5"),
+        ({"drop": 0.9}, "drop must be from 0 to 0.5, found 0.9"),
         ({"learning_rate": 0}, "learning_rate must be positive, found 0"),
+        ({"learning_rate": float("inf")}, "learning_rate must be at least 0 and finite, found inf"),
+        ({"betas": (2, 3)}, "betas must be two numbers"),
+        ({"sparser_weight": 0, "dense_weight": 0}, "both 0, so there is nothing to learn from"),
     ],
 )
 def test_configurations_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):
+        TrainingConfig(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"max_epochs": 1.5}, {"n_images": 2.5}, {"sparser_weight": "a"}, {"window": True}]
+)
+def test_types_of_configurations_are_checked(arguments):
+    (name,) = arguments
+    with pytest.raises(TypeError, match=f"TrainingConfig: {name} must be"):
         TrainingConfig(**arguments)
