@@ -35,7 +35,7 @@ app = typer.Typer(
 
 DEPTH: Final = 600.0
 """Counts per spot, simulated and normalised to: a fixed number, so that no spot's values depend on another's."""
-MAX_EPOCHS: Final = 15
+MAX_EPOCHS: Final = 10
 """Enough for a section of this size, and a bound on the time that the command takes."""
 SHOWN: Final = ("domain_1", "hot_spot_1", "cell_type_1")
 """Genes of the picture, chosen by what they look like, not by how well they are imputed."""

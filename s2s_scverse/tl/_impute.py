@@ -141,27 +141,19 @@ def impute(
         )
 
     from .. import _training
-    from ..nn import PRESETS, CDCINConfig
 
     where = _training.find_device(device)
-    network = PRESETS[preset] if network is None else network
-    training = _training.TRAINING_PRESETS[preset] if training is None else training
-    for name, value, kind in (("network", network, CDCINConfig), ("training", training, _training.TrainingConfig)):
-        if not isinstance(value, kind):
-            msg = f"{name} must be a {kind.__name__}, found {value!r} ({type(value).__name__})"
-            raise TypeError(msg)
-    if max_epochs is not None:
-        training = replace(training, max_epochs=max_epochs)
+    network, training = _configure(preset, network, training, max_epochs)
     images = _image_source(natural_images)
-    section = _training.Section(lattice, measured, values)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
+    dense[np.ix_(measured, columns)] = values
     run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
     if measured.all():
         warnings.warn("every site is measured: there is nothing to impute", UserWarning, stacklevel=2)
         run |= {"gate": 0.0, "history": pd.DataFrame()}
     else:
         fitted = _training.fit(
-            section,
+            _training.Section(lattice, measured, values),
             network=network,
             training=training,
             images=images,
@@ -175,12 +167,28 @@ def impute(
             few = f"only {len(values)} spots are measured, too few to train on (at least {_training.MIN_SPOTS})"
             cause = few if len(values) < _training.MIN_SPOTS else "no gene varies between measured spots"
             warnings.warn(f"{cause}; the starting map ({training.start}) is returned", UserWarning, stacklevel=2)
+        else:
+            network = fitted.network.config
         dense[np.ix_(~measured, columns)] = fitted.predict()
-        network = network if fitted.network is None else fitted.network.config
         run |= {"gate": fitted.gate, "history": pd.DataFrame(fitted.history)}
-    dense[np.ix_(measured, columns)] = values
     run["params"] = _params(preset, network, training, natural_images, rng)
     return write_run(adata, key_added, dense, measured, run, copy=copy)
+
+
+def _configure(
+    preset: str, network: "CDCINConfig | None", training: "TrainingConfig | None", max_epochs: int | None
+) -> "tuple[CDCINConfig, TrainingConfig]":
+    """Take from the preset what was not given."""
+    from .._training import TRAINING_PRESETS, TrainingConfig
+    from ..nn import PRESETS, CDCINConfig
+
+    network = PRESETS[preset] if network is None else network
+    training = TRAINING_PRESETS[preset] if training is None else training
+    for name, value, kind in (("network", network, CDCINConfig), ("training", training, TrainingConfig)):
+        if not isinstance(value, kind):
+            msg = f"{name} must be a {kind.__name__}, found {value!r} ({type(value).__name__})"
+            raise TypeError(msg)
+    return network, training if max_epochs is None else replace(training, max_epochs=max_epochs)
 
 
 def _image_source(source: "NaturalImages | None") -> Any:
