@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "array_positions",
-    "find_runs",
     "grid_entry",
     "looks_like_counts",
     "read_lattice",
@@ -91,14 +90,6 @@ def read_lattice(adata: "AnnData") -> Lattice:
         msg = "two sites share one lattice position; adata was changed after s2s.pp.grid: call it again"
         raise ValueError(msg)
     return lattice
-
-
-def find_runs(adata: "AnnData") -> dict[str, Mapping[str, Any]]:
-    """Return the runs of this package, by the name of their layer."""
-    entry = adata.uns.get(_keys.UNS, {})
-    if not isinstance(entry, Mapping):
-        return {}
-    return {name: run for name, run in entry.items() if isinstance(run, Mapping) and "params" in run}
 
 
 def read_mask(adata: "AnnData", key: str) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@ from typing import TYPE_CHECKING
 
 from .. import _keys
 from .._checks import check_adata, few
-from .._section import find_runs
+from .._runs import find_runs
 
 if TYPE_CHECKING:
     import pandas as pd

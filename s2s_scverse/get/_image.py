@@ -5,7 +5,8 @@ import numpy as np
 
 from .. import _keys
 from .._checks import check_adata, check_genes
-from .._section import find_runs, read_lattice, read_mask, read_values
+from .._runs import find_runs
+from .._section import read_lattice, read_mask, read_values
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._checks import check_adata, check_genes, few
 from .._lattice import Lattice
+from .._runs import check_keys, find_source, read_visible
+from .._scores import pearson
 from .._section import read_lattice, read_mask, read_values
 
 if TYPE_CHECKING:
@@ -68,8 +70,8 @@ def compare_data(
     """Collect measured, imputed and true values and errors; see :func:`s2s_scverse.pl.compare`."""
     check_adata(adata)
     columns = check_genes(adata, genes)
-    layers = _check_keys(adata, keys)
-    source = _find_source(adata, layers, layer)
+    layers = check_keys(adata, keys)
+    source = find_source(adata, layers, layer, argument="layer")
     _check_percentiles(percentiles)
     lattice = read_lattice(adata)
     measured, held_out = (read_mask(adata, key) for key in (_keys.MEASURED, _keys.HELD_OUT))
@@ -85,7 +87,8 @@ def compare_data(
     if held_out.any():
         truth = seen.copy()
         truth[held_out] = read_values(adata, held_out, columns, layer=source, finite=False)
-    leaked = {key for key in layers if np.any(_visible(adata, key) & held_out)}
+    visible = {key: read_visible(adata, key) for key in layers}
+    leaked = {key for key, sites in visible.items() if sites is not None and np.any(sites & held_out)}
     rows = tuple(
         GeneRow(
             gene,
@@ -137,52 +140,11 @@ def _panels(
 
 
 def _correlation(values: "Values", truth: "Values") -> str:
-    """Pearson's correlation in words: none where the truth is constant, 0 where only the prediction is."""
+    """Pearson's correlation in words: none where the truth is constant."""
     known = np.isfinite(values) & np.isfinite(truth)
-    a, b = (part[known].astype(np.float64) for part in (values, truth))
-    if len(a) < 2 or np.ptp(b) == 0:
-        return "undefined"
-    if np.ptp(a) == 0:
-        return "0.00"
+    found = float(pearson(truth[known][:, None], values[known][:, None])[0]) if known.sum() > 1 else np.nan
     # Adding 0 turns -0.0 into 0.0.
-    return f"{round(float(np.corrcoef(a, b)[0, 1]), 2) + 0.0:.2f}".replace("-", "−")
-
-
-def _check_keys(adata: "AnnData", keys: str | Sequence[str]) -> list[str]:
-    names = [keys] if isinstance(keys, str) else list(keys)
-    if not names or len(set(names)) < len(names):
-        msg = f"keys must name at least one layer, each once, found {names}"
-        raise ValueError(msg)
-    missing = [name for name in names if name not in adata.layers]
-    if missing:
-        msg = (
-            f"imputed layer {missing[0]!r} not found in adata.layers, which has: {few(adata.layers) or 'none'}; "
-            f"call s2s.tl.impute(adata, key_added={missing[0]!r}) first, or pass keys="
-        )
-        raise KeyError(msg)
-    return names
-
-
-def _find_source(adata: "AnnData", names: list[str], layer: str | None) -> str | None:
-    """Return the layer of measured and true values, None for X; by default what the runs read."""
-    if layer is None:
-        runs = adata.uns.get(_keys.UNS, {})
-        sources = sorted({str(runs[name]["layer"]) for name in names if "layer" in runs.get(name, {})})
-        if len(sources) > 1:
-            msg = (
-                f"the layers in keys were made from different values ({few(sources)}); say which: layer={sources[0]!r}"
-            )
-            raise ValueError(msg)
-        layer = sources[0] if sources else "X"
-    return None if layer == "X" and layer not in adata.layers else layer
-
-
-def _visible(adata: "AnnData", key: str) -> NDArray[np.bool_]:
-    """Which sites a run saw, as far as it is recorded."""
-    column = _keys.VISIBLE.format(key)
-    if column not in adata.obs:
-        return np.zeros(adata.n_obs, dtype=bool)
-    return np.asarray(adata.obs[column].isin([True]), dtype=bool)
+    return "undefined" if np.isnan(found) else f"{round(found, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _check_imputed(adata: "AnnData", key: str, empty: NDArray[np.int64]) -> None:

@@ -18,7 +18,8 @@ from .._checks import (
     is_sparse,
 )
 from .._lattice import Fill, Lattice, bin_lattice, fill_sites, lattice_from_array, lattice_from_coordinates
-from .._section import array_positions, find_runs, grid_entry
+from .._runs import find_runs
+from .._section import array_positions, grid_entry
 
 if TYPE_CHECKING:
     from anndata import AnnData

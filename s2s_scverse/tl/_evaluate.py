@@ -5,8 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._checks import check_adata, check_genes, check_int, check_layer, check_rng, few
+from .._checks import check_adata, check_genes, check_int, check_rng
 from .._comparison import pairs_frame, scores_frame, summary_frame
+from .._runs import check_keys, find_source, read_visible
 from .._scores import window
 from .._section import read_lattice, read_mask
 from ._run import versions, write_evaluation
@@ -110,7 +111,7 @@ def evaluate(
     True
     """
     check_adata(adata)
-    names = _check_keys(adata, keys)
+    names = check_keys(adata, keys)
     columns = check_genes(adata, genes)
     n_bootstrap = check_int("n_bootstrap", n_bootstrap, least=1)
     generator = check_rng(rng)
@@ -136,24 +137,6 @@ def evaluate(
     return write_evaluation(adata, entry, copy=copy)
 
 
-def _check_keys(adata: "AnnData", keys: object) -> list[str]:
-    names = [keys] if isinstance(keys, str) else list(keys) if isinstance(keys, Sequence) else None
-    if names is None or not all(isinstance(name, str) for name in names):
-        msg = f"keys must be the name of a layer or a list of them, found {keys!r}"
-        raise TypeError(msg)
-    if not names or len(set(names)) < len(names):
-        msg = f"keys must name at least one layer, and each once, found {names!r}"
-        raise ValueError(msg)
-    missing = [name for name in names if name not in adata.layers]
-    if missing:
-        msg = (
-            f"layers not found: {few(missing)}; adata.layers has: {few(adata.layers) or 'none'}; call s2s.tl.impute or "
-            "s2s.tl.interpolate first, or pass keys="
-        )
-        raise KeyError(msg)
-    return names
-
-
 def _read_held_out(adata: "AnnData", measured: NDArray[np.bool_]) -> NDArray[np.bool_]:
     held_out = read_mask(adata, _keys.HELD_OUT)
     if not held_out.any():
@@ -171,36 +154,26 @@ def _read_held_out(adata: "AnnData", measured: NDArray[np.bool_]) -> NDArray[np.
 
 def _find_truth(adata: "AnnData", names: list[str], truth: str | None) -> str | None:
     """Return the layer of true values, None for X."""
-    if truth is None:
-        runs = adata.uns[_keys.UNS]
-        sources = sorted({str(runs[name]["layer"]) for name in names if "layer" in runs.get(name, {})})
-        if len(sources) > 1:
-            msg = f"the methods read different values ({few(sources)}); say which are true: truth={sources[0]!r}"
-            raise ValueError(msg)
-        truth = sources[0] if sources else "X"
-    if truth == "X" and truth not in adata.layers:
-        return None
-    check_layer(adata, truth)
-    if truth in names:
-        msg = f"layer {truth!r} is both in keys and the truth; expected other layers in keys"
+    source = find_source(adata, names, truth, argument="truth")
+    if source in names:
+        msg = f"layer {source!r} is both in keys and the truth; expected other layers in keys"
         raise ValueError(msg)
-    return truth
+    return source
 
 
 def _check_unseen(adata: "AnnData", names: list[str], held_out: NDArray[np.bool_]) -> list[str]:
     """Refuse layers whose method saw held-out spots; return those without a record of what was seen."""
     unrecorded = []
     for name in names:
-        column = _keys.VISIBLE.format(name)
-        if column not in adata.obs:
+        visible = read_visible(adata, name)
+        if visible is None:
             unrecorded.append(name)
             continue
-        # isin: sites that other functions added since are missing in the column.
-        seen = int((adata.obs[column].isin([True]).to_numpy() & held_out).sum())
+        seen = int((visible & held_out).sum())
         if seen:
             msg = (
                 f"layer {name!r} cannot be scored: {seen} of {int(held_out.sum())} held-out spots were visible to its "
-                f"method (adata.obs[{column!r}]); run the method again, after s2s.pp.sparsify"
+                f"method (adata.obs[{_keys.VISIBLE.format(name)!r}]); run the method again, after s2s.pp.sparsify"
             )
             raise ValueError(msg)
     return unrecorded

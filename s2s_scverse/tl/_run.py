@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._checks import check_key_added
-from .._section import find_runs, read_mask
+from .._runs import find_runs
+from .._section import read_mask
 
 if TYPE_CHECKING:
     from anndata import AnnData
