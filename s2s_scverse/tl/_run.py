@@ -70,10 +70,19 @@ def write_run(
 ) -> "AnnData | None":
     """Write the layer of a run, which sites it saw, and its entry."""
     adata = _own(adata, copy=copy)
-    adata.layers[key] = dense
-    # Aligned to obs, unlike anything in uns: still right after subsetting, reordering, renaming or a later sparsify.
-    adata.obs[_keys.VISIBLE.format(key)] = visible
-    adata.uns[_keys.UNS] = {**adata.uns[_keys.UNS], key: run}
+    obs, layer, entry = adata.obs, adata.layers.get(key), adata.uns[_keys.UNS]
+    try:
+        # Aligned to obs, unlike anything in uns: still right after subsetting, reordering or a later sparsify.
+        adata.obs = obs.assign(**{_keys.VISIBLE.format(key): visible})
+        adata.uns[_keys.UNS] = {**entry, key: run}
+        adata.layers[key] = dense
+    except BaseException:
+        # Also upon Ctrl-C: all three or none.
+        adata.obs, adata.uns[_keys.UNS] = obs, entry
+        adata.layers.pop(key, None)
+        if layer is not None:
+            adata.layers[key] = layer
+        raise
     return adata if copy else None
 
 

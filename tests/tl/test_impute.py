@@ -75,6 +75,19 @@ def test_same_seed_same_result(section, imputed, quick):
     assert not np.array_equal(section.layers["other"], imputed.layers["s2s"])
 
 
+def unsorted(matrix):
+    """The same matrix with each row's indices in falling order, and a stored zero."""
+    lines = [row.tocoo() for row in matrix]
+    gap = np.setdiff1d(np.arange(matrix.shape[1]), lines[0].coords[-1])[:1]
+    columns = [np.sort(line.coords[-1])[::-1] for line in lines]
+    columns[0] = np.concatenate([columns[0], gap])
+    values = [np.asarray(matrix[[i]].toarray()).ravel()[column] for i, column in enumerate(columns)]
+    ends = np.cumsum([0] + [len(column) for column in columns])
+    found = sparse.csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=matrix.shape)
+    assert not found.has_sorted_indices
+    return found
+
+
 @pytest.mark.parametrize(
     "convert",
     [
@@ -82,6 +95,7 @@ def test_same_seed_same_result(section, imputed, quick):
         pytest.param(sparse.csr_array, id="csr_array"),
         pytest.param(lambda x: x.toarray(), id="dense"),
         pytest.param(lambda x: x.toarray().astype(np.float64), id="float64"),
+        pytest.param(unsorted, id="unsorted csr with explicit zeros"),
         pytest.param(lambda x: da.from_array(x.toarray(), chunks=(99, 5)), id="dask"),
     ],
 )
@@ -207,6 +221,17 @@ def test_negative_values_stay_negative(section, quick):
     assert section.layers["s2s"][~section.obs["s2s_measured"].to_numpy()].min() < -1
 
 
+def test_interruption_while_writing_leaves_everything_as_it_was(imputed, monkeypatch):
+    before = imputed.copy()
+    with monkeypatch.context() as patched:
+        patched.setattr(type(imputed.layers), "__setitem__", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            s2s.tl.interpolate(imputed, "nearest")
+    assert list(imputed.layers) == list(before.layers)
+    pd.testing.assert_frame_equal(imputed.obs, before.obs)
+    assert list(imputed.uns["s2s"]) == list(before.uns["s2s"])
+
+
 def test_counts_are_warned_of(section, quick):
     section.layers["counts"] = np.round(np.expm1(section.X.toarray()) * 10)
     with pytest.warns(UserWarning, match=r"look like counts; call sc.pp.normalize_total\(adata\) and sc.pp.log1p"):
@@ -257,6 +282,11 @@ def test_natural_images(section, quick, images):
     assert any(column.startswith("loss_images") for column in columns) == (images is not None)
 
 
+def with_inf(adata):
+    adata.X = adata.X.toarray()
+    adata.X[np.flatnonzero(adata.obs["s2s_measured"])[0], 1] = np.inf
+
+
 def with_nan(adata):
     adata.X = adata.X.toarray()
     adata.X[np.flatnonzero(adata.obs["s2s_measured"])[0], 1] = np.nan
@@ -291,6 +321,7 @@ def with_nan(adata):
         pytest.param(None, {"layer": ["a"]}, TypeError, "layer must be a name or None", id="layer list"),
         pytest.param(None, {"natural_images": 3}, TypeError, "or a list of arrays, found int", id="images"),
         pytest.param(with_nan, {}, ValueError, "adata.X is NaN or infinite at measured spots for", id="nan"),
+        pytest.param(with_inf, {}, ValueError, "adata.X is NaN or infinite at measured spots for", id="inf"),
         pytest.param(
             lambda a: setattr(a, "X", a.X.astype(complex)),
             {},
