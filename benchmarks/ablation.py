@@ -19,32 +19,34 @@ from s2s_scverse.nn import PRESETS
 
 SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
-    "1 stage": {"network": {"stages": 1}},
+    "starting map": {},
+    "2 stages": {"network": {"stages": 2}},
     "3 stages": {"network": {"stages": 3}},
-    "shared stages": {"network": {"share_stages": True}},
+    "3 stages, shared": {"network": {"stages": 3, "share_stages": True}},
     "no data consistency": {"network": {"consistency": "off"}},
     "noisy data consistency": {"network": {"consistency": "noisy"}},
     "attention": {"network": {"attention": True}},
-    "no mask channel": {"network": {"mask_channel": False}},
-    "no maps shown": {"training": {"show_maps": False}},
     "no sparser -> sparse": {"training": {"sparser_weight": 0.0}},
     "no sparse -> dense": {"training": {"dense_weight": 0.0}},
     "no natural images": {"images": {"natural_images": None}},
     "textures": {"images": {"natural_images": "textures"}},
+    "images with the genes' noise": {"training": {"match_images": "noise"}},
+    "images with the genes' values": {"training": {"match_images": "distribution"}},
     "loss l1": {"training": {"loss": "l1"}},
     "loss huber": {"training": {"loss": "huber"}},
     "no spot dropping": {"training": {"drop": 0.0}},
     "no augmentation": {"training": {"augment": False}},
     "no gate": {"training": {"gate": False}},
+    "best pass": {"training": {"keep": "best"}},
+    "4 patterns": {"training": {"patterns": 4}},
     "start: nearest": {"training": {"start": "nearest"}},
-    "start: kriging": {"training": {"start": "kriging"}},
     "start: cokriging": {"training": {"start": "cokriging"}},
 }
 DEFAULT_SECTIONS = (
-    "xenium_mouse_brain_ctxhp",
-    "xenium_breast_rep1_left",
-    "visium_breast_cancer_crop",
     "st_mouse_olfactory_bulb_rep11",
+    "st_her2_breast_F1",
+    "visium_breast_cancer_crop",
+    "xenium_mouse_brain_ctxhp",
 )
 
 
@@ -82,7 +84,7 @@ def row(name: str, switch: str, found: list[Result], base: list[Result]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sections", nargs="+", default=DEFAULT_SECTIONS, choices=SECTIONS)
-    parser.add_argument("--switches", nargs="+", default=list(SWITCHES), choices=SWITCHES)
+    parser.add_argument("--switches", nargs="+", default=[*SWITCHES][:1] + [*SWITCHES][2:], choices=SWITCHES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--genes", type=int, default=100)
     parser.add_argument("--epochs", type=int)
@@ -95,6 +97,9 @@ def main() -> None:
         for method in ("kriging", "cokriging"):
             found = score(section, method, genes, lambda: s2s.tl.interpolate(section, method, genes=genes))  # noqa: B023
             print(row(name, method, [found], [found]), flush=True)
+        # One seed is enough for the map that all start from: it depends on it only through the spots kept aside.
+        start = run(section, genes, "starting map", 0, 0)
+        print(row(name, "starting map (blend)", [start], [start]), flush=True)
         base = [run(section, genes, "default", seed, arguments.epochs) for seed in arguments.seeds]
         for switch in arguments.switches:
             found_all = (

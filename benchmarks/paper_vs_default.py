@@ -40,7 +40,7 @@ def seconds_per_step(section: _training.Section, preset: str, batch: int, steps:
     terms, _ = lay_out(
         section, known, weights, training, lambda size, n, rng: natural_images(size=size, n=n, rng=rng), rng
     )
-    network = CDCIN(_fitting(PRESETS[preset], training, section)).to(memory_format=torch.channels_last)
+    network = CDCIN(_fitting(PRESETS[preset], training, [section])).to(memory_format=torch.channels_last)
     plan = TrainingPlan(network, terms, training, {})
     optimizer = plan.configure_optimizers()
     times = []

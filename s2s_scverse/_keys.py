@@ -8,7 +8,9 @@ __all__ = [
     "EVALUATION",
     "GRID",
     "HELD_OUT",
+    "LIBRARY_KEY",
     "MEASURED",
+    "SECTIONS",
     "SPATIAL",
     "STD",
     "UNS",
@@ -22,6 +24,8 @@ MEASURED: Final = "s2s_measured"  # obs, bool: what impute may see
 HELD_OUT: Final = "s2s_held_out"  # obs, bool: hidden on purpose, what evaluate scores
 UNS: Final = "s2s"  # uns: everything that is not aligned to obs or var
 GRID: Final = "grid"  # uns["s2s"]["grid"]: kind, shape, stride, pitch, basis, origin
+SECTIONS: Final = "sections"  # uns["s2s"]["grid"]["sections"]: such an entry for each of several sections
+LIBRARY_KEY: Final = "library_key"  # uns["s2s"]["grid"]["library_key"]: the obs column that names the section
 EVALUATION: Final = "evaluation"  # uns["s2s"]["evaluation"]: tables of scores
 VISIBLE: Final = "{}_visible"  # obs, bool, one for each run: what the method saw
 STD: Final = "{}_std"  # layers, one for each run: predictive standard deviation

@@ -1,6 +1,7 @@
 """Reading a section out of an AnnData: its lattice, what may be seen of it, and values."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +16,28 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = [
+    "Placed",
     "array_positions",
+    "choose_section",
     "grid_entry",
     "looks_like_counts",
     "read_lattice",
     "read_mask",
+    "read_sections",
     "read_values",
 ]
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """One section of an AnnData: which rows it has, and where they lie."""
+
+    name: str | None
+    """Its value of the library key, None where the AnnData is one section."""
+    rows: NDArray[np.int64]
+    """(n_sites,): its rows of the AnnData, ascending."""
+    lattice: Lattice
+    """The lattice of these rows, in their order."""
 
 
 def array_positions(adata: "AnnData") -> NDArray[np.int64]:
@@ -62,28 +78,92 @@ def grid_entry(lattice: Lattice, *, stride: int) -> dict[str, Any]:
     }
 
 
-def read_lattice(adata: "AnnData") -> Lattice:
-    """Return the lattice that :func:`s2s_scverse.pp.grid` wrote.
+def read_sections(adata: "AnnData") -> list[Placed]:
+    """Return the sections that :func:`s2s_scverse.pp.grid` laid out, those without any row left out.
 
     Raises
     ------
     KeyError
-        If there is none.
+        If there is no lattice.
+    ValueError
+        If what is there cannot be what `pp.grid` wrote.
     """
+    grid = _read_grid(adata)
+    array = array_positions(adata)
+    if _keys.SECTIONS not in grid:
+        return [Placed(None, np.arange(adata.n_obs), _lattice(grid, array))]
+    key = str(grid[_keys.LIBRARY_KEY])
+    if key not in adata.obs:
+        msg = f"adata.obs has no {key!r}, which says to which section a site belongs; call s2s.pp.grid again"
+        raise KeyError(msg)
+    column = adata.obs[key].astype(str).to_numpy()
+    unknown = set(column) - set(grid[_keys.SECTIONS])
+    if unknown:
+        msg = f"adata.obs[{key!r}] names sections without a lattice ({few(sorted(unknown))}); call s2s.pp.grid again"
+        raise ValueError(msg)
+    placed = []
+    for name, entry in grid[_keys.SECTIONS].items():
+        rows = np.flatnonzero(column == name)
+        if len(rows):
+            placed.append(Placed(name, rows, _lattice(entry, array[rows])))
+    return placed
+
+
+def read_lattice(adata: "AnnData") -> Lattice:
+    """Return the lattice of an AnnData that is one section.
+
+    Raises
+    ------
+    KeyError
+        If there is no lattice.
+    ValueError
+        If there are several sections.
+    """
+    sections = read_sections(adata)
+    if len(sections) > 1:
+        names = few(section.name for section in sections)
+        msg = f"adata holds {len(sections)} sections ({names}), and this needs one; pass library="
+        raise ValueError(msg)
+    return sections[0].lattice
+
+
+def choose_section(adata: "AnnData", library: str | None) -> "AnnData":
+    """Return the AnnData, or of several sections the one named.
+
+    Raises
+    ------
+    KeyError
+        If there is no such section.
+    """
+    if library is None:
+        return adata
+    sections = {section.name: section.rows for section in read_sections(adata)}
+    if library not in sections:
+        found = "one section without a name" if None in sections else few(str(name) for name in sections)
+        msg = f"section {library!r} not found; adata has: {found}"
+        raise KeyError(msg)
+    return adata[sections[library]]
+
+
+def _read_grid(adata: "AnnData") -> Mapping[str, Any]:
     entry = adata.uns.get(_keys.UNS, {})
     grid = entry.get(_keys.GRID) if isinstance(entry, Mapping) else None
     missing = [key for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL, _keys.MEASURED) if key not in adata.obs]
-    if grid is None or missing:
+    if not isinstance(grid, Mapping) or missing:
         found = f"adata.obs has no {few(missing)}" if missing else f"adata.uns[{_keys.UNS!r}] has no {_keys.GRID!r}"
         msg = f"no lattice found ({found}); call dense = s2s.pp.grid(adata) first and go on with dense"
         raise KeyError(msg)
+    return grid
+
+
+def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
     if grid.get("kind") not in KINDS:
         msg = (
             f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] has an unknown kind {grid.get('kind')!r}; call s2s.pp.grid again"
         )
         raise ValueError(msg)
     lattice = Lattice.from_array(
-        grid["kind"], array_positions(adata), np.asarray(grid["basis"], float), np.asarray(grid["origin"], float)
+        grid["kind"], array, np.asarray(grid["basis"], float), np.asarray(grid["origin"], float)
     )
     lattice.check_extent()
     if len(np.unique(lattice.position)) < len(lattice):

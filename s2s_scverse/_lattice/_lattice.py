@@ -134,6 +134,29 @@ class Lattice:
         stride, spacing = self.stride(measured), float(np.sqrt(len(self) / measured.sum()))
         return float(stride) if spacing < 1.2 * stride else spacing
 
+    def distance_to(self, measured: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(n_sites,): distance of every site from the nearest measured one, in distances of neighbouring spots."""
+        sites = self.unit_coordinates / self.spot_pitch(measured)
+        return np.asarray(cKDTree(sites[measured]).query(sites)[0])
+
+    def nearest(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(n, 2): index (u, v) of the position nearest to each point (n, 2), whether or not a site is there."""
+        at = (points - self.origin) @ np.linalg.inv(self.basis)
+        corner = np.floor(at).astype(np.int64)
+        # The nearest position is a corner of the cell that the point is in: no basis here is oblique enough to fail.
+        corners = corner[:, None] + np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+        distance = np.linalg.norm((corners - at[:, None]) @ self.basis, axis=2)
+        return np.asarray(corners[np.arange(len(points)), distance.argmin(axis=1)])
+
+    def find(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n,): which site lies at each index (n, 2); -1 where none does."""
+        inside = np.all((index >= self.lower) & (index < self.lower + self.shape), axis=1)
+        site = np.full(self.shape[0] * self.shape[1], -1, dtype=np.int64)
+        site[self.position] = np.arange(len(self))
+        found = np.full(len(index), -1, dtype=np.int64)
+        found[inside] = site[np.ravel_multi_index(tuple((index[inside] - self.lower).T), self.shape)]
+        return found
+
     def subset(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> "Lattice":
         """Return some of the sites."""
         return self.with_index(self.index[keep])

@@ -1,6 +1,8 @@
 """Batches of training windows; a draw depends on (seed, epoch, step) alone, so that runs can be resumed exactly."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import lightning
 import numpy as np
@@ -19,10 +21,10 @@ SMALLEST_WINDOW = 16
 
 @dataclass(frozen=True)
 class Term:
-    """One term of the loss: windows of genes or of natural images from one scene."""
+    """One term of the loss: windows of genes or of natural images, from one scene of every section."""
 
     name: str
-    scene: Scene
+    scenes: tuple[Scene, ...]
     images: bool
     weight: float
 
@@ -38,10 +40,14 @@ class Batch:
     tissue: Tensor
     target: Tensor
     weight: Tensor
+    hexagonal: bool
+    """Whether the lattice is."""
 
-    def to(self, device: torch.device) -> "Batch":
-        """Move to a device."""
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Change all tensors alike."""
+        names = [field.name for field in fields(self) if field.name != "hexagonal"]
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
+        return replace(self, **changed)
 
 
 class Windows(Dataset[dict[str, Batch]]):
@@ -61,7 +67,7 @@ class Windows(Dataset[dict[str, Batch]]):
         return {term.name: self._draw(term, rng) for term in self.terms}
 
     def _draw(self, term: Term, rng: np.random.Generator) -> Batch:
-        scene = term.scene
+        scene = self._choose(term.scenes, rng)
         first, n = (scene.n_genes, scene.n_images) if term.images else (0, scene.n_genes)
         chosen = torch.from_numpy(first + rng.integers(n, size=self.config.batch_size))
         view = int(rng.integers(len(scene.visible)))
@@ -71,6 +77,13 @@ class Windows(Dataset[dict[str, Batch]]):
         rows, cols = self._place(scene, scene.gathers[orientation], scored, rng)
         sites, tissue = scene.gathers[orientation][rows, cols], scene.tissues[orientation][rows, cols]
         return cut(scene, view, chosen, sites, tissue, scored)
+
+    def _choose(self, scenes: tuple[Scene, ...], rng: np.random.Generator) -> Scene:
+        """Draw a section, a large one more often."""
+        if len(scenes) == 1:
+            return scenes[0]
+        sizes = np.array([float(scene.known[0].sum()) for scene in scenes])
+        return scenes[int(rng.choice(len(scenes), p=sizes / sizes.sum()))]
 
     def _place(self, scene: Scene, gather: Tensor, scored: Tensor, rng: np.random.Generator) -> tuple[slice, slice]:
         """Put a window around a random site that counts."""
@@ -104,6 +117,7 @@ def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, 
         tissue=tissue.expand(shape),
         target=truth,
         weight=spread(scored) * tissue,
+        hexagonal=scene.hexagonal,
     )
 
 

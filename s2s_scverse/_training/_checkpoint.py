@@ -16,7 +16,7 @@ from ._config import TrainingConfig
 
 __all__ = ["describe", "read_checkpoint", "read_pretrained"]
 
-REQUIRED = ("kind", "network", "training", "data", "best", "history", "version")
+REQUIRED = ("kind", "network", "training", "data", "weights", "history", "version")
 
 
 def describe(
@@ -27,7 +27,7 @@ def describe(
     Parameters
     ----------
     kind
-        Kind of the lattice.
+        Kind of the lattice; of several sections, of each.
     network, training
         Hyper-parameters.
     seeds
@@ -75,7 +75,7 @@ def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str,
 
 
 def read_pretrained(path: str | PathLike[str], kind: str, network: CDCINConfig) -> dict[str, torch.Tensor]:
-    """Read the best weights of a run on any section.
+    """Read the weights that a run on any section kept.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def read_pretrained(path: str | PathLike[str], kind: str, network: CDCINConfig) 
             f"{_difference('network', found['network'], expected)}"
         )
         raise ValueError(msg)
-    weights: dict[str, torch.Tensor] = found["best"]
+    weights: dict[str, torch.Tensor] = found["weights"]
     return weights
 
 

@@ -7,12 +7,24 @@ from typing import Final, Literal, get_args
 
 from .._checks import check_choice, check_int, check_number
 
-__all__ = ["TRAINING_PRESETS", "Loss", "Precision", "Scored", "Start", "TrainingConfig"]
+__all__ = ["TRAINING_PRESETS", "Keep", "Loss", "Matching", "Precision", "Schedule", "Scored", "Start", "TrainingConfig"]
 
 Start = Literal["nearest", "kriging", "cokriging", "blend"]
 Loss = Literal["l1", "l2", "huber"]
 Scored = Literal["hidden", "known"]
+Matching = Literal["none", "noise", "distribution"]
+Schedule = Literal["constant", "cosine"]
+Keep = Literal["last", "best"]
 Precision = Literal["auto", "32", "bf16"]
+CHOICES: Final = {
+    "start": Start,
+    "loss": Loss,
+    "scored": Scored,
+    "match_images": Matching,
+    "schedule": Schedule,
+    "keep": Keep,
+    "precision": Precision,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +70,9 @@ class TrainingConfig:
     image_weight: float = 0.25
     #: Number of natural images.
     n_images: int = 32
+    #: What natural images are given of the genes, nothing; white noise as strong, relative to the signal, as kriging
+    #: finds it in a gene drawn for each image; or such noise and then that gene's distribution of values, by rank.
+    match_images: Matching = "none"
     #: Largest fraction of visible spots that is hidden at random on top of the regular sparser sample.
     drop: float = 0.3
     #: Number of sampling patterns drawn per term.
@@ -67,18 +82,23 @@ class TrainingConfig:
     #: Side of training windows in sites of the dense lattice; those of spots are as large in space, at least 16 spots.
     window: int = 64
     #: Windows per term and step.
-    batch_size: int = 16
-    #: Adam's step size.
-    learning_rate: float = 1e-3
+    batch_size: int = 4
+    #: Adam's step size, the largest one.
+    learning_rate: float = 3e-3
+    #: Step size over training, constant, or rising over the first pass and then falling along a cosine to 0.
+    schedule: Schedule = "cosine"
     #: Adam's decay rates.
     betas: tuple[float, float] = (0.9, 0.99)
     #: Most passes, each of which is `steps_per_epoch` steps and one look at the spots kept aside; 0 trains nothing.
-    max_epochs: int = 30
+    max_epochs: int = 40
     #: Steps per pass.
     steps_per_epoch: int = 20
-    #: Stop after this many passes without improvement on the spots kept aside.
-    patience: int = 6
-    #: Fraction of the measured spots kept aside to choose the best weights.
+    #: Stop after this many passes without improvement on the spots kept aside. Before a falling step size has reached
+    #: its end that says little: the default never stops early.
+    patience: int = 40
+    #: Weights that are used, those after the last pass, or of the pass with the smallest error on the spots kept aside.
+    keep: Keep = "last"
+    #: Fraction of the measured spots kept aside, to stop early, to choose weights and to find the gate.
     validation_fraction: float = 0.1
     #: Whether the network's correction is scaled by the factor that fits the spots kept aside best, 0 to 1.
     gate: bool = True
@@ -88,7 +108,7 @@ class TrainingConfig:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        for name, choices in (("start", Start), ("loss", Loss), ("scored", Scored), ("precision", Precision)):
+        for name, choices in CHOICES.items():
             check_choice(f"TrainingConfig: {name}", getattr(self, name), get_args(choices))
         for name in ("patterns", "window", "batch_size", "steps_per_epoch", "patience", "max_genes"):
             check_int(f"TrainingConfig: {name}", getattr(self, name), least=1)
@@ -123,7 +143,9 @@ TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
             image_weight=1.0,
             n_images=256,
             drop=0.0,
+            batch_size=16,
             learning_rate=1e-4,
+            schedule="constant",
             betas=(0.5, 0.999),
             max_epochs=3000,
             patience=3000,

@@ -1,6 +1,7 @@
 """Training on one section: arrays in, a fitted imputer out."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 
@@ -12,11 +13,11 @@ from ._batches import Batches
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
 from ._fitted import Fitted, find_gate
-from ._layout import Images, keep_aside, lay_out
+from ._layout import Images, join_terms, keep_aside, lay_out
 from ._maps import KINDS, find_weights
 from ._module import TrainingPlan
 from ._quiet import quiet_lightning
-from ._section import Section
+from ._section import Section, most_variable
 from ._trainer import train
 
 __all__ = ["MIN_SPOTS", "fit"]
@@ -28,7 +29,7 @@ MIN_SPOTS = 16
 
 
 def fit(
-    section: Section,
+    sections: Sequence[Section],
     *,
     network: CDCINConfig,
     training: TrainingConfig,
@@ -38,15 +39,15 @@ def fit(
     progress: bool,
     checkpoint: str | PathLike[str] | None = None,
     pretrained: str | PathLike[str] | None = None,
-) -> Fitted:
-    """Train on one section; see :func:`s2s_scverse.tl.impute`.
+) -> list[Fitted]:
+    """Train one network on all sections; see :func:`s2s_scverse.tl.impute`.
 
     Parameters
     ----------
-    section
-        Lattice, measured sites, measured values.
+    sections
+        Lattice, measured sites, measured values of the same genes; each lies alone in space.
     network, training
-        Hyper-parameters. `context_channels` and `hexagonal` of the network are set to what the section needs.
+        Hyper-parameters. `context_channels` and `hexagonal` of the network are set to what the sections need.
     images
         Natural images to learn from besides the genes, or None.
     device
@@ -58,21 +59,38 @@ def fit(
     checkpoint
         File to write after every epoch, and to go on from if it is there.
     pretrained
-        Checkpoint whose best weights to start from.
+        Checkpoint whose weights to start from.
+
+    Returns
+    -------
+    One for each section, all with the same network; without one if no section has enough spots to train on.
     """
-    trained_on = section.most_variable(training.max_genes)
-    informative = trained_on.values
-    if len(informative) < MIN_SPOTS or not informative.shape[1]:
-        return Fitted(section, informative, None, training, None, 0.0, [], device)
-    config = _fitting(network, training, section)
-    start = None if pretrained is None else read_pretrained(pretrained, section.lattice.kind.name, config)
+    columns = most_variable(sections, training.max_genes)
+    large = [section.with_genes(columns) for section in sections if len(section.values) >= MIN_SPOTS]
+    if not large or not len(columns):
+        return [Fitted(each, each.values[:, columns], None, training, None, 0.0, [], device) for each in sections]
+    config = _fitting(network, training, large)
+    kinds = "+".join(section.lattice.kind.name for section in large)
+    start = None if pretrained is None else read_pretrained(pretrained, kinds, config)
     rng_aside, rng_scenes, rng_seeds = rng.spawn(3)
     seeds = rng_seeds.integers(2**31, size=2).tolist()
-    known = section.measured & ~keep_aside(section.measured, training.validation_fraction, rng_aside)
-    run = describe(section.lattice.kind.name, config, training, seeds, section.lattice.index, known, informative)
+    known = [
+        section.measured & ~keep_aside(section.measured, training.validation_fraction, child)
+        for section, child in zip(large, rng_aside.spawn(len(large)), strict=True)
+    ]
+    arrays = [array for each, of in zip(large, known, strict=True) for array in (each.lattice.index, of, each.values)]
+    run = describe(kinds, config, training, seeds, *arrays)
     found = None if checkpoint is None else read_checkpoint(checkpoint, run)
-    weights = find_weights(training.start, section.lattice, known, informative[known[section.measured]])
-    terms, validation = lay_out(trained_on, known, weights, training, images, rng_scenes)
+    weights = [
+        find_weights(training.start, section.lattice, of, section.values[of[section.measured]])
+        for section, of in zip(large, known, strict=True)
+    ]
+    laid_out = [
+        lay_out(section, of, blend, training, images, child)
+        for section, of, blend, child in zip(large, known, weights, rng_scenes.spawn(len(large)), strict=True)
+    ]
+    terms = join_terms([terms for terms, _ in laid_out])
+    validation = [batch for _, batches in laid_out for batch in batches]
     with torch.random.fork_rng(devices=[]), quiet_lightning():
         # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
         torch.default_generator.manual_seed(seeds[0])
@@ -86,10 +104,24 @@ def fit(
     trained = plan.network.to(device).eval()
     gate = find_gate(trained, validation, training, device) if training.gate else 1.0
     log.info("trained %d epochs; the network's correction counts %.2f", len(plan.history), gate)
-    return Fitted(section, informative, weights, training, trained, gate, plan.history, device)
+    found_weights = iter(weights)
+    return [
+        Fitted(
+            section,
+            section.values[:, columns],
+            next(found_weights) if len(section.values) >= MIN_SPOTS else None,
+            training,
+            trained,
+            gate,
+            plan.history,
+            device,
+        )
+        for section in sections
+    ]
 
 
-def _fitting(network: CDCINConfig, training: TrainingConfig, section: Section) -> CDCINConfig:
-    """Set the fields of a network that follow from the section and from what it is shown."""
+def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[Section]) -> CDCINConfig:
+    """Set the fields of a network that follow from the sections and from what it is shown."""
     maps = KINDS[training.start] if training.show_maps else 0
-    return replace(network, hexagonal=section.lattice.kind.hexagonal, context_channels=maps + int(network.mask_channel))
+    hexagonal = any(section.lattice.kind.hexagonal for section in sections)
+    return replace(network, hexagonal=hexagonal, context_channels=maps + int(network.mask_channel))

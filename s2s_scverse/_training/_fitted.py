@@ -37,20 +37,25 @@ class Fitted:
     history: list[dict[str, float]]
     device: torch.device
 
-    def predict(self) -> NDArray[np.float32]:
+    def predict(self, wanted: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """Impute all genes.
+
+        Parameters
+        ----------
+        wanted
+            (n_sites,): where; all unmeasured sites by default.
 
         Returns
         -------
-        (n_unmeasured, n_genes) on the scale of the values. Not below 0 where no measured value is.
+        (n_wanted, n_genes) on the scale of the values. Not below 0 where no measured value is.
         """
         section = self.section
         maps = StartingMaps(self.training.start, section.lattice, section.measured, self.informative, self.weights)
-        unmeasured = torch.from_numpy(np.flatnonzero(~section.measured))
-        result = np.empty((len(unmeasured), section.values.shape[1]), dtype=np.float32)
+        sites = torch.from_numpy(np.flatnonzero(~section.measured if wanted is None else wanted))
+        result = np.empty((len(sites), section.values.shape[1]), dtype=np.float32)
         for start in range(0, result.shape[1], GENE_BLOCK):
             block = section.values[:, start : start + GENE_BLOCK]
-            result[:, start : start + GENE_BLOCK] = self._predict_block(maps, block, unmeasured)
+            result[:, start : start + GENE_BLOCK] = self._predict_block(maps, block, sites)
         if section.values.min() >= 0:
             np.maximum(result, 0, out=result)
         return result
@@ -80,12 +85,21 @@ class Fitted:
 
 
 def find_gate(network: CDCIN, validation: list[Batch], training: TrainingConfig, device: torch.device) -> float:
-    """Least-squares factor of the correction at the spots kept aside, within 0 and 1."""
-    fits = powers = 0.0
+    """Least-squares factor of the correction at the spots kept aside, shrunk by its own error, within 0 and 1.
+
+    A factor f with the standard error e becomes f (1 - e²/f²), or 0 if e exceeds f. The error is jackknifed over spots:
+    values of one spot err together, and from few spots the factor is hardly known.
+    """
+    parts = []
     for batch in validation:
         position = torch.nonzero(batch.weight[0, 0].flatten()).flatten()
         start = batch.start.flatten(1)[:, position]
         correction = predict_sites(network, batch, position, training, device) - start
-        fits += float((correction * (batch.target.flatten(1)[:, position] - start)).sum())
-        powers += float(correction.square().sum())
-    return min(max(fits / powers, 0.0), 1.0) if powers else 0.0
+        missing = batch.target.flatten(1)[:, position] - start
+        parts.append(torch.stack([(correction * missing).sum(dim=0), correction.square().sum(dim=0)]))
+    fits, powers = torch.stack(parts).sum(dim=0).double().numpy()  # (n_aside,) each
+    if not powers.any():
+        return 0.0
+    left_out = (fits.sum() - fits) / np.maximum(powers.sum() - powers, np.finfo(float).tiny)
+    factor, square_error = fits.sum() / powers.sum(), (len(fits) - 1) * left_out.var()
+    return float(np.clip(factor - square_error / factor, 0, 1)) if factor > 0 else 0.0

@@ -5,8 +5,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from .._lattice import Lattice
+from ._config import Matching
 
-__all__ = ["image_box", "images_at_sites"]
+__all__ = ["image_box", "images_at_sites", "matched_images"]
 
 
 def image_box(lattice: Lattice) -> tuple[int, int]:
@@ -39,3 +40,41 @@ def images_at_sites(images: NDArray[np.float32], lattice: Lattice, *, standardis
     if standardise:
         values = (values - values.mean(axis=0)) / deviation
     return values.astype(np.float32)
+
+
+def matched_images(
+    images: NDArray[np.float32],
+    genes: NDArray[np.float32],
+    nuggets: NDArray[np.float64],
+    matching: Matching,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Make images look like measurements of genes; each follows one gene, drawn at random.
+
+    Parameters
+    ----------
+    images
+        (n_sites, n), standardised.
+    genes
+        (n_spots, n_genes), standardised.
+    nuggets
+        (n_genes,): variance of the noise over that of the signal.
+    matching
+        ``"none"``, ``"noise"`` or ``"distribution"``; see :class:`s2s_scverse.tl.TrainingConfig`.
+    rng
+        Source of the noise and of the genes drawn.
+
+    Returns
+    -------
+    (n_sites, n), standardised as well as the genes are.
+    """
+    if matching == "none":
+        return images
+    drawn = rng.integers(genes.shape[1], size=images.shape[1])
+    nugget = nuggets[drawn]
+    noisy = (images + np.sqrt(nugget) * rng.standard_normal(images.shape)) / np.sqrt(1 + nugget)
+    if matching == "distribution":
+        rank = noisy.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+        place = ((rank + 0.5) / len(noisy) * len(genes)).astype(np.int64)
+        noisy = np.take_along_axis(np.sort(genes[:, drawn], axis=0), place, axis=0)
+    return np.asarray(noisy, np.float32)

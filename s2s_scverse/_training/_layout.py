@@ -1,6 +1,7 @@
 """Laying out a section: terms of the loss, and maps to validate on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,14 +10,14 @@ from numpy.typing import NDArray
 from .._lattice import Lattice, random_sample
 from ._batches import Batch, Term
 from ._config import TrainingConfig
-from ._images import image_box, images_at_sites
-from ._maps import StartingMaps, Weights
+from ._images import image_box, images_at_sites, matched_images
+from ._maps import StartingMaps, Weights, find_nuggets
 from ._pairs import Views, dense_views, sparser_views
 from ._predict import whole_maps
 from ._scenes import Maps, Scene, build_scene
 from ._section import Scale, Section
 
-__all__ = ["Images", "keep_aside", "lay_out"]
+__all__ = ["Images", "join_terms", "keep_aside", "lay_out"]
 
 MAX_VALIDATED = 128
 
@@ -59,9 +60,11 @@ def lay_out(
     shown = standard[known[section.measured]]
     orientations = lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1]
     gene_maps, image_maps = _map_makers(training, scale, weights)
+    nuggets = find_nuggets(lattice, known, shown) if images and training.match_images != "none" else np.empty(0)
 
     def scene(views: Views, stride: int, rng: np.random.Generator) -> Scene:
         pictures = _pictures(views.lattice, training, images, rng)
+        pictures = matched_images(pictures, shown, nuggets, training.match_images, rng)
         return build_scene(
             views,
             shown,
@@ -92,6 +95,15 @@ def lay_out(
     return terms, whole_maps(held, torch.from_numpy((section.measured & ~known).astype(np.float32)), validated)
 
 
+def join_terms(sections: list[list[Term]]) -> list[Term]:
+    """Put the scenes of the same term of several sections together."""
+    joined: dict[str, Term] = {}
+    for term in (term for terms in sections for term in terms):
+        earlier = joined.get(term.name)
+        joined[term.name] = term if earlier is None else replace(earlier, scenes=earlier.scenes + term.scenes)
+    return list(joined.values())
+
+
 def _map_makers(training: TrainingConfig, scale: Scale, weights: Weights | None) -> tuple[Maps, Maps]:
     def gene_maps(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
         # Components of standardised genes would be made of noise as much as of signal.
@@ -116,7 +128,7 @@ def _pictures(
 def _terms(name: str, scene: Scene, weight: float, training: TrainingConfig) -> list[Term]:
     # Divided genes: their errors count in their own units, as those of photographs do.
     unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
-    terms = [Term(f"genes_{name}", scene, images=False, weight=weight * unit)]
+    terms = [Term(f"genes_{name}", (scene,), images=False, weight=weight * unit)]
     if scene.n_images:
-        terms.append(Term(f"images_{name}", scene, images=True, weight=weight * training.image_weight))
+        terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
     return terms

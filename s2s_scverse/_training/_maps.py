@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .._interpolation import Blend, CoKriging, Kriging, blend_weights, interpolate
+from .._interpolation import NUGGETS, Blend, CoKriging, Kriging, blend_weights, interpolate
 from .._lattice import Lattice
 from ._config import Start
 
-__all__ = ["KINDS", "StartingMaps", "Weights", "find_weights"]
+__all__ = ["KINDS", "StartingMaps", "Weights", "find_nuggets", "find_weights"]
 
 KINDS: dict[Start, int] = {"nearest": 1, "kriging": 1, "cokriging": 3, "blend": 3}
 """Number of maps that each start gives."""
@@ -23,6 +23,12 @@ def find_weights(
         return None
     sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
     return blend_weights(Kriging(sites[visible], sites[:0]), informative)
+
+
+def find_nuggets(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Variance of the noise over that of the signal of genes (n_visible, n_genes), as kriging chooses it."""
+    sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
+    return np.asarray(NUGGETS)[Kriging(sites[visible], sites[:0]).choose(values).nugget]
 
 
 class StartingMaps:

@@ -1,9 +1,11 @@
 """The training plan: what lightning calls."""
 
+import math
 from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from ..nn import CDCIN
@@ -16,7 +18,7 @@ __all__ = ["TrainingPlan"]
 
 
 class TrainingPlan(lightning.LightningModule):
-    """Trains a network on weighted terms and keeps the weights that were best on the spots kept aside.
+    """Trains a network on weighted terms and keeps its last weights, or the best on the spots kept aside.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ class TrainingPlan(lightning.LightningModule):
         self.config = config
         self.run = run
         self.history: list[dict[str, float]] = []
-        self.best: dict[str, Tensor] = self._snapshot()
+        self.kept: dict[str, Tensor] = self._snapshot()
         self._sums: dict[str, Tensor] = {}
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:  # noqa: ARG002
@@ -59,32 +61,43 @@ class TrainingPlan(lightning.LightningModule):
             self.log(name, error, on_epoch=True, batch_size=int(n))
 
     def on_validation_epoch_end(self) -> None:
-        """Write one row of the history, and keep the weights if they are the best so far."""
+        """Write one row of the history, and keep the weights that count so far."""
         row = {"epoch": float(self.current_epoch)}
         row |= {f"loss_{name}": float(total) / self.config.steps_per_epoch for name, total in self._sums.items()}
         row |= {name: float(self.trainer.callback_metrics[name]) for name in ("validation", "validation_start")}
-        if row["validation"] < min((earlier["validation"] for earlier in self.history), default=float("inf")):
-            self.best = self._snapshot()
+        best = min((earlier["validation"] for earlier in self.history), default=float("inf"))
+        if self.config.keep == "last" or row["validation"] < best:
+            self.kept = self._snapshot()
         self.history.append(row)
         self._sums.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what identifies the run, and what its result is made of."""
-        checkpoint["s2s"] = {**self.run, "best": self.best, "history": self.history}
+        checkpoint["s2s"] = {**self.run, "weights": self.kept, "history": self.history}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on where the interrupted run was."""
-        self.best, self.history = checkpoint["s2s"]["best"], list(checkpoint["s2s"]["history"])
+        self.kept, self.history = checkpoint["s2s"]["weights"], list(checkpoint["s2s"]["history"])
 
-    def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:  # noqa: ARG002
+    def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
         """Move our own containers, which lightning does not know."""
         if isinstance(batch, dict):
-            return {name: part.to(device) for name, part in batch.items()}
-        return batch.to(device) if isinstance(batch, Batch) else batch
+            return {name: self.transfer_batch_to_device(part, device, dataloader_idx) for name, part in batch.items()}
+        return batch.each(lambda tensor: tensor.to(device)) if isinstance(batch, Batch) else batch
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
-        return torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, betas=self.config.betas)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Adam, and its step size over training."""
+        config = self.config
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, betas=config.betas)
+        warm_up, steps = config.steps_per_epoch, config.max_epochs * config.steps_per_epoch
+
+        def factor(step: int) -> float:
+            if config.schedule == "constant":
+                return 1.0
+            return min(1.0, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _snapshot(self) -> dict[str, Tensor]:
         return {name: weights.detach().cpu().clone() for name, weights in self.network.state_dict().items()}

@@ -30,6 +30,7 @@ def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor
     context = [batch.maps] if training.show_maps else []
     if network.config.mask_channel:
         context.append(batch.tissue)
+    network.use_lattice(hexagonal=batch.hexagonal)
     stages: Tensor = network(batch.start, batch.values, batch.mask, torch.cat(context, dim=1) if context else None)
     return stages
 
@@ -63,7 +64,7 @@ def predict_sites(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=rounded)
     for rows in _tiles(height, side):
         for cols in _tiles(width, side):
-            part = Batch(*(getattr(batch, name)[..., rows, cols].to(device) for name in batch.__dataclass_fields__))
+            part = batch.each(lambda tensor: tensor[..., rows, cols].to(device))  # noqa: B023 - called at once
             with autocast:
                 total[..., rows, cols] += run_stages(network, part, training)[-1].float().cpu()
             count[rows, cols] += 1

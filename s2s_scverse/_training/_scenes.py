@@ -36,6 +36,7 @@ class Scene:
     n_genes: int
     stride: int
     """Sites of the dense lattice to one of this lattice."""
+    hexagonal: bool
 
     @property
     def n_images(self) -> int:
@@ -89,6 +90,7 @@ def build_scene(
         maps=torch.from_numpy(np.stack(maps)),
         n_genes=truth.shape[1],
         stride=stride,
+        hexagonal=views.lattice.kind.hexagonal,
     )
 
 

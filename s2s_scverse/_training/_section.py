@@ -1,5 +1,6 @@
 """What may be seen of a section, and its scale."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from .._lattice import Lattice
 
-__all__ = ["Scale", "Section"]
+__all__ = ["Scale", "Section", "most_variable"]
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,17 @@ class Section:
     values: NDArray[np.float32]
     """(n_measured, n_genes), the measured values and no others."""
 
-    def most_variable(self, n: int) -> "Section":
-        """Return the n most variable genes, in their order; constant ones have nothing to teach."""
-        variance = self.values.var(axis=0, dtype=np.float64)
-        order = np.argsort(-variance, kind="stable")[:n]
-        return Section(self.lattice, self.measured, self.values[:, np.sort(order[variance[order] > 0])])
+    def with_genes(self, columns: NDArray[np.int64]) -> "Section":
+        """Return some of the genes."""
+        return Section(self.lattice, self.measured, self.values[:, columns])
+
+
+def most_variable(sections: Sequence[Section], n: int) -> NDArray[np.int64]:
+    """Return the n genes that vary most within sections, in their order; constant ones have nothing to teach."""
+    squares = [len(section.values) * section.values.var(axis=0, dtype=np.float64) for section in sections]
+    variance = np.sum(squares, axis=0)
+    order = np.argsort(-variance, kind="stable")[:n]
+    return np.sort(order[variance[order] > 0])
 
 
 @dataclass(frozen=True)

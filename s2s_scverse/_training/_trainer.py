@@ -26,7 +26,7 @@ def train(
     found: dict[str, Any] | None,
     progress: bool,
 ) -> None:
-    """Train, or go on from the content `found` of the checkpoint; put the best weights into the plan's network."""
+    """Train, or go on from the content `found` of the checkpoint; put the weights kept into the plan's network."""
     training = plan.config
     path = None if checkpoint is None else Path(checkpoint)
     if found is not None and _is_finished(found["history"], training):
@@ -46,7 +46,7 @@ def train(
             enable_checkpointing=path is not None,
         )
         trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)
-    plan.network.load_state_dict(plan.best)
+    plan.network.load_state_dict(plan.kept)
 
 
 def _callbacks(training: TrainingConfig, path: Path | None, *, progress: bool) -> list[Callback]:

@@ -10,9 +10,10 @@ import numpy as np
 from s2s_scverse._checks import check_choice, check_int, check_rng
 from s2s_scverse._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
 
-from ._tissue import DOMAINS, N_CELL_TYPES, coordinates, draw_tissue, smooth_noise
+from ._tissue import DOMAINS, N_CELL_TYPES, Canvas, draw_cells, draw_sites
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["simulated_tissue"]
 
-LatticeKind = Literal["square"]
+LatticeKind = Literal["square", "hex", "quincunx", "cells"]
 
 # Share of the genes that follow each pattern; at least one gene of each.
 PATTERNS: Final = {"domain": 0.30, "cell_type": 0.28, "gradient": 0.14, "hot_spot": 0.10, "flat": 0.08, "rare": 0.10}
 MIN_SIDE: Final = 8
+# Spacing of array rows and columns, in pitches; hex and quincunx arrays have a spot where row + column is even.
+SPACING: Final = {"square": (1.0, 1.0), "hex": (0.75**0.5, 0.5), "quincunx": (0.5**0.5, 0.5**0.5), "cells": (1.0, 1.0)}
+CELL_DENSITY: Final = 4.0  # cells per square of side `pitch`
 
 
 def simulated_tissue(
@@ -51,7 +55,7 @@ def simulated_tissue(
     Parameters
     ----------
     n_rows, n_cols
-        Size of the array in sites, at least 8 each. About 70 % of its sites lie in the tissue.
+        Size of the array, in rows and in sites per row, at least 8 each. About 70 % of its sites lie in the tissue.
     n_genes
         Number of genes, at least 6: one for each pattern.
     depth
@@ -61,14 +65,16 @@ def simulated_tissue(
     pitch
         Distance between neighbouring sites, in micrometres.
     lattice
-        Kind of lattice.
+        ``"square"``; ``"hex"``, as Visium: ``array_col`` doubled; ``"quincunx"``, as ST 2k arrays; or ``"cells"``: no
+        lattice, but single cells at random places, about 4 on a square of side `pitch`. `n_rows` and `n_cols` are then
+        the section's height and width in pitches.
     rng
         Seed or generator. The same seed gives the same section, for given NumPy.
 
     Returns
     -------
     AnnData
-        One observation per site of the tissue, in row-major order:
+        One observation per site of the tissue, in row-major order, or per cell:
 
         ``X``
             Raw counts, CSR, float32, of shape (sites, genes).
@@ -79,7 +85,7 @@ def simulated_tissue(
             their defaults, would give for the expected counts of this section. The mean of normalised log counts lies
             below it, by Jensen's inequality.
         ``obs["array_row"]``, ``obs["array_col"]``
-            Position in the array, integers.
+            Position in the array, integers; not for cells.
         ``obs["domain"]``
             Layer or nucleus of the site, categorical.
         ``obsm["spatial"]``
@@ -117,31 +123,42 @@ def simulated_tissue(
     check_choice("lattice", lattice, get_args(LatticeKind))
     rng = check_rng(rng)
 
-    tissue = draw_tissue(rng, shape)
+    tissue, obs, position = _draw_observations(rng, shape, lattice)
     share = _expected_shares(rng, tissue, patterns)
-    library = depth * np.exp(0.25 * tissue.sample(smooth_noise(rng, tissue.shape, 0.15)) + rng.normal(0, 0.2, tissue.n))
+    library = depth * np.exp(0.25 * tissue.sample(tissue.canvas.smooth_noise(rng, 0.15)) + rng.normal(0, 0.2, tissue.n))
     counts = _draw_counts(rng, library[:, None] * share, dispersion)
 
     totals = counts.sum(axis=1)
     target = np.median(totals[totals > 0]) if totals.any() else 0.0
-    rows, cols = np.nonzero(tissue.inside)
+    obs["domain"] = pd.Categorical.from_codes(tissue.domain, dtype=pd.CategoricalDtype(list(DOMAINS)))
     return AnnData(
         X=csr_matrix(counts.astype(np.float32)),
-        obs=pd.DataFrame(
-            {
-                ARRAY_ROW: rows,
-                ARRAY_COL: cols,
-                "domain": pd.Categorical.from_codes(tissue.domain, dtype=pd.CategoricalDtype(list(DOMAINS))),
-            },
-            index=[f"spot_{row}x{col}" for row, col in zip(rows, cols, strict=True)],
-        ),
+        obs=obs,
         var=pd.DataFrame(
             {"pattern": pd.Categorical(patterns, categories=list(PATTERNS))},
             index=[f"{pattern}_{patterns[:i].count(pattern) + 1}" for i, pattern in enumerate(patterns)],
         ),
-        obsm={SPATIAL: np.column_stack([cols, rows]) * pitch},
+        obsm={SPATIAL: position * pitch},
         layers={"truth": np.log1p(target * share).astype(np.float32)},
     )
+
+
+def _draw_observations(
+    rng: np.random.Generator, shape: tuple[int, int], lattice: LatticeKind
+) -> tuple[Tissue, pd.DataFrame, Field]:
+    """Anatomy, names with array positions, and x and y in pitches."""
+    import pandas as pd
+
+    if lattice == "cells":
+        tissue, position = draw_cells(rng, Canvas(shape), CELL_DENSITY)
+        return tissue, pd.DataFrame(index=[f"cell_{i}" for i in range(tissue.n)]), position[:, ::-1]
+    alternating = lattice != "square"
+    canvas = Canvas((shape[0], shape[1] * (2 if alternating else 1)), SPACING[lattice])
+    tissue = draw_sites(rng, canvas, alternating=alternating)
+    rows, cols = tissue.at
+    names = [f"spot_{row}x{col}" for row, col in zip(rows, cols, strict=True)]
+    obs = pd.DataFrame({ARRAY_ROW: rows, ARRAY_COL: cols}, index=names)
+    return tissue, obs, np.column_stack([cols * canvas.spacing[1], rows * canvas.spacing[0]])
 
 
 def _gene_patterns(n_genes: int) -> list[str]:
@@ -158,7 +175,7 @@ def _expected_shares(rng: np.random.Generator, tissue: Tissue, patterns: list[st
     # A gene's mild answer to the cell mixture, the same in all patterns but "flat".
     response = tissue.cells @ rng.lognormal(0.0, 0.5, (N_CELL_TYPES, len(patterns)))
     bumps = _draw_bumps(rng, tissue)
-    y, x = (tissue.sample(axis) for axis in coordinates(tissue.shape))
+    y, x = (tissue.sample(axis) for axis in tissue.canvas.coordinates())
     axes = np.stack([tissue.depth - 0.5, x / 2, y / 2, np.hypot(y, x) - 0.5], axis=1)
     expected = np.empty((tissue.n, len(patterns)))
     for gene, pattern in enumerate(patterns):
@@ -192,7 +209,7 @@ def _expected_shares(rng: np.random.Generator, tissue: Tissue, patterns: list[st
 
 def _draw_bumps(rng: np.random.Generator, tissue: Tissue) -> Field:
     """Two sets of hot spots, of shape (sites, 2), each between 0 and 1; the genes of one set share their places."""
-    y, x = (tissue.sample(axis) for axis in coordinates(tissue.shape))
+    y, x = (tissue.sample(axis) for axis in tissue.canvas.coordinates())
     sets = []
     for n_spots in (3, 6):
         centres = rng.choice(tissue.n, size=n_spots, replace=False)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Field = NDArray[np.float64]
 
-__all__ = ["DOMAINS", "N_CELL_TYPES", "Tissue", "coordinates", "draw_tissue", "smooth_noise"]
+__all__ = ["DOMAINS", "N_CELL_TYPES", "Canvas", "Tissue", "draw_cells", "draw_sites"]
 
 LAYERS: Final = (0.24, 0.46, 0.54, 0.78)  # where one layer ends and the next begins; the third is thin
 DOMAINS: Final = ("layer_1", "layer_2", "layer_3", "layer_4", "layer_5", "nucleus_1", "nucleus_2")
@@ -21,47 +21,92 @@ MEAN_CELLS: Final = 10  # cells under one site, which make neighbouring sites di
 
 
 @dataclass(frozen=True)
-class Tissue:
-    """The anatomy: what lies where. Arrays over sites are in row-major order of the sites inside."""
+class Canvas:
+    """The pixels on which anatomy is drawn."""
 
-    inside: NDArray[np.bool_]  # (rows, cols)
-    depth: Field  # (sites,), 0 at the surface to 1 at the bottom, evenly distributed
-    domain: NDArray[np.intp]  # (sites,), index into DOMAINS
-    cells: Field  # (sites, N_CELL_TYPES), proportions of the cells that were drawn
+    shape: tuple[int, int]
+    spacing: tuple[float, float] = (1.0, 1.0)  # of rows and of columns, in pitches
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.inside.shape[0], self.inside.shape[1]
+    def half(self) -> float:
+        """Half the shorter side, in pitches: the unit of `coordinates`."""
+        return min((n - 1) * step for n, step in zip(self.shape, self.spacing, strict=True)) / 2
+
+    def coordinates(self) -> tuple[Field, Field]:
+        """Row and column position of every pixel, centred, with half the shorter side as the unit."""
+        y, x = np.indices(self.shape, dtype=float)
+        centre = [(n - 1) / 2 for n in self.shape]
+        return (y - centre[0]) * self.spacing[0] / self.half, (x - centre[1]) * self.spacing[1] / self.half
+
+    def smooth_noise(self, rng: np.random.Generator, length: float) -> Field:
+        """White noise smoothed over `length` times the shorter side, of mean 0 and standard deviation 1."""
+        from scipy.ndimage import gaussian_filter
+
+        shorter = min(n * step for n, step in zip(self.shape, self.spacing, strict=True))
+        sigma = [length * shorter / step for step in self.spacing]
+        noise = gaussian_filter(rng.standard_normal(self.shape), sigma, mode="reflect")
+        scaled: Field = (noise - noise.mean()) / noise.std()
+        return scaled
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """The anatomy: what lies where. Observations are the sites of a lattice, or single cells."""
+
+    canvas: Canvas
+    at: tuple[NDArray[np.intp], NDArray[np.intp]]  # row and column of the pixel of every observation
+    depth: Field  # (n,), 0 at the surface to 1 at the bottom, evenly distributed
+    domain: NDArray[np.intp]  # (n,), index into DOMAINS
+    cells: Field  # (n, N_CELL_TYPES), proportions of the cells that were drawn
 
     @property
     def n(self) -> int:
         return len(self.depth)
 
     def sample(self, field: Field) -> Field:
-        """Values of a (rows, cols) field at the sites."""
-        return field[self.inside]
+        """Values of a field of pixels at the observations."""
+        return field[self.at]
 
 
-def draw_tissue(rng: np.random.Generator, shape: tuple[int, int]) -> Tissue:
-    y, x = coordinates(shape)
-    inside = _draw_outline(rng, y, x)
+def draw_sites(rng: np.random.Generator, canvas: Canvas, *, alternating: bool) -> Tissue:
+    """A tissue whose observations are pixels, all or those with an even sum of row and column, in row-major order."""
+    inside = _draw_outline(rng, canvas)
+    if alternating:
+        inside[np.indices(canvas.shape).sum(axis=0) % 2 == 1] = False
+    return _draw_tissue(rng, canvas, np.nonzero(inside), MEAN_CELLS)
+
+
+def draw_cells(rng: np.random.Generator, canvas: Canvas, density: float) -> tuple[Tissue, Field]:
+    """A tissue whose observations are single cells, about `density` a pixel, and their (row, column) positions."""
+    inside = _draw_outline(rng, canvas)
+    position = rng.uniform(-0.5, np.asarray(canvas.shape) - 0.5, size=(round(density * inside.size), 2))
+    pixel = np.rint(position).astype(np.intp).clip(0, np.asarray(canvas.shape) - 1)
+    here = inside[tuple(pixel.T)]
+    rows, cols = pixel[here].T
+    return _draw_tissue(rng, canvas, (rows, cols), 1), position[here]
+
+
+def _draw_tissue(rng: np.random.Generator, canvas: Canvas, at: tuple[NDArray[np.intp], ...], mean_cells: int) -> Tissue:
+    y, x = canvas.coordinates()
     # Anatomy is drawn in bent coordinates: no boundary is a straight line or a circle.
-    yb, xb = (axis + 0.09 * smooth_noise(rng, shape, 0.12) for axis in (y, x))
+    yb, xb = (axis + 0.09 * canvas.smooth_noise(rng, 0.12) for axis in (y, x))
     tilt = rng.uniform(-0.35, 0.35)
     surface = yb + tilt * xb + rng.uniform(0.2, 0.4) * xb**2
-    order = np.argsort(np.argsort(surface[inside]))
+    order = np.argsort(np.argsort(surface[at]))
     depth = (order + 0.5) / len(order)
     domain = np.searchsorted(LAYERS, depth)
     for kind, discs in enumerate(_draw_nuclei(rng), start=len(LAYERS) + 1):
         for cy, cx, radius in discs:
-            domain[np.hypot(yb - cy, xb - cx)[inside] < radius] = kind
-    return Tissue(inside, depth, domain, _draw_cells(rng, inside, domain))
+            domain[np.hypot(yb - cy, xb - cx)[at] < radius] = kind
+    cells = _draw_mixtures(rng, canvas, at, domain, mean_cells)
+    return Tissue(canvas, (at[0], at[1]), depth, domain, cells)
 
 
-def _draw_outline(rng: np.random.Generator, y: Field, x: Field) -> NDArray[np.bool_]:
-    """Whether each site lies in the tissue: a wavy rounded shape in one piece, minus two holes."""
+def _draw_outline(rng: np.random.Generator, canvas: Canvas) -> NDArray[np.bool_]:
+    """Whether each pixel lies in the tissue: a wavy rounded shape in one piece, minus two holes."""
     from scipy.ndimage import label
 
+    y, x = canvas.coordinates()
     angle = np.arctan2(y, x)
     harmonics = np.arange(2, 7)
     waves = np.cos(harmonics[:, None, None] * angle + rng.uniform(0, 2 * np.pi, 5)[:, None, None])
@@ -91,29 +136,18 @@ def _draw_nuclei(rng: np.random.Generator) -> list[list[tuple[float, float, floa
     return [large, small]
 
 
-def _draw_cells(rng: np.random.Generator, inside: NDArray[np.bool_], domain: NDArray[np.intp]) -> Field:
-    """Proportions of the cell types under every site, of shape (sites, types)."""
-    shape = inside.shape[0], inside.shape[1]
+def _draw_mixtures(
+    rng: np.random.Generator,
+    canvas: Canvas,
+    at: tuple[NDArray[np.intp], ...],
+    domain: NDArray[np.intp],
+    mean_cells: int,
+) -> Field:
+    """Proportions of the cell types in every observation, of shape (n, types)."""
     composition = rng.dirichlet(np.full(N_CELL_TYPES, 0.4), size=len(DOMAINS)) + 0.01
-    drift = np.stack([smooth_noise(rng, shape, 0.10)[inside] for _ in range(N_CELL_TYPES)], axis=1)
+    drift = np.stack([canvas.smooth_noise(rng, 0.10)[at] for _ in range(N_CELL_TYPES)], axis=1)
     expected = composition[domain] * np.exp(0.8 * drift)
     expected /= expected.sum(axis=1, keepdims=True)
-    n_cells = 1 + rng.poisson(MEAN_CELLS - 1, size=len(domain))
+    n_cells = 1 + rng.poisson(mean_cells - 1, size=len(domain))
     cells: Field = rng.multinomial(n_cells, expected) / n_cells[:, None]
     return cells
-
-
-def coordinates(shape: tuple[int, int]) -> tuple[Field, Field]:
-    """Row and column of the sites of an array, centred, with half the shorter side as the unit."""
-    y, x = np.indices(shape, dtype=float)
-    half = (min(shape) - 1) / 2
-    return (y - (shape[0] - 1) / 2) / half, (x - (shape[1] - 1) / 2) / half
-
-
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], length: float) -> Field:
-    """White noise smoothed over `length` times the shorter side, of mean 0 and standard deviation 1."""
-    from scipy.ndimage import gaussian_filter
-
-    noise = gaussian_filter(rng.standard_normal(shape), length * min(shape), mode="reflect")
-    scaled: Field = (noise - noise.mean()) / noise.std()
-    return scaled

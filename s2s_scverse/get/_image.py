@@ -6,7 +6,7 @@ import numpy as np
 from .. import _keys
 from .._checks import check_adata, check_genes
 from .._runs import find_runs
-from .._section import read_lattice, read_mask, read_values
+from .._section import choose_section, read_lattice, read_mask, read_values
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,7 +17,9 @@ __all__ = ["image"]
 GENE_BLOCK = 256
 
 
-def image(adata: "AnnData", genes: str | Sequence[str] | None = None, *, layer: str | None = None) -> "xr.DataArray":
+def image(
+    adata: "AnnData", genes: str | Sequence[str] | None = None, *, layer: str | None = None, library: str | None = None
+) -> "xr.DataArray":
     """Rasterise a section into its gene-channel tensor.
 
     Parameters
@@ -30,6 +32,9 @@ def image(adata: "AnnData", genes: str | Sequence[str] | None = None, *, layer: 
         Layer to show, X by default. Only layers written by :func:`s2s_scverse.tl.impute` or
         :func:`s2s_scverse.tl.interpolate` have values at unmeasured sites; of all others measured spots are shown.
 
+    library
+        Which section to show, if `adata` holds several.
+
     Returns
     -------
     float32 array of dimensions (gene, row, col), NaN where there is no value: outside the tissue and, unless imputed,
@@ -40,7 +45,9 @@ def image(adata: "AnnData", genes: str | Sequence[str] | None = None, *, layer: 
     Raises
     ------
     KeyError
-        If `adata` has no lattice, or a gene or the layer does not exist.
+        If `adata` has no lattice, or a gene, the layer or the section does not exist.
+    ValueError
+        If `adata` holds several sections and `library` does not say which.
 
     Examples
     --------
@@ -52,6 +59,7 @@ def image(adata: "AnnData", genes: str | Sequence[str] | None = None, *, layer: 
     import xarray as xr
 
     check_adata(adata)
+    adata = choose_section(adata, library)
     columns = check_genes(adata, genes)
     lattice = read_lattice(adata)
     measured = read_mask(adata, _keys.MEASURED)

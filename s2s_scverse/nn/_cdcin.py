@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from s2s_scverse.nn._blocks import ResidualDenseNetwork
 from s2s_scverse.nn._config import CDCINConfig
 from s2s_scverse.nn._consistency import data_consistency
+from s2s_scverse.nn._conv import HexConv2d
 
 __all__ = ["CDCIN"]
 
@@ -82,6 +83,16 @@ class CDCIN(nn.Module):
             x = x + stage(torch.cat([x, *fixed], dim=1)).to(x.dtype)
             outputs.append(x)
         return torch.stack(outputs)
+
+    def use_lattice(self, *, hexagonal: bool) -> None:
+        """Say what kind of lattice the maps that follow lie on.
+
+        Only networks with ``config.hexagonal`` can tell the two apart: they leave out two weights of each 3x3 kernel on
+        hexagonal lattices, which is what they are built for, and use all nine on square ones.
+        """
+        for module in self.modules():
+            if isinstance(module, HexConv2d):
+                module.masked = hexagonal
 
     def impute(self, start: Tensor, values: Tensor, mask: Tensor, context: Tensor | None = None) -> Tensor:
         """The last stage's map after data consistency, (B, 1, H, W).

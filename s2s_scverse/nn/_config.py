@@ -55,15 +55,15 @@ class CDCINConfig:
     """
 
     #: Networks in the cascade, K.
-    stages: int = 2
+    stages: int = 1
     #: Channels of the feature maps between blocks.
-    features: int = 32
+    features: int = 16
     #: Channels that every dense layer adds.
     growth: int = 16
     #: Residual dense blocks per stage, D.
-    blocks: int = 2
+    blocks: int = 1
     #: Dense 3x3 layers per block, C.
-    layers: int = 2
+    layers: int = 3
     #: Whether the network sees where sites were measured.
     mask_channel: bool = True
     #: Whether the network sees the measured values beside the running map.
@@ -152,6 +152,7 @@ PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
     {
         "paper": CDCINConfig(
             stages=3,
+            features=32,
             growth=32,
             blocks=8,
             layers=4,
@@ -161,6 +162,6 @@ PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
             attention=True,
         ),
         "default": CDCINConfig(),
-        "fast": CDCINConfig(stages=1),
+        "fast": CDCINConfig(),
     }
 )

@@ -22,6 +22,7 @@ class HexConv2d(nn.Conv2d):
     """
 
     kernel_mask: Tensor
+    masked = True  #: Off where a network that also learns from square lattices is shown one.
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, padding: int = 1) -> None:
         super().__init__(in_channels, out_channels, kernel_size=kernel_size, padding=padding)
@@ -31,5 +32,6 @@ class HexConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name nn.Conv2d gives it
         """Maps (B, in, H, W) to (B, out, H, W)."""
-        out: Tensor = self._conv_forward(input, self.weight * self.kernel_mask, self.bias)
+        weight = self.weight * self.kernel_mask if self.masked else self.weight
+        out: Tensor = self._conv_forward(input, weight, self.bias)
         return out

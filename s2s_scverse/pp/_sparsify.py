@@ -5,7 +5,7 @@ import numpy as np
 from .. import _keys
 from .._checks import check_adata, check_fraction, check_int, check_rng
 from .._lattice import random_sample, regular_sample
-from .._section import read_lattice, read_mask
+from .._section import read_mask, read_sections
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,7 +29,7 @@ def sparsify(
     Parameters
     ----------
     adata
-        A section on its lattice, from :func:`s2s_scverse.pp.grid`.
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, each of which is thinned by itself.
     stride
         Keep every `stride`-th spot along both axes of the lattice of spots (square: rows and columns).
     phase
@@ -66,7 +66,7 @@ def sparsify(
     False
     """
     check_adata(adata)
-    lattice = read_lattice(adata)
+    sections = read_sections(adata)
     measured = read_mask(adata, _keys.MEASURED)
     if read_mask(adata, _keys.HELD_OUT).any():
         msg = (
@@ -74,23 +74,27 @@ def sparsify(
             f"adata.obs[{_keys.MEASURED!r}] |= adata.obs.pop({_keys.HELD_OUT!r})"
         )
         raise ValueError(msg)
-    spots = lattice.subset(measured)
     if fraction is None:
         stride = check_int("stride", stride, least=1)
         if not isinstance(phase, tuple | list) or len(phase) != 2:
             msg = f"phase must be two integers, found {phase!r}"
             raise ValueError(msg)
         first, second = (check_int("phase", offset, least=0, most=stride - 1) for offset in phase)
-        spots = spots.coarsened(lattice.stride(measured))
-        kept_spots = regular_sample(spots, stride, (first, second))
     else:
-        kept_spots = random_sample(len(spots), check_fraction("fraction", fraction), check_rng(rng))
-    if not kept_spots.any():
-        msg = f"no spot is left with stride={stride}, phase={phase}: the section has {len(spots)} spots"
-        raise ValueError(msg)
+        fraction, generator = check_fraction("fraction", fraction), check_rng(rng)
 
     kept = np.zeros(adata.n_obs, dtype=bool)
-    kept[np.flatnonzero(measured)[kept_spots]] = True
+    for section in sections:
+        here = measured[section.rows]
+        spots = section.lattice.subset(here)
+        if fraction is not None:
+            kept_spots = random_sample(len(spots), fraction, generator)
+        else:
+            kept_spots = regular_sample(spots.coarsened(section.lattice.stride(here)), stride, (first, second))
+        if not kept_spots.any():
+            msg = f"no spot is left with stride={stride}, phase={phase}: the section has {len(spots)} spots"
+            raise ValueError(msg)
+        kept[section.rows[here][kept_spots]] = True
     adata = adata.copy() if copy else adata
     adata.obs[_keys.HELD_OUT] = measured & ~kept
     adata.obs[_keys.MEASURED] = kept

@@ -1,4 +1,6 @@
+import warnings
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,11 +9,12 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._checks import check_adata, check_genes, check_int, check_rng
 from .._comparison import pairs_frame, scores_frame, summary_frame
+from .._lattice import Lattice
 from .._runs import check_keys, find_source, read_visible
 from .._scores import window
-from .._section import read_lattice, read_mask
+from .._section import Placed, read_mask, read_sections, read_values
 from ._run import versions, write_evaluation
-from ._scoring import Layers, score_genes
+from ._scoring import GENE_BLOCK, Layers, score_genes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -74,7 +77,8 @@ def evaluate(
 
     Notes
     -----
-    Scores of a gene are taken over the held-out spots:
+    Scores of a gene are taken over the held-out spots; with several sections, over those of each section, and then
+    averaged, weighted by their number. Spots that a method left NaN, too far from all it saw, are left out:
 
     ``pcc``, ``spearman``
         Correlation of Pearson, and of Spearman (ties averaged). NaN if the truth is constant; 0 if only the prediction
@@ -97,6 +101,11 @@ def evaluate(
     score. Both take genes as independent, which genes of one section are not: they say how methods differ over genes
     like these on this section, not on others.
 
+    Warns
+    -----
+    UserWarning
+        If held-out spots are not scored because a method left them NaN.
+
     Examples
     --------
     >>> import s2s_scverse as s2s
@@ -115,26 +124,83 @@ def evaluate(
     columns = check_genes(adata, genes)
     n_bootstrap = check_int("n_bootstrap", n_bootstrap, least=1)
     generator = check_rng(rng)
-    lattice = read_lattice(adata)
+    sections = read_sections(adata)
     measured = read_mask(adata, _keys.MEASURED)
     held_out = _read_held_out(adata, measured)
     source = _find_truth(adata, names, truth)
     unrecorded = _check_unseen(adata, names, held_out)
 
-    spots = measured | held_out
-    image = lattice.subset(spots).coarsened(lattice.stride(spots)).subset(held_out[spots])
-    layers = Layers(adata, names, source, measured, held_out, unrecorded)
-    scored, table = score_genes(layers, columns, window(image), skip_missing=genes is None)
+    scored_spots = held_out & ~_out_of_reach(adata, names, columns, held_out)
+    parts = []
+    for section in sections:
+        here = np.zeros(adata.n_obs, dtype=bool)
+        here[section.rows] = True
+        if not (here & scored_spots).any():
+            continue
+        layers = Layers(adata, names, source, measured & here, scored_spots & here, unrecorded)
+        neighbours = window(_held_out_lattice(section, measured | held_out, scored_spots))
+        parts.append(score_genes(layers, columns, neighbours, skip_missing=genes is None))
+    scored, table = _mean_over_sections(parts, [int(scored_spots[section.rows].sum()) for section in sections])
     entry = {
         "scores": scores_frame(names, adata.var_names[scored], table),
         "summary": summary_frame(names, table, n_bootstrap, generator),
         "tests": pairs_frame(names, table),
         "truth": source or "X",
-        "n_spots": int(held_out.sum()),
+        "n_spots": int(scored_spots.sum()),
         "n_bootstrap": n_bootstrap,
         "versions": versions("numpy", "scipy"),
     }
     return write_evaluation(adata, entry, copy=copy)
+
+
+def _out_of_reach(
+    adata: "AnnData", names: list[str], columns: NDArray[np.int64], held_out: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return the held-out sites that a method left NaN in all genes, too far from what it saw; warn of them."""
+    far = np.zeros(adata.n_obs, dtype=bool)
+    for name in names:
+        nowhere = held_out.copy()
+        for start in range(0, len(columns), GENE_BLOCK):
+            rows = np.flatnonzero(nowhere)
+            block = read_values(adata, nowhere, columns[start : start + GENE_BLOCK], layer=name, finite=False)
+            nowhere[rows[~np.isnan(block).all(axis=1)]] = False
+            if not nowhere.any():
+                break
+        far |= nowhere
+    if far.all() or np.array_equal(far, held_out):
+        return np.zeros_like(far)  # nothing was imputed at all, which is refused with its own words
+    if far.any():
+        warnings.warn(
+            f"{int(far.sum())} of {int(held_out.sum())} held-out spots are not scored: a method left them NaN, too far "
+            "from measured spots",
+            UserWarning,
+            stacklevel=3,
+        )
+    return far
+
+
+def _held_out_lattice(section: Placed, spots: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Lattice:
+    """Return the scored spots of a section on the lattice of its spots."""
+    here, lattice = spots[section.rows], section.lattice
+    return lattice.subset(here).coarsened(lattice.stride(here)).subset(scored[section.rows][here])
+
+
+def _mean_over_sections(
+    parts: list[tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]], n_spots: list[int]
+) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+    """Average the scores of genes over sections, weighted by their held-out spots."""
+    if len(parts) == 1:
+        return parts[0]
+    common = reduce(np.intersect1d, [columns for columns, _ in parts])
+    share = np.array([n for n in n_spots if n], dtype=float)[:, None, None]
+    mean = {}
+    for score in parts[0][1]:
+        values = np.stack([table[score][:, np.isin(columns, common)] for columns, table in parts])
+        weight = np.where(np.isnan(values), 0, share)
+        total = weight.sum(axis=0)
+        sums = np.nansum(values * weight, axis=0)
+        mean[score] = np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return parts[0][0][np.isin(parts[0][0], common)], mean
 
 
 def _read_held_out(adata: "AnnData", measured: NDArray[np.bool_]) -> NDArray[np.bool_]:

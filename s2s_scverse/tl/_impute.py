@@ -8,8 +8,8 @@ import pandas as pd
 
 from .. import _keys
 from .._checks import check_adata, check_choice, check_genes, check_rng
-from .._section import looks_like_counts, read_lattice, read_values
-from ._run import check_copy, check_run_key, read_measured, versions, write_run
+from .._section import looks_like_counts
+from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tasks, versions, write_run
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -36,6 +36,7 @@ def impute(
     training: "TrainingConfig | None" = None,
     natural_images: "NaturalImages | None" = "photographs",
     max_epochs: int | None = None,
+    max_distance: float | None = MAX_DISTANCE,
     device: str = "auto",
     rng: int | np.random.Generator | None = 0,
     checkpoint: "str | PathLike[str] | None" = None,
@@ -43,7 +44,7 @@ def impute(
     progress: bool = True,
     copy: bool = False,
 ) -> "AnnData | None":
-    """Impute genes at the unmeasured sites of one section by S2S-ST :cite:p:`Fang2025`.
+    """Impute genes at the unmeasured sites of a section by S2S-ST :cite:p:`Fang2025`.
 
     The measured spots are subsampled once more; a cascaded network (:class:`s2s_scverse.nn.CDCIN`) learns to predict
     the spots left out, and is then applied to the spots themselves. All genes share one network. It starts from
@@ -53,8 +54,9 @@ def impute(
     Parameters
     ----------
     adata
-        One section on its lattice, from :func:`s2s_scverse.pp.grid`. Values are expected to be normalised and
-        log-transformed (:func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p`).
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several: one network then learns from all of
+        them, and each is imputed from its own spots. Values are expected to be normalised and log-transformed
+        (:func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p`).
     genes
         Names of the genes to impute, all by default. Genes help each other: impute a panel in one call.
     layer
@@ -71,6 +73,9 @@ def impute(
         a folder, an array or a list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None for nothing.
     max_epochs
         Most passes to train for, instead of the preset's; 0 trains nothing.
+    max_distance
+        How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
+        every spot stay NaN. None: no limit.
     device
         ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
     rng
@@ -79,7 +84,7 @@ def impute(
         File to write after every epoch. If it is there already, the interrupted run goes on where it was, to the same
         result; data, seed and hyper-parameters must be those of the interrupted run.
     pretrained
-        Checkpoint of a run on another section, to start from its best weights; with ``max_epochs=0`` they are used as
+        Checkpoint of a run on another section, to start from its weights; with ``max_epochs=0`` they are used as
         they are.
     progress
         Whether to show a progress bar.
@@ -111,7 +116,8 @@ def impute(
     Warns
     -----
     UserWarning
-        If values look like counts, if there are no unmeasured sites, or too few spots to train on.
+        If values look like counts, if there are no unmeasured sites or some are too far from all spots, or if there are
+        too few spots to train on.
 
     Examples
     --------
@@ -130,10 +136,8 @@ def impute(
     check_run_key(adata, key_added)
     check_copy(adata, copy=copy)
     generator = check_rng(rng)
-    lattice = read_lattice(adata)
-    measured = read_measured(adata)
-    values = read_values(adata, measured, columns, layer=layer)
-    if looks_like_counts(values):
+    measured, tasks = read_tasks(adata, columns, layer, max_distance)
+    if all(looks_like_counts(task.seen) for task in tasks):
         warnings.warn(
             "values look like counts; call sc.pp.normalize_total(adata) and sc.pp.log1p(adata) first",
             UserWarning,
@@ -146,14 +150,15 @@ def impute(
     network, training = _configure(preset, network, training, max_epochs)
     images = _image_source(natural_images)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
-    dense[np.ix_(measured, columns)] = values
+    for task in tasks:
+        dense[np.ix_(task.placed.rows[task.measured], columns)] = task.seen
     run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
     if measured.all():
         warnings.warn("every site is measured: there is nothing to impute", UserWarning, stacklevel=2)
         run |= {"gate": 0.0, "history": pd.DataFrame()}
     else:
         fitted = _training.fit(
-            _training.Section(lattice, measured, values),
+            [_training.Section(task.placed.lattice, task.measured, task.seen) for task in tasks],
             network=network,
             training=training,
             images=images,
@@ -163,14 +168,17 @@ def impute(
             checkpoint=checkpoint,
             pretrained=pretrained,
         )
-        if fitted.network is None:
-            few = f"only {len(values)} spots are measured, too few to train on (at least {_training.MIN_SPOTS})"
-            cause = few if len(values) < _training.MIN_SPOTS else "no gene varies between measured spots"
+        trained = fitted[0].network
+        if trained is None:
+            most = max(len(task.seen) for task in tasks)
+            few = f"only {most} spots are measured, too few to train on (at least {_training.MIN_SPOTS})"
+            cause = few if most < _training.MIN_SPOTS else "no gene varies between measured spots"
             warnings.warn(f"{cause}; the starting map ({training.start}) is returned", UserWarning, stacklevel=2)
         else:
-            network = fitted.network.config
-        dense[np.ix_(~measured, columns)] = fitted.predict()
-        run |= {"gate": fitted.gate, "history": pd.DataFrame(fitted.history)}
+            network = trained.config
+        for task, imputer in zip(tasks, fitted, strict=True):
+            dense[np.ix_(task.placed.rows[task.wanted], columns)] = imputer.predict(task.wanted)
+        run |= {"gate": fitted[0].gate, "history": pd.DataFrame(fitted[0].history)}
     run["params"] = _params(preset, network, training, natural_images, rng)
     return write_run(adata, key_added, dense, measured, run, copy=copy)
 

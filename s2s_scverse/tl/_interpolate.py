@@ -7,8 +7,7 @@ import numpy as np
 from .. import _interpolation
 from .._checks import check_adata, check_choice, check_genes
 from .._interpolation import METHODS, Method
-from .._section import read_lattice, read_values
-from ._run import check_copy, check_run_key, read_measured, versions, write_run
+from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tasks, versions, write_run
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,9 +22,10 @@ def interpolate(
     genes: str | Sequence[str] | None = None,
     layer: str | None = None,
     key_added: str | None = None,
+    max_distance: float | None = MAX_DISTANCE,
     copy: bool = False,
 ) -> "AnnData | None":
-    """Interpolate genes at the unmeasured sites of one section by a classical method.
+    """Interpolate genes at the unmeasured sites of a section by a classical method.
 
     These are the answers that :func:`s2s_scverse.tl.impute` has to beat. All use true distances (on any lattice) and
     measured spots only: nothing outside the tissue enters.
@@ -33,7 +33,7 @@ def interpolate(
     Parameters
     ----------
     adata
-        One section on its lattice, from :func:`s2s_scverse.pp.grid`.
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, of which each is interpolated by itself.
     method
         ``"nearest"``: the nearest spot; ``"linear"``, ``"cubic"``: on triangles of spots, beyond them the nearest;
         ``"idw"``: inverse distance weighting of the 8 nearest spots; ``"rbf"``: thin-plate spline; ``"kriging"``: a
@@ -46,6 +46,9 @@ def interpolate(
         Layer to read instead of X. Only rows of measured spots are ever read.
     key_added
         Name of the layer to write, and of the run in `.uns['s2s']`; by default the method's.
+    max_distance
+        How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
+        every spot stay NaN. None: no limit.
     copy
         Return a changed copy instead of changing `adata`.
 
@@ -71,7 +74,7 @@ def interpolate(
     Warns
     -----
     UserWarning
-        If there are no unmeasured sites.
+        If there are no unmeasured sites, or some are too far from all spots.
 
     Examples
     --------
@@ -89,17 +92,17 @@ def interpolate(
     columns = check_genes(adata, genes)
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
-    lattice = read_lattice(adata)
-    measured = read_measured(adata)
-    values = read_values(adata, measured, columns, layer=layer)
+    measured, tasks = read_tasks(adata, columns, layer, max_distance)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
     if measured.all():
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
-    else:
-        sites = lattice.unit_coordinates / lattice.spot_pitch(measured)
-        found = _interpolation.interpolate(method, sites[measured], values, sites[~measured])
-        dense[np.ix_(~measured, columns)] = found
-    dense[np.ix_(measured, columns)] = values
+    for task in tasks:
+        rows, lattice = task.placed.rows, task.placed.lattice
+        sites = lattice.unit_coordinates / lattice.spot_pitch(task.measured)
+        if task.wanted.any():
+            found = _interpolation.interpolate(method, sites[task.measured], task.seen, sites[task.wanted])
+            dense[np.ix_(rows[task.wanted], columns)] = found
+        dense[np.ix_(rows[task.measured], columns)] = task.seen
     run: dict[str, Any] = {
         "params": {"method": method},
         "layer": layer or "X",

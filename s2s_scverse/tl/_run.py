@@ -1,20 +1,34 @@
 """What every run shares: the sites it may see, and the only places where results enter the AnnData."""
 
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._checks import check_key_added
+from .._checks import check_key_added, check_number
 from .._runs import find_runs
-from .._section import read_mask
+from .._section import Placed, read_mask, read_sections, read_values
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["check_copy", "check_run_key", "read_measured", "versions", "write_evaluation", "write_run"]
+__all__ = [
+    "MAX_DISTANCE",
+    "Task",
+    "check_copy",
+    "check_run_key",
+    "read_tasks",
+    "versions",
+    "write_evaluation",
+    "write_run",
+]
+
+MAX_DISTANCE = 5.0
+"""How far from measured spots values are extrapolated, in distances of neighbouring spots."""
+
 
 RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores"}
 
@@ -41,6 +55,47 @@ def check_copy(adata: "AnnData", *, copy: bool) -> None:
     if copy and adata.isbacked:
         msg = "copy=True needs a section in memory, found one backed by a file; call adata = adata.to_memory() first"
         raise ValueError(msg)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One section, what may be seen of it, and where values are wanted."""
+
+    placed: Placed
+    measured: NDArray[np.bool_]
+    """(n_sites,)."""
+    wanted: NDArray[np.bool_]
+    """(n_sites,): unmeasured, and not too far from what is measured."""
+    seen: NDArray[np.float32]
+    """(n_measured, n_genes): their values."""
+
+
+def read_tasks(
+    adata: "AnnData", columns: NDArray[np.int64], layer: str | None, max_distance: object
+) -> tuple[NDArray[np.bool_], list[Task]]:
+    """Return which sites are measured, and of each section what a method gets; warn of sites that are left out."""
+    reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
+    sections = read_sections(adata)
+    measured = read_measured(adata)
+    tasks = []
+    for placed in sections:
+        seen = measured[placed.rows]
+        if not seen.any():
+            msg = f"no site of section {placed.name!r} is measured; leave that section out"
+            raise ValueError(msg)
+        here = np.zeros(adata.n_obs, dtype=bool)
+        here[placed.rows[seen]] = True
+        wanted = ~seen & (placed.lattice.distance_to(seen) <= reach)
+        tasks.append(Task(placed, seen, wanted, read_values(adata, here, columns, layer=layer)))
+    far = sum(int((~task.measured & ~task.wanted).sum()) for task in tasks)
+    if far:
+        warnings.warn(
+            f"{far} of {int((~measured).sum())} unmeasured sites are farther than {reach:g} spot distances from every "
+            "measured spot and stay NaN; drop them, or pass a larger max_distance (None: no limit)",
+            UserWarning,
+            stacklevel=3,
+        )
+    return measured, tasks
 
 
 def read_measured(adata: "AnnData") -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from .._section import read_values
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Layers", "score_genes"]
+__all__ = ["GENE_BLOCK", "Layers", "score_genes"]
 
 GENE_BLOCK = 1024
 

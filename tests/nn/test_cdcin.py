@@ -7,7 +7,9 @@ from torch.nn import functional
 
 from s2s_scverse.nn import CDCIN, PRESETS, CDCINConfig
 
-SMALL = CDCINConfig(features=8, growth=4, blocks=2, layers=2, zero_init=False, heads=2, window=4, channel_squeeze=4)
+SMALL = CDCINConfig(
+    stages=2, features=8, growth=4, blocks=2, layers=2, zero_init=False, heads=2, window=4, channel_squeeze=4
+)
 ATTENTION = replace(SMALL, attention=True)
 
 
@@ -177,7 +179,7 @@ def test_receptive_field_of_the_default():
     nothing = torch.zeros(1, 1, 51, 51)
     network(start, nothing, nothing)[-1, 0, 0, 25, 25].backward()
     rows, cols = np.nonzero(start.grad[0, 0].numpy())
-    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (9, 41, 9, 41)  # 33 sites
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (18, 32, 18, 32)  # 15 sites
 
 
 def test_state_dict_round_trip():

@@ -19,8 +19,8 @@ def test_paper_has_the_published_number_of_parameters():
 
 def test_default_is_light_and_is_the_default():
     assert CDCINConfig() == PRESETS["default"] == CDCIN().config
-    assert 80_000 < parameters(PRESETS["default"]) < 130_000
-    assert parameters(PRESETS["fast"]) < parameters(PRESETS["default"])
+    assert 15_000 < parameters(PRESETS["default"]) < 25_000
+    assert PRESETS["fast"] == PRESETS["default"]  # what makes it fast is its training
     assert PRESETS["default"].mask_channel
     assert PRESETS["default"].values_channel
 
@@ -65,7 +65,7 @@ def test_presets_and_configs_are_read_only():
         pytest.param(
             {"consistency": "hard"}, ValueError, r"one of \('exact', 'noisy', 'off'\), found 'hard'", id="mode"
         ),
-        pytest.param({"attention": True, "heads": 5}, ValueError, "multiple of heads, found 32 and 5", id="heads"),
+        pytest.param({"attention": True, "heads": 5}, ValueError, "multiple of heads, found 16 and 5", id="heads"),
         pytest.param({"attention": True, "conv_squeeze": 64}, ValueError, "conv_squeeze must be at most", id="squeeze"),
     ],
 )

@@ -37,7 +37,7 @@ def windows(terms, *, seed=1, epoch=0, **arguments):
 @pytest.mark.parametrize("images", [False, True])
 def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
     laid, views = scene(kind)
-    for parts in windows([Term("t", laid, images=images, weight=1.0)]):
+    for parts in windows([Term("t", (laid,), images=images, weight=1.0)]):
         batch = parts["t"]
         sites = (batch.target % 100).long()
         assert (batch.target // 100 >= 3).all() == images
@@ -52,7 +52,7 @@ def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
 def test_windows_are_pieces_of_turned_sections():
     laid, views = scene(n_images=0)
     seen = set()
-    for parts in windows([Term("t", laid, images=False, weight=1.0)], steps_per_epoch=60):
+    for parts in windows([Term("t", (laid,), images=False, weight=1.0)], steps_per_epoch=60):
         sites = (parts["t"].target[0, 0] % 100).long().numpy()
         down = views.lattice.index[sites[1, 0]] - views.lattice.index[sites[0, 0]]
         right = views.lattice.index[sites[0, 1]] - views.lattice.index[sites[0, 0]]
@@ -62,7 +62,7 @@ def test_windows_are_pieces_of_turned_sections():
 
 def test_draws_depend_on_seed_epoch_and_step_alone():
     laid, _ = scene()
-    terms = [Term("t", laid, images=False, weight=1.0)]
+    terms = [Term("t", (laid,), images=False, weight=1.0)]
     first, again = windows(terms), windows(terms)
     assert torch.equal(first[3]["t"].target, again[3]["t"].target)
     targets = {
@@ -74,7 +74,7 @@ def test_draws_depend_on_seed_epoch_and_step_alone():
 
 def test_known_sites_are_scored_on_request():
     laid, _ = scene(orientations=np.eye(2, dtype=int)[None])
-    batch = windows([Term("t", laid, images=False, weight=1.0)], scored="known", window=64)[0]["t"]
+    batch = windows([Term("t", (laid,), images=False, weight=1.0)], scored="known", window=64)[0]["t"]
     assert batch.weight.shape[-2:] == (5, 5)
     assert (batch.weight == 1).all()
 

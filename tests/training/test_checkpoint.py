@@ -7,6 +7,7 @@ import torch
 
 import s2s_scverse as s2s
 from s2s_scverse._training._module import TrainingPlan
+from s2s_scverse.nn import CDCINConfig
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_checkpoints_hold_plain_values_and_tensors(written):
     assert content["kind"] == "square"
     assert content["network"]["stages"] == 1
     assert content["version"] == s2s.__version__
-    assert all(isinstance(weights, torch.Tensor) for weights in content["best"].values())
+    assert all(isinstance(weights, torch.Tensor) for weights in content["weights"].values())
 
 
 def test_pretrained_weights_impute_without_training(section, imputed, written, quick):
@@ -102,7 +103,7 @@ def test_checkpoints_of_other_runs_are_refused(section, written, quick, change, 
 
 def test_weights_of_other_networks_are_refused(section, written, quick):
     with pytest.raises(ValueError, match=r"do not fit .* square lattice: network stages is 1 there and 2 here"):
-        s2s.tl.impute(section, pretrained=written, **(quick | {"preset": "default"}))
+        s2s.tl.impute(section, pretrained=written, network=CDCINConfig(stages=2), **quick)
     with pytest.raises(FileNotFoundError, match=r"no checkpoint found at .*nope"):
         s2s.tl.impute(section, pretrained=written.parent / "nope", **quick)
     with pytest.raises(FileNotFoundError, match=r"folder .* of the checkpoint does not exist"):

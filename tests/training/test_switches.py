@@ -44,7 +44,8 @@ def steps(section, training=TRAINING, images=photographs):
 
 
 def same(one, other):
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__)
+    pairs = ((getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__)
+    return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
 
 
 def plan(network=NETWORK, training=TRAINING, terms=()):
@@ -71,9 +72,9 @@ def test_terms_switch_off_one_by_one(section, change, left):
     # What is left is laid out as before: same views, same starting maps of the genes.
     for term in terms:
         (before,) = (other for other in full if other.name == term.name)
-        assert torch.equal(term.scene.visible, before.scene.visible)
-        genes = term.scene.n_genes
-        assert torch.equal(term.scene.maps[:, :, :genes], before.scene.maps[:, :, :genes])
+        assert torch.equal(term.scenes[0].visible, before.scenes[0].visible)
+        genes = term.scenes[0].n_genes
+        assert torch.equal(term.scenes[0].maps[:, :, :genes], before.scenes[0].maps[:, :, :genes])
 
 
 def test_natural_images_off_leaves_the_genes_alone(section):
@@ -119,22 +120,22 @@ def test_loss_changes_no_batch(section):
 
 def test_spot_dropping(section):
     terms, _ = steps(section, replace(TRAINING, drop=0.0))
-    scenes = {term.name: term.scene for term in terms}
+    scenes = {term.name: term.scenes[0] for term in terms}
     dense = scenes["genes_dense"]
     assert torch.equal(dense.visible, dense.known[:1].expand_as(dense.visible))
-    dropped = {term.name: term.scene for term in steps(section)[0]}["genes_dense"]
+    dropped = {term.name: term.scenes[0] for term in steps(section)[0]}["genes_dense"]
     assert (dropped.visible.sum(dim=1) < dropped.known[0].sum()).all()
     assert torch.equal(dropped.known, dense.known)
 
 
 def test_augmentation(section):
     terms, batches = steps(section, replace(TRAINING, augment=False))
-    assert all(len(term.scene.gathers) == 1 for term in terms)
+    assert all(len(term.scenes[0].gathers) == 1 for term in terms)
     full, _ = steps(section)
-    assert all(len(term.scene.gathers) == 8 for term in full)
+    assert all(len(term.scenes[0].gathers) == 8 for term in full)
     for term, before in zip(terms, full, strict=True):
-        assert torch.equal(term.scene.gathers[0], before.scene.gathers[0])
-        assert torch.equal(term.scene.maps, before.scene.maps)
+        assert torch.equal(term.scenes[0].gathers[0], before.scenes[0].gathers[0])
+        assert torch.equal(term.scenes[0].maps, before.scenes[0].maps)
     assert batches[0]["genes_dense"].start.shape == (4, 1, 14, 16)
 
 
@@ -149,8 +150,8 @@ def test_maps_shown_are_extra_channels_only(section):
 
 
 def fit_once(section, training, **network):
-    return fit(
-        section,
+    (fitted,) = fit(
+        [section],
         network=replace(NETWORK, **network),
         training=training,
         images=None,
@@ -158,6 +159,7 @@ def fit_once(section, training, **network):
         rng=np.random.default_rng(0),
         progress=False,
     )
+    return fitted
 
 
 def test_stages_and_shared_weights():
