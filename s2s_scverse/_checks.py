@@ -23,6 +23,7 @@ __all__ = [
     "check_layer",
     "check_number",
     "check_numeric",
+    "check_points",
     "check_rng",
     "check_unique_genes",
     "few",
@@ -170,6 +171,21 @@ def check_column(adata: "AnnData", key: str) -> NDArray[np.bool_]:
         msg = f"adata.obs[{key!r}] must hold True or False for every site, found {few(column.unique())}"
         raise ValueError(msg)
     return np.asarray(column, dtype=bool)
+
+
+def check_points(points: Any, key: str) -> "tuple[NDArray[np.float64], pd.Index | None]":
+    """Return x and y of points, of shape (n, 2), and their names if they are the cells of an AnnData."""
+    if hasattr(points, "obsm"):
+        return check_coordinates(points, key), points.obs_names
+    found = np.asarray(points)
+    if found.dtype.kind not in "fiu":
+        msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} of {found.dtype}"
+        raise TypeError(msg)
+    if found.ndim != 2 or found.shape[1] != 2 or not np.isfinite(found).all():
+        what = f"shape {found.shape}" if found.ndim != 2 or found.shape[1] != 2 else "values that are NaN or infinite"
+        msg = f"points must be finite numbers of shape (n, 2): x and y; found {what}"
+        raise ValueError(msg)
+    return found.astype(np.float64), None
 
 
 def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Lattices of sites: numpy and scipy only."""
 
-from ._infer import bin_lattice, lattice_from_array, lattice_from_coordinates
+from ._infer import auto_bin_size, bin_lattice, lattice_from_array, lattice_from_coordinates, residual
 from ._kinds import KINDS, Kind, KindName
 from ._lattice import Lattice, Raster
 from ._outline import Fill, fill_sites
@@ -13,10 +13,12 @@ __all__ = [
     "KindName",
     "Lattice",
     "Raster",
+    "auto_bin_size",
     "bin_lattice",
     "fill_sites",
     "lattice_from_array",
     "lattice_from_coordinates",
     "random_sample",
     "regular_sample",
+    "residual",
 ]

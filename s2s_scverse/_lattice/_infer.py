@@ -1,5 +1,8 @@
 """Finding the lattice of a section."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -7,10 +10,12 @@ from scipy.spatial import cKDTree
 from ._kinds import KINDS, Kind, KindName
 from ._lattice import Lattice
 
-__all__ = ["bin_lattice", "lattice_from_array", "lattice_from_coordinates"]
+__all__ = ["auto_bin_size", "bin_lattice", "lattice_from_array", "lattice_from_coordinates", "residual"]
 
 MAX_RESIDUAL = 0.2
 """Root mean square distance of spots from their lattice positions, in pitches; random points have about 0.4."""
+CELLS_PER_BIN = 4
+"""What `auto_bin_size` aims at."""
 MAX_ARRAY_RESIDUAL = 0.5
 """The same where array positions are given: coordinates may be adjusted by image registration, not contradict them."""
 
@@ -40,10 +45,10 @@ def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64
     fits = [_fitted(Lattice.from_array(name, steps, np.eye(2), np.zeros(2)), coordinates) for name in names]
     best = min(fits, key=_distortion)
     best.check_extent()
-    residual = _residual(best, coordinates)
-    if residual > MAX_ARRAY_RESIDUAL:
+    found = residual(best, coordinates)
+    if found > MAX_ARRAY_RESIDUAL:
         msg = (
-            f"array_row/array_col and the coordinates contradict each other: spots lie {residual:.2f} pitches (root "
+            f"array_row/array_col and the coordinates contradict each other: spots lie {found:.2f} pitches (root "
             f"mean square) from where a {best.kind.name} lattice puts them; expected at most {MAX_ARRAY_RESIDUAL}. "
             "Drop the array columns to have the lattice fitted from the coordinates, or correct them"
         )
@@ -72,12 +77,12 @@ def lattice_from_coordinates(coordinates: NDArray[np.float64]) -> Lattice:
         raise ValueError(msg)
     _check_unique(coordinates, "coordinates")
     fits = [_grown(KINDS[name], coordinates) for name in ("square", "hex")]
-    best = min(fits, key=lambda fit: _residual(fit, coordinates))
-    residual = _residual(best, coordinates)
-    if residual > MAX_RESIDUAL:
+    best = min(fits, key=lambda fit: residual(fit, coordinates))
+    found = residual(best, coordinates)
+    if found > MAX_RESIDUAL:
         msg = (
             f"the {len(coordinates)} spots lie on no lattice: their root mean square distance from the best "
-            f"{best.kind.name} lattice (pitch {best.pitch:.4g}) is {residual:.2f} pitches; expected at most "
+            f"{best.kind.name} lattice (pitch {best.pitch:.4g}) is {found:.2f} pitches; expected at most "
             f"{MAX_RESIDUAL}. For cells or beads give bin_size="
         )
         raise ValueError(msg)
@@ -86,26 +91,82 @@ def lattice_from_coordinates(coordinates: NDArray[np.float64]) -> Lattice:
     return best.rebased()
 
 
-def bin_lattice(coordinates: NDArray[np.float64], bin_size: float) -> tuple[Lattice, NDArray[np.int64]]:
-    """Lay square bins over cells or beads; bins start at the smallest coordinates.
+def bin_lattice(
+    coordinates: NDArray[np.float64], bin_size: float, *, shape: Literal["square", "hex"] = "square", min_cells: int = 1
+) -> tuple[Lattice, NDArray[np.int64]]:
+    """Lay bins over cells or beads; square bins start at the smallest coordinates, hexagonal ones are centred there.
+
+    Parameters
+    ----------
+    coordinates
+        (n_cells, 2): x and y.
+    bin_size
+        Side of square bins, distance of the centres of hexagonal ones.
+    shape
+        ``"square"`` or ``"hex"``.
+    min_cells
+        Bins with fewer cells are left out.
 
     Returns
     -------
-    The lattice of the bins that hold a cell (in row-major order), and the bin of each cell, of shape (n_cells,).
+    The lattice of the bins (in row-major order), and the bin of each cell, of shape (n_cells,), -1 for none.
+
+    Raises
+    ------
+    ValueError
+        If the bins are absurdly small, or none has enough cells.
     """
     start = coordinates.min(axis=0)
-    steps = np.floor((coordinates - start) / bin_size)
-    if steps.max() > 2**31:
+    across = np.ptp(coordinates, axis=0).max() / bin_size
+    if across > 2**31:
         msg = (
-            f"bin_size={bin_size} cuts the section into {steps.max():.3g} bins a side; "
+            f"bin_size={bin_size} cuts the section into {across:.3g} bins a side; "
             "expected a size in the units of the coordinates"
         )
         raise ValueError(msg)
-    positions, bins = np.unique(steps[:, ::-1].astype(np.int64), axis=0, return_inverse=True)
-    basis = bin_size * np.asarray(KINDS["square"].unit_basis)
-    lattice = Lattice.from_array("square", positions, basis, start + bin_size / 2)
+    basis = bin_size * np.asarray(KINDS[shape].unit_basis)
+    origin = start + bin_size / 2 if shape == "square" else start
+    grid = Lattice(KINDS[shape], np.zeros((1, 2), np.int64), basis, origin)
+    found, bins, n_cells = np.unique(grid.nearest(coordinates), axis=0, return_inverse=True, return_counts=True)
+    enough = n_cells >= min_cells
+    if not enough.any():
+        msg = f"no bin of size {bin_size:g} holds min_cells={min_cells} cells; the fullest has {n_cells.max()}"
+        raise ValueError(msg)
+    number = np.where(enough, np.cumsum(enough) - 1, -1)
+    lattice = grid.with_index(found[enough])
     lattice.check_extent()
-    return lattice, bins.reshape(-1)
+    return lattice, number[bins.reshape(-1)]
+
+
+def auto_bin_size(sections: Sequence[NDArray[np.float64]]) -> float:
+    """Return the size of square bins that hold 4 cells on average, of those that hold any, to two digits.
+
+    Parameters
+    ----------
+    sections
+        (n_cells, 2) each: x and y.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 8 cells, or all lie on a line.
+    """
+    n_cells = sum(len(section) for section in sections)
+    extents = np.array([np.ptp(section, axis=0) for section in sections])
+    if n_cells < 2 * CELLS_PER_BIN or not (extents > 0).all(axis=1).any():
+        msg = f"bin_size='auto' needs at least {2 * CELLS_PER_BIN} cells that spread in both directions; give a number"
+        raise ValueError(msg)
+
+    def per_bin(size: float) -> float:
+        occupied = [len(np.unique(np.floor((each - each.min(axis=0)) / size), axis=0)) for each in sections]
+        return n_cells / sum(occupied)
+
+    high = float(extents.max())
+    low = high / n_cells
+    while high / low > 1.001:
+        middle = float(np.sqrt(low * high))
+        low, high = (low, middle) if per_bin(middle) > CELLS_PER_BIN else (middle, high)
+    return float(f"{high:.2g}")
 
 
 def _check_unique(rows: NDArray[np.generic], what: str) -> None:
@@ -114,7 +175,7 @@ def _check_unique(rows: NDArray[np.generic], what: str) -> None:
         most = unique[counts.argmax()].tolist()
         msg = (
             f"{len(rows) - len(unique)} spots share their {what} with another (for example {most}); "
-            "expected one spot a position"
+            "expected one spot a position; several sections in one AnnData need library_key="
         )
         raise ValueError(msg)
 
@@ -145,7 +206,7 @@ def _distortion(lattice: Lattice) -> float:
     return float(np.log(max(singular[0], 1e-300) / max(singular[1], 1e-300)))
 
 
-def _residual(lattice: Lattice, coordinates: NDArray[np.float64]) -> float:
+def residual(lattice: Lattice, coordinates: NDArray[np.float64]) -> float:
     """Root mean square distance between spots and their positions, in pitches."""
     square = np.sum((lattice.coordinates - coordinates) ** 2, axis=1).mean()
     return float(np.sqrt(square) / max(lattice.pitch, 1e-300))

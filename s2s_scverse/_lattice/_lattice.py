@@ -13,6 +13,8 @@ __all__ = ["Lattice", "Raster"]
 
 # A bounding box this much larger than the number of sites is no section but a mistake in the coordinates.
 MAX_EMPTY_RATIO = 200
+# Distances that differ less, in pitches, are equal but for rounding.
+TIE = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +146,10 @@ class Lattice:
         at = (points - self.origin) @ np.linalg.inv(self.basis)
         corner = np.floor(at).astype(np.int64)
         # The nearest position is a corner of the cell that the point is in: no basis here is oblique enough to fail.
-        corners = corner[:, None] + np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
-        distance = np.linalg.norm((corners - at[:, None]) @ self.basis, axis=2)
+        # Of equally near ones the larger: what lies on the edge of two bins belongs to the second.
+        corners = corner[:, None] + np.array([(1, 1), (1, 0), (0, 1), (0, 0)])
+        distance = np.linalg.norm((corners - at[:, None]) @ self.basis, axis=2) / self.pitch
+        distance += TIE * np.arange(4)
         return np.asarray(corners[np.arange(len(points)), distance.argmin(axis=1)])
 
     def find(self, index: NDArray[np.int64]) -> NDArray[np.int64]:

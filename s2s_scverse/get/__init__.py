@@ -1,7 +1,8 @@
 """Reading results out of an AnnData."""
 
+from ._at import at
 from ._evaluation import evaluation_df, evaluation_summary_df, evaluation_tests_df
 from ._history import history_df
 from ._image import image
 
-__all__ = ["evaluation_df", "evaluation_summary_df", "evaluation_tests_df", "history_df", "image"]
+__all__ = ["at", "evaluation_df", "evaluation_summary_df", "evaluation_tests_df", "history_df", "image"]

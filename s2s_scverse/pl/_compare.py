@@ -31,6 +31,7 @@ def compare(
     *,
     keys: str | Sequence[str] = (_keys.UNS,),
     layer: str | None = None,
+    library: str | None = None,
     unit: str | None = None,
     percentiles: tuple[float, float] = (1, 99),
     cmap: "str | Colormap" = "viridis",
@@ -58,6 +59,8 @@ def compare(
         Imputed layers to draw.
     layer
         Layer that holds measured and true values, or ``"X"``. By default what the runs in `keys` read.
+    library
+        Which section to draw, if `adata` holds several.
     unit
         Unit of the values, for the colour bars. ``"log1p"`` by default if X was transformed by :func:`scanpy.pp.log1p`.
     percentiles
@@ -84,10 +87,10 @@ def compare(
     Raises
     ------
     KeyError
-        If `adata` has no lattice, or a gene or a layer does not exist.
+        If `adata` has no lattice, or a gene, a layer or the section does not exist.
     ValueError
-        If a layer holds no values of a gene, the runs read different layers, no site is measured, or `percentiles` or
-        `panel_size` make no sense.
+        If there are several sections and `library` does not say which, a layer holds no values of a gene, the runs read
+        different layers, no site is measured, or `percentiles` or `panel_size` make no sense.
 
     Examples
     --------
@@ -102,7 +105,7 @@ def compare(
     if not (np.isfinite(panel_size) and panel_size > 0):
         msg = f"panel_size must be positive and finite, found {panel_size!r}"
         raise ValueError(msg)
-    data = compare_data(adata, genes, keys=keys, layer=layer, percentiles=percentiles)
+    data = compare_data(adata, genes, keys=keys, layer=layer, library=library, percentiles=percentiles)
     polygons = site_polygons(data.lattice)
     plan = _plan(data, polygons, panel_size)
     maps = _colour_map(cmap), _colour_map(error_cmap)

@@ -12,7 +12,7 @@ from .._checks import check_adata, check_genes, few
 from .._lattice import Lattice
 from .._runs import check_keys, find_source, read_visible
 from .._scores import pearson
-from .._section import read_lattice, read_mask, read_values
+from .._section import choose_section, read_lattice, read_mask, read_values
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -65,10 +65,12 @@ def compare_data(
     *,
     keys: str | Sequence[str] = (_keys.UNS,),
     layer: str | None = None,
+    library: str | None = None,
     percentiles: tuple[float, float] = (1, 99),
 ) -> Comparison:
     """Collect measured, imputed and true values and errors; see :func:`s2s_scverse.pl.compare`."""
     check_adata(adata)
+    adata = choose_section(adata, library)
     columns = check_genes(adata, genes)
     layers = check_keys(adata, keys)
     source = find_source(adata, layers, layer, argument="layer")

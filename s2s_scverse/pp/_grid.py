@@ -1,9 +1,7 @@
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from .. import _keys
 from .._checks import (
@@ -12,17 +10,30 @@ from .._checks import (
     check_column,
     check_coordinates,
     check_int,
-    check_numeric,
     check_unique_genes,
     few,
-    is_sparse,
 )
-from .._lattice import Fill, Lattice, bin_lattice, fill_sites, lattice_from_array, lattice_from_coordinates
+from .._lattice import (
+    Fill,
+    Lattice,
+    auto_bin_size,
+    bin_lattice,
+    fill_sites,
+    lattice_from_array,
+    lattice_from_coordinates,
+    residual,
+)
 from .._runs import find_runs
 from .._section import array_positions, grid_entry
+from ._bins import binned
+from ._sites import Laid, extended, site_names, with_spot_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
+
+T = TypeVar("T")
 
 __all__ = ["grid"]
 
@@ -31,9 +42,12 @@ def grid(
     adata: "AnnData",
     *,
     upsample: int = 2,
-    bin_size: float | None = None,
+    bin_size: float | Literal["auto"] | None = None,
+    bin_shape: Literal["square", "hex"] = "square",
+    min_cells: int = 1,
     fill: Fill = "tissue",
     spatial_key: str = "spatial",
+    library_key: str | None = None,
 ) -> "AnnData":
     """Lay a section on its lattice and add the unmeasured sites inside the tissue.
 
@@ -43,25 +57,35 @@ def grid(
     Parameters
     ----------
     adata
-        One section. Not changed.
+        One section, or several with `library_key`. Not changed.
     upsample
         Spacing of the spots in sites of the result, 1 to 8. 2 puts one site between two neighbouring spots (four
         times as many sites), 1 adds only the holes inside the tissue.
     bin_size
-        For cells or beads: side of square bins, in the units of the coordinates. A bin's counts are the sums over
-        its cells. Values that are no counts (any that is not a whole number, or negative) are averaged instead. Bins
-        without cells inside the tissue are unmeasured sites.
+        For cells or beads (Xenium, MERFISH, CosMx, Slide-seq, Stereo-seq, Visium HD): side of square bins, or distance
+        of the centres of hexagonal ones, in the units of the coordinates; ``"auto"``: so that bins hold 4 cells on
+        average. A bin's counts are the sums over its cells. Values that are no counts (any that is not a whole number,
+        or negative) are averaged instead. Bins without cells inside the tissue are unmeasured sites.
+        :func:`s2s_scverse.get.at` carries values back to the cells.
+    bin_shape
+        ``"square"``, or ``"hex"`` for bins on a hexagonal lattice.
+    min_cells
+        Bins with fewer cells count as unmeasured: their counts say little.
     fill
         Where to add sites. ``"tissue"``: the morphological closing of the spots on the dense lattice, so gaps up to two
         spots wide are filled and larger holes stay holes. ``"hull"``: the convex hull of the spots. ``"all"``: the
         whole bounding box.
     spatial_key
         Key of `adata.obsm` with x and y of every spot.
+    library_key
+        Column of `adata.obs` that tells several sections apart. Each is laid out as if it were alone, on a lattice of
+        its own kind and size; their coordinates may overlap.
 
     Returns
     -------
     A new AnnData: the spots first, in their order and with their names, then the new sites, named
-    ``site_<row>x<col>``, whose rows in X, layers and raw are 0 and whose other annotations are missing.
+    ``site_<row>x<col>`` (with `library_key`: ``<section>_site_<row>x<col>``), whose rows in X, layers and raw are 0 and
+    whose other annotations are missing.
     Sets the following fields:
 
     `.obs['array_row']`, `.obs['array_col']`
@@ -73,18 +97,23 @@ def grid(
     `.obsm[spatial_key]`
         Coordinates, of spots as given, of new sites by the fitted lattice.
     `.uns['s2s']['grid']`
-        Kind, shape, stride, pitch (units of the coordinates), basis and origin of the lattice; with `bin_size` also
-        `bins`: whether X and each layer were summed or averaged.
+        Kind, shape, stride, pitch (units of the coordinates), basis and origin of the lattice, and `residual`: root
+        mean square distance of the spots from their lattice positions, in spot pitches. With `library_key`:
+        `library_key`, and in `sections` such an entry for each. With `bin_size` also `bins`: whether X and each layer
+        were summed or averaged.
+    `.uns['spatial']`
+        Where there is one: as it was, with ``spot_diameter_fullres`` divided by `upsample` (of bins: set to their size
+        first), so that squidpy draws sites in their size on the image.
 
     Integer annotations of spots become floats and truth values nullable, since new sites have none. Pairwise
     annotations (`.obsp`) are dropped, and so are layers that this package wrote: they belong to the lattice they were
-    made on. With `bin_size`, only X, layers and var are carried over to the bins. Backed and lazy (dask) sections are
-    read into memory.
+    made on. With `bin_size`, only X, layers, var and ``uns["spatial"]`` are carried over to the bins. Backed and lazy
+    (dask) sections are read into memory.
 
     Raises
     ------
     KeyError
-        If the coordinates are missing.
+        If the coordinates or the `library_key` are missing.
     TypeError
         If arguments or coordinates are of a wrong type.
     ValueError
@@ -102,28 +131,115 @@ def grid(
     check_unique_genes(adata)
     factor = check_int("upsample", upsample, least=1, most=8)
     check_choice("fill", fill, ("tissue", "hull", "all"))
+    check_choice("bin_shape", bin_shape, ("square", "hex"))
+    check_int("min_cells", min_cells, least=1)
     coordinates = check_coordinates(adata, spatial_key)
     _check_spots(adata)
+    sections = _split(adata, library_key)
     pooling: dict[str, str] = {}
+    size: float | None = None
     if bin_size is None:
-        section, lattice = _without_runs(_in_memory(adata)), _find_lattice(adata, coordinates)
+        spots = _without_runs(_in_memory(adata))
+        lattices = [_found(adata, coordinates, name, rows) for name, rows in sections.items()]
     else:
-        lattice, bins = bin_lattice(coordinates, _check_bin_size(bin_size))
-        section, pooling = _binned(_in_memory(adata), lattice, bins, spatial_key)
+        size = _bin_size(bin_size, [coordinates[rows] for rows in sections.values()])
+        lattices, bins = _laid_bins(coordinates, sections, size, bin_shape, min_cells)
+        spots, pooling = binned(_in_memory(adata), lattices, bins, spatial_key)
+        ends = np.cumsum([len(lattice) for lattice in lattices])
+        sections = {
+            name: np.arange(end - len(lattice), end)
+            for name, end, lattice in zip(sections, ends, lattices, strict=True)
+        }
+        if library_key is not None:
+            spots.obs[library_key] = [str(name) for name, rows in sections.items() for _ in rows]
 
-    lattice = lattice.densified(factor)
-    new = fill_sites(lattice, factor=factor, fill=fill)
-    everything = lattice.with_index(np.concatenate([lattice.index, new])).rebased()
-    dense = _extended(section, everything, spatial_key)
-    if bin_size is not None:
-        dense.obs_names = _site_names(everything.array)
-    dense.uns[_keys.UNS] = {_keys.GRID: grid_entry(everything, stride=factor) | ({"bins": pooling} if pooling else {})}
+    laid = [
+        Laid(name, rows, _filled(lattice, factor, fill))
+        for (name, rows), lattice in zip(sections.items(), lattices, strict=True)
+    ]
+    if size is not None:
+        names = [site_names(each.lattice, each.name)[: len(each.rows)] for each in laid]
+        spots.obs_names = names[0].append(names[1:])
+    dense = extended(spots, laid, spatial_key, library_key)
+    entries = {each.name: _entry(each, dense.obsm[spatial_key][each.rows], factor) for each in laid}
+    entry = entries[None] if library_key is None else {_keys.LIBRARY_KEY: library_key, _keys.SECTIONS: entries}
+    dense.uns[_keys.UNS] = {_keys.GRID: entry | ({"bins": pooling} if pooling else {})}
+    if "spatial" in dense.uns:
+        dense.uns["spatial"] = with_spot_size(dense.uns["spatial"], factor, size)
     return dense
 
 
-def _check_bin_size(bin_size: object) -> float:
+def _entry(section: Laid, coordinates: NDArray[np.float64], factor: int) -> dict[str, Any]:
+    """Describe a lattice, and how well its spots lie on it."""
+    spots = section.lattice.subset(np.arange(len(section.rows)))
+    return grid_entry(section.lattice, stride=factor) | {"residual": residual(spots, coordinates) / factor}
+
+
+def _laid_bins(
+    coordinates: NDArray[np.float64],
+    sections: "dict[str | None, NDArray[np.int64]]",
+    size: float,
+    shape: Literal["square", "hex"],
+    min_cells: int,
+) -> tuple[list[Lattice], NDArray[np.int64]]:
+    """Lay bins over each section; the bin of each cell is counted through all sections, -1 for none."""
+    bins, lattices, n_bins = np.full(len(coordinates), -1, dtype=np.int64), [], 0
+    for name, rows in sections.items():
+        lattice, own = _named(name, bin_lattice, coordinates[rows], size, shape=shape, min_cells=min_cells)
+        bins[rows] = np.where(own >= 0, own + n_bins, -1)
+        lattices.append(lattice)
+        n_bins += len(lattice)
+    return lattices, bins
+
+
+def _filled(lattice: Lattice, factor: int, fill: Fill) -> Lattice:
+    """Return the spots on the dense lattice, and after them the new sites."""
+    lattice = lattice.densified(factor)
+    new = fill_sites(lattice, factor=factor, fill=fill)
+    return lattice.with_index(np.concatenate([lattice.index, new])).rebased()
+
+
+def _split(adata: "AnnData", library_key: str | None) -> dict[str | None, NDArray[np.int64]]:
+    """Return the rows of every section, in the order in which they come first."""
+    if library_key is None:
+        return {None: np.arange(adata.n_obs)}
+    if library_key not in adata.obs:
+        msg = f"library_key={library_key!r} not found in adata.obs, which has: {few(adata.obs.columns) or 'no column'}"
+        raise KeyError(msg)
+    column = adata.obs[library_key]
+    if column.isna().any():
+        msg = f"adata.obs[{library_key!r}] is missing for {int(column.isna().sum())} of {adata.n_obs} spots"
+        raise ValueError(msg)
+    names = column.astype(str).to_numpy()
+    slashed = sorted({name for name in names if "/" in name})
+    if slashed:
+        msg = f"names of sections must not hold '/', which h5ad files cannot store, found {few(slashed)}; rename them"
+        raise ValueError(msg)
+    return {str(name): np.flatnonzero(names == name) for name in dict.fromkeys(names)}
+
+
+def _named(name: str | None, call: "Callable[..., T]", *arguments: object, **more: object) -> "T":
+    """Call a function on one section, whose name its errors then tell."""
+    try:
+        return call(*arguments, **more)
+    except ValueError as error:
+        if name is None:
+            raise
+        msg = f"section {name!r}: {error}"
+        raise ValueError(msg) from error
+
+
+def _found(adata: "AnnData", coordinates: NDArray[np.float64], name: str | None, rows: NDArray[np.int64]) -> Lattice:
+    if _keys.ARRAY_ROW in adata.obs and _keys.ARRAY_COL in adata.obs:
+        return _named(name, lattice_from_array, array_positions(adata)[rows], coordinates[rows])
+    return _named(name, lattice_from_coordinates, coordinates[rows])
+
+
+def _bin_size(bin_size: object, sections: list[NDArray[np.float64]]) -> float:
+    if isinstance(bin_size, str) and bin_size == "auto":
+        return auto_bin_size(sections)
     if isinstance(bin_size, bool) or not isinstance(bin_size, int | float | np.number):
-        msg = f"bin_size must be a number in the units of the coordinates, found {bin_size!r}"
+        msg = f"bin_size must be a number in the units of the coordinates, or 'auto', found {bin_size!r}"
         raise TypeError(msg)
     if not (np.isfinite(bin_size) and bin_size > 0):
         msg = f"bin_size must be positive and finite, found {bin_size}"
@@ -150,16 +266,6 @@ def _check_spots(adata: "AnnData") -> None:
         raise ValueError(msg)
 
 
-def _find_lattice(adata: "AnnData", coordinates: NDArray[np.float64]) -> Lattice:
-    if _keys.ARRAY_ROW in adata.obs and _keys.ARRAY_COL in adata.obs:
-        return lattice_from_array(array_positions(adata), coordinates)
-    return lattice_from_coordinates(coordinates)
-
-
-def _site_names(array: NDArray[np.int64]) -> pd.Index:
-    return pd.Index([f"site_{row}x{col}" for row, col in array.tolist()])
-
-
 def _in_memory(adata: "AnnData") -> "AnnData":
     """Read what is backed by a file or lazy."""
     lazy = any(hasattr(matrix, "compute") for matrix in (adata.X, *adata.layers.values()))
@@ -177,93 +283,3 @@ def _without_runs(adata: "AnnData") -> "AnnData":
         adata.layers.pop(_keys.STD.format(key), None)
         adata.obs = adata.obs.drop(columns=_keys.VISIBLE.format(key), errors="ignore")
     return adata
-
-
-def _binned(
-    adata: "AnnData", lattice: Lattice, bins: NDArray[np.int64], spatial_key: str
-) -> tuple["AnnData", dict[str, str]]:
-    """Sum (or average) cells over bins, and say which."""
-    from anndata import AnnData
-
-    n_cells = np.bincount(bins, minlength=len(lattice))
-    members = sparse.csr_matrix((np.ones(adata.n_obs, np.float32), (bins, np.arange(adata.n_obs))))
-    pooling = {}
-
-    def pooled(matrix: Any, key: str, what: str) -> Any:
-        check_numeric(matrix, what)
-        data = matrix.data if is_sparse(matrix) else np.asarray(matrix)
-        if not np.isfinite(data).all():
-            msg = (
-                f"{what} has {int((~np.isfinite(data)).sum())} values that are NaN or infinite; set or drop them first"
-            )
-            raise ValueError(msg)
-        counts = bool(np.all(data >= 0) and np.all(data == np.round(data)))
-        pooling[key] = "sum" if counts else "mean"
-        total = members @ (matrix if is_sparse(matrix) else data)
-        if not counts:
-            total = sparse.diags_array((1 / n_cells).astype(np.float32)) @ total
-        return total.astype(np.float32)
-
-    binned = AnnData(
-        X=None if adata.X is None else pooled(adata.X, "X", "adata.X"),
-        obs=pd.DataFrame({"n_cells": n_cells}, index=_site_names(lattice.array)),
-        var=adata.var.copy(),
-        layers={key: pooled(layer, key, f"adata.layers[{key!r}]") for key, layer in adata.layers.items()},
-        obsm={spatial_key: lattice.coordinates},
-    )
-    return binned, pooling
-
-
-def _blank(section: "AnnData", names: pd.Index, obsm: dict[str, NDArray[np.float64]]) -> "AnnData":
-    """New sites: nothing but zeros and coordinates."""
-    from anndata import AnnData
-
-    def zeros(like: Any, n_columns: int) -> Any:
-        if is_sparse(like):
-            nothing = np.empty(0, like.dtype), (np.empty(0, np.int32), np.empty(0, np.int32))
-            return sparse.coo_matrix(nothing, shape=(len(names), n_columns)).tocsr()
-        return np.zeros((len(names), n_columns), dtype=like.dtype)
-
-    blank = AnnData(
-        X=None if section.X is None else zeros(section.X, section.n_vars),
-        obs=pd.DataFrame(index=names),
-        var=pd.DataFrame(index=section.var_names),
-        obsm=obsm,
-        layers={key: zeros(layer, section.n_vars) for key, layer in section.layers.items()},
-    )
-    if section.raw is not None:
-        blank.raw = AnnData(
-            X=zeros(section.raw.X, section.raw.n_vars), obs=blank.obs, var=pd.DataFrame(index=section.raw.var_names)
-        )
-    return blank
-
-
-def _extended(section: "AnnData", lattice: Lattice, spatial_key: str) -> "AnnData":
-    """Append the unmeasured sites to the spots."""
-    import anndata
-
-    n_spots = section.n_obs
-    section = section.copy()
-    names = section.obs_names.append(_site_names(lattice.array[n_spots:]))
-    names = pd.Index(anndata.utils.make_index_unique(names)[n_spots:])
-    if len(names):
-        blank = _blank(section, names, {spatial_key: lattice.coordinates[n_spots:]})
-        section.obsm[spatial_key] = np.asarray(section.obsm[spatial_key], dtype=np.float64)
-        dense = anndata.concat([section, blank], join="outer", merge="first", uns_merge="first", fill_value=np.nan)
-        dense.obs = _extended_obs(section.obs, dense.obs_names)
-    else:
-        dense = section
-    dense.obs[_keys.ARRAY_ROW], dense.obs[_keys.ARRAY_COL] = lattice.array.T
-    if _keys.MEASURED in section.obs:
-        dense.obs[_keys.MEASURED] = np.r_[section.obs[_keys.MEASURED].to_numpy(bool), np.zeros(len(names), bool)]
-    else:
-        dense.obs[_keys.MEASURED] = np.arange(dense.n_obs) < n_spots
-    if _keys.HELD_OUT in section.obs:
-        dense.obs[_keys.HELD_OUT] = np.r_[section.obs[_keys.HELD_OUT].to_numpy(bool), np.zeros(len(names), bool)]
-    return dense
-
-
-def _extended_obs(obs: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
-    """Missing annotations of new sites; truth values become nullable, since h5ad cannot hold them as objects."""
-    truth = obs.select_dtypes("bool").columns
-    return obs.astype(dict.fromkeys(truth, "boolean")).reindex(names)

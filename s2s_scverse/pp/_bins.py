@@ -1,0 +1,73 @@
+"""Cells and beads into bins."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from .._checks import check_numeric, is_sparse
+from .._lattice import Lattice
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["binned"]
+
+
+def binned(
+    adata: "AnnData", lattices: Sequence[Lattice], bins: NDArray[np.int64], spatial_key: str
+) -> tuple["AnnData", dict[str, str]]:
+    """Sum (or average) cells over bins, and say which.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+    lattices
+        The bins of every section.
+    bins
+        (n_cells,): the bin of each cell, counted through all sections; -1 for none.
+    spatial_key
+        Where to write the centres of the bins.
+
+    Returns
+    -------
+    The bins, without names, and for X and each layer ``"sum"`` or ``"mean"``.
+    """
+    from anndata import AnnData
+
+    inside = np.flatnonzero(bins >= 0)
+    shape = sum(len(lattice) for lattice in lattices), adata.n_obs
+    n_cells = np.bincount(bins[inside], minlength=shape[0])
+    members = sparse.csr_matrix((np.ones(len(inside), np.float32), (bins[inside], inside)), shape=shape)
+    pooling = {}
+
+    def pooled(matrix: Any, key: str, what: str) -> Any:
+        check_numeric(matrix, what)
+        data = matrix.data if is_sparse(matrix) else np.asarray(matrix)
+        if not np.isfinite(data).all():
+            msg = (
+                f"{what} has {int((~np.isfinite(data)).sum())} values that are NaN or infinite; set or drop them first"
+            )
+            raise ValueError(msg)
+        counts = bool(np.all(data >= 0) and np.all(data == np.round(data)))
+        pooling[key] = "sum" if counts else "mean"
+        total = members @ (matrix if is_sparse(matrix) else data)
+        if not counts:
+            total = sparse.diags_array((1 / n_cells).astype(np.float32)) @ total
+        return total.astype(np.float32)
+
+    spots = AnnData(
+        X=None if adata.X is None else pooled(adata.X, "X", "adata.X"),
+        obs=pd.DataFrame({"n_cells": n_cells}, index=pd.RangeIndex(shape[0]).astype(str)),
+        var=adata.var.copy(),
+        layers={key: pooled(layer, key, f"adata.layers[{key!r}]") for key, layer in adata.layers.items()},
+        obsm={spatial_key: np.concatenate([lattice.coordinates for lattice in lattices])},
+    )
+    if "spatial" in adata.uns:
+        spots.uns["spatial"] = deepcopy(adata.uns["spatial"])
+    return spots, pooling

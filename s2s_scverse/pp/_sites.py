@@ -1,0 +1,114 @@
+"""Appending unmeasured sites to spots."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from .. import _keys
+from .._checks import is_sparse
+from .._lattice import Lattice
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["Laid", "extended", "site_names", "with_spot_size"]
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """A section on its dense lattice."""
+
+    name: str | None
+    """None where there is only one."""
+    rows: NDArray[np.int64]
+    """(n_spots,): its spots among those of all sections."""
+    lattice: Lattice
+    """Its sites: the spots in the order of `rows`, then the new ones."""
+
+
+def site_names(lattice: Lattice, name: str | None) -> pd.Index:
+    """Name sites after their array positions, and their section if there are several."""
+    section = "" if name is None else f"{name}_"
+    return pd.Index([f"{section}site_{row}x{col}" for row, col in lattice.array.tolist()])
+
+
+def extended(spots: "AnnData", sections: Sequence[Laid], spatial_key: str, library_key: str | None) -> "AnnData":
+    """Append the new sites of all sections to the spots, and write where everything lies."""
+    import anndata
+
+    spots, n_spots = spots.copy(), spots.n_obs
+    new = [section.lattice.subset(np.arange(len(section.rows), len(section.lattice))) for section in sections]
+    names = spots.obs_names
+    for section, sites in zip(sections, new, strict=True):
+        names = names.append(site_names(sites, section.name))
+    names = pd.Index(anndata.utils.make_index_unique(names)[n_spots:])
+    dense = spots
+    if len(names):
+        blank = _blank(spots, names, {spatial_key: np.concatenate([sites.coordinates for sites in new])})
+        spots.obsm[spatial_key] = np.asarray(spots.obsm[spatial_key], dtype=np.float64)
+        dense = anndata.concat([spots, blank], join="outer", merge="first", uns_merge="first", fill_value=np.nan)
+        dense.obs = _extended_obs(spots.obs, dense.obs_names)
+    array = np.empty((dense.n_obs, 2), dtype=np.int64)
+    array[n_spots:] = np.concatenate([sites.array for sites in new])
+    for section in sections:
+        array[section.rows] = section.lattice.array[: len(section.rows)]
+    dense.obs[_keys.ARRAY_ROW], dense.obs[_keys.ARRAY_COL] = array.T
+    for key, default in ((_keys.MEASURED, True), (_keys.HELD_OUT, None)):
+        if key in spots.obs or default is not None:
+            known = spots.obs[key].to_numpy(bool) if key in spots.obs else np.ones(n_spots, bool)
+            dense.obs[key] = np.r_[known, np.zeros(len(names), bool)]
+    if library_key is not None:
+        column = spots.obs[library_key]
+        added = [str(section.name) for section, sites in zip(sections, new, strict=True) for _ in range(len(sites))]
+        values = pd.Index([*column.astype(str), *added])
+        order = column.cat.categories.astype(str) if isinstance(column.dtype, pd.CategoricalDtype) else None
+        dense.obs[library_key] = pd.Categorical(values, categories=order)
+    return dense
+
+
+def with_spot_size(spatial: Any, factor: int, size: float | None) -> Any:
+    """Return ``uns["spatial"]`` with the diameter of spots divided by `factor`, or first set to `size` (of bins)."""
+    if not isinstance(spatial, Mapping):
+        return spatial
+    spatial = deepcopy(dict(spatial))
+    for library in spatial.values():
+        scales = library.get("scalefactors") if isinstance(library, Mapping) else None
+        if isinstance(scales, dict) and ("spot_diameter_fullres" in scales or size is not None):
+            scales["spot_diameter_fullres"] = float(size or scales["spot_diameter_fullres"]) / factor
+    return spatial
+
+
+def _blank(section: "AnnData", names: pd.Index, obsm: dict[str, NDArray[np.float64]]) -> "AnnData":
+    """New sites: nothing but zeros and coordinates."""
+    from anndata import AnnData
+
+    def zeros(like: Any, n_columns: int) -> Any:
+        if is_sparse(like):
+            nothing = np.empty(0, like.dtype), (np.empty(0, np.int32), np.empty(0, np.int32))
+            return sparse.coo_matrix(nothing, shape=(len(names), n_columns)).tocsr()
+        return np.zeros((len(names), n_columns), dtype=like.dtype)
+
+    blank = AnnData(
+        X=None if section.X is None else zeros(section.X, section.n_vars),
+        obs=pd.DataFrame(index=names),
+        var=pd.DataFrame(index=section.var_names),
+        obsm=obsm,
+        layers={key: zeros(layer, section.n_vars) for key, layer in section.layers.items()},
+    )
+    if section.raw is not None:
+        blank.raw = AnnData(
+            X=zeros(section.raw.X, section.raw.n_vars), obs=blank.obs, var=pd.DataFrame(index=section.raw.var_names)
+        )
+    return blank
+
+
+def _extended_obs(obs: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
+    """Missing annotations of new sites; truth values become nullable, since h5ad cannot hold them as objects."""
+    truth = obs.select_dtypes("bool").columns
+    return obs.astype(dict.fromkeys(truth, "boolean")).reindex(names)

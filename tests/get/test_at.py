@@ -1,0 +1,54 @@
+import anndata as ad
+import numpy as np
+import pytest
+
+import s2s_scverse as s2s
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return s2s.datasets.simulated_tissue(lattice="cells", n_rows=12, n_cols=14, n_genes=6)
+
+
+@pytest.mark.parametrize("shape", ["square", "hex"])
+def test_every_cell_gets_the_values_of_its_own_bin(cells, shape):
+    dense = s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=1)
+    found = s2s.get.at(dense, cells, layer=None)
+    assert found.index.equals(cells.obs_names)
+    assert found.columns.tolist() == cells.var_names.tolist()
+    # By hand: the bin whose centre is nearest, and what it was summed to.
+    centres = dense.obsm["spatial"][dense.obs["s2s_measured"]]
+    nearest = np.linalg.norm(cells.obsm["spatial"][:, None] - centres, axis=2).argmin(axis=1)
+    sums = np.zeros((len(centres), 6))
+    np.add.at(sums, nearest, cells.X.toarray())
+    np.testing.assert_array_equal(found.to_numpy(), sums[nearest])
+
+
+def test_imputed_layers_have_values_everywhere_inside_and_nowhere_outside(hand_drawn):
+    dense = s2s.pp.grid(hand_drawn("### ### ###", pitch=10.0), upsample=2)
+    s2s.tl.interpolate(dense, "linear")
+    points = np.array([[0.0, 0.0], [5.1, 0.2], [10.0, 10.0], [-40.0, 0.0], [24.9, 20.0]])
+    found = s2s.get.at(dense, points, dense.var_names[1], layer="linear")
+    np.testing.assert_allclose(found[dense.var_names[1]], [0, 1, 22, np.nan, np.nan], atol=1e-5)
+    measured = s2s.get.at(dense, points, layer=None)
+    assert np.isnan(measured.to_numpy()).all(axis=1).tolist() == [False, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("points", "error", "message"),
+    [
+        pytest.param([[0.0, 1.0, 2.0]], ValueError, r"shape \(n, 2\): x and y; found shape \(1, 3\)", id="columns"),
+        pytest.param([[0.0, np.nan]], ValueError, "found values that are NaN", id="nan"),
+        pytest.param([["a", "b"]], TypeError, "points must be an AnnData or numbers", id="strings"),
+        pytest.param(ad.AnnData(np.ones((2, 2))), KeyError, "coordinates not found", id="no coordinates"),
+    ],
+)
+def test_bad_points(hand_drawn, points, error, message):
+    dense = s2s.pp.grid(hand_drawn("### ### ###"))
+    with pytest.raises(error, match=message):
+        s2s.get.at(dense, points, layer=None)
+
+
+def test_unknown_layer(hand_drawn):
+    with pytest.raises(KeyError, match="layer 's2s' not found"):
+        s2s.get.at(s2s.pp.grid(hand_drawn("### ### ###")), np.zeros((1, 2)))

@@ -1,0 +1,170 @@
+"""Several sections in one AnnData."""
+
+import anndata as ad
+import numpy as np
+import pytest
+import scanpy as sc
+from scipy import sparse
+
+import s2s_scverse as s2s
+
+
+def simulated(lattice, n_rows, n_cols, rng):
+    adata = s2s.datasets.simulated_tissue(lattice=lattice, n_rows=n_rows, n_cols=n_cols, n_genes=8, rng=rng)
+    sc.pp.normalize_total(adata, target_sum=600)
+    sc.pp.log1p(adata)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return {"a": simulated("square", 20, 22, 0), "b c": simulated("hex", 18, 16, 1)}
+
+
+@pytest.fixture(scope="module")
+def joined(parts):
+    adata = ad.concat(parts, label="slide", index_unique="-")
+    # Rows of the two sections alternate: nothing may rely on sections being blocks.
+    return adata[np.random.default_rng(0).permutation(adata.n_obs)].copy()
+
+
+@pytest.fixture(scope="module")
+def dense(joined):
+    return s2s.pp.grid(joined, upsample=2, library_key="slide")
+
+
+def of(dense, name):
+    return dense[dense.obs["slide"] == name]
+
+
+def test_each_section_lies_as_if_it_were_alone(parts, joined, dense):
+    assert dense.obs_names[: joined.n_obs].equals(joined.obs_names)
+    assert dense.obs["s2s_measured"].sum() == joined.n_obs
+    assert dense.obs["slide"].cat.categories.tolist() == ["a", "b c"]
+    for name, part in parts.items():
+        alone, here = s2s.pp.grid(part, upsample=2), of(dense, name)
+        place = alone.obs[["array_row", "array_col"]].apply(tuple, axis=1).tolist()
+        found = here.obs[["array_row", "array_col"]].apply(tuple, axis=1).tolist()
+        assert set(place) == set(found)
+        order = [found.index(each) for each in place]
+        np.testing.assert_allclose(here.obsm["spatial"][order], alone.obsm["spatial"], atol=1e-6)
+        grid, expected = dense.uns["s2s"]["grid"]["sections"][name], alone.uns["s2s"]["grid"]
+        assert grid["kind"] == expected["kind"]
+        np.testing.assert_allclose(grid["basis"], expected["basis"], atol=1e-9)
+    assert "b c_site_" in dense.obs_names[-1] or "a_site_" in dense.obs_names[-1]
+
+
+def test_interpolation_is_that_of_each_section_alone(parts, joined):
+    both = s2s.pp.grid(joined, upsample=1, library_key="slide")
+    s2s.pp.sparsify(both, stride=2, phase=(1, 0))
+    s2s.tl.interpolate(both, "kriging")
+    s2s.tl.evaluate(both, "kriging")
+    pooled = s2s.get.evaluation_df(both).set_index("gene")
+    scores, weights = [], []
+    for name, part in parts.items():
+        alone = s2s.pp.grid(part, upsample=1)
+        s2s.pp.sparsify(alone, stride=2, phase=(1, 0))
+        s2s.tl.interpolate(alone, "kriging")
+        here = of(both, name)
+        spots = [f"{spot}-{name}" for spot in part.obs_names]
+        np.testing.assert_allclose(here[spots].layers["kriging"], alone[part.obs_names].layers["kriging"], atol=2e-4)
+        s2s.tl.evaluate(alone, "kriging")
+        scores.append(s2s.get.evaluation_df(alone).set_index("gene").loc[pooled.index])
+        weights.append(alone.obs["s2s_held_out"].sum())
+    for score in ("pcc", "rmse", "ssim"):
+        expected = np.average([each[score] for each in scores], axis=0, weights=weights)
+        np.testing.assert_allclose(pooled[score], expected, atol=2e-3)
+
+
+def test_one_network_imputes_all_and_survives_h5ad(joined, quick, tmp_path):
+    both = s2s.pp.grid(joined, upsample=1, library_key="slide")
+    s2s.pp.sparsify(both, stride=2)
+    s2s.tl.impute(both, **quick)
+    assert len(s2s.get.history_df(both)) == 2
+    assert np.isfinite(both.layers["s2s"]).all()
+    measured = both.obs["s2s_measured"].to_numpy()
+    np.testing.assert_array_equal(both.layers["s2s"][measured], both.X[measured].toarray())
+    assert both.uns["s2s"]["s2s"]["params"]["network"]["hexagonal"]
+    both.write_h5ad(tmp_path / "both.h5ad")
+    again = ad.read_h5ad(tmp_path / "both.h5ad")
+    s2s.tl.evaluate(again, "s2s")
+    assert s2s.get.image(again, library="a").sizes["gene"] == 8
+    assert s2s.get.image(again, library="b c", layer="s2s").shape != s2s.get.image(again, library="a").shape
+    figure = s2s.pl.compare(again, "domain_1", library="b c", return_fig=True)
+    assert figure.axes
+
+
+def test_a_section_learns_nothing_of_where_another_lies(joined, quick):
+    moved = joined.copy()
+    moved.obsm["spatial"] = moved.obsm["spatial"] + np.where(moved.obs["slide"] == "a", 5e5, 0)[:, None]
+    results = []
+    for adata in (joined, moved):
+        both = s2s.pp.grid(adata, upsample=1, library_key="slide")
+        s2s.pp.sparsify(both, stride=2)
+        s2s.tl.impute(both, **quick)
+        results.append(both.layers["s2s"])
+    np.testing.assert_allclose(results[0], results[1], atol=1e-4)
+
+
+def test_held_out_values_of_one_section_reach_no_other(joined, quick):
+    results = []
+    for change in (False, True):
+        both = s2s.pp.grid(joined, upsample=1, library_key="slide")
+        s2s.pp.sparsify(both, stride=2)
+        if change:
+            values = both.X.toarray()
+            held = np.flatnonzero(both.obs["s2s_held_out"])
+            values[held] = np.random.default_rng(1).random((len(held), both.n_vars))
+            both.X = sparse.csr_matrix(values)
+        s2s.tl.impute(both, **quick)
+        results.append(both.layers["s2s"])
+    np.testing.assert_array_equal(results[0], results[1])
+
+
+def test_one_section_must_be_named_where_one_is_needed(dense):
+    with pytest.raises(ValueError, match=r"adata holds 2 sections \(.*\), and this needs one; pass library="):
+        s2s.get.image(dense)
+    with pytest.raises(KeyError, match="section 'z' not found; adata has: "):
+        s2s.get.image(dense, library="z")
+    points = of(dense, "a").obsm["spatial"][:3]
+    assert s2s.get.at(dense, points, layer=None, library="a").shape == (3, 8)
+    assert s2s.get.image(of(dense, "a")).equals(s2s.get.image(dense, library="a"))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        pytest.param({"library_key": "nope"}, KeyError, "library_key='nope' not found in adata.obs", id="unknown"),
+        pytest.param({"slash": True}, ValueError, r"must not hold '/'.*found a/b", id="slash"),
+        pytest.param({"missing": True}, ValueError, "is missing for 1 of", id="missing"),
+        pytest.param({"library_key": None}, ValueError, "several sections in one AnnData need library_key=", id="none"),
+    ],
+)
+def test_bad_library_keys(joined, change, error, message):
+    adata = joined.copy()
+    if "slash" in change:
+        adata.obs["slide"] = adata.obs["slide"].astype(str).replace("a", "a/b")
+    if "missing" in change:
+        adata.obs["slide"] = adata.obs["slide"].astype(object)
+        adata.obs.iloc[0, adata.obs.columns.get_loc("slide")] = None
+    with pytest.raises(error, match=message):
+        s2s.pp.grid(adata, library_key=change.get("library_key", "slide"))
+
+
+def test_errors_say_in_which_section(joined):
+    adata = joined.copy()
+    here = np.flatnonzero(adata.obs["slide"] == "b c")[:2]
+    adata.obs.iloc[here, adata.obs.columns.get_indexer(["array_row", "array_col"])] = 4
+    with pytest.raises(ValueError, match="section 'b c': 2 spots share their array_row/array_col"):
+        s2s.pp.grid(adata, library_key="slide")
+
+
+def test_cells_of_several_sections_are_binned_by_themselves():
+    one, two = (s2s.datasets.simulated_tissue(lattice="cells", n_rows=9, n_cols=9, n_genes=6, rng=i) for i in (0, 1))
+    both = ad.concat({"x": one, "y": two}, label="slide", index_unique="-")
+    dense = s2s.pp.grid(both, bin_size=150, upsample=2, library_key="slide")
+    for name, part in {"x": one, "y": two}.items():
+        here, alone = of(dense, name), s2s.pp.grid(part, bin_size=150, upsample=2)
+        assert here.shape == alone.shape
+        assert here.X.sum() == part.X.sum()
+        assert here[here.obs["s2s_measured"]].obs_names[0] == f"{name}_{alone.obs_names[0]}"
