@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from os import PathLike
 
 import numpy as np
@@ -90,7 +91,7 @@ def fit(
         for section, of, blend, child in zip(large, known, weights, rng_scenes.spawn(len(large)), strict=True)
     ]
     terms = join_terms([terms for terms, _ in laid_out])
-    validation = [batch for _, batches in laid_out for batch in batches]
+    validation = [batches for _, batches in laid_out]
     with torch.random.fork_rng(devices=[]), quiet_lightning():
         # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
         torch.default_generator.manual_seed(seeds[0])
@@ -99,7 +100,7 @@ def fit(
             cascade.load_state_dict(start)
         plan = TrainingPlan(cascade, terms, training, run)
         if training.max_epochs:
-            data = Batches(terms, validation, training, seeds[1])
+            data = Batches(terms, list(chain.from_iterable(validation)), training, seeds[1])
             train(plan, data, device=device, checkpoint=checkpoint, found=found, progress=progress)
     trained = plan.network.to(device).eval()
     gate = find_gate(trained, validation, training, device) if training.gate else 1.0

@@ -75,7 +75,7 @@ class Fitted:
             orientations=np.eye(2, dtype=np.int64)[None],
         )
         position = torch.from_numpy(section.lattice.position)[sites]
-        found = [self._gated(self.network, batch, position) for batch in whole_maps(scene, scene.known[0])]
+        found = [self._gated(self.network, batch, position) for batch in whole_maps(scene, scene.known[:1])]
         return scale.undo(torch.cat(found).numpy().T)
 
     def _gated(self, network: CDCIN, batch: Batch, position: Tensor) -> Tensor:
@@ -84,22 +84,38 @@ class Fitted:
         return start + self.gate * (predict_sites(network, batch, position, self.training, self.device) - start)
 
 
-def find_gate(network: CDCIN, validation: list[Batch], training: TrainingConfig, device: torch.device) -> float:
+def find_gate(network: CDCIN, validation: list[list[Batch]], training: TrainingConfig, device: torch.device) -> float:
     """Least-squares factor of the correction at the spots kept aside, shrunk by its own error, within 0 and 1.
 
     A factor f with the standard error e becomes f (1 - e²/f²), or 0 if e exceeds f. The error is jackknifed over spots:
     values of one spot err together, and from few spots the factor is hardly known.
+
+    Parameters
+    ----------
+    validation
+        Whole maps of each section.
     """
-    parts = []
-    for batch in validation:
-        position = torch.nonzero(batch.weight[0, 0].flatten()).flatten()
-        start = batch.start.flatten(1)[:, position]
-        correction = predict_sites(network, batch, position, training, device) - start
-        missing = batch.target.flatten(1)[:, position] - start
-        parts.append(torch.stack([(correction * missing).sum(dim=0), correction.square().sum(dim=0)]))
-    fits, powers = torch.stack(parts).sum(dim=0).double().numpy()  # (n_aside,) each
+    sections = [_fits_and_powers(network, batches, training, device) for batches in validation]
+    fits, powers = torch.cat(sections, dim=1).numpy()  # (n_cells,) each
+    scored = powers > 0
+    fits, powers = fits[scored], powers[scored]
     if not powers.any():
         return 0.0
     left_out = (fits.sum() - fits) / np.maximum(powers.sum() - powers, np.finfo(float).tiny)
     factor, square_error = fits.sum() / powers.sum(), (len(fits) - 1) * left_out.var()
     return float(np.clip(factor - square_error / factor, 0, 1)) if factor > 0 else 0.0
+
+
+def _fits_and_powers(network: CDCIN, batches: list[Batch], training: TrainingConfig, device: torch.device) -> Tensor:
+    """For every cell of a section's image, summed over genes and views, (2, n_cells).
+
+    What is summed is the correction times what is missing, and the correction squared.
+    """
+    sums = torch.zeros(2, batches[0].start[0, 0].numel(), dtype=torch.float64)
+    for batch in batches:
+        position = torch.nonzero(batch.weight[0, 0].flatten()).flatten()
+        start = batch.start.flatten(1)[:, position]
+        correction = predict_sites(network, batch, position, training, device) - start
+        missing = batch.target.flatten(1)[:, position] - start
+        sums[:, position] += torch.stack([(correction * missing).sum(dim=0), correction.square().sum(dim=0)])
+    return sums

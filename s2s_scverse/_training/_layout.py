@@ -12,7 +12,7 @@ from ._batches import Batch, Term
 from ._config import TrainingConfig
 from ._images import image_box, images_at_sites, matched_images
 from ._maps import StartingMaps, Weights, find_nuggets
-from ._pairs import Views, dense_views, sparser_views
+from ._pairs import Views, dense_views, held_views, sparser_views
 from ._predict import whole_maps
 from ._scenes import Maps, Scene, build_scene
 from ._section import Scale, Section
@@ -83,16 +83,17 @@ def lay_out(
     if training.dense_weight:
         views = dense_views(lattice, known, n=training.patterns, drop=training.drop, rng=rng_dense)
         terms += _terms("dense", scene(views, 1, rng_images), training.dense_weight, training)
+    views, scored = held_views(lattice, section.measured, known)
     held = build_scene(
-        Views(lattice, section.measured, known[None]),
+        views,
         standard,
-        np.empty((len(lattice), 0), np.float32),
+        np.empty((len(views.lattice), 0), np.float32),
         gene_maps=gene_maps,
         image_maps=image_maps,
         orientations=orientations[:1],
     )
     validated = torch.from_numpy(rng_validated.permutation(standard.shape[1])[:MAX_VALIDATED])
-    return terms, whole_maps(held, torch.from_numpy((section.measured & ~known).astype(np.float32)), validated)
+    return terms, whole_maps(held, torch.from_numpy(scored.astype(np.float32)), validated)
 
 
 def join_terms(sections: list[list[Term]]) -> list[Term]:

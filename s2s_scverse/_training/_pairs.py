@@ -7,10 +7,14 @@ from numpy.typing import NDArray
 
 from .._lattice import Lattice, random_sample, regular_sample
 
-__all__ = ["Views", "dense_views", "sparser_views"]
+__all__ = ["Views", "dense_views", "held_views", "sparser_views"]
 
 MAX_KEPT = 0.8
 """Where nearly all sites are measured, still hide a fifth of the spots: otherwise there is little to learn from."""
+SPARSER = 2
+"""Spacing of the sparser sample, in spots."""
+MIN_VISIBLE = 4
+"""Fewer spots are no sample to predict others from."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,10 @@ class Views:
 def sparser_views(
     lattice: Lattice, known: NDArray[np.bool_], *, n: int, drop: float, rng: np.random.Generator
 ) -> Views:
-    """Subsample the spots once more, the way the dense lattice was subsampled: sparser -> sparse.
+    """Subsample the spots once more, one of four: sparser -> sparse.
+
+    That is the way the dense lattice was subsampled if it is twice as fine. Where it is finer, a sample as sparse would
+    leave too few spots to learn from.
 
     Parameters
     ----------
@@ -46,9 +53,9 @@ def sparser_views(
         kept = min(known.mean(), MAX_KEPT)
         return Views(lattice, known, _thinned(known, n, np.full(n, 1 - kept), rng))
     spots = lattice.subset(known).coarsened(stride)
-    phases = rng.permutation(stride**2)
+    phases = rng.permutation(SPARSER**2)
     n = max(n, len(phases))
-    regular = [regular_sample(spots, stride, divmod(int(phases[view % len(phases)]), stride)) for view in range(n)]
+    regular = [regular_sample(spots, SPARSER, divmod(int(phases[view % len(phases)]), SPARSER)) for view in range(n)]
     regular = [phase if phase.any() else np.ones(len(spots), bool) for phase in regular]
     # In the next round of phases the other half of them drops spots.
     dropped = [drop * rng.uniform(0.2, 1) * ((view + view // len(phases)) % 2) for view in range(n)]
@@ -71,6 +78,39 @@ def dense_views(lattice: Lattice, known: NDArray[np.bool_], *, n: int, drop: flo
         Largest fraction of spots hidden; at least half of it is.
     """
     return Views(lattice, known, _thinned(known, n, drop * (0.5 + 0.5 * rng.random(n)), rng))
+
+
+def held_views(
+    lattice: Lattice, measured: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> tuple[Views, NDArray[np.bool_]]:
+    """Hide the spots kept aside where they lie, towards those that are seen, as unmeasured sites lie towards spots.
+
+    With a regular spacing: from each sparser sample of the spots, those kept aside that lie between its sites are to be
+    predicted. They all lie on the lattice of spots, so on the dense lattice they would be farther from visible spots
+    than almost any unmeasured site, and a correction that helps there may harm elsewhere.
+
+    Parameters
+    ----------
+    lattice
+        All sites of the section.
+    measured
+        (n_sites,): the spots.
+    known
+        (n_sites,): those not kept aside.
+
+    Returns
+    -------
+    The views, and which sites are to be predicted in each, (n_views, n_sites).
+    """
+    stride = lattice.stride(measured)
+    if stride > 1:
+        spots, aside = lattice.subset(measured).coarsened(stride), ~known[measured]
+        phases = np.stack([regular_sample(spots, SPARSER, divmod(i, SPARSER)) for i in range(SPARSER**2)])
+        visible, scored = phases & ~aside, ~phases & aside
+        usable = (visible.sum(axis=1) >= MIN_VISIBLE) & scored.any(axis=1)
+        if usable.any():
+            return Views(spots, np.ones(len(spots), dtype=bool), visible[usable]), scored[usable]
+    return Views(lattice, measured, known[None]), (measured & ~known)[None]
 
 
 def _thinned(

@@ -18,11 +18,12 @@ CELLS_PER_BATCH = 2**19
 
 
 def whole_maps(scene: Scene, scored: Tensor, genes: Tensor | None = None) -> list[Batch]:
-    """Cut the whole upright section, a few genes at a time; only the first view."""
+    """Cut the whole upright section, view by view, a few genes at a time; `scored` is (n_views, n_sites)."""
     chosen = torch.arange(scene.n_genes) if genes is None else genes
     size = max(1, CELLS_PER_BATCH // scene.gathers[0].numel())
     parts = [chosen[first : first + size] for first in range(0, len(chosen), size)]
-    return [cut(scene, 0, part, scene.gathers[0], scene.tissues[0], scored) for part in parts]
+    upright = scene.gathers[0], scene.tissues[0]
+    return [cut(scene, view, part, *upright, of) for view, of in enumerate(scored) for part in parts]
 
 
 def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor:

@@ -3,12 +3,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys
-from .._checks import check_adata, check_fraction, check_int, check_rng
+from .._checks import check_adata, check_column, check_fraction, check_int, check_rng
 from .._lattice import random_sample, regular_sample
 from .._section import read_mask, read_sections
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from numpy.typing import NDArray
 
 __all__ = ["sparsify"]
 
@@ -19,6 +20,7 @@ def sparsify(
     stride: int = 2,
     phase: tuple[int, int] = (0, 0),
     fraction: float | None = None,
+    keep: "NDArray[np.bool_] | str | None" = None,
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
 ) -> "AnnData | None":
@@ -36,6 +38,9 @@ def sparsify(
         Offset of the kept spots along both axes, each from 0 to ``stride - 1``.
     fraction
         Keep this random fraction of the spots instead; `stride` and `phase` are then ignored.
+    keep
+        Keep these spots instead, to simulate holes, lost rows or anything else: truth values for every site of `adata`,
+        or the name of an obs column of them. What it says of unmeasured sites does not matter.
     rng
         Seed or generator for `fraction`.
     copy
@@ -53,9 +58,12 @@ def sparsify(
     Raises
     ------
     KeyError
-        If `adata` has no lattice.
+        If `adata` has no lattice, or no column `keep`.
+    TypeError
+        If an argument is of a wrong type.
     ValueError
-        If no spot would be kept, or spots are hidden already.
+        If both `fraction` and `keep` are given, `keep` has another length, no spot would be kept, or spots are hidden
+        already.
 
     Examples
     --------
@@ -74,7 +82,9 @@ def sparsify(
             f"adata.obs[{_keys.MEASURED!r}] |= adata.obs.pop({_keys.HELD_OUT!r})"
         )
         raise ValueError(msg)
-    if fraction is None:
+    if keep is not None:
+        chosen = _check_keep(adata, keep, fraction)
+    elif fraction is None:
         stride = check_int("stride", stride, least=1)
         if not isinstance(phase, tuple | list) or len(phase) != 2:
             msg = f"phase must be two integers, found {phase!r}"
@@ -87,15 +97,38 @@ def sparsify(
     for section in sections:
         here = measured[section.rows]
         spots = section.lattice.subset(here)
-        if fraction is not None:
+        if keep is not None:
+            kept_spots = chosen[section.rows[here]]
+        elif fraction is not None:
             kept_spots = random_sample(len(spots), fraction, generator)
         else:
             kept_spots = regular_sample(spots.coarsened(section.lattice.stride(here)), stride, (first, second))
         if not kept_spots.any():
-            msg = f"no spot is left with stride={stride}, phase={phase}: the section has {len(spots)} spots"
+            how = "keep" if keep is not None else f"stride={stride}, phase={phase}"
+            msg = f"no spot is left with {how}: the section has {len(spots)} spots"
             raise ValueError(msg)
         kept[section.rows[here][kept_spots]] = True
     adata = adata.copy() if copy else adata
     adata.obs[_keys.HELD_OUT] = measured & ~kept
     adata.obs[_keys.MEASURED] = kept
     return adata if copy else None
+
+
+def _check_keep(adata: "AnnData", keep: "NDArray[np.bool_] | str", fraction: float | None) -> "NDArray[np.bool_]":
+    """Return which sites to keep, of shape (n_obs,)."""
+    if fraction is not None:
+        msg = "fraction and keep exclude each other; pass one of them"
+        raise ValueError(msg)
+    if isinstance(keep, str):
+        if keep not in adata.obs:
+            msg = f"keep={keep!r} not found in adata.obs"
+            raise KeyError(msg)
+        return check_column(adata, keep)
+    chosen = np.asarray(keep)
+    if chosen.dtype != bool:
+        msg = f"keep must hold truth values, found dtype {chosen.dtype}"
+        raise TypeError(msg)
+    if chosen.shape != (adata.n_obs,):
+        msg = f"keep must have one value for each of the {adata.n_obs} sites, found shape {chosen.shape}"
+        raise ValueError(msg)
+    return chosen

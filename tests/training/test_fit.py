@@ -145,7 +145,7 @@ def test_tiles_of_a_network_that_adds_nothing_change_nothing():
     views = Views(section.lattice, section.measured, section.measured[None])
     eye = np.eye(2, dtype=int)[None]
     laid = build_scene(views, section.values, none, gene_maps=lambda *a: maps(a[2]), image_maps=None, orientations=eye)
-    (batch,) = whole_maps(laid, laid.known[0])
+    (batch,) = whole_maps(laid, laid.known[:1])
     position = torch.from_numpy(section.lattice.position)
     found = predict_sites(network, batch, position, replace(QUICK, window=8), torch.device("cpu"))
     measured = torch.from_numpy(section.measured)

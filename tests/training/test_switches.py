@@ -8,7 +8,9 @@ import torch
 
 from s2s_scverse._lattice import KINDS, Lattice, regular_sample
 from s2s_scverse._training import TRAINING_PRESETS, Section, fit
-from s2s_scverse._training._batches import Windows
+from s2s_scverse._training._batches import Batch, Windows
+from s2s_scverse._training._fitted import find_gate
+from s2s_scverse._training._images import matched_images
 from s2s_scverse._training._layout import keep_aside, lay_out
 from s2s_scverse._training._module import TrainingPlan
 from s2s_scverse.datasets import natural_images
@@ -180,3 +182,128 @@ def test_measured_values_are_kept_in_the_result_whatever_the_network_does(sectio
 def test_attention_and_number_of_stages_train(section):
     for change in ({"attention": True, "heads": 2, "window": 4, "channel_squeeze": 4}, {"stages": 3}):
         assert len(fit_once(section, TRAINING, **change).history) == 1
+
+
+@pytest.mark.parametrize("matching", ["noise", "distribution"])
+def test_matched_images_change_nothing_but_images(section, matching):
+    terms, _ = steps(section, replace(TRAINING, match_images=matching))
+    full, _ = steps(section)
+    for term, before in zip(terms, full, strict=True):
+        (scene,), (other,) = term.scenes, before.scenes
+        genes = scene.n_genes
+        assert torch.equal(scene.visible, other.visible)
+        assert torch.equal(scene.truth[:genes], other.truth[:genes])
+        assert torch.equal(scene.maps[:, :, :genes], other.maps[:, :, :genes])
+        assert not torch.equal(scene.truth[genes:], other.truth[genes:])
+
+
+def test_images_get_the_noise_or_the_values_of_genes():
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((5000, 40)).astype(np.float32)
+    genes = rng.exponential(size=(300, 2)).astype(np.float32)
+    nuggets = np.array([0.0, 4.0])
+    assert matched_images(images, genes, nuggets, "none", rng) is images
+    noisy = matched_images(images, genes, nuggets, "noise", rng)
+    np.testing.assert_allclose(noisy.std(axis=0), 1, atol=0.05)
+    # Without noise the image is as it was, with four times the signal's variance it has a fifth of its power.
+    correlation = np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(images.T, noisy.T, strict=True)])
+    clean = correlation > 0.99
+    assert 5 < clean.sum() < 35
+    np.testing.assert_allclose(correlation[~clean], np.sqrt(1 / 5), atol=0.04)
+    valued = matched_images(images, genes, nuggets, "distribution", rng)
+    for image in valued.T:
+        assert set(image) <= set(genes[:, 0]) or set(image) <= set(genes[:, 1])
+        assert image.mean() == pytest.approx(1, abs=0.15)
+
+
+def test_schedule():
+    def rates(**change):
+        training = replace(TRAINING, learning_rate=0.5, max_epochs=4, steps_per_epoch=5, **change)
+        configured = plan(training=training).configure_optimizers()
+        schedule, found = configured["lr_scheduler"]["scheduler"], []
+        for _ in range(20):
+            found.append(schedule.get_last_lr()[0])
+            configured["optimizer"].step()
+            schedule.step()
+        return found
+
+    assert rates(schedule="constant") == [0.5] * 20
+    falling = rates(schedule="cosine")
+    assert falling[0] == pytest.approx(0.1)
+    assert falling[10] == pytest.approx(0.25)
+    assert falling[5:] == sorted(falling[5:], reverse=True)
+    assert falling[19] < 0.01
+
+
+def test_weights_kept(section):
+    training = replace(TRAINING, max_epochs=3, learning_rate=0.3, gate=False)
+    runs = {keep: fit_once(section, replace(training, keep=keep)) for keep in ("last", "best")}
+    assert runs["last"].history == runs["best"].history
+    errors = [row["validation"] for row in runs["best"].history]
+    assert errors.index(min(errors)) < 2, "expected a step size so large that the last pass is not the best"
+    same = [torch.equal(a, b) for a, b in zip(*(run.network.parameters() for run in runs.values()), strict=True)]
+    assert not all(same)
+
+
+class Doubling(torch.nn.Module):
+    """A network whose correction at each site is given."""
+
+    def __init__(self, correction):
+        super().__init__()
+        self.correction, self.config = correction, CDCINConfig()
+
+    def use_lattice(self, *, hexagonal):
+        pass
+
+    def forward(self, start, *_):
+        return (start + self.correction)[None]
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        pytest.param([2.0, 2.0, 2.0, 2.0], 1.0, id="all need twice as much: at most 1"),
+        pytest.param([0.5, 0.5, 0.5, 0.5], 0.5, id="all need half: certain"),
+        # Factor 0.5, jackknifed variance 3 * var([1/3, 2/3, 2/3, 1/3]) = 1/12: 0.5 - (1/12) / 0.5.
+        pytest.param([1.0, 0.0, 0.0, 1.0], 0.5 - 1 / 6, id="half of them need it: shrunk"),
+        pytest.param([-1.0, -1.0, -1.0, -1.0], 0.0, id="wrong way"),
+        pytest.param([1.0, -1.0, 1.0, -0.9], 0.0, id="as often wrong"),
+    ],
+)
+def test_gate(missing, expected):
+    zeros = torch.zeros(1, 1, 1, 4)
+    batch = Batch(
+        start=zeros,
+        values=zeros,
+        mask=zeros,
+        maps=zeros,
+        tissue=zeros + 1,
+        target=torch.tensor(missing).reshape(1, 1, 1, 4),
+        weight=zeros + 1,
+        hexagonal=False,
+    )
+    found = find_gate(Doubling(zeros + 1), [[batch]], TRAINING, torch.device("cpu"))
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_one_network_tells_square_from_hexagonal(section):
+    lattice = Lattice(KINDS["hex"], section.lattice.index, section.lattice.basis, np.zeros(2))
+    both = [section, Section(lattice, section.measured, section.values)]
+    square, hexagonal = fit(
+        both,
+        network=NETWORK,
+        training=replace(TRAINING, gate=False),
+        images=None,
+        device=torch.device("cpu"),
+        rng=np.random.default_rng(0),
+        progress=False,
+    )
+    assert square.network is hexagonal.network
+    network = square.network
+    inputs = torch.rand(1, 1, 9, 9), torch.zeros(1, 1, 9, 9), torch.zeros(1, 1, 9, 9), torch.rand(1, 2, 9, 9)
+    seen = {}
+    for kind in (True, False):
+        network.use_lattice(hexagonal=kind)
+        seen[kind] = network(*inputs)
+    assert not torch.allclose(seen[True], seen[False])
+    assert square.predict().shape == hexagonal.predict().shape
