@@ -4,5 +4,15 @@ from ._at import at
 from ._evaluation import evaluation_df, evaluation_summary_df, evaluation_tests_df
 from ._history import history_df
 from ._image import image
+from ._spatialdata import spatialdata, spatialdata_image
 
-__all__ = ["at", "evaluation_df", "evaluation_summary_df", "evaluation_tests_df", "history_df", "image"]
+__all__ = [
+    "at",
+    "evaluation_df",
+    "evaluation_summary_df",
+    "evaluation_tests_df",
+    "history_df",
+    "image",
+    "spatialdata",
+    "spatialdata_image",
+]

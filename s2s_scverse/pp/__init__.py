@@ -1,6 +1,7 @@
 """Preprocessing: sections on lattices."""
 
+from ._from_spatialdata import from_spatialdata
 from ._grid import grid
 from ._sparsify import sparsify
 
-__all__ = ["grid", "sparsify"]
+__all__ = ["from_spatialdata", "grid", "sparsify"]

@@ -230,3 +230,42 @@ def test_empty_at_no_depth() -> None:
 def test_wrong_parameters(arguments: dict, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         s2s.datasets.simulated_tissue(**arguments)
+
+
+@pytest.mark.parametrize("kind", ["hex", "quincunx"])
+def test_alternating_lattices_are_recognised(kind: str) -> None:
+    adata = s2s.datasets.simulated_tissue(lattice=kind, n_rows=20, n_cols=18, n_genes=6, pitch=55.0)
+    assert ((adata.obs["array_row"] + adata.obs["array_col"]) % 2 == 0).all()
+    assert adata.obs["array_row"].max() < 20
+    assert adata.obs["array_col"].max() < 36
+    grid = s2s.pp.grid(adata, upsample=1).uns["s2s"]["grid"]
+    assert grid["kind"] == kind
+    assert grid["pitch"] == pytest.approx(55)
+    assert grid["residual"] < 1e-9
+    step = np.linalg.norm(adata.obsm["spatial"][:, None] - adata.obsm["spatial"], axis=2)
+    nearest = np.sort(step, axis=1)[:, 1]
+    np.testing.assert_allclose(np.median(nearest), 55)
+
+
+@pytest.mark.parametrize("kind", ["hex", "quincunx", "cells"])
+def test_other_lattices_have_the_same_truth_and_patterns(kind: str) -> None:
+    adata = s2s.datasets.simulated_tissue(lattice=kind, n_rows=24, n_cols=26, n_genes=24)
+    share = expected_share(adata)
+    np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-5)
+    # Counts scatter around their expectation: over all sites the noise averages out.
+    np.testing.assert_allclose(counts(adata).sum(axis=0) / counts(adata).sum(), share.mean(axis=0), rtol=0.15)
+    assert adata.obs["domain"].nunique() >= 6
+    flat = adata.var["pattern"] == "flat"
+    assert np.ptp(adata.layers["truth"][:, flat], axis=0).max() < 1e-5
+
+
+def test_cells_lie_anywhere_and_are_of_one_kind_each() -> None:
+    adata = s2s.datasets.simulated_tissue(lattice="cells", n_rows=20, n_cols=22, n_genes=12, pitch=50.0)
+    assert "array_row" not in adata.obs
+    assert adata.obs_names.is_unique
+    # About 4 on a square of side `pitch`, of which about 70 % lie in the tissue.
+    assert 0.55 * 4 * 440 < adata.n_obs < 0.85 * 4 * 440
+    fraction = adata.obsm["spatial"] / 50 % 1
+    assert np.histogram(fraction[:, 0], bins=5, range=(0, 1))[0].min() > 0.15 * adata.n_obs
+    with pytest.raises(ValueError, match="lie on no lattice"):
+        s2s.pp.grid(adata)

@@ -1,0 +1,107 @@
+"""Downloading, checking and caching, from a server of our own on this machine."""
+
+import gzip
+import hashlib
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import h5py
+import numpy as np
+import pytest
+from scipy import sparse
+
+import s2s_scverse as s2s
+from s2s_scverse.datasets import _xenium
+
+COUNTS = np.array([[1, 0, 3, 7], [0, 5, 0, 7], [2, 2, 1, 7]])  # cells by features, the last one a control probe
+
+
+def write_matrix(path):
+    """A small matrix in the layout of 10x: features by cells, compressed by columns."""
+    matrix = sparse.csc_matrix(COUNTS.T)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("matrix")
+        group["barcodes"] = np.array([b"1", b"2", b"3"])
+        group["data"], group["indices"], group["indptr"] = matrix.data, matrix.indices, matrix.indptr
+        group["shape"] = np.array(matrix.shape)
+        features = group.create_group("features")
+        features["name"] = features["id"] = np.array([b"Gad1", b"Sox2", b"Penk", b"Blank"])
+        features["feature_type"] = np.array([b"Gene Expression"] * 3 + [b"Negative Control Probe"])
+        features["genome"] = np.array([b"mm10"] * 4)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The two files and the archive that holds them, with one that tries to leave its folder."""
+    folder = tmp_path_factory.mktemp("published")
+    write_matrix(folder / "cell_feature_matrix.h5")
+    # In another order than the matrix: rows are matched by the cells' names.
+    table = "cell_id,x_centroid,y_centroid\n3,30.5,3\n1,10.5,1\n2,20.5,2\n"
+    (folder / "cells.csv.gz").write_bytes(gzip.compress(table.encode()))
+    with zipfile.ZipFile(folder / "outs.zip", "w") as archive:
+        archive.write(folder / "cell_feature_matrix.h5", "cell_feature_matrix.h5")
+        archive.write(folder / "cells.csv.gz", "cells.csv.gz")
+        archive.writestr("../escaped.txt", "x")
+    return folder
+
+
+@pytest.fixture
+def server(published, monkeypatch):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    files = {name: hashlib.sha256((published / name).read_bytes()).hexdigest() for name in _xenium.FILES}
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=published)) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        monkeypatch.setattr(_xenium, "URL", f"http://127.0.0.1:{running.server_port}/outs.zip")
+        monkeypatch.setattr(_xenium, "FILES", files)
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def test_downloaded_once_and_read(server, tmp_path, monkeypatch):
+    adata = s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path / "new", progress=False)
+    assert adata.var_names.tolist() == ["Gad1", "Sox2", "Penk"]
+    np.testing.assert_array_equal(adata.X.toarray(), COUNTS[:, :3])
+    np.testing.assert_array_equal(adata.obsm["spatial"], [[10.5, 1], [20.5, 2], [30.5, 3]])
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(_xenium.FILES)
+    assert not (tmp_path / "escaped.txt").exists()
+    monkeypatch.setattr(_xenium, "URL", "http://127.0.0.1:9/gone.zip")
+    again = s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path / "new")
+    np.testing.assert_array_equal(again.X.toarray(), adata.X.toarray())
+
+
+def test_the_cache_folder_can_be_set(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("S2S_CACHE_DIR", str(tmp_path))
+    s2s.datasets.xenium_mouse_brain(progress=False)
+    assert (tmp_path / "xenium_mouse_brain" / "cells.csv.gz").exists()
+
+
+def test_a_damaged_file_is_fetched_again(server, tmp_path):
+    (tmp_path / "cells.csv.gz").write_bytes(b"damaged")
+    assert s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False).n_obs == 3
+
+
+def test_offline_the_error_says_what_goes_where(tmp_path, monkeypatch):
+    monkeypatch.setattr(_xenium, "URL", "http://127.0.0.1:9/outs.zip")
+    with pytest.raises(ConnectionError, match=r"could not download .*outs.zip .*cells.csv.gz \(SHA-256 9fbeb.* into /"):
+        s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
+
+
+def test_another_file_is_refused_and_not_kept(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(_xenium, "FILES", dict.fromkeys(_xenium.FILES, "0" * 64))
+    with pytest.raises(ValueError, match=r"cell_feature_matrix.h5 of .* is not the published file: SHA-256"):
+        s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_archive_without_the_files_is_refused(server, published, tmp_path, monkeypatch):
+    monkeypatch.setattr(_xenium, "URL", _xenium.URL.replace("outs.zip", "cells.csv.gz"))
+    with pytest.raises(ValueError, match="is not the archive expected"):
+        s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())

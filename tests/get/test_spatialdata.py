@@ -1,0 +1,101 @@
+"""To spatialdata and back; its own import warns of other packages, which is not ours to judge."""
+
+import builtins
+
+import anndata as ad
+import numpy as np
+import pytest
+
+import s2s_scverse as s2s
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+
+
+@pytest.fixture(scope="module")
+def hexagonal():
+    adata = s2s.datasets.simulated_tissue(lattice="hex", n_rows=12, n_cols=9, n_genes=6)
+    dense = s2s.pp.grid(adata, upsample=2)
+    s2s.tl.interpolate(dense, "linear")
+    return dense
+
+
+def test_shapes_and_table_survive_zarr(hexagonal, tmp_path):
+    import spatialdata as sd
+
+    s2s.get.spatialdata(hexagonal).write(tmp_path / "section.zarr")
+    back = sd.read_zarr(tmp_path / "section.zarr")
+    sites = back["sites"]
+    np.testing.assert_allclose(np.c_[sites.geometry.x, sites.geometry.y], hexagonal.obsm["spatial"])
+    np.testing.assert_allclose(sites["radius"], 25)
+    np.testing.assert_array_equal(back["table"].layers["linear"], hexagonal.layers["linear"])
+    assert back["table"].obs_names.equals(hexagonal.obs_names)
+
+
+def test_there_and_back(hexagonal):
+    before = hexagonal.copy()
+    again = s2s.pp.from_spatialdata(s2s.get.spatialdata(hexagonal))
+    np.testing.assert_allclose(again.obsm["spatial"], hexagonal.obsm["spatial"])
+    spots = again[again.obs["s2s_measured"]]
+    alone = s2s.pp.grid(spots, upsample=2)
+    assert alone.n_obs == hexagonal.n_obs
+    assert before.obs.equals(hexagonal.obs)
+
+
+def test_image_lies_where_the_sites_lie(hexagonal):
+    import spatialdata as sd
+
+    image = s2s.get.spatialdata_image(hexagonal, ["domain_1", "rare_1"], layer="linear")
+    assert image.dims == ("c", "y", "x")
+    assert image["c"].to_numpy().tolist() == ["domain_1", "rare_1"]
+    matrix = sd.transformations.get_transformation(image).to_affine_matrix(("x", "y"), ("x", "y"))
+    row, col = np.nonzero(~np.isnan(image.sel(c="domain_1").to_numpy()))
+    at = np.c_[col + 0.5, row + 0.5, np.ones(len(row))] @ matrix.T
+    values = s2s.get.at(hexagonal, at[:, :2], "domain_1", layer="linear")["domain_1"].to_numpy()
+    np.testing.assert_array_equal(values, image.sel(c="domain_1").to_numpy()[row, col])
+    assert len(row) == hexagonal.n_obs
+
+
+def test_coordinates_are_read_in_the_system_asked_for(hexagonal):
+    import spatialdata as sd
+
+    sdata = s2s.get.spatialdata(hexagonal)
+    scaled = sd.transformations.Scale([2.0, 2.0], axes=("x", "y"))
+    sd.transformations.set_transformation(sdata["sites"], scaled, to_coordinate_system="half")
+    found = s2s.pp.from_spatialdata(sdata, coordinate_system="half")
+    np.testing.assert_allclose(found.obsm["spatial"], 2 * hexagonal.obsm["spatial"])
+
+
+def test_several_sections_become_several_regions(hand_drawn):
+    both = ad.concat({"one": hand_drawn("### ### ###"), "two": hand_drawn("#### ####")}, label="s", index_unique="-")
+    sdata = s2s.get.spatialdata(s2s.pp.grid(both, library_key="s"))
+    assert set(sdata.shapes) == {"sites_one", "sites_two"}
+    again = s2s.pp.from_spatialdata(sdata)
+    spots = again[again.obs["s2s_measured"]]
+    assert s2s.pp.grid(spots, library_key="region").n_obs == again.n_obs
+
+
+def test_bad_input(hexagonal):
+    sdata = s2s.get.spatialdata(hexagonal)
+    with pytest.raises(TypeError, match="expected a SpatialData, found AnnData"):
+        s2s.pp.from_spatialdata(hexagonal)
+    with pytest.raises(KeyError, match="table 'nope' not found; the SpatialData has: table"):
+        s2s.pp.from_spatialdata(sdata, table="nope")
+    del sdata.shapes["sites"]
+    with pytest.raises(KeyError, match="annotates 'sites', which the SpatialData does not have"):
+        s2s.pp.from_spatialdata(sdata)
+
+
+def test_without_spatialdata_the_error_says_what_to_install(hexagonal, monkeypatch):
+    real = builtins.__import__
+
+    def missing(name, *arguments, **more):
+        if name.startswith("spatialdata"):
+            raise ImportError("no module named spatialdata")
+        return real(name, *arguments, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    for call in (s2s.get.spatialdata, s2s.get.spatialdata_image, s2s.pp.from_spatialdata):
+        with pytest.raises(
+            ImportError, match=r"needs the package spatialdata .* pip install 's2s-scverse\[spatialdata"
+        ):
+            call(hexagonal)
