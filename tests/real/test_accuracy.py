@@ -9,18 +9,15 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-DATA = Path(os.environ.get("S2S_DATA_DIR", Path(__file__).parents[3] / "shared/data"))
-
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real sections in {DATA} (set S2S_DATA_DIR)")
 
 
 @pytest.fixture(scope="module")
-def table() -> dict[str, list[float]]:
+def table(data) -> dict[str, list[float]]:
     """Rows of benchmarks/holdout.py on the Xenium mouse brain, all 248 genes: PCC, RMSE, MAE, seconds, GB."""
     command = [sys.executable, BENCHMARKS / "holdout.py", "--sections", "xenium_mouse_brain_ctxhp", "--all-genes"]
     methods = ["--methods", "linear", "kriging", "cokriging", "s2s"]
     found = subprocess.run(
-        [*command, *methods], check=True, capture_output=True, text=True, env={**os.environ, "S2S_DATA_DIR": str(DATA)}
+        [*command, *methods], check=True, capture_output=True, text=True, env={**os.environ, "S2S_DATA_DIR": str(data)}
     )
     rows = re.findall(r"^\| xenium_mouse_brain_ctxhp \| (\w+) \| \d+ \|(.*)\|$", found.stdout, flags=re.MULTILINE)
     return {method: [float(cell) for cell in cells.split("|")] for method, cells in rows}

@@ -31,3 +31,63 @@ def test_the_whole_chain_survives_a_file(imputed, tmp_path):
     genes = back.var_names[:2].tolist()
     assert s2s.pl.compare(back, genes, keys=["s2s", "linear"], return_fig=True) is not None
     assert s2s.get.image(back, genes, layer="linear").identical(s2s.get.image(imputed, genes, layer="linear"))
+
+
+@pytest.fixture(scope="module")
+def on_image():
+    """A hexagonal section on a blank image, as scanpy reads Visium."""
+    adata = s2s.datasets.simulated_tissue(lattice="hex", n_rows=16, n_cols=12, n_genes=6)
+    sizes = {"spot_diameter_fullres": 55.0, "tissue_hires_scalef": 0.25, "fiducial_diameter_fullres": 80.0}
+    image = np.ones((400, 400, 3), np.float32)
+    adata.uns["spatial"] = {"slide": {"images": {"hires": image}, "scalefactors": sizes, "metadata": {"a": "b"}}}
+    return adata
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::SyntaxWarning")
+def test_sites_of_a_dense_hexagonal_section_have_six_neighbours(on_image, factor):
+    import squidpy as sq
+
+    dense = s2s.pp.grid(on_image, upsample=factor)
+    sq.gr.spatial_neighbors(dense)  # the image tells squidpy that this is Visium
+    degree = np.diff(dense.obsp["spatial_connectivities"].indptr)
+    assert degree.max() == 6
+    assert (degree == 6).mean() > 0.7
+    pairs = dense.obsp["spatial_connectivities"].tocoo()
+    at = dense.obsm["spatial"]
+    step = np.linalg.norm(at[pairs.row] - at[pairs.col], axis=1)
+    np.testing.assert_allclose(step, 100 / factor, rtol=1e-6)
+    assert ((dense.obs["array_row"] + dense.obs["array_col"]) % 2 == 0).all()
+    row, col = dense.obs["array_row"].to_numpy(), dense.obs["array_col"].to_numpy()
+    steps = {
+        (abs(a), abs(b)) for a, b in zip(row[pairs.row] - row[pairs.col], col[pairs.row] - col[pairs.col], strict=True)
+    }
+    assert steps == {(0, 2), (1, 1)}, "neighbours must be those of Space Ranger's doubled columns"
+
+
+@pytest.mark.filterwarnings("ignore")  # of squidpy and matplotlib about each other
+def test_squidpy_draws_sites_in_their_size_on_the_image(on_image):
+    import matplotlib.pyplot as plt
+    import squidpy as sq
+
+    dense = s2s.pp.grid(on_image, upsample=2)
+    scales = dense.uns["spatial"]["slide"]["scalefactors"]
+    assert scales == {"spot_diameter_fullres": 27.5, "tissue_hires_scalef": 0.25, "fiducial_diameter_fullres": 80.0}
+    assert on_image.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55.0
+    s2s.tl.interpolate(dense, "nearest")
+    figure, axes = plt.subplots()
+    sq.pl.spatial_scatter(dense, color="domain_1", layer="nearest", ax=axes)
+    (circles,) = axes.collections
+    boxes = [path.get_extents() for path in circles.get_paths()]
+    # In pixels of the image that is drawn.
+    centres = np.array([(box.p0 + box.p1) / 2 for box in boxes])
+    np.testing.assert_allclose(centres, dense.obsm["spatial"] * 0.25, atol=0.5)
+    np.testing.assert_allclose([box.width for box in boxes], 27.5 * 0.25, rtol=0.02)
+    plt.close(figure)
+
+
+def test_bins_on_an_image_have_the_size_of_bins():
+    cells = s2s.datasets.simulated_tissue(lattice="cells", n_rows=9, n_cols=9, n_genes=6)
+    cells.uns["spatial"] = {"slide": {"images": {}, "scalefactors": {"spot_diameter_fullres": 3.0}}}
+    dense = s2s.pp.grid(cells, bin_size=120, upsample=2)
+    assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 60

@@ -1,0 +1,58 @@
+"""Real sections on their lattices."""
+
+import shutil
+
+import anndata as ad
+import numpy as np
+import pytest
+
+import s2s_scverse as s2s
+
+KINDS = {
+    "visium_mouse_brain_coronal": "hex",
+    "visium_dlpfc_151673": "hex",
+    "visium_breast_cancer_crop": "hex",
+    "st2k_mouse_liver_CN16_E1": "quincunx",
+    "st_her2_breast_F1": "square",
+    "st_mouse_olfactory_bulb_rep11": "square",
+    "st_her2_breast_B4_he": "square",
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kind_and_pitch_from_array_positions_and_from_coordinates_alone(data, name):
+    adata = ad.read_h5ad(data / f"{name}.h5ad")[:, :2].copy()
+    grid = s2s.pp.grid(adata, upsample=1).uns["s2s"]["grid"]
+    assert grid["kind"] == KINDS[name]
+    distances = np.linalg.norm(adata.obsm["spatial"][:, None] - adata.obsm["spatial"], axis=2)
+    nearest = np.sort(distances, axis=1)[:, 1:4]  # of three, since coordinates are jittered on some arrays
+    assert grid["pitch"] == pytest.approx(np.median(nearest), rel=0.05)
+    alone = adata.copy()
+    alone.obs = alone.obs[[]]
+    found = s2s.pp.grid(alone, upsample=1).uns["s2s"]["grid"]
+    assert found["kind"] == {"quincunx": "square"}.get(KINDS[name], KINDS[name])  # the same lattice, by another name
+    assert found["pitch"] == pytest.approx(grid["pitch"], rel=0.02)
+    assert found["residual"] < 0.1
+
+
+def test_the_public_xenium_section_from_its_own_files(data, tmp_path):
+    for path in (data / "raw" / "xenium_mouse_brain").iterdir():
+        shutil.copy(path, tmp_path)
+    adata = s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path)
+    expected = ad.read_h5ad(data / "xenium_mouse_brain_ctxhp.h5ad")
+    assert adata.shape == (36602, 248)
+    assert abs(adata.X - expected[:, adata.var_names].X).max() == 0
+    np.testing.assert_allclose(adata.obsm["spatial"], expected.obsm["spatial"])
+
+
+def test_values_of_bins_go_back_to_cells(data):
+    cells = ad.read_h5ad(data / "merfish_mouse_hypothalamus.h5ad")
+    dense = s2s.pp.grid(cells, bin_size="auto", bin_shape="hex", upsample=1)
+    per_bin = dense.obs.loc[dense.obs["s2s_measured"], "n_cells"]
+    assert 3 < per_bin.mean() < 5
+    back = s2s.get.at(dense, cells, layer=None)
+    assert np.isfinite(back.to_numpy()).all()
+    # Each cell sees the total of its bin: weighted by 1 / cells of the bin, the totals add up again.
+    counted = ad.AnnData(dense.obs[["n_cells"]].fillna(0).to_numpy(), obs=dense.obs, obsm=dense.obsm, uns=dense.uns)
+    n_cells = s2s.get.at(counted, cells, layer=None).to_numpy()
+    np.testing.assert_allclose((back.to_numpy() / n_cells).sum(axis=0), cells.X.sum(axis=0).A1, rtol=1e-4)
