@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from os import PathLike
 
 import numpy as np
@@ -91,7 +90,7 @@ def fit(
         for section, of, blend, child in zip(large, known, weights, rng_scenes.spawn(len(large)), strict=True)
     ]
     terms = join_terms([terms for terms, _ in laid_out])
-    validation = [batches for _, batches in laid_out]
+    validation = [ways for _, ways in laid_out]
     with torch.random.fork_rng(devices=[]), quiet_lightning():
         # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
         torch.default_generator.manual_seed(seeds[0])
@@ -100,10 +99,13 @@ def fit(
             cascade.load_state_dict(start)
         plan = TrainingPlan(cascade, terms, training, run)
         if training.max_epochs:
-            data = Batches(terms, list(chain.from_iterable(validation)), training, seeds[1])
+            data = Batches(terms, [batch for ways in validation for batch in ways[0]], training, seeds[1])
             train(plan, data, device=device, checkpoint=checkpoint, found=found, progress=progress)
     trained = plan.network.to(device).eval()
-    gate = find_gate(trained, validation, training, device) if training.gate else 1.0
+    # A correction counts as much as it helps in the way of hiding spots in which it helps less.
+    ways = [[of[way] for of in validation if len(of) > way] for way in range(max(map(len, validation)))]
+    gates = [find_gate(trained, of, training, device) for of in ways] if training.gate else [1.0]
+    gate = min(gates)
     log.info("trained %d epochs; the network's correction counts %.2f", len(plan.history), gate)
     found_weights = iter(weights)
     return [

@@ -40,8 +40,8 @@ def lay_out(
     training: TrainingConfig,
     images: Images | None,
     rng: np.random.Generator,
-) -> tuple[list[Term], list[Batch]]:
-    """Build the terms of the loss and the validation maps.
+) -> tuple[list[Term], list[list[Batch]]]:
+    """Build the terms of the loss, and whole maps in which the spots kept aside are hidden, in one or two ways.
 
     Parameters
     ----------
@@ -83,17 +83,19 @@ def lay_out(
     if training.dense_weight:
         views = dense_views(lattice, known, n=training.patterns, drop=training.drop, rng=rng_dense)
         terms += _terms("dense", scene(views, 1, rng_images), training.dense_weight, training)
-    views, scored = held_views(lattice, section.measured, known)
-    held = build_scene(
-        views,
-        standard,
-        np.empty((len(views.lattice), 0), np.float32),
-        gene_maps=gene_maps,
-        image_maps=image_maps,
-        orientations=orientations[:1],
-    )
     validated = torch.from_numpy(rng_validated.permutation(standard.shape[1])[:MAX_VALIDATED])
-    return terms, whole_maps(held, torch.from_numpy(scored.astype(np.float32)), validated)
+    validation = []
+    for views, scored in held_views(lattice, section.measured, known):
+        held = build_scene(
+            views,
+            standard,
+            np.empty((len(views.lattice), 0), np.float32),
+            gene_maps=gene_maps,
+            image_maps=image_maps,
+            orientations=orientations[:1],
+        )
+        validation.append(whole_maps(held, torch.from_numpy(scored.astype(np.float32)), validated))
+    return terms, validation
 
 
 def join_terms(sections: list[list[Term]]) -> list[Term]:

@@ -82,12 +82,12 @@ def dense_views(lattice: Lattice, known: NDArray[np.bool_], *, n: int, drop: flo
 
 def held_views(
     lattice: Lattice, measured: NDArray[np.bool_], known: NDArray[np.bool_]
-) -> tuple[Views, NDArray[np.bool_]]:
-    """Hide the spots kept aside where they lie, towards those that are seen, as unmeasured sites lie towards spots.
+) -> list[tuple[Views, NDArray[np.bool_]]]:
+    """Hide the spots kept aside in two ways, neither of which is quite that of unmeasured sites.
 
-    With a regular spacing: from each sparser sample of the spots, those kept aside that lie between its sites are to be
-    predicted. They all lie on the lattice of spots, so on the dense lattice they would be farther from visible spots
-    than almost any unmeasured site, and a correction that helps there may harm elsewhere.
+    On the dense lattice, at its own scale, they are holes in the lattice of spots, farther from visible spots than
+    almost any unmeasured site. From the sparser samples of the spots, those that lie between a sample's sites lie as
+    unmeasured sites do, but at twice the distance. The latter needs a regular spacing and enough spots.
 
     Parameters
     ----------
@@ -100,8 +100,9 @@ def held_views(
 
     Returns
     -------
-    The views, and which sites are to be predicted in each, (n_views, n_sites).
+    One or two times, the views, and which sites are to be predicted in each, (n_views, n_sites).
     """
+    ways = [(Views(lattice, measured, known[None]), (measured & ~known)[None])]
     stride = lattice.stride(measured)
     if stride > 1:
         spots, aside = lattice.subset(measured).coarsened(stride), ~known[measured]
@@ -109,8 +110,8 @@ def held_views(
         visible, scored = phases & ~aside, ~phases & aside
         usable = (visible.sum(axis=1) >= MIN_VISIBLE) & scored.any(axis=1)
         if usable.any():
-            return Views(spots, np.ones(len(spots), dtype=bool), visible[usable]), scored[usable]
-    return Views(lattice, measured, known[None]), (measured & ~known)[None]
+            ways.append((Views(spots, np.ones(len(spots), dtype=bool), visible[usable]), scored[usable]))
+    return ways
 
 
 def _thinned(

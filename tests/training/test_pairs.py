@@ -40,13 +40,16 @@ def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(str
     assert len(phases) == 4
 
 
-def test_spots_kept_aside_are_predicted_between_the_sites_of_sparser_samples():
+def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
     lattice = square(16, 16)
     measured = regular_sample(lattice, 2, (1, 1))
     known = measured.copy()
     aside = np.flatnonzero(measured)[[3, 20, 41, 62]]
     known[aside] = False
-    views, scored = held_views(lattice, measured, known)
+    holes, (views, scored) = held_views(lattice, measured, known)
+    assert holes[0].lattice is lattice
+    assert np.array_equal(holes[0].visible, known[None])
+    assert np.array_equal(holes[1], (measured & ~known)[None])
     assert len(views.lattice) == 64
     assert views.known.all()
     held = ~known[measured]
@@ -63,7 +66,7 @@ def test_without_a_spacing_spots_kept_aside_are_holes():
     measured = random_sample(144, 0.4, np.random.default_rng(0))
     known = measured.copy()
     known[np.flatnonzero(measured)[:5]] = False
-    views, scored = held_views(lattice, measured, known)
+    ((views, scored),) = held_views(lattice, measured, known)
     assert views.lattice is lattice
     assert np.array_equal(views.visible, known[None])
     assert np.array_equal(scored, (measured & ~known)[None])
