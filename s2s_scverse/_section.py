@@ -102,7 +102,8 @@ def read_sections(adata: "AnnData") -> list[Placed]:
         msg = f"adata.obs[{key!r}] names sections without a lattice ({few(sorted(unknown))}); call s2s.pp.grid again"
         raise ValueError(msg)
     placed = []
-    for name, entry in grid[_keys.SECTIONS].items():
+    # By name: h5ad gives them back in that order, and randomness is dealt out section by section.
+    for name, entry in sorted(grid[_keys.SECTIONS].items()):
         rows = np.flatnonzero(column == name)
         if len(rows):
             placed.append(Placed(name, rows, _lattice(entry, array[rows])))

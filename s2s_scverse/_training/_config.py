@@ -126,6 +126,9 @@ class TrainingConfig:
         if not isinstance(self.betas, tuple) or len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             msg = f"TrainingConfig: betas must be two numbers of at least 0 and below 1, found {self.betas!r}"
             raise ValueError(msg)
+        if self.match_images != "none" and self.gene_scale is not None:
+            msg = "TrainingConfig: match_images needs standardised genes, so gene_scale must be None"
+            raise ValueError(msg)
         if not self.sparser_weight + self.dense_weight:
             msg = "TrainingConfig: sparser_weight and dense_weight are both 0, so there is nothing to learn from"
             raise ValueError(msg)

@@ -27,7 +27,8 @@ def at(
 ) -> "pd.DataFrame":
     """Read values at any points of a section, for example to carry those of bins back to their cells.
 
-    Every point gets the values of the site that is nearest on the lattice; for bins that is the bin the cell is in.
+    Every point gets the values of the site that is nearest on the lattice. For bins that were not made denser
+    (``upsample=1``) that is the bin the cell is in; else it is a site of the dense lattice, with values if imputed.
 
     Parameters
     ----------

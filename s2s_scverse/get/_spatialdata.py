@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["spatialdata", "spatialdata_image"]
 
-INSTANCE = "site_id"
+REGION, INSTANCE = "s2s_region", "s2s_site"
+"""Columns that spatialdata needs; names of our own, since sections are often told apart by a column "region"."""
 
 
 def spatialdata(
@@ -36,7 +37,7 @@ def spatialdata(
     Returns
     -------
     A :class:`spatialdata.SpatialData` with shapes (circles, whose radius is half the distance of neighbouring sites)
-    and the table ``"table"``, a copy of `adata` that annotates them.
+    and the table ``"table"``, a copy of `adata` that annotates them by its columns ``s2s_region`` and ``s2s_site``.
 
     Raises
     ------
@@ -44,6 +45,8 @@ def spatialdata(
         If spatialdata is not installed.
     KeyError
         If `adata` has no lattice or no coordinates.
+    ValueError
+        If spatialdata cannot tell the names of two sections apart.
 
     Examples
     --------
@@ -59,6 +62,9 @@ def spatialdata(
     shapes = {}
     for section in read_sections(adata):
         name = region if section.name is None else f"{region}_{library.sanitize_name(section.name)}"
+        if name in shapes:
+            msg = f"names of sections become the same in spatialdata ({name!r}), found {section.name!r}; rename them"
+            raise ValueError(msg)
         names[section.rows] = name
         shapes[name] = library.models.ShapesModel.parse(
             coordinates[section.rows],
@@ -69,9 +75,9 @@ def spatialdata(
         )
     table = adata.copy()
     table.uns.pop(library.models.TableModel.ATTRS_KEY, None)
-    table.obs["region"], table.obs[INSTANCE] = names.astype(str), np.arange(adata.n_obs)
-    table.obs["region"] = table.obs["region"].astype("category")
-    table = library.models.TableModel.parse(table, region=list(shapes), region_key="region", instance_key=INSTANCE)
+    table.obs[REGION], table.obs[INSTANCE] = names.astype(str), np.arange(adata.n_obs)
+    table.obs[REGION] = table.obs[REGION].astype("category")
+    table = library.models.TableModel.parse(table, region=list(shapes), region_key=REGION, instance_key=INSTANCE)
     return library.SpatialData(shapes=shapes, tables={"table": table})
 
 

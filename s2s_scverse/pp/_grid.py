@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -66,7 +67,7 @@ def grid(
         of the centres of hexagonal ones, in the units of the coordinates; ``"auto"``: so that bins hold 4 cells on
         average. A bin's counts are the sums over its cells. Values that are no counts (any that is not a whole number,
         or negative) are averaged instead. Bins without cells inside the tissue are unmeasured sites.
-        :func:`s2s_scverse.get.at` carries values back to the cells.
+        :func:`s2s_scverse.get.at` carries values back to the cells: which bin a cell is in follows from the lattice.
     bin_shape
         ``"square"``, or ``"hex"`` for bins on a hexagonal lattice.
     min_cells
@@ -103,12 +104,13 @@ def grid(
         were summed or averaged.
     `.uns['spatial']`
         Where there is one: as it was, with ``spot_diameter_fullres`` divided by `upsample` (of bins: set to their size
-        first), so that squidpy draws sites in their size on the image.
+        first), so that squidpy draws sites in their size on the image. Coordinates (and `bin_size`) must then be in
+        pixels of the full image, as squidpy expects.
 
     Integer annotations of spots become floats and truth values nullable, since new sites have none. Pairwise
-    annotations (`.obsp`) are dropped, and so are layers that this package wrote: they belong to the lattice they were
-    made on. With `bin_size`, only X, layers, var and ``uns["spatial"]`` are carried over to the bins. Backed and lazy
-    (dask) sections are read into memory.
+    annotations (`.obsp`) are dropped where sites are added, and so are layers that this package wrote: they belong to
+    the lattice they were made on. With `bin_size`, only X, layers, var and ``uns["spatial"]`` are carried over to the
+    bins. Backed and lazy (dask) sections are read into memory.
 
     Raises
     ------
@@ -117,7 +119,8 @@ def grid(
     TypeError
         If arguments or coordinates are of a wrong type.
     ValueError
-        If no lattice is found, spots share a position, or `adata` has unmeasured sites already.
+        If no lattice is found, spots share a position, `adata` has unmeasured sites already, or bins would hold
+        values that are held out.
 
     Examples
     --------
@@ -142,9 +145,10 @@ def grid(
         spots = _without_runs(_in_memory(adata))
         lattices = [_found(adata, coordinates, name, rows) for name, rows in sections.items()]
     else:
+        _check_nothing_hidden(adata)
         size = _bin_size(bin_size, [coordinates[rows] for rows in sections.values()])
         lattices, bins = _laid_bins(coordinates, sections, size, bin_shape, min_cells)
-        spots, pooling = binned(_in_memory(adata), lattices, bins, spatial_key)
+        spots, pooling = binned(_without_runs(_in_memory(adata)), lattices, bins, spatial_key)
         ends = np.cumsum([len(lattice) for lattice in lattices])
         sections = {
             name: np.arange(end - len(lattice), end)
@@ -165,7 +169,8 @@ def grid(
     entry = entries[None] if library_key is None else {_keys.LIBRARY_KEY: library_key, _keys.SECTIONS: entries}
     dense.uns[_keys.UNS] = {_keys.GRID: entry | ({"bins": pooling} if pooling else {})}
     if "spatial" in dense.uns:
-        dense.uns["spatial"] = with_spot_size(dense.uns["spatial"], factor, size)
+        finer = factor if size is not None else factor / _earlier_stride(adata)
+        dense.uns["spatial"] = with_spot_size(dense.uns["spatial"], finer, size)
     return dense
 
 
@@ -227,6 +232,24 @@ def _named(name: str | None, call: "Callable[..., T]", *arguments: object, **mor
             raise
         msg = f"section {name!r}: {error}"
         raise ValueError(msg) from error
+
+
+def _check_nothing_hidden(adata: "AnnData") -> None:
+    """Refuse to pool values that are held out with others."""
+    if _keys.HELD_OUT in adata.obs and check_column(adata, _keys.HELD_OUT).any():
+        msg = (
+            f"bins would mix held-out values (adata.obs[{_keys.HELD_OUT!r}]) with others; bin first, then call "
+            "s2s.pp.sparsify"
+        )
+        raise ValueError(msg)
+
+
+def _earlier_stride(adata: "AnnData") -> float:
+    """By how much an earlier call has divided the diameter of spots; 1 if there was none."""
+    earlier = adata.uns.get(_keys.UNS, {})
+    grid = earlier.get(_keys.GRID, {}) if isinstance(earlier, Mapping) else {}
+    entries = [*grid.get(_keys.SECTIONS, {}).values(), grid]
+    return float(entries[0].get("stride", 1))
 
 
 def _found(adata: "AnnData", coordinates: NDArray[np.float64], name: str | None, rows: NDArray[np.int64]) -> Lattice:

@@ -52,7 +52,8 @@ def extended(spots: "AnnData", sections: Sequence[Laid], spatial_key: str, libra
     if len(names):
         blank = _blank(spots, names, {spatial_key: np.concatenate([sites.coordinates for sites in new])})
         spots.obsm[spatial_key] = np.asarray(spots.obsm[spatial_key], dtype=np.float64)
-        dense = anndata.concat([spots, blank], join="outer", merge="first", uns_merge="first", fill_value=np.nan)
+        dense = anndata.concat([spots, blank], join="outer", merge="first", fill_value=np.nan)
+        dense.uns = spots.uns  # merged by anndata, it would lose what is empty, such as scanpy's mark of log1p
         dense.obs = _extended_obs(spots.obs, dense.obs_names)
     array = np.empty((dense.n_obs, 2), dtype=np.int64)
     array[n_spots:] = np.concatenate([sites.array for sites in new])
@@ -72,7 +73,7 @@ def extended(spots: "AnnData", sections: Sequence[Laid], spatial_key: str, libra
     return dense
 
 
-def with_spot_size(spatial: Any, factor: int, size: float | None) -> Any:
+def with_spot_size(spatial: Any, factor: float, size: float | None) -> Any:
     """Return ``uns["spatial"]`` with the diameter of spots divided by `factor`, or first set to `size` (of bins)."""
     if not isinstance(spatial, Mapping):
         return spatial

@@ -3,9 +3,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys
-from .._checks import check_adata, check_column, check_fraction, check_int, check_rng
+from .._checks import check_adata, check_fraction, check_int, check_rng
 from .._lattice import random_sample, regular_sample
-from .._section import read_mask, read_sections
+from .._section import Placed, read_mask, read_sections
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -96,6 +96,9 @@ def sparsify(
     kept = np.zeros(adata.n_obs, dtype=bool)
     for section in sections:
         here = measured[section.rows]
+        if not here.any():
+            msg = f"no site is measured in {_called(section)}"
+            raise ValueError(msg)
         spots = section.lattice.subset(here)
         if keep is not None:
             kept_spots = chosen[section.rows[here]]
@@ -105,13 +108,17 @@ def sparsify(
             kept_spots = regular_sample(spots.coarsened(section.lattice.stride(here)), stride, (first, second))
         if not kept_spots.any():
             how = "keep" if keep is not None else f"stride={stride}, phase={phase}"
-            msg = f"no spot is left with {how}: the section has {len(spots)} spots"
+            msg = f"no spot is left with {how}: {_called(section)} has {len(spots)} spots"
             raise ValueError(msg)
         kept[section.rows[here][kept_spots]] = True
     adata = adata.copy() if copy else adata
     adata.obs[_keys.HELD_OUT] = measured & ~kept
     adata.obs[_keys.MEASURED] = kept
     return adata if copy else None
+
+
+def _called(section: "Placed") -> str:
+    return "the section" if section.name is None else f"section {section.name!r}"
 
 
 def _check_keep(adata: "AnnData", keep: "NDArray[np.bool_] | str", fraction: float | None) -> "NDArray[np.bool_]":
@@ -123,7 +130,13 @@ def _check_keep(adata: "AnnData", keep: "NDArray[np.bool_] | str", fraction: flo
         if keep not in adata.obs:
             msg = f"keep={keep!r} not found in adata.obs"
             raise KeyError(msg)
-        return check_column(adata, keep)
+        # New sites have no value in a column of spots, and need none.
+        chosen = adata.obs[keep].to_numpy(dtype=object, copy=True)
+        chosen[~read_mask(adata, _keys.MEASURED)] = False
+        if not all(isinstance(value, bool | np.bool_) for value in chosen):
+            msg = f"adata.obs[{keep!r}] must hold True or False for every measured site"
+            raise ValueError(msg)
+        return np.asarray(chosen, dtype=bool)
     chosen = np.asarray(keep)
     if chosen.dtype != bool:
         msg = f"keep must hold truth values, found dtype {chosen.dtype}"

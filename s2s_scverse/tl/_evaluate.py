@@ -37,7 +37,8 @@ def evaluate(
     Only spots in ``.obs['s2s_held_out']`` are scored. A layer of :func:`s2s_scverse.tl.impute` or
     :func:`s2s_scverse.tl.interpolate` is refused if any of these spots was visible to it, whatever was hidden, subset
     or reordered since. Layers written by others carry no such record (``.obs[f'{key}_visible']``); they are refused
-    only if they equal the truth at all held-out spots, bit for bit. Otherwise make sure that they saw none of them.
+    only if they equal the truth at all held-out spots of a section, bit for bit. Otherwise make sure that they saw none
+    of them.
 
     Parameters
     ----------
@@ -171,8 +172,8 @@ def _out_of_reach(
         return np.zeros_like(far)  # nothing was imputed at all, which is refused with its own words
     if far.any():
         warnings.warn(
-            f"{int(far.sum())} of {int(held_out.sum())} held-out spots are not scored: a method left them NaN, too far "
-            "from measured spots",
+            f"{int(far.sum())} of {int(held_out.sum())} held-out spots are not scored: a method left them NaN, as "
+            "those are that lie too far from measured spots",
             UserWarning,
             stacklevel=3,
         )

@@ -64,8 +64,8 @@ def impute(
     key_added
         Name of the layer to write, and of the run in `.uns['s2s']`.
     preset
-        ``"default"``; ``"fast"``: fewer passes and patterns; ``"paper"``: network and training as published (leak-free),
-        which is slow and meant for comparison.
+        ``"default"``; ``"fast"``: less training; ``"paper"``: network and training as published (leak-free), which is
+        slow and meant for comparison.
     network, training
         Hyper-parameters that replace those of the preset.
     natural_images

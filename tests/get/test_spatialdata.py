@@ -71,7 +71,20 @@ def test_several_sections_become_several_regions(hand_drawn):
     assert set(sdata.shapes) == {"sites_one", "sites_two"}
     again = s2s.pp.from_spatialdata(sdata)
     spots = again[again.obs["s2s_measured"]]
-    assert s2s.pp.grid(spots, library_key="region").n_obs == again.n_obs
+    assert s2s.pp.grid(spots, library_key="s2s_region").n_obs == again.n_obs
+
+
+def test_the_region_column_of_other_tables_stays_as_it_was(hand_drawn):
+    both = ad.concat({"a": hand_drawn("### ###"), "b": hand_drawn("### ###")}, label="region", index_unique="-")
+    table = s2s.get.spatialdata(s2s.pp.grid(both, library_key="region"))["table"]
+    assert set(table.obs["region"]) == {"a", "b"}
+    assert s2s.get.image(table, library="a").sizes["gene"] == 2
+
+
+def test_names_that_spatialdata_cannot_tell_apart_are_refused(hand_drawn):
+    both = ad.concat({"s 1": hand_drawn("### ###"), "s_1": hand_drawn("### ###")}, label="s", index_unique="-")
+    with pytest.raises(ValueError, match=r"names of sections become the same in spatialdata .* rename them"):
+        s2s.get.spatialdata(s2s.pp.grid(both, library_key="s"))
 
 
 def test_bad_input(hexagonal):

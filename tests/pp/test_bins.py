@@ -71,3 +71,11 @@ def test_a_regular_grid_of_small_bins_is_pooled_whole():
     dense = s2s.pp.grid(adata, bin_size=24, upsample=1)
     assert dense.shape == (12, 2)
     assert (dense.X.toarray() == 9).all()
+
+
+def test_held_out_values_are_not_pooled_with_others(cells):
+    dense = s2s.pp.grid(cells, bin_size=100, upsample=1)
+    s2s.pp.sparsify(dense, stride=2)
+    spots = dense[dense.obs["s2s_measured"] | dense.obs["s2s_held_out"]]
+    with pytest.raises(ValueError, match=r"bins would mix held-out values .* bin first, then call s2s.pp.sparsify"):
+        s2s.pp.grid(spots, bin_size=200)

@@ -91,3 +91,10 @@ def test_bins_on_an_image_have_the_size_of_bins():
     cells.uns["spatial"] = {"slide": {"images": {}, "scalefactors": {"spot_diameter_fullres": 3.0}}}
     dense = s2s.pp.grid(cells, bin_size=120, upsample=2)
     assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 60
+
+
+def test_a_second_grid_draws_sites_in_their_size_too(on_image):
+    dense = s2s.pp.grid(on_image, upsample=2)
+    again = s2s.pp.grid(dense[dense.obs["s2s_measured"]], upsample=4)
+    assert again.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55 / 4
+    assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55 / 2
