@@ -253,8 +253,10 @@ def _earlier_stride(adata: "AnnData") -> float:
 
 
 def _found(adata: "AnnData", coordinates: NDArray[np.float64], name: str | None, rows: NDArray[np.int64]) -> Lattice:
-    if _keys.ARRAY_ROW in adata.obs and _keys.ARRAY_COL in adata.obs:
-        return _named(name, lattice_from_array, array_positions(adata)[rows], coordinates[rows])
+    columns = (_keys.ARRAY_ROW, _keys.ARRAY_COL)
+    # Of several sections only some may have array positions.
+    if all(key in adata.obs and adata.obs[key].iloc[rows].notna().any() for key in columns):
+        return _named(name, lattice_from_array, _named(name, array_positions, adata[rows]), coordinates[rows])
     return _named(name, lattice_from_coordinates, coordinates[rows])
 
 

@@ -200,3 +200,13 @@ def test_empty_entries_of_uns_come_along(hand_drawn):
     adata = hand_drawn("### ### ###")
     adata.uns["log1p"] = {}
     assert "log1p" in s2s.pp.grid(adata, upsample=2).uns
+
+
+def test_only_some_sections_have_array_positions(parts):
+    without = parts["a"].copy()
+    without.obs = without.obs[["domain"]]
+    both = ad.concat({"a": without, "b c": parts["b c"]}, label="slide", index_unique="-", join="outer")
+    dense = s2s.pp.grid(both, upsample=2, library_key="slide")
+    sections = dense.uns["s2s"]["grid"]["sections"]
+    assert [sections[name]["kind"] for name in ("a", "b c")] == ["square", "hex"]
+    assert of(dense, "a").n_obs == s2s.pp.grid(parts["a"], upsample=2).n_obs
