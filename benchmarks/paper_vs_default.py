@@ -42,7 +42,7 @@ def seconds_per_step(section: _training.Section, preset: str, batch: int, steps:
     )
     network = CDCIN(_fitting(PRESETS[preset], training, [section])).to(memory_format=torch.channels_last)
     plan = TrainingPlan(network, terms, training, {})
-    optimizer = plan.configure_optimizers()
+    optimizer = plan.configure_optimizers()["optimizer"]
     times = []
     for parts in Windows(terms, training, seed=0, epoch=0):
         start = time.perf_counter()
