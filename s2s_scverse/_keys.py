@@ -10,6 +10,7 @@ __all__ = [
     "HELD_OUT",
     "LIBRARY_KEY",
     "MEASURED",
+    "RELIABILITY",
     "SECTIONS",
     "SPATIAL",
     "STD",
@@ -28,4 +29,5 @@ SECTIONS: Final = "sections"  # uns["s2s"]["grid"]["sections"]: such an entry fo
 LIBRARY_KEY: Final = "library_key"  # uns["s2s"]["grid"]["library_key"]: the obs column that names the section
 EVALUATION: Final = "evaluation"  # uns["s2s"]["evaluation"]: tables of scores
 VISIBLE: Final = "{}_visible"  # obs, bool, one for each run: what the method saw
+RELIABILITY: Final = "{}_reliability"  # var, one for each run: expected PCC at unmeasured sites
 STD: Final = "{}_std"  # layers, one for each run: predictive standard deviation

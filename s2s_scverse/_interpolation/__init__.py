@@ -1,10 +1,12 @@
 """Classical interpolation of all genes at once: arrays in, arrays out."""
 
-from ._blend import Blend, Blended, blend_weights
+from ._blend import Blend, Blended, Weights, blend_weights
 from ._cokriging import CoKriged, CoKriging
 from ._interpolate import METHODS, Method, interpolate
 from ._kernels import EXPONENTIAL, MATERN, NUGGETS, Kernel
 from ._kriging import Kriged, Kriging, Settings
+from ._precision import relative_precision
+from ._profiles import Profiles
 from ._two_covariances import TwoCovariances
 
 __all__ = [
@@ -20,8 +22,11 @@ __all__ = [
     "Kriged",
     "Kriging",
     "Method",
+    "Profiles",
     "Settings",
     "TwoCovariances",
+    "Weights",
     "blend_weights",
     "interpolate",
+    "relative_precision",
 ]

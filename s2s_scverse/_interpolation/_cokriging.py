@@ -51,12 +51,12 @@ class CoKriging:
     """
 
     def __init__(self, kriging: Kriging, informative: Float, *, n_components: int = 25) -> None:
-        scores = _principal_scores(np.asarray(informative, np.float64), n_components)
+        scores, strength = _principal_scores(np.asarray(informative, np.float64), kriging.precision, n_components)
         values = scores.astype(np.float32)
-        self._set(kriging, scores, kriging.predict(values, kriging.choose(values, kriging.kernels)))
+        self._set(kriging, scores, strength, kriging.predict(values, kriging.choose(values, kriging.kernels)))
 
-    def _set(self, kriging: Kriging, scores: Float64, kriged: Kriged) -> None:
-        self.kriging, self.scores, self.kriged = kriging, scores, kriged
+    def _set(self, kriging: Kriging, scores: Float64, strength: Float64, kriged: Kriged) -> None:
+        self.kriging, self.scores, self.strength, self.kriged = kriging, scores, strength, kriged
 
     def with_components(self, count: int) -> "CoKriging":
         """The same with the strongest few of its components only."""
@@ -65,7 +65,7 @@ class CoKriging:
         kriged = Kriged(
             all_.sites[:, :count], all_.loo[:, :count], all_.loo_error[:count], all_.variance[:count], settings
         )
-        fewer._set(self.kriging, self.scores[:, :count], kriged)
+        fewer._set(self.kriging, self.scores[:, :count], self.strength[:count], kriged)
         return fewer
 
     def project(self, values: Float) -> Float32:
@@ -84,16 +84,20 @@ class CoKriging:
         return CoKriged(sites, loo, error, components, single)
 
     def _regress(self, values: Float) -> tuple[Float32, Float32]:
-        mean = np.mean(values, axis=0, dtype=np.float64)
-        return np.asarray(mean, np.float32), np.asarray(self.scores.T @ (values - mean), np.float32)
+        weight = self.kriging.precision
+        mean = np.average(values, axis=0, weights=weight)
+        loadings = (self.scores * weight[:, None]).T @ (values - mean)
+        return np.asarray(mean, np.float32), np.asarray(loadings, np.float32)
 
 
-def _principal_scores(values: Float64, n_components: int) -> Float64:
-    """Orthonormal scores of the spots, (n, at most n_components), strongest first, signs fixed."""
+def _principal_scores(values: Float64, weight: Float64, n_components: int) -> tuple[Float64, Float64]:
+    """Scores of the spots, (n, at most n_components), orthonormal under the weights, and their strengths, falling."""
     if not values.shape[1]:
-        return np.empty((len(values), 0))
-    left, strength, right = svd(values - values.mean(axis=0), full_matrices=False, check_finite=False)
+        return np.empty((len(values), 0)), np.empty(0)
+    root = np.sqrt(weight)[:, None]
+    centred = root * (values - np.average(values, axis=0, weights=weight))
+    left, strength, right = svd(centred, full_matrices=False, check_finite=False)
     keep = min(n_components, int(np.sum(strength > 1e-6 * strength.max(initial=1e-30))))
     leading = np.abs(right[:keep]).argmax(axis=1)
-    scores: Float64 = left[:, :keep] * np.sign(right[np.arange(keep), leading])
-    return scores
+    scores: Float64 = left[:, :keep] / root * np.sign(right[np.arange(keep), leading])
+    return scores, strength[:keep]

@@ -1,9 +1,10 @@
 """One Gaussian process covariance over spots, diagonalised once for all genes and all nuggets.
 
-With an unknown constant mean, everything kriging needs is in the matrix P = C (C (K + tI) C)^+ C, where K is the
-correlation between spots, t the nugget and C = I - 11'/n takes off the mean: P is the inverse covariance of what is
-left of the data once the mean is estimated from them. The eigenvectors U of CKC, other than the constant, do not depend
-on t, so P = U diag(1 / (eigenvalues + t)) U'.
+With an unknown constant mean, everything kriging needs is in the matrix P = R C (C (RKR + tI) C)^+ C R, where K is the
+correlation between spots, t the nugget, R the root of the spots' precisions (the noise of spot i has the variance
+t / precision) and C takes off the mean, which R makes proportional to R1: P is the inverse covariance of what is left
+of the data once the mean is estimated from them. The eigenvectors U of C RKR C, other than R1, do not depend on t, so
+P = B diag(1 / (eigenvalues + t)) B' with B = RU.
 """
 
 from collections.abc import Sequence
@@ -29,37 +30,29 @@ class Factor:
     Attributes
     ----------
     vectors
-        (n, n - 1) eigenvectors, all orthogonal to the constant.
+        (n, n - 1), B: eigenvectors times the root of the precision, all orthogonal to the constant.
     eigenvalues
         (n - 1,).
     shrinkage
         (n - 1, n_nuggets), 1 / (eigenvalue + nugget).
     diagonal
         (n, n_nuggets), the diagonal of P.
+    share
+        (n,), of each spot in the total precision.
     mean_correlation
-        (n,), of each spot with all spots.
+        (n,), of each spot with all spots, weighted by their shares.
     """
 
     vectors: Float32
     eigenvalues: Float64
     shrinkage: Float32
     diagonal: Float32
+    share: Float32
     mean_correlation: Float32
 
     def rotate(self, values: Float32) -> Float32:
         """Values (n, n_genes) in the eigenbasis, (n - 1, n_genes)."""
         return self.vectors.T @ values
-
-    def generalised_cross_validation(self, rotated: Float32) -> Float32:
-        """Score of every nugget for every gene, (n_nuggets, n_genes) :cite:p:`golub1979`.
-
-        Leave-one-out with the diagonal of P replaced by its mean: no more than one product of matrices.
-        """
-        power = np.square(self.shrinkage).T @ np.square(rotated)
-        trace = self.shrinkage.sum(axis=0, dtype=np.float64)[:, None]
-        n = len(self.vectors)
-        result: Float32 = np.divide(n * power, trace**2, out=np.zeros_like(power), where=trace > 0, casting="same_kind")
-        return result
 
     def weights(self, rotated: Float32, nugget: Index) -> Float32:
         """P y for every gene with its own nugget (an index), (n, n_genes)."""
@@ -72,21 +65,38 @@ class Factor:
         return result
 
 
-def factorise(spots: Float64, kernel: Kernel, nuggets: Sequence[float]) -> Factor:
-    """Diagonalise the covariance of spots (n, 2), in pitches, under a kernel."""
-    n = len(spots)
-    centred = correlation(kernel, cdist(spots, spots))
-    mean_correlation = centred.mean(axis=0, dtype=np.float64)
+def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], precision: Float64) -> Factor:
+    """Diagonalise the covariance of spots under a kernel.
+
+    Parameters
+    ----------
+    places
+        (n, n_dimensions) where the spots are, in units of the kernel's length.
+    kernel, nuggets
+        Correlation, and the variances of the noise of a spot of precision 1.
+    precision
+        (n,) of every spot.
+    """
+    root = np.sqrt(precision)
+    norm = np.linalg.norm(root)
+    constant = (root / norm).astype(np.float32)
+    centred = correlation(kernel, cdist(places, places))
+    centred *= root[:, None].astype(np.float32)
+    centred *= root[None, :].astype(np.float32)
+    product = centred @ constant.astype(np.float64)
     # The constant gets the eigenvalue -1, away from all others: it is the first eigenvector and can be left out.
-    offset = mean_correlation - (mean_correlation.mean() - 1.0 / n) / 2
-    centred -= offset[:, None].astype(np.float32)
-    centred -= offset[None, :].astype(np.float32)
+    offset = (product - constant * ((constant @ product - 1) / 2)).astype(np.float32)
+    centred -= offset[:, None] * constant
+    centred -= constant[:, None] * offset
     with one_thread():
         found, vectors = eigh(centred, driver="evd", overwrite_a=True, check_finite=False)
     eigenvalues = np.maximum(found[1:].astype(np.float64), 0.0)
     shrinkage = (1.0 / (eigenvalues[:, None] + np.asarray(nuggets))).astype(np.float32)
     basis: Float32 = np.ascontiguousarray(vectors[:, 1:], np.float32)
-    return Factor(basis, eigenvalues, shrinkage, np.square(basis) @ shrinkage, mean_correlation.astype(np.float32))
+    basis *= root[:, None].astype(np.float32)
+    share = (precision / norm**2).astype(np.float32)
+    mean_correlation = (product / (root * norm)).astype(np.float32)
+    return Factor(basis, eigenvalues, shrinkage, np.square(basis) @ shrinkage, share, mean_correlation)
 
 
 def one_thread() -> AbstractContextManager[object]:

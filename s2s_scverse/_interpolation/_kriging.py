@@ -59,9 +59,8 @@ class Kriged:
 class Kriging:
     """Gaussian processes with a constant mean over one set of spots, one for each gene.
 
-    Kernel, length and nugget are chosen for each gene by leave-one-out; the mean is estimated anew each time a spot is
-    left out. For every kernel and length the nugget is chosen by generalised cross-validation, then kernels and lengths
-    are compared by exact leave-one-out :cite:p:`dubrule1983`.
+    Kernel, length and nugget are chosen for each gene by exact leave-one-out :cite:p:`dubrule1983`; the mean is
+    estimated anew each time a spot is left out.
 
     Parameters
     ----------
@@ -69,6 +68,13 @@ class Kriging:
         (n, 2) positions of the measured spots, in units of the spot pitch.
     sites
         (m, 2) where to predict, same units.
+    precision
+        (n,) how much the value of every spot says, relative to others: the variance of its noise is the nugget over its
+        precision. 1 each by default. Only ratios count. Predictions are shifted so that, left out, spots are right on
+        average: those of little precision may have another mean.
+    places
+        Where the spots (n, n_dimensions) and sites (m, n_dimensions) are as far as correlations go, unless these are
+        functions of distance in space. Tiles are made in space in any case.
     kernels, nuggets
         All that there is to choose from.
     max_exact
@@ -90,6 +96,8 @@ class Kriging:
         spots: Float,
         sites: Float,
         *,
+        precision: Float64 | None = None,
+        places: tuple[Float, Float] | None = None,
         kernels: Sequence[Kernel] = (*EXPONENTIAL, *MATERN),
         nuggets: Sequence[float] = NUGGETS,
         max_exact: int = 1600,
@@ -100,6 +108,10 @@ class Kriging:
         cache_bytes: int = 2**30,
     ) -> None:
         self.spots, self.sites = check_points(spots, sites)
+        self.precision: Float64 = np.ones(len(self.spots)) if precision is None else precision / precision.mean()
+        self._weighted = precision is not None
+        at_spots, at_sites = (self.spots, self.sites) if places is None else places
+        self._at_spots, self._at_sites = np.asarray(at_spots, np.float64), np.asarray(at_sites, np.float64)
         self.kernels, self.nuggets = tuple(kernels), tuple(nuggets)
         self._tiles = tiles(self.spots, self.sites, max_exact=max_exact, max_core=max_core, margin=margin, blend=blend)
         self._scored = _spread(len(self._tiles), max_scored)
@@ -117,6 +129,10 @@ class Kriging:
         for number, tile in enumerate(self._tiles):
             weights, offset = self._solve(number, values, settings, residuals, variance)
             self._add(tile, weights, offset, settings, maps)
+        if self._weighted:
+            shift = residuals.mean(axis=0)
+            maps += shift
+            residuals -= shift
         error = np.square(residuals, dtype=np.float64).mean(axis=0)
         return Kriged(maps, values - residuals, error, variance / len(values), settings)
 
@@ -135,18 +151,28 @@ class Kriging:
         return Settings(np.asarray(compared)[best], np.asarray(nuggets)[best, np.arange(values.shape[1])])
 
     def _compare(self, kernel: Kernel, centred: list[Float32]) -> tuple[Float64, Index]:
-        """Leave-one-out error (n_genes,) with the best nugget for this kernel, and that nugget."""
+        """Leave-one-out error (n_genes,) with the best nugget for this kernel, and that nugget.
+
+        Every third nugget is tried, then the neighbours of the best.
+        """
         factors = [self._factor(number, kernel) for number in self._scored]
         rotated = [factor.rotate(block) for factor, block in zip(factors, centred, strict=True)]
-        scores = np.zeros((len(self.nuggets), centred[0].shape[1]))
-        for factor, block in zip(factors, rotated, strict=True):
-            scores += len(factor.vectors) * factor.generalised_cross_validation(block)
-        nugget = np.argmin(scores, axis=0)
-        error = np.zeros(centred[0].shape[1])
-        for number, factor, block in zip(self._scored, factors, rotated, strict=True):
-            residual = factor.leave_one_out(factor.weights(block, nugget), nugget)
-            error += np.square(residual[self._tiles[number].core], dtype=np.float64).sum(axis=0)
-        return error, nugget
+
+        def error_of(nugget: Index) -> Float64:
+            total = np.zeros(len(nugget))
+            for number, factor, block in zip(self._scored, factors, rotated, strict=True):
+                residual = factor.leave_one_out(factor.weights(block, nugget), nugget)
+                total += np.square(residual[self._tiles[number].core], dtype=np.float64).sum(axis=0)
+            return total
+
+        n_genes, last = centred[0].shape[1], len(self.nuggets) - 1
+        best, error = np.zeros(n_genes, np.intp), np.full(n_genes, np.inf)
+        tried = [np.full(n_genes, number) for number in range(min(1, last), last + 1, 3)]
+        for nugget in tried:
+            best, error = _better(best, error, nugget, error_of(nugget))
+        for nugget in (np.maximum(best - 1, 0), np.minimum(best + 1, last)):
+            best, error = _better(best, error, nugget, error_of(nugget))
+        return error, best
 
     def relative_variance(self, settings: Settings) -> Float32:
         """Predictive variance of the signal at the sites, (m, n_genes), in units of the signal's variance.
@@ -184,7 +210,8 @@ class Kriging:
         key = (number, kernel)
         if key in self._cache:
             return self._cache[key]
-        factor = factorise(self.spots[self._tiles[number].spots], kernel, self.nuggets)
+        spots = self._tiles[number].spots
+        factor = factorise(self._at_spots[spots], kernel, self.nuggets, self.precision[spots])
         if factor.vectors.nbytes <= self._cache_left:
             self._cache[key] = factor
             self._cache_left -= factor.vectors.nbytes
@@ -204,13 +231,13 @@ class Kriging:
             residual = factor.leave_one_out(found, nugget)
             residuals[np.ix_(tile.spots[tile.core], genes)] = residual[tile.core]
             variance[genes] += np.sum((residual * found)[tile.core], axis=0, dtype=np.float64)
-            offset[genes] -= factor.mean_correlation @ found
+            offset[genes] += factor.share @ centred[:, genes] - factor.mean_correlation @ found
         return weights, offset
 
     def _add(self, tile: Tile, weights: Float32, offset: Float32, settings: Settings, maps: Float32) -> None:
         for rows in self._site_blocks(tile):
             sites = tile.sites[rows]
-            distances = cdist(self.sites[sites], self.spots[tile.spots])
+            distances = cdist(self._at_sites[sites], self._at_spots[tile.spots])
             share = tile.share[rows, None].astype(np.float32)
             for k in np.unique(settings.kernel):
                 genes = np.flatnonzero(settings.kernel == k)
@@ -218,11 +245,10 @@ class Kriging:
                 maps[np.ix_(sites, genes)] += share * found
 
     def _variances(self, tile: Tile, rows: slice, kernel: Kernel, factor: Factor, nuggets: Index) -> Float32:
-        cross = correlation(kernel, cdist(self.sites[tile.sites[rows]], self.spots[tile.spots]))
-        mean = factor.mean_correlation
-        prior = (
-            1 - 2 * cross.mean(axis=1) + mean.mean() + np.asarray(self.nuggets, np.float32)[nuggets, None] / len(mean)
-        )
+        cross = correlation(kernel, cdist(self._at_sites[tile.sites[rows]], self._at_spots[tile.spots]))
+        mean, share = factor.mean_correlation, factor.share
+        of_mean = np.asarray(self.nuggets, np.float32)[nuggets, None] / self.precision[tile.spots].sum()
+        prior = 1 - 2 * cross @ share + share @ mean + of_mean
         known = np.square((cross - mean) @ factor.vectors) @ factor.shrinkage[:, nuggets]
         result: Float32 = np.maximum(prior.T - known, 0)
         return result
@@ -230,6 +256,12 @@ class Kriging:
     def _site_blocks(self, tile: Tile) -> Iterator[slice]:
         size = max(1, _SITE_BLOCK // len(tile.spots))
         return (slice(start, start + size) for start in range(0, len(tile.sites), size))
+
+
+def _better(best: Index, error: Float64, nugget: Index, found: Float64) -> tuple[Index, Float64]:
+    # NaN (a single spot) is never better.
+    improved = found < error
+    return np.where(improved, nugget, best), np.where(improved, found, error)
 
 
 def _centre(values: Float32) -> tuple[Float32, Float32]:

@@ -30,6 +30,8 @@ class TwoCovariances:
         (n, 2) and (m, 2), in spot pitches.
     informative
         (n, n_informative) values to fit the covariances to.
+    precision
+        (n,) as for `Kriging`.
     length
         Of the exponential kernel, in pitches. Long, because the marginal likelihood and with it the EM take what varies
         from spot to spot for signal otherwise.
@@ -39,10 +41,17 @@ class TwoCovariances:
     """
 
     def __init__(
-        self, spots: Float, sites: Float, informative: Float, *, length: float = 16.0, shrinkage: float = 0.5
+        self,
+        spots: Float,
+        sites: Float,
+        informative: Float,
+        *,
+        precision: Float64 | None = None,
+        length: float = 16.0,
+        shrinkage: float = 0.5,
     ) -> None:
         kernel = Kernel("exponential", length)
-        kriging = Kriging(spots, sites, kernels=[kernel], nuggets=_NUGGETS)
+        kriging = Kriging(spots, sites, precision=precision, kernels=[kernel], nuggets=_NUGGETS)
         informative = np.asarray(informative, np.float64)
         informative = informative[:, np.ptp(informative, axis=0) > 0]
         self._kriging, self._kernel = kriging, kernel

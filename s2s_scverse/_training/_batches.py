@@ -107,7 +107,8 @@ def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, 
         return of_sites[sites].expand(shape)
 
     mask = spread(scene.visible[view]) * tissue
-    truth = scene.truth[chosen][:, flat].reshape(shape)
+    truth = (scene.truth[chosen][:, flat] - scene.centre[view, chosen, None]) / scene.spread[view, chosen, None]
+    truth = truth.reshape(shape)
     maps = scene.maps[view][:, chosen][:, :, flat].reshape(-1, *shape[:1], *sites.shape).transpose(0, 1)
     return Batch(
         start=maps[:, :1],

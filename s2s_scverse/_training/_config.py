@@ -76,7 +76,7 @@ class TrainingConfig:
     #: Largest fraction of visible spots that is hidden at random on top of the regular sparser sample.
     drop: float = 0.3
     #: Number of sampling patterns drawn per term.
-    patterns: int = 8
+    patterns: int = 4
     #: Whether windows are shown in all orientations of the lattice.
     augment: bool = True
     #: Side of training windows in sites of the dense lattice; those of spots are as large in space, at least 16 spots.
@@ -154,6 +154,6 @@ TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
             patience=3000,
             gate=False,
         ),
-        "fast": TrainingConfig(patterns=4, max_epochs=10, n_images=16),
+        "fast": TrainingConfig(max_epochs=10, n_images=16),
     }
 )

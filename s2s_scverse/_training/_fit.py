@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from ._module import TrainingPlan
 from ._quiet import quiet_lightning
 from ._section import Section, most_variable
 from ._trainer import train
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["MIN_SPOTS", "fit"]
 
@@ -78,11 +82,14 @@ def fit(
         section.measured & ~keep_aside(section.measured, training.validation_fraction, child)
         for section, child in zip(large, rng_aside.spawn(len(large)), strict=True)
     ]
-    arrays = [array for each, of in zip(large, known, strict=True) for array in (each.lattice.index, of, each.values)]
+    arrays: list[NDArray[Any]] = []
+    for each, of in zip(large, known, strict=True):
+        arrays += [each.lattice.index, of, each.values]
+    arrays += [each.depth for each in large if each.depth is not None]
     run = describe(kinds, config, training, seeds, *arrays)
     found = None if checkpoint is None else read_checkpoint(checkpoint, run)
     weights = [
-        find_weights(training.start, section.lattice, of, section.values[of[section.measured]])
+        find_weights(training.start, section.lattice, of, section.values[of[section.measured]], section.precision(of))
         for section, of in zip(large, known, strict=True)
     ]
     laid_out = [

@@ -69,9 +69,11 @@ def lay_out(
             views,
             shown,
             pictures,
+            precision=section.precision(known),
             gene_maps=gene_maps,
             image_maps=image_maps,
             orientations=orientations,
+            standardise=training.gene_scale is None,
             stride=stride,
         )
 
@@ -90,9 +92,11 @@ def lay_out(
             views,
             standard,
             np.empty((len(views.lattice), 0), np.float32),
+            precision=section.precision(section.measured),
             gene_maps=gene_maps,
             image_maps=image_maps,
             orientations=orientations[:1],
+            standardise=training.gene_scale is None,
         )
         validation.append(whole_maps(held, torch.from_numpy(scored.astype(np.float32)), validated))
     return terms, validation
@@ -108,12 +112,22 @@ def join_terms(sections: list[list[Term]]) -> list[Term]:
 
 
 def _map_makers(training: TrainingConfig, scale: Scale, weights: Weights | None) -> tuple[Maps, Maps]:
-    def gene_maps(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def gene_maps(
+        lattice: Lattice,
+        visible: NDArray[np.bool_],
+        values: NDArray[np.float32],
+        precision: NDArray[np.float64] | None,
+    ) -> NDArray[np.float32]:
         # Components of standardised genes would be made of noise as much as of signal.
-        return StartingMaps(training.start, lattice, visible, values * scale.spread, weights)(values)
+        return StartingMaps(training.start, lattice, visible, values * scale.spread, weights, precision)(values)
 
-    def image_maps(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return StartingMaps(training.start, lattice, visible, None)(values)
+    def image_maps(
+        lattice: Lattice,
+        visible: NDArray[np.bool_],
+        values: NDArray[np.float32],
+        precision: NDArray[np.float64] | None,
+    ) -> NDArray[np.float32]:
+        return StartingMaps(training.start, lattice, visible, None, None, precision)(values)
 
     return gene_maps, image_maps
 

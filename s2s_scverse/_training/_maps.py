@@ -3,26 +3,28 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .._interpolation import NUGGETS, Blend, CoKriging, Kriging, blend_weights, interpolate
+from .._interpolation import NUGGETS, Blend, CoKriging, Kriging, Weights, blend_weights, interpolate
 from .._lattice import Lattice
 from ._config import Start
 
 __all__ = ["KINDS", "StartingMaps", "Weights", "find_nuggets", "find_weights"]
 
-KINDS: dict[Start, int] = {"nearest": 1, "kriging": 1, "cokriging": 3, "blend": 3}
+KINDS: dict[Start, int] = {"nearest": 1, "kriging": 1, "cokriging": 3, "blend": 4}
 """Number of maps that each start gives."""
-
-Weights = tuple[float, float, float, float]
 
 
 def find_weights(
-    start: Start, lattice: Lattice, visible: NDArray[np.bool_], informative: NDArray[np.float32]
+    start: Start,
+    lattice: Lattice,
+    visible: NDArray[np.bool_],
+    informative: NDArray[np.float32],
+    precision: NDArray[np.float64] | None,
 ) -> Weights | None:
     """Work out the weights of a blend, once for all subsamples of a section."""
     if start != "blend":
         return None
     sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
-    return blend_weights(Kriging(sites[visible], sites[:0]), informative)
+    return blend_weights(Kriging(sites[visible], sites[:0], precision=precision), informative)
 
 
 def find_nuggets(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -38,7 +40,7 @@ class StartingMaps:
     ----------
     start
         ``"nearest"``: the nearest visible spot; ``"kriging"``: every map by itself; ``"cokriging"``: with components
-        shared between genes; ``"blend"``: a weighted mean of these and of maps with two covariances.
+        shared between genes; ``"blend"``: a weighted mean of these and of others, see :class:`Blend`.
     lattice
         All sites.
     visible
@@ -47,6 +49,8 @@ class StartingMaps:
         (n_visible, n_informative): values that the shared components are made of; None for maps that share nothing.
     weights
         Of a blend, from :func:`find_weights`.
+    precision
+        (n_visible,): how much the value of each spot says; the same for all by default.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class StartingMaps:
         visible: NDArray[np.bool_],
         informative: NDArray[np.float32] | None,
         weights: Weights | None = None,
+        precision: NDArray[np.float64] | None = None,
     ) -> None:
         self._n_kinds = KINDS[start]
         self._sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
@@ -64,7 +69,7 @@ class StartingMaps:
         self._shared: CoKriging | Blend | None = None
         if start == "nearest":
             return
-        self._kriging = Kriging(self._spots, self._sites)
+        self._kriging = Kriging(self._spots, self._sites, precision=precision)
         if informative is not None and start == "cokriging":
             self._shared = CoKriging(self._kriging, informative)
         elif informative is not None and start == "blend":
@@ -87,7 +92,7 @@ class StartingMaps:
     def _kinds(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         if isinstance(self._shared, Blend):
             blended = self._shared.predict(values)
-            return [blended.sites, blended.cokriging, blended.kriging]
+            return [blended.sites, blended.cokriging, blended.kriging, blended.profiles]
         if isinstance(self._shared, CoKriging):
             cokriged = self._shared.predict(values)
             return [cokriged.sites, cokriged.components, cokriged.kriging.sites]

@@ -13,8 +13,11 @@ from ._pairs import Views
 
 __all__ = ["Maps", "Scene", "build_scene"]
 
-Maps = Callable[[Lattice, NDArray[np.bool_], NDArray[np.float32]], NDArray[np.float32]]
-"""Starting maps: lattice, visible sites, values there (n_visible, n_maps) -> (n_kinds, n_maps, n_sites)."""
+SMALLEST_SPREAD = 0.2
+"""Of a map that is standardised as a whole: seen at few spots, it may hardly vary there."""
+
+Maps = Callable[[Lattice, NDArray[np.bool_], NDArray[np.float32], NDArray[np.float64] | None], NDArray[np.float32]]
+"""Lattice, visible sites, values (n_visible, n_maps) and precisions there -> maps (n_kinds, n_maps, n_sites)."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class Scene:
     """For every orientation, (height, width): 1 at sites."""
     truth: Tensor
     """(n_maps, n_sites), 0 where unknown."""
+    centre: Tensor
+    """(n_views, n_maps): what is taken off the truth in each view, as it is off the maps."""
+    spread: Tensor
+    """(n_views, n_maps): what both are divided by."""
     known: Tensor
     """(2, n_sites): where the truth is known, of genes and of images."""
     visible: Tensor
@@ -49,12 +56,17 @@ def build_scene(
     truth: NDArray[np.float32],
     images: NDArray[np.float32],
     *,
+    precision: NDArray[np.float64] | None = None,
     gene_maps: Maps,
     image_maps: Maps,
     orientations: NDArray[np.int64],
+    standardise: bool,
     stride: int = 1,
 ) -> Scene:
     """Compute the starting maps of every view from what is visible in it, and from nothing else.
+
+    The mean of all known spots would tell on which side of the visible ones the hidden ones lie, which nothing tells of
+    unmeasured sites. So every view is standardised by its own visible spots.
 
     Parameters
     ----------
@@ -64,27 +76,42 @@ def build_scene(
         (n_known, n_genes), standardised.
     images
         (n_sites, n_images), standardised.
+    precision
+        (n_known,): how much the values of genes say; the same for all by default.
     gene_maps, image_maps
         How starting maps are computed.
     orientations
         Symmetries (n, 2, 2) in which windows are shown.
+    standardise
+        Whether to standardise every view.
     stride
         Sites of the dense lattice to one of this lattice.
     """
     n_sites = len(views.lattice)
     everywhere = np.zeros((n_sites, truth.shape[1]), dtype=np.float32)
     everywhere[views.known] = truth
+    at_sites = np.ones(n_sites)
+    at_sites[views.known] = 1 if precision is None else precision
+    n_views, n_maps = len(views.visible), truth.shape[1] + images.shape[1]
+    centre, spread = np.zeros((n_views, n_maps), np.float32), np.ones((n_views, n_maps), np.float32)
     maps = []
-    for visible in views.visible:
-        parts = [gene_maps(views.lattice, visible, everywhere[visible])]
+    for view, visible in enumerate(views.visible):
+        weight = None if precision is None else at_sites[visible]
+        parts = [gene_maps(views.lattice, visible, everywhere[visible], weight)]
         if images.shape[1]:
-            parts.append(image_maps(views.lattice, visible, images[visible]))
-        maps.append(np.concatenate(parts, axis=1))
+            parts.append(image_maps(views.lattice, visible, images[visible], None))
+        if standardise:
+            seen = np.concatenate([everywhere[visible], images[visible]], axis=1)
+            centre[view] = seen.mean(axis=0)
+            spread[view] = np.maximum(seen.std(axis=0), SMALLEST_SPREAD)
+        maps.append((np.concatenate(parts, axis=1) - centre[view, :, None]) / spread[view, :, None])
     rasters = [views.lattice.transformed(symmetry).raster() for symmetry in orientations]
     return Scene(
         gathers=[torch.from_numpy(raster.gather) for raster in rasters],
         tissues=[_tissue(raster) for raster in rasters],
         truth=torch.from_numpy(np.ascontiguousarray(np.concatenate([everywhere, images], axis=1).T)),
+        centre=torch.from_numpy(centre),
+        spread=torch.from_numpy(spread),
         known=torch.from_numpy(np.stack([views.known, np.ones(n_sites, dtype=bool)]).astype(np.float32)),
         visible=torch.from_numpy(views.visible.astype(np.float32)),
         maps=torch.from_numpy(np.stack(maps)),

@@ -1,11 +1,12 @@
 """What may be seen of a section, and its scale."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._interpolation import relative_precision
 from .._lattice import Lattice
 
 __all__ = ["Scale", "Section", "most_variable"]
@@ -20,10 +21,19 @@ class Section:
     """(n_sites,)."""
     values: NDArray[np.float32]
     """(n_measured, n_genes), the measured values and no others."""
+    depth: NDArray[np.float64] | None = None
+    """(n_measured,): total counts in any unit, None where they are not known."""
 
     def with_genes(self, columns: NDArray[np.int64]) -> "Section":
         """Return some of the genes."""
-        return Section(self.lattice, self.measured, self.values[:, columns])
+        return replace(self, values=self.values[:, columns])
+
+    def precision(self, seen: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+        """Return how much the values of those measured sites say that are seen, (n_sites,); None: all the same."""
+        if self.depth is None:
+            return None
+        sites = self.lattice.unit_coordinates[seen] / self.lattice.spot_pitch(seen)
+        return relative_precision(sites, self.depth[seen[self.measured]])
 
 
 def most_variable(sections: Sequence[Section], n: int) -> NDArray[np.int64]:

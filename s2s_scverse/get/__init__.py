@@ -4,6 +4,7 @@ from ._at import at
 from ._evaluation import evaluation_df, evaluation_summary_df, evaluation_tests_df
 from ._history import history_df
 from ._image import image
+from ._reliability import interval, reliable_genes
 from ._spatialdata import spatialdata, spatialdata_image
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "evaluation_tests_df",
     "history_df",
     "image",
+    "interval",
+    "reliable_genes",
     "spatialdata",
     "spatialdata_image",
 ]

@@ -68,6 +68,8 @@ class Task:
     """(n_sites,): unmeasured, and not too far from what is measured."""
     seen: NDArray[np.float32]
     """(n_measured, n_genes): their values."""
+    here: NDArray[np.bool_]
+    """(n_obs,): its measured rows."""
 
 
 def read_tasks(
@@ -86,7 +88,7 @@ def read_tasks(
         here = np.zeros(adata.n_obs, dtype=bool)
         here[placed.rows[seen]] = True
         wanted = ~seen & (placed.lattice.distance_to(seen) <= reach)
-        tasks.append(Task(placed, seen, wanted, read_values(adata, here, columns, layer=layer)))
+        tasks.append(Task(placed, seen, wanted, read_values(adata, here, columns, layer=layer), here))
     far = sum(int((~task.measured & ~task.wanted).sum()) for task in tasks)
     if far:
         warnings.warn(
@@ -121,24 +123,43 @@ def write_run(
     visible: NDArray[np.bool_],
     run: dict[str, Any],
     *,
+    std: NDArray[np.float32] | None = None,
+    reliability: NDArray[np.float32] | None = None,
     copy: bool,
 ) -> "AnnData | None":
-    """Write the layer of a run, which sites it saw, and its entry."""
+    """Write the layers of a run, which sites it saw, how reliable genes are, and its entry.
+
+    Standard deviations and reliability of an earlier run of that name go if there are no new ones.
+    """
     adata = _own(adata, copy=copy)
-    obs, layer, entry = adata.obs, adata.layers.get(key), adata.uns[_keys.UNS]
+    obs, var, entry = adata.obs, adata.var, adata.uns[_keys.UNS]
+    new = {key: dense, _keys.STD.format(key): std}
+    old = {name: adata.layers.get(name) for name in new}
+    column = _keys.RELIABILITY.format(key)
     try:
         # Aligned to obs, unlike anything in uns: still right after subsetting, reordering or a later sparsify.
         adata.obs = obs.assign(**{_keys.VISIBLE.format(key): visible})
+        if reliability is not None:
+            adata.var = var.assign(**{column: reliability})
+        elif column in var:
+            adata.var = var.drop(columns=column)
         adata.uns[_keys.UNS] = {**entry, key: run}
-        adata.layers[key] = dense
+        _set_layers(adata, new)
     except BaseException:
-        # Also upon Ctrl-C: all three or none.
-        adata.obs, adata.uns[_keys.UNS] = obs, entry
-        adata.layers.pop(key, None)
-        if layer is not None:
-            adata.layers[key] = layer
+        # Also upon Ctrl-C: all or none.
+        adata.obs, adata.var, adata.uns[_keys.UNS] = obs, var, entry
+        _set_layers(adata, old)
         raise
     return adata if copy else None
+
+
+def _set_layers(adata: "AnnData", layers: dict[str, Any]) -> None:
+    """Set layers, and remove those that are None."""
+    for name, values in layers.items():
+        if values is not None:
+            adata.layers[name] = values
+        elif name in adata.layers:
+            del adata.layers[name]
 
 
 def write_evaluation(adata: "AnnData", entry: dict[str, Any], *, copy: bool) -> "AnnData | None":

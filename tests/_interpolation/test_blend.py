@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from s2s_scverse._interpolation import Blend, CoKriging, Kriging, TwoCovariances, blend_weights
+from s2s_scverse._interpolation import Blend, CoKriging, Kriging, Profiles, TwoCovariances, blend_weights
 from s2s_scverse._interpolation._blend import _simplex
 
 
@@ -40,7 +40,7 @@ def test_weights_leave_out_a_model_that_fails(section: tuple[np.ndarray, ...]) -
     # Here the noise that genes share is far too strong for the default shrinkage.
     spots, values, sites, truth = section
     assert error(TwoCovariances(spots, sites, values).predict(values), truth) > 0.6
-    assert blend_weights(Kriging(spots, sites), values)[3] < 0.01
+    assert blend_weights(Kriging(spots, sites), values)[4] < 0.01
 
 
 def test_two_covariances_of_one_gene_is_kriging_of_it(section: tuple[np.ndarray, ...]) -> None:
@@ -73,15 +73,17 @@ def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section: tup
 def test_blend_is_what_its_weights_say(section: tuple[np.ndarray, ...]) -> None:
     spots, values, sites, truth = section
     kriging = Kriging(spots, sites)
-    blend = Blend(kriging, values, weights=(0.1, 0.2, 0.3, 0.4))
+    blend = Blend(kriging, values, weights=(0.1, 0.2, 0.25, 0.15, 0.3))
     found = blend.predict(values)
     many = CoKriging(kriging, values).predict(values)
     few = CoKriging(kriging, values, n_components=10).predict(values)
     two = TwoCovariances(spots, sites, values).predict(values)
-    expected = 0.1 * many.kriging.sites + 0.2 * few.components + 0.3 * many.components + 0.4 * two
+    profiles = Profiles(CoKriging(kriging, values)).predict(values)
+    expected = 0.1 * many.kriging.sites + 0.2 * few.components + 0.25 * many.components + 0.15 * profiles + 0.3 * two
     assert_allclose(found.sites, expected, atol=1e-4)
     assert_allclose(found.cokriging, many.sites, atol=1e-5)
     assert_allclose(found.kriging, many.kriging.sites, atol=1e-5)
+    assert_allclose(found.profiles, profiles, atol=1e-5)
     chosen = Blend(kriging, values).predict(values).sites
     assert error(chosen, truth) < error(many.sites, truth)
 
@@ -103,6 +105,6 @@ def test_constant_genes_come_back(section: tuple[np.ndarray, ...]) -> None:
 
 
 def test_simplex_by_hand() -> None:
-    assert_allclose(_simplex(np.eye(4), np.array([0.5, 0.5, 0.0, -9.0])), [0.5, 0.5, 0, 0], atol=1e-4)
+    assert_allclose(_simplex(np.eye(5), np.array([0.5, 0.5, 0.0, -9.0, 0.0])), [0.5, 0.5, 0, 0, 0], atol=1e-4)
     # min (x - 1)^2 + (y - 0.4)^2 with x + y = 1: equal residuals.
-    assert_allclose(_simplex(np.eye(4), np.array([1.0, 0.4, -9, -9])), [0.8, 0.2, 0, 0], atol=1e-4)
+    assert_allclose(_simplex(np.eye(5), np.array([1.0, 0.4, -9, -9, -9])), [0.8, 0.2, 0, 0, 0], atol=1e-4)

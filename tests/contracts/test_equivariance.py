@@ -27,7 +27,7 @@ def test_starting_maps_turn_with_the_section(section, symmetry):
     found = []
     for adata in (section, turned(section, symmetry)):
         lattice = read_lattice(adata)
-        weights = find_weights("blend", lattice, measured, values)
+        weights = find_weights("blend", lattice, measured, values, None)
         found.append(StartingMaps("blend", lattice, measured, values, weights)(values))
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
 

@@ -45,8 +45,8 @@ def test_everything_else_stays_as_it_was(section, quick):
     assert (section.layers["other"] != before.X).nnz == 0
     pd.testing.assert_frame_equal(section.obs[before.obs.columns], before.obs)
     assert section.obs_names.equals(before.obs_names)
-    pd.testing.assert_frame_equal(section.var, before.var)
-    assert set(section.layers) == {"other", "truth", "s2s"}
+    pd.testing.assert_frame_equal(section.var[before.var.columns], before.var)
+    assert set(section.layers) == {"other", "truth", "s2s", "s2s_std"}
     assert section.uns["s2s"]["grid"]["kind"] == "square"
 
 

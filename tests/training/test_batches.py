@@ -18,14 +18,16 @@ def scene(kind="square", side=10, n_genes=3, n_images=2, orientations=None):
     views = sparser_views(lattice, known, n=4, drop=0.0, rng=np.random.default_rng(0))
     n = len(views.lattice)
 
-    def maps(lattice, visible, values):
+    def maps(lattice, visible, values, precision):
+        assert precision is None
         assert len(values) == visible.sum()
         return np.full((1, values.shape[1], len(lattice)), -1, np.float32)
 
     truth = (100 * np.arange(n_genes) + np.arange(n)[:, None]).astype(np.float32)
     images = (100 * np.arange(n_genes, n_genes + n_images) + np.arange(n)[:, None]).astype(np.float32)
     symmetries = KINDS[kind].symmetries if orientations is None else orientations
-    return build_scene(views, truth, images, gene_maps=maps, image_maps=maps, orientations=symmetries), views
+    made = {"gene_maps": maps, "image_maps": maps, "orientations": symmetries, "standardise": False}
+    return build_scene(views, truth, images, **made), views
 
 
 def windows(terms, *, seed=1, epoch=0, **arguments):

@@ -77,7 +77,7 @@ def test_terms_can_be_switched_off():
 def test_every_start_works(start):
     section, truth = smooth_section()
     fitted = run(section, replace(QUICK, start=start))
-    channels = {"nearest": 2, "kriging": 2, "cokriging": 4, "blend": 4}
+    channels = {"nearest": 2, "kriging": 2, "cokriging": 4, "blend": 5}
     assert fitted.network.config.context_channels == channels[start]
     assert np.abs(fitted.predict() - truth[~section.measured]).mean() < 0.5
 
@@ -144,7 +144,8 @@ def test_tiles_of_a_network_that_adds_nothing_change_nothing():
     none = np.empty((len(section.lattice), 0), np.float32)
     views = Views(section.lattice, section.measured, section.measured[None])
     eye = np.eye(2, dtype=int)[None]
-    laid = build_scene(views, section.values, none, gene_maps=lambda *a: maps(a[2]), image_maps=None, orientations=eye)
+    made = {"gene_maps": lambda *a: maps(a[2]), "image_maps": None, "orientations": eye, "standardise": False}
+    laid = build_scene(views, section.values, none, **made)
     (batch,) = whole_maps(laid, laid.known[:1])
     position = torch.from_numpy(section.lattice.position)
     found = predict_sites(network, batch, position, replace(QUICK, window=8), torch.device("cpu"))

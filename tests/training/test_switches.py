@@ -9,7 +9,7 @@ import torch
 from s2s_scverse._lattice import KINDS, Lattice, regular_sample
 from s2s_scverse._training import TRAINING_PRESETS, Section, fit
 from s2s_scverse._training._batches import Batch, Windows
-from s2s_scverse._training._fitted import find_gate
+from s2s_scverse._training._fitted import DOUBT, find_gate
 from s2s_scverse._training._images import matched_images
 from s2s_scverse._training._layout import keep_aside, lay_out
 from s2s_scverse._training._module import TrainingPlan
@@ -236,11 +236,13 @@ def test_schedule():
 
 
 def test_weights_kept(section):
-    training = replace(TRAINING, max_epochs=3, learning_rate=0.3, gate=False)
+    training = replace(TRAINING, max_epochs=4, learning_rate=0.3, gate=False)
     runs = {keep: fit_once(section, replace(training, keep=keep)) for keep in ("last", "best")}
     assert runs["last"].history == runs["best"].history
     errors = [row["validation"] for row in runs["best"].history]
-    assert errors.index(min(errors)) < 2, "expected a step size so large that the last pass is not the best"
+    assert errors.index(min(errors)) < len(errors) - 1, (
+        "expected a step size so large that the last pass is not the best"
+    )
     same = [torch.equal(a, b) for a, b in zip(*(run.network.parameters() for run in runs.values()), strict=True)]
     assert not all(same)
 
@@ -283,7 +285,7 @@ def test_gate(missing, expected):
         hexagonal=False,
     )
     found = find_gate(Doubling(zeros + 1), [[batch]], TRAINING, torch.device("cpu"))
-    assert found == pytest.approx(expected, abs=1e-6)
+    assert found == pytest.approx(expected * 4 / (4 + DOUBT), abs=1e-6)
 
 
 def test_one_network_tells_square_from_hexagonal(section):

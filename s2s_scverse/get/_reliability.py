@@ -1,0 +1,132 @@
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._checks import check_adata, check_genes, check_number, few
+from .._runs import check_keys, find_runs
+from .._section import read_mask, read_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["interval", "reliable_genes"]
+
+
+def reliable_genes(adata: "AnnData", min: float = 0.5, *, key: str = _keys.UNS) -> list[str]:  # noqa: A002
+    """Name the genes whose imputed values are expected to be of use.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.impute` was run on.
+    min
+        Smallest expected Pearson correlation of imputed with measured values at unmeasured sites, -1 to 1.
+    key
+        Name of the run (its `key_added`).
+
+    Returns
+    -------
+    Names of genes, the most reliable first.
+
+    Raises
+    ------
+    KeyError
+        If the run did not estimate reliability.
+    TypeError, ValueError
+        If `min` is no number from -1 to 1.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s, scanpy as sc
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8)
+    >>> sc.pp.normalize_total(adata)
+    >>> sc.pp.log1p(adata)
+    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> s2s.tl.impute(dense, preset="fast", max_epochs=1, progress=False)
+    >>> set(s2s.get.reliable_genes(dense, min=0.7)) <= set(dense.var_names)
+    True
+    """
+    check_adata(adata)
+    least = check_number("min", min, least=-1, most=1)
+    found = read_reliability(adata, key)
+    ordered = found[found >= least].sort_values(ascending=False, kind="stable")
+    return [str(name) for name in ordered.index]
+
+
+def read_reliability(adata: "AnnData", key: str) -> "pd.Series":
+    """Return the expected PCC of every gene that has one."""
+    column = _keys.RELIABILITY.format(key)
+    if column not in adata.var:
+        have = [name for name in find_runs(adata) if _keys.RELIABILITY.format(name) in adata.var]
+        msg = f"adata.var has no {column!r}; runs with it: {few(have) or 'none'}; call s2s.tl.impute with uncertainty=True"
+        raise KeyError(msg)
+    found: pd.Series = adata.var[column].astype(float).dropna()
+    return found
+
+
+def interval(
+    adata: "AnnData", level: float = 0.9, *, genes: str | Sequence[str] | None = None, key: str = _keys.UNS
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return intervals that hold what would be measured.
+
+    Over genes and unmeasured sites together, a part `level` of the values that would be measured there are expected
+    inside. Widths come from measured spots that were left out, see :func:`s2s_scverse.tl.impute`.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.impute` was run on.
+    level
+        Part of the values that are to be inside, 0.05 to 0.99.
+    genes
+        Names of the genes, all by default.
+    key
+        Name of the run (its `key_added`).
+
+    Returns
+    -------
+    Lower and upper ends, float32, (n_obs, n_genes) each, on the scale of the layer. Both are the measured value at
+    measured spots, and NaN where nothing was imputed. Not below 0 if no imputed value is.
+
+    Raises
+    ------
+    KeyError
+        If the run has no standard deviations, or a gene does not exist.
+    TypeError, ValueError
+        If `level` is no number from 0.05 to 0.99.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s, scanpy as sc
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8)
+    >>> sc.pp.normalize_total(adata)
+    >>> sc.pp.log1p(adata)
+    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> s2s.tl.impute(dense, preset="fast", max_epochs=1, progress=False)
+    >>> lower, upper = s2s.get.interval(dense, 0.8)
+    >>> bool((lower <= upper).all())
+    True
+    """
+    check_adata(adata)
+    wanted = check_number("level", level, least=0.05, most=0.99)
+    columns = check_genes(adata, genes)
+    check_keys(adata, key)
+    layer = _keys.STD.format(key)
+    run: Any = find_runs(adata).get(key, {})
+    if layer not in adata.layers or "intervals" not in run:
+        msg = f"run {key!r} has no standard deviations; call s2s.tl.impute with uncertainty=True"
+        raise KeyError(msg)
+    everywhere = np.ones(adata.n_obs, dtype=bool)
+    middle = read_values(adata, everywhere, columns, layer=key, finite=False)
+    std = read_values(adata, everywhere, columns, layer=layer, finite=False)
+    table = run["intervals"]
+    half = np.float32(np.interp(wanted, table["level"], table["width"])) * std
+    half[read_mask(adata, _keys.VISIBLE.format(key))] = 0
+    lower, upper = middle - half, middle + half
+    if np.nanmin(middle, initial=0) >= 0:
+        np.maximum(lower, 0, out=lower)
+    return lower, upper

@@ -1,0 +1,126 @@
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from .. import _keys
+from .._checks import check_adata
+from ..get import evaluation_df
+from ..get._reliability import read_reliability
+from ._figure import check_axes, finished, new_figure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from ._figure import Shown
+
+__all__ = ["reliability"]
+
+LABELLED = 8
+"""Genes whose names are written."""
+
+
+def reliability(
+    adata: "AnnData",
+    *,
+    key: str = _keys.UNS,
+    axes: "Sequence[Axes] | NDArray[np.object_] | Axes | None" = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> "Shown":
+    """Draw which genes to trust.
+
+    Genes from the most to the least reliable, by the correlation expected at unmeasured sites; some are named. If
+    :func:`s2s_scverse.tl.evaluate` has scored the run, a second panel shows what was expected beside what came true
+    at held-out spots.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.impute` was run on.
+    key
+        Name of the run (its `key_added`).
+    axes
+        Axes to draw into: two if the run was evaluated, else one. They are shown only with ``show=True``.
+    show
+        Whether to show the figure; by default as ``scanpy.settings.autoshow`` says.
+    return_fig
+        Return the figure, which is then not shown and, if `axes` are not given, unknown to pyplot.
+
+    Returns
+    -------
+    The axes, an object array of shape (1,) or (2,); `None` if the figure is shown; the figure with `return_fig`.
+
+    Raises
+    ------
+    KeyError
+        If the run did not estimate reliability.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s, scanpy as sc
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8)
+    >>> sc.pp.normalize_total(adata)
+    >>> sc.pp.log1p(adata)
+    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> s2s.tl.impute(dense, preset="fast", max_epochs=1, progress=False)
+    >>> [axes.get_ylabel() for axes in s2s.pl.reliability(dense, show=False)]
+    ['expected PCC']
+    """
+    check_adata(adata)
+    expected = read_reliability(adata, key).sort_values(ascending=False, kind="stable")
+    found = _found(adata, key, expected)
+    n_panels = 1 if found is None else 2
+    if axes is not None:
+        given = check_axes(axes, n_panels)
+        _draw(given, expected, found)
+        return finished(given[0].figure, given, show=show, return_fig=return_fig, own=False)
+    with new_figure((4.2 * n_panels, 3.4), managed=not return_fig, layout="constrained") as figure:
+        made = figure.subplots(1, n_panels, squeeze=False)[0]
+        _draw(made, expected, found)
+    return finished(figure, made, show=show, return_fig=return_fig)
+
+
+def _found(adata: "AnnData", key: str, expected: "pd.Series") -> "pd.Series | None":
+    """Return the PCC at held-out spots of the genes that have one, None if the run was not scored."""
+    if _keys.EVALUATION not in adata.uns.get(_keys.UNS, {}):
+        return None
+    table = evaluation_df(adata)
+    scores = table[table["method"] == key].set_index("gene")["pcc"].astype(float)
+    scores = scores.reindex(expected.index).dropna()
+    return scores if len(scores) else None
+
+
+def _draw(axes: "NDArray[np.object_]", expected: "pd.Series", found: "pd.Series | None") -> None:
+    _draw_ranked(axes[0], expected)
+    if found is not None:
+        _draw_found(axes[1], expected, found)
+
+
+def _draw_ranked(axis: "Axes", expected: "pd.Series") -> None:
+    ranks = np.arange(1, len(expected) + 1)
+    axis.plot(ranks, expected, "o", color="#0072b2", markersize=3, markeredgewidth=0)
+    for place in np.unique(np.linspace(0, len(expected) - 1, min(LABELLED, len(expected))).round().astype(int)):
+        at = (ranks[place], expected.iloc[place])
+        axis.annotate(
+            str(expected.index[place]), at, xytext=(3, 3), textcoords="offset points", fontsize=7, parse_math=False
+        )
+    axis.set(xlabel="genes, most reliable first", ylabel="expected PCC", ylim=(0, 1))
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_found(axis: "Axes", expected: "pd.Series", found: "pd.Series") -> None:
+    beside = expected[found.index]
+    low = min(0.0, float(found.min()), float(beside.min()))
+    axis.plot([low, 1], [low, 1], color="#999999", linewidth=0.8, zorder=1)
+    axis.plot(beside, found, "o", color="#0072b2", markersize=3, markeredgewidth=0, alpha=0.6, zorder=2)
+    if len(found) > 2:
+        agreement = spearmanr(beside, found).statistic
+        axis.set_title(f"Spearman {agreement:.2f}, means {beside.mean():.2f} and {found.mean():.2f}", fontsize=9)
+    axis.set(xlabel="expected PCC", ylabel="PCC at held-out spots", xlim=(low, 1), ylim=(low, 1), aspect="equal")
+    axis.spines[["top", "right"]].set_visible(False)
