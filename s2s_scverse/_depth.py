@@ -19,8 +19,12 @@ ROW_BLOCK, COLUMN_BLOCK = 1024, 2048
 SAMPLED = 200
 """Spots whose values are looked at to find out what they are."""
 LARGEST_LOG = 50
-WHOLE = 0.95
-"""Part of values that must be whole multiples of the smallest one."""
+LARGEST_DIVISOR = 20
+"""Molecules behind the smallest value of a spot, at most."""
+MOST = 0.95
+"""Part of the spots that must be alike."""
+FEWEST = 10
+"""Values from which nothing can be told."""
 
 Float64 = NDArray[np.float64]
 
@@ -71,26 +75,51 @@ def read_depth(
 def read_molecules(adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | None) -> Molecules | None:
     """Find the counts behind the values of some spots; None if there are none.
 
-    Counts that were scaled to a common total, with or without log1p, still tell: the smallest value of a spot is that
-    of one molecule, and all others are whole multiples of it. Only the rows asked for are ever read.
+    Counts that were scaled to a common total, with or without log1p, still tell: all values of a spot are whole
+    multiples of one, that of one molecule. Mostly that is the smallest; where genes are few, it may be a fraction of
+    it. Only the rows asked for are ever read.
     """
     matrix: Any = adata.X if layer is None else adata.layers[layer]
     spots = np.flatnonzero(rows)
-    undo = _find_scale(_values(matrix, spots[np.linspace(0, len(spots) - 1, min(len(spots), SAMPLED)).astype(int)]))
-    if undo is None:
+    sample = [values[values > 0] for values in _by_spot(matrix, spots[_some(len(spots), SAMPLED)])]
+    if sum(len(values) for values in sample) < FEWEST:
         return None
-    smallest, total = np.full(len(spots), np.inf), np.zeros(len(spots))
-    for at, values in _entries(matrix, spots):
-        positive = values > 0
-        where, found = at[positive], undo(values[positive])
-        np.minimum.at(smallest, where, found)
-        total += np.bincount(where, found, minlength=len(spots))
-    seen = np.isfinite(smallest)
-    # Counts as they are have 1 as their smallest value: their depth is their sum.
-    unscaled = np.ptp(smallest[seen]) < 1e-3 * smallest[seen].max()
-    smallest[~seen] = smallest[seen].max()
-    depth = np.maximum(total, total[seen].min()) if unscaled else 1 / smallest
-    return Molecules(smallest, depth, undo is np.expm1)
+    if all(np.array_equal(values, np.round(values)) for values in sample):
+        total = np.zeros(len(spots))
+        for at, values in _entries(matrix, spots):
+            total += np.bincount(at, values, minlength=len(spots))
+        return Molecules(np.ones(len(spots)), np.maximum(total, total[total > 0].min()), logged=False)
+    for undo in (np.positive, np.expm1):
+        if undo is np.expm1 and any(values.max(initial=0) > LARGEST_LOG for values in sample):
+            return None
+        divisors = np.array([_divisor(undo(values)) for values in sample if len(values) > 1])
+        if (divisors > 0).mean() < MOST:
+            continue
+        if (divisors == 1).mean() >= MOST:
+            unit = np.full(len(spots), np.inf)
+            for at, values in _entries(matrix, spots):
+                np.minimum.at(unit, at[values > 0], undo(values[values > 0]))
+        else:
+            unit = np.array([_unit(undo(values[values > 0])) for values in _by_spot(matrix, spots)])
+        unit[~np.isfinite(unit)] = unit[np.isfinite(unit)].max()
+        return Molecules(unit, 1 / unit, undo is np.expm1)
+    return None
+
+
+def _some(count: int, wanted: int) -> NDArray[np.int64]:
+    return np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64)
+
+
+def _divisor(values: Float64) -> int:
+    """Smallest number that the smallest value is to be divided by to make all of them whole multiples; 0 if none."""
+    multiple = values[:, None] * np.arange(1, LARGEST_DIVISOR + 1) / values.min()
+    whole = np.all(np.abs(multiple - np.round(multiple)) < 0.01 + 1e-5 * multiple, axis=0)
+    return int(whole.argmax()) + 1 if whole.any() else 0
+
+
+def _unit(values: Float64) -> float:
+    divisor = _divisor(values) if len(values) else 0
+    return float(values.min() / divisor) if divisor else np.inf
 
 
 def _read_column(adata: "AnnData", rows: NDArray[np.bool_], key: str) -> Float64:
@@ -109,28 +138,13 @@ def _read_column(adata: "AnnData", rows: NDArray[np.bool_], key: str) -> Float64
     return depth
 
 
-def _find_scale(sample: Iterator[Float64]) -> "np.ufunc | None":
-    """Return what undoes the logarithm of values that are counts times a factor of the spot; None if they are not."""
-    spots = [positive for values in sample if len(positive := values[values > 0]) > 1]
-    for undo in (np.positive, np.expm1):
-        if undo is np.expm1 and any(positive.max() > LARGEST_LOG for positive in spots):
-            continue
-        whole = [_whole(undo(positive)) for positive in spots]
-        if whole and np.concatenate(whole).mean() > WHOLE:
-            return undo
-    return None
-
-
-def _whole(values: Float64) -> NDArray[np.bool_]:
-    multiple = values / values.min()
-    return np.asarray(np.abs(multiple - np.round(multiple)) < 0.02 + 1e-4 * multiple)
-
-
-def _values(matrix: Any, spots: NDArray[np.int64]) -> Iterator[Float64]:
+def _by_spot(matrix: Any, spots: NDArray[np.int64]) -> Iterator[Float64]:
     """Values of spots, one after the other."""
-    block = _dense_or_csr(matrix[spots])
-    for row in range(len(spots)):
-        yield np.asarray(block[[row]].data if is_sparse(block) else block[row], dtype=np.float64)
+    for start in range(0, len(spots), ROW_BLOCK):
+        block = _dense_or_csr(matrix[spots[start : start + ROW_BLOCK]])
+        for row in range(block.shape[0]):
+            values = block.data[block.indptr[row] : block.indptr[row + 1]] if is_sparse(block) else block[row]
+            yield np.asarray(values, dtype=np.float64)
 
 
 def _entries(matrix: Any, spots: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Float64]]:

@@ -109,7 +109,7 @@ class Kriging:
     ) -> None:
         self.spots, self.sites = check_points(spots, sites)
         self.precision: Float64 = np.ones(len(self.spots)) if precision is None else precision / precision.mean()
-        self._weighted = precision is not None
+        self._weighted = bool(np.ptp(self.precision) > 0)
         at_spots, at_sites = (self.spots, self.sites) if places is None else places
         self._at_spots, self._at_sites = np.asarray(at_spots, np.float64), np.asarray(at_sites, np.float64)
         self.kernels, self.nuggets = tuple(kernels), tuple(nuggets)

@@ -62,7 +62,10 @@ def read_reliability(adata: "AnnData", key: str) -> "pd.Series":
     column = _keys.RELIABILITY.format(key)
     if column not in adata.var:
         have = [name for name in find_runs(adata) if _keys.RELIABILITY.format(name) in adata.var]
-        msg = f"adata.var has no {column!r}; runs with it: {few(have) or 'none'}; call s2s.tl.impute with uncertainty=True"
+        msg = (
+            f"adata.var has no {column!r}; runs that have one: {few(have) or 'none'}; call s2s.tl.impute with "
+            "uncertainty=True"
+        )
         raise KeyError(msg)
     found: pd.Series = adata.var[column].astype(float).dropna()
     return found

@@ -50,8 +50,11 @@ def test_imputation_never_reads_held_out_values(section, preset, sampling):
         s2s.tl.impute(adata, **arguments)
         arguments["training"] = replace(training, gate=True)
         s2s.tl.impute(adata, layer="truth", key_added="from_layer", **arguments)
+        s2s.tl.impute(adata, key_added="denoised", denoise=True, **arguments)
         arguments["training"] = training
-    for key in ("s2s", "from_layer"):
+    for key in ("s2s", "from_layer", "denoised"):
         assert np.array_equal(section.layers[key], other.layers[key])
+        assert np.array_equal(section.layers[f"{key}_std"], other.layers[f"{key}_std"])
+        assert section.var[f"{key}_reliability"].equals(other.var[f"{key}_reliability"])
         assert section.uns["s2s"][key]["history"].equals(other.uns["s2s"][key]["history"])
         assert section.uns["s2s"][key]["gate"] == other.uns["s2s"][key]["gate"]

@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 
 import s2s_scverse as s2s
+from s2s_scverse._depth import read_molecules
 
 
 def test_measured_spots_keep_their_values_bit_for_bit(imputed):
@@ -352,3 +353,43 @@ def test_nan_in_hidden_spots_does_not_matter(section, imputed, quick):
     section.X[section.obs["s2s_held_out"].to_numpy()] = np.nan
     s2s.tl.impute(section, **quick)
     assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
+
+
+def test_denoised_spots(section, quick):
+    s2s.tl.impute(section, key_added="plain", **quick)
+    s2s.tl.impute(section, denoise=True, **quick)
+    measured = section.obs["s2s_measured"].to_numpy()
+    assert np.array_equal(section.layers["s2s"][~measured], section.layers["plain"][~measured])
+    truth, values = section.layers["truth"][measured], section.X[measured].toarray()
+    cleaned = section.layers["s2s"][measured]
+
+    def agreement(found):
+        return np.mean([np.corrcoef(found[:, g], truth[:, g])[0, 1] for g in np.flatnonzero(np.ptp(truth, axis=0))])
+
+    assert agreement(cleaned) > agreement(values) + 0.02
+    assert (section.layers["s2s_std"][measured] >= 0).all()
+    assert section.layers["s2s_std"][measured].max() > 0
+    section.layers["odd"] = np.sqrt(section.X.toarray())
+    with pytest.raises(ValueError, match="denoise=True needs values that are counts"):
+        s2s.tl.impute(section, layer="odd", denoise=True, **quick)
+
+
+def test_a_full_section_is_denoised(section, quick):
+    section.obs["s2s_measured"] = True
+    del section.obs["s2s_held_out"]
+    with pytest.warns(UserWarning, match="every site is measured"):
+        s2s.tl.impute(section, denoise=True, **quick)
+    assert 0.8 < np.corrcoef(section.layers["s2s"].ravel(), section.X.toarray().ravel())[0, 1] < 0.9999
+
+
+def test_depth_is_used_and_can_be_given(section, quick):
+    s2s.tl.impute(section, key_added="auto", **quick)
+    s2s.tl.impute(section, key_added="none", total_counts=None, **quick)
+    measured = section.obs["s2s_measured"].to_numpy()
+    section.obs["depth"] = np.nan
+    section.obs.loc[measured, "depth"] = 3 * read_molecules(section, measured, layer=None).depth
+    s2s.tl.impute(section, key_added="given", total_counts="depth", **quick)
+    assert not np.allclose(section.layers["auto"], section.layers["none"], atol=1e-3)
+    np.testing.assert_allclose(section.layers["auto"], section.layers["given"], atol=1e-3)
+    with pytest.raises(TypeError, match="total_counts must be 'auto'"):
+        s2s.tl.impute(section, total_counts=3, **quick)

@@ -140,7 +140,7 @@ def test_tiles_of_a_network_that_adds_nothing_change_nothing():
     from s2s_scverse._training._pairs import Views
     from s2s_scverse._training._scenes import build_scene
 
-    maps = StartingMaps("cokriging", section.lattice, section.measured, section.values)
+    maps = StartingMaps("blend", section.lattice, section.measured, section.values)
     none = np.empty((len(section.lattice), 0), np.float32)
     views = Views(section.lattice, section.measured, section.measured[None])
     eye = np.eye(2, dtype=int)[None]

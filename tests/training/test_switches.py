@@ -240,9 +240,7 @@ def test_weights_kept(section):
     runs = {keep: fit_once(section, replace(training, keep=keep)) for keep in ("last", "best")}
     assert runs["last"].history == runs["best"].history
     errors = [row["validation"] for row in runs["best"].history]
-    assert errors.index(min(errors)) < len(errors) - 1, (
-        "expected a step size so large that the last pass is not the best"
-    )
+    assert errors.index(min(errors)) < len(errors) - 1, "expected the last pass not to be the best"
     same = [torch.equal(a, b) for a, b in zip(*(run.network.parameters() for run in runs.values()), strict=True)]
     assert not all(same)
 

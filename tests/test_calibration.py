@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from s2s_scverse._calibration import LEVELS, Calibration, calibrate, denoise
+
+
+def simulated(n=800, n_genes=30, signal=0.6, seed=0):
+    """Values, and predictions of them that are as good as can be: what is left has a variance that grows with them."""
+    rng = np.random.default_rng(seed)
+    predicted = 2 + signal * rng.normal(size=(n, n_genes))
+    spread = np.sqrt(np.maximum(0.2, 0.5 + 0.3 * (predicted - 2)))
+    return (predicted + spread * rng.normal(size=predicted.shape)).astype(np.float32), predicted.astype(np.float32)
+
+
+def test_reliability_is_the_correlation_that_comes_true():
+    values, predicted = simulated()
+    found = calibrate(values, predicted, predicted)
+    true = [np.corrcoef(values[:, g], predicted[:, g])[0, 1] for g in range(30)]
+    assert found.reliability.mean() == pytest.approx(np.mean(true), abs=0.02)
+
+
+def test_overconfident_predictions_are_believed_less():
+    values, predicted = simulated()
+    wild = 2 + 2 * (predicted - 2)
+    assert calibrate(values, wild, wild).factor == pytest.approx((1 + 0.5) / 2, abs=0.03)
+
+
+def test_closer_sites_are_predicted_better():
+    values, predicted = simulated()
+    near = Calibration.fit(values, predicted, 1.2 * predicted.std(axis=0, dtype=float))
+    far = Calibration.fit(values, predicted, 0.8 * predicted.std(axis=0, dtype=float))
+    assert (near.reliability > far.reliability).all()
+    assert (near.std(predicted) < far.std(predicted)).all()
+
+
+def test_intervals_of_all_levels_cover_what_they_say():
+    values, predicted = simulated()
+    found = calibrate(values, predicted, predicted)
+    new, again = simulated(seed=1)
+    off = np.abs(new - again) / found.std(again)
+    for level, width in zip(LEVELS, found.widths, strict=True):
+        assert (off <= width).mean() == pytest.approx(level, abs=0.02)
+    assert (off <= 1.645).mean() == pytest.approx(0.9, abs=0.01)
+    assert_allclose((off <= 1.645).mean(axis=0), 0.9, atol=0.05)
+
+
+def test_errors_grow_where_they_do():
+    values, predicted = simulated()
+    found = calibrate(values, predicted, predicted)
+    std = found.std(predicted)
+    high, low = predicted > 2.5, predicted < 1.5
+    assert std[high].mean() == pytest.approx(np.std((values - predicted)[high]), rel=0.1)
+    assert std[low].mean() == pytest.approx(np.std((values - predicted)[low]), rel=0.1)
+
+
+def test_constant_genes_and_few_spots():
+    values, predicted = simulated(n_genes=3)
+    values[:, 1] = predicted[:, 1] = 2
+    found = calibrate(values, predicted, predicted)
+    assert np.isnan(found.reliability[1])
+    assert np.isfinite(found.reliability[[0, 2]]).all()
+    assert found.std(predicted)[:, 1].max() == 0
+    nothing = calibrate(values[:, 1:2], predicted[:, 1:2], predicted[:, 1:2])
+    assert np.isnan(nothing.reliability).all()
+    assert calibrate(values[:15], predicted[:15], predicted) is None
+    handful = calibrate(values, predicted, predicted[:3])
+    assert_allclose(handful.reliability, found.reliability)
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_denoised_values_are_nearer_to_the_truth_than_either(logged):
+    rng = np.random.default_rng(4)
+    unit = rng.uniform(0.3, 0.6, 500)
+    expected = rng.uniform(1, 4, (500, 8))
+    rate = expected * rng.gamma(6, 1 / 6, expected.shape)
+    values = rng.poisson(rate / unit[:, None]) * unit[:, None]
+    if logged:
+        expected, rate, values = (np.log1p(each) for each in (expected, rate, values))
+    found = calibrate(values.astype(np.float32), expected.astype(np.float32), expected)
+    cleaned, left = denoise(values, expected, unit, found, logged=logged)
+
+    def error(guess):
+        return np.square(guess - rate).mean()
+
+    assert error(cleaned) < 0.9 * min(error(values), error(expected))
+    assert np.square(left).mean() == pytest.approx(error(cleaned), rel=0.25)
+
+
+def test_noise_that_explains_all_leaves_the_prediction():
+    rng = np.random.default_rng(4)
+    unit, expected = np.full(500, 0.5), rng.uniform(1, 4, (500, 8))
+    values = rng.poisson(expected / 0.5) * 0.5
+    found = calibrate(values.astype(np.float32), expected.astype(np.float32), expected)
+    cleaned, _ = denoise(values, expected, unit, found, logged=False)
+    assert np.abs(cleaned - expected).mean() < 0.15 * np.abs(values - expected).mean()

@@ -1,0 +1,99 @@
+import anndata as ad
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+from s2s_scverse._depth import read_depth, read_molecules
+
+FORMATS = [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array]
+
+
+@pytest.fixture
+def counts():
+    """Counts of 60 spots whose depths differ by a factor of ten."""
+    rng = np.random.default_rng(1)
+    depth = rng.uniform(30, 300, 60)
+    return rng.poisson(depth[:, None] * rng.dirichlet(np.ones(40))).astype(np.float32)
+
+
+def scaled(counts, target=100.0):
+    return counts * (target / counts.sum(axis=1, keepdims=True))
+
+
+def adata_of(values):
+    return ad.AnnData(values)
+
+
+ROWS = np.arange(60) % 3 > 0
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.__name__)
+@pytest.mark.parametrize("logged", [True, False])
+def test_depth_is_read_back_from_scaled_counts(counts, form, logged):
+    values = np.log1p(scaled(counts)) if logged else scaled(counts)
+    found = read_molecules(adata_of(form(values)), ROWS, layer=None)
+    assert found.logged == logged
+    total = counts.sum(axis=1)[ROWS]
+    assert_allclose(found.unit, 100 / total, rtol=1e-4)
+    assert_allclose(found.depth / found.depth[0], total / total[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.__name__)
+def test_depth_of_counts_is_their_sum(counts, form):
+    found = read_molecules(adata_of(form(counts)), ROWS, layer=None)
+    assert not found.logged
+    assert_allclose(found.unit, 1)
+    assert_allclose(found.depth, counts.sum(axis=1)[ROWS])
+
+
+def test_layers_are_read_in_blocks(counts, monkeypatch):
+    for name in ("ROW_BLOCK", "COLUMN_BLOCK"):
+        monkeypatch.setattr(f"s2s_scverse._depth.{name}", 7)
+    adata = adata_of(np.zeros_like(counts))
+    adata.layers["rows"], adata.layers["columns"] = sparse.csr_matrix(counts), sparse.csc_matrix(counts)
+    for layer in adata.layers:
+        assert_allclose(read_depth(adata, ROWS, layer=layer, total_counts="auto"), counts.sum(axis=1)[ROWS])
+
+
+def test_other_values_tell_nothing(counts):
+    rng = np.random.default_rng(0)
+    for values in (rng.gamma(2, size=counts.shape), np.sqrt(counts), rng.normal(size=counts.shape), 0 * counts):
+        adata = adata_of(values.astype(np.float32))
+        assert read_molecules(adata, ROWS, layer=None) is None
+        assert read_depth(adata, ROWS, layer=None, total_counts="auto") is None
+
+
+def test_empty_spots_are_the_least_deep(counts):
+    counts[4] = 0
+    assert ROWS[4]
+    found = read_molecules(adata_of(counts), ROWS, layer=None)
+    assert np.isfinite(found.depth).all()
+    assert found.depth[ROWS[:4].sum()] == found.depth.min() > 0
+
+
+def test_few_deep_genes_are_enough():
+    rng = np.random.default_rng(5)
+    counts = 3 + rng.poisson(rng.uniform(3, 60, 60)[:, None] * np.ones(12))
+    counts[:, 0] = 4
+    found = read_molecules(adata_of(np.log1p(scaled(counts)).astype(np.float32)), ROWS, layer=None)
+    assert_allclose(found.unit, 100 / counts.sum(axis=1)[ROWS], rtol=1e-3)
+
+
+def test_equal_depths_are_no_news(counts):
+    adata = adata_of(np.tile(counts[:1], (60, 1)))
+    assert read_depth(adata, ROWS, layer=None, total_counts="auto") is None
+
+
+def test_a_column_is_taken_at_its_word(counts):
+    adata = adata_of(counts)
+    adata.obs["n_counts"] = np.where(ROWS, np.arange(60.0), np.nan)
+    assert read_depth(adata, ROWS, layer=None, total_counts=None) is None
+    assert_allclose(read_depth(adata, ROWS, layer=None, total_counts="n_counts"), np.arange(60)[ROWS])
+    with pytest.raises(ValueError, match="must be positive at measured spots, and is not at 20 of 60"):
+        read_depth(adata, np.ones(60, bool), layer=None, total_counts="n_counts")
+    adata.obs["name"] = "x"
+    with pytest.raises(TypeError, match="must hold numbers"):
+        read_depth(adata, ROWS, layer=None, total_counts="name")
+    with pytest.raises(KeyError, match="total_counts='depth' not found"):
+        read_depth(adata, ROWS, layer=None, total_counts="depth")
