@@ -17,10 +17,22 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 
 import s2s_scverse as s2s
 
-__all__ = ["BINS", "SECTIONS", "Result", "data_dir", "load", "machine", "most_variable", "score"]
+__all__ = [
+    "BINS",
+    "SECTIONS",
+    "Result",
+    "data_dir",
+    "load",
+    "load_counts",
+    "log_normalised",
+    "machine",
+    "most_variable",
+    "score",
+]
 
 BINS = {
     "xenium_mouse_brain_ctxhp": 50.0,
@@ -64,15 +76,26 @@ def machine() -> str:
 
 def load(name: str, *, fraction: float | None = None, phase: tuple[int, int] = (0, 0), rng: int = 0) -> ad.AnnData:
     """One section on its lattice, most spots held out, log-normalised."""
+    section = load_counts(name)
+    s2s.pp.sparsify(section, fraction=fraction, phase=phase, rng=rng)
+    section.X = log_normalised(section.X, section.obs["s2s_measured"].to_numpy())
+    return section
+
+
+def load_counts(name: str) -> ad.AnnData:
+    """Counts of one section on its lattice, all spots measured."""
     counts = ad.read_h5ad(data_dir() / f"{name}.h5ad")
     counts = counts[np.asarray(counts.X.sum(axis=1)).ravel() > 0].copy()
-    section = s2s.pp.grid(counts, upsample=1, bin_size=BINS.get(name))
-    s2s.pp.sparsify(section, fraction=fraction, phase=phase, rng=rng)
-    total = np.asarray(section.X.sum(axis=1)).ravel()
-    median = np.median(total[section.obs["s2s_measured"]])
-    section.X = section.X.multiply(np.divide(median, total, out=np.zeros_like(total), where=total > 0)[:, None]).tocsr()
-    section.X.data = np.log1p(section.X.data).astype(np.float32)
-    return section
+    return s2s.pp.grid(counts, upsample=1, bin_size=BINS.get(name))
+
+
+def log_normalised(counts: csr_matrix, measured: np.ndarray) -> csr_matrix:
+    """Scale spots to the median total of the measured ones, and take log1p."""
+    total = np.asarray(counts.sum(axis=1)).ravel()
+    factor = np.divide(np.median(total[measured]), total, out=np.zeros_like(total), where=total > 0)
+    values = counts.multiply(factor[:, None]).tocsr()
+    values.data = np.log1p(values.data).astype(np.float32)
+    return values
 
 
 def most_variable(section: ad.AnnData, n: int = 200) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import norm, poisson
 
 __all__ = ["LEVELS", "Calibration", "calibrate", "denoise"]
 
@@ -25,6 +25,8 @@ FEWEST: Final = 16
 NORMAL: Final = float(norm.ppf((1 + LEVEL) / 2))
 FEW: Final = 200
 """Spots at which what a gene says of its own intervals counts as much as what all genes say."""
+MANY: Final = 30.0
+"""Molecules beyond which the logarithm of a count is nearly linear in it."""
 SMALLEST: Final = 0.1
 """Variance where it is predicted smallest, over the gene's mean."""
 NEARER: Final = (0.7, 1.1)
@@ -145,10 +147,9 @@ def denoise(
     """Noisy data consistency: the mean of what was measured and what is expected, weighted by their precision.
 
     ``(x + v y) / (1 + v)`` of the measured value y and the value x predicted of the spot left out, as between the
-    stages of the published network. The noise of y is that of counting: a value of expectation x has the Poisson
-    variance ``unit * x``, or ``unit * u / (1 + u)^2`` after log1p, with u = expm1(x). What the errors of x have of
-    variance beyond that of counting, in the mean over the spots and for each gene, is the variance of what x does not
-    know; v is that over the variance of the noise.
+    stages of the published network. The noise of y is that of counting, a Poisson variable times `unit`, before log1p.
+    What the errors of x have of variance beyond that of counting, in the mean over the spots and for each gene, is the
+    variance of what x does not know; v is that over the variance of the noise.
 
     Parameters
     ----------
@@ -166,13 +167,28 @@ def denoise(
     Denoised values, and the standard deviation of what is left of their errors; (n_spots, n_genes).
     """
     expected = np.maximum(left_out, 0).astype(np.float64)
-    if logged:
-        rate = np.expm1(expected)
-        noise = unit[:, None] * rate / np.square(1 + rate)
-    else:
-        noise = unit[:, None] * expected
+    noise = _logged_noise(expected, unit) if logged else unit[:, None] * expected
     unknown = np.maximum(calibration.variance - noise.mean(axis=0), 0)
     noise = np.maximum(noise, 1e-9)
     level = unknown / noise
     found = (expected + level * values) / (1 + level)
     return found.astype(np.float32), np.sqrt(unknown / (1 + level)).astype(np.float32)
+
+
+def _logged_noise(expected: Float64, unit: Float64) -> Float64:
+    """Variance of log1p(unit * count) for Poisson counts, where it has the mean `expected`, (n_spots, n_genes)."""
+    rate = np.geomspace(1e-3, MANY, 64)
+    count = np.arange(int(MANY + 10 * np.sqrt(MANY)))
+    chance = poisson.pmf(count, rate[:, None])
+    result = np.empty_like(expected)
+    # Many molecules: to first order.
+    molecules = np.expm1(expected) / unit[:, None]
+    many = molecules > MANY / 2
+    slope = 1 / (1 + np.expm1(expected))
+    first_order = np.square(unit[:, None] * slope) * molecules
+    for spot, worth in enumerate(unit):
+        value = np.log1p(worth * count)
+        mean = chance @ value
+        variance = chance @ np.square(value) - np.square(mean)
+        result[spot] = np.interp(expected[spot], np.append(0, mean), np.append(0, variance))
+    return np.where(many, first_order, result)

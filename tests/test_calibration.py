@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from s2s_scverse._calibration import LEVELS, Calibration, calibrate, denoise
+from s2s_scverse._calibration import LEVELS, Calibration, _logged_noise, calibrate, denoise
 
 
 def simulated(n=800, n_genes=30, signal=0.6, seed=0):
@@ -94,3 +94,12 @@ def test_noise_that_explains_all_leaves_the_prediction():
     found = calibrate(values.astype(np.float32), expected.astype(np.float32), expected)
     cleaned, _ = denoise(values, expected, unit, found, logged=False)
     assert np.abs(cleaned - expected).mean() < 0.15 * np.abs(values - expected).mean()
+
+
+def test_noise_of_logged_counts_is_that_of_drawn_ones():
+    rng = np.random.default_rng(0)
+    unit = np.array([5.0, 0.5, 0.02])
+    for rate in (0.05, 1.0, 12.0, 29.0, 200.0):
+        drawn = np.log1p(unit[:, None] * rng.poisson(rate, (3, 200_000)))
+        found = _logged_noise(drawn.mean(axis=1, keepdims=True), unit)
+        assert_allclose(found[:, 0], drawn.var(axis=1), rtol=0.06)
