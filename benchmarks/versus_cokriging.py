@@ -40,9 +40,11 @@ def rows(name: str, seeds: list[int], fraction: float | None, preset: str) -> li
         gain = bootstrapped(own, found_of_genes)
         lower, upper = (end[hidden] for end in s2s.get.interval(section, 0.9, genes=genes))
         inside = (truth >= lower) & (truth <= upper)
-        error = np.abs(truth - np.maximum(section.layers["cokriging"][hidden][:, columns], 0))
+        middle = np.maximum(section.layers["cokriging"][hidden][:, columns], 0)
+        error = np.abs(truth - middle)
         ruler = np.sqrt(np.square(error).mean(axis=0))
-        other = 2 * ruler.mean() * np.quantile(error / ruler, inside.mean())
+        half = ruler * np.quantile(error / ruler, inside.mean())
+        other = (middle + half - np.maximum(middle - half, 0)).mean()
         expected = section.var["s2s_reliability"].to_numpy()[columns]
         numbers = [result.pcc, result.rmse, result.mae, result.pcc / base.pcc - 1, *gain]
         numbers += [result.rmse - base.rmse, result.mae - base.mae, inside.mean(), (upper - lower).mean() / other]

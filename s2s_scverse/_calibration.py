@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, poisson
 
-__all__ = ["LEVELS", "Calibration", "calibrate", "denoise"]
+__all__ = ["FEWEST", "LEVELS", "Calibration", "calibrate", "denoise"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -82,11 +82,15 @@ class Calibration:
         factor, correlation = _agreement(values, left_out, safe)
         # Predictions that are right on average are correlated with the truth as much as they vary beside it.
         reliability = np.where(varies, np.clip(factor * predicted_spread / safe, 0, 1), np.nan)
-        residual = (values - left_out).astype(np.float64)
+        residual = values - left_out
         square = np.square(residual)
-        variance = square.mean(axis=0)
+        variance = square.mean(axis=0, dtype=np.float64)
         middle, unit = left_out.mean(axis=0, dtype=np.float64), left_out.std(axis=0, dtype=np.float64)
-        slope = _slopes((left_out - middle) / np.maximum(unit, 1e-9), square / np.maximum(variance, 1e-12))
+        slope = np.zeros_like(unit)
+        # Constant genes have nothing to say of the others.
+        slope[varies] = _slopes(
+            ((left_out - middle) / np.maximum(unit, 1e-9))[:, varies], (square / np.maximum(variance, 1e-12))[:, varies]
+        )
         known = cls(
             spread, factor, reliability, variance, slope, middle, unit, np.ones_like(unit), np.ones(len(LEVELS))
         )
@@ -103,10 +107,15 @@ class Calibration:
         scale *= np.clip(np.sqrt(unexplained), *NEARER)
         return replace(known, scale=scale, widths=widths)
 
-    def std(self, predicted: Float32) -> Float64:
+    def std(self, predicted: Float32) -> Float32:
         """Standard deviation (m, n_genes) of the errors of predictions: 90 % are within 1.645 of them."""
-        relative = 1 + self.slope * (predicted - self.middle) / np.maximum(self.unit, 1e-9)
-        return np.asarray(self.scale * np.sqrt(self.variance * np.maximum(relative, SMALLEST)))
+        growth = self.slope / np.maximum(self.unit, 1e-9)
+        relative = predicted * growth.astype(np.float32)
+        relative += (1 - growth * self.middle).astype(np.float32)
+        np.maximum(relative, SMALLEST, out=relative)
+        np.sqrt(relative, out=relative)
+        relative *= (self.scale * np.sqrt(self.variance)).astype(np.float32)
+        return np.asarray(relative, np.float32)
 
 
 def _agreement(values: Float32, left_out: Float32, spread: Float64) -> tuple[float, Float64]:
@@ -126,16 +135,16 @@ def _agreement(values: Float32, left_out: Float32, spread: Float64) -> tuple[flo
 def _slopes(position: Float64, square: Float64) -> Float64:
     """How squared errors grow with predictions (both relative), for each gene; unsure ones drawn to those of all."""
     product = position * (square - 1)
-    slope, error = product.mean(axis=0), np.square(product.std(axis=0)) / max(1, len(product))
+    if not product.size:
+        return np.zeros(product.shape[1])
+    slope, error = product.mean(axis=0), np.square(product.std(axis=0)) / len(product)
     centre = slope.mean()
     between = max(0.0, float(np.mean(np.square(slope - centre) - error)))
     return np.asarray(centre + between / np.maximum(between + error, 1e-12) * (slope - centre))
 
 
-def calibrate(values: Float32, left_out: Float32, predicted: Float32) -> Calibration | None:
-    """Calibrate predictions (m, n_genes) of unmeasured sites; None where too few spots were left out to tell."""
-    if len(values) < FEWEST:
-        return None
+def calibrate(values: Float32, left_out: Float32, predicted: Float32) -> Calibration:
+    """Calibrate predictions (m, n_genes) of unmeasured sites by those of at least `FEWEST` spots left out."""
     # How much predictions vary over a handful of sites says nothing.
     typical = predicted if len(predicted) >= FEWEST else left_out
     return Calibration.fit(values, left_out, typical.std(axis=0, dtype=np.float64))

@@ -23,8 +23,8 @@ LARGEST_DIVISOR = 20
 """Molecules behind the smallest value of a spot, at most."""
 MOST = 0.95
 """Part of the spots that must be alike."""
-FEWEST = 10
-"""Values from which nothing can be told."""
+TELLING, FEWEST = 4, 10
+"""Positive values of a spot, and such spots, with fewer of which values may look like counts by chance."""
 
 Float64 = NDArray[np.float64]
 
@@ -81,24 +81,28 @@ def read_molecules(adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | No
     """
     matrix: Any = adata.X if layer is None else adata.layers[layer]
     spots = np.flatnonzero(rows)
-    sample = [values[values > 0] for values in _by_spot(matrix, spots[_some(len(spots), SAMPLED)])]
-    if sum(len(values) for values in sample) < FEWEST:
+    sample = list(_by_spot(matrix, spots[_some(len(spots), SAMPLED)]))
+    if any((values < 0).any() or np.isinf(values).any() for values in sample):
+        return None
+    sample = [values[values > 0] for values in sample]
+    telling = [values for values in sample if len(values) >= TELLING]
+    if len(telling) < FEWEST:
         return None
     if all(np.array_equal(values, np.round(values)) for values in sample):
         total = np.zeros(len(spots))
-        for at, values in _entries(matrix, spots):
+        for at, values in _positive(matrix, spots):
             total += np.bincount(at, values, minlength=len(spots))
         return Molecules(np.ones(len(spots)), np.maximum(total, total[total > 0].min()), logged=False)
     for undo in (np.positive, np.expm1):
         if undo is np.expm1 and any(values.max(initial=0) > LARGEST_LOG for values in sample):
             return None
-        divisors = np.array([_divisor(undo(values)) for values in sample if len(values) > 1])
+        divisors = np.array([_divisor(undo(values)) for values in telling])
         if (divisors > 0).mean() < MOST:
             continue
         if (divisors == 1).mean() >= MOST:
             unit = np.full(len(spots), np.inf)
-            for at, values in _entries(matrix, spots):
-                np.minimum.at(unit, at[values > 0], undo(values[values > 0]))
+            for at, values in _positive(matrix, spots):
+                np.minimum.at(unit, at, undo(values))
         else:
             unit = np.array([_unit(undo(values[values > 0])) for values in _by_spot(matrix, spots)])
         unit[~np.isfinite(unit)] = unit[np.isfinite(unit)].max()
@@ -145,6 +149,13 @@ def _by_spot(matrix: Any, spots: NDArray[np.int64]) -> Iterator[Float64]:
         for row in range(block.shape[0]):
             values = block.data[block.indptr[row] : block.indptr[row + 1]] if is_sparse(block) else block[row]
             yield np.asarray(values, dtype=np.float64)
+
+
+def _positive(matrix: Any, spots: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Float64]]:
+    """Yield positive values and to which of the spots they belong; NaN is not positive."""
+    for at, values in _entries(matrix, spots):
+        positive = values > 0
+        yield at[positive], values[positive]
 
 
 def _entries(matrix: Any, spots: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Float64]]:

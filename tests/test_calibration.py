@@ -54,7 +54,15 @@ def test_errors_grow_where_they_do():
     assert std[low].mean() == pytest.approx(np.std((values - predicted)[low]), rel=0.1)
 
 
-def test_constant_genes_and_few_spots():
+def test_constant_genes_change_nothing_of_the_others():
+    values, predicted = simulated(n=80, n_genes=6)
+    more = [np.hstack([each, np.zeros((80, 40), np.float32)]) for each in (values, predicted)]
+    alone, beside = calibrate(values, predicted, predicted), calibrate(*more, more[1])
+    assert_allclose(beside.std(more[1])[:, :6], alone.std(predicted), rtol=1e-5)
+    assert_allclose(beside.reliability[:6], alone.reliability, rtol=1e-6)
+
+
+def test_constant_genes_and_few_sites():
     values, predicted = simulated(n_genes=3)
     values[:, 1] = predicted[:, 1] = 2
     found = calibrate(values, predicted, predicted)
@@ -63,7 +71,6 @@ def test_constant_genes_and_few_spots():
     assert found.std(predicted)[:, 1].max() == 0
     nothing = calibrate(values[:, 1:2], predicted[:, 1:2], predicted[:, 1:2])
     assert np.isnan(nothing.reliability).all()
-    assert calibrate(values[:15], predicted[:15], predicted) is None
     handful = calibrate(values, predicted, predicted[:3])
     assert_allclose(handful.reliability, found.reliability)
 

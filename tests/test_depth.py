@@ -97,3 +97,21 @@ def test_a_column_is_taken_at_its_word(counts):
         read_depth(adata, ROWS, layer=None, total_counts="name")
     with pytest.raises(KeyError, match="total_counts='depth' not found"):
         read_depth(adata, ROWS, layer=None, total_counts="depth")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -3.0])
+def test_odd_values_tell_nothing_and_stop_nothing(counts, bad):
+    counts[ROWS.argmax(), 3] = bad
+    found = read_molecules(adata_of(counts), ROWS, layer=None)
+    assert (found is None) == (not np.isnan(bad))
+    if found is not None:
+        assert np.isfinite(found.depth).all()
+
+
+def test_one_value_for_each_spot_tells_nothing():
+    rng = np.random.default_rng(0)
+    assert read_molecules(adata_of(rng.gamma(3, size=(60, 1)).astype(np.float32)), ROWS, layer=None) is None
+    assert (
+        read_molecules(adata_of((rng.gamma(3, size=(60, 40)) * np.eye(60, 40)).astype(np.float32)), ROWS, layer=None)
+        is None
+    )

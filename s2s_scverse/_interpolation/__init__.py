@@ -1,6 +1,6 @@
 """Classical interpolation of all genes at once: arrays in, arrays out."""
 
-from ._blend import Blend, Blended, Weights, blend_weights
+from ._blend import FOLDS, Blend, Blended, Weights, blend_weights, folds
 from ._cokriging import CoKriged, CoKriging
 from ._interpolate import METHODS, Method, interpolate
 from ._kernels import EXPONENTIAL, MATERN, NUGGETS, Kernel
@@ -11,6 +11,7 @@ from ._two_covariances import TwoCovariances
 
 __all__ = [
     "EXPONENTIAL",
+    "FOLDS",
     "MATERN",
     "METHODS",
     "NUGGETS",
@@ -27,6 +28,7 @@ __all__ = [
     "TwoCovariances",
     "Weights",
     "blend_weights",
+    "folds",
     "interpolate",
     "relative_precision",
 ]

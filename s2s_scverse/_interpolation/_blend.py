@@ -12,11 +12,11 @@ from ._profiles import Profiles
 from ._two_covariances import TwoCovariances
 from ._types import Float, Float32, Float64, Index
 
-__all__ = ["Blend", "Blended", "Weights", "blend_weights"]
+__all__ = ["FOLDS", "Blend", "Blended", "Weights", "blend_weights", "folds"]
 
 _FEW, _MANY = 10, 25  # components: few for small sections, many for large ones
-_FOLDS = 5
-_SMALLEST = 4 * _FOLDS  # spots; with fewer the weights are not worth the name
+FOLDS = 5
+_SMALLEST = 4 * FOLDS  # spots; with fewer the weights are not worth the name
 
 Weights = tuple[float, float, float, float, float]
 """Of kriging, 10 components, 25 components, profiles and two covariances."""
@@ -91,8 +91,8 @@ def blend_weights(kriging: Kriging, informative: Float, *, max_spots: int = 1500
     scale = np.maximum(values.std(axis=0), 1e-6)
     n = len(_COKRIGING)
     square, cross = np.zeros((n, n)), np.zeros(n)
-    fold = _folds(values)
-    for number in range(_FOLDS):
+    fold = folds(values)
+    for number in range(FOLDS):
         hidden = fold == number
         maps = _candidates(spots[~hidden], precision[~hidden], values[~hidden], spots[hidden]) / scale
         flat = maps.reshape(n, -1).astype(np.float64)
@@ -109,12 +109,15 @@ def _candidates(spots: Float64, precision: Float64, values: Float32, sites: Floa
     return np.stack([found.kriging.sites, few, found.components, Profiles(many).predict(values), two])
 
 
-def _folds(values: Float32) -> Index:
-    # By total value: neither the order in which spots come nor a turn of the section must matter.
+def folds(values: Float32) -> Index:
+    """Deal spots (n, n_genes) into five folds, (n,).
+
+    By total value: neither the order in which spots come nor a turn of the section matters.
+    """
     rank = np.empty(len(values), np.intp)
     order = np.argsort(values.sum(axis=1, dtype=np.float64), kind="stable")
     rank[order] = np.random.default_rng(0).permutation(len(values))
-    return rank % _FOLDS
+    return rank % FOLDS
 
 
 def _simplex(square: Float64, cross: Float64) -> Weights:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._interpolation import Kriging
+from .._interpolation import FOLDS, Kriging, folds
 from ..nn import CDCIN
 from ._batches import Batch
 from ._config import TrainingConfig
@@ -21,7 +21,6 @@ __all__ = ["Fitted", "find_gate"]
 
 GENE_BLOCK = 256
 DOUBT = 50
-FOLDS = 5
 MAX_LEFT_OUT = 1500
 
 
@@ -92,9 +91,9 @@ class Fitted:
             section = Section(spots.subset(chosen), np.ones(len(chosen), bool), section.values[chosen], depth)
             imputer = replace(self, section=section, informative=self.informative[chosen], network=None)
         rows = np.flatnonzero(section.measured)
-        fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
+        fold = folds(section.values)
         result = np.empty_like(section.values)
-        for number in range(min(FOLDS, len(rows))):
+        for number in range(FOLDS):
             left_out = np.zeros(len(section.lattice), bool)
             left_out[rows[fold == number]] = True
             result[fold == number] = imputer._without(left_out).predict(left_out)

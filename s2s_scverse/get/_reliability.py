@@ -64,7 +64,7 @@ def read_reliability(adata: "AnnData", key: str) -> "pd.Series":
         have = [name for name in find_runs(adata) if _keys.RELIABILITY.format(name) in adata.var]
         msg = (
             f"adata.var has no {column!r}; runs that have one: {few(have) or 'none'}; call s2s.tl.impute with "
-            "uncertainty=True"
+            "uncertainty=True, on a section with at least 16 measured spots"
         )
         raise KeyError(msg)
     found: pd.Series = adata.var[column].astype(float).dropna()
@@ -92,8 +92,8 @@ def interval(
 
     Returns
     -------
-    Lower and upper ends, float32, (n_obs, n_genes) each, on the scale of the layer. Both are the measured value at
-    measured spots, and NaN where nothing was imputed. Not below 0 if no imputed value is.
+    Lower and upper ends, float32, (n_obs, n_genes) each, on the scale of the layer. At measured spots both are the
+    value of the layer; NaN where nothing was imputed. Not below 0 if no imputed value is.
 
     Raises
     ------
@@ -121,7 +121,10 @@ def interval(
     layer = _keys.STD.format(key)
     run: Any = find_runs(adata).get(key, {})
     if layer not in adata.layers or "intervals" not in run:
-        msg = f"run {key!r} has no standard deviations; call s2s.tl.impute with uncertainty=True"
+        msg = (
+            f"run {key!r} has no standard deviations; call s2s.tl.impute with uncertainty=True, on a section with "
+            "unmeasured sites and at least 16 measured spots"
+        )
         raise KeyError(msg)
     everywhere = np.ones(adata.n_obs, dtype=bool)
     middle = read_values(adata, everywhere, columns, layer=key, finite=False)

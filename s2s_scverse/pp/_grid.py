@@ -298,7 +298,7 @@ def _in_memory(adata: "AnnData") -> "AnnData":
 
 
 def _without_runs(adata: "AnnData") -> "AnnData":
-    """Leave out layers that belong to another lattice."""
+    """Leave out what belongs to another lattice."""
     stale = [key for key in find_runs(adata) if key in adata.layers]
     if not stale:
         return adata
@@ -307,4 +307,5 @@ def _without_runs(adata: "AnnData") -> "AnnData":
         del adata.layers[key]
         adata.layers.pop(_keys.STD.format(key), None)
         adata.obs = adata.obs.drop(columns=_keys.VISIBLE.format(key), errors="ignore")
+        adata.var = adata.var.drop(columns=_keys.RELIABILITY.format(key), errors="ignore")
     return adata

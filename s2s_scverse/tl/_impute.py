@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._calibration import LEVELS, calibrate
+from .._calibration import FEWEST, LEVELS, Calibration, calibrate
 from .._calibration import denoise as denoised
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._depth import AUTO, read_depth, read_molecules
@@ -89,11 +89,13 @@ def impute(
         ``"total_counts"`` from :func:`scanpy.pp.calculate_qc_metrics`. None: all spots count the same.
     uncertainty
         Whether to estimate errors: standard deviations and the reliability of genes. Measured spots are left out in
-        turn for that, which takes a few seconds and a second layer.
+        turn for that (a fifth at a time), which takes a few seconds and a second layer. Needs 16 measured spots. With
+        the preset ``"paper"``, whose network has learnt from the spots left out, errors are underestimated.
     denoise
         Whether measured spots get a value too: the mean of what was measured and of what the others lead to expect
         there, weighted by their precision, instead of what was measured. The noise is that of counting, so values must
-        be counts, or counts scaled to a common total, with or without log1p.
+        be counts, or counts scaled to a common total, with or without log1p (panels of a few genes that are all
+        high may not show what one molecule is worth). Needs 16 measured spots.
     device
         ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
     rng
@@ -118,8 +120,9 @@ def impute(
         `denoise`); NaN for genes not asked for.
     `.layers[f'{key_added}_std']`
         float32, (n_obs, n_vars): standard deviation of the difference between what is imputed and what would be
-        measured, 0 at measured spots. Scaled so that 90 % of measured spots, when left out, were within 1.645 of it;
-        see :func:`s2s_scverse.get.interval`.
+        measured, scaled so that 90 % of the differences are within 1.645 of it (found on measured spots that were left
+        out, with allowance for their distance from others); see :func:`s2s_scverse.get.interval`. 0 at measured spots;
+        at denoised ones, of what is left of their noise.
     `.var[f'{key_added}_reliability']`
         Expected Pearson correlation of imputed with measured values over the unmeasured sites; NaN for constant genes.
     `.obs[f'{key_added}_visible']`
@@ -175,7 +178,8 @@ def impute(
     molecules = [read_molecules(adata, task.here, layer=layer) if denoise else None for task in tasks]
     if denoise and not all(molecules):
         msg = (
-            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p); found others"
+            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p); found "
+            "others, or too few genes of low counts to tell what one molecule is worth"
         )
         raise ValueError(msg)
 
@@ -192,7 +196,7 @@ def impute(
         if std is not None:
             std[rows] = 0
     run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
-    reliability = np.full(adata.n_vars, np.nan, dtype=np.float32) if uncertainty else None
+    errors: list[tuple[int, Calibration]] = []
     if measured.all():
         warnings.warn("every site is measured: there is nothing to impute", UserWarning, stacklevel=2)
         training = replace(training, max_epochs=0)
@@ -221,30 +225,49 @@ def impute(
             warnings.warn(f"{cause}; the starting map ({training.start}) is returned", UserWarning, stacklevel=2)
         else:
             network = trained.config
-        errors = []
         for task, imputer, counts in zip(tasks, fitted, molecules, strict=True):
             predicted = imputer.predict(task.wanted)
             dense[np.ix_(task.placed.rows[task.wanted], columns)] = predicted
             if not (uncertainty or denoise):
                 continue
+            if len(task.seen) < FEWEST:
+                where_few = "" if task.placed.name is None else f" in section {task.placed.name!r}"
+                undone = "no errors are estimated" + (", and nothing is denoised" if denoise else "")
+                msg = f"only {len(task.seen)} spots are measured{where_few} (at least {FEWEST}): {undone}"
+                warnings.warn(msg, UserWarning, stacklevel=2)
+                continue
             chosen, left_out = imputer.predict_left_out(**({"max_spots": None} if denoise else {}))
             found = calibrate(task.seen[chosen], left_out, predicted)
-            if found is not None and std is not None:
+            errors.append((max(1, int(task.wanted.sum())), found))
+            if std is not None:
                 std[np.ix_(task.placed.rows[task.wanted], columns)] = found.std(predicted)
-                errors.append((int(task.wanted.sum()), found))
-            if found is not None and denoise and counts is not None:
+            if counts is not None:
                 rows = np.ix_(task.placed.rows[task.measured], columns)
                 dense[rows], left = denoised(task.seen, left_out, counts.unit, found, logged=counts.logged)
                 if std is not None:
                     std[rows] = left
-        if reliability is not None and errors:
-            share = np.maximum([n for n, _ in errors], 1)
-            reliability[columns] = np.average([each.reliability for _, each in errors], axis=0, weights=share)
-            widths = np.average([each.widths for _, each in errors], axis=0, weights=share)
-            run["intervals"] = {"level": LEVELS, "width": widths}
         run |= {"gate": fitted[0].gate, "history": pd.DataFrame(fitted[0].history)}
+    reliability = None
+    if uncertainty and errors:
+        reliability = np.full(adata.n_vars, np.nan, dtype=np.float32)
+        reliability[columns] = _mean([each.reliability for _, each in errors], [n for n, _ in errors])
+        widths = _mean([each.widths for _, each in errors], [n for n, _ in errors])
+        run["intervals"] = {"level": LEVELS, "width": widths}
     run["params"] = _params(preset, network, training, natural_images, rng)
-    return write_run(adata, key_added, dense, measured, run, std=std, reliability=reliability, copy=copy)
+    run["params"] |= {"uncertainty": uncertainty, "denoise": denoise, "total_counts": str(total_counts)}
+    run["params"]["max_distance"] = np.inf if max_distance is None else float(max_distance)
+    return write_run(
+        adata, key_added, dense, measured, run, std=std if errors else None, reliability=reliability, copy=copy
+    )
+
+
+def _mean(of_sections: "list[NDArray[np.float64]]", share: list[int]) -> "NDArray[np.float64]":
+    """Weighted mean over the sections in which there is a value."""
+    values = np.stack(of_sections)
+    weight = np.where(np.isnan(values), 0, np.array(share, float)[:, None])
+    total = weight.sum(axis=0)
+    sums = np.nansum(values * weight, axis=0)
+    return np.asarray(np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0))
 
 
 def _configure(

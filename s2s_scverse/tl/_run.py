@@ -42,9 +42,12 @@ def check_run_key(adata: "AnnData", key: object) -> str:
     if name.endswith(_keys.STD.format("")):
         msg = f"key_added={name!r} is the name of a standard deviation; choose one that does not end in '_std'"
         raise ValueError(msg)
-    visible = _keys.VISIBLE.format(name)
-    if name not in find_runs(adata) and (name in adata.layers or visible in adata.obs):
-        where = f"adata.layers[{name!r}]" if name in adata.layers else f"adata.obs[{visible!r}]"
+    visible, std, reliability = (key.format(name) for key in (_keys.VISIBLE, _keys.STD, _keys.RELIABILITY))
+    taken = [f"adata.layers[{layer!r}]" for layer in (name, std) if layer in adata.layers]
+    taken += [f"adata.obs[{visible!r}]"] if visible in adata.obs else []
+    taken += [f"adata.var[{reliability!r}]"] if reliability in adata.var else []
+    if name not in find_runs(adata) and taken:
+        where = taken[0]
         msg = f"key_added={name!r} would overwrite {where}, which no run of s2s wrote; choose another"
         raise ValueError(msg)
     return name
