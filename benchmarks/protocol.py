@@ -46,6 +46,7 @@ SECTIONS = (
     "visium_dlpfc_151673",
     "visium_breast_cancer_crop",
     "st_her2_breast_F1",
+    "st_her2_breast_B4_he",
     "st_mouse_olfactory_bulb_rep11",
     "st2k_mouse_liver_CN16_E1",
 )
