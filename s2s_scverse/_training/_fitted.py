@@ -66,6 +66,12 @@ class Fitted:
             np.maximum(result, 0, out=result)
         return result
 
+    def predict_start(self, wanted: NDArray[np.bool_], predicted: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the map asked by `predict_left_out` says, (n_wanted, n_genes), given what `predict` said."""
+        if self.network is None or self.gate == 0 or self.training.start == "nearest":
+            return predicted
+        return replace(self, network=None).predict(wanted)
+
     def predict_left_out(self, max_spots: int | None = MAX_LEFT_OUT) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Predict measured spots from others: five times, a fifth of them is left out.
 

@@ -237,7 +237,8 @@ def impute(
                 warnings.warn(msg, UserWarning, stacklevel=2)
                 continue
             chosen, left_out = imputer.predict_left_out(**({"max_spots": None} if denoise else {}))
-            found = calibrate(task.seen[chosen], left_out, predicted)
+            # What the network adds varies more than it is right: its map would seem too reliable.
+            found = calibrate(task.seen[chosen], left_out, imputer.predict_start(task.wanted, predicted))
             errors.append((max(1, int(task.wanted.sum())), found))
             if std is not None:
                 std[np.ix_(task.placed.rows[task.wanted], columns)] = found.std(predicted)

@@ -277,7 +277,7 @@ def imputed(hand_drawn):
     dense.X /= 10
     s2s.pp.sparsify(dense, stride=2)
     with pytest.warns(UserWarning, match="too few to train on"):
-        s2s.tl.impute(dense, progress=False)
+        s2s.tl.impute(dense, uncertainty=False, progress=False)
     return dense
 
 
