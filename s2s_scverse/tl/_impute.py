@@ -237,7 +237,7 @@ def impute(
                 warnings.warn(msg, UserWarning, stacklevel=2)
                 continue
             chosen, left_out = imputer.predict_left_out(**({"max_spots": None} if denoise else {}))
-            # What the network adds varies more than it is right: its map would seem too reliable.
+            # Of the same map as the spots left out: what a network adds may vary more than it is right.
             found = calibrate(task.seen[chosen], left_out, imputer.predict_start(task.wanted, predicted))
             errors.append((max(1, int(task.wanted.sum())), found))
             if std is not None:
