@@ -37,7 +37,7 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "no augmentation": {"training": {"augment": False}},
     "no gate": {"training": {"gate": False}},
     "best pass": {"training": {"keep": "best"}},
-    "4 patterns": {"training": {"patterns": 4}},
+    "8 patterns": {"training": {"patterns": 8}},
     "start: nearest": {"training": {"start": "nearest"}},
     "start: cokriging": {"training": {"start": "cokriging"}},
 }

@@ -24,7 +24,7 @@ def find_weights(
     if start != "blend":
         return None
     sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
-    return blend_weights(Kriging(sites[visible], sites[:0], precision=precision), informative)
+    return blend_weights(Kriging(sites[visible], sites, precision=precision), informative)
 
 
 def find_nuggets(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from s2s_scverse._interpolation import Blend, CoKriging, Kriging, Profiles, TwoCovariances, blend_weights
+from s2s_scverse._interpolation import (
+    Blend,
+    CoKriging,
+    Kriging,
+    Profiles,
+    TwoCovariances,
+    Weights,
+    blend_weights,
+)
 from s2s_scverse._interpolation._blend import _simplex
 
 
@@ -40,7 +48,7 @@ def test_weights_leave_out_a_model_that_fails(section: tuple[np.ndarray, ...]) -
     # Here the noise that genes share is far too strong for the default shrinkage.
     spots, values, sites, truth = section
     assert error(TwoCovariances(spots, sites, values).predict(values), truth) > 0.6
-    assert blend_weights(Kriging(spots, sites), values)[4] < 0.01
+    assert blend_weights(Kriging(spots, sites), values).members[4] < 0.01
 
 
 def test_two_covariances_of_one_gene_is_kriging_of_it(section: tuple[np.ndarray, ...]) -> None:
@@ -63,17 +71,39 @@ def test_two_covariances_in_blocks_and_other_order(section: tuple[np.ndarray, ..
 
 def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section: tuple[np.ndarray, ...]) -> None:
     spots, values, sites, _ = section
-    weights = blend_weights(Kriging(spots, sites), values)
-    assert min(weights) >= 0
-    assert sum(weights) == pytest.approx(1)
+    beyond = np.vstack([sites, sites + np.array([25, 0])])
+    weights = blend_weights(Kriging(spots, beyond), values)
+    assert min(weights.members) >= 0
+    assert sum(weights.members) == pytest.approx(1)
+    assert 0 <= weights.far <= 1
     order = np.random.default_rng(0).permutation(400)
-    assert_allclose(blend_weights(Kriging(spots[order], sites), values[order]), weights, atol=1e-2)
+    again = blend_weights(Kriging(spots[order], beyond), values[order])
+    assert_allclose([*again.members, again.far], [*weights.members, weights.far], atol=1e-2)
+
+
+def test_far_from_all_spots_a_blend_goes_over_to_cokriging(section: tuple[np.ndarray, ...]) -> None:
+    spots, values, _, _ = section
+    line = np.column_stack([19 + np.array([0.5, 1.5, 2.0, 2.5, 3.0, 6.0]), np.full(6, 8.0)])
+    members = (0.0, 0.0, 0.0, 1.0, 0.0)
+    near = Blend(Kriging(spots, line), values, weights=Weights(members)).predict(values)
+    half = Blend(Kriging(spots, line), values, weights=Weights(members, far=0.5)).predict(values)
+    assert_allclose(near.sites, near.profiles)
+    share = 0.5 * np.array([0, 0, 1 / 3, 2 / 3, 1, 1])[:, None]
+    assert_allclose(half.sites, near.profiles + share * (near.cokriging - near.profiles), atol=1e-6)
+
+
+def test_share_far_from_spots_is_asked_for_only_where_there_are_such_sites(section: tuple[np.ndarray, ...]) -> None:
+    spots, values, sites, _ = section
+    assert blend_weights(Kriging(spots, sites), values).far == 1
+    # Noise: kriging returns to the mean far away, as it should; nothing but the mean does any good.
+    noise = np.random.default_rng(1).normal(size=(400, 12)).astype(np.float32)
+    assert blend_weights(Kriging(spots, sites + np.array([25, 0])), noise).far < 1
 
 
 def test_blend_is_what_its_weights_say(section: tuple[np.ndarray, ...]) -> None:
     spots, values, sites, truth = section
     kriging = Kriging(spots, sites)
-    blend = Blend(kriging, values, weights=(0.1, 0.2, 0.25, 0.15, 0.3))
+    blend = Blend(kriging, values, weights=Weights((0.1, 0.2, 0.25, 0.15, 0.3)))
     found = blend.predict(values)
     many = CoKriging(kriging, values).predict(values)
     few = CoKriging(kriging, values, n_components=10).predict(values)
