@@ -4,14 +4,14 @@ Everything is done for all genes at once: arrays (n_spots, n_genes) of values an
 what is predicted of unmeasured sites.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, poisson
 
-__all__ = ["FEWEST", "LEVELS", "Calibration", "calibrate", "denoise"]
+__all__ = ["FEWEST", "LEVELS", "Calibration", "Pool", "calibrate", "denoise"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -34,15 +34,97 @@ NEARER: Final = (0.7, 1.1)
 
 
 @dataclass(frozen=True)
+class Pool:
+    """What the errors of many genes say together, of themselves and of any other gene of the section.
+
+    Attributes
+    ----------
+    factor
+        What predictions of spots left out are to be multiplied by, about their mean, to fit best.
+    slope, between
+        Relative growth of squared errors with predictions, in standard deviations of these: mean over genes, and
+        variance between genes beyond that of chance.
+    ratio
+        Quantile `LEVEL` of errors in units of their standard deviations.
+    widths
+        (n_levels,) half-widths of intervals of `LEVELS` in standard deviations.
+    """
+
+    factor: float = 1.0
+    slope: float = 0.0
+    between: float = 0.0
+    ratio: float = NORMAL
+    widths: Float64 = field(default_factory=lambda: np.asarray(norm.ppf((1 + LEVELS) / 2)))
+
+    @classmethod
+    def fit(cls, values: Float32, left_out: Float32) -> "Pool":
+        """Fit to measured values (n, n_genes) and what was predicted of them with each spot left out."""
+        # Constant genes have nothing to say of the others.
+        varies = np.ptp(values, axis=0) > 0
+        if not varies.any():
+            return cls()
+        errors = Errors.of(values[:, varies], left_out[:, varies])
+        slope, doubt = errors.slopes()
+        centre = float(slope.mean())
+        between = max(0.0, float(np.mean(np.square(slope - centre) - doubt)))
+        pool = cls(_factor(values[:, varies], left_out[:, varies]), centre, between)
+        ratio = errors.ratio(errors.drawn(pool))
+        pool = replace(pool, ratio=float(np.quantile(ratio, LEVEL)))
+        return replace(pool, widths=np.quantile(ratio / errors.scale(ratio, pool), LEVELS))
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Predictions of spots left out, and how wrong they were; arrays as of `Calibration`."""
+
+    left_out: Float32
+    residual: Float32
+    variance: Float64
+    middle: Float64
+    unit: Float64
+
+    @classmethod
+    def of(cls, values: Float32, left_out: Float32) -> "Errors":
+        """Errors of predictions, (n, n_genes)."""
+        residual = values - left_out
+        return cls(
+            left_out,
+            residual,
+            np.square(residual).mean(axis=0, dtype=np.float64),
+            left_out.mean(axis=0, dtype=np.float64),
+            left_out.std(axis=0, dtype=np.float64),
+        )
+
+    def slopes(self) -> tuple[Float64, Float64]:
+        """How squared errors grow with predictions (both relative), for each gene, and the variance of that."""
+        position = (self.left_out - self.middle) / np.maximum(self.unit, 1e-9)
+        product = position * (np.square(self.residual) / np.maximum(self.variance, 1e-12) - 1)
+        return product.mean(axis=0), np.square(product.std(axis=0)) / len(product)
+
+    def drawn(self, pool: Pool) -> Float64:
+        """Growth of every gene; unsure ones are drawn to that of all."""
+        slope, doubt = self.slopes()
+        result: Float64 = pool.slope + pool.between / np.maximum(pool.between + doubt, 1e-12) * (slope - pool.slope)
+        return result
+
+    def ratio(self, slope: Float64) -> Float64:
+        """Errors in units of the standard deviations that follow from the growth, (n, n_genes)."""
+        spread = _std(self.left_out, self.variance, slope, self.middle, self.unit, np.ones_like(slope))
+        return np.asarray(np.abs(self.residual) / np.maximum(spread, 1e-9), np.float64)
+
+    def scale(self, ratio: Float64, pool: Pool) -> Float64:
+        """What standard deviations are to be multiplied by; the fewer spots, the more all genes have a say."""
+        each = np.quantile(ratio, LEVEL, axis=0)
+        part = len(ratio) / (len(ratio) + FEW)
+        return np.asarray((pool.ratio + part * (each - pool.ratio)) / NORMAL)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """What is known of the errors of some genes.
 
     Attributes
     ----------
-    spread
-        (n_genes,) standard deviation of the measured values.
-    factor
-        What predictions of spots left out are to be multiplied by, about their mean, to fit best.
     reliability
         (n_genes,) expected PCC at unmeasured sites.
     variance, slope
@@ -51,22 +133,17 @@ class Calibration:
         (n_genes,) mean and standard deviation of predictions of spots left out.
     scale
         (n_genes,) what standard deviations are multiplied by.
-    widths
-        (n_levels,) half-widths of intervals of `LEVELS` in standard deviations.
     """
 
-    spread: Float64
-    factor: float
     reliability: Float64
     variance: Float64
     slope: Float64
     middle: Float64
     unit: Float64
     scale: Float64
-    widths: Float64
 
     @classmethod
-    def fit(cls, values: Float32, left_out: Float32, predicted_spread: Float64) -> "Calibration":
+    def fit(cls, values: Float32, left_out: Float32, predicted_spread: Float64, pool: Pool) -> "Calibration":
         """Fit to measured values (n, n_genes) and what was predicted of them with each spot left out.
 
         Parameters
@@ -75,79 +152,64 @@ class Calibration:
             (n, n_genes).
         predicted_spread
             (n_genes,) standard deviation of predictions over the unmeasured sites.
+        pool
+            What genes say together.
         """
         spread = values.std(axis=0, dtype=np.float64)
         varies = spread > 0
-        safe = np.where(varies, spread, 1)
-        factor, correlation = _agreement(values, left_out, safe)
         # Predictions that are right on average are correlated with the truth as much as they vary beside it.
-        reliability = np.where(varies, np.clip(factor * predicted_spread / safe, 0, 1), np.nan)
-        residual = values - left_out
-        square = np.square(residual)
-        variance = square.mean(axis=0, dtype=np.float64)
-        middle, unit = left_out.mean(axis=0, dtype=np.float64), left_out.std(axis=0, dtype=np.float64)
-        slope = np.zeros_like(unit)
-        # Constant genes have nothing to say of the others.
-        slope[varies] = _slopes(
-            ((left_out - middle) / np.maximum(unit, 1e-9))[:, varies], (square / np.maximum(variance, 1e-12))[:, varies]
-        )
-        known = cls(
-            spread, factor, reliability, variance, slope, middle, unit, np.ones_like(unit), np.ones(len(LEVELS))
-        )
-        if not varies.any():
-            return known
-        ratio = np.abs(residual[:, varies]) / np.maximum(known.std(left_out)[:, varies], 1e-9)
-        together, each = np.quantile(ratio, LEVEL), np.quantile(ratio, LEVEL, axis=0)
-        part = len(values) / (len(values) + FEW)
-        scale = np.ones_like(unit)
-        scale[varies] = (together + part * (each - together)) / NORMAL
+        reliability = np.clip(pool.factor * predicted_spread / np.where(varies, spread, 1), 0, 1)
+        errors = Errors.of(values, left_out)
+        slope = np.where(varies, errors.drawn(pool), 0)
+        scale = np.where(varies, errors.scale(errors.ratio(slope), pool), 1)
         # Unmeasured sites are nearer to spots than spots left out are to others.
-        unexplained = (1 - np.square(np.nan_to_num(reliability))) / (1 - np.square(np.clip(correlation, 0, 0.99)))
-        widths = np.quantile(ratio / scale[varies], LEVELS)
-        scale *= np.clip(np.sqrt(unexplained), *NEARER)
-        return replace(known, scale=scale, widths=widths)
+        unexplained = (1 - np.square(reliability)) / (1 - np.square(np.clip(_correlation(values, left_out), 0, 0.99)))
+        scale *= np.where(varies, np.clip(np.sqrt(unexplained), *NEARER), 1)
+        reliability = np.where(varies, reliability, np.nan)
+        return cls(reliability, errors.variance, slope, errors.middle, errors.unit, scale)
 
     def std(self, predicted: Float32) -> Float32:
         """Standard deviation (m, n_genes) of the errors of predictions: 90 % are within 1.645 of them."""
-        growth = self.slope / np.maximum(self.unit, 1e-9)
-        relative = predicted * growth.astype(np.float32)
-        relative += (1 - growth * self.middle).astype(np.float32)
-        np.maximum(relative, SMALLEST, out=relative)
-        np.sqrt(relative, out=relative)
-        relative *= (self.scale * np.sqrt(self.variance)).astype(np.float32)
-        return np.asarray(relative, np.float32)
+        return _std(predicted, self.variance, self.slope, self.middle, self.unit, self.scale)
 
 
-def _agreement(values: Float32, left_out: Float32, spread: Float64) -> tuple[float, Float64]:
-    """Factor of predictions for all genes, and correlation of each.
+def _std(
+    predicted: Float32, variance: Float64, slope: Float64, middle: Float64, unit: Float64, scale: Float64
+) -> Float32:
+    growth = slope / np.maximum(unit, 1e-9)
+    relative = predicted * growth.astype(np.float32)
+    relative += (1 - growth * middle).astype(np.float32)
+    np.maximum(relative, SMALLEST, out=relative)
+    np.sqrt(relative, out=relative)
+    relative *= (scale * np.sqrt(variance)).astype(np.float32)
+    return np.asarray(relative, np.float32)
+
+
+def _factor(values: Float32, left_out: Float32) -> float:
+    """Factor of predictions for all genes.
 
     The least-squares factor is that of predictions from four fifths of the spots, which is too small; those from all
     spots are taken to be half as wrong.
     """
+    spread = values.std(axis=0, dtype=np.float64)
     truth = (values - values.mean(axis=0)) / spread
     predicted = (left_out - left_out.mean(axis=0)) / spread
-    cross, power = (truth * predicted).sum(axis=0, dtype=np.float64), np.square(predicted).sum(axis=0, dtype=np.float64)
-    total = np.square(truth).sum(axis=0, dtype=np.float64)
-    factor = float(np.clip(cross.sum() / power.sum(), 0, 1.5)) if power.sum() > 0 else 1.0
-    return (1 + factor) / 2, np.asarray(cross / np.sqrt(np.maximum(power * total, 1e-12)))
+    power = np.square(predicted).sum(dtype=np.float64)
+    factor = float(np.clip((truth * predicted).sum(dtype=np.float64) / power, 0, 1.5)) if power > 0 else 1.0
+    return (1 + factor) / 2
 
 
-def _slopes(position: Float64, square: Float64) -> Float64:
-    """How squared errors grow with predictions (both relative), for each gene; unsure ones drawn to those of all."""
-    product = position * (square - 1)
-    if not product.size:
-        return np.zeros(product.shape[1])
-    slope, error = product.mean(axis=0), np.square(product.std(axis=0)) / len(product)
-    centre = slope.mean()
-    between = max(0.0, float(np.mean(np.square(slope - centre) - error)))
-    return np.asarray(centre + between / np.maximum(between + error, 1e-12) * (slope - centre))
+def _correlation(values: Float32, left_out: Float32) -> Float64:
+    truth, predicted = values - values.mean(axis=0), left_out - left_out.mean(axis=0)
+    power = np.square(truth).sum(axis=0, dtype=np.float64) * np.square(predicted).sum(axis=0, dtype=np.float64)
+    return np.asarray((truth * predicted).sum(axis=0, dtype=np.float64) / np.sqrt(np.where(power > 0, power, 1)))
 
 
-def calibrate(values: Float32, left_out: Float32, predicted: Float32) -> Calibration:
+def calibrate(values: Float32, left_out: Float32, predicted: Float32, pool: Pool) -> Calibration:
     """Calibrate predictions (m, n_genes) of unmeasured sites by those of at least `FEWEST` spots left out."""
     # How much predictions vary over a handful of sites says nothing.
     typical = predicted if len(predicted) >= FEWEST else left_out
-    return Calibration.fit(values, left_out, typical.std(axis=0, dtype=np.float64))
+    return Calibration.fit(values, left_out, typical.std(axis=0, dtype=np.float64), pool)
 
 
 def denoise(

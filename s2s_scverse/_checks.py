@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = [
+    "as_dense",
     "check_adata",
     "check_choice",
     "check_column",
@@ -214,6 +215,14 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
 def is_sparse(matrix: Any) -> bool:
     """Whether a matrix is a scipy sparse matrix or array."""
     return bool(sparse.issparse(matrix))
+
+
+def as_dense(block: Any) -> NDArray[np.float32]:
+    """Return a matrix of any kind as a dense float32 array."""
+    if hasattr(block, "compute"):
+        block = block.compute()
+    dense = block.toarray() if is_sparse(block) else np.asarray(block)
+    return np.ascontiguousarray(dense, dtype=np.float32)
 
 
 def check_numeric(values: Any, what: str) -> None:

@@ -12,7 +12,7 @@ from ._checks import is_sparse
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["AUTO", "Molecules", "read_depth", "read_molecules"]
+__all__ = ["AUTO", "Molecules", "find_depth", "read_molecules"]
 
 AUTO = "auto"
 ROW_BLOCK, COLUMN_BLOCK = 1024, 2048
@@ -40,8 +40,8 @@ class Molecules:
     logged: bool
 
 
-def read_depth(
-    adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | None, total_counts: str | None
+def find_depth(
+    adata: "AnnData", rows: NDArray[np.bool_], found: Molecules | None, total_counts: str | None
 ) -> Float64 | None:
     """Return the depth of some spots, (n_rows,), in a unit of its own; None if it is not known or the same for all.
 
@@ -51,8 +51,8 @@ def read_depth(
         The section.
     rows
         (n_obs,): the spots.
-    layer
-        Where their values are, None for X.
+    found
+        From `read_molecules`.
     total_counts
         ``"auto"``: from the values, if these are counts, scaled or not; else the column of obs that has it; None: not
         at all.
@@ -68,7 +68,6 @@ def read_depth(
         return None
     if total_counts != AUTO:
         return _read_column(adata, rows, total_counts)
-    found = read_molecules(adata, rows, layer=layer)
     return None if found is None or np.ptp(found.depth) < 1e-3 * found.depth.max() else found.depth
 
 

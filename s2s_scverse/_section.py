@@ -1,15 +1,17 @@
 """Reading a section out of an AnnData: its lattice, what may be seen of it, and values."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from . import _keys
-from ._checks import check_column, check_layer, check_numeric, few, is_sparse
+from ._checks import as_dense, check_column, check_layer, check_numeric, few, is_sparse
 from ._lattice import KINDS, Lattice
 
 if TYPE_CHECKING:
@@ -17,15 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Placed",
+    "Values",
     "array_positions",
     "choose_section",
     "grid_entry",
-    "looks_like_counts",
     "read_lattice",
     "read_mask",
     "read_sections",
     "read_values",
 ]
+
+
+ROW_BLOCK = 1024
+"""Rows of a file that are read at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,17 +186,19 @@ def read_mask(adata: "AnnData", key: str) -> NDArray[np.bool_]:
     return check_column(adata, key)
 
 
-def read_values(
-    adata: "AnnData",
-    rows: NDArray[np.bool_],
-    columns: NDArray[np.int64],
-    *,
-    layer: str | None = None,
-    finite: bool = True,
-) -> NDArray[np.float32]:
-    """Return the values of some sites and genes as a dense (n_rows, n_columns) array.
+class Values:
+    """Values of some sites, read a block of genes at a time; matrices may be in memory, backed by a file, or lazy.
 
-    Only the rows asked for are ever read: what is held out never leaves the AnnData. `finite` refuses NaN.
+    Only the rows asked for are ever read: what is held out never leaves the AnnData.
+
+    Parameters
+    ----------
+    adata, layer
+        Where they are; X by default.
+    rows
+        (n_obs,): the sites.
+    columns
+        The genes, in the order in which they are counted here.
 
     Raises
     ------
@@ -199,39 +207,93 @@ def read_values(
     TypeError
         If the values are no real numbers.
     ValueError
-        If there is no X, or a value is NaN or infinite.
+        If there is no X.
     """
-    check_layer(adata, layer)
-    matrix = adata.X if layer is None else adata.layers[layer]
-    what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    if matrix is None:
-        msg = "adata.X is None; pass layer="
-        raise ValueError(msg)
-    check_numeric(matrix, what)
-    block = _submatrix(matrix, np.flatnonzero(rows), columns)
-    if hasattr(block, "compute"):
-        block = block.compute()
-    dense = block.toarray() if is_sparse(block) else np.asarray(block)
-    values = np.ascontiguousarray(dense, dtype=np.float32)
-    if finite and not np.isfinite(values).all():
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
-        msg = (
-            f"{what} is NaN or infinite at measured spots for {few(adata.var_names[columns[bad]])}; "
-            "set or drop those values"
-        )
-        raise ValueError(msg)
-    return values
+
+    def __init__(
+        self, adata: "AnnData", rows: NDArray[np.bool_], columns: NDArray[np.int64], *, layer: str | None = None
+    ) -> None:
+        check_layer(adata, layer)
+        matrix: Any = adata.X if layer is None else adata.layers[layer]
+        self._what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+        if matrix is None:
+            msg = "adata.X is None; pass layer="
+            raise ValueError(msg)
+        check_numeric(matrix, self._what)
+        self._matrix, self._rows, self._columns = matrix, np.flatnonzero(rows), columns
+        self._names = adata.var_names
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def by_gene(self) -> "Values":
+        """The same, with sparse rows in memory sorted by gene once, not anew for every block."""
+        if not is_sparse(self._matrix) or self._matrix.format == "csc":
+            return self
+        found = copy(self)
+        found._matrix = self._matrix[self._rows].tocsc()
+        found._rows = np.arange(len(self._rows))
+        return found
+
+    def lazy(self, genes: slice) -> Any:
+        """Values (n_rows, n_genes) as they are stored, not yet read if the matrix is lazy."""
+        return _submatrix(self._matrix, self._rows, self._columns[genes])
+
+    def read(self, genes: slice, *, finite: bool = True) -> NDArray[np.float32]:
+        """Values as a dense array (n_rows, n_genes).
+
+        Raises
+        ------
+        ValueError
+            If `finite`, and a value is NaN or infinite.
+        """
+        values = as_dense(self.lazy(genes))
+        if finite and not np.isfinite(values).all():
+            bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
+            msg = (
+                f"{self._what} is NaN or infinite at measured spots for {few(self._names[self._columns[genes][bad]])}; "
+                "set or drop those values"
+            )
+            raise ValueError(msg)
+        return values
+
+    def read_some(self, genes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the values of some genes anywhere among them, (n_rows, n_genes)."""
+        return as_dense(_submatrix(self._matrix, self._rows, self._columns[genes]))
+
+
+def read_values(
+    adata: "AnnData",
+    rows: NDArray[np.bool_],
+    columns: NDArray[np.int64],
+    *,
+    layer: str | None = None,
+    finite: bool = True,
+) -> NDArray[np.float32]:
+    """Return the values of some sites and genes as a dense (n_rows, n_columns) array; errors are those of `Values`."""
+    return Values(adata, rows, columns, layer=layer).read(slice(None), finite=finite)
 
 
 def _submatrix(matrix: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Any:
     """Take rows and columns, without a copy of whole rows where only a few columns are asked for."""
-    if np.array_equal(columns, np.arange(matrix.shape[1])):
-        return matrix[rows]
     if isinstance(matrix, np.ndarray):
         return matrix[np.ix_(rows, columns)]
-    return matrix[:, columns][rows] if getattr(matrix, "format", None) == "csc" else matrix[rows][:, columns]
+    if getattr(matrix, "format", None) == "csc":
+        return _columns(matrix, columns)[rows]
+    if hasattr(matrix, "compute") or is_sparse(matrix):
+        return _columns(matrix[rows], columns)
+    # Backed by a file.
+    if hasattr(matrix, "format"):
+        parts = [_columns(matrix[rows[start : start + ROW_BLOCK]], columns) for start in range(0, len(rows), ROW_BLOCK)]
+        return sparse.vstack(parts, format="csr")
+    order = np.argsort(columns)
+    block = np.asarray(_columns(matrix, columns[order])[rows])
+    return block[:, np.argsort(order)]
 
 
-def looks_like_counts(values: NDArray[np.float32]) -> bool:
-    """Whether all values are whole numbers, not all of them 0 or 1."""
-    return bool(values.max(initial=0) > 1 and np.array_equal(values, np.round(values)))
+def _columns(matrix: Any, columns: NDArray[np.int64]) -> Any:
+    """Take columns, as a slice where they follow one another."""
+    first = int(columns[0]) if len(columns) else 0
+    if np.array_equal(columns, np.arange(first, first + len(columns))):
+        return matrix[:, first : first + len(columns)]
+    return matrix[:, columns]

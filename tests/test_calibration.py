@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from s2s_scverse._calibration import LEVELS, Calibration, _logged_noise, calibrate, denoise
+from s2s_scverse._calibration import LEVELS, Calibration, Pool, _logged_noise, denoise
+from s2s_scverse._calibration import calibrate as calibrate_with
+
+
+def calibrate(values, left_out, predicted):
+    return calibrate_with(values, left_out, predicted, Pool.fit(values, left_out))
 
 
 def simulated(n=800, n_genes=30, signal=0.6, seed=0):
@@ -23,13 +28,14 @@ def test_reliability_is_the_correlation_that_comes_true():
 def test_overconfident_predictions_are_believed_less():
     values, predicted = simulated()
     wild = 2 + 2 * (predicted - 2)
-    assert calibrate(values, wild, wild).factor == pytest.approx((1 + 0.5) / 2, abs=0.03)
+    assert Pool.fit(values, wild).factor == pytest.approx((1 + 0.5) / 2, abs=0.03)
 
 
 def test_closer_sites_are_predicted_better():
     values, predicted = simulated()
-    near = Calibration.fit(values, predicted, 1.2 * predicted.std(axis=0, dtype=float))
-    far = Calibration.fit(values, predicted, 0.8 * predicted.std(axis=0, dtype=float))
+    pool = Pool.fit(values, predicted)
+    near = Calibration.fit(values, predicted, 1.2 * predicted.std(axis=0, dtype=float), pool)
+    far = Calibration.fit(values, predicted, 0.8 * predicted.std(axis=0, dtype=float), pool)
     assert (near.reliability > far.reliability).all()
     assert (near.std(predicted) < far.std(predicted)).all()
 
@@ -39,7 +45,7 @@ def test_intervals_of_all_levels_cover_what_they_say():
     found = calibrate(values, predicted, predicted)
     new, again = simulated(seed=1)
     off = np.abs(new - again) / found.std(again)
-    for level, width in zip(LEVELS, found.widths, strict=True):
+    for level, width in zip(LEVELS, Pool.fit(values, predicted).widths, strict=True):
         assert (off <= width).mean() == pytest.approx(level, abs=0.02)
     assert (off <= 1.645).mean() == pytest.approx(0.9, abs=0.01)
     assert_allclose((off <= 1.645).mean(axis=0), 0.9, atol=0.05)
@@ -110,3 +116,13 @@ def test_noise_of_logged_counts_is_that_of_drawn_ones():
         drawn = np.log1p(unit[:, None] * rng.poisson(rate, (3, 200_000)))
         found = _logged_noise(drawn.mean(axis=1, keepdims=True), unit)
         assert_allclose(found[:, 0], drawn.var(axis=1), rtol=0.06)
+
+
+def test_genes_by_themselves_say_what_they_say_among_others():
+    values, predicted = simulated(n=300)
+    pool = Pool.fit(values, predicted)
+    together = calibrate_with(values, predicted, predicted, pool)
+    some = [4, 17, 20]
+    apart = calibrate_with(values[:, some], predicted[:, some], predicted[:, some], pool)
+    assert_allclose(apart.reliability, together.reliability[some])
+    assert_allclose(apart.std(predicted[:, some]), together.std(predicted)[:, some], rtol=1e-6)

@@ -4,7 +4,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from s2s_scverse._depth import read_depth, read_molecules
+from s2s_scverse._depth import find_depth, read_molecules
 
 FORMATS = [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array]
 
@@ -23,6 +23,10 @@ def scaled(counts, target=100.0):
 
 def adata_of(values):
     return ad.AnnData(values)
+
+
+def read_depth(adata, rows, *, layer, total_counts):
+    return find_depth(adata, rows, read_molecules(adata, rows, layer=layer), total_counts)
 
 
 ROWS = np.arange(60) % 3 > 0

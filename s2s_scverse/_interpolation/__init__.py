@@ -1,6 +1,6 @@
 """Classical interpolation of all genes at once: arrays in, arrays out."""
 
-from ._blend import FOLDS, Blend, Blended, Weights, blend_weights, folds
+from ._blend import FOLDS, Blend, Blended, BlendSettings, Folded, Weights, folds
 from ._cokriging import CoKriged, CoKriging
 from ._interpolate import METHODS, Method, interpolate
 from ._kernels import EXPONENTIAL, MATERN, NUGGETS, Kernel
@@ -16,9 +16,11 @@ __all__ = [
     "METHODS",
     "NUGGETS",
     "Blend",
+    "BlendSettings",
     "Blended",
     "CoKriged",
     "CoKriging",
+    "Folded",
     "Kernel",
     "Kriged",
     "Kriging",
@@ -27,7 +29,6 @@ __all__ = [
     "Settings",
     "TwoCovariances",
     "Weights",
-    "blend_weights",
     "folds",
     "interpolate",
     "relative_precision",

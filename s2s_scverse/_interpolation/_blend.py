@@ -1,5 +1,6 @@
 """The best answer without a network: a mean of several, with weights from what they predict of hidden spots."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,15 +10,16 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from ._cokriging import CoKriging
-from ._kriging import Kriging
+from ._kriging import Kriging, Settings
 from ._profiles import Profiles
 from ._two_covariances import TwoCovariances
-from ._types import Float, Float32, Float64, Index
+from ._types import Bool, Float, Float32, Float64, Index
 
-__all__ = ["FOLDS", "Blend", "Blended", "Weights", "blend_weights", "folds"]
+__all__ = ["FOLDS", "Blend", "BlendSettings", "Blended", "Folded", "Weights", "folds"]
 
 _FEW, _MANY = 10, 25  # components: few for small sections, many for large ones
 FOLDS = 5
+MAX_FOLDED = 1500
 _SMALLEST = 4 * FOLDS  # spots; with fewer the weights are not worth the name
 
 _REACH = 1.5  # spot pitches: up to here sites are as near to spots as those that weights are found with
@@ -42,6 +44,14 @@ class Weights:
 
 
 _COKRIGING: Final = Weights((0.5, 0.0, 0.5, 0.0, 0.0))
+
+
+@dataclass(frozen=True)
+class BlendSettings:
+    """What leave-one-out chose for some genes, for kriging and for profiles."""
+
+    kriging: Settings
+    profiles: Settings
 
 
 @dataclass(frozen=True)
@@ -74,92 +84,166 @@ class Blend:
     informative
         (n, n_informative) values to fit everything to, as for `CoKriging`.
     weights
-        From `blend_weights`, to use them on other spots of the same section; worked out here unless given.
+        From `Folded`; worked out here unless given.
     """
 
     def __init__(self, kriging: Kriging, informative: Float, *, weights: Weights | None = None) -> None:
-        self.weights = weights or blend_weights(kriging, informative)
+        self.weights = weights or Folded(kriging, informative).weights(kriging)
+        enough = len(kriging.spots) >= _SMALLEST
+        self._members = _Members(kriging, informative, profiles=enough, two=self.weights.members[4] > 0)
+        self._far = ((1 - self.weights.far) * _farness(kriging))[:, None].astype(np.float32)
+
+    def choose(self, values: Float) -> BlendSettings:
+        """Kernels and nuggets of a block of genes, (n, n_genes)."""
+        return self._members.choose(values)
+
+    def predict(self, values: Float, settings: BlendSettings | None = None) -> Blended:
+        """Predict a block of genes, (n, n_genes); kernels and nuggets are chosen unless given."""
+        maps, cokriging = self._members.predict(values, settings)
+        sites = _mean(maps, self.weights.members)
+        if self.weights.far < 1:
+            sites += self._far * (cokriging - sites)
+        return Blended(sites, maps[0], cokriging, maps[3])
+
+
+class Folded:
+    """The members of a blend, five times: each time a fifth of the spots is hidden and predicted.
+
+    Parameters
+    ----------
+    kriging
+        The spots, and how much each says.
+    informative
+        (n, n_informative) values to fit everything to.
+    max_spots
+        Large sections are judged by about so many spots, in whole pieces.
+
+    Attributes
+    ----------
+    chosen
+        (n_chosen,) those spots.
+    """
+
+    def __init__(self, kriging: Kriging, informative: Float, *, max_spots: int = MAX_FOLDED) -> None:
+        self.chosen = kriging.sample(max_spots)
+        self._spots, self._precision = kriging.spots[self.chosen], kriging.precision[self.chosen]
+        self._informative = np.asarray(informative, np.float32)[self.chosen]
+        self._fold = folds(self._informative)
+        self._members = dict(self._fitted(self._fold))
+        self._found = {
+            number: members.predict(self._informative[self._fold != number])[0]
+            for number, members in self._members.items()
+        }
+
+    def predict_informative(self, weights: Weights) -> Float32:
+        """Predict the informative values at the chosen spots, (n_chosen, n_informative)."""
+        result = np.empty(self._informative.shape, np.float32)
+        for number, maps in self._found.items():
+            result[self._fold == number] = _mean(maps, weights.members)
+        return result
+
+    def predict(self, values: Float, weights: Weights, settings: BlendSettings | None = None) -> Float32:
+        """Predict the chosen spots, (n_chosen, n_genes), of a block (n_chosen, n_genes), each when it was hidden."""
+        result = np.empty(values.shape, np.float32)
+        for number, members in self._members.items():
+            hidden = self._fold == number
+            result[hidden] = _mean(members.predict(values[~hidden], settings)[0], weights.members)
+        return result
+
+    def weights(self, sites: Kriging) -> Weights:
+        """Weights for the sites of `sites`.
+
+        They are those with the smallest squared error at the hidden spots, each gene in units of its own variance. If
+        more than one site in a hundred is beyond their reach, blocks of spots are hidden in the same way to find the
+        share of the blend there. With less than 20 spots the weights are those of co-kriging.
+        """
+        varying = np.ptp(self._informative, axis=0) > 0
+        if len(self._spots) < _SMALLEST or not varying.any():
+            return _COKRIGING
+        members = _simplex(*self._moments(self._found, self._fold, varying))
+        if np.sum(_farness(sites) > 0) <= _RARE * len(sites.sites):
+            return Weights(members)
+        blocks = _blocks(self._spots, self._informative)
+        fitted = self._fitted(blocks, beyond=_REACH)
+        found = {number: each.predict(self._informative[blocks != number])[0] for number, each in fitted}
+        square, cross = self._moments(found, blocks, varying, beyond=_REACH)
+        # How much of the way from co-kriging to the mean of the members is best.
+        start = np.array(_COKRIGING.members)
+        step = np.array(members) - start
+        power = step @ square @ step
+        return Weights(members, float(np.clip(step @ (cross - square @ start) / power, 0, 1)) if power > 0 else 1.0)
+
+    def _fitted(self, fold: Index, beyond: float = 0.0) -> Iterator[tuple[int, "_Members"]]:
+        """Fit to all spots but those of each fold, for the spots of that fold farther than `beyond` from all others."""
+        for number in range(FOLDS):
+            hidden = self._hidden(fold, number, beyond)
+            if len(hidden) and len(hidden) < len(fold):
+                seen = fold != number
+                kriging = Kriging(self._spots[seen], self._spots[hidden], precision=self._precision[seen])
+                enough = len(fold) >= _SMALLEST
+                yield number, _Members(kriging, self._informative[seen], profiles=enough, two=enough)
+
+    def _hidden(self, fold: Index, number: int, beyond: float) -> Index:
+        hidden = np.flatnonzero(fold == number)
+        seen = self._spots[fold != number]
+        if not (beyond and len(hidden) and len(seen)):
+            return hidden
+        return hidden[cKDTree(seen).query(self._spots[hidden])[0] > beyond]
+
+    def _moments(
+        self, found: dict[int, list[Float32]], fold: Index, varying: Bool, *, beyond: float = 0.0
+    ) -> tuple[Float64, Float64]:
+        """Products of predictions of hidden spots with one another (5, 5), and with what was measured there (5,)."""
+        n = len(_COKRIGING.members)
+        values = self._informative[:, varying]
+        scale = np.maximum(values.std(axis=0), 1e-6)
+        square, cross = np.zeros((n, n)), np.zeros(n)
+        for number, maps in found.items():
+            flat = (np.stack(maps)[:, :, varying] / scale).reshape(n, -1).astype(np.float64)
+            square += flat @ flat.T
+            cross += flat @ (values[self._hidden(fold, number, beyond)] / scale).ravel()
+        return square, cross
+
+
+class _Members:
+    """What a blend is made of, fitted to some spots."""
+
+    def __init__(self, kriging: Kriging, informative: Float, *, profiles: bool, two: bool) -> None:
         self._many = CoKriging(kriging, informative, n_components=_MANY)
         self._few = self._many.with_components(_FEW)
-        self._profiles = Profiles(self._many) if len(kriging.spots) >= _SMALLEST else None
+        self._profiles = Profiles(self._many) if profiles else None
         self._two = None
-        if self.weights.members[4] > 0:
+        if two:
             self._two = TwoCovariances(kriging.spots, kriging.sites, informative, precision=kriging.precision)
-        self._far = ((1 - self.weights.far) * _farness(kriging))[:, None]
 
-    def predict(self, values: Float) -> Blended:
-        """Predict a block of genes, (n, n_genes)."""
-        found = self._many.predict(values)
-        profiles = found.components if self._profiles is None else self._profiles.predict(values)
+    def choose(self, values: Float) -> BlendSettings:
+        kriging = self._many.kriging.choose(values)
+        return BlendSettings(kriging, kriging if self._profiles is None else self._profiles.choose(values))
+
+    def predict(self, values: Float, settings: BlendSettings | None = None) -> tuple[list[Float32], Float32]:
+        """Maps (m, n_genes) of the members, and that of co-kriging."""
+        found = self._many.predict(values, None if settings is None else settings.kriging)
+        profiles = found.components
+        if self._profiles is not None:
+            profiles = self._profiles.predict(values, None if settings is None else settings.profiles)
         maps = [found.kriging.sites, self._few.project(values), found.components, profiles]
         if self._two is not None:
             maps.append(self._two.predict(values))
-        sites = sum(weight * each for weight, each in zip(self.weights.members, maps, strict=False))
-        sites = sites + self._far * (found.sites - sites)
-        return Blended(np.asarray(sites, np.float32), found.kriging.sites, found.sites, profiles)
+        return maps, found.sites
 
 
-def blend_weights(kriging: Kriging, informative: Float, *, max_spots: int = 1500) -> Weights:
-    """Weights of what `Blend` is made of, for the sites of `kriging`.
-
-    Five times, a fifth of the spots is hidden and predicted with everything fitted to the others; the weights are those
-    with the smallest squared error, each gene in units of its own variance. If at least one site in a hundred is beyond
-    their reach, blocks of spots are hidden in the same way to find the share of the blend there. With less than 20
-    spots the weights are those of co-kriging. Large sections are judged by about `max_spots` spots.
-    """
-    values = np.asarray(informative, np.float32)
-    values = values[:, np.ptp(values, axis=0) > 0]
-    chosen = kriging.sample(max_spots)
-    spots, precision, values = kriging.spots[chosen], kriging.precision[chosen], values[chosen]
-    if len(spots) < _SMALLEST or not values.shape[1]:
-        return _COKRIGING
-    members = _simplex(*_moments(spots, precision, values, folds(values)))
-    if np.sum(_farness(kriging) > 0) <= _RARE * len(kriging.sites):
-        return Weights(members)
-    square, cross = _moments(spots, precision, values, _blocks(spots, values), beyond=_REACH)
-    # How much of the way from co-kriging to the mean of the members is best.
-    start = np.array(_COKRIGING.members)
-    step = np.array(members) - start
-    power = step @ square @ step
-    return Weights(members, float(np.clip(step @ (cross - square @ start) / power, 0, 1)) if power > 0 else 1.0)
+def _mean(maps: list[Float32], weights: tuple[float, ...]) -> Float32:
+    result = np.zeros_like(maps[0])
+    for weight, each in zip(weights, maps, strict=False):
+        if weight:
+            result += np.float32(weight) * each
+    return result
 
 
 def _farness(kriging: Kriging) -> Float64:
     """How far sites are from all spots, (m,): 0 up to the reach of a blend's weights, 1 from twice that on."""
     distance = np.asarray(cKDTree(kriging.spots).query(kriging.sites)[0])
     return np.clip(distance / _REACH - 1, 0, 1)
-
-
-def _moments(
-    spots: Float64, precision: Float64, values: Float32, fold: Index, *, beyond: float = 0.0
-) -> tuple[Float64, Float64]:
-    """Products of predictions of hidden spots with one another (5, 5), and with what was measured there (5,).
-
-    Every fold is hidden in turn, and those of its spots are predicted that are farther than `beyond` from all others.
-    """
-    n = len(_COKRIGING.members)
-    scale = np.maximum(values.std(axis=0), 1e-6)
-    square, cross = np.zeros((n, n)), np.zeros(n)
-    for number in range(FOLDS):
-        seen = fold != number
-        hidden = np.flatnonzero(~seen)
-        if len(hidden) and beyond:
-            hidden = hidden[cKDTree(spots[seen]).query(spots[hidden])[0] > beyond]
-        if not len(hidden):
-            continue
-        maps = _candidates(spots[seen], precision[seen], values[seen], spots[hidden]) / scale
-        flat = maps.reshape(n, -1).astype(np.float64)
-        square += flat @ flat.T
-        cross += flat @ (values[hidden] / scale).ravel()
-    return square, cross
-
-
-def _candidates(spots: Float64, precision: Float64, values: Float32, sites: Float64) -> Float32:
-    many = CoKriging(Kriging(spots, sites, precision=precision), values, n_components=_MANY)
-    found = many.predict(values)
-    few = many.with_components(_FEW).project(values)
-    two = TwoCovariances(spots, sites, values, precision=precision).predict(values)
-    return np.stack([found.kriging.sites, few, found.components, Profiles(many).predict(values), two])
 
 
 def folds(values: Float32) -> Index:

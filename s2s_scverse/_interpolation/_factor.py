@@ -9,7 +9,7 @@ P = B diag(1 / (eigenvalues + t)) B' with B = RU.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -18,7 +18,7 @@ from scipy.spatial.distance import cdist
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from ._kernels import Kernel, correlation
-from ._types import Float32, Float64, Index
+from ._types import Bool, Float32, Float64, Index
 
 __all__ = ["Factor", "factorise", "one_thread"]
 
@@ -63,6 +63,12 @@ class Factor:
         diagonal = self.diagonal[:, nugget]
         result: Float32 = np.divide(weights, diagonal, out=np.full_like(weights, np.nan), where=diagonal > 0)
         return result
+
+    def at(self, spots: Bool) -> "Factor":
+        """The same for `weights` and `leave_one_out` at some of the spots."""
+        if spots.all():
+            return self
+        return replace(self, vectors=self.vectors[spots], diagonal=self.diagonal[spots])
 
 
 def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], precision: Float64) -> Factor:

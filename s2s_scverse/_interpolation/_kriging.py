@@ -157,12 +157,13 @@ class Kriging:
         """
         factors = [self._factor(number, kernel) for number in self._scored]
         rotated = [factor.rotate(block) for factor, block in zip(factors, centred, strict=True)]
+        cores = [factor.at(self._tiles[number].core) for number, factor in zip(self._scored, factors, strict=True)]
 
         def error_of(nugget: Index) -> Float64:
             total = np.zeros(len(nugget))
-            for number, factor, block in zip(self._scored, factors, rotated, strict=True):
-                residual = factor.leave_one_out(factor.weights(block, nugget), nugget)
-                total += np.square(residual[self._tiles[number].core], dtype=np.float64).sum(axis=0)
+            for core, block in zip(cores, rotated, strict=True):
+                residual = core.leave_one_out(core.weights(block, nugget), nugget)
+                total += np.square(residual, dtype=np.float64).sum(axis=0)
             return total
 
         n_genes, last = centred[0].shape[1], len(self.nuggets) - 1

@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 
 from ._cokriging import CoKriging
 from ._kernels import Kernel
-from ._kriging import Kriging
+from ._kriging import Kriging, Settings
 from ._types import Float, Float32, Float64
 
 __all__ = ["Profiles"]
@@ -45,9 +45,13 @@ class Profiles:
             nuggets=_NUGGETS,
         )
 
-    def predict(self, values: Float) -> Float32:
-        """Maps (m, n_genes) of a block of genes (n, n_genes)."""
-        return self._kriging.predict(values).sites
+    def choose(self, values: Float) -> Settings:
+        """Nuggets of a block of genes, (n, n_genes)."""
+        return self._kriging.choose(values)
+
+    def predict(self, values: Float, settings: Settings | None = None) -> Float32:
+        """Maps (m, n_genes) of a block of genes (n, n_genes); nuggets are chosen unless given."""
+        return self._kriging.predict(values, settings).sites
 
 
 def _typical_distance(profiles: Float64) -> float:

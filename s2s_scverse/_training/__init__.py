@@ -2,8 +2,23 @@
 
 from ._config import TRAINING_PRESETS, TrainingConfig
 from ._device import find_device
-from ._fit import MIN_SPOTS, fit
-from ._fitted import Fitted
+from ._fit import MIN_SPOTS, fit, untrained
+from ._fitted import Answer, Fitted, Imputer
+from ._imputation import Block, Imputation, Part
 from ._section import Section
 
-__all__ = ["MIN_SPOTS", "TRAINING_PRESETS", "Fitted", "Section", "TrainingConfig", "find_device", "fit"]
+__all__ = [
+    "MIN_SPOTS",
+    "TRAINING_PRESETS",
+    "Answer",
+    "Block",
+    "Fitted",
+    "Imputation",
+    "Imputer",
+    "Part",
+    "Section",
+    "TrainingConfig",
+    "find_device",
+    "fit",
+    "untrained",
+]

@@ -15,18 +15,21 @@ from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
 from ._fitted import Fitted, find_gate
 from ._layout import Images, join_terms, keep_aside, lay_out
-from ._maps import KINDS, find_weights
+from ._maps import KINDS, LeftOut
 from ._module import TrainingPlan
 from ._quiet import quiet_lightning
-from ._section import Section, most_variable
+from ._section import Section
 from ._trainer import train
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MIN_SPOTS", "fit"]
+__all__ = ["MIN_SPOTS", "fit", "untrained"]
 
 log = logging.getLogger(__name__)
+
+MAX_TRAINED = 6000
+"""Of a section with more measured spots, pieces with about so many are trained on."""
 
 MIN_SPOTS = 16
 """With fewer measured spots there is nothing to keep aside and little to learn from."""
@@ -49,7 +52,7 @@ def fit(
     Parameters
     ----------
     sections
-        Lattice, measured sites, measured values of the same genes; each lies alone in space.
+        Lattice, measured sites, measured values of the genes to train on; each lies alone in space.
     network, training
         Hyper-parameters. `context_channels` and `hexagonal` of the network are set to what the sections need.
     images
@@ -69,32 +72,32 @@ def fit(
     -------
     One for each section, all with the same network; without one if no section has enough spots to train on.
     """
-    columns = most_variable(sections, training.max_genes)
-    large = [section.with_genes(columns) for section in sections if len(section.values) >= MIN_SPOTS]
-    if not large or not len(columns):
-        return [Fitted(each, each.values[:, columns], None, training, None, 0.0, [], device) for each in sections]
+    enough = [len(section.values) >= MIN_SPOTS for section in sections]
+    large = [section for section, use in zip(sections, enough, strict=True) if use]
+    if not large or not large[0].values.shape[1]:
+        return untrained(sections, training, device)
+    cut = [section.pieces(MAX_TRAINED) for section in large]
+    pieces = [piece for parts in cut for piece in parts]
     config = _fitting(network, training, large)
     kinds = "+".join(section.lattice.kind.name for section in large)
     start = None if pretrained is None else read_pretrained(pretrained, kinds, config)
     rng_aside, rng_scenes, rng_seeds = rng.spawn(3)
     seeds = rng_seeds.integers(2**31, size=2).tolist()
     known = [
-        section.measured & ~keep_aside(section.measured, training.validation_fraction, child)
-        for section, child in zip(large, rng_aside.spawn(len(large)), strict=True)
+        piece.measured & ~keep_aside(piece.measured, training.validation_fraction, child)
+        for piece, child in zip(pieces, rng_aside.spawn(len(pieces)), strict=True)
     ]
     arrays: list[NDArray[Any]] = []
-    for each, of in zip(large, known, strict=True):
+    for each, of in zip(pieces, known, strict=True):
         arrays += [each.lattice.index, of, each.values]
-    arrays += [each.depth for each in large if each.depth is not None]
+    arrays += [each.depth for each in pieces if each.depth is not None]
     run = describe(kinds, config, training, seeds, *arrays)
     found = None if checkpoint is None else read_checkpoint(checkpoint, run)
-    weights = [
-        find_weights(training.start, section.lattice, of, section.values[of[section.measured]], section.precision(of))
-        for section, of in zip(large, known, strict=True)
-    ]
+    left_out = [_left_out(section, training) for section in large]
+    weights = [None if each is None else each.weights for each, parts in zip(left_out, cut, strict=True) for _ in parts]
     laid_out = [
-        lay_out(section, of, blend, training, images, child)
-        for section, of, blend, child in zip(large, known, weights, rng_scenes.spawn(len(large)), strict=True)
+        lay_out(piece, of, blend, training, images, child)
+        for piece, of, blend, child in zip(pieces, known, weights, rng_scenes.spawn(len(pieces)), strict=True)
     ]
     terms = join_terms([terms for terms, _ in laid_out])
     validation = [ways for _, ways in laid_out]
@@ -114,20 +117,25 @@ def fit(
     gates = [find_gate(trained, of, training, device) for of in ways] if training.gate else [1.0]
     gate = min(gates)
     log.info("trained %d epochs; the network's correction counts %.2f", len(plan.history), gate)
-    found_weights = iter(weights)
+    of_section = iter(left_out)
     return [
-        Fitted(
-            section,
-            section.values[:, columns],
-            next(found_weights) if len(section.values) >= MIN_SPOTS else None,
-            training,
-            trained,
-            gate,
-            plan.history,
-            device,
-        )
-        for section in sections
+        Fitted(section, next(of_section) if use else None, training, trained, gate, plan.history, device)
+        for section, use in zip(sections, enough, strict=True)
     ]
+
+
+def untrained(sections: Sequence[Section], training: TrainingConfig, device: torch.device) -> list[Fitted]:
+    """Return what imputes by starting maps alone."""
+    return [Fitted(section, None, training, None, 0.0, [], device) for section in sections]
+
+
+def _left_out(section: Section, training: TrainingConfig) -> LeftOut | None:
+    """Predict spots from others, where the starting map needs that to find its weights."""
+    if training.start != "blend":
+        return None
+    sites = section.lattice.unit_coordinates / section.lattice.spot_pitch(section.measured)
+    precision = section.precision(section.measured)
+    return LeftOut(training.start, sites[section.measured], sites, section.values, precision)
 
 
 def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[Section]) -> CDCINConfig:

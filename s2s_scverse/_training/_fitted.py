@@ -7,21 +7,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._interpolation import FOLDS, Kriging, folds
+from .._interpolation import FOLDS, folds
 from ..nn import CDCIN
 from ._batches import Batch
 from ._config import TrainingConfig
-from ._maps import StartingMaps, Weights
+from ._maps import MAX_LEFT_OUT, LeftOut, MapSettings, StartingMaps, Weights
 from ._pairs import Views
 from ._predict import predict_sites, whole_maps
 from ._scenes import build_scene
 from ._section import Scale, Section
 
-__all__ = ["Fitted", "find_gate"]
+__all__ = ["Answer", "Fitted", "Imputer", "find_gate"]
 
-GENE_BLOCK = 256
 DOUBT = 50
-MAX_LEFT_OUT = 1500
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,8 @@ class Fitted:
     """A trained network with everything needed to impute the section it was trained on."""
 
     section: Section
-    informative: NDArray[np.float32]
-    """(n_measured, n_trained): the genes that shared components are made of."""
-    weights: Weights | None
+    left_out: LeftOut | None
+    """Its spots, each predicted from others; None where they are too few, or not needed yet."""
     training: TrainingConfig
     network: CDCIN | None
     """None: the starting map is all there is."""
@@ -40,99 +37,128 @@ class Fitted:
     history: list[dict[str, float]]
     device: torch.device
 
-    def predict(self, wanted: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-        """Impute all genes.
+    @property
+    def weights(self) -> Weights | None:
+        """Of a blend."""
+        return None if self.left_out is None else self.left_out.weights
 
-        Parameters
-        ----------
-        wanted
-            (n_sites,): where; all unmeasured sites by default.
 
-        Returns
-        -------
-        (n_wanted, n_genes) on the scale of the values. Not below 0 where no measured value is.
-        """
-        section = self.section
-        precision = section.precision(section.measured)
-        maps = StartingMaps(
-            self.training.start, section.lattice, section.measured, self.informative, self.weights, precision
-        )
-        sites = torch.from_numpy(np.flatnonzero(~section.measured if wanted is None else wanted))
-        result = np.empty((len(sites), section.values.shape[1]), dtype=np.float32)
-        for start in range(0, result.shape[1], GENE_BLOCK):
-            block = section.values[:, start : start + GENE_BLOCK]
-            result[:, start : start + GENE_BLOCK] = self._predict_block(maps, block, sites)
-        if section.values.min() >= 0:
-            np.maximum(result, 0, out=result)
+@dataclass(frozen=True)
+class Answer:
+    """What is imputed of a block of genes; nowhere below 0 if no measured value is."""
+
+    sites: NDArray[np.float32]
+    """(n_wanted, n_genes) on the scale of the values."""
+    start: NDArray[np.float32]
+    """(n_wanted, n_genes): what the map says there that was asked for the spots left out."""
+    left_out: NDArray[np.float32] | None
+    """(n_chosen, n_genes): prediction of measured spots from others."""
+
+
+class Imputer:
+    """Imputes any genes of a section; what does not depend on them is worked out once.
+
+    Spots left out are predicted by the starting map: the network has seen these spots, and adds little. Where the
+    starting map is that of the nearest spot and all the rest is the network's, it is the network after all.
+
+    Parameters
+    ----------
+    fitted
+        The section, and what was trained on it.
+    wanted
+        (n_sites,): where to impute; all unmeasured sites by default.
+    errors
+        Whether to predict measured spots from others, too.
+    max_spots
+        How many of them, about, in whole pieces of the section; None: all.
+
+    Attributes
+    ----------
+    chosen
+        (n_chosen,): which of the measured spots are predicted from others.
+    """
+
+    def __init__(
+        self,
+        fitted: Fitted,
+        wanted: NDArray[np.bool_] | None = None,
+        *,
+        errors: bool = False,
+        max_spots: int | None = MAX_LEFT_OUT,
+    ) -> None:
+        section, start = fitted.section, fitted.training.start
+        self._fitted = fitted
+        self._wanted = ~section.measured if wanted is None else wanted
+        self._network = fitted.network if fitted.gate else None
+        sites = section.lattice.unit_coordinates / section.lattice.spot_pitch(section.measured)
+        spots, precision = sites[section.measured], section.precision(section.measured)
+        # The network looks at maps of the whole section.
+        shown = sites if self._network is not None else sites[self._wanted]
+        self._maps = StartingMaps(start, spots, shown, section.values, fitted.weights, precision)
+        self._left_out: LeftOut | None = None
+        self._folds: list[tuple[NDArray[np.bool_], Imputer]] = []
+        self.chosen = np.arange(0)
+        if not errors:
+            return
+        if start == "nearest" and self._network is not None:
+            self.chosen = np.arange(len(spots))
+            self._folds = [(seen, self._without(~seen)) for seen in self._seen()]
+            return
+        self._left_out = fitted.left_out
+        if self._left_out is None or max_spots != MAX_LEFT_OUT:
+            self._left_out = LeftOut(start, spots, sites, section.values, precision, max_spots)
+        self.chosen = self._left_out.chosen
+
+    def __call__(self, values: NDArray[np.float32]) -> Answer:
+        """Impute a block of genes, (n_measured, n_genes)."""
+        settings = self._maps.choose(values)
+        kinds = self._maps(values, settings)
+        if self._network is None:
+            start = sites = self._bounded(kinds[0].T)
+        else:
+            sites = self._bounded(self._corrected(self._network, values, kinds))
+            start = sites if self._folds else self._bounded(kinds[0][:, self._wanted].T)
+        return Answer(sites, start, self._predict_left_out(values, settings))
+
+    def predict_trained(self) -> NDArray[np.float32]:
+        """What is said of the spots chosen, each left out, of the genes trained on: (n_chosen, n_trained)."""
+        if self._left_out is not None:
+            return self._bounded(self._left_out.predict_trained())
+        found = self._predict_left_out(self._fitted.section.values, None)
+        if found is None:
+            msg = "no spots are left out unless errors are asked for"
+            raise RuntimeError(msg)
+        return found
+
+    def _predict_left_out(self, values: NDArray[np.float32], settings: MapSettings) -> NDArray[np.float32] | None:
+        if self._left_out is not None:
+            return self._bounded(self._left_out.predict(values[self.chosen], settings))
+        if not self._folds:
+            return None
+        result = np.empty_like(values)
+        for seen, imputer in self._folds:
+            result[~seen] = imputer(values[seen]).sites
         return result
 
-    def predict_start(self, wanted: NDArray[np.bool_], predicted: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the map asked by `predict_left_out` says, (n_wanted, n_genes), given what `predict` said."""
-        if self.network is None or self.gate == 0 or self.training.start == "nearest":
-            return predicted
-        return replace(self, network=None).predict(wanted)
-
-    def predict_left_out(self, max_spots: int | None = MAX_LEFT_OUT) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Predict measured spots from others: five times, a fifth of them is left out.
-
-        It is the starting map that is asked: the network has seen these spots, and adds little. Where the starting map
-        is that of the nearest spot and all the rest is the network's, it is the network after all.
-
-        Parameters
-        ----------
-        max_spots
-            Of more spots, about so many in whole pieces of the section are used; None: all.
-
-        Returns
-        -------
-        Which of the measured spots, (n_chosen,), and the predictions, (n_chosen, n_genes).
-        """
-        section = self.section
-        spots, imputer = section.lattice.subset(section.measured), self
-        chosen = np.arange(len(spots))
-        if self.training.start != "nearest" or self.network is None:
-            sites = spots.unit_coordinates / section.lattice.spot_pitch(section.measured)
-            chosen = chosen if max_spots is None else Kriging(sites, sites[:0]).sample(max_spots)
-            depth = None if section.depth is None else section.depth[chosen]
-            section = Section(spots.subset(chosen), np.ones(len(chosen), bool), section.values[chosen], depth)
-            imputer = replace(self, section=section, informative=self.informative[chosen], network=None)
-        rows = np.flatnonzero(section.measured)
-        fold = folds(section.values)
-        result = np.empty_like(section.values)
-        for number in range(FOLDS):
-            left_out = np.zeros(len(section.lattice), bool)
-            left_out[rows[fold == number]] = True
-            result[fold == number] = imputer._without(left_out).predict(left_out)
-        return chosen, result
-
-    def _without(self, left_out: NDArray[np.bool_]) -> "Fitted":
-        """Return the same with fewer measured sites."""
-        section = self.section
-        kept = ~left_out[section.measured]
-        depth = None if section.depth is None else section.depth[kept]
-        fewer = Section(section.lattice, section.measured & ~left_out, section.values[kept], depth)
-        return replace(self, section=fewer, informative=self.informative[kept])
-
-    def _predict_block(self, maps: StartingMaps, values: NDArray[np.float32], sites: Tensor) -> NDArray[np.float32]:
-        section = self.section
-        if self.network is None:
-            start: NDArray[np.float32] = maps(values)[0].T[sites.numpy()]
-            return start
-        scale = Scale.of(values, self.training.gene_scale)
+    def _corrected(
+        self, network: CDCIN, values: NDArray[np.float32], kinds: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        section, training = self._fitted.section, self._fitted.training
+        scale = Scale.of(values, training.gene_scale)
+        maps = scale.apply(kinds.transpose(0, 2, 1)).transpose(0, 2, 1)
         scene = build_scene(
             Views(section.lattice, section.measured, section.measured[None]),
             scale.apply(values),
             np.empty((len(section.lattice), 0), np.float32),
-            gene_maps=lambda _lattice, _visible, standard, _precision: maps(standard),
-            image_maps=lambda _lattice, _visible, standard, _precision: maps(standard),
+            gene_maps=lambda *_: maps,
+            image_maps=lambda *_: maps,
             orientations=np.eye(2, dtype=np.int64)[None],
             standardise=False,
         )
         position = torch.from_numpy(section.lattice.position)
-        unmeasured = torch.from_numpy(~section.measured)
+        unmeasured, sites = torch.from_numpy(~section.measured), torch.from_numpy(np.flatnonzero(self._wanted))
         found = [
-            self._gated(self.network, batch, position, unmeasured)[:, sites]
-            for batch in whole_maps(scene, scene.known[:1])
+            self._gated(network, batch, position, unmeasured)[:, sites] for batch in whole_maps(scene, scene.known[:1])
         ]
         return scale.undo(torch.cat(found).numpy().T)
 
@@ -141,11 +167,26 @@ class Fitted:
 
         The starting map is right on average, by construction: the correction may not change its mean.
         """
+        fitted = self._fitted
         start = batch.start.flatten(1)[:, position]
-        correction = predict_sites(network, batch, position, self.training, self.device) - start
-        if self.training.gate and bool(unmeasured.any()):
+        correction = predict_sites(network, batch, position, fitted.training, fitted.device) - start
+        if fitted.training.gate and bool(unmeasured.any()):
             correction -= correction[:, unmeasured].mean(dim=1, keepdim=True)
-        return start + self.gate * correction
+        return start + fitted.gate * correction
+
+    def _bounded(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.maximum(values, 0) if self._fitted.section.nonnegative else values
+
+    def _seen(self) -> list[NDArray[np.bool_]]:
+        fold = folds(self._fitted.section.values)
+        return [fold != number for number in range(FOLDS)]
+
+    def _without(self, spots: NDArray[np.bool_]) -> "Imputer":
+        """Return one that has not seen some of the measured spots, (n_measured,), and imputes those."""
+        section = self._fitted.section
+        left_out = np.zeros(len(section.lattice), bool)
+        left_out[np.flatnonzero(section.measured)[spots]] = True
+        return Imputer(replace(self._fitted, section=section.without(left_out)), left_out)
 
 
 def find_gate(network: CDCIN, validation: list[list[Batch]], training: TrainingConfig, device: torch.device) -> float:

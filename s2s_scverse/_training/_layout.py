@@ -119,7 +119,7 @@ def _map_makers(training: TrainingConfig, scale: Scale, weights: Weights | None)
         precision: NDArray[np.float64] | None,
     ) -> NDArray[np.float32]:
         # Components of standardised genes would be made of noise as much as of signal.
-        return StartingMaps(training.start, lattice, visible, values * scale.spread, weights, precision)(values)
+        return StartingMaps.on(training.start, lattice, visible, values * scale.spread, weights, precision)(values)
 
     def image_maps(
         lattice: Lattice,
@@ -127,7 +127,7 @@ def _map_makers(training: TrainingConfig, scale: Scale, weights: Weights | None)
         values: NDArray[np.float32],
         precision: NDArray[np.float64] | None,
     ) -> NDArray[np.float32]:
-        return StartingMaps(training.start, lattice, visible, None, None, precision)(values)
+        return StartingMaps.on(training.start, lattice, visible, None, None, precision)(values)
 
     return gene_maps, image_maps
 

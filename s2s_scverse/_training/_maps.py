@@ -3,28 +3,32 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .._interpolation import NUGGETS, Blend, CoKriging, Kriging, Weights, blend_weights, interpolate
+from .._interpolation import (
+    FOLDS,
+    NUGGETS,
+    Blend,
+    BlendSettings,
+    CoKriging,
+    Folded,
+    Kriging,
+    Settings,
+    Weights,
+    folds,
+    interpolate,
+)
 from .._lattice import Lattice
 from ._config import Start
 
-__all__ = ["KINDS", "StartingMaps", "Weights", "find_nuggets", "find_weights"]
+__all__ = ["KINDS", "MAX_LEFT_OUT", "LeftOut", "MapSettings", "StartingMaps", "Weights", "find_nuggets"]
 
 KINDS: dict[Start, int] = {"nearest": 1, "kriging": 1, "cokriging": 3, "blend": 4}
 """Number of maps that each start gives."""
 
+MAX_LEFT_OUT = 1500
+"""Of more spots about so many are left out, in whole pieces of the section."""
 
-def find_weights(
-    start: Start,
-    lattice: Lattice,
-    visible: NDArray[np.bool_],
-    informative: NDArray[np.float32],
-    precision: NDArray[np.float64] | None,
-) -> Weights | None:
-    """Work out the weights of a blend, once for all subsamples of a section."""
-    if start != "blend":
-        return None
-    sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
-    return blend_weights(Kriging(sites[visible], sites, precision=precision), informative)
+MapSettings = Settings | BlendSettings | None
+"""What starting maps choose for every gene."""
 
 
 def find_nuggets(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -34,68 +38,152 @@ def find_nuggets(lattice: Lattice, visible: NDArray[np.bool_], values: NDArray[n
 
 
 class StartingMaps:
-    """Maps of any number of genes over one lattice, from one set of visible spots.
+    """Maps of any number of genes at some sites, from one set of spots.
 
     Parameters
     ----------
     start
         ``"nearest"``: the nearest visible spot; ``"kriging"``: every map by itself; ``"cokriging"``: with components
         shared between genes; ``"blend"``: a weighted mean of these and of others, see :class:`Blend`.
-    lattice
-        All sites.
-    visible
-        (n_sites,): the spots.
+    spots, sites
+        (n_spots, 2) and (n_sites, 2), in spot pitches.
     informative
-        (n_visible, n_informative): values that the shared components are made of; None for maps that share nothing.
+        (n_spots, n_informative): values that the shared components are made of; None for maps that share nothing.
     weights
-        Of a blend, from :func:`find_weights`.
+        Of a blend, from :class:`LeftOut`.
     precision
-        (n_visible,): how much the value of each spot says; the same for all by default.
+        (n_spots,): how much the value of each spot says; the same for all by default.
     """
 
     def __init__(
         self,
+        start: Start,
+        spots: NDArray[np.float64],
+        sites: NDArray[np.float64],
+        informative: NDArray[np.float32] | None,
+        weights: Weights | None = None,
+        precision: NDArray[np.float64] | None = None,
+    ) -> None:
+        self._n_kinds = KINDS[start]
+        self._spots, self._sites = spots, sites
+        self._kriging: Kriging | None = None
+        self._shared: CoKriging | Blend | None = None
+        if start == "nearest":
+            return
+        self._kriging = Kriging(spots, sites, precision=precision)
+        if informative is not None and start == "cokriging":
+            self._shared = CoKriging(self._kriging, informative)
+        elif informative is not None and start == "blend":
+            self._shared = Blend(self._kriging, informative, weights=weights)
+
+    @classmethod
+    def on(
+        cls,
         start: Start,
         lattice: Lattice,
         visible: NDArray[np.bool_],
         informative: NDArray[np.float32] | None,
         weights: Weights | None = None,
         precision: NDArray[np.float64] | None = None,
-    ) -> None:
-        self._n_kinds = KINDS[start]
-        self._sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
-        self._spots = self._sites[visible]
-        self._kriging: Kriging | None = None
-        self._shared: CoKriging | Blend | None = None
-        if start == "nearest":
-            return
-        self._kriging = Kriging(self._spots, self._sites, precision=precision)
-        if informative is not None and start == "cokriging":
-            self._shared = CoKriging(self._kriging, informative)
-        elif informative is not None and start == "blend":
-            self._shared = Blend(self._kriging, informative, weights=weights)
+    ) -> "StartingMaps":
+        """Maps of all sites of a lattice from its visible ones, (n_sites,)."""
+        sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
+        return cls(start, sites[visible], sites, informative, weights, precision)
 
-    def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def choose(self, values: NDArray[np.float32]) -> MapSettings:
+        """Kernels and nuggets of a block, (n_spots, n_maps)."""
+        if isinstance(self._shared, Blend):
+            return self._shared.choose(values)
+        return None if self._kriging is None else self._kriging.choose(values)
+
+    def __call__(self, values: NDArray[np.float32], settings: MapSettings = None) -> NDArray[np.float32]:
         """Compute the maps of a block.
 
         Parameters
         ----------
         values
-            (n_visible, n_maps).
+            (n_spots, n_maps).
+        settings
+            From :meth:`choose`, possibly with more spots; chosen here unless given.
 
         Returns
         -------
         (n_kinds, n_maps, n_sites): the starting map and, where it shares components, further maps that it is made of.
         """
-        return np.stack([kind.T for kind in self._kinds(values)])
+        return np.stack([kind.T for kind in self._kinds(values, settings)])
 
-    def _kinds(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def _kinds(self, values: NDArray[np.float32], settings: MapSettings) -> list[NDArray[np.float32]]:
         if isinstance(self._shared, Blend):
-            blended = self._shared.predict(values)
+            blended = self._shared.predict(values, settings if isinstance(settings, BlendSettings) else None)
             return [blended.sites, blended.cokriging, blended.kriging, blended.profiles]
+        kriging = settings if isinstance(settings, Settings) else None
         if isinstance(self._shared, CoKriging):
-            cokriged = self._shared.predict(values)
+            cokriged = self._shared.predict(values, kriging)
             return [cokriged.sites, cokriged.components, cokriged.kriging.sites]
         if self._kriging is not None:
-            return [self._kriging.predict(values).sites] * self._n_kinds
+            return [self._kriging.predict(values, kriging).sites] * self._n_kinds
         return [interpolate("nearest", self._spots, values, self._sites)]
+
+
+class LeftOut:
+    """What starting maps say of measured spots that they have not seen: five times, a fifth of them is left out.
+
+    Parameters
+    ----------
+    start, spots, informative, precision
+        As for :class:`StartingMaps`.
+    sites
+        (n_sites, 2): all there are.
+    max_spots
+        Of more spots, about so many in whole pieces of the section are used; None: all.
+
+    Attributes
+    ----------
+    chosen
+        (n_chosen,): which spots.
+    weights
+        Of a blend, those that predict these spots best.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        spots: NDArray[np.float64],
+        sites: NDArray[np.float64],
+        informative: NDArray[np.float32],
+        precision: NDArray[np.float64] | None,
+        max_spots: int | None = MAX_LEFT_OUT,
+    ) -> None:
+        kriging = Kriging(spots, sites, precision=precision)
+        most = len(spots) if max_spots is None else max_spots
+        self.weights: Weights | None = None
+        self._folded: Folded | None = None
+        if start == "blend":
+            self._folded = Folded(kriging, informative, max_spots=most)
+            self.chosen = self._folded.chosen
+            self.weights = self._folded.weights(kriging)
+            return
+        self.chosen = kriging.sample(most)
+        self._informative = informative[self.chosen]
+        self._fold = folds(informative[self.chosen])
+        at, weight = spots[self.chosen], None if precision is None else precision[self.chosen]
+        self._maps = []
+        for seen in (self._fold != number for number in range(FOLDS)):
+            known, values = None if weight is None else weight[seen], informative[self.chosen][seen]
+            if seen.any() and not seen.all():
+                self._maps.append((seen, StartingMaps(start, at[seen], at[~seen], values, None, known)))
+
+    def predict(self, values: NDArray[np.float32], settings: MapSettings) -> NDArray[np.float32]:
+        """Predict a block of genes (n_chosen, n_genes) at the spots chosen, each from spots without it."""
+        if self._folded is not None and self.weights is not None:
+            return self._folded.predict(values, self.weights, settings if isinstance(settings, BlendSettings) else None)
+        result = np.empty_like(values)
+        for seen, maps in self._maps:
+            result[~seen] = maps(values[seen], settings)[0].T
+        return result
+
+    def predict_trained(self) -> NDArray[np.float32]:
+        """The same of the values that components are made of, with nothing chosen from all spots."""
+        if self._folded is not None and self.weights is not None:
+            return self._folded.predict_informative(self.weights)
+        return self.predict(self._informative, None)

@@ -1,6 +1,5 @@
 """What may be seen of a section, and its scale."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +8,10 @@ from numpy.typing import NDArray
 from .._interpolation import relative_precision
 from .._lattice import Lattice
 
-__all__ = ["Scale", "Section", "most_variable"]
+__all__ = ["Scale", "Section"]
+
+PIECE = 1500
+"""Most measured spots in a piece of a large section."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,11 @@ class Section:
     measured: NDArray[np.bool_]
     """(n_sites,)."""
     values: NDArray[np.float32]
-    """(n_measured, n_genes), the measured values and no others."""
+    """(n_measured, n_genes), the measured values of the genes that are trained on, and no others."""
     depth: NDArray[np.float64] | None = None
     """(n_measured,): total counts in any unit, None where they are not known."""
-
-    def with_genes(self, columns: NDArray[np.int64]) -> "Section":
-        """Return some of the genes."""
-        return replace(self, values=self.values[:, columns])
+    nonnegative: bool = True
+    """Whether no gene is negative anywhere."""
 
     def precision(self, seen: NDArray[np.bool_]) -> NDArray[np.float64] | None:
         """Return how much the values of those measured sites say that are seen, (n_sites,); None: all the same."""
@@ -35,13 +35,44 @@ class Section:
         sites = self.lattice.unit_coordinates[seen] / self.lattice.spot_pitch(seen)
         return relative_precision(sites, self.depth[seen[self.measured]])
 
+    def without(self, left_out: NDArray[np.bool_]) -> "Section":
+        """Return the same with fewer measured sites; `left_out` is (n_sites,)."""
+        kept = ~left_out[self.measured]
+        depth = None if self.depth is None else self.depth[kept]
+        return replace(self, measured=self.measured & ~left_out, values=self.values[kept], depth=depth)
 
-def most_variable(sections: Sequence[Section], n: int) -> NDArray[np.int64]:
-    """Return the n genes that vary most within sections, in their order; constant ones have nothing to teach."""
-    squares = [len(section.values) * section.values.var(axis=0, dtype=np.float64) for section in sections]
-    variance = np.sum(squares, axis=0)
-    order = np.argsort(-variance, kind="stable")[:n]
-    return np.sort(order[variance[order] > 0])
+    def pieces(self, max_spots: int) -> "list[Section]":
+        """Return the section itself, or of a large one some pieces spread over it, with about `max_spots` spots in all.
+
+        What there is to learn from does not grow without end, and neither need the memory for it.
+        """
+        n = int(self.measured.sum())
+        if n <= max_spots:
+            return [self]
+        boxes = halves(self.lattice.unit_coordinates, self.measured, PIECE)
+        wanted = np.linspace(0, len(boxes) - 1, max(1, round(len(boxes) * max_spots / n))).round().astype(int)
+        return [self._cut(boxes[number]) for number in np.unique(wanted)]
+
+    def _cut(self, sites: NDArray[np.int64]) -> "Section":
+        here = np.zeros(len(self.measured), bool)
+        here[sites] = True
+        kept = here[self.measured]
+        depth = None if self.depth is None else self.depth[kept]
+        return replace(
+            self, lattice=self.lattice.subset(here), measured=self.measured[here], values=self.values[kept], depth=depth
+        )
+
+
+def halves(
+    sites: NDArray[np.float64], measured: NDArray[np.bool_], most: int, inside: NDArray[np.int64] | None = None
+) -> list[NDArray[np.int64]]:
+    """Halve sites (n, 2) along their longer side until no part has more than `most` measured ones."""
+    inside = np.arange(len(sites)) if inside is None else inside
+    if measured[inside].sum() <= most:
+        return [inside]
+    at = sites[inside, int(np.argmax(np.ptp(sites[inside], axis=0)))]
+    low = at < np.median(at[measured[inside]])
+    return halves(sites, measured, most, inside[low]) + halves(sites, measured, most, inside[~low])
 
 
 @dataclass(frozen=True)

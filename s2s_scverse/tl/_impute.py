@@ -1,18 +1,19 @@
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._calibration import FEWEST, LEVELS, Calibration, calibrate
-from .._calibration import denoise as denoised
+from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
-from .._depth import AUTO, read_depth, read_molecules
-from .._section import looks_like_counts
-from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tasks, versions, write_run
+from .._depth import AUTO, Molecules, find_depth, read_molecules
+from .._section import Values
+from ._layers import Layers, imputed_blocks
+from ._run import MAX_DISTANCE, Task, check_copy, check_run_key, read_tasks, versions, write_run
+from ._survey import Survey
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -43,6 +44,7 @@ def impute(
     total_counts: str | None = AUTO,
     uncertainty: bool = True,
     denoise: bool = False,
+    dtype: Literal["float32", "float16"] = "float32",
     device: str = "auto",
     rng: int | np.random.Generator | None = 0,
     checkpoint: "str | PathLike[str] | None" = None,
@@ -96,6 +98,8 @@ def impute(
         there, weighted by their precision, instead of what was measured. The noise is that of counting, so values must
         be counts, or counts scaled to a common total, with or without log1p (panels of a few genes that are all
         high may not show what one molecule is worth). Needs 16 measured spots.
+    dtype
+        Of the layers written. ``"float16"`` takes half the memory and keeps three digits, also of measured values.
     device
         ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
     rng
@@ -160,54 +164,45 @@ def impute(
     check_adata(adata)
     columns = check_genes(adata, genes)
     check_choice("preset", preset, ("default", "fast", "paper"))
+    check_choice("dtype", dtype, ("float32", "float16"))
     check_run_key(adata, key_added)
     check_copy(adata, copy=copy)
     generator = check_rng(rng)
     if total_counts is not None and not isinstance(total_counts, str):
         msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
         raise TypeError(msg)
-    measured, tasks = read_tasks(adata, columns, layer, max_distance)
-    if all(looks_like_counts(task.seen) for task in tasks):
+    options = _Options(uncertainty=uncertainty, denoise=denoise, total_counts=total_counts)
+    measured, tasks = read_tasks(adata, max_distance)
+    values = Values(adata, measured, columns, layer=layer).by_gene()
+    place = np.cumsum(measured) - 1
+    seen = [place[task.placed.rows[task.measured]] for task in tasks]
+    survey = Survey.of(values, seen)
+    if survey.counts:
         warnings.warn(
             "values look like counts; call sc.pp.normalize_total(adata) and sc.pp.log1p(adata) first",
             UserWarning,
             stacklevel=2,
         )
-
-    depths = [read_depth(adata, task.here, layer=layer, total_counts=total_counts) for task in tasks]
-    molecules = [read_molecules(adata, task.here, layer=layer) if denoise else None for task in tasks]
-    if denoise and not all(molecules):
-        msg = (
-            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p); found "
-            "others, or too few genes of low counts to tell what one molecule is worth"
-        )
-        raise ValueError(msg)
+    depths, molecules = _read_counts(adata, tasks, layer, options)
 
     from .. import _training
 
     where = _training.find_device(device)
     network, training = _configure(preset, network, training, max_epochs)
     images = _image_source(natural_images)
-    dense = np.full(adata.shape, np.nan, dtype=np.float32)
-    std = np.full(adata.shape, np.nan, dtype=np.float32) if uncertainty else None
-    for task in tasks:
-        rows = np.ix_(task.placed.rows[task.measured], columns)
-        dense[rows] = task.seen
-        if std is not None:
-            std[rows] = 0
-    run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
-    errors: list[tuple[int, Calibration]] = []
+    trained = values.read_some(survey.most_variable(training.max_genes))
+    sections = [
+        _training.Section(task.placed.lattice, task.measured, trained[rows], depth, bool(nonnegative))
+        for task, rows, depth, nonnegative in zip(tasks, seen, depths, survey.nonnegative, strict=True)
+    ]
     if measured.all():
         warnings.warn("every site is measured: there is nothing to impute", UserWarning, stacklevel=2)
         training = replace(training, max_epochs=0)
     if measured.all() and not denoise:
-        run |= {"gate": 0.0, "history": pd.DataFrame()}
+        fitted = _training.untrained(sections, training, where)
     else:
         fitted = _training.fit(
-            [
-                _training.Section(task.placed.lattice, task.measured, task.seen, depth)
-                for task, depth in zip(tasks, depths, strict=True)
-            ],
+            sections,
             network=network,
             training=training,
             images=images,
@@ -217,58 +212,87 @@ def impute(
             checkpoint=checkpoint,
             pretrained=pretrained,
         )
-        trained = fitted[0].network
-        if trained is None:
-            most = max(len(task.seen) for task in tasks)
-            few = f"only {most} spots are measured, too few to train on (at least {_training.MIN_SPOTS})"
-            cause = few if most < _training.MIN_SPOTS else "no gene varies between measured spots"
-            warnings.warn(f"{cause}; the starting map ({training.start}) is returned", UserWarning, stacklevel=2)
-        else:
-            network = trained.config
-        for task, imputer, counts in zip(tasks, fitted, molecules, strict=True):
-            predicted = imputer.predict(task.wanted)
-            dense[np.ix_(task.placed.rows[task.wanted], columns)] = predicted
-            if not (uncertainty or denoise):
-                continue
-            if len(task.seen) < FEWEST:
-                where_few = "" if task.placed.name is None else f" in section {task.placed.name!r}"
-                undone = "no errors are estimated" + (", and nothing is denoised" if denoise else "")
-                msg = f"only {len(task.seen)} spots are measured{where_few} (at least {FEWEST}): {undone}"
-                warnings.warn(msg, UserWarning, stacklevel=2)
-                continue
-            chosen, left_out = imputer.predict_left_out(**({"max_spots": None} if denoise else {}))
-            # Of the same map as the spots left out: what a network adds may vary more than it is right.
-            found = calibrate(task.seen[chosen], left_out, imputer.predict_start(task.wanted, predicted))
-            errors.append((max(1, int(task.wanted.sum())), found))
-            if std is not None:
-                std[np.ix_(task.placed.rows[task.wanted], columns)] = found.std(predicted)
-            if counts is not None:
-                rows = np.ix_(task.placed.rows[task.measured], columns)
-                dense[rows], left = denoised(task.seen, left_out, counts.unit, found, logged=counts.logged)
-                if std is not None:
-                    std[rows] = left
-        run |= {"gate": fitted[0].gate, "history": pd.DataFrame(fitted[0].history)}
-    reliability = None
-    if uncertainty and errors:
-        reliability = np.full(adata.n_vars, np.nan, dtype=np.float32)
-        reliability[columns] = _mean([each.reliability for _, each in errors], [n for n, _ in errors])
-        widths = _mean([each.widths for _, each in errors], [n for n, _ in errors])
-        run["intervals"] = {"level": LEVELS, "width": widths}
-    run["params"] = _params(preset, network, training, natural_images, rng)
-    run["params"] |= {"uncertainty": uncertainty, "denoise": denoise, "total_counts": str(total_counts)}
+        _warn_of_few_spots(tasks, fitted[0].network is not None, training, options)
+    imputation = _training.Imputation(
+        [
+            _training.Part(
+                each,
+                task.wanted,
+                rows,
+                task.placed.rows[task.measured],
+                task.placed.rows[task.wanted],
+                options.errors and len(rows) >= FEWEST and bool(task.wanted.any() or denoise),
+                of_spots if len(rows) >= FEWEST else None,
+            )
+            for each, task, rows, of_spots in zip(fitted, tasks, seen, molecules, strict=True)
+        ],
+        adata.n_obs,
+        uncertainty,
+    ).with_pools()
+    layers = Layers(adata.shape, columns, dtype)
+    for block, found in imputed_blocks(imputation, values, progress=progress):
+        layers.write(block, found)
+    run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
+    run |= {"gate": fitted[0].gate, "history": pd.DataFrame(fitted[0].history)}
+    if layers.reliability is not None:
+        run["intervals"] = {"level": LEVELS, "width": imputation.widths()}
+    network = network if fitted[0].network is None else fitted[0].network.config
+    run["params"] = _params(preset, network, training, natural_images, rng) | asdict(options)
+    run["params"] |= {"total_counts": str(total_counts)}
     run["params"]["max_distance"] = np.inf if max_distance is None else float(max_distance)
     return write_run(
-        adata, key_added, dense, measured, run, std=std if errors else None, reliability=reliability, copy=copy
+        adata, key_added, layers.values, measured, run, std=layers.std, reliability=layers.reliability, copy=copy
     )
 
 
-def _mean(of_sections: "list[NDArray[np.float64]]", share: list[int]) -> "NDArray[np.float64]":
-    """Weighted mean over the sections in which there is a value."""
-    values = np.stack(of_sections)
-    weight = np.where(np.isnan(values), 0, np.array(share, float)[:, None])
-    total = weight.sum(axis=0)
-    sums = np.nansum(values * weight, axis=0)
-    return np.asarray(np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0))
+@dataclass(frozen=True)
+class _Options:
+    """What is done besides imputing."""
+
+    uncertainty: bool
+    denoise: bool
+    total_counts: str | None
+
+    @property
+    def errors(self) -> bool:
+        """Whether spots are left out to learn of errors."""
+        return self.uncertainty or self.denoise
+
+
+def _read_counts(
+    adata: "AnnData", tasks: "list[Task]", layer: str | None, options: _Options
+) -> "tuple[list[NDArray[np.float64] | None], list[Molecules | None]]":
+    """Return depths of the spots of each section, and the molecules behind their values where these are needed."""
+    molecules: list[Molecules | None] = [None] * len(tasks)
+    if options.denoise or options.total_counts == AUTO:
+        molecules = [read_molecules(adata, task.here, layer=layer) for task in tasks]
+    if options.denoise and not all(molecules):
+        msg = (
+            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p); found "
+            "others, or too few genes of low counts to tell what one molecule is worth"
+        )
+        raise ValueError(msg)
+    depths = [
+        find_depth(adata, task.here, found, options.total_counts) for task, found in zip(tasks, molecules, strict=True)
+    ]
+    return depths, molecules if options.denoise else [None] * len(tasks)
+
+
+def _warn_of_few_spots(tasks: "list[Task]", trained: bool, training: "TrainingConfig", options: _Options) -> None:
+    """Say what is not done where spots are few."""
+    from .._training import MIN_SPOTS
+
+    counts = [int(task.measured.sum()) for task in tasks]
+    if not trained:
+        few = f"only {max(counts)} spots are measured, too few to train on (at least {MIN_SPOTS})"
+        cause = few if max(counts) < MIN_SPOTS else "no gene varies between measured spots"
+        warnings.warn(f"{cause}; the starting map ({training.start}) is returned", UserWarning, stacklevel=3)
+    for task, count in zip(tasks, counts, strict=True):
+        if options.errors and count < FEWEST:
+            where = "" if task.placed.name is None else f" in section {task.placed.name!r}"
+            undone = "no errors are estimated" + (", and nothing is denoised" if options.denoise else "")
+            msg = f"only {count} spots are measured{where} (at least {FEWEST}): {undone}"
+            warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def _configure(

@@ -7,6 +7,7 @@ import numpy as np
 from .. import _interpolation
 from .._checks import check_adata, check_choice, check_genes
 from .._interpolation import METHODS, Method
+from .._section import read_values
 from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tasks, versions, write_run
 
 if TYPE_CHECKING:
@@ -92,17 +93,18 @@ def interpolate(
     columns = check_genes(adata, genes)
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
-    measured, tasks = read_tasks(adata, columns, layer, max_distance)
+    measured, tasks = read_tasks(adata, max_distance)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
     if measured.all():
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
     for task in tasks:
+        seen = read_values(adata, task.here, columns, layer=layer)
         rows, lattice = task.placed.rows, task.placed.lattice
         sites = lattice.unit_coordinates / lattice.spot_pitch(task.measured)
         if task.wanted.any():
-            found = _interpolation.interpolate(method, sites[task.measured], task.seen, sites[task.wanted])
+            found = _interpolation.interpolate(method, sites[task.measured], seen, sites[task.wanted])
             dense[np.ix_(rows[task.wanted], columns)] = found
-        dense[np.ix_(rows[task.measured], columns)] = task.seen
+        dense[np.ix_(rows[task.measured], columns)] = seen
     run: dict[str, Any] = {
         "params": {"method": method},
         "layer": layer or "X",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._checks import check_key_added, check_number
 from .._runs import find_runs
-from .._section import Placed, read_mask, read_sections, read_values
+from .._section import Placed, read_mask, read_sections
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -69,16 +69,12 @@ class Task:
     """(n_sites,)."""
     wanted: NDArray[np.bool_]
     """(n_sites,): unmeasured, and not too far from what is measured."""
-    seen: NDArray[np.float32]
-    """(n_measured, n_genes): their values."""
     here: NDArray[np.bool_]
     """(n_obs,): its measured rows."""
 
 
-def read_tasks(
-    adata: "AnnData", columns: NDArray[np.int64], layer: str | None, max_distance: object
-) -> tuple[NDArray[np.bool_], list[Task]]:
-    """Return which sites are measured, and of each section what a method gets; warn of sites that are left out."""
+def read_tasks(adata: "AnnData", max_distance: object) -> tuple[NDArray[np.bool_], list[Task]]:
+    """Return which sites are measured, and of each section what may be seen; warn of sites that are left out."""
     reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
     sections = read_sections(adata)
     measured = read_measured(adata)
@@ -91,7 +87,7 @@ def read_tasks(
         here = np.zeros(adata.n_obs, dtype=bool)
         here[placed.rows[seen]] = True
         wanted = ~seen & (placed.lattice.distance_to(seen) <= reach)
-        tasks.append(Task(placed, seen, wanted, read_values(adata, here, columns, layer=layer), here))
+        tasks.append(Task(placed, seen, wanted, here))
     far = sum(int((~task.measured & ~task.wanted).sum()) for task in tasks)
     if far:
         warnings.warn(
@@ -122,15 +118,15 @@ def versions(*packages: str) -> dict[str, str]:
 def write_run(
     adata: "AnnData",
     key: str,
-    dense: NDArray[np.float32],
+    dense: Any,
     visible: NDArray[np.bool_],
     run: dict[str, Any],
     *,
-    std: NDArray[np.float32] | None = None,
+    std: Any = None,
     reliability: NDArray[np.float32] | None = None,
     copy: bool,
 ) -> "AnnData | None":
-    """Write the layers of a run, which sites it saw, how reliable genes are, and its entry.
+    """Write the layers of a run (numpy or dask arrays), which sites it saw, how reliable genes are, and its entry.
 
     Standard deviations and reliability of an earlier run of that name go if there are no new ones.
     """

@@ -5,11 +5,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from s2s_scverse._interpolation import (
     Blend,
     CoKriging,
+    Folded,
     Kriging,
     Profiles,
     TwoCovariances,
     Weights,
-    blend_weights,
 )
 from s2s_scverse._interpolation._blend import _simplex
 
@@ -28,6 +28,10 @@ def section() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     shared = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 30))
     values = (signal(spots) + 1.5 * shared + 0.5 * rng.normal(size=(400, 30))).astype(np.float32)
     return spots, values, sites, signal(sites)
+
+
+def blend_weights(kriging: Kriging, values: np.ndarray) -> Weights:
+    return Folded(kriging, values).weights(kriging)
 
 
 def error(maps: np.ndarray, truth: np.ndarray) -> float:
@@ -138,3 +142,21 @@ def test_simplex_by_hand() -> None:
     assert_allclose(_simplex(np.eye(5), np.array([0.5, 0.5, 0.0, -9.0, 0.0])), [0.5, 0.5, 0, 0, 0], atol=1e-4)
     # min (x - 1)^2 + (y - 0.4)^2 with x + y = 1: equal residuals.
     assert_allclose(_simplex(np.eye(5), np.array([1.0, 0.4, -9, -9, -9])), [0.8, 0.2, 0, 0, 0], atol=1e-4)
+
+
+def test_hidden_spots_are_predicted_by_the_others_alone(section: tuple[np.ndarray, ...]) -> None:
+    spots, values, _, _ = section
+    folded = Folded(Kriging(spots, spots[:0]), values)
+    weights = folded.weights(Kriging(spots, spots[:0]))
+    found = folded.predict(values, weights)
+    assert_array_equal(folded.chosen, np.arange(400))
+    assert_allclose(found, folded.predict_informative(weights), atol=1e-5)
+    first = folded._fold == 0
+    other = values.copy()
+    other[first] = 7
+    assert_array_equal(folded.predict(other, weights)[first], found[first])
+    blend = Blend(Kriging(spots[~first], spots[first]), values[~first], weights=weights)
+    assert_allclose(found[first], blend.predict(values[~first]).sites, atol=1e-5)
+    # What was chosen with all spots may be given; it is nearly what each four fifths choose.
+    chosen = Blend(Kriging(spots, spots[:0]), values, weights=weights).choose(values)
+    assert np.sqrt(np.square(folded.predict(values, weights, chosen) - found).mean()) < 0.05 * values.std()

@@ -165,7 +165,9 @@ def interrupt(*_args, **_kwargs):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("where", ["_training._module.TrainingPlan.training_step", "_training._fitted.Fitted.predict"])
+@pytest.mark.parametrize(
+    "where", ["_training._module.TrainingPlan.training_step", "_training._fitted.Imputer.__call__"]
+)
 @pytest.mark.parametrize(("what", "error"), [(fail, RuntimeError), (interrupt, KeyboardInterrupt)])
 def test_failure_and_interruption_leave_everything_as_it_was(section, quick, monkeypatch, where, what, error):
     before = section.copy()
@@ -204,7 +206,7 @@ def test_other_layers_are_never_overwritten(section, quick):
 
 
 def test_checkpoints_are_looked_at_before_any_work(section, quick, tmp_path, monkeypatch):
-    monkeypatch.setattr("s2s_scverse._training._fit.find_weights", fail)
+    monkeypatch.setattr("s2s_scverse._training._fit.LeftOut", fail)
     with pytest.raises(FileNotFoundError, match="of the checkpoint does not exist"):
         s2s.tl.impute(section, checkpoint=tmp_path / "nope" / "x", **quick)
 

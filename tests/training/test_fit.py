@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from s2s_scverse._lattice import KINDS, Lattice, regular_sample
-from s2s_scverse._training import TRAINING_PRESETS, Section, fit
+from s2s_scverse._training import TRAINING_PRESETS, Imputer, Section, fit
 from s2s_scverse._training._images import image_box, images_at_sites
 from s2s_scverse._training._maps import StartingMaps
 from s2s_scverse._training._predict import _tiles, predict_sites, whole_maps
@@ -32,6 +32,10 @@ def photographs(size, n, rng):
     return rng.random((n, *size), dtype=np.float32)
 
 
+def imputed(fitted):
+    return Imputer(fitted)(fitted.section.values).sites
+
+
 def run(section, training=QUICK, images=None, seed=0, **network):
     (fitted,) = fit(
         [section],
@@ -49,7 +53,7 @@ def run(section, training=QUICK, images=None, seed=0, **network):
 def test_smooth_maps_are_recovered_on_every_kind_of_lattice(kind):
     section, truth = smooth_section(kind)
     fitted = run(section, images=photographs)
-    error = fitted.predict() - truth[~section.measured]
+    error = imputed(fitted) - truth[~section.measured]
     assert np.abs(error).mean() < 0.1
     assert fitted.network.config.hexagonal == (kind == "hex")
     terms = {"loss_genes_sparser", "loss_genes_dense", "loss_images_sparser", "loss_images_dense"}
@@ -60,7 +64,7 @@ def test_smooth_maps_are_recovered_on_every_kind_of_lattice(kind):
 def test_same_seed_same_result_bit_for_bit():
     section, _ = smooth_section()
     ungated = replace(QUICK, gate=False)
-    first, again, other = (run(section, ungated, photographs, seed).predict() for seed in (0, 0, 1))
+    first, again, other = (imputed(run(section, ungated, photographs, seed)) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -79,7 +83,7 @@ def test_every_start_works(start):
     fitted = run(section, replace(QUICK, start=start))
     channels = {"nearest": 2, "kriging": 2, "cokriging": 4, "blend": 5}
     assert fitted.network.config.context_channels == channels[start]
-    assert np.abs(fitted.predict() - truth[~section.measured]).mean() < 0.5
+    assert np.abs(imputed(fitted) - truth[~section.measured]).mean() < 0.5
 
 
 def test_few_spots_get_the_starting_map():
@@ -88,34 +92,33 @@ def test_few_spots_get_the_starting_map():
     values = np.arange(9, dtype=np.float32)[:, None]
     fitted = run(Section(lattice, measured, values))
     assert fitted.network is None
-    expected = StartingMaps("cokriging", lattice, measured, values)(values)[0, 0, ~measured]
-    np.testing.assert_allclose(fitted.predict()[:, 0], np.maximum(expected, 0), rtol=1e-6)
+    expected = StartingMaps.on("cokriging", lattice, measured, values)(values)[0, 0, ~measured]
+    np.testing.assert_allclose(imputed(fitted)[:, 0], np.maximum(expected, 0), rtol=1e-6)
 
 
 def test_a_closed_gate_returns_the_starting_map():
     section, _ = smooth_section()
     fitted = replace(run(section, replace(QUICK, start="cokriging")), gate=0.0)
-    expected = StartingMaps("cokriging", section.lattice, section.measured, section.values)(section.values)
-    np.testing.assert_allclose(fitted.predict(), expected[0].T[~section.measured], atol=1e-5)
+    expected = StartingMaps.on("cokriging", section.lattice, section.measured, section.values)(section.values)
+    np.testing.assert_allclose(imputed(fitted), expected[0].T[~section.measured], atol=1e-5)
 
 
 def test_gene_blocks_do_not_matter(monkeypatch):
     section, _ = smooth_section(n_genes=5)
     fitted = run(section)
-    expected = fitted.predict()
-    monkeypatch.setattr("s2s_scverse._training._fitted.GENE_BLOCK", 2)
+    expected = imputed(fitted)
     monkeypatch.setattr("s2s_scverse._training._predict.CELLS_PER_BATCH", 300)
-    np.testing.assert_allclose(fitted.predict(), expected, atol=2e-5)
+    imputer = Imputer(fitted)
+    blocks = [imputer(section.values[:, genes]).sites for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
+    np.testing.assert_allclose(np.hstack(blocks), expected, atol=2e-5)
 
 
-def test_only_the_most_variable_genes_are_trained_on_and_all_are_imputed():
-    section, _ = smooth_section(n_genes=5)
-    section.values[:, 2] = 1.0
-    fitted = run(section, replace(QUICK, max_genes=4))
-    assert np.array_equal(fitted.informative, section.values[:, [0, 1, 3, 4]])
-    found = fitted.predict()
-    assert found.shape[1] == 5
-    assert (found[:, 2] == 1).all()
+def test_genes_that_were_not_trained_on_and_constant_ones_are_imputed():
+    section, truth = smooth_section(n_genes=5)
+    fitted = run(replace(section, values=section.values[:, :4]))
+    found = Imputer(fitted)(np.column_stack([section.values[:, 4], np.ones(len(section.values), np.float32)])).sites
+    assert np.abs(found[:, 0] - truth[~section.measured, 4]).mean() < 0.1
+    assert (found[:, 1] == 1).all()
 
 
 def test_scale():
@@ -130,7 +133,7 @@ def test_attention_sees_windows_of_the_trained_size_and_convolutions_the_whole()
     assert [(tile.start, tile.stop) for tile in _tiles(20, 8)] == [(0, 8), (4, 12), (8, 16), (12, 20)]
     section, _ = smooth_section()
     fitted = run(section, replace(QUICK, window=8), attention=True, heads=2, window=4, channel_squeeze=4)
-    assert np.isfinite(fitted.predict()).all()
+    assert np.isfinite(imputed(fitted)).all()
 
 
 def test_tiles_of_a_network_that_adds_nothing_change_nothing():
@@ -140,7 +143,7 @@ def test_tiles_of_a_network_that_adds_nothing_change_nothing():
     from s2s_scverse._training._pairs import Views
     from s2s_scverse._training._scenes import build_scene
 
-    maps = StartingMaps("blend", section.lattice, section.measured, section.values)
+    maps = StartingMaps.on("blend", section.lattice, section.measured, section.values)
     none = np.empty((len(section.lattice), 0), np.float32)
     views = Views(section.lattice, section.measured, section.measured[None])
     eye = np.eye(2, dtype=int)[None]
@@ -185,4 +188,4 @@ def test_the_paper_preset_counts_errors_in_the_units_of_the_values():
     assert fitted.network.config.in_channels == 1
     # The nearest fill of smooth maps is off by tenths, which divided by 10 would be hundredths.
     assert fitted.history[0]["loss_genes_sparser"] * 10 > 0.05
-    assert np.isfinite(fitted.predict()).all()
+    assert np.isfinite(imputed(fitted)).all()

@@ -1,0 +1,136 @@
+"""Imputing blocks of genes: all that is needed for it in one object, which may be sent to another machine."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._calibration import Calibration, Pool, calibrate
+from .._calibration import denoise as denoised
+from .._checks import as_dense
+from ._fitted import Fitted, Imputer
+
+if TYPE_CHECKING:
+    from .._depth import Molecules
+
+__all__ = ["Block", "Imputation", "Part"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is written of a block of genes."""
+
+    values: NDArray[np.float32]
+    """(n_obs, n_genes)."""
+    std: NDArray[np.float32] | None
+    reliability: NDArray[np.float64] | None
+    """(n_genes,)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One section: what was fitted to it, and where its values come from and go to."""
+
+    fitted: Fitted
+    wanted: NDArray[np.bool_]
+    """(n_sites,): where to impute."""
+    seen: NDArray[np.int64]
+    """(n_measured,): its spots among those of all sections."""
+    measured_rows: NDArray[np.int64]
+    wanted_rows: NDArray[np.int64]
+    """Its measured spots and wanted sites among all observations."""
+    errors: bool
+    """Whether errors are estimated."""
+    molecules: "Molecules | None"
+    """Behind the values of its spots, if these are to be denoised."""
+
+    @cached_property
+    def imputer(self) -> Imputer:
+        """What does not depend on genes, made where it is needed."""
+        everywhere = {"max_spots": None} if self.molecules is not None else {}
+        return Imputer(self.fitted, self.wanted, errors=self.errors, **everywhere)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "imputer"}
+
+    @property
+    def weight(self) -> int:
+        """Of its reliability in the mean over sections."""
+        return max(1, len(self.wanted_rows))
+
+
+@dataclass(frozen=True)
+class Imputation:
+    """Imputes any block of genes of all sections."""
+
+    parts: list[Part]
+    n_obs: int
+    uncertainty: bool
+    pools: list[Pool | None] = field(default_factory=list)
+    """Of every part, what its trained genes say of errors; None where none are estimated."""
+
+    def with_pools(self) -> "Imputation":
+        """Find out what the trained genes say of errors."""
+        found: list[Pool | None] = []
+        for part in self.parts:
+            values = part.fitted.section.values
+            found.append(Pool.fit(values[part.imputer.chosen], part.imputer.predict_trained()) if part.errors else None)
+        return replace(self, pools=found)
+
+    def __call__(self, values: Any) -> Block:
+        """Impute a block of genes (n_measured, n_genes), a matrix of any kind, of all measured spots."""
+        values = as_dense(values)
+        n_genes = values.shape[1]
+        found = np.full((self.n_obs, n_genes), np.nan, np.float32)
+        errors = self.uncertainty and any(part.errors for part in self.parts)
+        std = np.full((self.n_obs, n_genes), np.nan, np.float32) if errors else None
+        reliabilities = []
+        for part, pool in zip(self.parts, self.pools, strict=True):
+            known = self._impute_part(part, pool, values[part.seen], found, std)
+            if known is not None:
+                reliabilities.append((part.weight, known.reliability))
+        mean = _mean(reliabilities) if errors else None
+        return Block(found, std, mean)
+
+    def _impute_part(
+        self,
+        part: Part,
+        pool: Pool | None,
+        values: NDArray[np.float32],
+        found: NDArray[np.float32],
+        std: NDArray[np.float32] | None,
+    ) -> Calibration | None:
+        found[part.measured_rows] = values
+        if std is not None:
+            std[part.measured_rows] = 0
+        if not len(part.wanted_rows) and part.molecules is None:
+            return None
+        answer = part.imputer(values)
+        found[part.wanted_rows] = answer.sites
+        if pool is None or answer.left_out is None:
+            return None
+        # Of the same map as the spots left out: what a network adds may vary more than it is right.
+        known = calibrate(values[part.imputer.chosen], answer.left_out, answer.start, pool)
+        if std is not None:
+            std[part.wanted_rows] = known.std(answer.sites)
+        if part.molecules is not None:
+            cleaned, left = denoised(values, answer.left_out, part.molecules.unit, known, logged=part.molecules.logged)
+            found[part.measured_rows] = cleaned
+            if std is not None:
+                std[part.measured_rows] = left
+        return known
+
+    def widths(self) -> NDArray[np.float64]:
+        """Half-widths of intervals, (n_levels,)."""
+        return _mean([(part.weight, pool.widths) for part, pool in zip(self.parts, self.pools, strict=True) if pool])
+
+
+def _mean(of_sections: list[tuple[int, NDArray[np.float64]]]) -> NDArray[np.float64]:
+    """Weighted mean over the sections in which there is a value."""
+    values = np.stack([each for _, each in of_sections])
+    weight = np.where(np.isnan(values), 0, np.array([share for share, _ in of_sections], float)[:, None])
+    total = weight.sum(axis=0)
+    sums = np.nansum(values * weight, axis=0)
+    return np.asarray(np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0))

@@ -1,0 +1,52 @@
+import anndata as ad
+import numpy as np
+import pytest
+from scipy import sparse
+
+from s2s_scverse._section import Values
+from s2s_scverse.tl import _survey
+from s2s_scverse.tl._survey import Survey
+
+
+@pytest.fixture
+def values(monkeypatch):
+    monkeypatch.setattr(_survey, "GENE_BLOCK", 3)
+    rng = np.random.default_rng(0)
+    return rng.normal(5, [1, 3, 0, 2, 4, 0.5, 1, 2], (60, 8)).astype(np.float32)
+
+
+def survey_of(values, rows, sections, layer=sparse.csr_matrix):
+    adata = ad.AnnData(layer(values))
+    return Survey.of(Values(adata, rows, np.arange(values.shape[1])).by_gene(), sections)
+
+
+def test_sections_are_looked_at_by_themselves(values):
+    rows = np.arange(60) % 2 == 0
+    first, second = np.arange(12), np.arange(12, 30)
+    found = survey_of(values, rows, [first, second])
+    seen = values[rows].astype(float)
+    expected = 12 * seen[first].var(axis=0) + 18 * seen[second].var(axis=0)
+    np.testing.assert_allclose(found.variance, expected, rtol=1e-5)
+    np.testing.assert_allclose(found.mean, seen.mean(axis=0), rtol=1e-5)
+    assert found.most_variable(3).tolist() == np.sort(np.argsort(-expected)[:3]).tolist()
+    assert found.most_variable(8).tolist() == [0, 1, 3, 4, 5, 6, 7]
+
+
+def test_counts_and_signs(values):
+    rows, both = np.ones(60, bool), [np.arange(30), np.arange(30, 60)]
+    assert not survey_of(values, rows, both).counts
+    counts = np.abs(np.round(values))
+    assert survey_of(counts, rows, both).counts
+    one = counts.copy()
+    one[40, 7] = 0.5
+    assert not survey_of(one, rows, both).counts
+    assert not survey_of(counts > 5, rows, both, lambda x: np.asarray(x, np.float32)).counts
+    counts[3, 7] = -1
+    assert survey_of(counts, rows, both).nonnegative.tolist() == [False, True]
+
+
+def test_values_that_are_not_finite_are_refused_in_any_block(values):
+    values[4, 7] = np.nan
+    with pytest.raises(ValueError, match=r"adata\.X is NaN or infinite at measured spots for 7"):
+        survey_of(values, np.ones(60, bool), [np.arange(60)])
+    assert np.isfinite(survey_of(values, np.arange(60) != 4, [np.arange(59)]).variance).all()
