@@ -28,6 +28,8 @@ __all__ = ["MIN_SPOTS", "fit", "untrained"]
 
 log = logging.getLogger(__name__)
 
+WATCHED = 32
+"""Genes whose error at the spots kept aside is recorded after every epoch."""
 MAX_TRAINED = 6000
 """Of a section with more measured spots, pieces with about so many are trained on."""
 
@@ -109,7 +111,8 @@ def fit(
             cascade.load_state_dict(start)
         plan = TrainingPlan(cascade, terms, training, run)
         if training.max_epochs:
-            data = Batches(terms, [batch for ways in validation for batch in ways[0]], training, seeds[1])
+            watched = [ways[0][0].each(lambda maps: maps[:WATCHED]) for ways in validation]
+            data = Batches(terms, watched, training, seeds[1])
             train(plan, data, device=device, checkpoint=checkpoint, found=found, progress=progress)
     trained = plan.network.to(device).eval()
     # A correction counts as much as it helps in the way of hiding spots in which it helps less.
