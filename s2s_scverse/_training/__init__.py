@@ -4,6 +4,7 @@ from ._config import TRAINING_PRESETS, TrainingConfig
 from ._device import find_device
 from ._fit import MIN_SPOTS, fit
 from ._fitted import Fitted
+from ._parallel import Parallel
 from ._section import Section
 
-__all__ = ["MIN_SPOTS", "TRAINING_PRESETS", "Fitted", "Section", "TrainingConfig", "find_device", "fit"]
+__all__ = ["MIN_SPOTS", "TRAINING_PRESETS", "Fitted", "Parallel", "Section", "TrainingConfig", "find_device", "fit"]

@@ -17,6 +17,7 @@ from ._fitted import Fitted, find_gate
 from ._layout import Images, join_terms, keep_aside, lay_out
 from ._maps import KINDS, find_weights
 from ._module import TrainingPlan
+from ._parallel import ALONE, Parallel
 from ._quiet import quiet_lightning
 from ._section import Section, most_variable
 from ._trainer import train
@@ -43,6 +44,7 @@ def fit(
     progress: bool,
     checkpoint: str | PathLike[str] | None = None,
     pretrained: str | PathLike[str] | None = None,
+    parallel: Parallel = ALONE,
 ) -> list[Fitted]:
     """Train one network on all sections; see :func:`s2s_scverse.tl.impute`.
 
@@ -64,6 +66,8 @@ def fit(
         File to write after every epoch, and to go on from if it is there.
     pretrained
         Checkpoint whose weights to start from.
+    parallel
+        Processes that train together; each is to call this with the same arguments.
 
     Returns
     -------
@@ -86,7 +90,9 @@ def fit(
     for each, of in zip(large, known, strict=True):
         arrays += [each.lattice.index, of, each.values]
     arrays += [each.depth for each in large if each.depth is not None]
-    run = describe(kinds, config, training, seeds, *arrays)
+    # What one process would do with as large a batch is the same run.
+    together = replace(training, batch_size=training.batch_size * parallel.n_processes)
+    run = describe(kinds, config, together, seeds, *arrays)
     found = None if checkpoint is None else read_checkpoint(checkpoint, run)
     weights = [
         find_weights(training.start, section.lattice, of, section.values[of[section.measured]], section.precision(of))
@@ -107,7 +113,7 @@ def fit(
         plan = TrainingPlan(cascade, terms, training, run)
         if training.max_epochs:
             data = Batches(terms, [batch for ways in validation for batch in ways[0]], training, seeds[1])
-            train(plan, data, device=device, checkpoint=checkpoint, found=found, progress=progress)
+            train(plan, data, device=device, parallel=parallel, checkpoint=checkpoint, found=found, progress=progress)
     trained = plan.network.to(device).eval()
     # A correction counts as much as it helps in the way of hiding spots in which it helps less.
     ways = [[of[way] for of in validation if len(of) > way] for way in range(max(map(len, validation)))]

@@ -44,6 +44,9 @@ def impute(
     uncertainty: bool = True,
     denoise: bool = False,
     device: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
     rng: int | np.random.Generator | None = 0,
     checkpoint: "str | PathLike[str] | None" = None,
     pretrained: "str | PathLike[str] | None" = None,
@@ -98,11 +101,19 @@ def impute(
         high may not show what one molecule is worth). Needs 16 measured spots.
     device
         ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
+    devices, num_nodes, strategy
+        Passed to :class:`lightning.Trainer`: the network is trained by `devices` processes on each of `num_nodes`
+        machines, and `strategy` is ``"auto"`` or ``"ddp"``. The batch size is that of each process, so two processes do
+        what one does with twice the batch. Each runs the whole script, with the same data and seed, and gets the same
+        result; started by ``python script.py``, ``torchrun`` or ``srun``, not from a notebook. Write files from one
+        process only, where ``lightning.pytorch.utilities.rank_zero_only.rank == 0``. They stay connected after the
+        call: those that follow train by as many processes, or each process by itself (``devices=1``).
     rng
         Seed or generator. The same seed on the same machine gives the same result, bit for bit on a CPU.
     checkpoint
         File to write after every epoch. If it is there already, the interrupted run goes on where it was, to the same
-        result; data, seed and hyper-parameters must be those of the interrupted run.
+        result; data, seed and hyper-parameters must be those of the interrupted run. Of several processes the first one
+        writes it and all read it.
     pretrained
         Checkpoint of a run on another section, to start from its weights; with ``max_epochs=0`` they are used as
         they are.
@@ -185,7 +196,12 @@ def impute(
 
     from .. import _training
 
+    parallel = _training.Parallel(devices, num_nodes, strategy)
+    if rng is None and parallel.n_processes > 1:
+        msg = "rng must be a seed where several processes train, as all must draw the same; found None"
+        raise ValueError(msg)
     where = _training.find_device(device)
+    parallel.check(where)
     network, training = _configure(preset, network, training, max_epochs)
     images = _image_source(natural_images)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
@@ -216,6 +232,7 @@ def impute(
             progress=progress,
             checkpoint=checkpoint,
             pretrained=pretrained,
+            parallel=parallel,
         )
         trained = fitted[0].network
         if trained is None:
@@ -255,6 +272,7 @@ def impute(
         widths = _mean([each.widths for _, each in errors], [n for n, _ in errors])
         run["intervals"] = {"level": LEVELS, "width": widths}
     run["params"] = _params(preset, network, training, natural_images, rng)
+    run["params"] |= {"devices": int(devices), "num_nodes": int(num_nodes), "strategy": strategy}
     run["params"] |= {"uncertainty": uncertainty, "denoise": denoise, "total_counts": str(total_counts)}
     run["params"]["max_distance"] = np.inf if max_distance is None else float(max_distance)
     return write_run(
