@@ -1,6 +1,10 @@
 """What many tests look at: small sections, and one trained run for the whole session."""
 
+import os
 from collections.abc import Callable, Iterator
+
+# Numba, which scanpy normalises with, would give torch back the threads that are taken away below.
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import anndata as ad
 import numpy as np

@@ -5,6 +5,7 @@ from ._device import find_device
 from ._fit import MIN_SPOTS, fit, untrained
 from ._fitted import Answer, Fitted, Imputer
 from ._imputation import Block, Imputation, Part
+from ._parallel import Parallel
 from ._section import Section
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Fitted",
     "Imputation",
     "Imputer",
+    "Parallel",
     "Part",
     "Section",
     "TrainingConfig",

@@ -51,11 +51,17 @@ class Batch:
 
 
 class Windows(Dataset[dict[str, Batch]]):
-    """The steps of one epoch; each item has one batch per term."""
+    """The steps of one epoch; each item has one batch per term.
 
-    def __init__(self, terms: list[Term], config: TrainingConfig, *, seed: int, epoch: int) -> None:
+    Of several processes each takes its own genes of one larger batch, which depends on their number alone.
+    """
+
+    def __init__(
+        self, terms: list[Term], config: TrainingConfig, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
+    ) -> None:
         self.terms, self.config = terms, config
         self.seed, self.epoch = seed, epoch
+        self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
         return self.config.steps_per_epoch
@@ -69,7 +75,9 @@ class Windows(Dataset[dict[str, Batch]]):
     def _draw(self, term: Term, rng: np.random.Generator) -> Batch:
         scene = self._choose(term.scenes, rng)
         first, n = (scene.n_genes, scene.n_images) if term.images else (0, scene.n_genes)
-        chosen = torch.from_numpy(first + rng.integers(n, size=self.config.batch_size))
+        size = self.config.batch_size
+        drawn = first + rng.integers(n, size=self.world_size * size)
+        chosen = torch.from_numpy(drawn[self.rank * size : (self.rank + 1) * size])
         view = int(rng.integers(len(scene.visible)))
         orientation = int(rng.integers(len(scene.gathers)))
         known, visible = scene.known[int(term.images)], scene.visible[view]
@@ -130,12 +138,15 @@ class Batches(lightning.LightningDataModule):
         self.terms, self.aside, self.config, self.seed = terms, aside, config, seed
 
     def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
-        """Windows of the current epoch."""
-        epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        return DataLoader(Windows(self.terms, self.config, seed=self.seed, epoch=epoch), batch_size=None)
+        """Windows of the current epoch, for this process."""
+        epoch, rank, world_size = 0, 0, 1
+        if self.trainer is not None:
+            epoch, rank, world_size = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
+        windows = Windows(self.terms, self.config, seed=self.seed, epoch=epoch, rank=rank, world_size=world_size)
+        return DataLoader(windows, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Whole maps with the spots kept aside as targets."""
+        """Whole maps with the spots kept aside as targets, the same in every process."""
         return DataLoader(_AsDataset(self.aside), batch_size=None)
 
 

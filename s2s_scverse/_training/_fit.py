@@ -17,6 +17,7 @@ from ._fitted import Fitted, find_gate
 from ._layout import Images, join_terms, keep_aside, lay_out
 from ._maps import KINDS, LeftOut
 from ._module import TrainingPlan
+from ._parallel import ALONE, Parallel
 from ._quiet import quiet_lightning
 from ._section import Section
 from ._trainer import train
@@ -48,6 +49,7 @@ def fit(
     progress: bool,
     checkpoint: str | PathLike[str] | None = None,
     pretrained: str | PathLike[str] | None = None,
+    parallel: Parallel = ALONE,
 ) -> list[Fitted]:
     """Train one network on all sections; see :func:`s2s_scverse.tl.impute`.
 
@@ -69,6 +71,8 @@ def fit(
         File to write after every epoch, and to go on from if it is there.
     pretrained
         Checkpoint whose weights to start from.
+    parallel
+        Processes that train together; each is to call this with the same arguments.
 
     Returns
     -------
@@ -93,7 +97,9 @@ def fit(
     for each, of in zip(pieces, known, strict=True):
         arrays += [each.lattice.index, of, each.values]
     arrays += [each.depth for each in pieces if each.depth is not None]
-    run = describe(kinds, config, training, seeds, *arrays)
+    # What one process would do with as large a batch is the same run.
+    together = replace(training, batch_size=training.batch_size * parallel.n_processes)
+    run = describe(kinds, config, together, seeds, *arrays)
     found = None if checkpoint is None else read_checkpoint(checkpoint, run)
     left_out = [_left_out(section, training) for section in large]
     weights = [None if each is None else each.weights for each, parts in zip(left_out, cut, strict=True) for _ in parts]
@@ -113,7 +119,7 @@ def fit(
         if training.max_epochs:
             watched = [ways[0][0].each(lambda maps: maps[:WATCHED]) for ways in validation]
             data = Batches(terms, watched, training, seeds[1])
-            train(plan, data, device=device, checkpoint=checkpoint, found=found, progress=progress)
+            train(plan, data, device=device, parallel=parallel, checkpoint=checkpoint, found=found, progress=progress)
     trained = plan.network.to(device).eval()
     # A correction counts as much as it helps in the way of hiding spots in which it helps less.
     ways = [[of[way] for of in validation if len(of) > way] for way in range(max(map(len, validation)))]

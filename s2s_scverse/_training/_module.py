@@ -42,6 +42,19 @@ class TrainingPlan(lightning.LightningModule):
         self.kept: dict[str, Tensor] = self._snapshot()
         self._sums: dict[str, Tensor] = {}
 
+    def on_fit_start(self) -> None:
+        """Refuse to go on if processes that train together were given different things.
+
+        Raises
+        ------
+        ValueError
+            If data, seeds, hyper-parameters or the state of the checkpoint differ; in every process.
+        """
+        strategy, here = self.trainer.strategy, (self.run, len(self.history))
+        if not strategy.reduce_boolean_decision(strategy.broadcast(here) == here):
+            msg = "processes that train together must be given the same values, spots, arguments and checkpoint"
+            raise ValueError(msg)
+
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Sum of the weighted terms."""
         losses = {
@@ -58,12 +71,15 @@ class TrainingPlan(lightning.LightningModule):
         n = batch.weight.sum()
         for name, prediction in (("validation", last), ("validation_start", batch.start)):
             error = masked_error(prediction, batch.target, batch.weight, "l2")
-            self.log(name, error, on_epoch=True, batch_size=int(n))
+            # Synchronised, so that all processes stop, and keep weights, at the same epoch.
+            self.log(name, error, on_epoch=True, batch_size=int(n), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Write one row of the history, and keep the weights that count so far."""
         row = {"epoch": float(self.current_epoch)}
-        row |= {f"loss_{name}": float(total) / self.config.steps_per_epoch for name, total in self._sums.items()}
+        for name, total in self._sums.items():
+            mean = self.trainer.strategy.reduce(total.to(self.device), reduce_op="mean")  # over processes
+            row[f"loss_{name}"] = float(mean) / self.config.steps_per_epoch
         row |= {name: float(self.trainer.callback_metrics[name]) for name in ("validation", "validation_start")}
         best = min((earlier["validation"] for earlier in self.history), default=float("inf"))
         if self.config.keep == "last" or row["validation"] < best:

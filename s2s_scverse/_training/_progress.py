@@ -10,14 +10,15 @@ __all__ = ["EpochBar"]
 
 
 class EpochBar(Callback):
-    """Counts epochs and shows the error at the spots kept aside."""
+    """Counts epochs and shows the error at the spots kept aside; of several processes, in the first one."""
 
     def __init__(self) -> None:
         self._bar: Any = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """Open the bar."""
-        self._bar = tqdm(total=trainer.max_epochs, desc="training CDCIN", unit="epoch")
+        hidden = not trainer.is_global_zero
+        self._bar = tqdm(total=trainer.max_epochs, desc="training CDCIN", unit="epoch", disable=hidden)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """Advance it."""

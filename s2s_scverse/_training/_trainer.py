@@ -12,6 +12,7 @@ from ._batches import Batches
 from ._config import TrainingConfig
 from ._device import use_bf16
 from ._module import TrainingPlan
+from ._parallel import Parallel, unchanged_process
 from ._progress import EpochBar
 
 __all__ = ["train"]
@@ -22,6 +23,7 @@ def train(
     data: Batches,
     *,
     device: torch.device,
+    parallel: Parallel,
     checkpoint: str | PathLike[str] | None,
     found: dict[str, Any] | None,
     progress: bool,
@@ -34,7 +36,10 @@ def train(
     else:
         trainer = lightning.Trainer(
             accelerator=device.type,
-            devices=1 if device.index is None or device.type == "cpu" else [device.index],
+            devices=int(parallel.devices) if device.index is None or device.type == "cpu" else [device.index],
+            num_nodes=int(parallel.num_nodes),
+            strategy=parallel.strategy,
+            use_distributed_sampler=False,
             precision="bf16-mixed" if use_bf16(training, device) else "32-true",
             max_epochs=training.max_epochs,
             reload_dataloaders_every_n_epochs=1,
@@ -45,7 +50,8 @@ def train(
             enable_model_summary=False,
             enable_checkpointing=path is not None,
         )
-        trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)
+        with unchanged_process():
+            trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)
     plan.network.load_state_dict(plan.kept)
 
 

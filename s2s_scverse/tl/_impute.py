@@ -46,6 +46,9 @@ def impute(
     denoise: bool = False,
     dtype: Literal["float32", "float16"] = "float32",
     device: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
     rng: int | np.random.Generator | None = 0,
     checkpoint: "str | PathLike[str] | None" = None,
     pretrained: "str | PathLike[str] | None" = None,
@@ -102,11 +105,19 @@ def impute(
         Of the layers written. ``"float16"`` takes half the memory and keeps three digits, also of measured values.
     device
         ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
+    devices, num_nodes, strategy
+        Passed to :class:`lightning.Trainer`: the network is trained by `devices` processes on each of `num_nodes`
+        machines, and `strategy` is ``"auto"`` or ``"ddp"``. The batch size is that of each process, so two processes do
+        what one does with twice the batch. Each runs the whole script, with the same data and seed, and gets the same
+        result; started by ``python script.py``, ``torchrun`` or ``srun``, not from a notebook. Write files from one
+        process only, where ``lightning.pytorch.utilities.rank_zero_only.rank == 0``. They stay connected after the
+        call: those that follow train by as many processes, or each process by itself (``devices=1``).
     rng
         Seed or generator. The same seed on the same machine gives the same result, bit for bit on a CPU.
     checkpoint
         File to write after every epoch. If it is there already, the interrupted run goes on where it was, to the same
-        result; data, seed and hyper-parameters must be those of the interrupted run.
+        result; data, seed and hyper-parameters must be those of the interrupted run. Of several processes the first one
+        writes it and all read it.
     pretrained
         Checkpoint of a run on another section, to start from its weights; with ``max_epochs=0`` they are used as
         they are.
@@ -187,7 +198,12 @@ def impute(
 
     from .. import _training
 
+    parallel = _training.Parallel(devices, num_nodes, strategy)
+    if rng is None and parallel.n_processes > 1:
+        msg = "rng must be a seed where several processes train, as all must draw the same; found None"
+        raise ValueError(msg)
     where = _training.find_device(device)
+    parallel.check(where)
     network, training = _configure(preset, network, training, max_epochs)
     images = _image_source(natural_images)
     trained = values.read_some(survey.most_variable(training.max_genes))
@@ -211,6 +227,7 @@ def impute(
             progress=progress,
             checkpoint=checkpoint,
             pretrained=pretrained,
+            parallel=parallel,
         )
         _warn_of_few_spots(tasks, fitted[0].network is not None, training, options)
     imputation = _training.Imputation(
@@ -238,7 +255,7 @@ def impute(
         run["intervals"] = {"level": LEVELS, "width": imputation.widths()}
     network = network if fitted[0].network is None else fitted[0].network.config
     run["params"] = _params(preset, network, training, natural_images, rng) | asdict(options)
-    run["params"] |= {"total_counts": str(total_counts)}
+    run["params"] |= {"total_counts": str(total_counts), **asdict(parallel)}
     run["params"]["max_distance"] = np.inf if max_distance is None else float(max_distance)
     return write_run(
         adata, key_added, layers.values, measured, run, std=layers.std, reliability=layers.reliability, copy=copy
