@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 WATCHED = 32
 """Genes whose error at the spots kept aside is recorded after every epoch."""
-MAX_TRAINED = 6000
+MAX_TRAINED = 3000
 """Of a section with more measured spots, pieces with about so many are trained on."""
 
 MIN_SPOTS = 16

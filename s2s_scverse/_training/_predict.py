@@ -60,9 +60,8 @@ def predict_sites(
     side = training.window if network.config.attention else max(height, width)
     total = torch.zeros(len(batch.start), 1, height, width)
     count = torch.zeros(height, width)
-    # On a CPU time is no reason to round what is returned.
-    rounded = device.type != "cpu" and use_bf16(training, device)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=rounded)
+    # Only corrections are rounded, the maps they are added to are not.
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(training, device))
     for rows in _tiles(height, side):
         for cols in _tiles(width, side):
             part = batch.each(lambda tensor: tensor[..., rows, cols].to(device))  # noqa: B023 - called at once
