@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["AUTO", "Molecules", "find_depth", "read_molecules"]
 
 AUTO = "auto"
-ROW_BLOCK, COLUMN_BLOCK = 1024, 2048
+ROW_BLOCK, COLUMN_BLOCK, SPOT_BLOCK = 512, 512, 64
 SAMPLED = 200
 """Spots whose values are looked at to find out what they are."""
 LARGEST_LOG = 50
@@ -143,8 +143,8 @@ def _read_column(adata: "AnnData", rows: NDArray[np.bool_], key: str) -> Float64
 
 def _by_spot(matrix: Any, spots: NDArray[np.int64]) -> Iterator[Float64]:
     """Values of spots, one after the other."""
-    for start in range(0, len(spots), ROW_BLOCK):
-        block = _dense_or_csr(matrix[spots[start : start + ROW_BLOCK]])
+    for start in range(0, len(spots), SPOT_BLOCK):
+        block = _dense_or_csr(matrix[spots[start : start + SPOT_BLOCK]])
         for row in range(block.shape[0]):
             values = block.data[block.indptr[row] : block.indptr[row + 1]] if is_sparse(block) else block[row]
             yield np.asarray(values, dtype=np.float64)
@@ -159,20 +159,18 @@ def _positive(matrix: Any, spots: NDArray[np.int64]) -> Iterator[tuple[NDArray[n
 
 def _entries(matrix: Any, spots: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Float64]]:
     """Yield values and to which of the spots they belong, block by block."""
-    if getattr(matrix, "format", None) == "csc":
-        place = np.full(matrix.shape[0], -1)
-        place[spots] = np.arange(len(spots))
-        for start in range(0, matrix.shape[1], COLUMN_BLOCK):
-            block = matrix[:, start : start + COLUMN_BLOCK]
-            at = place[block.indices]
-            yield at[at >= 0], np.asarray(block.data[at >= 0], dtype=np.float64)
-        return
-    for start in range(0, len(spots), ROW_BLOCK):
-        block = _dense_or_csr(matrix[spots[start : start + ROW_BLOCK]])
-        if is_sparse(block):
+    if getattr(getattr(matrix, "_meta", matrix), "format", None) == "csr":
+        for start in range(0, len(spots), ROW_BLOCK):
+            block = _dense_or_csr(matrix[spots[start : start + ROW_BLOCK]])
             yield start + np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.data.astype(np.float64)
+        return
+    # Matrices with many genes may be larger than memory.
+    for start in range(0, matrix.shape[1], COLUMN_BLOCK):
+        block = _dense_or_csr(matrix[:, start : start + COLUMN_BLOCK])[spots]
+        if is_sparse(block):
+            yield np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.data.astype(np.float64)
         else:
-            yield start + np.repeat(np.arange(len(block)), block.shape[1]), block.ravel().astype(np.float64)
+            yield np.repeat(np.arange(len(block)), block.shape[1]), block.ravel().astype(np.float64)
 
 
 def _dense_or_csr(block: Any) -> Any:

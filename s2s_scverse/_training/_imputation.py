@@ -13,6 +13,8 @@ from .._checks import as_dense
 from ._fitted import Fitted, Imputer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .._depth import Molecules
 
 __all__ = ["Block", "Imputation", "Part"]
@@ -54,6 +56,16 @@ class Part:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "imputer"}
+
+    def state(self) -> "Iterator[NDArray[Any]]":
+        """Everything that its results depend on besides the values of genes."""
+        fitted = self.fitted
+        yield from (fitted.section.lattice.index, fitted.section.values, np.array(fitted.gate))
+        yield from (self.measured_rows, self.wanted_rows, np.array([self.errors, self.molecules is not None]))
+        if fitted.section.depth is not None:
+            yield fitted.section.depth
+        if fitted.network is not None:
+            yield from (weights.detach().cpu().numpy() for weights in fitted.network.state_dict().values())
 
     @property
     def weight(self) -> int:

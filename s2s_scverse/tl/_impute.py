@@ -11,8 +11,8 @@ from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._depth import AUTO, Molecules, find_depth, read_molecules
 from .._section import Values
-from ._layers import Layers, imputed_blocks
-from ._run import MAX_DISTANCE, Task, check_copy, check_run_key, read_tasks, versions, write_run
+from ._layers import Layers, MemoryLayers, StoredLayers, check_store, identity, impute_blocks
+from ._run import MAX_DISTANCE, Task, check_copy, check_run_key, read_tables, read_tasks, versions, write_run
 from ._survey import Survey
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def impute(
     uncertainty: bool = True,
     denoise: bool = False,
     dtype: Literal["float32", "float16"] = "float32",
+    store: "str | PathLike[str] | None" = None,
     device: str = "auto",
     devices: int = 1,
     num_nodes: int = 1,
@@ -103,6 +104,11 @@ def impute(
         high may not show what one molecule is worth). Needs 16 measured spots.
     dtype
         Of the layers written. ``"float16"`` takes half the memory and keeps three digits, also of measured values.
+    store
+        Folder to write the layers to, as zarr, a block of 256 genes at a time; they become dask arrays on it. With
+        values that are lazy (:func:`anndata.experimental.read_lazy`) or backed by a file, no matrix is ever whole in
+        memory. An interrupted call leaves ``<store>.partial``; repeated with the same arguments it goes on with the
+        genes that were missing (and with `checkpoint` without training anew).
     device
         ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
     devices, num_nodes, strategy
@@ -151,7 +157,9 @@ def impute(
     KeyError
         If `adata` has no lattice, or a gene or the layer does not exist.
     FileNotFoundError
-        If there is no file `pretrained`, or no folder for `checkpoint`.
+        If there is no file `pretrained`, or no folder for `checkpoint` or `store`.
+    FileExistsError
+        If `store` is there already.
     TypeError, ValueError
         If an argument or the values are not as described, or a checkpoint does not fit.
 
@@ -173,9 +181,11 @@ def impute(
     True
     """
     check_adata(adata)
+    read_tables(adata)
     columns = check_genes(adata, genes)
     check_choice("preset", preset, ("default", "fast", "paper"))
     check_choice("dtype", dtype, ("float32", "float16"))
+    folder = None if store is None else check_store(store)
     check_run_key(adata, key_added)
     check_copy(adata, copy=copy)
     generator = check_rng(rng)
@@ -246,20 +256,21 @@ def impute(
         adata.n_obs,
         uncertainty,
     ).with_pools()
-    layers = Layers(adata.shape, columns, dtype)
-    for block, found in imputed_blocks(imputation, values, progress=progress):
-        layers.write(block, found)
+    layers: Layers = MemoryLayers(adata.shape, columns, dtype)
+    if folder is not None:
+        run_of = identity(imputation, survey, columns, key_added, dtype, uncertainty, adata.shape)
+        layers = StoredLayers(folder, key_added, adata.shape, columns, dtype, run_of)
+    impute_blocks(imputation, values, layers, progress=progress)
+    dense, std, reliability = layers.finish()
     run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
     run |= {"gate": fitted[0].gate, "history": pd.DataFrame(fitted[0].history)}
-    if layers.reliability is not None:
+    if reliability is not None:
         run["intervals"] = {"level": LEVELS, "width": imputation.widths()}
     network = network if fitted[0].network is None else fitted[0].network.config
     run["params"] = _params(preset, network, training, natural_images, rng) | asdict(options)
     run["params"] |= {"total_counts": str(total_counts), **asdict(parallel)}
     run["params"]["max_distance"] = np.inf if max_distance is None else float(max_distance)
-    return write_run(
-        adata, key_added, layers.values, measured, run, std=layers.std, reliability=layers.reliability, copy=copy
-    )
+    return write_run(adata, key_added, dense, measured, run, std=std, reliability=reliability, copy=copy)
 
 
 @dataclass(frozen=True)

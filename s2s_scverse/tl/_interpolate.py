@@ -8,7 +8,7 @@ from .. import _interpolation
 from .._checks import check_adata, check_choice, check_genes
 from .._interpolation import METHODS, Method
 from .._section import read_values
-from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tasks, versions, write_run
+from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tables, read_tasks, versions, write_run
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -89,6 +89,7 @@ def interpolate(
     True
     """
     check_adata(adata)
+    read_tables(adata)
     check_choice("method", method, METHODS)
     columns = check_genes(adata, genes)
     key = check_run_key(adata, method if key_added is None else key_added)

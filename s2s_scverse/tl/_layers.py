@@ -1,32 +1,109 @@
-"""Where imputed blocks of genes come from and go to."""
+"""Where imputed blocks of genes come from, and the layers they go to: in memory or in a zarr folder."""
 
-from typing import TYPE_CHECKING
+import hashlib
+import shutil
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _keys
 from .._section import Values
-from ._survey import gene_blocks
+from ._survey import Survey, gene_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
+    from os import PathLike
 
     from .._training import Block, Imputation
 
-__all__ = ["Layers", "imputed_blocks"]
+__all__ = ["Layers", "MemoryLayers", "StoredLayers", "check_store", "identity", "impute_blocks"]
+
+FINISHED, RELIABILITY = ".finished", ".reliability"
+"""Arrays that are there until a stored layer is complete."""
+SITE_CHUNK = 4096
+"""Sites of a chunk of a stored layer; it has the genes of one block."""
 
 
-def imputed_blocks(imputation: "Imputation", values: Values, *, progress: bool) -> "Iterator[tuple[slice, Block]]":
-    """Impute all genes, block by block."""
+class Layers(Protocol):
+    """Layers that are filled block by block."""
+
+    def is_finished(self, genes: slice) -> bool:
+        """Whether an earlier run has written this block."""
+
+    def write(self, genes: slice, block: "Block") -> None:
+        """Put a block into its place."""
+
+    def finish(self) -> tuple[Any, Any, NDArray[np.float32] | None]:
+        """Return the layer, its standard deviations and the reliability of all genes of the AnnData."""
+
+
+def impute_blocks(imputation: "Imputation", values: Values, layers: Layers, *, progress: bool) -> None:
+    """Impute the genes that are not finished, block by block; on the cluster of a dask client, where there is one."""
     from tqdm.auto import tqdm
 
-    blocks = gene_blocks(len(values))
-    for block in tqdm(blocks, desc="imputing", unit="block", disable=not progress or len(blocks) == 1):
-        yield block, imputation(values.read(block))
+    blocks = [block for block in gene_blocks(len(values)) if not layers.is_finished(block)]
+    client = _client()
+    found = _here(imputation, values, blocks) if client is None else _on_cluster(client, imputation, values, blocks)
+    hidden = not progress or len(blocks) == 1
+    # Closed whatever happens: what is still to be computed elsewhere is given up.
+    with closing(found), tqdm(total=len(blocks), desc="imputing", unit="block", disable=hidden) as bar:
+        for genes, block in found:
+            layers.write(genes, block)
+            bar.update()
 
 
-class Layers:
-    """Layers in memory, to be filled.
+def _here(imputation: "Imputation", values: Values, blocks: list[slice]) -> "Generator[tuple[slice, Block]]":
+    for genes in blocks:
+        yield genes, imputation(values.read(genes, finite=False))
+
+
+def _client() -> Any:
+    """Return the current client of dask.distributed, None if there is none."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        return distributed.default_client()
+    except ValueError:
+        return None
+
+
+def _on_cluster(
+    client: Any, imputation: "Imputation", values: Values, blocks: list[slice]
+) -> "Generator[tuple[slice, Block]]":
+    import dask
+    from dask.delayed import delayed
+    from distributed import as_completed
+
+    # A task by itself, and not part of each: it is sent to every worker once.
+    held = delayed(_itself, pure=False)(imputation)
+    tasks = [delayed(_impute, pure=False)(held, values.lazy(genes)) for genes in blocks]
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "16GiB"}):
+        futures = client.compute(tasks)
+    place = dict(zip(futures, blocks, strict=True))
+    del futures
+    try:
+        for future in as_completed(list(place)):  # type: ignore[no-untyped-call]
+            yield place.pop(future), future.result()
+            future.release()
+    finally:
+        client.cancel(list(place))
+
+
+def _itself(imputation: "Imputation") -> "Imputation":
+    return imputation
+
+
+def _impute(imputation: "Imputation", values: Any) -> "Block":
+    return imputation(values)
+
+
+class MemoryLayers:
+    """Layers in memory.
 
     Parameters
     ----------
@@ -40,23 +117,163 @@ class Layers:
 
     def __init__(self, shape: tuple[int, int], columns: NDArray[np.int64], dtype: str) -> None:
         self._shape, self._columns, self._dtype = shape, columns, dtype
-        self.values = self._empty()
-        self.std: NDArray[np.floating] | None = None
-        self.reliability: NDArray[np.float32] | None = None
+        self._values = self._empty()
+        self._std: NDArray[np.floating] | None = None
+        self._reliability: NDArray[np.float32] | None = None
+
+    def is_finished(self, genes: slice) -> bool:  # noqa: ARG002 - they begin empty
+        """No block is."""
+        return False
 
     def write(self, genes: slice, block: "Block") -> None:
         """Put a block into its place."""
         columns = self._columns[genes]
-        self.values[:, columns] = block.values
+        self._values[:, columns] = block.values
         if block.std is not None:
-            self.std = self._empty() if self.std is None else self.std
-            self.std[:, columns] = block.std
+            self._std = self._empty() if self._std is None else self._std
+            self._std[:, columns] = block.std
         if block.reliability is not None:
-            if self.reliability is None:
-                self.reliability = np.full(self._shape[1], np.nan, np.float32)
-            self.reliability[columns] = block.reliability
+            if self._reliability is None:
+                self._reliability = np.full(self._shape[1], np.nan, np.float32)
+            self._reliability[columns] = block.reliability
+
+    def finish(self) -> tuple[Any, Any, NDArray[np.float32] | None]:
+        """Return numpy arrays."""
+        return self._values, self._std, self._reliability
 
     def _empty(self) -> NDArray[np.floating]:
         if len(self._columns) == self._shape[1]:
             return np.empty(self._shape, self._dtype)
         return np.full(self._shape, np.nan, self._dtype)
+
+
+class StoredLayers:
+    """Layers in a zarr folder, which bears its name only when it is complete.
+
+    Until then it is called ``<name>.partial``; of what an interrupted run has left there, blocks that it had finished
+    are kept if it was the same run.
+
+    Parameters
+    ----------
+    path
+        Of the folder.
+    name
+        Of the layer in it.
+    shape, columns, dtype
+        As for `MemoryLayers`.
+    run
+        What tells one run from another.
+    """
+
+    def __init__(
+        self, path: Path, name: str, shape: tuple[int, int], columns: NDArray[np.int64], dtype: str, run: str
+    ) -> None:
+        self._path, self._name, self._shape, self._columns, self._dtype = path, name, shape, columns, dtype
+        self._block = gene_blocks(len(columns))[0].stop
+        self._partial = _partial(path)
+        self._group = self._opened(run)
+
+    def is_finished(self, genes: slice) -> bool:
+        """Whether this block had been written when the run was interrupted."""
+        return bool(self._group[FINISHED][genes.start // self._block])
+
+    def write(self, genes: slice, block: "Block") -> None:
+        """Write a block, and then that it is finished."""
+        std = _keys.STD.format(self._name)
+        for name, values in ((self._name, block.values), (std, block.std)):
+            if values is not None:
+                self._array(name)[:, _selection(self._columns[genes])] = values.astype(self._dtype)
+        if block.reliability is not None:
+            self._group[RELIABILITY][genes] = block.reliability
+        self._group[FINISHED][genes.start // self._block] = True
+
+    def finish(self) -> tuple[Any, Any, NDArray[np.float32] | None]:
+        """Give the folder its name, and return dask arrays of what is in it."""
+        import dask.array as da
+
+        found = np.asarray(self._group[RELIABILITY][:])
+        reliability = None
+        std = _keys.STD.format(self._name)
+        if std in self._group:
+            reliability = np.full(self._shape[1], np.nan, np.float32)
+            reliability[self._columns] = found
+        for name in (FINISHED, RELIABILITY):
+            del self._group[name]
+        names = [name for name in (self._name, std) if name in self._group]
+        self._partial.replace(self._path)
+        layers = {name: da.from_zarr(str(self._path), component=name) for name in names}  # type: ignore[no-untyped-call]
+        return layers[self._name], layers.get(std), reliability
+
+    def _opened(self, run: str) -> Any:
+        import zarr
+
+        if self._partial.exists():
+            try:
+                group = zarr.open_group(self._partial, mode="r+")
+                if group.attrs.get("run") == run and FINISHED in group:
+                    return group
+            except (FileNotFoundError, ValueError):  # interrupted before there was anything in it
+                pass
+            shutil.rmtree(self._partial)
+        group = zarr.open_group(self._partial, mode="w")
+        n_blocks = len(gene_blocks(len(self._columns)))
+        made: dict[str, Any] = {"chunks": (self._block,), "dtype": "f4", "fill_value": np.nan}
+        group.create_array(RELIABILITY, shape=(len(self._columns),), **made)
+        group.create_array(FINISHED, shape=(n_blocks,), chunks=(1,), dtype=bool, fill_value=False)
+        group.attrs["run"] = run
+        return group
+
+    def _array(self, name: str) -> Any:
+        if name in self._group:
+            return self._group[name]
+        chunks = tuple(min(most, extent) for most, extent in zip((SITE_CHUNK, self._block), self._shape, strict=True))
+        array = self._group.create_array(name, shape=self._shape, chunks=chunks, dtype=self._dtype, fill_value=np.nan)
+        # So that anndata.io.read_elem reads it.
+        array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        return array
+
+
+def check_store(path: "str | PathLike[str]") -> Path:
+    """Refuse a folder that is there already, or cannot be made.
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    FileExistsError
+        If something is there.
+    FileNotFoundError
+        If the folder it is to be in does not exist.
+    """
+    try:
+        found = Path(path)
+    except TypeError:
+        msg = f"store must be a path, found {path!r}"
+        raise TypeError(msg) from None
+    if found.exists():
+        msg = f"store={str(path)!r} exists already; pass another path, or delete it"
+        raise FileExistsError(msg)
+    if not found.parent.is_dir():
+        msg = f"the folder {found.parent} of store={str(path)!r} does not exist"
+        raise FileNotFoundError(msg)
+    return found
+
+
+def identity(imputation: "Imputation", survey: Survey, columns: NDArray[np.int64], *more: object) -> str:
+    """Return what tells a run from others: its data, its network, and what is asked of it."""
+    digest = hashlib.sha256(repr(more).encode())
+    states = (array for part in imputation.parts for array in part.state())
+    for array in (survey.mean, survey.variance, columns, *states):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def _selection(columns: NDArray[np.int64]) -> Any:
+    """Return a slice where columns follow one another."""
+    first = int(columns[0])
+    following = np.array_equal(columns, np.arange(first, first + len(columns)))
+    return slice(first, first + len(columns)) if following else columns

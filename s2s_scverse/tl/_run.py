@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from .. import _keys
@@ -20,6 +21,7 @@ __all__ = [
     "Task",
     "check_copy",
     "check_run_key",
+    "read_tables",
     "read_tasks",
     "versions",
     "write_evaluation",
@@ -51,6 +53,14 @@ def check_run_key(adata: "AnnData", key: object) -> str:
         msg = f"key_added={name!r} would overwrite {where}, which no run of s2s wrote; choose another"
         raise ValueError(msg)
     return name
+
+
+def read_tables(adata: "AnnData") -> None:
+    """Read obs and var into memory where they are lazy; they are small, and will be written to."""
+    for name in ("obs", "var"):
+        table = getattr(adata, name)
+        if not isinstance(table, pd.DataFrame):
+            setattr(adata, name, table.to_memory())
 
 
 def check_copy(adata: "AnnData", *, copy: bool) -> None:

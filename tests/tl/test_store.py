@@ -1,0 +1,161 @@
+"""Layers in a zarr folder, from values that are in memory, backed by a file or lazy."""
+
+import shutil
+from dataclasses import replace
+
+import anndata as ad
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+from scipy import sparse
+
+import s2s_scverse as s2s
+from s2s_scverse._training import Imputation
+from s2s_scverse.tl import _survey
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    monkeypatch.setattr(_survey, "GENE_BLOCK", 5)
+
+
+@pytest.fixture(scope="module")
+def exact(quick):
+    """Arguments with which blocks of genes differ from whole panels by no more than rounding to float32."""
+    return quick | {"training": replace(quick["training"], precision="32")}
+
+
+@pytest.fixture(scope="module")
+def expected(_section, exact):
+    adata = _section.copy()
+    s2s.tl.impute(adata, **exact)
+    return adata.layers["s2s"], adata.layers["s2s_std"], adata.var["s2s_reliability"].to_numpy()
+
+
+def same(adata, expected, atol=2e-5):
+    for found, wanted in zip((adata.layers["s2s"], adata.layers["s2s_std"]), expected[:2], strict=True):
+        assert isinstance(found, da.Array)
+        np.testing.assert_allclose(found.compute(), wanted, atol=atol)
+    np.testing.assert_allclose(adata.var["s2s_reliability"], expected[2], atol=1e-4)
+
+
+def written(section, kind, form, tmp_path):
+    """The section, in a file and opened from it."""
+    convert = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": lambda x: x.toarray()}[form]
+    section.X = convert(section.X)
+    if kind == "h5ad":
+        section.write_h5ad(tmp_path / "x.h5ad")
+        return ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    with ad.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False):
+        section.write_zarr(tmp_path / "x.zarr")
+    return ad.experimental.read_lazy(tmp_path / "x.zarr")
+
+
+@pytest.mark.filterwarnings("ignore:.*consolidated metadata:UserWarning")
+@pytest.mark.parametrize("form", ["csr", "csc", "dense"])
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_matrices_that_are_not_in_memory(section, expected, exact, kind, form, tmp_path):
+    adata = written(section, kind, form, tmp_path)
+    s2s.tl.impute(adata, store=tmp_path / "out", **exact)
+    same(adata, expected)
+    s2s.tl.interpolate(adata, "kriging")
+    s2s.tl.evaluate(adata, ["s2s", "kriging"], n_bootstrap=1)
+    scores = s2s.get.evaluation_df(adata).groupby("method", observed=True)["pcc"].mean()
+    assert 0 < scores["s2s"] < 1
+    if kind == "h5ad":
+        adata.file.close()
+
+
+def test_what_is_stored_is_read_by_anndata_and_goes_into_h5ad(section, quick, tmp_path):
+    s2s.tl.impute(section, store=tmp_path / "out", **quick)
+    group = zarr.open_group(tmp_path / "out", mode="r")
+    assert sorted(group) == ["s2s", "s2s_std"]
+    np.testing.assert_array_equal(ad.io.read_elem(group["s2s"]), section.layers["s2s"].compute())
+    section.write_h5ad(tmp_path / "x.h5ad")
+    back = ad.read_h5ad(tmp_path / "x.h5ad")
+    np.testing.assert_array_equal(back.layers["s2s"], section.layers["s2s"].compute())
+    lower, upper = s2s.get.interval(back)
+    assert (lower <= upper).all()
+
+
+def test_some_genes_in_their_own_order_and_half_precision(section, quick, tmp_path):
+    genes = section.var_names[[7, 2, 11, 0, 5, 3, 9]].tolist()
+    whole = section.copy()
+    s2s.tl.impute(whole, genes, **quick)
+    for adata, store in ((section, tmp_path / "out"), (section.copy(), None)):
+        s2s.tl.impute(adata, genes, store=store, dtype="float16", **quick)
+        found = np.asarray(adata.layers["s2s"])
+        assert found.dtype == np.float16
+        np.testing.assert_allclose(found, whole.layers["s2s"], rtol=1e-3, atol=1e-4)
+        assert adata.var["s2s_reliability"].notna().sum() == whole.var["s2s_reliability"].notna().sum()
+    with pytest.raises(ValueError, match="dtype must be one of"):
+        s2s.tl.impute(section, dtype="int8", **quick)
+
+
+class Stop(Exception):
+    pass
+
+
+def stopping(monkeypatch, after):
+    """Let imputing fail after some blocks; returns the list of blocks that were imputed."""
+    impute, done = Imputation.__call__, []
+
+    def call(self, values):
+        if len(done) == after:
+            raise Stop
+        done.append(values.shape)
+        return impute(self, values)
+
+    monkeypatch.setattr(Imputation, "__call__", call)
+    return done
+
+
+def test_an_interrupted_store_is_never_taken_for_complete_and_goes_on(section, expected, exact, tmp_path, monkeypatch):
+    before = section.copy()
+    arguments = {"store": tmp_path / "out", "checkpoint": tmp_path / "training", **exact}
+    with monkeypatch.context() as patch:
+        stopping(patch, 2)
+        with pytest.raises(Stop):
+            s2s.tl.impute(section, **arguments)
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out.partial").exists()
+    assert list(section.layers) == list(before.layers)
+    pd.testing.assert_frame_equal(section.obs, before.obs)
+    with monkeypatch.context() as patch:
+        done = stopping(patch, 99)
+        patch.setattr("s2s_scverse._training._module.TrainingPlan.training_step", None)
+        s2s.tl.impute(section, **arguments)
+    assert len(done) == 1  # of three blocks
+    assert not (tmp_path / "out.partial").exists()
+    same(section, expected)
+    with pytest.raises(FileExistsError, match="exists already; pass another path, or delete it"):
+        s2s.tl.impute(section, **arguments)
+
+
+@pytest.mark.parametrize("other", ["seed", "values", "rubbish"])
+def test_what_another_run_left_is_done_anew(section, exact, tmp_path, monkeypatch, other):
+    with monkeypatch.context() as patch:
+        stopping(patch, 2)
+        with pytest.raises(Stop):
+            s2s.tl.impute(section, store=tmp_path / "out", **exact)
+    seed = 1 if other == "seed" else 0
+    if other == "values":
+        section.X = section.X.multiply(np.where(np.arange(section.n_vars) == 3, 0.5, 1)).tocsr()
+    if other == "rubbish":
+        shutil.rmtree(tmp_path / "out.partial")
+        (tmp_path / "out.partial").mkdir()
+    alone = section.copy()
+    s2s.tl.impute(alone, rng=seed, **exact)
+    done = stopping(monkeypatch, 99)
+    s2s.tl.impute(section, store=tmp_path / "out", rng=seed, **exact)
+    assert len(done) == 3
+    np.testing.assert_allclose(section.layers["s2s"].compute(), alone.layers["s2s"], atol=2e-5)
+
+
+def test_paths_that_will_not_do(section, quick, tmp_path):
+    with pytest.raises(TypeError, match="store must be a path, found 3"):
+        s2s.tl.impute(section, store=3, **quick)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        s2s.tl.impute(section, store=tmp_path / "no" / "out", **quick)
