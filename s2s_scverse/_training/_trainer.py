@@ -1,5 +1,6 @@
 """Running lightning."""
 
+import signal
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ._batches import Batches
 from ._config import TrainingConfig
@@ -16,6 +19,21 @@ from ._parallel import Parallel, unchanged_process
 from ._progress import EpochBar
 
 __all__ = ["train"]
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes beside a checkpoint and then renames, so that whenever the process is killed there is a whole one.
+
+    Lightning moves it from the folder for temporary files, which copies where that is on another disk.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Save it."""
+        partial = Path(f"{path}.partial")
+        super().save_checkpoint(checkpoint, partial, storage_options)
+        partial.replace(path)
 
 
 def train(
@@ -49,9 +67,15 @@ def train(
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=path is not None,
+            plugins=[WholeCheckpoints()],
         )
-        with unchanged_process():
-            trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)
+        try:
+            with unchanged_process():
+                trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)
+        except SIGTERMException:
+            # Lightning has finished the step; the process would end with exit code 0, as if all had been done.
+            signal.raise_signal(signal.SIGTERM)
+            raise
     plan.network.load_state_dict(plan.kept)
 
 

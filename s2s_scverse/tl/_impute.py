@@ -11,7 +11,7 @@ from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._depth import AUTO, Molecules, find_depth, read_molecules
 from .._section import Values
-from ._layers import Layers, MemoryLayers, StoredLayers, check_store, identity, impute_blocks
+from ._layers import Layers, MemoryLayers, StoredLayers, check_free, check_store, digest, impute_blocks
 from ._run import MAX_DISTANCE, Task, check_copy, check_run_key, read_tables, read_tasks, versions, write_run
 from ._survey import Survey
 
@@ -159,7 +159,7 @@ def impute(
     FileNotFoundError
         If there is no file `pretrained`, or no folder for `checkpoint` or `store`.
     FileExistsError
-        If `store` is there already.
+        If `store` is there already, and not from the same call.
     TypeError, ValueError
         If an argument or the values are not as described, or a checkpoint does not fit.
 
@@ -216,6 +216,10 @@ def impute(
     parallel.check(where)
     network, training = _configure(preset, network, training, max_epochs)
     images = _image_source(natural_images)
+    asked = digest(survey.mean, survey.variance, columns, measured, adata.shape, key_added, dtype, network, training)
+    asked = digest(asked, options, max_distance, generator.bit_generator.state, str(natural_images))
+    if folder is not None:
+        check_free(folder, asked)
     trained = values.read_some(survey.most_variable(training.max_genes))
     sections = [
         _training.Section(task.placed.lattice, task.measured, trained[rows], depth, bool(nonnegative))
@@ -258,8 +262,8 @@ def impute(
     ).with_pools()
     layers: Layers = MemoryLayers(adata.shape, columns, dtype)
     if folder is not None:
-        run_of = identity(imputation, survey, columns, key_added, dtype, uncertainty, adata.shape)
-        layers = StoredLayers(folder, key_added, adata.shape, columns, dtype, run_of)
+        after = digest(asked, *(array for part in imputation.parts for array in part.state()))
+        layers = StoredLayers(folder, key_added, adata.shape, columns, dtype, asked=asked, run=after)
     impute_blocks(imputation, values, layers, progress=progress)
     dense, std, reliability = layers.finish()
     run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}

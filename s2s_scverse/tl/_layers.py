@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._section import Values
-from ._survey import Survey, gene_blocks
+from ._survey import gene_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
     from .._training import Block, Imputation
 
-__all__ = ["Layers", "MemoryLayers", "StoredLayers", "check_store", "identity", "impute_blocks"]
+__all__ = ["Layers", "MemoryLayers", "StoredLayers", "check_free", "check_store", "digest", "impute_blocks"]
 
 FINISHED, RELIABILITY = ".finished", ".reliability"
-"""Arrays that are there until a stored layer is complete."""
+"""Arrays beside the layers: which blocks are written, and the reliability of the genes asked for."""
+ASKED, RUN = "s2s_asked", "s2s_run"
+"""Attributes that say of which run a folder is."""
+ENCODING = {"encoding-type": "array", "encoding-version": "0.2.0"}
+"""Attributes with which :func:`anndata.io.read_elem` reads an array."""
 SITE_CHUNK = 4096
 """Sites of a chunk of a stored layer; it has the genes of one block."""
 
@@ -81,7 +85,7 @@ def _on_cluster(
 
     # A task by itself, and not part of each: it is sent to every worker once.
     held = delayed(_itself, pure=False)(imputation)
-    tasks = [delayed(_impute, pure=False)(held, values.lazy(genes)) for genes in blocks]
+    tasks = [delayed(_impute_block, pure=False)(held, values.lazy(genes)) for genes in blocks]
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "16GiB"}):
         futures = client.compute(tasks)
     place = dict(zip(futures, blocks, strict=True))
@@ -98,7 +102,7 @@ def _itself(imputation: "Imputation") -> "Imputation":
     return imputation
 
 
-def _impute(imputation: "Imputation", values: Any) -> "Block":
+def _impute_block(imputation: "Imputation", values: Any) -> "Block":
     return imputation(values)
 
 
@@ -151,7 +155,7 @@ class StoredLayers:
     """Layers in a zarr folder, which bears its name only when it is complete.
 
     Until then it is called ``<name>.partial``; of what an interrupted run has left there, blocks that it had finished
-    are kept if it was the same run.
+    are kept if it was the same run. A complete folder of the same run is taken as it is.
 
     Parameters
     ----------
@@ -161,17 +165,30 @@ class StoredLayers:
         Of the layer in it.
     shape, columns, dtype
         As for `MemoryLayers`.
-    run
-        What tells one run from another.
+    asked, run
+        What tells one run from another, before and after training.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder is complete, and of another run.
     """
 
     def __init__(
-        self, path: Path, name: str, shape: tuple[int, int], columns: NDArray[np.int64], dtype: str, run: str
+        self,
+        path: Path,
+        name: str,
+        shape: tuple[int, int],
+        columns: NDArray[np.int64],
+        dtype: str,
+        *,
+        asked: str,
+        run: str,
     ) -> None:
         self._path, self._name, self._shape, self._columns, self._dtype = path, name, shape, columns, dtype
         self._block = gene_blocks(len(columns))[0].stop
-        self._partial = _partial(path)
-        self._group = self._opened(run)
+        self._attributes = {ASKED: asked, RUN: run}
+        self._group = self._opened()
 
     def is_finished(self, genes: slice) -> bool:
         """Whether this block had been written when the run was interrupted."""
@@ -191,36 +208,42 @@ class StoredLayers:
         """Give the folder its name, and return dask arrays of what is in it."""
         import dask.array as da
 
-        found = np.asarray(self._group[RELIABILITY][:])
+        if not self._path.exists():
+            _partial(self._path).rename(self._path)
+            self._group = _open(self._path)
+        layers = {
+            name: da.from_zarr(str(self._path), component=name)  # type: ignore[no-untyped-call]
+            for name in (self._name, _keys.STD.format(self._name))
+            if name in self._group
+        }
         reliability = None
-        std = _keys.STD.format(self._name)
-        if std in self._group:
+        if len(layers) == 2:
             reliability = np.full(self._shape[1], np.nan, np.float32)
-            reliability[self._columns] = found
-        for name in (FINISHED, RELIABILITY):
-            del self._group[name]
-        names = [name for name in (self._name, std) if name in self._group]
-        self._partial.replace(self._path)
-        layers = {name: da.from_zarr(str(self._path), component=name) for name in names}  # type: ignore[no-untyped-call]
-        return layers[self._name], layers.get(std), reliability
+            reliability[self._columns] = self._group[RELIABILITY][:]
+        return layers[self._name], layers.get(_keys.STD.format(self._name)), reliability
 
-    def _opened(self, run: str) -> Any:
+    def _opened(self) -> Any:
         import zarr
 
-        if self._partial.exists():
-            try:
-                group = zarr.open_group(self._partial, mode="r+")
-                if group.attrs.get("run") == run and FINISHED in group:
-                    return group
-            except (FileNotFoundError, ValueError):  # interrupted before there was anything in it
-                pass
-            shutil.rmtree(self._partial)
-        group = zarr.open_group(self._partial, mode="w")
-        n_blocks = len(gene_blocks(len(self._columns)))
+        if self._path.exists():
+            group = _open(self._path)
+            if group is None or group.attrs.get(RUN) != self._attributes[RUN]:
+                raise FileExistsError(_there(self._path))
+            return group
+        partial = _partial(self._path)
+        if partial.exists():
+            group = _open(partial)
+            if group is not None and group.attrs.get(RUN) == self._attributes[RUN] and FINISHED in group:
+                return group
+            shutil.rmtree(partial)
+        group = zarr.open_group(partial, mode="w")
         made: dict[str, Any] = {"chunks": (self._block,), "dtype": "f4", "fill_value": np.nan}
         group.create_array(RELIABILITY, shape=(len(self._columns),), **made)
+        n_blocks = len(gene_blocks(len(self._columns)))
         group.create_array(FINISHED, shape=(n_blocks,), chunks=(1,), dtype=bool, fill_value=False)
-        group.attrs["run"] = run
+        for name in (RELIABILITY, FINISHED):
+            group[name].attrs.update(ENCODING)
+        group.attrs.update(self._attributes)
         return group
 
     def _array(self, name: str) -> Any:
@@ -228,20 +251,17 @@ class StoredLayers:
             return self._group[name]
         chunks = tuple(min(most, extent) for most, extent in zip((SITE_CHUNK, self._block), self._shape, strict=True))
         array = self._group.create_array(name, shape=self._shape, chunks=chunks, dtype=self._dtype, fill_value=np.nan)
-        # So that anndata.io.read_elem reads it.
-        array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        array.attrs.update(ENCODING)
         return array
 
 
 def check_store(path: "str | PathLike[str]") -> Path:
-    """Refuse a folder that is there already, or cannot be made.
+    """Refuse what is no path, and a folder that cannot be made.
 
     Raises
     ------
     TypeError
         If it is no path.
-    FileExistsError
-        If something is there.
     FileNotFoundError
         If the folder it is to be in does not exist.
     """
@@ -250,22 +270,46 @@ def check_store(path: "str | PathLike[str]") -> Path:
     except TypeError:
         msg = f"store must be a path, found {path!r}"
         raise TypeError(msg) from None
-    if found.exists():
-        msg = f"store={str(path)!r} exists already; pass another path, or delete it"
-        raise FileExistsError(msg)
     if not found.parent.is_dir():
         msg = f"the folder {found.parent} of store={str(path)!r} does not exist"
         raise FileNotFoundError(msg)
     return found
 
 
-def identity(imputation: "Imputation", survey: Survey, columns: NDArray[np.int64], *more: object) -> str:
-    """Return what tells a run from others: its data, its network, and what is asked of it."""
-    digest = hashlib.sha256(repr(more).encode())
-    states = (array for part in imputation.parts for array in part.state())
-    for array in (survey.mean, survey.variance, columns, *states):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+def check_free(path: Path, asked: str) -> None:
+    """Refuse a store that is there already, unless it is what is asked for.
+
+    Raises
+    ------
+    FileExistsError
+        If it is something else.
+    """
+    if path.exists():
+        group = _open(path)
+        if group is None or group.attrs.get(ASKED) != asked:
+            raise FileExistsError(_there(path))
+
+
+def _there(path: Path) -> str:
+    return f"store={str(path)!r} exists already, and is not what this call would write; pass another path, or delete it"
+
+
+def _open(path: Path) -> Any:
+    """Return a zarr group, None if it is none that can be read."""
+    import zarr
+
+    try:
+        return zarr.open_group(path, mode="r+")
+    except (OSError, ValueError):
+        return None
+
+
+def digest(*found: object) -> str:
+    """Return what tells some arrays and plain values from others."""
+    result = hashlib.sha256()
+    for each in found:
+        result.update(np.ascontiguousarray(each).tobytes() if isinstance(each, np.ndarray) else repr(each).encode())
+    return result.hexdigest()
 
 
 def _partial(path: Path) -> Path:
