@@ -15,6 +15,8 @@ from ._scenes import Scene
 __all__ = ["predict_sites", "run_stages", "whole_maps"]
 
 CELLS_PER_BATCH = 2**19
+LARGEST_SIDE = 1024
+"""Of the pieces in which a large section is imputed, without their rims."""
 
 
 def whole_maps(scene: Scene, scored: Tensor, genes: Tensor | None = None) -> list[Batch]:
@@ -43,7 +45,8 @@ def predict_sites(
     """Impute whole maps.
 
     Networks with attention see windows as large as those they were trained on, overlapping by half, whose answers are
-    averaged; purely convolutional ones see the section at once.
+    averaged. Purely convolutional ones see the section at once, or a large one in pieces with a rim as wide as they
+    can see, which makes no difference.
 
     Parameters
     ----------
@@ -57,25 +60,42 @@ def predict_sites(
     (n_maps, n_sites) on the CPU, float32; measured sites as the last stage left them.
     """
     height, width = batch.start.shape[-2:]
-    side = training.window if network.config.attention else max(height, width)
     total = torch.zeros(len(batch.start), 1, height, width)
     count = torch.zeros(height, width)
     # Only corrections are rounded, the maps they are added to are not.
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(training, device))
-    for rows in _tiles(height, side):
-        for cols in _tiles(width, side):
+    cut = _windows if network.config.attention else _pieces
+    side = training.window if network.config.attention else LARGEST_SIDE
+    for rows, inner_rows in cut(height, side, network.config.reach):
+        for cols, inner_cols in cut(width, side, network.config.reach):
             part = batch.each(lambda tensor: tensor[..., rows, cols].to(device))  # noqa: B023 - called at once
             with autocast:
-                total[..., rows, cols] += run_stages(network, part, training)[-1].float().cpu()
-            count[rows, cols] += 1
+                found = run_stages(network, part, training)[-1].float().cpu()
+            inner = found[..., inner_rows, inner_cols]
+            place = (..., _within(rows, inner_rows), _within(cols, inner_cols))
+            total[place] += inner
+            count[place] += 1
     return (total / count).flatten(1)[:, position]
 
 
-def _tiles(extent: int, side: int) -> Iterator[slice]:
-    """Cover an axis with windows that overlap by at least half."""
+def _windows(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:  # noqa: ARG001 - as _pieces
+    """Cover an axis with windows that overlap by at least half; all of each counts."""
     if extent <= side:
-        yield slice(0, extent)
+        yield slice(0, extent), slice(None)
         return
     n = int(np.ceil((extent - side) / (side / 2))) + 1
     for corner in np.linspace(0, extent - side, n).round().astype(int):
-        yield slice(int(corner), int(corner) + side)
+        yield slice(int(corner), int(corner) + side), slice(None)
+
+
+def _pieces(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:
+    """Cut an axis into pieces with a rim, and say which part of each is no rim."""
+    for start in range(0, extent, side):
+        first, last = max(start - reach, 0), min(start + side + reach, extent)
+        yield slice(first, last), slice(start - first, min(start + side, extent) - first)
+
+
+def _within(window: slice, part: slice) -> slice:
+    """Return where a part of a window lies on the axis."""
+    start, stop, _ = part.indices(window.stop - window.start)
+    return slice(window.start + start, window.start + stop)

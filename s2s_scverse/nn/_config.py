@@ -127,6 +127,11 @@ class CDCINConfig:
         """Channels that a stage sees, the running map and what is switched on."""
         return 1 + self.mask_channel + self.values_channel + self.context_channels
 
+    @property
+    def reach(self) -> int:
+        """How far from a site, in sites, a network without attention sees."""
+        return self.stages * (self.blocks * self.layers + 4)
+
 
 def _check_int(name: str, value: object, *, minimum: int) -> None:
     # bool is a subclass of int, and stages=True is certainly a slip.

@@ -8,7 +8,9 @@ from s2s_scverse._lattice import KINDS, Lattice, regular_sample
 from s2s_scverse._training import TRAINING_PRESETS, Imputer, Section, fit
 from s2s_scverse._training._images import image_box, images_at_sites
 from s2s_scverse._training._maps import StartingMaps
-from s2s_scverse._training._predict import _tiles, predict_sites, whole_maps
+from s2s_scverse._training._pairs import Views
+from s2s_scverse._training._predict import _windows, predict_sites, whole_maps
+from s2s_scverse._training._scenes import build_scene
 from s2s_scverse._training._section import Scale
 from s2s_scverse.nn import CDCIN, CDCINConfig
 
@@ -129,20 +131,15 @@ def test_scale():
 
 
 def test_attention_sees_windows_of_the_trained_size_and_convolutions_the_whole():
-    assert [(tile.start, tile.stop) for tile in _tiles(5, 8)] == [(0, 5)]
-    assert [(tile.start, tile.stop) for tile in _tiles(20, 8)] == [(0, 8), (4, 12), (8, 16), (12, 20)]
+    assert [(window.start, window.stop) for window, _ in _windows(5, 8, 0)] == [(0, 5)]
+    corners = [(window.start, window.stop) for window, _ in _windows(20, 8, 0)]
+    assert corners == [(0, 8), (4, 12), (8, 16), (12, 20)]
     section, _ = smooth_section()
     fitted = run(section, replace(QUICK, window=8), attention=True, heads=2, window=4, channel_squeeze=4)
     assert np.isfinite(imputed(fitted)).all()
 
 
-def test_tiles_of_a_network_that_adds_nothing_change_nothing():
-    section, _ = smooth_section()
-    fitted = run(section)
-    network = CDCIN(replace(fitted.network.config, attention=True, heads=2, channel_squeeze=4)).eval()
-    from s2s_scverse._training._pairs import Views
-    from s2s_scverse._training._scenes import build_scene
-
+def whole_batch(section):
     maps = StartingMaps.on("blend", section.lattice, section.measured, section.values)
     none = np.empty((len(section.lattice), 0), np.float32)
     views = Views(section.lattice, section.measured, section.measured[None])
@@ -150,10 +147,38 @@ def test_tiles_of_a_network_that_adds_nothing_change_nothing():
     made = {"gene_maps": lambda *a: maps(a[2]), "image_maps": None, "orientations": eye, "standardise": False}
     laid = build_scene(views, section.values, none, **made)
     (batch,) = whole_maps(laid, laid.known[:1])
+    return batch
+
+
+def test_windows_of_a_network_that_adds_nothing_change_nothing():
+    section, _ = smooth_section()
+    fitted = run(section)
+    network = CDCIN(replace(fitted.network.config, attention=True, heads=2, channel_squeeze=4)).eval()
+    batch = whole_batch(section)
     position = torch.from_numpy(section.lattice.position)
     found = predict_sites(network, batch, position, replace(QUICK, window=8), torch.device("cpu"))
     measured = torch.from_numpy(section.measured)
     torch.testing.assert_close(found[:, ~measured], batch.start.flatten(1)[:, position][:, ~measured])
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_pieces_of_a_large_section_leave_no_seams(kind, stages, monkeypatch):
+    lattice = lattice_of(40, 34, kind)
+    rng = np.random.default_rng(0)
+    measured = regular_sample(lattice, 2, (0, 0))
+    section = Section(lattice, measured, rng.normal(size=(measured.sum(), 3)).astype(np.float32))
+    config = CDCINConfig(stages=stages, features=8, growth=8, context_channels=5, hexagonal=kind == "hex")
+    network = CDCIN(replace(config, zero_init=False)).eval()
+    batch, position = whole_batch(section), torch.from_numpy(lattice.position)
+    arguments = network, batch, position, replace(QUICK, precision="32"), torch.device("cpu")
+    whole = predict_sites(*arguments)
+    assert (whole - batch.start.flatten(1)[:, position]).std() > 1e-3
+    monkeypatch.setattr("s2s_scverse._training._predict.LARGEST_SIDE", 9)
+    torch.testing.assert_close(predict_sites(*arguments), whole, atol=1e-5, rtol=0)
+    # A rim that is too narrow shows.
+    monkeypatch.setattr(CDCINConfig, "reach", 2)
+    assert (predict_sites(*arguments) - whole).abs().max() > 1e-4
 
 
 def test_images_are_sampled_in_true_geometry():
