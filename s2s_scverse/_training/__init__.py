@@ -1,5 +1,6 @@
 """Sparser-to-sparse training on arrays; needs torch and lightning, knows nothing of AnnData."""
 
+from ._checkpoint import check_files
 from ._config import TRAINING_PRESETS, TrainingConfig
 from ._device import find_device
 from ._fit import MIN_SPOTS, fit, untrained
@@ -20,6 +21,7 @@ __all__ = [
     "Part",
     "Section",
     "TrainingConfig",
+    "check_files",
     "find_device",
     "fit",
     "untrained",

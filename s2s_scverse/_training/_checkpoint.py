@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..nn import CDCINConfig
 from ._config import TrainingConfig
 
-__all__ = ["describe", "read_checkpoint", "read_pretrained"]
+__all__ = ["check_files", "describe", "read_checkpoint", "read_pretrained"]
 
 REQUIRED = ("kind", "network", "training", "data", "weights", "history", "version")
 
@@ -48,6 +48,22 @@ def describe(
     }
 
 
+def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLike[str] | None) -> None:
+    """Refuse paths at which nothing can be written or read.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no folder for the checkpoint, or no such weights.
+    """
+    if checkpoint is not None and not Path(checkpoint).parent.is_dir():
+        msg = f"the folder {Path(checkpoint).parent} of the checkpoint does not exist"
+        raise FileNotFoundError(msg)
+    if pretrained is not None and not Path(pretrained).exists():
+        msg = f"no checkpoint found at {pretrained}; write one with s2s.tl.impute(..., checkpoint=path)"
+        raise FileNotFoundError(msg)
+
+
 def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str, Any] | None:
     """Read the checkpoint of an interrupted run; None if there is none yet.
 
@@ -58,9 +74,7 @@ def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str,
     ValueError
         If the file is no checkpoint, or one of another run.
     """
-    if not Path(path).parent.is_dir():
-        msg = f"the folder {Path(path).parent} of the checkpoint does not exist"
-        raise FileNotFoundError(msg)
+    check_files(path, None)
     if not Path(path).exists():
         return None
     found = _read(path)
@@ -84,9 +98,7 @@ def read_pretrained(path: str | PathLike[str], kind: str, network: CDCINConfig) 
     ValueError
         If the file is no checkpoint, or its network does not fit.
     """
-    if not Path(path).exists():
-        msg = f"no checkpoint found at {path}; write one with s2s.tl.impute(..., checkpoint=path)"
-        raise FileNotFoundError(msg)
+    check_files(None, path)
     found = _read(path)
     expected = asdict(network)
     if found["network"] != expected:

@@ -35,7 +35,7 @@ def find_device(name: str) -> torch.device:
 
 
 def use_bf16(training: TrainingConfig, device: torch.device) -> bool:
-    """Whether to train in bfloat16."""
+    """Whether the network computes in bfloat16."""
     if training.precision != "auto":
         return training.precision == "bf16"
     if device.type == "cuda":

@@ -13,9 +13,9 @@ from ..nn import CDCIN, CDCINConfig
 from ._batches import Batches
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
-from ._fitted import Fitted, find_gate
+from ._fitted import Fitted, find_gate, leave_out
 from ._layout import Images, join_terms, keep_aside, lay_out
-from ._maps import KINDS, LeftOut
+from ._maps import KINDS
 from ._module import TrainingPlan
 from ._parallel import ALONE, Parallel
 from ._quiet import quiet_lightning
@@ -82,17 +82,18 @@ def fit(
     large = [section for section, use in zip(sections, enough, strict=True) if use]
     if not large or not large[0].values.shape[1]:
         return untrained(sections, training, device)
-    cut = [section.pieces(MAX_TRAINED) for section in large]
-    pieces = [piece for parts in cut for piece in parts]
     config = _fitting(network, training, large)
     kinds = "+".join(section.lattice.kind.name for section in large)
     start = None if pretrained is None else read_pretrained(pretrained, kinds, config)
     rng_aside, rng_scenes, rng_seeds = rng.spawn(3)
     seeds = rng_seeds.integers(2**31, size=2).tolist()
-    known = [
-        piece.measured & ~keep_aside(piece.measured, training.validation_fraction, child)
-        for piece, child in zip(pieces, rng_aside.spawn(len(pieces)), strict=True)
+    known_of = [
+        section.measured & ~keep_aside(section.measured, training.validation_fraction, child)
+        for section, child in zip(large, rng_aside.spawn(len(large)), strict=True)
     ]
+    cuts = [section.pieces(MAX_TRAINED) for section in large]
+    pieces = [section.cut(sites) for section, parts in zip(large, cuts, strict=True) for sites in parts]
+    known = [of[sites] for of, parts in zip(known_of, cuts, strict=True) for sites in parts]
     arrays: list[NDArray[Any]] = []
     for each, of in zip(pieces, known, strict=True):
         arrays += [each.lattice.index, of, each.values]
@@ -101,8 +102,14 @@ def fit(
     together = replace(training, batch_size=training.batch_size * parallel.n_processes)
     run = describe(kinds, config, together, seeds, *arrays)
     found = None if checkpoint is None else read_checkpoint(checkpoint, run)
-    left_out = [_left_out(section, training) for section in large]
-    weights = [None if each is None else each.weights for each, parts in zip(left_out, cut, strict=True) for _ in parts]
+    # Spots kept aside have no say in the starting maps that they will judge.
+    left_out = [
+        leave_out(section, of, training) if training.start == "blend" else None
+        for section, of in zip(large, known_of, strict=True)
+    ]
+    weights = [
+        None if each is None else each.weights for each, parts in zip(left_out, cuts, strict=True) for _ in parts
+    ]
     laid_out = [
         lay_out(piece, of, blend, training, images, child)
         for piece, of, blend, child in zip(pieces, known, weights, rng_scenes.spawn(len(pieces)), strict=True)
@@ -126,25 +133,18 @@ def fit(
     gates = [find_gate(trained, of, training, device) for of in ways] if training.gate else [1.0]
     gate = min(gates)
     log.info("trained %d epochs; the network's correction counts %.2f", len(plan.history), gate)
-    of_section = iter(left_out)
-    return [
-        Fitted(section, next(of_section) if use else None, training, trained, gate, plan.history, device)
-        for section, use in zip(sections, enough, strict=True)
-    ]
+    found_of = iter(zip(known_of, left_out, strict=True))
+    fitted = []
+    for section, use in zip(sections, enough, strict=True):
+        of, spots = next(found_of) if use else (section.measured, None)
+        weights_of = None if spots is None else spots.weights
+        fitted.append(Fitted(section, of, spots, weights_of, training, trained, gate, plan.history, device))
+    return fitted
 
 
 def untrained(sections: Sequence[Section], training: TrainingConfig, device: torch.device) -> list[Fitted]:
     """Return what imputes by starting maps alone."""
-    return [Fitted(section, None, training, None, 0.0, [], device) for section in sections]
-
-
-def _left_out(section: Section, training: TrainingConfig) -> LeftOut | None:
-    """Predict spots from others, where the starting map needs that to find its weights."""
-    if training.start != "blend":
-        return None
-    sites = section.lattice.unit_coordinates / section.lattice.spot_pitch(section.measured)
-    precision = section.precision(section.measured)
-    return LeftOut(training.start, sites[section.measured], sites, section.values, precision)
+    return [Fitted(section, section.measured, None, None, training, None, 0.0, [], device) for section in sections]
 
 
 def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[Section]) -> CDCINConfig:

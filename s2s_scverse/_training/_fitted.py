@@ -1,6 +1,8 @@
 """A trained network and how to apply it to any gene of its section."""
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,13 +13,14 @@ from .._interpolation import FOLDS, folds
 from ..nn import CDCIN
 from ._batches import Batch
 from ._config import TrainingConfig
+from ._device import find_device
 from ._maps import MAX_LEFT_OUT, LeftOut, MapSettings, StartingMaps, Weights
 from ._pairs import Views
 from ._predict import predict_sites, whole_maps
 from ._scenes import build_scene
 from ._section import Scale, Section
 
-__all__ = ["Answer", "Fitted", "Imputer", "find_gate"]
+__all__ = ["Answer", "Fitted", "Imputer", "find_gate", "leave_out"]
 
 DOUBT = 50
 
@@ -27,8 +30,12 @@ class Fitted:
     """A trained network with everything needed to impute the section it was trained on."""
 
     section: Section
+    known: NDArray[np.bool_]
+    """(n_sites,): the measured sites that were not kept aside."""
     left_out: LeftOut | None
-    """Its spots, each predicted from others; None where they are too few, or not needed yet."""
+    """Its spots, each predicted from others; None where they are too few, or where no weights of a blend are needed."""
+    weights: Weights | None
+    """Of a blend."""
     training: TrainingConfig
     network: CDCIN | None
     """None: the starting map is all there is."""
@@ -37,10 +44,15 @@ class Fitted:
     history: list[dict[str, float]]
     device: torch.device
 
-    @property
-    def weights(self) -> Weights | None:
-        """Of a blend."""
-        return None if self.left_out is None else self.left_out.weights
+    def __getstate__(self) -> dict[str, Any]:
+        # Where it is unpickled there may be no such device. What was left out is quicker made again than sent.
+        network = self.network and deepcopy(self.network).cpu()
+        return self.__dict__ | {"network": network, "left_out": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        device = state["device"] if state["device"].type == "cpu" else find_device("auto")
+        network = state["network"] and state["network"].to(device)
+        self.__dict__.update(state | {"device": device, "network": network})
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,8 @@ class Imputer:
         section, start = fitted.section, fitted.training.start
         self._fitted = fitted
         self._wanted = ~section.measured if wanted is None else wanted
-        self._network = fitted.network if fitted.gate else None
+        # Of its own: other threads may impute sections on lattices of another kind, for which the network is changed.
+        self._network = deepcopy(fitted.network) if fitted.gate else None
         sites = section.lattice.unit_coordinates / section.lattice.spot_pitch(section.measured)
         spots, precision = sites[section.measured], section.precision(section.measured)
         # The network looks at maps of the whole section.
@@ -105,8 +118,9 @@ class Imputer:
             self._folds = [(seen, self._without(~seen)) for seen in self._seen()]
             return
         self._left_out = fitted.left_out
-        if self._left_out is None or max_spots != MAX_LEFT_OUT:
-            self._left_out = LeftOut(start, spots, sites, section.values, precision, max_spots)
+        if self._left_out is None or max_spots is None:
+            of = section.measured if max_spots is None else fitted.known
+            self._left_out = leave_out(section, of, fitted.training, max_spots, fitted.weights)
         self.chosen = self._left_out.chosen
 
     def __call__(self, values: NDArray[np.float32]) -> Answer:
@@ -187,6 +201,22 @@ class Imputer:
         left_out = np.zeros(len(section.lattice), bool)
         left_out[np.flatnonzero(section.measured)[spots]] = True
         return Imputer(replace(self._fitted, section=section.without(left_out)), left_out)
+
+
+def leave_out(
+    section: Section,
+    known: NDArray[np.bool_],
+    training: TrainingConfig,
+    max_spots: int | None = MAX_LEFT_OUT,
+    weights: Weights | None = None,
+) -> LeftOut:
+    """Predict those measured sites that are known, (n_sites,), from others of them."""
+    sites = section.lattice.unit_coordinates / section.lattice.spot_pitch(known)
+    shown = known[section.measured]
+    values, precision = section.values[shown], section.precision(known)
+    found = LeftOut(training.start, sites[known], sites, values, precision, max_spots, weights)
+    found.chosen = np.flatnonzero(shown)[found.chosen]
+    return found
 
 
 def find_gate(network: CDCIN, validation: list[list[Batch]], training: TrainingConfig, device: torch.device) -> float:

@@ -136,13 +136,13 @@ class LeftOut:
         (n_sites, 2): all there are.
     max_spots
         Of more spots, about so many in whole pieces of the section are used; None: all.
+    weights
+        Of a blend; by default those that predict these spots best.
 
     Attributes
     ----------
     chosen
         (n_chosen,): which spots.
-    weights
-        Of a blend, those that predict these spots best.
     """
 
     def __init__(
@@ -153,15 +153,16 @@ class LeftOut:
         informative: NDArray[np.float32],
         precision: NDArray[np.float64] | None,
         max_spots: int | None = MAX_LEFT_OUT,
+        weights: Weights | None = None,
     ) -> None:
         kriging = Kriging(spots, sites, precision=precision)
         most = len(spots) if max_spots is None else max_spots
-        self.weights: Weights | None = None
+        self.weights = weights
         self._folded: Folded | None = None
         if start == "blend":
             self._folded = Folded(kriging, informative, max_spots=most)
             self.chosen = self._folded.chosen
-            self.weights = self._folded.weights(kriging)
+            self.weights = weights or self._folded.weights(kriging)
             return
         self.chosen = kriging.sample(most)
         self._informative = informative[self.chosen]

@@ -41,25 +41,29 @@ class Section:
         depth = None if self.depth is None else self.depth[kept]
         return replace(self, measured=self.measured & ~left_out, values=self.values[kept], depth=depth)
 
-    def pieces(self, max_spots: int) -> "list[Section]":
-        """Return the section itself, or of a large one some pieces spread over it, with about `max_spots` spots in all.
+    def pieces(self, max_spots: int) -> list[NDArray[np.bool_]]:
+        """Return all sites, or of a large section some pieces spread over it, with about `max_spots` spots in all.
 
-        What there is to learn from does not grow without end, and neither need the memory for it.
+        What there is to learn from does not grow without end, and neither need the memory for it. Each is (n_sites,).
         """
         n = int(self.measured.sum())
         if n <= max_spots:
-            return [self]
+            return [np.ones(len(self.measured), bool)]
         boxes = halves(self.lattice.unit_coordinates, self.measured, PIECE)
         wanted = np.linspace(0, len(boxes) - 1, max(1, round(len(boxes) * max_spots / n))).round().astype(int)
-        return [self._cut(boxes[number]) for number in np.unique(wanted)]
+        return [np.isin(np.arange(len(self.measured)), boxes[number]) for number in np.unique(wanted)]
 
-    def _cut(self, sites: NDArray[np.int64]) -> "Section":
-        here = np.zeros(len(self.measured), bool)
-        here[sites] = True
-        kept = here[self.measured]
-        depth = None if self.depth is None else self.depth[kept]
+    def cut(self, sites: NDArray[np.bool_]) -> "Section":
+        """Return some of the sites, (n_sites,)."""
+        if sites.all():
+            return self
+        kept = sites[self.measured]
         return replace(
-            self, lattice=self.lattice.subset(here), measured=self.measured[here], values=self.values[kept], depth=depth
+            self,
+            lattice=self.lattice.subset(sites),
+            measured=self.measured[sites],
+            values=self.values[kept],
+            depth=None if self.depth is None else self.depth[kept],
         )
 
 

@@ -107,8 +107,9 @@ def impute(
     store
         Folder to write the layers to, as zarr, a block of 256 genes at a time; they become dask arrays on it. With
         values that are lazy (:func:`anndata.experimental.read_lazy`) or backed by a file, no matrix is ever whole in
-        memory. An interrupted call leaves ``<store>.partial``; repeated with the same arguments it goes on with the
-        genes that were missing (and with `checkpoint` without training anew).
+        memory; they are read quickest if stored by gene (CSC, or in chunks of a few hundred genes). An interrupted
+        call leaves ``<store>.partial``; repeated with the same arguments it goes on with the genes that were missing
+        (and with `checkpoint` without training anew).
     device
         ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
     devices, num_nodes, strategy
@@ -117,7 +118,7 @@ def impute(
         what one does with twice the batch. Each runs the whole script, with the same data and seed, and gets the same
         result; started by ``python script.py``, ``torchrun`` or ``srun``, not from a notebook. Write files from one
         process only, where ``lightning.pytorch.utilities.rank_zero_only.rank == 0``. They stay connected after the
-        call: those that follow train by as many processes, or each process by itself (``devices=1``).
+        call: those that follow train by as many processes, or each process by itself (``devices=1``). Not with `store`.
     rng
         Seed or generator. The same seed on the same machine gives the same result, bit for bit on a CPU.
     checkpoint
@@ -193,6 +194,19 @@ def impute(
         msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
         raise TypeError(msg)
     options = _Options(uncertainty=uncertainty, denoise=denoise, total_counts=total_counts)
+
+    from .. import _training
+
+    parallel = _training.Parallel(devices, num_nodes, strategy)
+    if parallel.n_processes > 1 and (rng is None or folder is not None):
+        what = "rng must be a seed" if rng is None else "store must be None"
+        msg = f"{what} where several processes train: all draw the same, and each writes what it imputes"
+        raise ValueError(msg)
+    where = _training.find_device(device)
+    parallel.check(where)
+    network, training = _configure(preset, network, training, max_epochs)
+    images = _image_source(natural_images)
+    _training.check_files(checkpoint, pretrained)
     measured, tasks = read_tasks(adata, max_distance)
     values = Values(adata, measured, columns, layer=layer).by_gene()
     place = np.cumsum(measured) - 1
@@ -205,19 +219,9 @@ def impute(
             stacklevel=2,
         )
     depths, molecules = _read_counts(adata, tasks, layer, options)
-
-    from .. import _training
-
-    parallel = _training.Parallel(devices, num_nodes, strategy)
-    if rng is None and parallel.n_processes > 1:
-        msg = "rng must be a seed where several processes train, as all must draw the same; found None"
-        raise ValueError(msg)
-    where = _training.find_device(device)
-    parallel.check(where)
-    network, training = _configure(preset, network, training, max_epochs)
-    images = _image_source(natural_images)
     asked = digest(survey.mean, survey.variance, columns, measured, adata.shape, key_added, dtype, network, training)
-    asked = digest(asked, options, max_distance, generator.bit_generator.state, str(natural_images))
+    asked = digest(asked, options, max_distance, generator.bit_generator.state, *_pictures(natural_images), *depths)
+    asked = digest(asked, versions("torch"), where.type, *(task.placed.lattice.index for task in tasks))
     if folder is not None:
         check_free(folder, asked)
     trained = values.read_some(survey.most_variable(training.max_genes))
@@ -260,8 +264,10 @@ def impute(
         adata.n_obs,
         uncertainty,
     ).with_pools()
-    layers: Layers = MemoryLayers(adata.shape, columns, dtype)
-    if folder is not None:
+    layers: Layers
+    if folder is None:
+        layers = MemoryLayers(adata.shape, columns, dtype)
+    else:
         after = digest(asked, *(array for part in imputation.parts for array in part.state()))
         layers = StoredLayers(folder, key_added, adata.shape, columns, dtype, asked=asked, run=after)
     impute_blocks(imputation, values, layers, progress=progress)
@@ -355,6 +361,13 @@ def _image_source(source: "NaturalImages | None") -> Any:
         return natural_images(source, size=size, n=n, rng=rng)
 
     return draw
+
+
+def _pictures(source: "NaturalImages | None") -> "list[NDArray[Any]]":
+    """Return what tells natural images from others."""
+    if source is None or isinstance(source, str) or hasattr(source, "__fspath__"):
+        return [np.array(str(source))]
+    return [np.asarray(image) for image in source]
 
 
 def _params(preset: str, network: "CDCINConfig", training: "TrainingConfig", images: Any, rng: Any) -> dict[str, Any]:

@@ -71,6 +71,12 @@ def _client() -> Any:
     if distributed is None:
         return None
     try:
+        distributed.get_worker()
+    except ValueError:
+        pass
+    else:
+        return None  # this runs on a cluster itself, and would wait for its own thread
+    try:
         return distributed.default_client()
     except ValueError:
         return None
@@ -187,7 +193,7 @@ class StoredLayers:
     ) -> None:
         self._path, self._name, self._shape, self._columns, self._dtype = path, name, shape, columns, dtype
         self._block = gene_blocks(len(columns))[0].stop
-        self._attributes = {ASKED: asked, RUN: run}
+        self._attributes: dict[str, Any] = {ASKED: asked, RUN: run}
         self._group = self._opened()
 
     def is_finished(self, genes: slice) -> bool:
@@ -235,15 +241,15 @@ class StoredLayers:
             group = _open(partial)
             if group is not None and group.attrs.get(RUN) == self._attributes[RUN] and FINISHED in group:
                 return group
+            _check_ours(partial)
             shutil.rmtree(partial)
-        group = zarr.open_group(partial, mode="w")
+        group = zarr.open_group(partial, mode="w", attributes=self._attributes)
         made: dict[str, Any] = {"chunks": (self._block,), "dtype": "f4", "fill_value": np.nan}
         group.create_array(RELIABILITY, shape=(len(self._columns),), **made)
         n_blocks = len(gene_blocks(len(self._columns)))
         group.create_array(FINISHED, shape=(n_blocks,), chunks=(1,), dtype=bool, fill_value=False)
         for name in (RELIABILITY, FINISHED):
             group[name].attrs.update(ENCODING)
-        group.attrs.update(self._attributes)
         return group
 
     def _array(self, name: str) -> Any:
@@ -288,6 +294,16 @@ def check_free(path: Path, asked: str) -> None:
         group = _open(path)
         if group is None or group.attrs.get(ASKED) != asked:
             raise FileExistsError(_there(path))
+    partial = _partial(path)
+    if partial.exists():
+        _check_ours(partial)
+
+
+def _check_ours(partial: Path) -> None:
+    """Refuse to remove anything but what an interrupted run left."""
+    group = _open(partial) if partial.is_dir() else None
+    if (group is None or RUN not in group.attrs) and not (partial.is_dir() and not any(partial.iterdir())):
+        raise FileExistsError(_there(partial))
 
 
 def _there(path: Path) -> str:
