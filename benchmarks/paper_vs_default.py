@@ -20,8 +20,8 @@ from s2s_scverse._section import read_lattice, read_values
 from s2s_scverse._training._batches import Windows
 from s2s_scverse._training._device import use_bf16
 from s2s_scverse._training._fit import _fitting
+from s2s_scverse._training._fitted import leave_out
 from s2s_scverse._training._layout import keep_aside, lay_out
-from s2s_scverse._training._maps import find_weights
 from s2s_scverse._training._module import TrainingPlan
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN, PRESETS
@@ -36,7 +36,7 @@ def seconds_per_step(section: _training.Section, preset: str, batch: int, steps:
     )
     rng = np.random.default_rng(0)
     known = section.measured & ~keep_aside(section.measured, 0.1, rng)
-    weights = find_weights(training.start, section.lattice, known, section.values[known[section.measured]])
+    weights = leave_out(section, known, training).weights
     terms, _ = lay_out(
         section, known, weights, training, lambda size, n, rng: natural_images(size=size, n=n, rng=rng), rng
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from .._training import TrainingConfig
+    from .._training import Fitted, Part, TrainingConfig
     from ..nn import CDCINConfig
 
     NaturalImages = Literal["photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
@@ -248,22 +248,11 @@ def impute(
             parallel=parallel,
         )
         _warn_of_few_spots(tasks, fitted[0].network is not None, training, options)
-    imputation = _training.Imputation(
-        [
-            _training.Part(
-                each,
-                task.wanted,
-                rows,
-                task.placed.rows[task.measured],
-                task.placed.rows[task.wanted],
-                options.errors and len(rows) >= FEWEST and bool(task.wanted.any() or denoise),
-                of_spots if len(rows) >= FEWEST else None,
-            )
-            for each, task, rows, of_spots in zip(fitted, tasks, seen, molecules, strict=True)
-        ],
-        adata.n_obs,
-        uncertainty,
-    ).with_pools()
+    parts = [
+        _part(each, task, rows, of_spots, options)
+        for each, task, rows, of_spots in zip(fitted, tasks, seen, molecules, strict=True)
+    ]
+    imputation = _training.Imputation(parts, adata.n_obs, uncertainty).with_pools()
     layers: Layers
     if folder is None:
         layers = MemoryLayers(adata.shape, columns, dtype)
@@ -295,6 +284,24 @@ class _Options:
     def errors(self) -> bool:
         """Whether spots are left out to learn of errors."""
         return self.uncertainty or self.denoise
+
+
+def _part(
+    fitted: "Fitted", task: "Task", seen: "NDArray[np.int64]", molecules: "Molecules | None", options: _Options
+) -> "Part":
+    """Join what was fitted to a section with its rows."""
+    from .._training import Part
+
+    enough = len(seen) >= FEWEST
+    return Part(
+        fitted,
+        task.wanted,
+        seen,
+        measured_rows=task.placed.rows[task.measured],
+        wanted_rows=task.placed.rows[task.wanted],
+        errors=enough and options.errors and bool(task.wanted.any() or options.denoise),
+        molecules=molecules if enough else None,
+    )
 
 
 def _read_counts(

@@ -1,5 +1,6 @@
 """Held-out values must never be read: all of them are replaced by random numbers, and nothing may change by a bit."""
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -58,3 +59,12 @@ def test_imputation_never_reads_held_out_values(section, preset, sampling):
         assert section.var[f"{key}_reliability"].equals(other.var[f"{key}_reliability"])
         assert section.uns["s2s"][key]["history"].equals(other.uns["s2s"][key]["history"])
         assert section.uns["s2s"][key]["gate"] == other.uns["s2s"][key]["gate"]
+
+
+def test_nor_do_lazy_values_and_stored_layers(section, quick, tmp_path):
+    found = []
+    for number, adata in enumerate((section, scrambled(section))):
+        adata.X = da.from_array(np.asarray(adata.X if number else adata.X.toarray()), chunks=(100, 5))
+        s2s.tl.impute(adata, store=tmp_path / str(number), **quick)
+        found.append([adata.layers[key].compute() for key in ("s2s", "s2s_std")])
+    assert np.array_equal(found[0], found[1])

@@ -5,9 +5,11 @@ import signal
 import threading
 import time
 
+import anndata as ad
 import distributed
 import numpy as np
 import pytest
+import scanpy as sc
 
 import s2s_scverse as s2s
 from s2s_scverse.tl import _survey
@@ -33,6 +35,20 @@ def alone(section, quick):
     return adata
 
 
+@pytest.fixture
+def mixed():
+    """A square section, a hexagonal one, and one with too few spots for errors."""
+    parts = {}
+    for name, lattice, side in (("a", "square", 20), ("b", "hex", 20), ("c", "square", 8)):
+        adata = s2s.datasets.simulated_tissue(n_rows=side, n_cols=side, n_genes=12, lattice=lattice, rng=3)
+        parts[name] = adata if side > 8 else adata[:12].copy()
+    adata = ad.concat(parts, label="slide", index_unique="-")
+    adata.obsm["spatial"] = np.asarray(adata.obsm["spatial"])
+    sc.pp.normalize_total(adata, target_sum=600)
+    sc.pp.log1p(adata)
+    return s2s.pp.grid(adata, upsample=2, library_key="slide")
+
+
 def same(found, alone):
     for key in ("s2s", "s2s_std"):
         np.testing.assert_array_equal(np.asarray(found.layers[key]), alone.layers[key])
@@ -51,6 +67,17 @@ def test_two_workers(section, alone, quick, cluster, tmp_path, lazy):
     assert len(blocks) == 6
     assert len({task["worker"] for task in blocks}) == 2
     same(section, alone)
+
+
+@pytest.mark.filterwarnings("ignore:only .* spots are measured in section 'c'", "ignore:.*unmeasured sites are farther")
+def test_threads_of_one_worker_do_not_meddle_with_one_another(mixed, quick, tmp_path):
+    together = mixed.copy()
+    s2s.tl.impute(mixed, denoise=True, **quick)
+    threads = {"processes": False, "n_workers": 1, "threads_per_worker": 3, "dashboard_address": None}
+    with distributed.Client(**threads):
+        s2s.tl.impute(together, denoise=True, store=tmp_path / "out", **quick)
+    same(together, mixed)
+    assert np.isnan(mixed.layers["s2s_std"][(mixed.obs["slide"] == "c") & ~mixed.obs["s2s_measured"]]).all()
 
 
 def test_a_killed_worker(section, alone, quick, cluster, monkeypatch):

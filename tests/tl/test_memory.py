@@ -15,7 +15,7 @@ import s2s_scverse as s2s
 
 SCRIPT = Path(__file__).with_name("limited.py")
 MANY, FEW = 10_240, 1024
-SPARE = 40 * 2**20
+SPARE = 100 * 2**20
 
 
 @pytest.fixture(scope="module")

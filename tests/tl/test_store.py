@@ -167,6 +167,14 @@ def test_what_another_run_left_is_done_anew(section, exact, tmp_path, monkeypatc
 
 
 def test_paths_that_will_not_do(section, quick, tmp_path):
+    mine = tmp_path / "mine.partial"
+    mine.mkdir()
+    (mine / "letter").touch()
+    with pytest.raises(FileExistsError, match="exists already, and is not"):
+        s2s.tl.impute(section, store=tmp_path / "mine", **quick)
+    assert (mine / "letter").exists()
+    with pytest.raises(ValueError, match="store must be None where several processes train"):
+        s2s.tl.impute(section, store=tmp_path / "out", devices=2, strategy="ddp", **quick)
     with pytest.raises(TypeError, match="store must be a path, found 3"):
         s2s.tl.impute(section, store=3, **quick)
     with pytest.raises(FileNotFoundError, match="does not exist"):
