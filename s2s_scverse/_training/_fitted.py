@@ -23,6 +23,8 @@ from ._section import Scale, Section
 __all__ = ["Answer", "Fitted", "Imputer", "find_gate", "leave_out"]
 
 DOUBT = 50
+SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23
+"""Genes, and values of a map of these at all sites, that are imputed at a time."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,19 @@ class Imputer:
 
     def __call__(self, values: NDArray[np.float32]) -> Answer:
         """Impute a block of genes, (n_measured, n_genes)."""
+        # On a large section a few at a time: maps of whole sections are what takes memory.
+        size = max(SMALLEST_BLOCK, VALUES_PER_BLOCK // len(self._wanted))
+        parts = [self._impute(values[:, start : start + size]) for start in range(0, values.shape[1], size)]
+        if len(parts) == 1:
+            return parts[0]
+        left_out = [part.left_out for part in parts if part.left_out is not None]
+        return Answer(
+            np.hstack([part.sites for part in parts]),
+            np.hstack([part.start for part in parts]),
+            np.hstack(left_out) if left_out else None,
+        )
+
+    def _impute(self, values: NDArray[np.float32]) -> Answer:
         settings = self._maps.choose(values)
         kinds = self._maps(values, settings)
         if self._network is None:

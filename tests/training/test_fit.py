@@ -110,7 +110,12 @@ def test_gene_blocks_do_not_matter(monkeypatch):
     fitted = run(section)
     expected = imputed(fitted)
     monkeypatch.setattr("s2s_scverse._training._predict.CELLS_PER_BATCH", 300)
-    imputer = Imputer(fitted)
+    imputer = Imputer(fitted, errors=True)
+    monkeypatch.setattr("s2s_scverse._training._fitted.SMALLEST_BLOCK", 2)
+    monkeypatch.setattr("s2s_scverse._training._fitted.VALUES_PER_BLOCK", 1)
+    small = imputer(section.values)
+    np.testing.assert_allclose(small.sites, expected, atol=2e-5)
+    assert small.left_out.shape == (len(imputer.chosen), 5)
     blocks = [imputer(section.values[:, genes]).sites for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
     np.testing.assert_allclose(np.hstack(blocks), expected, atol=2e-5)
 
