@@ -66,6 +66,7 @@ def main() -> None:
 
 def plot(found: dict[str, tuple[np.ndarray, list[Cost]]], path: str) -> None:
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     figure, axes = plt.subplots(2, 2, figsize=(7, 5), layout="constrained", sharey="row")
     for column, (name, (size, costs)) in enumerate(found.items()):
@@ -76,6 +77,9 @@ def plot(found: dict[str, tuple[np.ndarray, list[Cost]]], path: str) -> None:
             ax.plot(line, fixed + slope * line, color="0.6", label="fixed + slope x size")
             ax.plot(size, value, "o", color="C0", label="measured")
             ax.set(xscale="log", yscale="log", xlabel=name)
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(ScalarFormatter())
+            ax.yaxis.set_minor_formatter(NullFormatter())
             if not column:
                 ax.set_ylabel(label)
     axes[0, 0].legend(frameon=False)

@@ -13,6 +13,9 @@ import scanpy as sc
 
 import s2s_scverse as s2s
 
+# Scripts that tests run in processes of their own.
+collect_ignore = ["tl/interrupted.py", "tl/limited.py"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
