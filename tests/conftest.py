@@ -1,10 +1,6 @@
 """What many tests look at: small sections, and one trained run for the whole session."""
 
-import os
 from collections.abc import Callable, Iterator
-
-# Numba, which scanpy normalises with, would give torch back the threads that are taken away below.
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import anndata as ad
 import numpy as np
@@ -18,14 +14,23 @@ collect_ignore = ["tl/interrupted.py", "tl/limited.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small networks are quickest on one thread, and results are the same bit for bit only on as many threads."""
+def _threads_restored() -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(_threads_restored: None) -> None:
+    """Small networks are quickest on one thread, and results are the same bit for bit only on as many threads.
+
+    Numba, which scanpy normalises with, gives torch all threads back: so it is told before every test.
+    """
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -77,6 +82,9 @@ def quick() -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def _imputed(_section: ad.AnnData, quick: dict[str, object]) -> ad.AnnData:
+    import torch
+
+    torch.set_num_threads(1)
     adata = _section.copy()
     s2s.tl.impute(adata, **quick)
     return adata

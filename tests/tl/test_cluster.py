@@ -17,7 +17,7 @@ from s2s_scverse.tl import _survey
 
 @pytest.fixture(scope="module")
 def cluster():
-    arguments = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    arguments = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
     with distributed.LocalCluster(**arguments) as found:
         yield found
 
@@ -73,7 +73,7 @@ def test_two_workers(section, alone, quick, cluster, tmp_path, lazy):
 def test_threads_of_one_worker_do_not_meddle_with_one_another(mixed, quick, tmp_path):
     together = mixed.copy()
     s2s.tl.impute(mixed, denoise=True, **quick)
-    threads = {"processes": False, "n_workers": 1, "threads_per_worker": 3, "dashboard_address": None}
+    threads = {"processes": False, "n_workers": 1, "threads_per_worker": 3, "dashboard_address": ":0"}
     with distributed.Client(**threads):
         s2s.tl.impute(together, denoise=True, store=tmp_path / "out", **quick)
     same(together, mixed)

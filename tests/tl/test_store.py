@@ -8,6 +8,7 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import zarr
 from scipy import sparse
 
@@ -29,6 +30,7 @@ def exact(quick):
 
 @pytest.fixture(scope="module")
 def expected(_section, exact):
+    torch.set_num_threads(1)
     adata = _section.copy()
     s2s.tl.impute(adata, **exact)
     return adata.layers["s2s"], adata.layers["s2s_std"], adata.var["s2s_reliability"].to_numpy()
