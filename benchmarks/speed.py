@@ -34,13 +34,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sections", nargs="+", choices=("panel", "transcriptome"), default=("panel", "transcriptome"))
+    parser.add_argument("--methods", nargs="+", default=("kriging", "s2s"), help="the first is what others are over")
     arguments = parser.parse_args()
     print(f"{machine()}; {arguments.threads} threads for the transcriptome")
-    print("| section | method | sites | seconds | over kriging | peak GB | layers GB | peak / layers |")
+    print("| section | method | sites | seconds | over the first | peak GB | layers GB | peak / layers |")
     print("|---" * 8 + "|")
     for name in arguments.sections:
         base = 0.0
-        for method in ("kriging", "s2s"):
+        for method in arguments.methods:
             if name == "panel":
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                     found = pool.submit(panel, method).result()

@@ -23,6 +23,8 @@ from ._section import Scale, Section
 __all__ = ["Answer", "Fitted", "Imputer", "find_gate", "leave_out"]
 
 DOUBT = 50
+FEW_SPOTS = 500
+"""Up to so many, spots kept aside are left out in turn as well to learn of errors; it takes no time."""
 SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23
 """Genes, and values of a map of these at all sites, that are imputed at a time."""
 
@@ -120,8 +122,8 @@ class Imputer:
             self._folds = [(seen, self._without(~seen)) for seen in self._seen()]
             return
         self._left_out = fitted.left_out
-        if self._left_out is None or max_spots is None:
-            of = section.measured if max_spots is None else fitted.known
+        if self._left_out is None or max_spots is None or len(spots) <= FEW_SPOTS:
+            of = section.measured if max_spots is None or len(spots) <= FEW_SPOTS else fitted.known
             self._left_out = leave_out(section, of, fitted.training, max_spots, fitted.weights)
         self.chosen = self._left_out.chosen
 

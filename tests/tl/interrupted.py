@@ -47,7 +47,7 @@ def counted(owner, name, what):
     setattr(owner, name, call)
 
 
-before(_fit, "LeftOut", "starting maps")
+before(_fit, "leave_out", "starting maps")
 before(_module.TrainingPlan, "training_step", "training", 9)
 before(Path, "replace", "checkpoint", 1)
 before(_training.Imputation, "__call__", "imputing", 1)

@@ -205,7 +205,7 @@ def test_other_layers_are_never_overwritten(section, quick):
 
 
 def test_checkpoints_are_looked_at_before_any_work(section, quick, tmp_path, monkeypatch):
-    monkeypatch.setattr("s2s_scverse._training._fit.LeftOut", fail)
+    monkeypatch.setattr("s2s_scverse._training._fit.leave_out", fail)
     with pytest.raises(FileNotFoundError, match="of the checkpoint does not exist"):
         s2s.tl.impute(section, checkpoint=tmp_path / "nope" / "x", **quick)
 
