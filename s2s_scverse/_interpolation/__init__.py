@@ -3,16 +3,15 @@
 from ._blend import FOLDS, Blend, Blended, BlendSettings, Folded, Weights, folds
 from ._cokriging import CoKriged, CoKriging
 from ._interpolate import METHODS, Method, interpolate
-from ._kernels import EXPONENTIAL, MATERN, NUGGETS, Kernel
+from ._kernels import KERNELS, NUGGETS, Kernel
 from ._kriging import Kriged, Kriging, Settings
 from ._precision import relative_precision
 from ._profiles import Profiles
 from ._two_covariances import TwoCovariances
 
 __all__ = [
-    "EXPONENTIAL",
     "FOLDS",
-    "MATERN",
+    "KERNELS",
     "METHODS",
     "NUGGETS",
     "Blend",

@@ -5,15 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import svd
 
-from ._kernels import Kernel
+from ._kernels import kernels_for
 from ._kriging import Kriged, Kriging, Settings
 from ._types import Float, Float32, Float64
 
 __all__ = ["CoKriged", "CoKriging"]
-
-# With many spots their neighbours do as well (within 0.05 % of PCC on five large sections), and each kernel takes time.
-_MANY_SPOTS = 1000
-_SPARED = (Kernel("matern32", 1.0), Kernel("matern32", 4.0))
 
 
 @dataclass(frozen=True)
@@ -58,8 +54,8 @@ class CoKriging:
     def __init__(self, kriging: Kriging, informative: Float, *, n_components: int = 25) -> None:
         scores, strength = _principal_scores(np.asarray(informative, np.float64), kriging.precision, n_components)
         values = scores.astype(np.float32)
-        compared = [kernel for kernel in kriging.kernels if len(scores) <= _MANY_SPOTS or kernel not in _SPARED]
-        self._set(kriging, scores, strength, kriging.predict(values, kriging.choose(values, compared)))
+        settings = kriging.choose(values, kernels_for(len(scores), smooth=True))
+        self._set(kriging, scores, strength, kriging.predict(values, settings))
 
     def _set(self, kriging: Kriging, scores: Float64, strength: Float64, kriged: Kriged) -> None:
         self.kriging, self.scores, self.strength, self.kriged = kriging, scores, strength, kriged

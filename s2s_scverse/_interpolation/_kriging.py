@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 from ._checks import check_points, check_values
 from ._factor import Factor, factorise
-from ._kernels import EXPONENTIAL, MATERN, NUGGETS, Kernel, correlation
+from ._kernels import KERNELS, NUGGETS, Kernel, correlation, kernels_for
 from ._tiles import Tile, tiles
 from ._types import Float, Float32, Float64, Index
 
@@ -98,7 +98,7 @@ class Kriging:
         *,
         precision: Float64 | None = None,
         places: tuple[Float, Float] | None = None,
-        kernels: Sequence[Kernel] = (*EXPONENTIAL, *MATERN),
+        kernels: Sequence[Kernel] = KERNELS,
         nuggets: Sequence[float] = NUGGETS,
         max_exact: int = 1600,
         max_core: int = 400,
@@ -139,11 +139,12 @@ class Kriging:
     def choose(self, values: Float, kernels: Sequence[Kernel] | None = None) -> Settings:
         """Kernel and nugget with the smallest leave-one-out error for each of the genes (n, n_genes).
 
-        `kernels` are those to compare, all exponential ones unless given: single genes are too noisy to tell smoother
+        `kernels` are those to compare, some exponential ones unless given: single genes are too noisy to tell smoother
         ones apart.
         """
         values = check_values(values, self.spots)
-        compared = [k for k, kernel in enumerate(self.kernels) if kernel in (kernels or EXPONENTIAL)]
+        kernels = kernels or kernels_for(len(self.spots), smooth=False)
+        compared = [k for k, kernel in enumerate(self.kernels) if kernel in kernels]
         compared = compared or list(range(len(self.kernels)))
         centred = [_centre(values[self._tiles[number].spots])[0] for number in self._scored]
         errors, nuggets = zip(*(self._compare(self.kernels[k], centred) for k in compared), strict=True)

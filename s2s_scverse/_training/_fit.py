@@ -29,7 +29,7 @@ __all__ = ["MIN_SPOTS", "fit", "untrained"]
 
 log = logging.getLogger(__name__)
 
-WATCHED = 32
+WATCHED = 16
 """Genes whose error at the spots kept aside is recorded after every epoch."""
 MAX_TRAINED = 3000
 """Of a section with more measured spots, pieces with about so many are trained on."""
