@@ -1,6 +1,6 @@
 """Reading a section out of an AnnData: its lattice, what may be seen of it, and values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ __all__ = [
     "array_positions",
     "choose_section",
     "grid_entry",
+    "mean_over_sections",
     "read_lattice",
     "read_mask",
     "read_sections",
@@ -231,8 +232,9 @@ class Values:
         if not is_sparse(self._matrix) or self._matrix.format == "csc":
             return self
         found = copy(self)
-        found._matrix = self._matrix[self._rows].tocsc()
-        found._rows = np.arange(len(self._rows))
+        found._matrix = _submatrix(self._matrix, self._rows, self._columns).tocsc()
+        found._rows, found._columns = np.arange(len(self._rows)), np.arange(len(self._columns))
+        found._names = self._names[self._columns]
         return found
 
     def lazy(self, genes: slice) -> Any:
@@ -272,6 +274,16 @@ def read_values(
 ) -> NDArray[np.float32]:
     """Return the values of some sites and genes as a dense (n_rows, n_columns) array; errors are those of `Values`."""
     return Values(adata, rows, columns, layer=layer).read(slice(None), finite=finite)
+
+
+def mean_over_sections(values: Sequence[NDArray[np.float64]], weights: Sequence[float]) -> NDArray[np.float64]:
+    """Mean of arrays of one shape, one of every section, weighted over the sections in which there is a value."""
+    stacked = np.stack(values)
+    weight = np.asarray(weights, float).reshape(-1, *[1] * (stacked.ndim - 1)) * ~np.isnan(stacked)
+    total = weight.sum(axis=0)
+    return np.asarray(
+        np.divide(np.nansum(stacked * weight, axis=0), total, out=np.full(total.shape, np.nan), where=total > 0)
+    )
 
 
 def _submatrix(matrix: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Any:

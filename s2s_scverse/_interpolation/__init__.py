@@ -1,6 +1,6 @@
 """Classical interpolation of all genes at once: arrays in, arrays out."""
 
-from ._blend import FOLDS, Blend, Blended, BlendSettings, Folded, Weights, folds
+from ._blend import FOLDS, MAX_LEFT_OUT, Blend, Blended, BlendSettings, Folded, Weights, folds
 from ._cokriging import CoKriged, CoKriging
 from ._interpolate import METHODS, Method, interpolate
 from ._kernels import KERNELS, NUGGETS, Kernel
@@ -12,6 +12,7 @@ from ._two_covariances import TwoCovariances
 __all__ = [
     "FOLDS",
     "KERNELS",
+    "MAX_LEFT_OUT",
     "METHODS",
     "NUGGETS",
     "Blend",

@@ -15,11 +15,12 @@ from ._profiles import Profiles
 from ._two_covariances import TwoCovariances
 from ._types import Bool, Float, Float32, Float64, Index
 
-__all__ = ["FOLDS", "Blend", "BlendSettings", "Blended", "Folded", "Weights", "folds"]
+__all__ = ["FOLDS", "MAX_LEFT_OUT", "Blend", "BlendSettings", "Blended", "Folded", "Weights", "folds"]
 
 _FEW, _MANY = 10, 25  # components: few for small sections, many for large ones
 FOLDS = 5
-MAX_FOLDED = 1500
+MAX_LEFT_OUT = 1500
+"""Of more spots about so many are left out, in whole pieces of the section."""
 _SMALLEST = 4 * FOLDS  # spots; with fewer the weights are not worth the name
 
 _REACH = 1.5  # spot pitches: up to here sites are as near to spots as those that weights are found with
@@ -124,7 +125,7 @@ class Folded:
         (n_chosen,) those spots.
     """
 
-    def __init__(self, kriging: Kriging, informative: Float, *, max_spots: int = MAX_FOLDED) -> None:
+    def __init__(self, kriging: Kriging, informative: Float, *, max_spots: int = MAX_LEFT_OUT) -> None:
         self.chosen = kriging.sample(max_spots)
         self._spots, self._precision = kriging.spots[self.chosen], kriging.precision[self.chosen]
         self._informative = np.asarray(informative, np.float32)[self.chosen]

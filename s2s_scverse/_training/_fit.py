@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .._progress import SILENT, Progress
 from ..nn import CDCIN, CDCINConfig
 from ._batches import Batches
 from ._checkpoint import describe, read_checkpoint, read_pretrained
@@ -46,7 +47,7 @@ def fit(
     images: Images | None,
     device: torch.device,
     rng: np.random.Generator,
-    progress: bool,
+    progress: Progress = SILENT,
     checkpoint: str | PathLike[str] | None = None,
     pretrained: str | PathLike[str] | None = None,
     parallel: Parallel = ALONE,
@@ -66,7 +67,7 @@ def fit(
     rng
         Source of all randomness.
     progress
-        Whether to show a bar.
+        Whom to tell.
     checkpoint
         File to write after every epoch, and to go on from if it is there.
     pretrained
@@ -103,15 +104,16 @@ def fit(
     run = describe(kinds, config, together, seeds, *arrays)
     found = None if checkpoint is None else read_checkpoint(checkpoint, run)
     # Spots kept aside have no say in the starting maps that they will judge.
+    progress.begin("starting maps", len(large) + len(pieces))
     left_out = [
-        leave_out(section, of, training) if training.start == "blend" else None
+        progress.after(leave_out(section, of, training)) if training.start == "blend" else None
         for section, of in zip(large, known_of, strict=True)
     ]
     weights = [
         None if each is None else each.weights for each, parts in zip(left_out, cuts, strict=True) for _ in parts
     ]
     laid_out = [
-        lay_out(piece, of, blend, training, images, child)
+        progress.after(lay_out(piece, of, blend, training, images, child))
         for piece, of, blend, child in zip(pieces, known, weights, rng_scenes.spawn(len(pieces)), strict=True)
     ]
     terms = join_terms([terms for terms, _ in laid_out])

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._interpolation import FOLDS, folds
+from .._interpolation import FOLDS, MAX_LEFT_OUT, folds
 from ..nn import CDCIN
 from ._batches import Batch
 from ._config import TrainingConfig
 from ._device import find_device
-from ._maps import MAX_LEFT_OUT, LeftOut, MapSettings, StartingMaps, Weights
+from ._maps import LeftOut, MapSettings, StartingMaps, Weights
 from ._pairs import Views
 from ._predict import predict_sites, whole_maps
 from ._scenes import build_scene

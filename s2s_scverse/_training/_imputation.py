@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from .._calibration import Calibration, Pool, calibrate
 from .._calibration import denoise as denoised
 from .._checks import as_dense
+from .._interpolation import MAX_LEFT_OUT
+from .._section import mean_over_sections
 from ._fitted import Fitted, Imputer
 
 if TYPE_CHECKING:
@@ -51,8 +53,9 @@ class Part:
     @cached_property
     def imputer(self) -> Imputer:
         """What does not depend on genes, made where it is needed."""
-        everywhere = {"max_spots": None} if self.molecules is not None else {}
-        return Imputer(self.fitted, self.wanted, errors=self.errors, **everywhere)
+        # To be denoised, every spot has to be left out.
+        most = MAX_LEFT_OUT if self.molecules is None else None
+        return Imputer(self.fitted, self.wanted, errors=self.errors, max_spots=most)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "imputer"}
@@ -98,13 +101,13 @@ class Imputation:
         found = np.full((self.n_obs, n_genes), np.nan, np.float32)
         errors = self.uncertainty and any(part.errors for part in self.parts)
         std = np.full((self.n_obs, n_genes), np.nan, np.float32) if errors else None
-        reliabilities = []
+        reliabilities, weights = [], []
         for part, pool in zip(self.parts, self.pools, strict=True):
             known = self._impute_part(part, pool, values[part.seen], found, std)
             if known is not None:
-                reliabilities.append((part.weight, known.reliability))
-        mean = _mean(reliabilities) if errors else None
-        return Block(found, std, mean)
+                reliabilities.append(known.reliability)
+                weights.append(part.weight)
+        return Block(found, std, mean_over_sections(reliabilities, weights) if errors else None)
 
     def _impute_part(
         self,
@@ -136,13 +139,5 @@ class Imputation:
 
     def widths(self) -> NDArray[np.float64]:
         """Half-widths of intervals, (n_levels,)."""
-        return _mean([(part.weight, pool.widths) for part, pool in zip(self.parts, self.pools, strict=True) if pool])
-
-
-def _mean(of_sections: list[tuple[int, NDArray[np.float64]]]) -> NDArray[np.float64]:
-    """Weighted mean over the sections in which there is a value."""
-    values = np.stack([each for _, each in of_sections])
-    weight = np.where(np.isnan(values), 0, np.array([share for share, _ in of_sections], float)[:, None])
-    total = weight.sum(axis=0)
-    sums = np.nansum(values * weight, axis=0)
-    return np.asarray(np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0))
+        known = [(pool.widths, part.weight) for part, pool in zip(self.parts, self.pools, strict=True) if pool]
+        return mean_over_sections(*zip(*known, strict=True))

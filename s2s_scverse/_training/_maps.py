@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from .._interpolation import (
     FOLDS,
+    MAX_LEFT_OUT,
     NUGGETS,
     Blend,
     BlendSettings,
@@ -19,13 +20,10 @@ from .._interpolation import (
 from .._lattice import Lattice
 from ._config import Start
 
-__all__ = ["KINDS", "MAX_LEFT_OUT", "LeftOut", "MapSettings", "StartingMaps", "Weights", "find_nuggets"]
+__all__ = ["KINDS", "LeftOut", "MapSettings", "StartingMaps", "Weights", "find_nuggets"]
 
 KINDS: dict[Start, int] = {"nearest": 1, "kriging": 1, "cokriging": 3, "blend": 4}
 """Number of maps that each start gives."""
-
-MAX_LEFT_OUT = 1500
-"""Of more spots about so many are left out, in whole pieces of the section."""
 
 MapSettings = Settings | BlendSettings | None
 """What starting maps choose for every gene."""

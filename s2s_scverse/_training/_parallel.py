@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from .._checks import check_int
@@ -55,6 +56,11 @@ class Parallel:
     def n_processes(self) -> int:
         """On all nodes."""
         return self.devices * self.num_nodes
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the first, or the only one."""
+        return int(getattr(rank_zero_only, "rank", 0)) == 0
 
     def check(self, device: torch.device) -> None:
         """Refuse what cannot run here.

@@ -11,14 +11,30 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from .._progress import Progress
 from ._batches import Batches
 from ._config import TrainingConfig
 from ._device import use_bf16
 from ._module import TrainingPlan
 from ._parallel import Parallel, unchanged_process
-from ._progress import EpochBar
 
 __all__ = ["train"]
+
+
+class Epochs(Callback):
+    """Counts epochs, and tells the error at the spots kept aside."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Begin, perhaps where an earlier run ended."""
+        self._progress.begin("training", trainer.max_epochs or 0, done=trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Count one."""
+        metrics = trainer.callback_metrics
+        self._progress.step(f"error / starting map's: {float(metrics['validation'] / metrics['validation_start']):.3f}")
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -44,7 +60,7 @@ def train(
     parallel: Parallel,
     checkpoint: str | PathLike[str] | None,
     found: dict[str, Any] | None,
-    progress: bool,
+    progress: Progress,
 ) -> None:
     """Train, or go on from the content `found` of the checkpoint; put the weights kept into the plan's network."""
     training = plan.config
@@ -62,7 +78,7 @@ def train(
             max_epochs=training.max_epochs,
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,
-            callbacks=_callbacks(training, path, progress=progress),
+            callbacks=_callbacks(training, path, progress),
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -79,10 +95,8 @@ def train(
     plan.network.load_state_dict(plan.kept)
 
 
-def _callbacks(training: TrainingConfig, path: Path | None, *, progress: bool) -> list[Callback]:
-    callbacks: list[Callback] = [EarlyStopping("validation", patience=training.patience)]
-    if progress:
-        callbacks.append(EpochBar())
+def _callbacks(training: TrainingConfig, path: Path | None, progress: Progress) -> list[Callback]:
+    callbacks: list[Callback] = [EarlyStopping("validation", patience=training.patience), Epochs(progress)]
     if path is not None:
         # At the end of an epoch, when early stopping has counted it.
         last = ModelCheckpoint(path.parent, path.name, save_on_train_epoch_end=True, enable_version_counter=False)

@@ -12,7 +12,7 @@ from .._comparison import pairs_frame, scores_frame, summary_frame
 from .._lattice import Lattice
 from .._runs import check_keys, find_source, read_visible
 from .._scores import window
-from .._section import Placed, read_mask, read_sections, read_values
+from .._section import Placed, mean_over_sections, read_mask, read_sections, read_values
 from ._run import read_tables, versions, write_evaluation
 from ._scoring import GENE_BLOCK, Layers, score_genes
 
@@ -194,14 +194,11 @@ def _mean_over_sections(
     if len(parts) == 1:
         return parts[0]
     common = reduce(np.intersect1d, [columns for columns, _ in parts])
-    share = np.array([n for n in n_spots if n], dtype=float)[:, None, None]
-    mean = {}
-    for score in parts[0][1]:
-        values = np.stack([table[score][:, np.isin(columns, common)] for columns, table in parts])
-        weight = np.where(np.isnan(values), 0, share)
-        total = weight.sum(axis=0)
-        sums = np.nansum(values * weight, axis=0)
-        mean[score] = np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
+    share = [n for n in n_spots if n]
+    mean = {
+        score: mean_over_sections([table[score][:, np.isin(columns, common)] for columns, table in parts], share)
+        for score in parts[0][1]
+    }
     return parts[0][0][np.isin(parts[0][0], common)], mean
 
 

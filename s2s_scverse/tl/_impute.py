@@ -1,6 +1,9 @@
+import hashlib
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,7 +13,9 @@ from .. import _keys
 from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._depth import AUTO, Molecules, find_depth, read_molecules
+from .._progress import Progress, duration
 from .._section import Values
+from ._estimate import Estimate, Size, estimate
 from ._layers import Layers, MemoryLayers, StoredLayers, check_free, check_store, digest, impute_blocks
 from ._run import MAX_DISTANCE, Task, check_copy, check_run_key, read_tables, read_tasks, versions, write_run
 from ._survey import Survey
@@ -21,12 +26,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from .._training import Fitted, Part, TrainingConfig
+    from .._training import Fitted, Part, Section, TrainingConfig
     from ..nn import CDCINConfig
 
     NaturalImages = Literal["photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
 
 __all__ = ["impute"]
+
+log = logging.getLogger(__name__)
 
 
 def impute(
@@ -190,10 +197,7 @@ def impute(
     check_run_key(adata, key_added)
     check_copy(adata, copy=copy)
     generator = check_rng(rng)
-    if total_counts is not None and not isinstance(total_counts, str):
-        msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
-        raise TypeError(msg)
-    options = _Options(uncertainty=uncertainty, denoise=denoise, total_counts=total_counts)
+    options = _Options.of(total_counts, uncertainty=uncertainty, denoise=denoise)
 
     from .. import _training
 
@@ -208,67 +212,54 @@ def impute(
     images = _image_source(natural_images)
     _training.check_files(checkpoint, pretrained)
     measured, tasks = read_tasks(adata, max_distance)
-    values = Values(adata, measured, columns, layer=layer).by_gene()
-    place = np.cumsum(measured) - 1
-    seen = [place[task.placed.rows[task.measured]] for task in tasks]
-    survey = Survey.of(values, seen)
-    if survey.counts:
+    source = _Source.read(adata, measured, tasks, columns, layer, options)
+    if source.survey.counts:
         warnings.warn(
             "values look like counts; call sc.pp.normalize_total(adata) and sc.pp.log1p(adata) first",
             UserWarning,
             stacklevel=2,
         )
-    depths, molecules = _read_counts(adata, tasks, layer, options)
-    asked = digest(survey.mean, survey.variance, columns, measured, adata.shape, key_added, dtype, network, training)
-    asked = digest(asked, options, max_distance, generator.bit_generator.state, *_pictures(natural_images), *depths)
-    asked = digest(asked, versions("torch"), where.type, *(task.placed.lattice.index for task in tasks))
-    if folder is not None:
-        check_free(folder, asked)
-    trained = values.read_some(survey.most_variable(training.max_genes))
-    sections = [
-        _training.Section(task.placed.lattice, task.measured, trained[rows], depth, bool(nonnegative))
-        for task, rows, depth, nonnegative in zip(tasks, seen, depths, survey.nonnegative, strict=True)
-    ]
     if measured.all():
         warnings.warn("every site is measured: there is nothing to impute", UserWarning, stacklevel=2)
         training = replace(training, max_epochs=0)
-    if measured.all() and not denoise:
-        fitted = _training.untrained(sections, training, where)
-    else:
-        fitted = _training.fit(
-            sections,
-            network=network,
-            training=training,
-            images=images,
-            device=where,
-            rng=generator,
-            progress=progress,
-            checkpoint=checkpoint,
-            pretrained=pretrained,
-            parallel=parallel,
-        )
-        _warn_of_few_spots(tasks, fitted[0].network is not None, training, options)
-    parts = [
-        _part(each, task, rows, of_spots, options)
-        for each, task, rows, of_spots in zip(fitted, tasks, seen, molecules, strict=True)
-    ]
-    imputation = _training.Imputation(parts, adata.n_obs, uncertainty).with_pools()
-    layers: Layers
-    if folder is None:
-        layers = MemoryLayers(adata.shape, columns, dtype)
-    else:
-        after = digest(asked, *(array for part in imputation.parts for array in part.state()))
-        layers = StoredLayers(folder, key_added, adata.shape, columns, dtype, asked=asked, run=after)
-    impute_blocks(imputation, values, layers, progress=progress)
-    dense, std, reliability = layers.finish()
-    run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
-    run |= {"gate": fitted[0].gate, "history": pd.DataFrame(fitted[0].history)}
-    if reliability is not None:
-        run["intervals"] = {"level": LEVELS, "width": imputation.widths()}
+    asked = digest(network, training, options, key_added, dtype, max_distance, generator.bit_generator.state, columns)
+    asked = digest(asked, where.type, versions("torch"), source.digest(), *_files(natural_images, pretrained))
+    if folder is not None:
+        check_free(folder, asked)
+    sections = source.sections(training.max_genes)
+    expected = source.estimate(network, training, options)
+    log.info("%s; about %s and %.1f GB", source, duration(expected.seconds), expected.gigabytes)
+    with Progress(expected.phases, show=progress and parallel.is_first) as bar:
+        if measured.all() and not denoise:
+            fitted = _training.untrained(sections, training, where)
+        else:
+            fitted = _training.fit(
+                sections,
+                network=network,
+                training=training,
+                images=images,
+                device=where,
+                rng=generator,
+                progress=bar,
+                checkpoint=checkpoint,
+                pretrained=pretrained,
+                parallel=parallel,
+            )
+            _warn_of_few_spots(tasks, fitted[0].network is not None, training, options)
+        bar.begin("errors" if options.errors else "imputing")
+        imputation = _training.Imputation(source.parts(fitted, options), adata.n_obs, uncertainty).with_pools()
+        layers: Layers
+        if folder is None:
+            layers = MemoryLayers(adata.shape, columns, dtype)
+        else:
+            after = digest(asked, *(array for part in imputation.parts for array in part.state()))
+            layers = StoredLayers(folder, key_added, adata.shape, columns, dtype, asked=asked, run=after)
+        impute_blocks(imputation, source.values, layers, bar)
+        dense, std, reliability = layers.finish()
+    run = _entry(fitted[0], layer, None if reliability is None else imputation.widths())
     network = network if fitted[0].network is None else fitted[0].network.config
-    run["params"] = _params(preset, network, training, natural_images, rng) | asdict(options)
-    run["params"] |= {"total_counts": str(total_counts), **asdict(parallel)}
-    run["params"]["max_distance"] = np.inf if max_distance is None else float(max_distance)
+    run["params"] = _params(preset, network, training, natural_images, rng) | options.params() | asdict(parallel)
+    run["params"] |= {"max_distance": np.inf if max_distance is None else float(max_distance)}
     return write_run(adata, key_added, dense, measured, run, std=std, reliability=reliability, copy=copy)
 
 
@@ -280,28 +271,99 @@ class _Options:
     denoise: bool
     total_counts: str | None
 
+    @classmethod
+    def of(cls, total_counts: object, *, uncertainty: bool, denoise: bool) -> "_Options":
+        if total_counts is not None and not isinstance(total_counts, str):
+            msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
+            raise TypeError(msg)
+        return cls(uncertainty=uncertainty, denoise=denoise, total_counts=total_counts)
+
     @property
     def errors(self) -> bool:
         """Whether spots are left out to learn of errors."""
         return self.uncertainty or self.denoise
 
+    def params(self) -> dict[str, Any]:
+        """In values that h5ad can hold."""
+        return asdict(self) | {"total_counts": str(self.total_counts)}
 
-def _part(
-    fitted: "Fitted", task: "Task", seen: "NDArray[np.int64]", molecules: "Molecules | None", options: _Options
-) -> "Part":
-    """Join what was fitted to a section with its rows."""
-    from .._training import Part
 
-    enough = len(seen) >= FEWEST
-    return Part(
-        fitted,
-        task.wanted,
-        seen,
-        measured_rows=task.placed.rows[task.measured],
-        wanted_rows=task.placed.rows[task.wanted],
-        errors=enough and options.errors and bool(task.wanted.any() or options.denoise),
-        molecules=molecules if enough else None,
-    )
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What is read of an AnnData before anything is trained; lists have an entry for every section."""
+
+    measured: "NDArray[np.bool_]"
+    """(n_obs,)."""
+    tasks: list[Task]
+    seen: "list[NDArray[np.int64]]"
+    """Spots of a section among those of all, (n_measured,)."""
+    values: Values
+    survey: Survey
+    depths: "list[NDArray[np.float64] | None]"
+    """Of spots, (n_measured,)."""
+    molecules: list[Molecules | None]
+
+    @classmethod
+    def read(
+        cls,
+        adata: "AnnData",
+        measured: "NDArray[np.bool_]",
+        tasks: list[Task],
+        columns: "NDArray[np.int64]",
+        layer: str | None,
+        options: _Options,
+    ) -> "_Source":
+        values = Values(adata, measured, columns, layer=layer).by_gene()
+        place = np.cumsum(measured) - 1
+        seen = [place[task.placed.rows[task.measured]] for task in tasks]
+        survey = Survey.of(values, seen)
+        depths, molecules = _read_counts(adata, tasks, layer, options)
+        return cls(measured, tasks, seen, values, survey, depths, molecules)
+
+    def __str__(self) -> str:
+        spots, wanted = int(self.measured.sum()), sum(int(task.wanted.sum()) for task in self.tasks)
+        sections = "" if len(self.tasks) == 1 else f"{len(self.tasks)} sections, "
+        return f"{sections}{spots} spots, {wanted} sites to impute, {len(self.values)} genes"
+
+    def estimate(self, network: "CDCINConfig", training: "TrainingConfig", options: _Options) -> Estimate:
+        """How long this will take."""
+        sizes = [Size(len(rows), len(task.placed.rows)) for rows, task in zip(self.seen, self.tasks, strict=True)]
+        return estimate(sizes, len(self.values), network, training, errors=options.errors)
+
+    def digest(self) -> str:
+        """What tells it from other data."""
+        molecules = [array for found in self.molecules if found for array in (found.unit, found.depth)]
+        lattices = (task.placed.lattice.index for task in self.tasks)
+        return digest(self.survey.mean, self.survey.variance, self.measured, *self.depths, *molecules, *lattices)
+
+    def sections(self, max_genes: int) -> "list[Section]":
+        """What is trained on: the genes that vary most."""
+        from .._training import Section
+
+        trained = self.values.read_some(self.survey.most_variable(max_genes))
+        return [
+            Section(task.placed.lattice, task.measured, trained[rows], depth, bool(nonnegative))
+            for task, rows, depth, nonnegative in zip(
+                self.tasks, self.seen, self.depths, self.survey.nonnegative, strict=True
+            )
+        ]
+
+    def parts(self, fitted: "list[Fitted]", options: _Options) -> "list[Part]":
+        """Join what was fitted to each section with its rows."""
+        from .._training import Part
+
+        return [
+            Part(
+                each,
+                task.wanted,
+                rows,
+                measured_rows=task.placed.rows[task.measured],
+                wanted_rows=task.placed.rows[task.wanted],
+                errors=len(rows) >= FEWEST and options.errors and bool(task.wanted.any() or options.denoise),
+                molecules=molecules if len(rows) >= FEWEST else None,
+            )
+            for each, task, rows, molecules in zip(fitted, self.tasks, self.seen, self.molecules, strict=True)
+        ]
 
 
 def _read_counts(
@@ -370,11 +432,19 @@ def _image_source(source: "NaturalImages | None") -> Any:
     return draw
 
 
-def _pictures(source: "NaturalImages | None") -> "list[NDArray[Any]]":
-    """Return what tells natural images from others."""
-    if source is None or isinstance(source, str) or hasattr(source, "__fspath__"):
-        return [np.array(str(source))]
-    return [np.asarray(image) for image in source]
+def _files(images: "NaturalImages | None", pretrained: "str | PathLike[str] | None") -> list[Any]:
+    """Return what tells natural images and weights to start from from others."""
+    weights = "" if pretrained is None else hashlib.sha256(Path(pretrained).read_bytes()).hexdigest()
+    if images is None or isinstance(images, str) or hasattr(images, "__fspath__"):
+        return [weights, str(images)]
+    return [weights, *(np.asarray(image) for image in images)]
+
+
+def _entry(fitted: "Fitted", layer: str | None, widths: "NDArray[np.float64] | None") -> dict[str, Any]:
+    """Describe a run, but for its parameters."""
+    run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
+    run |= {"gate": fitted.gate, "history": pd.DataFrame(fitted.history)}
+    return run if widths is None else run | {"intervals": {"level": LEVELS, "width": widths}}
 
 
 def _params(preset: str, network: "CDCINConfig", training: "TrainingConfig", images: Any, rng: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._progress import Progress
 from .._section import Values
 from ._survey import gene_blocks
 
@@ -45,19 +46,18 @@ class Layers(Protocol):
         """Return the layer, its standard deviations and the reliability of all genes of the AnnData."""
 
 
-def impute_blocks(imputation: "Imputation", values: Values, layers: Layers, *, progress: bool) -> None:
+def impute_blocks(imputation: "Imputation", values: Values, layers: Layers, progress: Progress) -> None:
     """Impute the genes that are not finished, block by block; on the cluster of a dask client, where there is one."""
-    from tqdm.auto import tqdm
-
-    blocks = [block for block in gene_blocks(len(values)) if not layers.is_finished(block)]
+    every = gene_blocks(len(values))
+    blocks = [block for block in every if not layers.is_finished(block)]
     client = _client()
     found = _here(imputation, values, blocks) if client is None else _on_cluster(client, imputation, values, blocks)
-    hidden = not progress or len(blocks) == 1
+    progress.begin("imputing", len(every), done=len(every) - len(blocks))
     # Closed whatever happens: what is still to be computed elsewhere is given up.
-    with closing(found), tqdm(total=len(blocks), desc="imputing", unit="block", disable=hidden) as bar:
+    with closing(found):
         for genes, block in found:
             layers.write(genes, block)
-            bar.update()
+            progress.step()
 
 
 def _here(imputation: "Imputation", values: Values, blocks: list[slice]) -> "Generator[tuple[slice, Block]]":

@@ -1,4 +1,5 @@
 import random
+import re
 import signal
 
 import anndata as ad
@@ -61,8 +62,12 @@ def test_one_progress_bar(section, quick, capfd):
     s2s.tl.impute(section, **(quick | {"progress": True}))
     captured = capfd.readouterr()
     assert captured.out == ""
-    assert "2/2" in captured.err
-    assert "error / starting map's" in captured.err
+    lines = re.findall(r"\rs2s(?:, ([a-z ]+))?: +(\d+)%", captured.err)
+    assert list(dict.fromkeys(phase for phase, _ in lines)) == ["", "starting maps", "training", "errors", "imputing"]
+    shown = [int(percent) for _, percent in lines]
+    assert shown == sorted(shown)
+    assert shown[-1] == 100
+    assert captured.err.count("\n") == 1
 
 
 def test_same_seed_same_result(section, imputed, quick):

@@ -1,11 +1,7 @@
-"""The command line: ``s2s``."""
+"""``s2s demo``: the main job on the embedded simulated section."""
 
-import json
-import logging
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
@@ -14,24 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 import typer
 
-from . import __version__
+from ._app import Json, on_a_terminal, print_json, reported
+from ._files import check_folder, replacing
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.figure import Figure
 
-__all__ = ["app", "main"]
-
-log = logging.getLogger(__name__)
-
-app = typer.Typer(
-    name="s2s",
-    help="Dense maps of every gene from one sparsely sampled spatial transcriptomics section.",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+__all__ = ["demo"]
 
 DEPTH: Final = 600.0
 """Counts per spot, simulated and normalised to: a fixed number, so that no spot's values depend on another's."""
@@ -60,34 +46,12 @@ class Result:
     seconds: float
 
 
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"s2s {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _s2s(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    pass
-
-
-@app.command()
 def demo(
     *,
     out_dir: Annotated[Path, typer.Option(help="Folder for demo.h5ad and demo.png; made if there is none.")] = Path(),
     seed: Annotated[int, typer.Option(help="Seed of the section and of training.")] = 0,
     preset: Annotated[Preset, typer.Option(help="How thoroughly to train.")] = Preset.default,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+    as_json: Json = False,
     rows: Annotated[int, typer.Option(hidden=True)] = 48,
     cols: Annotated[int, typer.Option(hidden=True)] = 56,
     n_genes: Annotated[int, typer.Option(hidden=True)] = 60,
@@ -98,34 +62,20 @@ def demo(
     Prints the mean scores over genes at the hidden spots, next to those of simple interpolation, and writes the section
     and a picture of it.
     """
-    with _errors_in_one_line():
+    with reported():
         table, picture = _writable(out_dir, "demo.h5ad", "demo.png")
         dense = _hidden_section(rows, cols, n_genes, seed)
-        results = _compete(dense, preset, seed, max_epochs, progress=not as_json)
+        results = _compete(dense, preset, seed, max_epochs, progress=on_a_terminal())
         _save(dense, table, picture)
     if as_json:
         files = {"h5ad": str(table), "png": str(picture)}
-        found = {"seed": seed, "scores": [asdict(result) for result in results], "files": files}
-        typer.echo(json.dumps(found, indent=2))
+        print_json({"seed": seed, "scores": [asdict(result) for result in results], "files": files})
         return
     measured, hidden = (int(dense.obs[key].sum()) for key in ("s2s_measured", "s2s_held_out"))
     typer.echo(f"Simulated section: {measured} spots measured, {hidden} hidden, {dense.n_vars} genes.")
     typer.echo("Means over genes at the hidden spots:\n")
     typer.echo("\n".join(_table(results)))
     typer.echo(f"\nWrote {table}\n      {picture}")
-
-
-@contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """Turn the errors of bad input into one line on stderr and exit code 1."""
-    try:
-        yield
-    except (KeyError, OSError, TypeError, ValueError) as error:
-        log.debug("the command failed", exc_info=True)
-        # A KeyError's text is its argument; str() would put it in quotes.
-        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        typer.echo(f"s2s: error: {' '.join(text.split())}", err=True)
-        raise typer.Exit(1) from error
 
 
 def _writable(folder: Path, *names: str) -> list[Path]:
@@ -136,28 +86,15 @@ def _writable(folder: Path, *names: str) -> list[Path]:
         if path.is_dir():
             msg = f"{path} is a folder, a file of this name is to be written; choose another --out-dir"
             raise IsADirectoryError(msg)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        msg = f"cannot write into {folder}: permission denied; choose another --out-dir"
-        raise PermissionError(msg)
+    check_folder(folder)
     return paths
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name that takes the place of `path` on success and vanishes otherwise."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _hidden_section(rows: int, cols: int, n_genes: int, seed: int) -> "AnnData":
     """Simulate a section on its lattice, three quarters of whose spots are hidden."""
     import scanpy as sc
 
-    from . import datasets, pp
+    from .. import datasets, pp
 
     adata = datasets.simulated_tissue(n_rows=rows, n_cols=cols, n_genes=n_genes, depth=DEPTH, rng=seed)
     sc.pp.normalize_total(adata, target_sum=DEPTH)
@@ -169,7 +106,7 @@ def _hidden_section(rows: int, cols: int, n_genes: int, seed: int) -> "AnnData":
 
 def _compete(dense: "AnnData", preset: Preset, seed: int, max_epochs: int, *, progress: bool) -> list[Result]:
     """Impute by all methods, and score them."""
-    from . import get, tl
+    from .. import get, tl
 
     def impute() -> None:
         tl.impute(dense, preset=preset.value, max_epochs=max_epochs, rng=seed, progress=progress)
@@ -193,13 +130,13 @@ def _timed(run: Callable[[], object]) -> float:
 
 def _save(dense: "AnnData", table: Path, picture: Path) -> None:
     """Write the section and its picture, each whole or not at all."""
-    from . import pl
+    from .. import pl
 
     genes = [gene for gene in SHOWN if gene in dense.var_names]
     figure = cast("Figure", pl.compare(dense, genes, return_fig=True))
-    with _replacing(table) as temporary:
+    with replacing(table) as temporary:
         dense.write_h5ad(temporary)
-    with _replacing(picture) as temporary:
+    with replacing(picture) as temporary:
         figure.savefig(temporary, dpi=150)
 
 

@@ -1,0 +1,184 @@
+"""Reading sections from the files that people have, and writing results whole or not at all."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["check_folder", "check_output", "read_section", "replacing", "write_section"]
+
+POSITIONS: Final = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
+COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
+"""Of Space Ranger's positions."""
+MATRICES: Final = ("filtered_feature_bc_matrix.h5", "raw_feature_bc_matrix.h5")
+FORMATS: Final = (
+    "an .h5ad file, a .zarr folder (AnnData or SpatialData), a 10x .h5 matrix with its positions, or a folder of Space "
+    "Ranger's output"
+)
+
+
+def read_section(path: Path, *, positions: Path | None = None, table: str = "table") -> "AnnData":
+    """Read a section.
+
+    Parameters
+    ----------
+    path
+        What `FORMATS` says.
+    positions
+        Positions of the spots of a 10x matrix, as Space Ranger writes them; looked for beside the matrix unless given.
+    table
+        Of a SpatialData.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file does not exist.
+    ValueError
+        If it is of another kind, or positions do not fit.
+    """
+    if not path.exists():
+        msg = f"{path} does not exist; expected {FORMATS}"
+        raise FileNotFoundError(msg)
+    if path.is_dir():
+        matrix = next((path / name for name in MATRICES if (path / name).is_file()), None)
+        return _read_zarr(path, table) if matrix is None else _read_10x(matrix, positions)
+    if path.suffix == ".h5ad":
+        import anndata
+
+        return anndata.read_h5ad(path)
+    if path.suffix == ".h5":
+        return _read_10x(path, positions)
+    msg = f"{path} is of no known kind; expected {FORMATS}"
+    raise ValueError(msg)
+
+
+def _read_zarr(path: Path, table: str) -> "AnnData":
+    import anndata
+    import zarr
+
+    try:
+        attributes = dict(zarr.open_group(path, mode="r").attrs)
+    except (FileNotFoundError, ValueError) as error:
+        msg = f"the folder {path} is neither a zarr store nor Space Ranger's output; expected {FORMATS}"
+        raise ValueError(msg) from error
+    if attributes.get("encoding-type") == "anndata":
+        return anndata.read_zarr(path)
+    if "spatialdata_attrs" not in attributes:
+        msg = f"the zarr store {path} holds neither an AnnData nor a SpatialData"
+        raise ValueError(msg)
+    from .. import pp
+    from .._spatialdata import import_spatialdata
+
+    return pp.from_spatialdata(import_spatialdata().read_zarr(path), table=table)
+
+
+def _read_10x(path: Path, positions: Path | None) -> "AnnData":
+    import scanpy as sc
+
+    where = _find_positions(path.parent) if positions is None else positions
+    if where is None:
+        looked = f"{path.parent} and {path.parent / 'spatial'}"
+        msg = f"no positions of spots ({', '.join(POSITIONS)}) in {looked}; pass --positions FILE"
+        raise FileNotFoundError(msg)
+    table = _read_positions(where)
+    adata: AnnData = sc.read_10x_h5(path)
+    adata.var_names_make_unique()
+    missing = ~adata.obs_names.isin(table.index)
+    if missing.any():
+        msg = f"{int(missing.sum())} of {adata.n_obs} spots of {path} are not in {where}; is it of another sample?"
+        raise ValueError(msg)
+    table = table.loc[adata.obs_names]
+    inside = (table["in_tissue"] == 1).to_numpy()
+    adata.obs = table[list(COLUMNS[1:4])].copy()
+    adata.obsm["spatial"] = table[[COLUMNS[5], COLUMNS[4]]].to_numpy(dtype=float)
+    return adata[inside].copy()
+
+
+def _find_positions(folder: Path) -> Path | None:
+    found = (parent / name for parent in (folder, folder / "spatial") for name in POSITIONS)
+    return next((path for path in found if path.is_file()), None)
+
+
+def _read_positions(path: Path) -> "pd.DataFrame":
+    """Read positions, (n_spots, 5) by barcode; old files have no header."""
+    import pandas as pd
+
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+    else:
+        with path.open() as file:
+            named = file.readline().startswith(COLUMNS[0])
+        table = pd.read_csv(path, header=0 if named else None, names=None if named else list(COLUMNS))
+    if not set(COLUMNS) <= set(table.columns):
+        msg = f"{path} must have the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table.columns))}"
+        raise ValueError(msg)
+    return table.set_index(COLUMNS[0])
+
+
+def check_output(path: Path, *, source: Path | None = None) -> Path:
+    """Refuse what cannot be written, before any work is done."""
+    if path.suffix not in (".h5ad", ".zarr"):
+        msg = f"--output must end in .h5ad or .zarr, found {path}"
+        raise ValueError(msg)
+    if source is not None and path.exists() and path.samefile(source):
+        msg = f"--output is the input, {path}, which would be replaced; choose another name"
+        raise ValueError(msg)
+    check_folder(path.parent)
+    if path.is_dir() and not _is_zarr(path):
+        msg = f"{path} is a folder, and no zarr store that could be replaced"
+        raise IsADirectoryError(msg)
+    if path.is_file() and path.suffix == ".zarr":
+        msg = f"{path} is a file, and no zarr store that could be replaced"
+        raise FileExistsError(msg)
+    return path
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written into."""
+    if not folder.is_dir():
+        msg = f"the folder {folder} does not exist"
+        raise FileNotFoundError(msg)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        msg = f"cannot write into {folder}: permission denied"
+        raise PermissionError(msg)
+
+
+def write_section(adata: "AnnData", path: Path) -> None:
+    """Write an h5ad file or a zarr store; it is whole whenever it has its name."""
+    with replacing(path) as temporary, warnings.catch_warnings():
+        # Of formats that will be the default in other versions; anndata's settings decide.
+        warnings.filterwarnings("ignore", message=".*zarr v[23].*")
+        if path.suffix == ".h5ad":
+            adata.write_h5ad(temporary, compression="gzip")
+        else:
+            adata.write_zarr(temporary)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name that takes the place of `path` on success and vanishes otherwise."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        if path.is_dir():
+            old = path.with_name(f".{path.stem}.{os.getpid()}.old{path.suffix}")
+            path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.replace(path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        temporary.unlink(missing_ok=True)
+
+
+def _is_zarr(path: Path) -> Any:
+    return any((path / name).exists() for name in ("zarr.json", ".zgroup"))

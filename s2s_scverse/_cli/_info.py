@@ -1,0 +1,110 @@
+"""``s2s info``: what is in a file, and what would be done with it."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import _keys
+from .._progress import duration
+from ._app import Json, print_json, reported
+from ._impute import Preset, PresetOption
+from ._sections import (
+    BinSize,
+    Layer,
+    Laying,
+    LibraryKey,
+    Positions,
+    Source,
+    SpatialKey,
+    Table,
+    has_lattice,
+    whole_numbers,
+)
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["info"]
+
+
+def info(
+    source: Source,
+    *,
+    upsample: Annotated[int, typer.Option(help="Spacing of the spots in sites of the result.")] = 2,
+    preset: PresetOption = Preset.default,
+    bin_size: BinSize = None,
+    layer: Layer = None,
+    positions: Positions = None,
+    table: Table = "table",
+    spatial_key: SpatialKey = "spatial",
+    library_key: LibraryKey = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what lattice a section lies on, what s2s impute would do, and how long that would take.
+
+    Times are for two cores without an accelerator, and right within a factor of two or so.
+    """
+    with reported():
+        laying = Laying(positions, table, layer, bin_size, spatial_key, library_key)
+        read = laying.read(source)
+        on_lattice = has_lattice(read)
+        dense = laying.lay(read, upsample=upsample)
+        found = _describe(dense, preset) | {"on_lattice": on_lattice, "observations": read.n_obs}
+    if as_json:
+        print_json(found)
+        return
+    typer.echo("\n".join(_lines(found)))
+
+
+def _describe(dense: "AnnData", preset: Preset) -> dict[str, Any]:
+    from .._runs import find_runs
+    from .._section import read_sections
+    from .._training import TRAINING_PRESETS
+    from ..nn import PRESETS
+    from ..tl._estimate import Size, estimate
+
+    measured = dense.obs[_keys.MEASURED].to_numpy()
+    sections, sizes = [], []
+    for section in read_sections(dense):
+        lattice, spots = section.lattice, int(measured[section.rows].sum())
+        sizes.append(Size(spots, len(lattice)))
+        sections.append(
+            {
+                "section": section.name,
+                "lattice": lattice.kind.name,
+                "rows": lattice.shape[0],
+                "columns": lattice.shape[1],
+                "stride": lattice.stride(measured[section.rows]),
+                "spots": spots,
+                "sites": len(lattice),
+            }
+        )
+    cost = estimate(sizes, dense.n_vars, PRESETS[preset.value], TRAINING_PRESETS[preset.value], errors=True)
+    return {
+        "genes": dense.n_vars,
+        "sections": sections,
+        "counts": whole_numbers(dense.X),
+        "runs": list(find_runs(dense)),
+        "preset": preset.value,
+        "seconds": round(cost.seconds),
+        "gigabytes": round(cost.gigabytes, 1),
+    }
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = [f"{found['observations']} observations, {found['genes']} genes"]
+    for section in found["sections"]:
+        name = "" if section["section"] is None else f"section {section['section']!r}: "
+        new = section["sites"] - section["spots"]
+        lines.append(
+            f"{name}{section['lattice']} lattice, {section['rows']} x {section['columns']}; {section['spots']} spots "
+            f"(one in {section['stride']} along each axis), {new} unmeasured sites"
+        )
+    lines.append(
+        "values are counts: they would be scaled per spot, and log1p taken"
+        if found["counts"]
+        else "values are no counts: they would be imputed as they are"
+    )
+    lines += [f"layers of earlier runs: {', '.join(found['runs'])}"] if found["runs"] else []
+    cost = f"about {duration(found['seconds'])}, {found['gigabytes']:.1f} GB of memory"
+    return [*lines, f"s2s impute, preset {found['preset']!r}: {cost}"]

@@ -1,0 +1,151 @@
+"""From a file to a section on its lattice, with values that can be imputed."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .. import _keys
+from ._files import read_section
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = [
+    "BinSize",
+    "Layer",
+    "Laying",
+    "LibraryKey",
+    "Normalise",
+    "Positions",
+    "Source",
+    "SpatialKey",
+    "Table",
+    "has_lattice",
+    "normalise",
+    "whole_numbers",
+]
+
+log = logging.getLogger(__name__)
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        help="Section: .h5ad, .zarr (AnnData or SpatialData), 10x .h5 with its positions, or Space Ranger's folder.",
+        show_default=False,
+    ),
+]
+Positions = Annotated[
+    Path | None, typer.Option(help="Positions of the spots of a 10x .h5 (tissue_positions.csv).", show_default=False)
+]
+Table = Annotated[str, typer.Option(help="Table of a SpatialData.")]
+Layer = Annotated[str | None, typer.Option(help="Layer to read instead of X.", show_default=False)]
+BinSize = Annotated[
+    str | None,
+    typer.Option(
+        help="Side of bins for cells or beads, in the units of the coordinates, or 'auto'.", show_default=False
+    ),
+]
+SpatialKey = Annotated[str, typer.Option(help="Key of obsm with the coordinates.")]
+LibraryKey = Annotated[
+    str | None, typer.Option(help="Column of obs that tells several sections apart.", show_default=False)
+]
+Normalise = Annotated[
+    bool | None,
+    typer.Option(
+        "--normalise/--as-is",
+        help="Scale spots to their median total and take log1p; by default only if values are whole numbers.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Laying:
+    """How a section is read and laid on its lattice."""
+
+    positions: Path | None
+    table: str
+    layer: str | None
+    bin_size: str | None
+    spatial_key: str
+    library_key: str | None
+
+    def read(self, path: Path) -> "AnnData":
+        """Read it, with the layer asked for as X."""
+        from .._checks import check_layer
+
+        adata = read_section(path, positions=self.positions, table=self.table)
+        if self.layer is not None:
+            check_layer(adata, self.layer)
+            adata.X = adata.layers[self.layer]
+        log.info("read %s: %d observations, %d genes", path, adata.n_obs, adata.n_vars)
+        return adata
+
+    def lay(self, adata: "AnnData", *, upsample: int, fill: Literal["tissue", "hull", "all"] = "tissue") -> "AnnData":
+        """Lay it on its lattice, unless that has been done."""
+        if has_lattice(adata):
+            log.info("it is on its lattice already")
+            return adata
+        from .. import pp
+
+        dense = pp.grid(
+            adata,
+            upsample=upsample,
+            bin_size=_number(self.bin_size),
+            fill=fill,
+            spatial_key=self.spatial_key,
+            library_key=self.library_key,
+        )
+        log.info(
+            "%d spots, and %d sites between them", dense.obs[_keys.MEASURED].sum(), (~dense.obs[_keys.MEASURED]).sum()
+        )
+        return dense
+
+
+def has_lattice(adata: "AnnData") -> bool:
+    """Whether `pp.grid` has made it."""
+    return _keys.GRID in adata.uns.get(_keys.UNS, {})
+
+
+def whole_numbers(values: Any) -> bool:
+    """Whether values look like counts."""
+    import numpy as np
+
+    stored = values.data if hasattr(values, "tocsr") else np.asarray(values)
+    return bool(stored.size and stored.max() > 1 and stored.min() >= 0 and np.array_equal(stored, np.round(stored)))
+
+
+def normalise(adata: "AnnData", wanted: bool | None) -> bool:
+    """Scale measured spots to their median total and take log1p, if asked for or if values are counts; say whether.
+
+    Totals of spots that are held out have no say in the median.
+    """
+    import numpy as np
+    import scanpy as sc
+
+    if wanted is False or (wanted is None and not whole_numbers(adata.X)):
+        return False
+    measured = adata.obs[_keys.MEASURED].to_numpy()
+    total = np.asarray(adata.X.sum(axis=1), float).ravel()
+    target = float(np.median(total[measured & (total > 0)])) if (measured & (total > 0)).any() else 1.0
+    with warnings.catch_warnings():
+        # Unmeasured sites have none.
+        warnings.filterwarnings("ignore", message="Some cells have zero counts")
+        sc.pp.normalize_total(adata, target_sum=target)
+    sc.pp.log1p(adata)
+    log.info("scaled every spot to %g counts, and took log1p", target)
+    return True
+
+
+def _number(bin_size: str | None) -> Any:
+    if bin_size is None or bin_size == "auto":
+        return bin_size
+    try:
+        return float(bin_size)
+    except ValueError:
+        msg = f"--bin-size must be a number or 'auto', found {bin_size!r}"
+        raise ValueError(msg) from None

@@ -1,0 +1,217 @@
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+
+import s2s_scverse as s2s
+
+
+def test_impute_does_what_the_functions_do(run, h5ad, counts, tmp_path, little_training):
+    result = run("impute", h5ad, "-o", tmp_path / "out.h5ad", "--seed", 3, "--genes", "domain_1,hot_spot_1")
+    assert result.exit_code == 0, result.output
+    found = ad.read_h5ad(tmp_path / "out.h5ad")
+    adata = counts.copy()
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    dense = s2s.pp.grid(adata)
+    s2s.tl.impute(dense, ["domain_1", "hot_spot_1"], rng=3, progress=False)
+    np.testing.assert_allclose(found.X.toarray(), dense.X.toarray(), rtol=1e-5)
+    for layer in ("s2s", "s2s_std"):
+        np.testing.assert_allclose(found.layers[layer], dense.layers[layer], atol=2e-3)
+    measured = int(found.obs["s2s_measured"].sum())
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"Imputed 2 genes at {found.n_obs - measured} sites between {measured} spots in ")
+    assert lines[-1] == f"Wrote {tmp_path / 'out.h5ad'} (layer 's2s')"
+    reliability = found.var["s2s_reliability"].mean()
+    assert f"Expected correlation with what would be measured there: {reliability:.2f}" in lines[1]
+
+
+def test_impute_as_json(run, h5ad, counts, tmp_path, little_training):
+    (tmp_path / "genes.txt").write_text("domain_1\n\nhot_spot_1\n")
+    arguments = ("--genes", tmp_path / "genes.txt", "--key-added", "mine", "--as-is", "--json", "--no-uncertainty")
+    result = run("impute", h5ad, "-o", tmp_path / "out.zarr", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "s2s: warning: values look like counts; call sc.pp.normalize_total" in result.stderr
+    told = json.loads(result.stdout)
+    found = ad.read_zarr(tmp_path / "out.zarr")
+    assert told.pop("seconds") > 0
+    assert told == {
+        "output": str(tmp_path / "out.zarr"),
+        "layer": "mine",
+        "spots": counts.n_obs,
+        "sites": found.n_obs,
+        "genes": 6,
+        "normalised": False,
+        "epochs": 1,
+        "gate": found.uns["s2s"]["mine"]["gate"],
+        "mean_reliability": None,
+    }
+    imputed = ~np.isnan(found.layers["mine"]).all(axis=0)
+    assert found.var_names[imputed].tolist() == ["domain_1", "hot_spot_1"]
+
+
+def test_a_section_on_its_lattice_stays_on_it(run, counts, tmp_path, little_training):
+    dense = s2s.pp.grid(counts, upsample=3)
+    dense.write_h5ad(tmp_path / "dense.h5ad")
+    result = run("impute", tmp_path / "dense.h5ad", "-o", tmp_path / "out.h5ad", "--max-epochs", 0)
+    assert result.exit_code == 0, result.output
+    assert ad.read_h5ad(tmp_path / "out.h5ad").obs_names.equals(dense.obs_names)
+    assert "it is on its lattice already" in result.stderr
+
+
+def test_evaluate(run, h5ad, tmp_path, little_training):
+    output = tmp_path / "scores.csv"
+    result = run("evaluate", h5ad, "--methods", "kriging, s2s", "--fraction", 0.5, "-o", output, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    scores = pd.read_csv(output)
+    assert [row["method"] for row in told["scores"]] == ["kriging", "s2s"]
+    assert told["genes"] == scores["gene"].nunique() == 6
+    assert abs(told["spots"] - told["held_out"]) <= 1
+    for row in told["scores"]:
+        means = scores.loc[scores["method"] == row["method"], ["pcc", "rmse", "ssim"]].mean()
+        assert [row[name] for name in means.index] == pytest.approx(means.tolist(), rel=1e-6)
+        assert row["seconds"] >= 0
+
+
+def test_normalisation_does_not_look_at_hidden_spots(run, counts, tmp_path):
+    first = counts.copy()
+    dense = s2s.pp.grid(first, upsample=1)
+    s2s.pp.sparsify(dense, stride=2)
+    hidden = dense.obs_names[dense.obs["s2s_held_out"].to_numpy()]
+    second = counts.copy()
+    second.X[second.obs_names.get_indexer(hidden)] *= 10
+    tables = []
+    for number, section in enumerate((first, second)):
+        path = tmp_path / f"{number}.h5ad"
+        section.write_h5ad(path)
+        result = run("evaluate", path, "--methods", "nearest", "--json")
+        tables.append(result.stderr)
+    assert "scaled every spot to" in tables[0]
+    lines = [next(line for line in table.splitlines() if "scaled" in line).split("s2s: ")[1] for table in tables]
+    assert lines[0] == lines[1]
+
+
+def test_layers_with_held_out_spots_are_scored(run, counts, tmp_path):
+    dense = s2s.pp.grid(counts, upsample=1)
+    s2s.pp.sparsify(dense, stride=2)
+    for method in ("nearest", "kriging"):
+        s2s.tl.interpolate(dense, method)
+    s2s.tl.evaluate(dense, ["nearest", "kriging"])
+    expected = s2s.get.evaluation_df(dense).groupby("method", observed=True)["pcc"].mean()
+    dense.write_h5ad(tmp_path / "held.h5ad")
+    result = run("evaluate", tmp_path / "held.h5ad", "--keys", "nearest,kriging")
+    assert result.exit_code == 0, result.output
+    rows = dict(line.split()[:2] for line in result.stdout.splitlines()[3:])
+    assert {name: float(value) for name, value in rows.items()} == pytest.approx(expected.to_dict(), abs=6e-4)
+    assert list(rows) == expected.sort_values(ascending=False).index.tolist()
+
+
+def test_info(run, h5ad, counts):
+    result = run("info", h5ad, "--upsample", 3)
+    dense = s2s.pp.grid(counts, upsample=3)
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"{counts.n_obs} observations, 6 genes"
+    shape = " x ".join(map(str, dense.uns["s2s"]["grid"]["shape"]))
+    spots = f"{counts.n_obs} spots (one in 3 along each axis), {dense.n_obs - counts.n_obs} unmeasured sites"
+    assert lines[1] == f"square lattice, {shape}; {spots}"
+    assert lines[2].startswith("values are counts")
+    assert lines[3].startswith("s2s impute, preset 'default': about ")
+    told = json.loads(run("info", h5ad, "--json").stdout)
+    assert told["counts"]
+    assert not told["on_lattice"]
+    assert told["sections"][0]["lattice"] == "square"
+    assert told["seconds"] > 5
+
+
+def test_info_of_several_sections(run, counts, tmp_path):
+    both = ad.concat([counts, counts[:200]], label="slide", keys=["a", "b"], index_unique="-")
+    both.write_h5ad(tmp_path / "both.h5ad")
+    result = run("info", tmp_path / "both.h5ad", "--library-key", "slide")
+    assert [line.split(":")[0] for line in result.stdout.splitlines()[1:3]] == ["section 'a'", "section 'b'"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        pytest.param(["impute", "{}", "-o", "x.csv"], "--output must end in .h5ad or .zarr, found x.csv", id="output"),
+        pytest.param(["impute", "{}", "-o", "{}"], "--output is the input", id="input"),
+        pytest.param(["impute", "none.h5ad", "-o", "x.h5ad"], "none.h5ad does not exist; expected an .h5ad", id="none"),
+        pytest.param(["impute", "{}", "-o", "no/x.h5ad"], "the folder no does not exist", id="folder"),
+        pytest.param(
+            ["impute", "{}", "-o", "x.h5ad", "--genes", "nope"], "genes not found in adata.var_names: nope", id="gene"
+        ),
+        pytest.param(
+            ["impute", "{}", "-o", "x.h5ad", "--genes", ","], "--genes names no gene, found ','", id="no gene"
+        ),
+        pytest.param(
+            ["impute", "{}", "-o", "x.h5ad", "--upsample", "0"], "upsample must be from 1 to 8", id="upsample"
+        ),
+        pytest.param(["impute", "{}", "-o", "x.h5ad", "--device", "tpu9"], "tpu9", id="device"),
+        pytest.param(["impute", "{}", "-o", "x.h5ad", "--layer", "no"], "layer 'no' not found", id="layer"),
+        pytest.param(
+            ["info", "{}", "--bin-size", "big"], "--bin-size must be a number or 'auto', found 'big'", id="bins"
+        ),
+        pytest.param(["evaluate", "{}", "--methods", "magic"], "--methods must be some of s2s, nearest", id="method"),
+        pytest.param(
+            ["evaluate", "{}", "--fraction", "2"], "fraction must lie between 0 and 1, found 2.0", id="fraction"
+        ),
+        pytest.param(["evaluate", "{}", "--keys", "s2s"], "layers not found: s2s", id="keys"),
+        pytest.param(["evaluate", "{}", "-o", "no/x.csv"], "the folder no does not exist", id="csv"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(run, h5ad, tmp_path, monkeypatch, arguments, match):
+    monkeypatch.chdir(tmp_path)
+    result = run("-q", *[argument.format(h5ad) for argument in arguments])
+    assert result.exit_code == 1
+    assert match in result.stderr
+    assert result.stderr.startswith("s2s: error: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_usage(run, h5ad):
+    assert run("impute", h5ad).exit_code == 2
+    assert run("impute", h5ad, "-o", "x.h5ad", "--preset", "best").exit_code == 2
+
+
+def test_debug_shows_where_errors_come_from(run, h5ad):
+    result = run("--debug", "impute", h5ad, "-o", "x.csv")
+    assert isinstance(result.exception, ValueError)
+
+
+def test_lines_in_a_log(run, h5ad, tmp_path, little_training):
+    logger = logging.getLogger("s2s_scverse")
+    before = (logger.level, list(logger.handlers))
+    result = run("impute", h5ad, "-o", tmp_path / "out.h5ad")
+    told = [line.split(" s2s: ")[1] for line in result.stderr.splitlines()]
+    begun = [line.split(":")[0] for line in told if ": about" in line]
+    assert begun == ["starting maps", "training", "errors", "imputing"]
+    assert any(line.endswith(" GB") and "spots" in line for line in told)
+    assert (logger.level, logger.handlers) == before
+    assert run("-q", "impute", h5ad, "-o", tmp_path / "out.h5ad").stderr == ""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted(h5ad, tmp_path, number, code):
+    command = [sys.executable, "-c", "from s2s_scverse._cli import main; main()", "impute", str(h5ad), "-o"]
+    (tmp_path / "out.h5ad").write_text("old")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command.append(str(tmp_path / "out.h5ad"))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stderr:
+            if "training: about" in line:
+                time.sleep(0.5)
+                process.send_signal(number)
+    assert process.returncode == code
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.h5ad", "old")]

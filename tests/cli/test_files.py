@@ -1,0 +1,153 @@
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from s2s_scverse._cli._files import check_output, read_section, replacing, write_section
+
+
+@pytest.fixture
+def space_ranger(counts, tmp_path):
+    """What Space Ranger writes of a section: spots outside the tissue have positions too."""
+    folder = tmp_path / "outs"
+    (folder / "spatial").mkdir(parents=True)
+    matrix = sparse.csr_matrix(counts.X)
+    with h5py.File(folder / "filtered_feature_bc_matrix.h5", "w") as file:
+        group = file.create_group("matrix")
+        group["barcodes"] = counts.obs_names.to_numpy().astype("S")
+        group["data"], group["indices"] = matrix.data.astype(np.int32), matrix.indices.astype(np.int64)
+        group["indptr"], group["shape"] = matrix.indptr.astype(np.int64), np.array(matrix.shape[::-1])
+        features = group.create_group("features")
+        for key in ("id", "name"):
+            features[key] = counts.var_names.to_numpy().astype("S")
+        features["feature_type"] = np.full(counts.n_vars, "Gene Expression").astype("S")
+        features["genome"] = np.full(counts.n_vars, "x").astype("S")
+    table = pd.DataFrame(
+        {
+            "barcode": counts.obs_names,
+            "in_tissue": 1,
+            "array_row": counts.obs["array_row"].to_numpy(),
+            "array_col": counts.obs["array_col"].to_numpy(),
+            "pxl_row_in_fullres": counts.obsm["spatial"][:, 1],
+            "pxl_col_in_fullres": counts.obsm["spatial"][:, 0],
+        }
+    )
+    outside = table.iloc[[0]].assign(barcode="outside", in_tissue=0, array_row=900)
+    return folder, pd.concat([outside, table.sample(frac=1, random_state=0)])
+
+
+@pytest.mark.parametrize("name", ["tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet"])
+def test_space_ranger(space_ranger, counts, name):
+    folder, table = space_ranger
+    path = folder / "spatial" / name
+    if name.endswith("parquet"):
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, header="list" not in name)
+    for found in (read_section(folder), read_section(folder / "filtered_feature_bc_matrix.h5")):
+        assert (found.X != counts.X).nnz == 0
+        assert found.obs_names.equals(counts.obs_names)
+        assert found.var_names.equals(counts.var_names)
+        np.testing.assert_array_equal(found.obsm["spatial"], counts.obsm["spatial"])
+        for key in ("array_row", "array_col"):
+            np.testing.assert_array_equal(found.obs[key], counts.obs[key])
+
+
+def test_spots_outside_the_tissue_are_left_out(space_ranger, counts):
+    folder, table = space_ranger
+    gone = counts.obs_names[3]
+    table.loc[table["barcode"] == gone, "in_tissue"] = 0
+    table.to_csv(folder / "elsewhere.csv", index=False)
+    found = read_section(folder, positions=folder / "elsewhere.csv")
+    assert found.obs_names.equals(counts.obs_names.drop(gone))
+
+
+def test_positions_that_do_not_fit(space_ranger, counts):
+    folder, table = space_ranger
+    with pytest.raises(
+        FileNotFoundError, match=r"no positions of spots .*tissue_positions\.csv.*pass --positions FILE"
+    ):
+        read_section(folder)
+    path = folder / "tissue_positions.csv"
+    table.iloc[:-2].to_csv(path, index=False)
+    with pytest.raises(ValueError, match=rf"2 of {counts.n_obs} spots of .* are not in .*; is it of another sample\?"):
+        read_section(folder)
+    table.drop(columns="array_col").to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"must have the columns barcode, in_tissue, .* found barcode"):
+        read_section(folder)
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_written_and_read(counts, tmp_path, suffix):
+    path = tmp_path / f"section{suffix}"
+    for _ in range(2):  # the second takes the place of the first
+        write_section(counts, path)
+        found = read_section(path)
+        assert (found.X != counts.X).nnz == 0
+        assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.filterwarnings("ignore:.*Scaler:DeprecationWarning", "ignore:.*zarr v3:UserWarning")  # spatialdata's own
+def test_spatialdata(counts, tmp_path):
+    pytest.importorskip("spatialdata")
+    import s2s_scverse as s2s
+
+    dense = s2s.pp.grid(counts, upsample=1)
+    s2s.get.spatialdata(dense).write(tmp_path / "section.zarr")
+    found = read_section(tmp_path / "section.zarr")
+    np.testing.assert_allclose(found.obsm["spatial"], dense.obsm["spatial"], atol=1e-6)
+    assert (found.X != dense.X).nnz == 0
+
+
+def test_files_of_other_kinds(tmp_path):
+    import zarr
+
+    (tmp_path / "table.csv").touch()
+    (tmp_path / "folder").mkdir()
+    zarr.create_group(tmp_path / "group.zarr")
+    with pytest.raises(ValueError, match=r"table\.csv is of no known kind; expected an \.h5ad file"):
+        read_section(tmp_path / "table.csv")
+    with pytest.raises(ValueError, match="neither a zarr store nor Space Ranger's output"):
+        read_section(tmp_path / "folder")
+    with pytest.raises(ValueError, match="holds neither an AnnData nor a SpatialData"):
+        read_section(tmp_path / "group.zarr")
+    with pytest.raises(FileNotFoundError, match=r"none\.h5ad does not exist; expected an \.h5ad file"):
+        read_section(tmp_path / "none.h5ad")
+
+
+def test_outputs_that_cannot_be_written(tmp_path, h5ad):
+    (tmp_path / "folder.zarr").mkdir()
+    (tmp_path / "file.zarr").touch()
+    with pytest.raises(ValueError, match=r"--output must end in \.h5ad or \.zarr, found .*out\.csv"):
+        check_output(tmp_path / "out.csv")
+    with pytest.raises(ValueError, match=r"--output is the input, .*; choose another name"):
+        check_output(h5ad, source=h5ad)
+    with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
+        check_output(tmp_path / "nowhere" / "out.h5ad")
+    with pytest.raises(IsADirectoryError, match=r"folder\.zarr is a folder, and no zarr store"):
+        check_output(tmp_path / "folder.zarr")
+    with pytest.raises(FileExistsError, match=r"file\.zarr is a file, and no zarr store"):
+        check_output(tmp_path / "file.zarr")
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_failure_leaves_the_old_and_nothing_else(tmp_path, folder):
+    path = tmp_path / "result.zarr"
+    content = path / "content" if folder else path
+    if folder:
+        path.mkdir()
+    content.write_text("old")
+
+    def fail():
+        with replacing(path) as temporary:
+            half = temporary / "content" if folder else temporary
+            half.parent.mkdir(exist_ok=True)
+            half.write_text("half")
+            msg = "disk full"
+            raise OSError(msg)
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert content.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["result.zarr"]
