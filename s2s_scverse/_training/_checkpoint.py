@@ -59,7 +59,7 @@ def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLi
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
         msg = f"the folder {Path(checkpoint).parent} of the checkpoint does not exist"
         raise FileNotFoundError(msg)
-    if pretrained is not None and not Path(pretrained).is_file():
+    if pretrained is not None and not Path(pretrained).exists():
         msg = f"no checkpoint found at {pretrained}; write one with s2s.tl.impute(..., checkpoint=path)"
         raise FileNotFoundError(msg)
 

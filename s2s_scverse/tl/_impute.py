@@ -434,7 +434,9 @@ def _image_source(source: "NaturalImages | None") -> Any:
 
 def _files(images: "NaturalImages | None", pretrained: "str | PathLike[str] | None") -> list[Any]:
     """Return what tells natural images and weights to start from from others."""
-    weights = "" if pretrained is None else hashlib.sha256(Path(pretrained).read_bytes()).hexdigest()
+    weights = ""
+    if pretrained is not None and Path(pretrained).is_file():  # anything else is refused when it is read
+        weights = hashlib.sha256(Path(pretrained).read_bytes()).hexdigest()
     if images is None or isinstance(images, str) or hasattr(images, "__fspath__"):
         return [weights, str(images)]
     return [weights, *(np.asarray(image) for image in images)]

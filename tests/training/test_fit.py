@@ -46,7 +46,6 @@ def run(section, training=QUICK, images=None, seed=0, **network):
         images=images,
         device=torch.device("cpu"),
         rng=np.random.default_rng(seed),
-        progress=False,
     )
     return fitted
 

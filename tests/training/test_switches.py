@@ -159,7 +159,6 @@ def fit_once(section, training, **network):
         images=None,
         device=torch.device("cpu"),
         rng=np.random.default_rng(0),
-        progress=False,
     )
     return fitted
 
@@ -296,7 +295,6 @@ def test_one_network_tells_square_from_hexagonal(section):
         images=None,
         device=torch.device("cpu"),
         rng=np.random.default_rng(0),
-        progress=False,
     )
     assert square.network is hexagonal.network
     network = square.network
