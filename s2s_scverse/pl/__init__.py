@@ -2,7 +2,9 @@
 
 from ._compare import compare
 from ._evaluation import evaluation
+from ._grid import grid
 from ._history import history
 from ._reliability import reliability
+from ._uncertainty import uncertainty
 
-__all__ = ["compare", "evaluation", "history", "reliability"]
+__all__ = ["compare", "evaluation", "grid", "history", "reliability", "uncertainty"]

@@ -1,7 +1,7 @@
 """Making, showing and returning figures, the same way in every plot."""
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     Shown = NDArray[np.object_] | Figure | None
 
-__all__ = ["check_axes", "finished", "new_figure"]
+Drawn = TypeVar("Drawn")
+"""Axes, or an array of them."""
+
+__all__ = ["check_axes", "finished", "hairline", "new_figure"]
 
 
 @contextmanager
@@ -45,8 +48,8 @@ def new_figure(
 
 
 def finished(
-    figure: "Figure", axes: "NDArray[np.object_]", *, show: bool | None, return_fig: bool, own: bool = True
-) -> "Shown":
+    figure: "Figure", axes: Drawn, *, show: bool | None, return_fig: bool, own: bool = True
+) -> "Drawn | Figure | None":
     """Show the figure, or return it or its axes.
 
     Where `show` is None, figures of our `own` follow ``scanpy.settings.autoshow``; those of the user are not shown.
@@ -91,3 +94,13 @@ def check_axes(axes: "Axes | Sequence[Axes] | NDArray[np.object_]", n: int) -> "
         msg = f"expected {n} axes, one for each panel, found {len(flat)}"
         raise ValueError(msg)
     return flat
+
+
+def hairline(axis: "Axes", fraction: float) -> float:
+    """Width of edges, in points, for cells whose corners lie a fraction of the axes' width from their centre.
+
+    Edges in the colour of the cell close the seams that antialiasing leaves between cells; wider ones than these would
+    make small cells look larger than they are.
+    """
+    radius = fraction * axis.get_position().width * axis.figure.bbox.width * 72 / axis.figure.dpi
+    return min(0.4, radius / 5)

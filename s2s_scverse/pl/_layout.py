@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Layout", "plan_layout"]
+__all__ = ["CHARACTER", "MIN_HEIGHT", "Box", "Layout", "plan_layout"]
 
 Box = tuple[float, float, float, float]
 

@@ -57,3 +57,27 @@ def make_lattice():
         return Lattice.from_array(kind, array, basis, np.array(origin))
 
     return build
+
+
+@pytest.fixture
+def colour_at():
+    """Render a figure, and read the colour of the pixel at data coordinates of axes, 0 to 1."""
+
+    def read(axis, *points):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        canvas = FigureCanvasAgg(axis.figure)
+        canvas.draw()
+        picture = np.asarray(canvas.buffer_rgba())[..., :3] / 255
+        at = np.floor(axis.transData.transform(np.asarray(points, float))).astype(int)
+        return picture[len(picture) - 1 - at[:, 1], at[:, 0]]
+
+    return read
+
+
+@pytest.fixture
+def stained():
+    """An image with a pixel every 2 units, and an entry of uns that holds it: red is x, green is y, no blue."""
+    rows, cols = np.mgrid[:120, :100]
+    image = np.stack([2 * cols, 2 * rows, np.zeros_like(rows)], axis=-1).astype(np.uint8)
+    return {"library": {"images": {"hires": image}, "scalefactors": {"tissue_hires_scalef": 0.5}}}

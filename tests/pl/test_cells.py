@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from s2s_scverse.pl._cells import site_polygons
+from s2s_scverse.pl._cells import bounds, outline_rings, site_polygons
 
 
 def area(polygons):
@@ -67,3 +67,52 @@ def test_distances_and_shear_of_the_fitted_basis_are_kept(make_lattice):
     lattice = make_lattice("square", 2, 2)
     stretched = type(lattice)(lattice.kind, lattice.index, np.array([[0.0, 30.0], [10.0, 0.0]]), lattice.origin)
     assert np.ptp(site_polygons(stretched)[0], axis=0).tolist() == [10, 30]
+
+
+def signed_area(ring):
+    x, y = ring.T
+    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
+
+
+def test_outline_of_a_hand_drawn_array(make_lattice):
+    (ring,) = outline_rings(make_lattice("square", 2, 3))
+    assert corner_set(ring) == {
+        *((x, 195) for x in (95, 105, 115, 125)),
+        *((x, 215) for x in (95, 105, 115, 125)),
+        (95, 205),
+        (125, 205),
+    }
+    assert abs(signed_area(ring)) == 600
+
+
+@pytest.mark.parametrize("angle", [0, 17])
+@pytest.mark.parametrize("kind", ["square", "hex", "quincunx"])
+def test_outline_goes_around_the_section_and_its_hole(make_lattice, kind, angle):
+    full = make_lattice(kind, 7, 7, angle=angle)
+    to_centre = np.linalg.norm(full.coordinates - full.coordinates.mean(axis=0), axis=1)
+    lattice = full.subset(to_centre > to_centre.min() + 1)
+    rings = sorted(outline_rings(lattice), key=lambda ring: -abs(signed_area(ring)))
+    cell = abs(np.linalg.det(lattice.basis))
+    outer, hole = (signed_area(ring) for ring in rings)
+    assert abs(outer) == pytest.approx(len(full) * cell)
+    assert abs(hole) == pytest.approx((len(full) - len(lattice)) * cell)
+    assert outer * hole < 0
+    # Every edge of the outline is the edge of exactly one cell.
+    polygons = site_polygons(lattice)
+    middles = (polygons + np.roll(polygons, -1, axis=1)).reshape(-1, 2) / 2
+    found, counts = np.unique(middles.round(5), axis=0, return_counts=True)
+    border = np.concatenate([(ring + np.roll(ring, -1, axis=0)) / 2 for ring in rings]).round(5)
+    assert {tuple(middle) for middle in border} == {tuple(middle) for middle in found[counts == 1]}
+
+
+def test_outline_of_parts_that_touch_in_a_corner(make_lattice):
+    lattice = make_lattice("square", 3, 3)
+    rings = outline_rings(lattice.subset(np.arange(9) % 2 == 0))
+    assert sum(abs(signed_area(ring)) for ring in rings) == 500
+    assert sum(len(ring) for ring in rings) == 20
+    (single,) = outline_rings(lattice.subset(np.arange(9) == 4))
+    assert corner_set(single) == {(105, 205), (115, 205), (115, 215), (105, 215)}
+
+
+def test_bounds_are_those_of_the_cells(make_lattice):
+    assert bounds(site_polygons(make_lattice("square", 2, 3))) == (95, 125, 195, 215)

@@ -1,0 +1,164 @@
+"""The image of the tissue under the sites, as scanpy and squidpy keep it in ``uns["spatial"]``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._checks import few
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Underlay", "check_opacity", "draw_underlay", "find_underlay"]
+
+Box = tuple[float, float, float, float]
+"""Left, right, top, bottom."""
+
+
+@dataclass(frozen=True, eq=False)
+class Underlay:
+    """An image and where it lies."""
+
+    pixels: NDArray[Any]
+    """(height, width), (height, width, 3) or (height, width, 4)."""
+    box: Box
+    """Its edges, in the units of the coordinates."""
+
+    def cropped(self, box: Box) -> "Underlay | None":
+        """Return the pixels that touch a box, None if none does."""
+        height, width = self.pixels.shape[:2]
+        columns = _touched(box[:2], self.box[:2], width)
+        rows = _touched(box[2:], self.box[2:], height)
+        if columns is None or rows is None:
+            return None
+        edges = [
+            low + np.array(part) * (high - low) / size
+            for part, (low, high), size in ((columns, self.box[:2], width), (rows, self.box[2:], height))
+        ]
+        left, right, top, bottom = (float(edge) for edge in np.concatenate(edges))
+        return Underlay(self.pixels[slice(*rows), slice(*columns)], (left, right, top, bottom))
+
+
+def find_underlay(spatial: object, section: str | None, img: bool | str | None, box: Box) -> Underlay | None:
+    """Return the part of the section's image that lies within a box.
+
+    Parameters
+    ----------
+    spatial
+        ``adata.uns["spatial"]``, None if there is none.
+    section
+        Name of the section, None if there is only one.
+    img
+        True for the image of the highest resolution there is, or its name; False for none; None for one where there is
+        one.
+    box
+        Left, right, top and bottom of the section.
+
+    Raises
+    ------
+    KeyError
+        If there is no such image, or its scale factor is missing.
+    TypeError
+        If `img` is none of these, or the entry no mapping.
+    ValueError
+        If several images could be meant, it is no image, or the section lies beside it.
+    """
+    if not (img is None or isinstance(img, bool | str)):
+        msg = f"img must be True, False, None or the name of an image, found {img!r} ({type(img).__name__})"
+        raise TypeError(msg)
+    if img is False:
+        return None
+    try:
+        return _within(_read(spatial, section, None if img is True else img), box)
+    except (KeyError, TypeError, ValueError):
+        if img is None:  # not asked for
+            return None
+        raise
+
+
+def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool = False) -> None:
+    """Draw an image below everything else, or `above` it; limits of the axes stay as they are."""
+    left, right, top, bottom = underlay.box
+    limits = axis.get_xlim(), axis.get_ylim()
+    pixels = underlay.pixels
+    if pixels.ndim == 3 and pixels.dtype.kind in "iu" and pixels.dtype != np.uint8:
+        pixels = pixels / np.iinfo(pixels.dtype).max  # colours of matplotlib are bytes, or 0 to 1
+    axis.imshow(pixels, cmap="gray", extent=(left, right, bottom, top), alpha=alpha, zorder=2 if above else -1)
+    axis.set(xlim=limits[0], ylim=limits[1])
+
+
+def check_opacity(name: str, value: object) -> float:
+    """Return an opacity, from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+        msg = f"{name} must be a number from 0 (invisible) to 1 (opaque), found {value!r}"
+        raise ValueError(msg)
+    return float(value)
+
+
+def _touched(wanted: tuple[float, float], have: tuple[float, float], size: int) -> tuple[int, int] | None:
+    """First and last (exclusive) of the pixels between two edges that touch a range."""
+    pixel = (have[1] - have[0]) / size
+    first = max(int(np.floor((wanted[0] - have[0]) / pixel)), 0)
+    last = min(int(np.ceil((wanted[1] - have[0]) / pixel)), size)
+    return (first, last) if first < last else None
+
+
+def _within(underlay: Underlay, box: Box) -> Underlay:
+    found = underlay.cropped(box)
+    if found is None:
+        section, image = (f"x {x0:.4g} to {x1:.4g}, y {y0:.4g} to {y1:.4g}" for x0, x1, y0, y1 in (box, underlay.box))
+        msg = (
+            f"the section ({section}) lies beside its image ({image}); coordinates must be in pixels of the full "
+            "image: rescale them, or pass img=False"
+        )
+        raise ValueError(msg)
+    return found
+
+
+def _read(spatial: object, section: str | None, name: str | None) -> Underlay:
+    library = _library(spatial, section)
+    images, scales = library.get("images") or {}, library.get("scalefactors") or {}
+    if name is None:
+        name = next((known for known in ("hires", "lowres") if known in images), next(iter(images), "hires"))
+    if name not in images:
+        msg = f"image {name!r} not found in adata.uns['spatial'], which has: {few(images) or 'none'}; pass img=False"
+        raise KeyError(msg)
+    key = f"tissue_{name}_scalef"
+    if key not in scales:
+        msg = f"scale factor {key!r} of image {name!r} not found; adata.uns['spatial'] has: {few(scales) or 'none'}"
+        raise KeyError(msg)
+    pixels = np.asarray(images[name])
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or 0 in pixels.shape:
+        msg = f"image {name!r} must have shape (height, width), with 3 or 4 colours if any, found {pixels.shape}"
+        raise ValueError(msg)
+    height, width = pixels.shape[:2]
+    # Pixel 0 is centred at coordinate 0, as scanpy and squidpy draw it.
+    left, right, top, bottom = (float(edge) / float(scales[key]) for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
+    return Underlay(pixels, (left, right, top, bottom))
+
+
+def _library(spatial: object, section: str | None) -> Mapping[str, Any]:
+    if not isinstance(spatial, Mapping) or not spatial:
+        msg = (
+            "no image found: adata.uns['spatial'] is missing or empty; read the section together with its image "
+            "(squidpy.read.visium), or pass img=False"
+        )
+        raise KeyError(msg)
+    if section is None and len(spatial) > 1:
+        msg = (
+            f"adata.uns['spatial'] holds images of several sections ({few(spatial)}) and adata is one section without "
+            "a name; keep only its own entry, or pass library_key= to s2s.pp.grid"
+        )
+        raise ValueError(msg)
+    if section is not None and section not in spatial:
+        msg = f"no image of section {section!r} found; adata.uns['spatial'] has: {few(spatial)}; pass img=False"
+        raise KeyError(msg)
+    name = next(iter(spatial)) if section is None else section
+    library = spatial[name]
+    if not isinstance(library, Mapping):
+        msg = f"adata.uns['spatial'][{name!r}] must hold 'images' and 'scalefactors', found {type(library).__name__}"
+        raise TypeError(msg)
+    return library
