@@ -1,7 +1,11 @@
-"""Sphinx configuration: `sphinx-build -W docs docs/_build`."""
+"""Sphinx configuration; `.ci/docs` builds these pages and checks their links."""
 
 import os
 from importlib.metadata import metadata
+
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.ext.napoleon import NumpyDocstring
 
 info = metadata("s2s-scverse")
 project = "s2s_scverse"
@@ -16,23 +20,40 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
     "sphinx_autodoc_typehints",  # after napoleon
     "sphinx_copybutton",
     "sphinxcontrib.bibtex",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "generated/README*", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "ecosystem", "generated/README*", "**.ipynb_checkpoints"]
 default_role = "literal"
 
 autosummary_generate = True
 autosummary_imported_members = False
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 napoleon_google_docstring = False
 napoleon_use_rtype = True
 typehints_defaults = "braces"
 always_use_bars_union = True
+# Links go by the names that users import, not by the private modules that define them.
+PUBLIC = {
+    "anndata._core.anndata.AnnData": "anndata.AnnData",
+    "matplotlib.axes._axes.Axes": "matplotlib.axes.Axes",
+    "numpy.random._generator.Generator": "numpy.random.Generator",
+    "pandas.core.frame.DataFrame": "pandas.DataFrame",
+    "xarray.core.dataarray.DataArray": "xarray.DataArray",
+}
+
+
+def typehints_formatter(annotation: object, config: object) -> str | None:  # noqa: ARG001
+    defined = f"{getattr(annotation, '__module__', '')}.{getattr(annotation, '__qualname__', '')}"
+    return f":py:class:`~{PUBLIC[defined]}`" if defined in PUBLIC else None
+
+
 # Types imported for type checkers alone may be of optional packages; their names are printed all the same.
-suppress_warnings = ["sphinx_autodoc_typehints"]
+suppress_warnings = ["sphinx_autodoc_typehints", "config.cache"]  # the latter: a function among the settings
 
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
@@ -60,6 +81,45 @@ intersphinx_mapping = (
     else {}
 )
 
+# Every reference must lead somewhere. Names of other packages do only where inventories are fetched; ours always.
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:data", "Ellipsis"),
+    (
+        "py:.*",
+        r"(anndata|collections\.abc|dataclasses|lightning|matplotlib|numpy|os|pandas|scanpy|spatialdata|torch|typing|xarray)"
+        r"(\.\w+)+",
+    ),
+]
+
 html_theme = "sphinx_book_theme"
 html_title = project
-html_theme_options = {"use_repository_button": False, "use_download_button": False}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "use_repository_button": False,
+    "use_download_button": False,
+    "navbar_persistent": [],  # the field for searching is in the sidebar
+}
+
+
+def returns_as_text(self: NumpyDocstring, section: str) -> list[str]:  # noqa: ARG001
+    """Format what is returned as text: its type is in the signature, and napoleon would take the first line for it."""
+    lines = self._dedent(self._consume_to_next_section())
+    lines = lines[1:] if lines[0] == ":" else lines  # a mark that sphinx_autodoc_typehints leaves
+    if len(lines) > 1 and lines[0].isidentifier() and lines[1].startswith(" "):
+        lines = self._dedent(lines[1:])
+    return self._format_block(":returns: ", lines)
+
+
+NumpyDocstring._parse_returns_section = returns_as_text
+
+
+def know_links(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:  # noqa: ARG001
+    """Let links into `tutorials`, itself a link to a folder elsewhere, find their pages: Sphinx asks for real files."""
+    for name in env.found_docs:
+        env.project._path_to_docname.setdefault(env.doc2path(name).resolve(), name)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("env-before-read-docs", know_links)

@@ -1,5 +1,6 @@
 """Scores of predictions against the truth, all genes at once: arrays of shape (n_spots, n_genes) in, (n_genes,) out."""
 
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -9,7 +10,19 @@ from scipy.stats import norm, rankdata
 
 from ._lattice import Lattice
 
-__all__ = ["COVERAGE", "SCORES", "Scorer", "coverage", "mae", "pearson", "ranks", "rmse", "similarity_map", "window"]
+__all__ = [
+    "COVERAGE",
+    "SCORES",
+    "Scorer",
+    "coverage",
+    "mae",
+    "mean_over_sections",
+    "pearson",
+    "ranks",
+    "rmse",
+    "similarity_map",
+    "window",
+]
 
 Float: TypeAlias = NDArray[np.floating]
 Float64: TypeAlias = NDArray[np.float64]
@@ -142,3 +155,13 @@ def _difference(truth: Float, prediction: Float) -> Float64:
 
 def _constant(values: Float) -> NDArray[np.bool_]:
     return np.asarray(values.max(axis=0) == values.min(axis=0))
+
+
+def mean_over_sections(values: Sequence[Float64], weights: Sequence[float]) -> Float64:
+    """Mean of arrays of one shape, one of every section, weighted over the sections in which there is a value."""
+    stacked = np.stack(values)
+    weight = np.asarray(weights, float).reshape(-1, *[1] * (stacked.ndim - 1)) * ~np.isnan(stacked)
+    total = weight.sum(axis=0)
+    return np.asarray(
+        np.divide(np.nansum(stacked * weight, axis=0), total, out=np.full(total.shape, np.nan), where=total > 0)
+    )

@@ -1,6 +1,6 @@
 """Reading a section out of an AnnData: its lattice, what may be seen of it, and values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ __all__ = [
     "array_positions",
     "choose_section",
     "grid_entry",
-    "mean_over_sections",
     "read_lattice",
     "read_mask",
     "read_sections",
@@ -274,16 +273,6 @@ def read_values(
 ) -> NDArray[np.float32]:
     """Return the values of some sites and genes as a dense (n_rows, n_columns) array; errors are those of `Values`."""
     return Values(adata, rows, columns, layer=layer).read(slice(None), finite=finite)
-
-
-def mean_over_sections(values: Sequence[NDArray[np.float64]], weights: Sequence[float]) -> NDArray[np.float64]:
-    """Mean of arrays of one shape, one of every section, weighted over the sections in which there is a value."""
-    stacked = np.stack(values)
-    weight = np.asarray(weights, float).reshape(-1, *[1] * (stacked.ndim - 1)) * ~np.isnan(stacked)
-    total = weight.sum(axis=0)
-    return np.asarray(
-        np.divide(np.nansum(stacked * weight, axis=0), total, out=np.full(total.shape, np.nan), where=total > 0)
-    )
 
 
 def _submatrix(matrix: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Any:

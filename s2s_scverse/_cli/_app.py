@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -49,6 +50,9 @@ _shown = _Shown()
 
 def main() -> None:
     """Run the command line."""
+    if "OMP_NUM_THREADS" in os.environ:
+        # Numba, which scanpy uses, would raise the number of threads for torch as well.
+        os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
     app()
 
 

@@ -11,7 +11,7 @@ from .._calibration import Calibration, Pool, calibrate
 from .._calibration import denoise as denoised
 from .._checks import as_dense
 from .._interpolation import MAX_LEFT_OUT
-from .._section import mean_over_sections
+from .._scores import mean_over_sections
 from ._fitted import Fitted, Imputer
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ _SWITCHES = ("mask_channel", "values_channel", "share_stages", "zero_init", "hex
 
 @dataclass(frozen=True, kw_only=True)
 class CDCINConfig:
-    """Hyper-parameters of :class:`CDCIN`.
+    """Hyper-parameters of :class:`~s2s_scverse.nn.CDCIN`.
 
     Every field is a plain number, string or boolean, so ``dataclasses.asdict`` gives JSON and ``CDCINConfig(**d)``
     reads it back. The defaults are the light network; the published one is ``PRESETS["paper"]``. Vary a preset with

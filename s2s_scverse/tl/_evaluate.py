@@ -11,8 +11,8 @@ from .._checks import check_adata, check_genes, check_int, check_rng
 from .._comparison import pairs_frame, scores_frame, summary_frame
 from .._lattice import Lattice
 from .._runs import check_keys, find_source, read_visible
-from .._scores import window
-from .._section import Placed, mean_over_sections, read_mask, read_sections, read_values
+from .._scores import mean_over_sections, window
+from .._section import Placed, read_mask, read_sections, read_values
 from ._run import read_tables, versions, write_evaluation
 from ._scoring import GENE_BLOCK, Layers, score_genes
 

@@ -202,6 +202,31 @@ def test_lines_in_a_log(run, h5ad, tmp_path, little_training):
     assert run("-q", "impute", h5ad, "-o", tmp_path / "out.h5ad").stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"OMP_NUM_THREADS": "1"}, "1"),
+        ({"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}, "2"),
+        ({}, "None"),
+    ],
+)
+def test_numba_gets_the_threads_that_torch_gets(variables, expected):
+    code = """
+import os, sys
+from s2s_scverse._cli import main
+sys.argv = ["s2s", "--version"]
+try:
+    main()
+finally:
+    print(os.environ.get("NUMBA_NUM_THREADS"))
+"""
+    others = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=others | variables, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split()[-1] == expected
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(h5ad, tmp_path, number, code):
     command = [sys.executable, "-c", "from s2s_scverse._cli import main; main()", "impute", str(h5ad), "-o"]
