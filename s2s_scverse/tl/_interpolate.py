@@ -1,3 +1,4 @@
+import logging
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,13 +8,17 @@ import numpy as np
 from .. import _interpolation
 from .._checks import check_adata, check_choice, check_genes
 from .._interpolation import METHODS, Method
+from .._progress import duration
 from .._section import read_values
+from ._estimate import KRIGED_VALUE
 from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tables, read_tasks, versions, write_run
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["interpolate"]
+
+log = logging.getLogger(__name__)
 
 
 def interpolate(
@@ -103,6 +108,9 @@ def interpolate(
         rows, lattice = task.placed.rows, task.placed.lattice
         sites = lattice.unit_coordinates / lattice.spot_pitch(task.measured)
         if task.wanted.any():
+            wanted = int(task.wanted.sum())
+            seconds = KRIGED_VALUE * wanted * len(columns)
+            log.info("%s of %d genes at %d sites: about %s", method, len(columns), wanted, duration(seconds))
             found = _interpolation.interpolate(method, sites[task.measured], seen, sites[task.wanted])
             dense[np.ix_(rows[task.wanted], columns)] = found
         dense[np.ix_(rows[task.measured], columns)] = seen

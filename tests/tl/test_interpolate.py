@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -215,3 +217,10 @@ def test_bad_input(plane):
 def test_without_a_lattice(hand_drawn):
     with pytest.raises(KeyError, match="no lattice found"):
         s2s.tl.interpolate(hand_drawn(SQUARE), "linear")
+
+
+def test_what_is_done_is_told_in_the_log(section, caplog):
+    with caplog.at_level(logging.INFO, "s2s_scverse"):
+        s2s.tl.interpolate(section, "kriging")
+    wanted = int((~section.obs["s2s_measured"]).sum())
+    assert caplog.messages == [f"kriging of {section.n_vars} genes at {wanted} sites: about 1 s"]
