@@ -114,7 +114,7 @@ def bin_lattice(
     Raises
     ------
     ValueError
-        If the bins are absurdly small, or none has enough cells.
+        If the bins are absurdly small, or one holds all cells, or none has enough.
     """
     start = coordinates.min(axis=0)
     across = np.ptp(coordinates, axis=0).max() / bin_size
@@ -128,13 +128,28 @@ def bin_lattice(
     origin = start + bin_size / 2 if shape == "square" else start
     grid = Lattice(KINDS[shape], np.zeros((1, 2), np.int64), basis, origin)
     found, bins, n_cells = np.unique(grid.nearest(coordinates), axis=0, return_inverse=True, return_counts=True)
+    if len(found) == 1 < len(coordinates):
+        width, height = np.ptp(coordinates, axis=0)
+        msg = (
+            f"bin_size={bin_size:g} puts all {len(coordinates)} cells into one bin; the section is {width:g} x "
+            f"{height:g} in the units of the coordinates: choose a smaller size"
+        )
+        raise ValueError(msg)
     enough = n_cells >= min_cells
     if not enough.any():
         msg = f"no bin of size {bin_size:g} holds min_cells={min_cells} cells; the fullest has {n_cells.max()}"
         raise ValueError(msg)
     number = np.where(enough, np.cumsum(enough) - 1, -1)
     lattice = grid.with_index(found[enough])
-    lattice.check_extent()
+    try:
+        lattice.check_extent()
+    except ValueError:
+        height, width = np.ptp(lattice.index, axis=0) + 1
+        msg = (
+            f"bin_size={bin_size:g} cuts the section into {height} x {width} bins, of which {len(lattice)} hold cells: "
+            "nearly all would be empty; choose a larger size, or 'auto' for bins of 4 cells"
+        )
+        raise ValueError(msg) from None
     return lattice, number[bins.reshape(-1)]
 
 

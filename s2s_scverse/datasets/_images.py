@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
@@ -91,7 +92,9 @@ def _file_loader(path: Path) -> Callable[[], Image]:
         from skimage.io import imread
 
         try:
-            array = imread(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the readers that are tried one after the other
+                array = imread(path)
         except (OSError, ValueError, SyntaxError, EOFError) as error:  # what image readers raise on damaged files
             msg = f"{str(path)!r} cannot be read as an image: {error}; repair or remove it"
             raise ValueError(msg) from error
