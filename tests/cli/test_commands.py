@@ -229,7 +229,10 @@ finally:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(h5ad, tmp_path, number, code):
-    command = [sys.executable, "-c", "from s2s_scverse._cli import main; main()", "impute", str(h5ad), "-o"]
+    # What a shell starts in the background ignores Ctrl-C, and so does what that starts.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program += "; from s2s_scverse._cli import main; main()"
+    command = [sys.executable, "-c", program, "impute", str(h5ad), "-o"]
     (tmp_path / "out.h5ad").write_text("old")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command.append(str(tmp_path / "out.h5ad"))

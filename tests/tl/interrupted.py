@@ -5,6 +5,7 @@ epochs were trained and how many blocks were imputed.
 """
 
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -19,6 +20,8 @@ from s2s_scverse._training import _fit, _module
 from s2s_scverse.tl import _survey
 
 section, checkpoint, store, point, sent = sys.argv[1:]
+# What a shell starts in the background ignores Ctrl-C, and so does what that starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _survey.GENE_BLOCK = 4
 counts = {"epochs": 0, "blocks": 0}
 
