@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -33,6 +33,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+ENDED_BY: Final = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that end a process at once, without removing what it has half written; Windows has no SIGHUP."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -83,15 +86,16 @@ def on_a_terminal() -> bool:
 def reported() -> Iterator[None]:
     """Tell what is done, warn and fail in lines on stderr, and exit with the codes that the help promises."""
     handler = logging.StreamHandler()
-    # On a terminal there is a bar; a log gets lines, with the time.
     handler.setFormatter(logging.Formatter("%(asctime)s s2s: %(message)s", datefmt="%H:%M:%S"))
+    if on_a_terminal():
+        # What happens inside a run is shown by its bar.
+        handler.addFilter(lambda record: record.name.startswith(("s2s_scverse._cli", "s2s_scverse.tl")))
     logger = logging.getLogger("s2s_scverse")
     level = logger.level
-    lines = not (_shown.quiet or on_a_terminal())
-    if lines:
+    if not _shown.quiet:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
-    before = signal.signal(signal.SIGTERM, _terminate)
+    before = {number: signal.signal(number, _terminate) for number in ENDED_BY}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)
@@ -100,13 +104,14 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("s2s: interrupted", err=True)
         raise typer.Exit(128 + signal.SIGINT) from None
-    except (ImportError, KeyError, MemoryError, OSError, TypeError, ValueError) as error:
+    except (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         if _shown.debug:
             raise
         typer.echo(f"s2s: error: {_in_one_line(error)}", err=True)
         raise typer.Exit(1) from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handled in before.items():
+            signal.signal(number, handled)
         logger.removeHandler(handler)
         logger.setLevel(level)
 

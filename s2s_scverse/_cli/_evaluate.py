@@ -8,9 +8,21 @@ import typer
 
 from .. import _keys
 from ._app import Json, on_a_terminal, print_json, reported
-from ._files import check_folder, replacing
+from ._files import check_file, replacing
 from ._impute import Device, Genes, MaxEpochs, Preset, PresetOption, Seed, read_genes
-from ._sections import BinSize, Layer, Laying, LibraryKey, Normalise, Positions, Source, SpatialKey, Table, normalise
+from ._sections import (
+    BinSize,
+    Layer,
+    Laying,
+    LibraryKey,
+    Normalise,
+    Positions,
+    Source,
+    SpatialKey,
+    Table,
+    has_lattice,
+    normalise,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-SCORES = ("pcc", "spearman", "rmse", "mae", "ssim")
+SCORES = ("pcc", "spearman", "rmse", "mae", "ssim", "coverage")
 
 
 def evaluate(
@@ -31,10 +43,14 @@ def evaluate(
     keys: Annotated[
         str | None,
         typer.Option(
-            help="Score these layers of a section with held-out spots, instead of making new ones.", show_default=False
+            help="Only score these layers of a section with held-out spots; nothing is hidden, imputed or normalised.",
+            show_default=False,
         ),
     ] = None,
-    stride: Annotated[int, typer.Option(help="Keep every so-manieth spot along both axes.")] = 2,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="Keep every so-manieth spot along both axes; default: every second.", show_default=False),
+    ] = None,
     fraction: Annotated[
         float | None, typer.Option(help="Keep this random fraction of the spots instead.", show_default=False)
     ] = None,
@@ -60,20 +76,24 @@ def evaluate(
     What was hidden is neither trained on nor normalised with. The section is first thinned, so that these scores are
     for spots farther apart than yours: imputing between your own spots is easier than that.
     """
-    from .. import get, pp, tl
-
     with reported():
+        from .. import get, pp, tl
+
         if output is not None:
-            check_folder(output.parent)
+            check_file(output, source=source)
+        if stride is not None and fraction is not None:
+            msg = "--stride and --fraction exclude each other; pass one of them"
+            raise ValueError(msg)
         wanted = read_genes(genes)
         laying = Laying(positions, table, layer, bin_size, spatial_key, library_key)
-        section = laying.lay(laying.read(source), upsample=1)
+        read = laying.read(source)
+        section = laying.lay(read, upsample=None if has_lattice(read) else 1)
         seconds: dict[str, float] = {}
         if keys is not None:
-            names = [name.strip() for name in keys.split(",")]
+            names = [name.strip() for name in keys.split(",") if name.strip()]
         else:
             names = _check_methods(methods)
-            pp.sparsify(section, stride=stride, fraction=fraction, rng=seed)
+            pp.sparsify(section, stride=2 if stride is None else stride, fraction=fraction, rng=seed)
             normalise(section, normalised)
             for method in names:
                 start = time.perf_counter()

@@ -1,18 +1,19 @@
 """Reading sections from the files that people have, and writing results whole or not at all."""
 
 import os
+import secrets
 import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["check_folder", "check_output", "read_section", "replacing", "write_section"]
+__all__ = ["check_file", "check_folder", "check_output", "read_section", "replacing", "write_section"]
 
 POSITIONS: Final = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
 COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
@@ -88,7 +89,13 @@ def _read_10x(path: Path, positions: Path | None) -> "AnnData":
         msg = f"no positions of spots ({', '.join(POSITIONS)}) in {looked}; pass --positions FILE"
         raise FileNotFoundError(msg)
     table = _read_positions(where)
-    adata: AnnData = sc.read_10x_h5(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Variable names are not unique")
+        try:
+            adata: AnnData = sc.read_10x_h5(path)
+        except Exception as error:  # whatever is in the file, scanpy raises bare exceptions as well
+            msg = f"{path} is no 10x matrix: {error}"
+            raise ValueError(msg) from error
     adata.var_names_make_unique()
     missing = ~adata.obs_names.isin(table.index)
     if missing.any():
@@ -122,22 +129,37 @@ def _read_positions(path: Path) -> "pd.DataFrame":
     return table.set_index(COLUMNS[0])
 
 
-def check_output(path: Path, *, source: Path | None = None) -> Path:
-    """Refuse what cannot be written, before any work is done."""
+def check_output(path: Path, *, source: Path) -> Path:
+    """Refuse a section that cannot be written, before any work is done."""
     if path.suffix not in (".h5ad", ".zarr"):
         msg = f"--output must end in .h5ad or .zarr, found {path}"
         raise ValueError(msg)
-    if source is not None and path.exists() and path.samefile(source):
+    if path.suffix == ".h5ad":
+        return check_file(path, source=source)
+    _check_place(path, source)
+    if path.is_dir() and not _holds_anndata(path):
+        msg = f"{path} is a folder, and no AnnData that could be replaced"
+        raise IsADirectoryError(msg)
+    if path.is_file():
+        msg = f"{path} is a file, and no folder that could be replaced"
+        raise FileExistsError(msg)
+    return path
+
+
+def check_file(path: Path, *, source: Path) -> Path:
+    """Refuse a file that cannot be written, before any work is done."""
+    _check_place(path, source)
+    if path.is_dir():
+        msg = f"{path} is a folder, a file of this name is to be written; choose another"
+        raise IsADirectoryError(msg)
+    return path
+
+
+def _check_place(path: Path, source: Path) -> None:
+    if path.exists() and source.exists() and path.samefile(source):
         msg = f"--output is the input, {path}, which would be replaced; choose another name"
         raise ValueError(msg)
     check_folder(path.parent)
-    if path.is_dir() and not _is_zarr(path):
-        msg = f"{path} is a folder, and no zarr store that could be replaced"
-        raise IsADirectoryError(msg)
-    if path.is_file() and path.suffix == ".zarr":
-        msg = f"{path} is a file, and no zarr store that could be replaced"
-        raise FileExistsError(msg)
-    return path
 
 
 def check_folder(folder: Path) -> None:
@@ -163,22 +185,34 @@ def write_section(adata: "AnnData", path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name that takes the place of `path` on success and vanishes otherwise."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    """Give a temporary name that takes the place of `path` on success and vanishes otherwise.
+
+    A folder takes the place of a folder only: the old one is put aside, and back if anything fails.
+    """
+    path = path.resolve()
+    token = secrets.token_hex(4)
+    temporary, old = (path.with_name(f".{path.stem}.{token}{kind}{path.suffix}") for kind in ("", ".old"))
     try:
         yield temporary
-        if path.is_dir():
-            old = path.with_name(f".{path.stem}.{os.getpid()}.old{path.suffix}")
+        if temporary.is_dir() and path.is_dir():
             path.rename(old)
             temporary.rename(path)
-            shutil.rmtree(old)
         else:
             temporary.replace(path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
+        if old.exists() and not path.exists():
+            old.rename(path)
+        for each in (temporary, old):
+            if each.is_dir():
+                shutil.rmtree(each)
+            else:
+                each.unlink(missing_ok=True)
 
 
-def _is_zarr(path: Path) -> Any:
-    return any((path / name).exists() for name in ("zarr.json", ".zgroup"))
+def _holds_anndata(path: Path) -> bool:
+    import zarr
+
+    try:
+        return zarr.open_group(path, mode="r").attrs.get("encoding-type") == "anndata"
+    except (FileNotFoundError, ValueError):
+        return False

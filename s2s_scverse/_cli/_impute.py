@@ -3,6 +3,7 @@
 import logging
 import time
 from enum import StrEnum
+from os.path import isfile
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from ._sections import (
     normalise,
 )
 
-__all__ = ["Device", "Genes", "MaxEpochs", "Preset", "PresetOption", "Seed", "impute", "read_genes"]
+__all__ = ["Device", "Genes", "MaxEpochs", "Preset", "PresetOption", "Seed", "Upsample", "impute", "read_genes"]
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,9 @@ PresetOption = Annotated[Preset, typer.Option(help="How thoroughly to train.")]
 MaxEpochs = Annotated[
     int | None, typer.Option(help="Most passes to train for; 0: the starting map alone.", show_default=False)
 ]
+Upsample = Annotated[
+    int | None, typer.Option(help="Spacing of the spots in sites of the result; default: 2.", show_default=False)
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Seed = Annotated[int, typer.Option(help="Of training (and of spots drawn to be hidden).")]
 
@@ -75,7 +79,7 @@ def impute(
             "--output", "-o", help="File to write, .h5ad or .zarr; it is never half written.", show_default=False
         ),
     ],
-    upsample: Annotated[int, typer.Option(help="Spacing of the spots in sites of the result.")] = 2,
+    upsample: Upsample = None,
     genes: Genes = None,
     preset: PresetOption = Preset.default,
     max_epochs: MaxEpochs = None,
@@ -94,7 +98,7 @@ def impute(
     pretrained: Annotated[
         Path | None, typer.Option(help="Checkpoint of another section to start from.", show_default=False)
     ] = None,
-    fill: Annotated[Fill, typer.Option(help="Where to add sites.")] = Fill.tissue,
+    fill: Annotated[Fill | None, typer.Option(help="Where to add sites; default: tissue.", show_default=False)] = None,
     bin_size: BinSize = None,
     layer: Layer = None,
     normalised: Normalise = None,
@@ -107,15 +111,15 @@ def impute(
     """Impute all genes of a section at the sites between its spots.
 
     Reads a section, lays it on its lattice (unless s2s.pp.grid has done so), scales and log-transforms counts, trains,
-    and writes an AnnData with the layers that s2s.tl.impute documents.
+    and writes an AnnData with the layers that s2s.tl.impute documents; its X holds the values that were imputed from.
     """
-    from .. import tl
-
     start = time.perf_counter()
     with reported():
+        from .. import tl
+
         target, names = check_output(output, source=source), read_genes(genes)
         laying = Laying(positions, table, layer, bin_size, spatial_key, library_key)
-        dense = laying.lay(laying.read(source), upsample=upsample, fill=fill.value)
+        dense = laying.lay(laying.read(source), upsample=upsample, fill=None if fill is None else fill.value)
         was_counts = normalise(dense, normalised)
         tl.impute(
             dense,
@@ -137,6 +141,7 @@ def impute(
         write_section(dense, target)
     seconds = time.perf_counter() - start
     run = dense.uns[_keys.UNS][key_added]
+    imputed = dense.n_vars if names is None else len(names)
     measured = int(dense.obs[_keys.MEASURED].sum())
     column = _keys.RELIABILITY.format(key_added)
     reliability = float(dense.var[column].mean()) if column in dense.var else None
@@ -147,7 +152,7 @@ def impute(
                 "layer": key_added,
                 "spots": measured,
                 "sites": dense.n_obs,
-                "genes": dense.n_vars,
+                "genes": imputed,
                 "normalised": was_counts,
                 "epochs": len(run["history"]),
                 "gate": float(run["gate"]),
@@ -156,7 +161,6 @@ def impute(
             }
         )
         return
-    imputed = dense.n_vars if names is None else len(names)
     between = f"{dense.n_obs - measured} sites between {measured} spots"
     typer.echo(f"Imputed {imputed} genes at {between} in {seconds:.0f} s.")
     if reliability is not None:
@@ -168,7 +172,8 @@ def read_genes(genes: str | None) -> list[str] | None:
     """Return names of genes, from a file if there is one of that name."""
     if genes is None:
         return None
-    names = Path(genes).read_text().split("\n") if Path(genes).is_file() else genes.split(",")
+    # Not Path.is_file, which fails for lists that are too long to be a file's name.
+    names = Path(genes).read_text().split("\n") if isfile(genes) else genes.split(",")  # noqa: PTH113
     found = [name.strip() for name in names if name.strip()]
     if not found:
         msg = f"--genes names no gene, found {genes!r}"

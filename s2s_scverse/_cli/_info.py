@@ -1,13 +1,13 @@
 """``s2s info``: what is in a file, and what would be done with it."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from .. import _keys
 from .._progress import duration
 from ._app import Json, print_json, reported
-from ._impute import Preset, PresetOption
+from ._impute import Preset, PresetOption, Upsample
 from ._sections import (
     BinSize,
     Layer,
@@ -30,7 +30,7 @@ __all__ = ["info"]
 def info(
     source: Source,
     *,
-    upsample: Annotated[int, typer.Option(help="Spacing of the spots in sites of the result.")] = 2,
+    upsample: Upsample = None,
     preset: PresetOption = Preset.default,
     bin_size: BinSize = None,
     layer: Layer = None,
@@ -92,7 +92,8 @@ def _describe(dense: "AnnData", preset: Preset) -> dict[str, Any]:
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    lines = [f"{found['observations']} observations, {found['genes']} genes"]
+    where = ", on its lattice already" if found["on_lattice"] else ""
+    lines = [f"{found['observations']} observations, {found['genes']} genes{where}"]
     for section in found["sections"]:
         name = "" if section["section"] is None else f"section {section['section']!r}: "
         new = section["sites"] - section["spots"]

@@ -81,28 +81,40 @@ class Laying:
         adata = read_section(path, positions=self.positions, table=self.table)
         if self.layer is not None:
             check_layer(adata, self.layer)
-            adata.X = adata.layers[self.layer]
+            adata.X = adata.layers[self.layer].copy()
+        if adata.X is None:
+            msg = f"{path} has no X; pass --layer"
+            raise ValueError(msg)
         log.info("read %s: %d observations, %d genes", path, adata.n_obs, adata.n_vars)
         return adata
 
-    def lay(self, adata: "AnnData", *, upsample: int, fill: Literal["tissue", "hull", "all"] = "tissue") -> "AnnData":
-        """Lay it on its lattice, unless that has been done."""
+    def lay(
+        self, adata: "AnnData", *, upsample: int | None, fill: Literal["tissue", "hull", "all"] | None = None
+    ) -> "AnnData":
+        """Lay it on its lattice; one that is on it already stays as it is."""
+        size = _number(self.bin_size)
         if has_lattice(adata):
+            given = {"--upsample": upsample, "--fill": fill, "--bin-size": size, "--library-key": self.library_key}
+            useless = [name for name, value in given.items() if value is not None]
+            if useless:
+                msg = (
+                    f"the section is on its lattice already, where {', '.join(useless)} would change nothing; leave out"
+                )
+                raise ValueError(msg)
             log.info("it is on its lattice already")
             return adata
         from .. import pp
 
         dense = pp.grid(
             adata,
-            upsample=upsample,
-            bin_size=_number(self.bin_size),
-            fill=fill,
+            upsample=2 if upsample is None else upsample,
+            bin_size=size,
+            fill=fill or "tissue",
             spatial_key=self.spatial_key,
             library_key=self.library_key,
         )
-        log.info(
-            "%d spots, and %d sites between them", dense.obs[_keys.MEASURED].sum(), (~dense.obs[_keys.MEASURED]).sum()
-        )
+        measured = int(dense.obs[_keys.MEASURED].sum())
+        log.info("%d spots, and %d sites between them", measured, dense.n_obs - measured)
         return dense
 
 

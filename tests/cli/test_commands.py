@@ -49,7 +49,7 @@ def test_impute_as_json(run, h5ad, counts, tmp_path, little_training):
         "layer": "mine",
         "spots": counts.n_obs,
         "sites": found.n_obs,
-        "genes": 6,
+        "genes": 2,
         "normalised": False,
         "epochs": 1,
         "gate": found.uns["s2s"]["mine"]["gate"],
@@ -66,6 +66,34 @@ def test_a_section_on_its_lattice_stays_on_it(run, counts, tmp_path, little_trai
     assert result.exit_code == 0, result.output
     assert ad.read_h5ad(tmp_path / "out.h5ad").obs_names.equals(dense.obs_names)
     assert "it is on its lattice already" in result.stderr
+
+
+@pytest.mark.parametrize("option", [("--upsample", "2"), ("--bin-size", "9"), ("--fill", "hull")], ids=lambda x: x[0])
+def test_what_would_change_nothing_is_refused(run, counts, tmp_path, option):
+    s2s.pp.grid(counts).write_h5ad(tmp_path / "dense.h5ad")
+    result = run("impute", tmp_path / "dense.h5ad", "-o", tmp_path / "out.h5ad", *option)
+    assert result.exit_code == 1
+    assert f"on its lattice already, where {option[0]} would change nothing" in result.stderr
+
+
+def test_layers_are_read_and_left_alone(run, counts, tmp_path, little_training):
+    dense = s2s.pp.grid(counts)
+    dense.layers["counts"] = dense.X.copy()
+    dense.X = dense.X * 0
+    dense.write_h5ad(tmp_path / "dense.h5ad")
+    result = run("impute", tmp_path / "dense.h5ad", "-o", tmp_path / "out.h5ad", "--layer", "counts", "--max-epochs", 0)
+    assert result.exit_code == 0, result.output
+    found = ad.read_h5ad(tmp_path / "out.h5ad")
+    assert (found.layers["counts"] != dense.layers["counts"]).nnz == 0
+    assert found.X.max() > 0
+    assert not np.array_equal(found.X.data, found.layers["counts"].data)
+
+
+def test_long_lists_of_genes(run, h5ad, tmp_path):
+    names = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
+    result = run("-q", "impute", h5ad, "-o", tmp_path / "out.h5ad", "--genes", names)
+    assert result.exit_code == 1
+    assert "genes not found in adata.var_names: gene_with_a_long_name_0" in result.stderr
 
 
 def test_evaluate(run, h5ad, tmp_path, little_training):
@@ -162,6 +190,10 @@ def test_info_of_several_sections(run, counts, tmp_path):
             ["info", "{}", "--bin-size", "big"], "--bin-size must be a number or 'auto', found 'big'", id="bins"
         ),
         pytest.param(["evaluate", "{}", "--methods", "magic"], "--methods must be some of s2s, nearest", id="method"),
+        pytest.param(["evaluate", "{}", "-o", "{}"], "--output is the input", id="csv over the input"),
+        pytest.param(["evaluate", "{}", "-o", "."], ". is a folder, a file of this name is to be written", id="folder"),
+        pytest.param(["evaluate", "{}", "--fraction", ".5", "--stride", "2"], "--stride and --fraction", id="both"),
+        pytest.param(["evaluate", "{}", "--keys", ","], "keys must name at least one layer", id="no keys"),
         pytest.param(
             ["evaluate", "{}", "--fraction", "2"], "fraction must lie between 0 and 1, found 2.0", id="fraction"
         ),

@@ -100,7 +100,7 @@ def test_files_of_an_earlier_run_are_replaced_only_by_whole_ones(run, tmp_path, 
     monkeypatch.setattr(ad.AnnData, "write_h5ad", half)
     result = run("demo", "--out-dir", tmp_path, *SMALL)
     assert result.exit_code == 1
-    assert result.stderr == "s2s: error: disk full\n"
+    assert result.stderr.splitlines()[-1] == "s2s: error: disk full"
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"demo.h5ad": "old", "demo.png": "old"}
     monkeypatch.undo()
     monkeypatch.setattr(s2s.tl, "impute", lambda adata, **_: s2s.tl.interpolate(adata, "kriging", key_added="s2s"))

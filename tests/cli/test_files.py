@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
-from s2s_scverse._cli._files import check_output, read_section, replacing, write_section
+import s2s_scverse as s2s
+from s2s_scverse._cli._files import COLUMNS, check_file, check_output, read_section, replacing, write_section
 
 
 @pytest.fixture
@@ -91,8 +94,6 @@ def test_written_and_read(counts, tmp_path, suffix):
 @pytest.mark.filterwarnings("ignore:.*Scaler:DeprecationWarning", "ignore:.*zarr v3:UserWarning")  # spatialdata's own
 def test_spatialdata(counts, tmp_path):
     pytest.importorskip("spatialdata")
-    import s2s_scverse as s2s
-
     dense = s2s.pp.grid(counts, upsample=1)
     s2s.get.spatialdata(dense).write(tmp_path / "section.zarr")
     found = read_section(tmp_path / "section.zarr")
@@ -120,15 +121,28 @@ def test_outputs_that_cannot_be_written(tmp_path, h5ad):
     (tmp_path / "folder.zarr").mkdir()
     (tmp_path / "file.zarr").touch()
     with pytest.raises(ValueError, match=r"--output must end in \.h5ad or \.zarr, found .*out\.csv"):
-        check_output(tmp_path / "out.csv")
+        check_output(tmp_path / "out.csv", source=h5ad)
     with pytest.raises(ValueError, match=r"--output is the input, .*; choose another name"):
         check_output(h5ad, source=h5ad)
     with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
-        check_output(tmp_path / "nowhere" / "out.h5ad")
-    with pytest.raises(IsADirectoryError, match=r"folder\.zarr is a folder, and no zarr store"):
-        check_output(tmp_path / "folder.zarr")
-    with pytest.raises(FileExistsError, match=r"file\.zarr is a file, and no zarr store"):
-        check_output(tmp_path / "file.zarr")
+        check_output(tmp_path / "nowhere" / "out.h5ad", source=h5ad)
+    with pytest.raises(IsADirectoryError, match=r"folder\.zarr is a folder, and no AnnData"):
+        check_output(tmp_path / "folder.zarr", source=h5ad)
+    with pytest.raises(FileExistsError, match=r"file\.zarr is a file, and no folder"):
+        check_output(tmp_path / "file.zarr", source=h5ad)
+    (tmp_path / "folder.h5ad").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"folder\.h5ad is a folder, a file of this name is to be written"):
+        check_output(tmp_path / "folder.h5ad", source=h5ad)
+    with pytest.raises(IsADirectoryError, match=r"folder\.zarr is a folder, a file of this name is to be written"):
+        check_file(tmp_path / "folder.zarr", source=h5ad)
+
+
+@pytest.mark.filterwarnings("ignore:.*Scaler:DeprecationWarning", "ignore:.*zarr v3:UserWarning")  # spatialdata's own
+def test_a_spatialdata_is_not_replaced(counts, tmp_path, h5ad):
+    pytest.importorskip("spatialdata")
+    s2s.get.spatialdata(s2s.pp.grid(counts, upsample=1)).write(tmp_path / "section.zarr")
+    with pytest.raises(IsADirectoryError, match="no AnnData that could be replaced"):
+        check_output(tmp_path / "section.zarr", source=h5ad)
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -151,3 +165,48 @@ def test_a_failure_leaves_the_old_and_nothing_else(tmp_path, folder):
         fail()
     assert content.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["result.zarr"]
+
+
+def test_a_folder_is_put_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    path = tmp_path / "result.zarr"
+    path.mkdir()
+    (path / "content").write_text("old")
+    rename = Path.rename
+
+    def interrupted(self, target):
+        if Path(target).name == path.name and ".old" not in self.name:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+        temporary.mkdir()
+    assert (path / "content").read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["result.zarr"]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "precious").touch()
+    with pytest.raises(IsADirectoryError), replacing(folder) as temporary:
+        temporary.write_text("scores")
+    assert [each.name for each in tmp_path.rglob("*")] == ["results", "precious"]
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "out.csv").write_text("old")
+    (tmp_path / "out.csv").symlink_to(tmp_path / "real" / "out.csv")
+    with replacing(tmp_path / "out.csv") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "out.csv").is_symlink()
+    assert (tmp_path / "real" / "out.csv").read_text() == "new"
+
+
+def test_other_matrices_are_refused_in_words(tmp_path):
+    (tmp_path / "tissue_positions.csv").write_text(",".join(COLUMNS) + "\n")
+    with h5py.File(tmp_path / "matrix.h5", "w") as file:
+        file["x"] = [1, 2]
+    with pytest.raises(ValueError, match=r"matrix\.h5 is no 10x matrix: "):
+        read_section(tmp_path / "matrix.h5")
