@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
@@ -34,6 +33,7 @@ PHOTOGRAPHS: Final = {
     "rocket.jpg": "SpaceX, public domain",
 }
 SUFFIXES: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+TIFF: Final = (".tif", ".tiff")
 MIN_SIDE: Final = 8  # pixels
 
 
@@ -89,12 +89,15 @@ def _folder(folder: Path) -> list[Path]:
 
 def _file_loader(path: Path) -> Callable[[], Image]:
     def load() -> Image:
+        from PIL import Image as Pillow
         from skimage.io import imread
 
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the readers that are tried one after the other
-                array = imread(path)
+            if path.suffix.lower() not in TIFF:
+                # Skimage would try one reader after the other on a file that is no image, and leave it open.
+                with Pillow.open(path) as image:
+                    image.verify()
+            array = imread(path)
         except (OSError, ValueError, SyntaxError, EOFError) as error:  # what image readers raise on damaged files
             msg = f"{str(path)!r} cannot be read as an image: {error}; repair or remove it"
             raise ValueError(msg) from error

@@ -268,13 +268,13 @@ def test_other_types_and_empty_sections_are_refused():
 def test_bins_refuse_values_that_are_no_numbers():
     adata = ad.AnnData(np.array([[1, np.nan], [3, 4]], np.float32), obsm={"spatial": np.array([[0.0, 0], [9, 9]])})
     with pytest.raises(ValueError, match=r"adata.X has 1 values that are NaN or infinite; set or drop them first"):
-        s2s.pp.grid(adata, bin_size=10)
+        s2s.pp.grid(adata, bin_size=5)
 
 
 def test_bins_say_what_was_summed_and_averaged():
     adata = ad.AnnData(np.ones((2, 1), np.float32), obsm={"spatial": np.array([[0.0, 0], [9, 9]])})
     adata.layers["log"] = np.log1p(adata.X)
-    assert s2s.pp.grid(adata, bin_size=10).uns["s2s"]["grid"]["bins"] == {"X": "sum", "log": "mean"}
+    assert s2s.pp.grid(adata, bin_size=5).uns["s2s"]["grid"]["bins"] == {"X": "sum", "log": "mean"}
 
 
 def test_imputed_layers_do_not_outlive_their_lattice(hand_drawn):
