@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = [
+    "are_counts",
     "as_dense",
     "check_adata",
     "check_choice",
@@ -223,6 +224,12 @@ def as_dense(block: Any) -> NDArray[np.float32]:
         block = block.compute()
     dense = block.toarray() if is_sparse(block) else np.asarray(block)
     return np.ascontiguousarray(dense, dtype=np.float32)
+
+
+def are_counts(values: Any) -> bool:
+    """Whether all values, of an array or a sparse matrix, are whole numbers and none is negative."""
+    stored = values.data if is_sparse(values) else np.asarray(values)
+    return bool(np.all(stored >= 0) and np.all(stored == np.round(stored)))
 
 
 def check_numeric(values: Any, what: str) -> None:

@@ -66,7 +66,8 @@ class Progress:
         if line and line != (self._step - 1) * QUARTERS // self._steps:
             log.info("%s: %d of %d%s", self._phase, self._step, self._steps, note and f", {note}")
         if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
+            done = f"{self._step}/{self._steps}"
+            self._bar.set_postfix_str(f"{done}, {note}" if note else done)
             self._bar.update(self._seconds.get(self._phase, 0.0) / self._steps)
 
     def after(self, result: T) -> T:

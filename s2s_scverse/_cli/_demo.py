@@ -86,7 +86,7 @@ def _writable(folder: Path, *names: str) -> list[Path]:
         if path.is_dir():
             msg = f"{path} is a folder, a file of this name is to be written; choose another --out-dir"
             raise IsADirectoryError(msg)
-    check_folder(folder)
+    check_folder(folder, "--out-dir")
     return paths
 
 

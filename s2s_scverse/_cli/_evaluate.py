@@ -20,7 +20,6 @@ from ._sections import (
     Source,
     SpatialKey,
     Table,
-    has_lattice,
     normalise,
 )
 
@@ -86,8 +85,7 @@ def evaluate(
             raise ValueError(msg)
         wanted = read_genes(genes)
         laying = Laying(positions, table, layer, bin_size, spatial_key, library_key)
-        read = laying.read(source)
-        section = laying.lay(read, upsample=None if has_lattice(read) else 1)
+        section = laying.lay(laying.read(source), default=1)
         seconds: dict[str, float] = {}
         if keys is not None:
             names = [name.strip() for name in keys.split(",") if name.strip()]

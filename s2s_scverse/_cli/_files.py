@@ -162,13 +162,13 @@ def _check_place(path: Path, source: Path) -> None:
     check_folder(path.parent)
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, option: str = "--output") -> None:
     """Refuse a folder that cannot be written into."""
     if not folder.is_dir():
         msg = f"the folder {folder} does not exist"
         raise FileNotFoundError(msg)
     if not os.access(folder, os.W_OK | os.X_OK):
-        msg = f"cannot write into {folder}: permission denied"
+        msg = f"cannot write into {folder}: permission denied; choose another {option}"
         raise PermissionError(msg)
 
 

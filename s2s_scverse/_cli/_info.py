@@ -18,7 +18,7 @@ from ._sections import (
     SpatialKey,
     Table,
     has_lattice,
-    whole_numbers,
+    measured_counts,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _describe(dense: "AnnData", preset: Preset) -> dict[str, Any]:
     return {
         "genes": dense.n_vars,
         "sections": sections,
-        "counts": whole_numbers(dense.X),
+        "counts": measured_counts(dense),
         "runs": list(find_runs(dense)),
         "preset": preset.value,
         "seconds": round(cost.seconds),

@@ -25,8 +25,8 @@ __all__ = [
     "SpatialKey",
     "Table",
     "has_lattice",
+    "measured_counts",
     "normalise",
-    "whole_numbers",
 ]
 
 log = logging.getLogger(__name__)
@@ -89,9 +89,14 @@ class Laying:
         return adata
 
     def lay(
-        self, adata: "AnnData", *, upsample: int | None, fill: Literal["tissue", "hull", "all"] | None = None
+        self,
+        adata: "AnnData",
+        *,
+        upsample: int | None = None,
+        default: int = 2,
+        fill: Literal["tissue", "hull", "all"] | None = None,
     ) -> "AnnData":
-        """Lay it on its lattice; one that is on it already stays as it is."""
+        """Lay it on its lattice, as the user asked; one that is on it already stays as it is."""
         size = _number(self.bin_size)
         if has_lattice(adata):
             given = {"--upsample": upsample, "--fill": fill, "--bin-size": size, "--library-key": self.library_key}
@@ -107,7 +112,7 @@ class Laying:
 
         dense = pp.grid(
             adata,
-            upsample=2 if upsample is None else upsample,
+            upsample=default if upsample is None else upsample,
             bin_size=size,
             fill=fill or "tissue",
             spatial_key=self.spatial_key,
@@ -123,12 +128,12 @@ def has_lattice(adata: "AnnData") -> bool:
     return _keys.GRID in adata.uns.get(_keys.UNS, {})
 
 
-def whole_numbers(values: Any) -> bool:
-    """Whether values look like counts."""
-    import numpy as np
+def measured_counts(adata: "AnnData") -> bool:
+    """Whether measured values look like counts that nothing was done to; those that are held out have no say."""
+    from .._checks import are_counts
 
-    stored = values.data if hasattr(values, "tocsr") else np.asarray(values)
-    return bool(stored.size and stored.max() > 1 and stored.min() >= 0 and np.array_equal(stored, np.round(stored)))
+    values: Any = adata.X[adata.obs[_keys.MEASURED].to_numpy()]
+    return bool(values.shape[0] and values.max() > 1 and are_counts(values))
 
 
 def normalise(adata: "AnnData", wanted: bool | None) -> bool:
@@ -139,7 +144,7 @@ def normalise(adata: "AnnData", wanted: bool | None) -> bool:
     import numpy as np
     import scanpy as sc
 
-    if wanted is False or (wanted is None and not whole_numbers(adata.X)):
+    if wanted is False or (wanted is None and not measured_counts(adata)):
         return False
     measured = adata.obs[_keys.MEASURED].to_numpy()
     total = np.asarray(adata.X.sum(axis=1), float).ravel()

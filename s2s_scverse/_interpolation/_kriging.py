@@ -127,8 +127,8 @@ class Kriging:
         residuals = np.empty_like(values)
         variance = np.zeros(values.shape[1])
         for number, tile in enumerate(self._tiles):
-            weights, offset = self._solve(number, values, settings, residuals, variance)
-            self._add(tile, weights, offset, settings, maps)
+            weights, offset, means = self._solve(number, values, settings, residuals, variance)
+            self._add(tile, weights, offset, means, settings, maps)
         if self._weighted:
             shift = residuals.mean(axis=0)
             maps += shift
@@ -221,10 +221,10 @@ class Kriging:
 
     def _solve(
         self, number: int, values: Float32, settings: Settings, residuals: Float32, variance: Float64
-    ) -> tuple[Float32, Float32]:
+    ) -> tuple[Float32, Float32, dict[int, Float32]]:
         tile = self._tiles[number]
         centred, offset = _centre(values[tile.spots])
-        weights = np.empty_like(centred)
+        weights, means = np.empty_like(centred), {}
         for k in np.unique(settings.kernel):
             genes = np.flatnonzero(settings.kernel == k)
             nugget = settings.nugget[genes]
@@ -233,18 +233,29 @@ class Kriging:
             residual = factor.leave_one_out(found, nugget)
             residuals[np.ix_(tile.spots[tile.core], genes)] = residual[tile.core]
             variance[genes] += np.sum((residual * found)[tile.core], axis=0, dtype=np.float64)
-            offset[genes] += factor.share @ centred[:, genes] - factor.mean_correlation @ found
-        return weights, offset
+            offset[genes] += factor.share @ centred[:, genes]
+            means[k] = factor.mean_correlation
+        return weights, offset, means
 
-    def _add(self, tile: Tile, weights: Float32, offset: Float32, settings: Settings, maps: Float32) -> None:
+    def _add(
+        self,
+        tile: Tile,
+        weights: Float32,
+        offset: Float32,
+        means: dict[int, Float32],
+        settings: Settings,
+        maps: Float32,
+    ) -> None:
         for rows in self._site_blocks(tile):
             sites = tile.sites[rows]
             distances = cdist(self._at_sites[sites], self._at_spots[tile.spots])
             share = tile.share[rows, None].astype(np.float32)
             for k in np.unique(settings.kernel):
                 genes = np.flatnonzero(settings.kernel == k)
-                found = correlation(self.kernels[k], distances) @ weights[:, genes] + offset[genes]
-                maps[np.ix_(sites, genes)] += share * found
+                # Less is rounded than with the mean correlation as a part of the offset.
+                cross = correlation(self.kernels[k], distances)
+                cross -= means[k]
+                maps[np.ix_(sites, genes)] += share * (cross @ weights[:, genes] + offset[genes])
 
     def _variances(self, tile: Tile, rows: slice, kernel: Kernel, factor: Factor, nuggets: Index) -> Float32:
         cross = correlation(kernel, cdist(self._at_sites[tile.sites[rows]], self._at_spots[tile.spots]))

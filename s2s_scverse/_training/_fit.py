@@ -1,7 +1,7 @@
 """Training on one section: arrays in, a fitted imputer out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -95,13 +95,9 @@ def fit(
     cuts = [section.pieces(MAX_TRAINED) for section in large]
     pieces = [section.cut(sites) for section, parts in zip(large, cuts, strict=True) for sites in parts]
     known = [of[sites] for of, parts in zip(known_of, cuts, strict=True) for sites in parts]
-    arrays: list[NDArray[Any]] = []
-    for each, of in zip(pieces, known, strict=True):
-        arrays += [each.lattice.index, of, each.values]
-    arrays += [each.depth for each in pieces if each.depth is not None]
     # What one process would do with as large a batch is the same run.
     together = replace(training, batch_size=training.batch_size * parallel.n_processes)
-    run = describe(kinds, config, together, seeds, *arrays)
+    run = describe(kinds, config, together, seeds, *_arrays(pieces, known))
     found = None if checkpoint is None else read_checkpoint(checkpoint, run)
     # Spots kept aside have no say in the starting maps that they will judge.
     progress.begin("starting maps", len(large) + len(pieces))
@@ -147,6 +143,14 @@ def fit(
 def untrained(sections: Sequence[Section], training: TrainingConfig, device: torch.device) -> list[Fitted]:
     """Return what imputes by starting maps alone."""
     return [Fitted(section, section.measured, None, None, training, None, 0.0, [], device) for section in sections]
+
+
+def _arrays(pieces: "list[Section]", known: "list[NDArray[np.bool_]]") -> "Iterator[NDArray[Any]]":
+    """All that is trained on."""
+    for each, of in zip(pieces, known, strict=True):
+        yield from (each.lattice.index, of, each.values)
+        if each.depth is not None:
+            yield each.depth
 
 
 def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[Section]) -> CDCINConfig:

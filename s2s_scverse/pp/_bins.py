@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from .._checks import check_numeric, is_sparse
+from .._checks import are_counts, check_numeric, is_sparse
 from .._lattice import Lattice
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def binned(
                 f"{what} has {int((~np.isfinite(data)).sum())} values that are NaN or infinite; set or drop them first"
             )
             raise ValueError(msg)
-        counts = bool(np.all(data >= 0) and np.all(data == np.round(data)))
+        counts = are_counts(matrix)
         pooling[key] = "sum" if counts else "mean"
         total = members @ (matrix if is_sparse(matrix) else data)
         if not counts:

@@ -59,12 +59,11 @@ def estimate(
     step = training.batch_size * (STEP + STEP_PER_SITE * window) * _relative_cost(network)
     tiled = sum(1.0 + 0.0045 * max(0, size.spots - EXACT_SPOTS) for size in sections)
     values = n_genes * sum(size.sites for size in sections)
-    phases = {
-        "starting maps": maps,
-        "training": training.max_epochs * training.steps_per_epoch * step,
-        "errors": tiled,
-        "imputing": 0.3 + IMPUTED_VALUE * values,
-    }
+    phases = {"starting maps": maps, "training": training.max_epochs * training.steps_per_epoch * step}
+    if errors:
+        phases |= {"errors": tiled, "imputing": 0.3 + IMPUTED_VALUE * values}
+    else:
+        phases["imputing"] = tiled + IMPUTED_VALUE * values
     sites, layers = max(size.sites for size in sections), values * 4e-9 * (2 if errors else 1)
     return Estimate(phases, 0.7 + 0.45 * min(1.0, sites / 1400) + 23e-6 * sites + 1.5 * layers)
 

@@ -2,7 +2,7 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,13 +12,11 @@ import pandas as pd
 from .. import _keys
 from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
-from .._depth import AUTO, Molecules, find_depth, read_molecules
+from .._depth import AUTO
 from .._progress import Progress, duration
-from .._section import Values
-from ._estimate import Estimate, Size, estimate
-from ._layers import Layers, MemoryLayers, StoredLayers, check_free, check_store, digest, impute_blocks
+from ._layers import check_free, check_store, digest, impute_blocks, open_layers
 from ._run import MAX_DISTANCE, Task, check_copy, check_run_key, read_tables, read_tasks, versions, write_run
-from ._survey import Survey
+from ._source import Options, Source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from .._training import Fitted, Part, Section, TrainingConfig
+    from .._training import Fitted, TrainingConfig
     from ..nn import CDCINConfig
 
     NaturalImages = Literal["photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
@@ -197,7 +195,7 @@ def impute(
     check_run_key(adata, key_added)
     check_copy(adata, copy=copy)
     generator = check_rng(rng)
-    options = _Options.of(total_counts, uncertainty=uncertainty, denoise=denoise)
+    options = Options.of(total_counts, uncertainty=uncertainty, denoise=denoise)
 
     from .. import _training
 
@@ -212,7 +210,7 @@ def impute(
     images = _image_source(natural_images)
     _training.check_files(checkpoint, pretrained)
     measured, tasks = read_tasks(adata, max_distance)
-    source = _Source.read(adata, measured, tasks, columns, layer, options)
+    source = Source.read(adata, measured, tasks, columns, layer, options)
     if source.survey.counts:
         warnings.warn(
             "values look like counts; call sc.pp.normalize_total(adata) and sc.pp.log1p(adata) first",
@@ -246,14 +244,10 @@ def impute(
                 parallel=parallel,
             )
             _warn_of_few_spots(tasks, fitted[0].network is not None, training, options)
-        bar.begin("errors" if options.errors else "imputing")
+        if options.errors:
+            bar.begin("errors")
         imputation = _training.Imputation(source.parts(fitted, options), adata.n_obs, uncertainty).with_pools()
-        layers: Layers
-        if folder is None:
-            layers = MemoryLayers(adata.shape, columns, dtype)
-        else:
-            after = digest(asked, *(array for part in imputation.parts for array in part.state()))
-            layers = StoredLayers(folder, key_added, adata.shape, columns, dtype, asked=asked, run=after)
+        layers = open_layers(folder, key_added, adata.shape, columns, dtype, asked=asked, imputation=imputation)
         impute_blocks(imputation, source.values, layers, bar)
         dense, std, reliability = layers.finish()
     run = _entry(fitted[0], layer, None if reliability is None else imputation.widths())
@@ -263,129 +257,7 @@ def impute(
     return write_run(adata, key_added, dense, measured, run, std=std, reliability=reliability, copy=copy)
 
 
-@dataclass(frozen=True)
-class _Options:
-    """What is done besides imputing."""
-
-    uncertainty: bool
-    denoise: bool
-    total_counts: str | None
-
-    @classmethod
-    def of(cls, total_counts: object, *, uncertainty: bool, denoise: bool) -> "_Options":
-        if total_counts is not None and not isinstance(total_counts, str):
-            msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
-            raise TypeError(msg)
-        return cls(uncertainty=uncertainty, denoise=denoise, total_counts=total_counts)
-
-    @property
-    def errors(self) -> bool:
-        """Whether spots are left out to learn of errors."""
-        return self.uncertainty or self.denoise
-
-    def params(self) -> dict[str, Any]:
-        """In values that h5ad can hold."""
-        return asdict(self) | {"total_counts": str(self.total_counts)}
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """What is read of an AnnData before anything is trained; lists have an entry for every section."""
-
-    measured: "NDArray[np.bool_]"
-    """(n_obs,)."""
-    tasks: list[Task]
-    seen: "list[NDArray[np.int64]]"
-    """Spots of a section among those of all, (n_measured,)."""
-    values: Values
-    survey: Survey
-    depths: "list[NDArray[np.float64] | None]"
-    """Of spots, (n_measured,)."""
-    molecules: list[Molecules | None]
-
-    @classmethod
-    def read(
-        cls,
-        adata: "AnnData",
-        measured: "NDArray[np.bool_]",
-        tasks: list[Task],
-        columns: "NDArray[np.int64]",
-        layer: str | None,
-        options: _Options,
-    ) -> "_Source":
-        values = Values(adata, measured, columns, layer=layer).by_gene()
-        place = np.cumsum(measured) - 1
-        seen = [place[task.placed.rows[task.measured]] for task in tasks]
-        survey = Survey.of(values, seen)
-        depths, molecules = _read_counts(adata, tasks, layer, options)
-        return cls(measured, tasks, seen, values, survey, depths, molecules)
-
-    def __str__(self) -> str:
-        spots, wanted = int(self.measured.sum()), sum(int(task.wanted.sum()) for task in self.tasks)
-        sections = "" if len(self.tasks) == 1 else f"{len(self.tasks)} sections, "
-        return f"{sections}{spots} spots, {wanted} sites to impute, {len(self.values)} genes"
-
-    def estimate(self, network: "CDCINConfig", training: "TrainingConfig", options: _Options) -> Estimate:
-        """How long this will take."""
-        sizes = [Size(len(rows), len(task.placed.rows)) for rows, task in zip(self.seen, self.tasks, strict=True)]
-        return estimate(sizes, len(self.values), network, training, errors=options.errors)
-
-    def digest(self) -> str:
-        """What tells it from other data."""
-        molecules = [array for found in self.molecules if found for array in (found.unit, found.depth)]
-        lattices = (task.placed.lattice.index for task in self.tasks)
-        return digest(self.survey.mean, self.survey.variance, self.measured, *self.depths, *molecules, *lattices)
-
-    def sections(self, max_genes: int) -> "list[Section]":
-        """What is trained on: the genes that vary most."""
-        from .._training import Section
-
-        trained = self.values.read_some(self.survey.most_variable(max_genes))
-        return [
-            Section(task.placed.lattice, task.measured, trained[rows], depth, bool(nonnegative))
-            for task, rows, depth, nonnegative in zip(
-                self.tasks, self.seen, self.depths, self.survey.nonnegative, strict=True
-            )
-        ]
-
-    def parts(self, fitted: "list[Fitted]", options: _Options) -> "list[Part]":
-        """Join what was fitted to each section with its rows."""
-        from .._training import Part
-
-        return [
-            Part(
-                each,
-                task.wanted,
-                rows,
-                measured_rows=task.placed.rows[task.measured],
-                wanted_rows=task.placed.rows[task.wanted],
-                errors=len(rows) >= FEWEST and options.errors and bool(task.wanted.any() or options.denoise),
-                molecules=molecules if len(rows) >= FEWEST else None,
-            )
-            for each, task, rows, molecules in zip(fitted, self.tasks, self.seen, self.molecules, strict=True)
-        ]
-
-
-def _read_counts(
-    adata: "AnnData", tasks: "list[Task]", layer: str | None, options: _Options
-) -> "tuple[list[NDArray[np.float64] | None], list[Molecules | None]]":
-    """Return depths of the spots of each section, and the molecules behind their values where these are needed."""
-    molecules: list[Molecules | None] = [None] * len(tasks)
-    if options.denoise or options.total_counts == AUTO:
-        molecules = [read_molecules(adata, task.here, layer=layer) for task in tasks]
-    if options.denoise and not all(molecules):
-        msg = (
-            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p); found "
-            "others, or too few genes of low counts to tell what one molecule is worth"
-        )
-        raise ValueError(msg)
-    depths = [
-        find_depth(adata, task.here, found, options.total_counts) for task, found in zip(tasks, molecules, strict=True)
-    ]
-    return depths, molecules if options.denoise else [None] * len(tasks)
-
-
-def _warn_of_few_spots(tasks: "list[Task]", trained: bool, training: "TrainingConfig", options: _Options) -> None:
+def _warn_of_few_spots(tasks: "list[Task]", trained: bool, training: "TrainingConfig", options: Options) -> None:
     """Say what is not done where spots are few."""
     from .._training import MIN_SPOTS
 

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from .._training import Block, Imputation
 
-__all__ = ["Layers", "MemoryLayers", "StoredLayers", "check_free", "check_store", "digest", "impute_blocks"]
+__all__ = [
+    "Layers",
+    "MemoryLayers",
+    "StoredLayers",
+    "check_free",
+    "check_store",
+    "digest",
+    "impute_blocks",
+    "open_layers",
+]
 
 FINISHED, RELIABILITY = ".finished", ".reliability"
 """Arrays beside the layers: which blocks are written, and the reliability of the genes asked for."""
@@ -259,6 +268,23 @@ class StoredLayers:
         array = self._group.create_array(name, shape=self._shape, chunks=chunks, dtype=self._dtype, fill_value=np.nan)
         array.attrs.update(ENCODING)
         return array
+
+
+def open_layers(
+    folder: Path | None,
+    key: str,
+    shape: tuple[int, int],
+    columns: NDArray[np.int64],
+    dtype: str,
+    *,
+    asked: str,
+    imputation: "Imputation",
+) -> Layers:
+    """Make layers in memory, or those in a folder, which an interrupted run may have begun."""
+    if folder is None:
+        return MemoryLayers(shape, columns, dtype)
+    run = digest(asked, *(array for part in imputation.parts for array in part.state()))
+    return StoredLayers(folder, key, shape, columns, dtype, asked=asked, run=run)
 
 
 def check_store(path: "str | PathLike[str]") -> Path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .._checks import are_counts
 from .._section import Values
 
 __all__ = ["GENE_BLOCK", "Survey", "gene_blocks"]
@@ -61,7 +62,7 @@ class Survey:
                 variance[block] += len(rows) * here.var(axis=0, dtype=np.float64)
                 nonnegative[number] &= bool(here.min() >= 0)
                 largest[number] = max(largest[number], here.max())
-                whole[number] &= bool(whole[number]) and bool(np.array_equal(here, np.round(here)))
+                whole[number] &= bool(whole[number]) and are_counts(here)
         return cls(variance, mean, nonnegative, bool((whole & (largest > 1)).all()))
 
     def most_variable(self, n: int) -> NDArray[np.int64]:

@@ -111,13 +111,14 @@ def test_evaluate(run, h5ad, tmp_path, little_training):
         assert row["seconds"] >= 0
 
 
-def test_normalisation_does_not_look_at_hidden_spots(run, counts, tmp_path):
+@pytest.mark.parametrize("factor", [10, 0.37, -1])
+def test_normalisation_does_not_look_at_hidden_spots(run, counts, tmp_path, factor):
     first = counts.copy()
     dense = s2s.pp.grid(first, upsample=1)
     s2s.pp.sparsify(dense, stride=2)
     hidden = dense.obs_names[dense.obs["s2s_held_out"].to_numpy()]
     second = counts.copy()
-    second.X[second.obs_names.get_indexer(hidden)] *= 10
+    second.X[second.obs_names.get_indexer(hidden)] *= factor
     tables = []
     for number, section in enumerate((first, second)):
         path = tmp_path / f"{number}.h5ad"

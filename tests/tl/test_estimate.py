@@ -13,7 +13,7 @@ DEFAULT = (PRESETS["default"], TRAINING_PRESETS["default"])
 
 @pytest.mark.parametrize(
     ("size", "genes", "seconds", "gigabytes"),
-    [  # of benchmarks/estimate.py and benchmarks/speed.py
+    [  # the last of benchmarks/speed.py, the others of the calls that the constants were fitted to
         (Size(69, 268), 1000, 14.5, 0.75),
         (Size(671, 2716), 1000, 40.7, 1.24),
         (Size(1353, 5542), 248, 47.2, 1.35),

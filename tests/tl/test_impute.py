@@ -68,6 +68,8 @@ def test_one_progress_bar(section, quick, capfd):
     assert shown == sorted(shown)
     assert shown[-1] == 100
     assert captured.err.count("\n") == 1
+    assert "2/2" in captured.err
+    assert "error / starting map's" in captured.err
 
 
 def test_same_seed_same_result(section, imputed, quick):

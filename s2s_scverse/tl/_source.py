@@ -1,0 +1,147 @@
+"""What `tl.impute` reads of an AnnData before anything is trained."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._calibration import FEWEST
+from .._depth import AUTO, Molecules, find_depth, read_molecules
+from .._section import Values
+from ._estimate import Estimate, Size, estimate
+from ._layers import digest
+from ._run import Task
+from ._survey import Survey
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from .._training import Fitted, Part, Section, TrainingConfig
+    from ..nn import CDCINConfig
+
+__all__ = ["Options", "Source"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is done besides imputing."""
+
+    uncertainty: bool
+    denoise: bool
+    total_counts: str | None
+
+    @classmethod
+    def of(cls, total_counts: object, *, uncertainty: bool, denoise: bool) -> "Options":
+        """Check them."""
+        if total_counts is not None and not isinstance(total_counts, str):
+            msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
+            raise TypeError(msg)
+        return cls(uncertainty=uncertainty, denoise=denoise, total_counts=total_counts)
+
+    @property
+    def errors(self) -> bool:
+        """Whether spots are left out to learn of errors."""
+        return self.uncertainty or self.denoise
+
+    def params(self) -> dict[str, Any]:
+        """In values that h5ad can hold."""
+        return asdict(self) | {"total_counts": str(self.total_counts)}
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What is read of an AnnData before anything is trained; lists have an entry for every section."""
+
+    measured: "NDArray[np.bool_]"
+    """(n_obs,)."""
+    tasks: list[Task]
+    seen: "list[NDArray[np.int64]]"
+    """Spots of a section among those of all, (n_measured,)."""
+    values: Values
+    survey: Survey
+    depths: "list[NDArray[np.float64] | None]"
+    """Of spots, (n_measured,)."""
+    molecules: list[Molecules | None]
+
+    @classmethod
+    def read(
+        cls,
+        adata: "AnnData",
+        measured: "NDArray[np.bool_]",
+        tasks: list[Task],
+        columns: "NDArray[np.int64]",
+        layer: str | None,
+        options: Options,
+    ) -> "Source":
+        """Read the measured rows, and look at all values once."""
+        values = Values(adata, measured, columns, layer=layer).by_gene()
+        place = np.cumsum(measured) - 1
+        seen = [place[task.placed.rows[task.measured]] for task in tasks]
+        survey = Survey.of(values, seen)
+        depths, molecules = _read_counts(adata, tasks, layer, options)
+        return cls(measured, tasks, seen, values, survey, depths, molecules)
+
+    def __str__(self) -> str:
+        spots, wanted = int(self.measured.sum()), sum(int(task.wanted.sum()) for task in self.tasks)
+        sections = "" if len(self.tasks) == 1 else f"{len(self.tasks)} sections, "
+        return f"{sections}{spots} spots, {wanted} sites to impute, {len(self.values)} genes"
+
+    def estimate(self, network: "CDCINConfig", training: "TrainingConfig", options: Options) -> Estimate:
+        """How long this will take."""
+        sizes = [Size(len(rows), len(task.placed.rows)) for rows, task in zip(self.seen, self.tasks, strict=True)]
+        return estimate(sizes, len(self.values), network, training, errors=options.errors)
+
+    def digest(self) -> str:
+        """What tells it from other data."""
+        molecules = [array for found in self.molecules if found for array in (found.unit, found.depth)]
+        lattices = (task.placed.lattice.index for task in self.tasks)
+        return digest(self.survey.mean, self.survey.variance, self.measured, *self.depths, *molecules, *lattices)
+
+    def sections(self, max_genes: int) -> "list[Section]":
+        """What is trained on: the genes that vary most."""
+        from .._training import Section
+
+        trained = self.values.read_some(self.survey.most_variable(max_genes))
+        return [
+            Section(task.placed.lattice, task.measured, trained[rows], depth, bool(nonnegative))
+            for task, rows, depth, nonnegative in zip(
+                self.tasks, self.seen, self.depths, self.survey.nonnegative, strict=True
+            )
+        ]
+
+    def parts(self, fitted: "list[Fitted]", options: Options) -> "list[Part]":
+        """Join what was fitted to each section with its rows."""
+        from .._training import Part
+
+        return [
+            Part(
+                each,
+                task.wanted,
+                rows,
+                measured_rows=task.placed.rows[task.measured],
+                wanted_rows=task.placed.rows[task.wanted],
+                errors=len(rows) >= FEWEST and options.errors and bool(task.wanted.any() or options.denoise),
+                molecules=molecules if len(rows) >= FEWEST else None,
+            )
+            for each, task, rows, molecules in zip(fitted, self.tasks, self.seen, self.molecules, strict=True)
+        ]
+
+
+def _read_counts(
+    adata: "AnnData", tasks: "list[Task]", layer: str | None, options: Options
+) -> "tuple[list[NDArray[np.float64] | None], list[Molecules | None]]":
+    """Return depths of the spots of each section, and the molecules behind their values where these are needed."""
+    molecules: list[Molecules | None] = [None] * len(tasks)
+    if options.denoise or options.total_counts == AUTO:
+        molecules = [read_molecules(adata, task.here, layer=layer) for task in tasks]
+    if options.denoise and not all(molecules):
+        msg = (
+            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p); found "
+            "others, or too few genes of low counts to tell what one molecule is worth"
+        )
+        raise ValueError(msg)
+    depths = [
+        find_depth(adata, task.here, found, options.total_counts) for task, found in zip(tasks, molecules, strict=True)
+    ]
+    return depths, molecules if options.denoise else [None] * len(tasks)
