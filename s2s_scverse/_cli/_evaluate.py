@@ -21,6 +21,7 @@ from ._sections import (
     SpatialKey,
     Table,
     normalise,
+    refuse_useless,
 )
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
+IMPUTING = ("methods", "stride", "fraction", "preset", "max_epochs", "device", "seed", "normalised")
+"""Options of hiding and imputing."""
 SCORES = ("pcc", "spearman", "rmse", "mae", "ssim", "coverage")
 
 
 def evaluate(
+    context: typer.Context,
     source: Source,
     *,
     methods: Annotated[
@@ -88,6 +92,7 @@ def evaluate(
         section = laying.lay(laying.read(source), default=1)
         seconds: dict[str, float] = {}
         if keys is not None:
+            refuse_useless(_given(context, *IMPUTING), "layers of --keys are scored as they are")
             names = [name.strip() for name in keys.split(",") if name.strip()]
         else:
             names = _check_methods(methods)
@@ -125,6 +130,13 @@ def _run(section: "AnnData", method: str, genes: list[str] | None, **options: An
         tl.impute(section, genes, progress=on_a_terminal(), **options)
     else:
         tl.interpolate(section, cast("Method", method), genes=genes)
+
+
+def _given(context: typer.Context, *names: str) -> list[str]:
+    """Return those options that the user gave, as typed."""
+    found = [name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    options = {each.name: each.opts[0] for each in context.command.params}
+    return [options[name] for name in found]
 
 
 def _check_methods(methods: str) -> list[str]:

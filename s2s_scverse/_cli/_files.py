@@ -65,13 +65,15 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
     import zarr
 
     try:
-        attributes = dict(zarr.open_group(path, mode="r").attrs)
+        group = zarr.open_group(path, mode="r")
+        attributes, children = dict(group.attrs), set(group.group_keys())
     except (FileNotFoundError, ValueError) as error:
         msg = f"the folder {path} is neither a zarr store nor Space Ranger's output; expected {FORMATS}"
         raise ValueError(msg) from error
     if attributes.get("encoding-type") == "anndata":
         return anndata.read_zarr(path)
-    if "spatialdata_attrs" not in attributes:
+    # The first SpatialData had no attributes.
+    if "spatialdata_attrs" not in attributes and not children & {"table", "tables"}:
         msg = f"the zarr store {path} holds neither an AnnData nor a SpatialData"
         raise ValueError(msg)
     from .. import pp

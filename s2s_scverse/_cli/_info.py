@@ -7,7 +7,7 @@ import typer
 from .. import _keys
 from .._progress import duration
 from ._app import Json, print_json, reported
-from ._impute import Preset, PresetOption, Upsample
+from ._impute import Genes, Preset, PresetOption, Upsample, read_genes
 from ._sections import (
     BinSize,
     Layer,
@@ -31,6 +31,7 @@ def info(
     source: Source,
     *,
     upsample: Upsample = None,
+    genes: Genes = None,
     preset: PresetOption = Preset.default,
     bin_size: BinSize = None,
     layer: Layer = None,
@@ -45,18 +46,22 @@ def info(
     Times are for two cores without an accelerator, and right within a factor of two or so.
     """
     with reported():
+        names = read_genes(genes)
         laying = Laying(positions, table, layer, bin_size, spatial_key, library_key)
         read = laying.read(source)
         on_lattice = has_lattice(read)
         dense = laying.lay(read, upsample=upsample)
-        found = _describe(dense, preset) | {"on_lattice": on_lattice, "observations": read.n_obs}
+        found = _describe(dense, names, preset) | {"on_lattice": on_lattice, "observations": read.n_obs}
     if as_json:
         print_json(found)
         return
     typer.echo("\n".join(_lines(found)))
 
 
-def _describe(dense: "AnnData", preset: Preset) -> dict[str, Any]:
+def _describe(dense: "AnnData", names: list[str] | None, preset: Preset) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from .._checks import check_genes
     from .._runs import find_runs
     from .._section import read_sections
     from .._training import TRAINING_PRESETS
@@ -79,9 +84,14 @@ def _describe(dense: "AnnData", preset: Preset) -> dict[str, Any]:
                 "sites": len(lattice),
             }
         )
-    cost = estimate(sizes, dense.n_vars, PRESETS[preset.value], TRAINING_PRESETS[preset.value], errors=True)
+    network, training = PRESETS[preset.value], TRAINING_PRESETS[preset.value]
+    if measured.all():
+        training = replace(training, max_epochs=0)
+    n_genes = len(check_genes(dense, names))
+    cost = estimate(sizes, n_genes, network, training, errors=not measured.all(), held=dense.n_vars)
     return {
         "genes": dense.n_vars,
+        "imputed": n_genes,
         "sections": sections,
         "counts": measured_counts(dense),
         "runs": list(find_runs(dense)),
@@ -107,5 +117,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         else "values are no counts: they would be imputed as they are"
     )
     lines += [f"layers of earlier runs: {', '.join(found['runs'])}"] if found["runs"] else []
+    if all(section["sites"] == section["spots"] for section in found["sections"]):
+        return [*lines, "every site is measured: s2s impute would have nothing to do"]
+    some = "" if found["imputed"] == found["genes"] else f"{found['imputed']} of {found['genes']} genes, "
     cost = f"about {duration(found['seconds'])}, {found['gigabytes']:.1f} GB of memory"
-    return [*lines, f"s2s impute, preset {found['preset']!r}: {cost}"]
+    return [*lines, f"s2s impute, {some}preset {found['preset']!r}: {cost}"]

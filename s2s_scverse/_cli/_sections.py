@@ -27,6 +27,7 @@ __all__ = [
     "has_lattice",
     "measured_counts",
     "normalise",
+    "refuse_useless",
 ]
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ BinSize = Annotated[
 ]
 SpatialKey = Annotated[str, typer.Option(help="Key of obsm with the coordinates.")]
 LibraryKey = Annotated[
-    str | None, typer.Option(help="Column of obs that tells several sections apart.", show_default=False)
+    str | None,
+    typer.Option(help="Column of obs that tells several sections apart.", show_default="regions of a SpatialData"),
 ]
 Normalise = Annotated[
     bool | None,
@@ -101,11 +103,7 @@ class Laying:
         if has_lattice(adata):
             given = {"--upsample": upsample, "--fill": fill, "--bin-size": size, "--library-key": self.library_key}
             useless = [name for name, value in given.items() if value is not None]
-            if useless:
-                msg = (
-                    f"the section is on its lattice already, where {', '.join(useless)} would change nothing; leave out"
-                )
-                raise ValueError(msg)
+            refuse_useless(useless, "the section is on its lattice already")
             log.info("it is on its lattice already")
             return adata
         from .. import pp
@@ -116,7 +114,7 @@ class Laying:
             bin_size=size,
             fill=fill or "tissue",
             spatial_key=self.spatial_key,
-            library_key=self.library_key,
+            library_key=self.library_key or _regions(adata),
         )
         measured = int(dense.obs[_keys.MEASURED].sum())
         log.info("%d spots, and %d sites between them", measured, dense.n_obs - measured)
@@ -156,6 +154,22 @@ def normalise(adata: "AnnData", wanted: bool | None) -> bool:
     sc.pp.log1p(adata)
     log.info("scaled every spot to %g counts, and took log1p", target)
     return True
+
+
+def refuse_useless(options: "list[str]", where: str) -> None:
+    """Refuse options that would change nothing."""
+    if options:
+        msg = f"{where}, where {', '.join(options)} would change nothing; leave out"
+        raise ValueError(msg)
+
+
+def _regions(adata: "AnnData") -> str | None:
+    """Return the column that tells apart the regions of a SpatialData's table, if it has several."""
+    attributes = adata.uns.get("spatialdata_attrs")
+    if attributes is None or adata.obs[attributes["region_key"]].nunique() == 1:
+        return None
+    log.info("it has several regions, told apart by %r", attributes["region_key"])
+    return str(attributes["region_key"])
 
 
 def _number(bin_size: str | None) -> Any:

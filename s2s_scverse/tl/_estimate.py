@@ -50,21 +50,29 @@ class Estimate:
 
 
 def estimate(
-    sections: Sequence[Size], n_genes: int, network: "CDCINConfig", training: "TrainingConfig", *, errors: bool
+    sections: Sequence[Size],
+    n_genes: int,
+    network: "CDCINConfig",
+    training: "TrainingConfig",
+    *,
+    errors: bool,
+    held: int | None = None,
 ) -> Estimate:
-    """Say what imputing some genes of some sections will cost."""
+    """Say what imputing some genes of some sections will cost; `held`: genes of layers in memory, if not those."""
     trained = [min(size.spots, TRAINED_SPOTS) for size in sections]
     maps = sum(1.5 + 0.009 * spots + 1e-9 * min(spots, EXACT_SPOTS) ** 3 for spots in trained)
     window = min(LARGEST_WINDOW, max(size.sites for size in sections))
     step = training.batch_size * (STEP + STEP_PER_SITE * window) * _relative_cost(network)
     tiled = sum(1.0 + 0.0045 * max(0, size.spots - EXACT_SPOTS) for size in sections)
-    values = n_genes * sum(size.sites for size in sections)
+    every = sum(size.sites for size in sections)
+    values = n_genes * every
     phases = {"starting maps": maps, "training": training.max_epochs * training.steps_per_epoch * step}
     if errors:
         phases |= {"errors": tiled, "imputing": 0.3 + IMPUTED_VALUE * values}
     else:
         phases["imputing"] = tiled + IMPUTED_VALUE * values
-    sites, layers = max(size.sites for size in sections), values * 4e-9 * (2 if errors else 1)
+    sites, layers = max(size.sites for size in sections), (n_genes if held is None else held) * 4e-9 * every
+    layers *= 2 if errors else 1
     return Estimate(phases, 0.7 + 0.45 * min(1.0, sites / 1400) + 23e-6 * sites + 1.5 * layers)
 
 

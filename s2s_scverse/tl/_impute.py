@@ -225,7 +225,7 @@ def impute(
     if folder is not None:
         check_free(folder, asked)
     sections = source.sections(training.max_genes)
-    expected = source.estimate(network, training, options)
+    expected = source.estimate(network, training, options, held=adata.n_vars if folder is None else 0)
     log.info("%s; about %s and %.1f GB", source, duration(expected.seconds), expected.gigabytes)
     with Progress(expected.phases, show=progress and parallel.is_first) as bar:
         if measured.all() and not denoise:

@@ -87,10 +87,10 @@ class Source:
         sections = "" if len(self.tasks) == 1 else f"{len(self.tasks)} sections, "
         return f"{sections}{spots} spots, {wanted} sites to impute, {len(self.values)} genes"
 
-    def estimate(self, network: "CDCINConfig", training: "TrainingConfig", options: Options) -> Estimate:
-        """How long this will take."""
+    def estimate(self, network: "CDCINConfig", training: "TrainingConfig", options: Options, *, held: int) -> Estimate:
+        """How long this will take; `held`: genes of layers in memory."""
         sizes = [Size(len(rows), len(task.placed.rows)) for rows, task in zip(self.seen, self.tasks, strict=True)]
-        return estimate(sizes, len(self.values), network, training, errors=options.errors)
+        return estimate(sizes, len(self.values), network, training, errors=options.errors, held=held)
 
     def digest(self) -> str:
         """What tells it from other data."""

@@ -162,6 +162,17 @@ def test_info(run, h5ad, counts):
     assert told["seconds"] > 5
 
 
+def test_info_of_some_genes_and_of_nothing_to_impute(run, h5ad, counts, tmp_path):
+    some, every = (json.loads(run("info", h5ad, "--json", *more).stdout) for more in (["--genes", "domain_1"], []))
+    assert (some["imputed"], every["imputed"], some["genes"]) == (1, 6, 6)
+    assert "s2s impute, 1 of 6 genes, preset" in run("info", h5ad, "--genes", "domain_1").stdout
+    dense = s2s.pp.grid(counts)
+    dense[dense.obs["s2s_measured"]].write_h5ad(tmp_path / "measured.h5ad")
+    result = run("info", tmp_path / "measured.h5ad")
+    assert result.stdout.splitlines()[-1] == "every site is measured: s2s impute would have nothing to do"
+    assert "genes not found in adata.var_names: nope" in run("info", h5ad, "--genes", "nope").stderr
+
+
 def test_info_of_several_sections(run, counts, tmp_path):
     both = ad.concat([counts, counts[:200]], label="slide", keys=["a", "b"], index_unique="-")
     both.write_h5ad(tmp_path / "both.h5ad")
@@ -197,6 +208,11 @@ def test_info_of_several_sections(run, counts, tmp_path):
         pytest.param(["evaluate", "{}", "--keys", ","], "keys must name at least one layer", id="no keys"),
         pytest.param(
             ["evaluate", "{}", "--fraction", "2"], "fraction must lie between 0 and 1, found 2.0", id="fraction"
+        ),
+        pytest.param(
+            ["evaluate", "{}", "--keys", "x", "--seed", "1", "--as-is", "--methods", "s2s"],
+            "layers of --keys are scored as they are, where --methods, --seed, --normalise would change nothing",
+            id="keys and more",
         ),
         pytest.param(["evaluate", "{}", "--keys", "s2s"], "layers not found: s2s", id="keys"),
         pytest.param(["evaluate", "{}", "-o", "no/x.csv"], "the folder no does not exist", id="csv"),

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
@@ -99,6 +100,35 @@ def test_spatialdata(counts, tmp_path):
     found = read_section(tmp_path / "section.zarr")
     np.testing.assert_allclose(found.obsm["spatial"], dense.obsm["spatial"], atol=1e-6)
     assert (found.X != dense.X).nnz == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*Scaler:DeprecationWarning", "ignore:.*zarr v[23]:UserWarning")
+def test_the_first_spatialdata_format(counts, tmp_path):
+    pytest.importorskip("spatialdata")
+    import zarr
+    from spatialdata._io.format import SpatialDataContainerFormatV01
+
+    dense = s2s.pp.grid(counts, upsample=1)
+    old = tmp_path / "section.zarr"
+    s2s.get.spatialdata(dense).write(old, sdata_formats=SpatialDataContainerFormatV01(), consolidate_metadata=False)
+    del zarr.open_group(old).attrs["spatialdata_attrs"]
+    assert (read_section(old).X != dense.X).nnz == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*Scaler:DeprecationWarning", "ignore:.*zarr v3:UserWarning")  # spatialdata's own
+def test_regions_of_a_spatialdata_are_sections(run, counts, tmp_path):
+    pytest.importorskip("spatialdata")
+    both = ad.concat([counts, counts[:200]], label="slide", keys=["a", "b"], index_unique="-")
+    dense = s2s.pp.grid(both, upsample=1, library_key="slide")
+    sdata = s2s.get.spatialdata(dense)
+    del sdata["table"].uns["s2s"], sdata["table"].obs["s2s_measured"]  # as if others had written it
+    sdata.write(tmp_path / "both.zarr")
+    result = run("-q", "info", tmp_path / "both.zarr")
+    assert result.exit_code == 0, result.output
+    assert [line.split(":")[0] for line in result.stdout.splitlines()[1:3]] == [
+        "section 'sites_a'",
+        "section 'sites_b'",
+    ]
 
 
 def test_files_of_other_kinds(tmp_path):
