@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 import typer
 
 from ._app import Json, on_a_terminal, print_json, reported
-from ._files import check_folder, replacing
+from ._files import check_folder, replacing, write_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -134,8 +134,7 @@ def _save(dense: "AnnData", table: Path, picture: Path) -> None:
 
     genes = [gene for gene in SHOWN if gene in dense.var_names]
     figure = cast("Figure", pl.compare(dense, genes, return_fig=True))
-    with replacing(table) as temporary:
-        dense.write_h5ad(temporary)
+    write_section(dense, table)
     with replacing(picture) as temporary:
         figure.savefig(temporary, dpi=150)
 

@@ -1,13 +1,14 @@
 """Reading sections from the files that people have, and writing results whole or not at all."""
 
+import errno
 import os
 import secrets
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,8 @@ POSITIONS: Final = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_
 COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
 """Of Space Ranger's positions."""
 MATRICES: Final = ("filtered_feature_bc_matrix.h5", "raw_feature_bc_matrix.h5")
+TRIES: Final = 10
+"""Of giving a folder its name while others do the same."""
 FORMATS: Final = (
     "an .h5ad file, a .zarr folder (AnnData or SpatialData), a 10x .h5 matrix with its positions, or a folder of Space "
     "Ranger's output"
@@ -53,7 +56,8 @@ def read_section(path: Path, *, positions: Path | None = None, table: str = "tab
     if path.suffix == ".h5ad":
         import anndata
 
-        return anndata.read_h5ad(path)
+        with _reading(path):
+            return _checked(anndata.read_h5ad(path))
     if path.suffix == ".h5":
         return _read_10x(path, positions)
     msg = f"{path} is of no known kind; expected {FORMATS}"
@@ -71,7 +75,8 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
         msg = f"the folder {path} is neither a zarr store nor Space Ranger's output; expected {FORMATS}"
         raise ValueError(msg) from error
     if attributes.get("encoding-type") == "anndata":
-        return anndata.read_zarr(path)
+        with _reading(path):
+            return _checked(anndata.read_zarr(path))
     # The first SpatialData had no attributes.
     if "spatialdata_attrs" not in attributes and not children & {"table", "tables"}:
         msg = f"the zarr store {path} holds neither an AnnData nor a SpatialData"
@@ -79,7 +84,10 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
     from .. import pp
     from .._spatialdata import import_spatialdata
 
-    return pp.from_spatialdata(import_spatialdata().read_zarr(path), table=table)
+    library = import_spatialdata()
+    with _reading(path):
+        sdata = library.read_zarr(path)
+    return _checked(pp.from_spatialdata(sdata, table=table))
 
 
 def _read_10x(path: Path, positions: Path | None) -> "AnnData":
@@ -93,11 +101,8 @@ def _read_10x(path: Path, positions: Path | None) -> "AnnData":
     table = _read_positions(where)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Variable names are not unique")
-        try:
-            adata: AnnData = sc.read_10x_h5(path)
-        except Exception as error:  # whatever is in the file, scanpy raises bare exceptions as well
-            msg = f"{path} is no 10x matrix: {error}"
-            raise ValueError(msg) from error
+        with _reading(path):
+            adata: AnnData = _checked(sc.read_10x_h5(path))
     adata.var_names_make_unique()
     missing = ~adata.obs_names.isin(table.index)
     if missing.any():
@@ -119,16 +124,41 @@ def _read_positions(path: Path) -> "pd.DataFrame":
     """Read positions, (n_spots, 5) by barcode; old files have no header."""
     import pandas as pd
 
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-    else:
-        with path.open() as file:
-            named = file.readline().startswith(COLUMNS[0])
-        table = pd.read_csv(path, header=0 if named else None, names=None if named else list(COLUMNS))
+    with _reading(path):
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            with path.open() as file:
+                named = file.readline().startswith(COLUMNS[0])
+            table = pd.read_csv(path, header=0 if named else None, names=None if named else list(COLUMNS))
     if not set(COLUMNS) <= set(table.columns):
         msg = f"{path} must have the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table.columns))}"
         raise ValueError(msg)
     return table.set_index(COLUMNS[0])
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tell which file cannot be read: what the libraries raise for broken ones is of any class, and seldom says it."""
+    try:
+        yield
+    except MemoryError as error:
+        msg = f"{path} holds more than fits into memory"
+        raise MemoryError(msg) from error
+    except Exception as error:
+        msg = f"{path} cannot be read, it may be truncated or of another kind: {error or type(error).__name__}"
+        raise ValueError(msg) from error
+
+
+def _checked(adata: "AnnData") -> "AnnData":
+    """Refuse sparse matrices whose indices lie outside: compiled code would read there."""
+    from .._checks import is_sparse
+
+    every = [adata.X, *(part for parts in (adata.layers, adata.obsm, adata.obsp) for part in parts.values())]
+    every += [] if adata.raw is None else [adata.raw.X]
+    for matrix in filter(is_sparse, every):
+        matrix.check_format(full_check=True)
+    return adata
 
 
 def check_output(path: Path, *, source: Path) -> Path:
@@ -179,10 +209,32 @@ def write_section(adata: "AnnData", path: Path) -> None:
     with replacing(path) as temporary, warnings.catch_warnings():
         # Of formats that will be the default in other versions; anndata's settings decide.
         warnings.filterwarnings("ignore", message=".*zarr v[23].*")
-        if path.suffix == ".h5ad":
-            adata.write_h5ad(temporary, compression="gzip")
-        else:
-            adata.write_zarr(temporary)
+        try:
+            if path.suffix == ".h5ad":
+                _write_h5ad(adata, temporary)
+            else:
+                adata.write_zarr(temporary)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            msg = f"{path} could not be written: {reason}"
+            raise OSError(error.errno, msg) from error
+
+
+def _write_h5ad(adata: "AnnData", path: Path) -> None:
+    """Write as :meth:`anndata.AnnData.write_h5ad` does, so that a full disk is an error and nothing worse."""
+    import h5py
+    from anndata.experimental import write_dispatched
+
+    from ._disk import Disk
+
+    adata.strings_to_categoricals()
+
+    def write(function: Any, group: Any, name: str, value: Any, *, dataset_kwargs: Any, iospec: Any) -> None:  # noqa: ARG001
+        disk.check()
+        function(group, name, value, dataset_kwargs=dataset_kwargs)
+
+    with Disk(path) as disk, h5py.File(disk, "w") as file:
+        write_dispatched(file, "/", adata, write, dataset_kwargs={"compression": "gzip"})
 
 
 @contextmanager
@@ -196,9 +248,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary, old = (path.with_name(f".{path.stem}.{token}{kind}{path.suffix}") for kind in ("", ".old"))
     try:
         yield temporary
-        if temporary.is_dir() and path.is_dir():
-            path.rename(old)
-            temporary.rename(path)
+        if temporary.is_dir():
+            _take_place(temporary, path, old)
         else:
             temporary.replace(path)
     finally:
@@ -209,6 +260,25 @@ def replacing(path: Path) -> Iterator[Path]:
                 shutil.rmtree(each)
             else:
                 each.unlink(missing_ok=True)
+
+
+def _take_place(folder: Path, path: Path, old: Path) -> None:
+    """Rename a folder; others may be doing the same, and the last one wins."""
+    for _ in range(TRIES):
+        if path.is_dir():
+            if old.exists():
+                shutil.rmtree(old)
+            with suppress(FileNotFoundError):
+                path.rename(old)
+        try:
+            folder.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+    msg = f"{path} is being replaced by others all the time; choose another name"
+    raise FileExistsError(msg)
 
 
 def _holds_anndata(path: Path) -> bool:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,9 @@ WATCHED = 16
 """Genes whose error at the spots kept aside is recorded after every epoch."""
 MAX_TRAINED = 3000
 """Of a section with more measured spots, pieces with about so many are trained on."""
+
+ONE_AT_A_TIME = Lock()
+"""Threads take turns: random numbers of torch, filters of warnings and loggers belong to the process."""
 
 MIN_SPOTS = 16
 """With fewer measured spots there is nothing to keep aside and little to learn from."""
@@ -114,7 +118,7 @@ def fit(
     ]
     terms = join_terms([terms for terms, _ in laid_out])
     validation = [ways for _, ways in laid_out]
-    with torch.random.fork_rng(devices=[]), quiet_lightning():
+    with ONE_AT_A_TIME, torch.random.fork_rng(devices=[]), quiet_lightning():
         # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
         torch.default_generator.manual_seed(seeds[0])
         cascade = CDCIN(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -48,8 +48,13 @@ class WholeCheckpoints(TorchCheckpointIO):
     ) -> None:
         """Save it."""
         partial = Path(f"{path}.partial")
-        super().save_checkpoint(checkpoint, partial, storage_options)
-        partial.replace(path)
+        try:
+            super().save_checkpoint(checkpoint, partial, storage_options)
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            msg = f"the checkpoint {path} could not be written: {error.strerror or error}"
+            raise OSError(error.errno, msg) from error
 
 
 def train(

@@ -2,6 +2,7 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._depth import AUTO
 from .._progress import Progress, duration
 from ._layers import check_free, check_store, digest, impute_blocks, open_layers
+from ._memory import memory_explained
 from ._run import MAX_DISTANCE, Task, check_copy, check_run_key, read_tables, read_tasks, versions, write_run
 from ._source import Options, Source
 
@@ -165,7 +167,11 @@ def impute(
     FileNotFoundError
         If there is no file `pretrained`, or no folder for `checkpoint` or `store`.
     FileExistsError
-        If `store` is there already, and not from the same call.
+        If `store` is there already, and not from the same call, or another process is writing it.
+    MemoryError
+        If there is too little memory; the text says how much is needed, and what takes less.
+    OSError
+        If the checkpoint or `store` cannot be written. `adata` is not changed, and the same call goes on from there.
     TypeError, ValueError
         If an argument or the values are not as described, or a checkpoint does not fit.
 
@@ -227,7 +233,7 @@ def impute(
     sections = source.sections(training.max_genes)
     expected = source.estimate(network, training, options, held=adata.n_vars if folder is None else 0)
     log.info("%s; about %s and %.1f GB", source, duration(expected.seconds), expected.gigabytes)
-    with Progress(expected.phases, show=progress and parallel.is_first) as bar:
+    with memory_explained(expected, str(where)), Progress(expected.phases, show=progress and parallel.is_first) as bar:
         if measured.all() and not denoise:
             fitted = _training.untrained(sections, training, where)
         else:
@@ -247,9 +253,11 @@ def impute(
         if options.errors:
             bar.begin("errors")
         imputation = _training.Imputation(source.parts(fitted, options), adata.n_obs, uncertainty).with_pools()
-        layers = open_layers(folder, key_added, adata.shape, columns, dtype, asked=asked, imputation=imputation)
-        impute_blocks(imputation, source.values, layers, bar)
-        dense, std, reliability = layers.finish()
+        with closing(
+            open_layers(folder, key_added, adata.shape, columns, dtype, asked=asked, imputation=imputation)
+        ) as layers:
+            impute_blocks(imputation, source.values, layers, bar)
+            dense, std, reliability = layers.finish()
     run = _entry(fitted[0], layer, None if reliability is None else imputation.widths())
     network = network if fitted[0].network is None else fitted[0].network.config
     run["params"] = _params(preset, network, training, natural_images, rng) | options.params() | asdict(parallel)

@@ -1,6 +1,8 @@
 """Where imputed blocks of genes come from, and the layers they go to: in memory or in a zarr folder."""
 
+import errno
 import hashlib
+import os
 import shutil
 import sys
 from contextlib import closing
@@ -53,6 +55,9 @@ class Layers(Protocol):
 
     def finish(self) -> tuple[Any, Any, NDArray[np.float32] | None]:
         """Return the layer, its standard deviations and the reliability of all genes of the AnnData."""
+
+    def close(self) -> None:
+        """Let others write there."""
 
 
 def impute_blocks(imputation: "Imputation", values: Values, layers: Layers, progress: Progress) -> None:
@@ -160,6 +165,9 @@ class MemoryLayers:
         """Return numpy arrays."""
         return self._values, self._std, self._reliability
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def _empty(self) -> NDArray[np.floating]:
         if len(self._columns) == self._shape[1]:
             return np.empty(self._shape, self._dtype)
@@ -203,7 +211,12 @@ class StoredLayers:
         self._path, self._name, self._shape, self._columns, self._dtype = path, name, shape, columns, dtype
         self._block = gene_blocks(len(columns))[0].stop
         self._attributes: dict[str, Any] = {ASKED: asked, RUN: run}
-        self._group = self._opened()
+        self._lock = _Lock()
+        try:
+            self._group = self._opened()
+        except BaseException:
+            self.close()
+            raise
 
     def is_finished(self, genes: slice) -> bool:
         """Whether this block had been written when the run was interrupted."""
@@ -212,12 +225,19 @@ class StoredLayers:
     def write(self, genes: slice, block: "Block") -> None:
         """Write a block, and then that it is finished."""
         std = _keys.STD.format(self._name)
-        for name, values in ((self._name, block.values), (std, block.std)):
-            if values is not None:
-                self._array(name)[:, _selection(self._columns[genes])] = values.astype(self._dtype)
-        if block.reliability is not None:
-            self._group[RELIABILITY][genes] = block.reliability
-        self._group[FINISHED][genes.start // self._block] = True
+        try:
+            for name, values in ((self._name, block.values), (std, block.std)):
+                if values is not None:
+                    self._array(name)[:, _selection(self._columns[genes])] = values.astype(self._dtype)
+            if block.reliability is not None:
+                self._group[RELIABILITY][genes] = block.reliability
+            self._group[FINISHED][genes.start // self._block] = True
+        except OSError as error:
+            msg = (
+                f"store={str(self._path)!r} could not be written ({error.strerror or error}); what is finished stays "
+                f"in {_partial(self._path)}, and the same call goes on from there"
+            )
+            raise OSError(error.errno, msg) from error
 
     def finish(self) -> tuple[Any, Any, NDArray[np.float32] | None]:
         """Give the folder its name, and return dask arrays of what is in it."""
@@ -237,6 +257,10 @@ class StoredLayers:
             reliability[self._columns] = self._group[RELIABILITY][:]
         return layers[self._name], layers.get(_keys.STD.format(self._name)), reliability
 
+    def close(self) -> None:
+        """Let others write there."""
+        self._lock.release()
+
     def _opened(self) -> Any:
         import zarr
 
@@ -246,13 +270,15 @@ class StoredLayers:
                 raise FileExistsError(_there(self._path))
             return group
         partial = _partial(self._path)
-        if partial.exists():
-            group = _open(partial)
-            if group is not None and group.attrs.get(RUN) == self._attributes[RUN] and FINISHED in group:
-                return group
-            _check_ours(partial)
-            shutil.rmtree(partial)
-        group = zarr.open_group(partial, mode="w", attributes=self._attributes)
+        partial.mkdir(exist_ok=True)
+        self._lock.take(partial)
+        group = _open(partial)
+        if group is not None and group.attrs.get(RUN) == self._attributes[RUN] and FINISHED in group:
+            return group
+        _check_ours(partial)
+        for each in partial.iterdir():  # the folder itself stays, and with it the lock
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+        group = zarr.create_group(partial, attributes=self._attributes)
         made: dict[str, Any] = {"chunks": (self._block,), "dtype": "f4", "fill_value": np.nan}
         group.create_array(RELIABILITY, shape=(len(self._columns),), **made)
         n_blocks = len(gene_blocks(len(self._columns)))
@@ -268,6 +294,43 @@ class StoredLayers:
         array = self._group.create_array(name, shape=self._shape, chunks=chunks, dtype=self._dtype, fill_value=np.nan)
         array.attrs.update(ENCODING)
         return array
+
+
+class _Lock:
+    """Keeps all others from writing into a folder, until it is released or the process ends, however that ends."""
+
+    def __init__(self) -> None:
+        self._folder: int | None = None
+
+    def take(self, folder: Path) -> None:
+        """Take it.
+
+        Raises
+        ------
+        FileExistsError
+            If somebody else has it.
+        """
+        import fcntl
+
+        self._folder = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.release()
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                return  # a file system without locks
+            msg = f"{folder} is being written by somebody else; wait for the end of that, or pass another store"
+            raise FileExistsError(msg) from None
+        if not folder.exists() or not os.path.samestat(os.fstat(self._folder), folder.stat()):
+            self.release()
+            msg = f"{folder} has just been finished by somebody else; call again, or pass another store"
+            raise FileExistsError(msg)
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
 
 
 def open_layers(
@@ -314,7 +377,7 @@ def check_free(path: Path, asked: str) -> None:
     Raises
     ------
     FileExistsError
-        If it is something else.
+        If it is something else, or another process is writing it.
     """
     if path.exists():
         group = _open(path)
@@ -323,6 +386,9 @@ def check_free(path: Path, asked: str) -> None:
     partial = _partial(path)
     if partial.exists():
         _check_ours(partial)
+        lock = _Lock()
+        lock.take(partial)
+        lock.release()
 
 
 def _check_ours(partial: Path) -> None:

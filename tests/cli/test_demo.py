@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -92,15 +93,15 @@ def test_files_of_an_earlier_run_are_replaced_only_by_whole_ones(run, tmp_path, 
     for name in ("demo.h5ad", "demo.png"):
         (tmp_path / name).write_text("old")
 
-    def half(self, path, **options):
+    def half(adata, path):
         path.write_text("half")
-        msg = "disk full"
-        raise OSError(msg)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(ad.AnnData, "write_h5ad", half)
+    monkeypatch.setattr(_files, "_write_h5ad", half)
     result = run("-q", "demo", "--out-dir", tmp_path, *SMALL)
     assert result.exit_code == 1
-    assert result.stderr == "s2s: error: disk full\n"
+    written = f"{tmp_path / 'demo.h5ad'} could not be written: No space left on device"
+    assert result.stderr == f"s2s: error: [Errno {errno.ENOSPC}] {written}\n"
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"demo.h5ad": "old", "demo.png": "old"}
     monkeypatch.undo()
     monkeypatch.setattr(s2s.tl, "impute", lambda adata, **_: s2s.tl.interpolate(adata, "kriging", key_added="s2s"))

@@ -238,5 +238,5 @@ def test_other_matrices_are_refused_in_words(tmp_path):
     (tmp_path / "tissue_positions.csv").write_text(",".join(COLUMNS) + "\n")
     with h5py.File(tmp_path / "matrix.h5", "w") as file:
         file["x"] = [1, 2]
-    with pytest.raises(ValueError, match=r"matrix\.h5 is no 10x matrix: "):
+    with pytest.raises(ValueError, match=r"matrix\.h5 cannot be read, it may be truncated or of another kind: "):
         read_section(tmp_path / "matrix.h5")
