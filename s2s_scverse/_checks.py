@@ -1,6 +1,7 @@
 """Validators of user input: every error text that more than one function can give is here, once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +24,17 @@ __all__ = [
     "check_int",
     "check_key_added",
     "check_layer",
+    "check_name",
     "check_number",
     "check_numeric",
+    "check_path",
     "check_points",
+    "check_positive",
     "check_rng",
     "check_unique_genes",
     "few",
     "is_sparse",
+    "read_table",
 ]
 
 
@@ -40,13 +45,22 @@ def few(names: Iterable[object], n: int = 5) -> str:
 
 
 def check_adata(adata: object) -> None:
-    """Refuse what is no AnnData, and an empty one."""
+    """Refuse what is no AnnData, and an empty one; read obs and var where they are lazy, since they are small."""
     if not all(hasattr(adata, name) for name in ("obs", "var", "obsm", "layers", "uns", "X")):
         msg = f"expected an AnnData, found {type(adata).__name__}"
         raise TypeError(msg)
     if 0 in adata.shape:  # type: ignore[attr-defined]
         msg = f"expected at least one spot and one gene, found an AnnData of shape {adata.shape}"  # type: ignore[attr-defined]
         raise ValueError(msg)
+    for name in ("obs", "var"):
+        if not isinstance(getattr(adata, name), pd.DataFrame):
+            setattr(adata, name, read_table(getattr(adata, name)))
+
+
+def read_table(table: Any) -> pd.DataFrame:
+    """Return a table that may be lazy."""
+    found: pd.DataFrame = table if isinstance(table, pd.DataFrame) else table.to_memory()
+    return found
 
 
 def check_unique_genes(adata: "AnnData") -> None:
@@ -81,6 +95,17 @@ def check_number(name: str, value: object, *, least: float, most: float | None =
     return float(value)
 
 
+def check_positive(name: str, value: object) -> float:
+    """Return `value` as a finite float above 0."""
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+        msg = f"{name} must be a number, found {value!r} ({type(value).__name__})"
+        raise TypeError(msg)
+    if not (np.isfinite(value) and value > 0):
+        msg = f"{name} must be positive and finite, found {value}"
+        raise ValueError(msg)
+    return float(value)
+
+
 def check_fraction(name: str, value: object) -> float:
     """Return `value` as a float strictly between 0 and 1."""
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
@@ -99,6 +124,22 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise ValueError(msg)
 
 
+def check_name(name: str, value: object) -> None:
+    """Refuse what is no name, such as a list of them."""
+    if not isinstance(value, str):
+        msg = f"{name} must be a name, found {value!r} ({type(value).__name__})"
+        raise TypeError(msg)
+
+
+def check_path(name: str, value: object) -> Path:
+    """Return `value` as a path."""
+    try:
+        return Path(value)  # type: ignore[arg-type]
+    except TypeError:
+        msg = f"{name} must be a path, found {value!r} ({type(value).__name__})"
+        raise TypeError(msg) from None
+
+
 def check_rng(rng: object) -> np.random.Generator:
     """Turn a seed or a generator into a generator."""
     if isinstance(rng, np.random.Generator):
@@ -112,10 +153,10 @@ def check_rng(rng: object) -> np.random.Generator:
     return np.random.default_rng(None if rng is None else int(rng))
 
 
-def check_layer(adata: "AnnData", layer: str | None) -> None:
+def check_layer(adata: "AnnData", layer: str | None, *, argument: str = "layer") -> None:
     """Refuse a layer that does not exist."""
     if layer is not None and not isinstance(layer, str):
-        msg = f"layer must be a name or None, found {layer!r} ({type(layer).__name__})"
+        msg = f"{argument} must be a name or None, found {layer!r} ({type(layer).__name__})"
         raise TypeError(msg)
     if layer is not None and layer not in adata.layers:
         msg = f"layer {layer!r} not found in adata.layers, which has: {few(adata.layers) or 'none'}"
@@ -140,16 +181,26 @@ def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[
     ------
     KeyError
         If a gene is unknown.
+    TypeError
+        If these are no names.
     ValueError
         If no gene or one gene twice is named.
     """
     check_unique_genes(adata)
     if genes is None:
         return np.arange(adata.n_vars)
-    if not isinstance(genes, str) and not isinstance(genes, Iterable):
+    if isinstance(genes, bytes) or not isinstance(genes, Iterable):
         msg = f"genes must be a name or a list of names, found {genes!r} ({type(genes).__name__})"
         raise TypeError(msg)
-    names = pd.Index([genes] if isinstance(genes, str) else list(genes))
+    given = [genes] if isinstance(genes, str) else list(genes)
+    wrong = [name for name in given if isinstance(name, bool | np.bool_) or not isinstance(name, Hashable)]
+    if wrong:
+        msg = (
+            f"genes must be names, found {wrong[0]!r} ({type(wrong[0]).__name__}) among them; of a mask pass "
+            "adata.var_names[mask]"
+        )
+        raise TypeError(msg)
+    names = pd.Index(given)
     if not len(names):
         msg = "expected at least one gene, found an empty list; pass genes=None for all"
         raise ValueError(msg)
@@ -179,7 +230,10 @@ def check_points(points: Any, key: str) -> "tuple[NDArray[np.float64], pd.Index 
     """Return x and y of points, of shape (n, 2), and their names if they are the cells of an AnnData."""
     if hasattr(points, "obsm"):
         return check_coordinates(points, key), points.obs_names
-    found = np.asarray(points)
+    try:
+        found = np.asarray(points)
+    except ValueError:  # rows of different lengths
+        found = np.asarray(points, dtype=object)
     if found.dtype.kind not in "fiu":
         msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} of {found.dtype}"
         raise TypeError(msg)
@@ -192,6 +246,7 @@ def check_points(points: Any, key: str) -> "tuple[NDArray[np.float64], pd.Index 
 
 def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
     """Return x and y of every site, of shape (n_obs, 2)."""
+    check_name("spatial_key", key)
     if key not in adata.obsm:
         msg = (
             f"coordinates not found: adata.obsm has no {key!r}, it has: {few(adata.obsm) or 'nothing'}; "
@@ -199,12 +254,15 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
         )
         raise KeyError(msg)
     found = np.asarray(adata.obsm[key])
-    if found.ndim != 2 or found.shape[1] != 2:
-        msg = f"adata.obsm[{key!r}] must have 2 columns (x, y), found shape {found.shape}"
-        raise ValueError(msg)
     if found.dtype.kind == "b" or not np.issubdtype(found.dtype, np.number) or np.iscomplexobj(found):
-        msg = f"adata.obsm[{key!r}] must hold numbers, found dtype {found.dtype}"
+        msg = f"adata.obsm[{key!r}] must hold numbers, found dtype {found.dtype} ({type(adata.obsm[key]).__name__})"
         raise TypeError(msg)
+    if found.ndim != 2 or found.shape[1] != 2:
+        msg = (
+            f"adata.obsm[{key!r}] must have 2 columns (x, y), found shape {found.shape}; set "
+            f"adata.obsm[{key!r}] to the two in the plane of the section, or pass another spatial_key"
+        )
+        raise ValueError(msg)
     coordinates = found.astype(np.float64)
     if not np.isfinite(coordinates).all():
         n = int((~np.isfinite(coordinates)).any(axis=1).sum())
@@ -236,5 +294,5 @@ def check_numeric(values: Any, what: str) -> None:
     """Refuse a matrix whose values are no real numbers."""
     dtype = np.dtype(values.dtype)
     if dtype.kind == "b" or not (np.issubdtype(dtype, np.floating) or np.issubdtype(dtype, np.integer)):
-        msg = f"{what} must hold real numbers, found dtype {dtype}"
+        msg = f"{what} must hold real numbers, found dtype {dtype}; if it does, convert it: {what}.astype('float32')"
         raise TypeError(msg)

@@ -39,6 +39,10 @@ class Molecules:
     """(n_spots,): total count, in a unit of its own."""
     logged: bool
 
+    def at(self, spots: NDArray[np.int64]) -> "Molecules":
+        """Of some of the spots, or of all in another order."""
+        return Molecules(self.unit[spots], self.depth[spots], self.logged)
+
 
 def find_depth(
     adata: "AnnData", rows: NDArray[np.bool_], found: Molecules | None, total_counts: str | None

@@ -20,7 +20,8 @@ def find_runs(adata: "AnnData") -> dict[str, Mapping[str, Any]]:
     entry = adata.uns.get(_keys.UNS, {})
     if not isinstance(entry, Mapping):
         return {}
-    return {name: run for name, run in entry.items() if name not in (_keys.GRID, _keys.EVALUATION)}
+    reserved = (_keys.GRID, _keys.EVALUATION)
+    return {name: run for name, run in entry.items() if name not in reserved and isinstance(run, Mapping)}
 
 
 def check_keys(adata: "AnnData", keys: object) -> list[str]:
@@ -72,7 +73,7 @@ def find_source(adata: "AnnData", keys: Sequence[str], given: str | None, *, arg
         source = sources[0] if sources else "X"
     if source == "X" and source not in adata.layers:
         return None
-    check_layer(adata, source)
+    check_layer(adata, source, argument=argument)
     return source
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from . import _keys
-from ._checks import as_dense, check_column, check_layer, check_numeric, few, is_sparse
+from ._checks import as_dense, check_column, check_layer, check_name, check_numeric, few, is_sparse
 from ._lattice import KINDS, Lattice
 
 if TYPE_CHECKING:
@@ -41,9 +41,14 @@ class Placed:
     name: str | None
     """Its value of the library key, None where the AnnData is one section."""
     rows: NDArray[np.int64]
-    """(n_sites,): its rows of the AnnData, ascending."""
+    """(n_sites,): its rows of the AnnData, ascending unless ordered by position."""
     lattice: Lattice
     """The lattice of these rows, in their order."""
+
+    def by_position(self) -> "Placed":
+        """The same, in an order that does not depend on that of the AnnData."""
+        order = np.argsort(self.lattice.position)
+        return Placed(self.name, self.rows[order], self.lattice.subset(order))
 
 
 def array_positions(adata: "AnnData") -> NDArray[np.int64]:
@@ -60,7 +65,10 @@ def array_positions(adata: "AnnData") -> NDArray[np.int64]:
     for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL):
         column = adata.obs[key]
         if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-            msg = f"adata.obs[{key!r}] must hold whole numbers, found dtype {column.dtype}"
+            msg = (
+                f"adata.obs[{key!r}] must hold whole numbers, found dtype {column.dtype}; convert it "
+                "(pandas.to_numeric), or drop both array columns to have the lattice fitted from the coordinates"
+            )
             raise TypeError(msg)
         values = column.to_numpy(dtype=float, na_value=np.nan)
         if not np.all(np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2**53)):
@@ -144,6 +152,7 @@ def choose_section(adata: "AnnData", library: str | None) -> "AnnData":
     """
     if library is None:
         return adata
+    check_name("library", library)
     sections = {section.name: section.rows for section in read_sections(adata)}
     if library not in sections:
         found = "one section without a name" if None in sections else few(str(name) for name in sections)
@@ -169,9 +178,8 @@ def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
             f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] has an unknown kind {grid.get('kind')!r}; call s2s.pp.grid again"
         )
         raise ValueError(msg)
-    lattice = Lattice.from_array(
-        grid["kind"], array, np.asarray(grid["basis"], float), np.asarray(grid["origin"], float)
-    )
+    basis, origin = _geometry(grid, "basis", (2, 2)), _geometry(grid, "origin", (2,))
+    lattice = Lattice.from_array(grid["kind"], array, basis, origin)
     lattice.check_extent()
     if len(np.unique(lattice.position)) < len(lattice):
         msg = "two sites share one lattice position; adata was changed after s2s.pp.grid: call it again"
@@ -179,11 +187,30 @@ def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
     return lattice
 
 
+def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the basis or the origin of a lattice."""
+    try:
+        found = np.asarray(grid.get(key), dtype=np.float64)
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if found.shape != shape or not np.isfinite(found).all() or (len(shape) == 2 and np.linalg.det(found) == 0):
+        msg = (
+            f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}][{key!r}] is no {key} of a lattice, found {grid.get(key)!r}; "
+            "call s2s.pp.grid again"
+        )
+        raise ValueError(msg)
+    return found
+
+
 def read_mask(adata: "AnnData", key: str) -> NDArray[np.bool_]:
     """Return `s2s_measured` or `s2s_held_out`; a missing one means nothing is held out."""
     if key not in adata.obs:
         return np.zeros(adata.n_obs, dtype=bool)
     return check_column(adata, key)
+
+
+LARGEST = 1e15
+"""Of values: sums of their squares have to fit into single precision."""
 
 
 class Values:
@@ -246,17 +273,22 @@ class Values:
         Raises
         ------
         ValueError
-            If `finite`, and a value is NaN or infinite.
+            If `finite`, and a value is NaN, infinite or too large to compute with.
         """
         values = as_dense(self.lazy(genes))
-        if finite and not np.isfinite(values).all():
-            bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
-            msg = (
-                f"{self._what} is NaN or infinite at measured spots for {few(self._names[self._columns[genes][bad]])}; "
-                "set or drop those values"
-            )
-            raise ValueError(msg)
+        if finite:
+            good = (np.abs(values) <= LARGEST).all(axis=0)
+            if not good.all():
+                self._refuse(values[:, ~good], self._names[self._columns[genes][~good]])
         return values
+
+    def _refuse(self, values: NDArray[np.float32], names: Any) -> None:
+        if np.isfinite(values).all():
+            most = np.abs(values).max()
+            msg = f"{self._what} has values up to {most:g} for {few(names)}, more than {LARGEST:g}; rescale"
+        else:
+            msg = f"{self._what} is NaN or infinite at measured spots for {few(names)}; set or drop those values"
+        raise ValueError(msg)
 
     def read_some(self, genes: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the values of some genes anywhere among them, (n_rows, n_genes)."""

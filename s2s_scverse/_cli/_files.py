@@ -20,6 +20,8 @@ POSITIONS: Final = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_
 COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
 """Of Space Ranger's positions."""
 MATRICES: Final = ("filtered_feature_bc_matrix.h5", "raw_feature_bc_matrix.h5")
+METADATA: Final = ("zarr.json", ".zgroup", ".zarray")
+"""Of the parts of a zarr store."""
 TRIES: Final = 10
 """Of giving a folder its name while others do the same."""
 FORMATS: Final = (
@@ -69,13 +71,15 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
     import zarr
 
     try:
-        group = zarr.open_group(path, mode="r")
-        attributes, children = dict(group.attrs), set(group.group_keys())
-    except (FileNotFoundError, ValueError) as error:
+        with _quiet():
+            group = zarr.open_group(path, mode="r")
+            attributes, children = dict(group.attrs), set(group.group_keys())
+    except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         msg = f"the folder {path} is neither a zarr store nor Space Ranger's output; expected {FORMATS}"
         raise ValueError(msg) from error
     if attributes.get("encoding-type") == "anndata":
         with _reading(path):
+            _check_whole(group, path)
             return _checked(anndata.read_zarr(path))
     # The first SpatialData had no attributes.
     if "spatialdata_attrs" not in attributes and not children & {"table", "tables"}:
@@ -86,6 +90,8 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
 
     library = import_spatialdata()
     with _reading(path):
+        for tables in children & {"table", "tables"}:
+            _check_whole(group[tables], path / tables)
         sdata = library.read_zarr(path)
     return _checked(pp.from_spatialdata(sdata, table=table))
 
@@ -102,7 +108,10 @@ def _read_10x(path: Path, positions: Path | None) -> "AnnData":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Variable names are not unique")
         with _reading(path):
-            adata: AnnData = _checked(sc.read_10x_h5(path))
+            # What is no gene is left out afterwards: that reads where indices point to.
+            adata: AnnData = _checked(sc.read_10x_h5(path, gex_only=False))
+            if "feature_types" in adata.var:
+                adata = adata[:, adata.var["feature_types"] == "Gene Expression"].copy()
     adata.var_names_make_unique()
     missing = ~adata.obs_names.isin(table.index)
     if missing.any():
@@ -134,20 +143,58 @@ def _read_positions(path: Path) -> "pd.DataFrame":
     if not set(COLUMNS) <= set(table.columns):
         msg = f"{path} must have the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table.columns))}"
         raise ValueError(msg)
-    return table.set_index(COLUMNS[0])
+    numbers: pd.DataFrame = table[list(COLUMNS[1:])].apply(pd.to_numeric, errors="coerce")
+    bad = numbers.isna().any(axis=1)
+    if bad.any():
+        msg = f"{path} must hold a number in each of {', '.join(COLUMNS[1:])}, and does not for {int(bad.sum())} spots"
+        raise ValueError(msg)
+    if not table[COLUMNS[0]].is_unique:
+        repeated = table[COLUMNS[0]][table[COLUMNS[0]].duplicated()]
+        msg = f"{path} holds barcodes more than once, for example {repeated.iloc[0]}; expected one line a spot"
+        raise ValueError(msg)
+    numbers.index = pd.Index(table[COLUMNS[0]])
+    return numbers
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out warnings of names, which are refused or made unique later on, and of other files in a store."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* names are not unique|Object at .* is not recognized")
+        yield
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Tell which file cannot be read: what the libraries raise for broken ones is of any class, and seldom says it."""
     try:
-        yield
+        with _quiet():
+            yield
     except MemoryError as error:
         msg = f"{path} holds more than fits into memory"
         raise MemoryError(msg) from error
     except Exception as error:
-        msg = f"{path} cannot be read, it may be truncated or of another kind: {error or type(error).__name__}"
+        msg = f"{path} cannot be read, it may be truncated or of another kind: {str(error) or type(error).__name__}"
         raise ValueError(msg) from error
+
+
+def _check_whole(group: Any, folder: Path) -> None:
+    """Refuse a store that was copied in part: zarr leaves out what has no metadata, and reads zeros for lost chunks."""
+    parts = dict(group.members())
+    for each in folder.iterdir():
+        known = each.name.startswith(".") or each.name in parts
+        if each.is_dir() and not known and not any((each / name).exists() for name in METADATA):
+            msg = f"{folder.name}/{each.name} has no metadata"
+            raise ValueError(msg)
+    for name, part in parts.items():
+        if part.attrs.get("encoding-type") in ("csr_matrix", "csc_matrix"):
+            # Other arrays may well have chunks that hold but zeros, which are not written.
+            missing = part["data"].nchunks - part["data"].nchunks_initialized
+            if missing > 0:
+                msg = f"{missing} chunks of {name}/data are missing"
+                raise ValueError(msg)
+        elif hasattr(part, "members"):
+            _check_whole(part, folder / name)
 
 
 def _checked(adata: "AnnData") -> "AnnData":
@@ -254,7 +301,8 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         if old.exists() and not path.exists():
-            old.rename(path)
+            with suppress(OSError):  # others may be quicker
+                old.rename(path)
         for each in (temporary, old):
             if each.is_dir():
                 shutil.rmtree(each)

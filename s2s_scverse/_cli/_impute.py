@@ -172,8 +172,12 @@ def read_genes(genes: str | None) -> list[str] | None:
     """Return names of genes, from a file if there is one of that name."""
     if genes is None:
         return None
-    # Not Path.is_file, which fails for lists that are too long to be a file's name.
-    names = Path(genes).read_text().split("\n") if isfile(genes) else genes.split(",")  # noqa: PTH113
+    try:
+        # Not Path.is_file, which fails for lists that are too long to be a file's name.
+        names = Path(genes).read_text().split("\n") if isfile(genes) else genes.split(",")  # noqa: PTH113
+    except UnicodeDecodeError as error:
+        msg = f"--genes must be names or a text file with one name a line, found a file of another kind: {genes}"
+        raise ValueError(msg) from error
     found = [name.strip() for name in names if name.strip()]
     if not found:
         msg = f"--genes names no gene, found {genes!r}"

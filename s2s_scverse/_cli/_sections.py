@@ -128,9 +128,11 @@ def has_lattice(adata: "AnnData") -> bool:
 
 def measured_counts(adata: "AnnData") -> bool:
     """Whether measured values look like counts that nothing was done to; those that are held out have no say."""
-    from .._checks import are_counts
+    from .._checks import are_counts, check_numeric
 
+    check_numeric(adata.X, "X")
     values: Any = adata.X[adata.obs[_keys.MEASURED].to_numpy()]
+    _check_finite(values, "measured spots")
     return bool(values.shape[0] and values.max() > 1 and are_counts(values))
 
 
@@ -142,18 +144,35 @@ def normalise(adata: "AnnData", wanted: bool | None) -> bool:
     import numpy as np
     import scanpy as sc
 
-    if wanted is False or (wanted is None and not measured_counts(adata)):
+    counts = measured_counts(adata)
+    if wanted is False or (wanted is None and not counts):
         return False
+    _check_finite(adata.X, "held-out spots")
     measured = adata.obs[_keys.MEASURED].to_numpy()
+    if measured.any() and adata.X[measured].min() < 0:
+        msg = "--normalise needs counts, found negative values; pass --as-is to leave them as they are"
+        raise ValueError(msg)
     total = np.asarray(adata.X.sum(axis=1), float).ravel()
     target = float(np.median(total[measured & (total > 0)])) if (measured & (total > 0)).any() else 1.0
-    with warnings.catch_warnings():
+    # Of negative values, which only held-out spots can have now, the logarithm is NaN, and tl.evaluate tells of that.
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
         # Unmeasured sites have none.
         warnings.filterwarnings("ignore", message="Some cells have zero counts")
         sc.pp.normalize_total(adata, target_sum=target)
-    sc.pp.log1p(adata)
+        sc.pp.log1p(adata)
     log.info("scaled every spot to %g counts, and took log1p", target)
     return True
+
+
+def _check_finite(values: Any, where: str) -> None:
+    import numpy as np
+
+    from .._checks import is_sparse
+
+    bad = int((~np.isfinite(values.data if is_sparse(values) else values)).sum())
+    if bad:
+        msg = f"values at {where} are NaN or infinite ({bad} of them); set those, or drop their spots or genes"
+        raise ValueError(msg)
 
 
 def refuse_useless(options: "list[str]", where: str) -> None:

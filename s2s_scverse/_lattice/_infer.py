@@ -18,6 +18,13 @@ CELLS_PER_BIN = 4
 """What `auto_bin_size` aims at."""
 MAX_ARRAY_RESIDUAL = 0.5
 """The same where array positions are given: coordinates may be adjusted by image registration, not contradict them."""
+TILT = 0.05
+"""Radians. Turned by half the angle between neighbours, a lattice may be taken for turned either way: the same one is
+chosen up to this much beyond, so that rounding does not decide."""
+
+
+MAX_DISTORTION = np.log(1000)
+"""Of a lattice, as `_distortion` measures it: coordinates of some width, however little."""
 
 
 def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64]) -> Lattice:
@@ -45,6 +52,12 @@ def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64
     fits = [_fitted(Lattice.from_array(name, steps, np.eye(2), np.zeros(2)), coordinates) for name in names]
     best = min(fits, key=_distortion)
     best.check_extent()
+    if not best.pitch > 0 or _distortion(best) > MAX_DISTORTION:
+        msg = (
+            f"the coordinates of all {len(array)} spots lie at one place or on one line, which array_row/array_col "
+            "contradict; correct them, or pass another spatial_key"
+        )
+        raise ValueError(msg)
     found = residual(best, coordinates)
     if found > MAX_ARRAY_RESIDUAL:
         msg = (
@@ -255,6 +268,6 @@ def _local_basis(kind: Kind, coordinates: NDArray[np.float64]) -> NDArray[np.flo
     site, rank = np.nonzero((distance > 0) & (distance <= 1.2 * pitch))
     step = coordinates[neighbour[site, rank]] - coordinates[site]
     angles = np.arctan2(step[:, 1], step[:, 0])
-    angle = float(np.angle(np.exp(1j * kind.n_neighbours * angles).sum()) / kind.n_neighbours)
+    angle = TILT + float(np.angle(np.exp(1j * kind.n_neighbours * (angles - TILT)).sum()) / kind.n_neighbours)
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return np.asarray(pitch * np.asarray(kind.unit_basis) @ rotation)

@@ -143,7 +143,8 @@ class Lattice:
 
     def nearest(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
         """(n, 2): index (u, v) of the position nearest to each point (n, 2), whether or not a site is there."""
-        at = (points - self.origin) @ np.linalg.inv(self.basis)
+        # Far away is far enough: larger numbers would not be whole ones.
+        at = np.clip((points - self.origin) @ np.linalg.inv(self.basis), -(2.0**52), 2.0**52)
         corner = np.floor(at).astype(np.int64)
         # The nearest position is a corner of the cell that the point is in: no basis here is oblique enough to fail.
         # Of equally near ones the larger: what lies on the edge of two bins belongs to the second.

@@ -1,6 +1,7 @@
 """Checkpoints: what a run is, files that hold one, and refusing those of another."""
 
 import hashlib
+import zipfile
 from dataclasses import asdict
 from importlib.metadata import version
 from os import PathLike
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..nn import CDCINConfig
+from .._checks import check_path
+from ..nn import CDCIN, CDCINConfig
 from ._config import TrainingConfig
 
 __all__ = ["check_files", "describe", "read_checkpoint", "read_pretrained"]
@@ -55,11 +57,13 @@ def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLi
     ------
     FileNotFoundError
         If there is no folder for the checkpoint, or no such weights.
+    TypeError
+        If one is no path.
     """
-    if checkpoint is not None and not Path(checkpoint).parent.is_dir():
+    if checkpoint is not None and not check_path("checkpoint", checkpoint).parent.is_dir():
         msg = f"the folder {Path(checkpoint).parent} of the checkpoint does not exist"
         raise FileNotFoundError(msg)
-    if pretrained is not None and not Path(pretrained).exists():
+    if pretrained is not None and not check_path("pretrained", pretrained).exists():
         msg = f"no checkpoint found at {pretrained}; write one with s2s.tl.impute(..., checkpoint=path)"
         raise FileNotFoundError(msg)
 
@@ -108,13 +112,25 @@ def read_pretrained(path: str | PathLike[str], kind: str, network: CDCINConfig) 
         )
         raise ValueError(msg)
     weights: dict[str, torch.Tensor] = found["weights"]
+    with torch.device("meta"):
+        wanted = CDCIN(network).state_dict()
+    right = isinstance(weights, dict) and _shapes(weights) == _shapes(wanted)
+    if not right or not all(bool(each.isfinite().all()) for each in weights.values()):
+        msg = f"the weights in {path} are not those of its network; train anew"
+        raise ValueError(msg)
     return weights
+
+
+def _shapes(weights: dict[str, Any]) -> dict[str, Any]:
+    return {name: getattr(each, "shape", None) for name, each in weights.items()}
 
 
 def _read(path: str | PathLike[str]) -> dict[str, Any]:
     try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
         # Tensors and plain values only: a file that would run code is refused.
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except IsADirectoryError:
         msg = f"{path} is a folder; expected the path of a checkpoint file"
         raise ValueError(msg) from None
@@ -123,6 +139,9 @@ def _read(path: str | PathLike[str]) -> dict[str, Any]:
             f"{path} is no readable checkpoint of s2s_scverse ({type(error).__name__}); it may be truncated or foreign"
         )
         raise ValueError(msg) from error
+    if damaged:
+        msg = f"{path} is damaged: what it holds as {damaged} is not what was written"
+        raise ValueError(msg)
     found = content.get("s2s") if isinstance(content, dict) else None
     if not isinstance(found, dict) or any(name not in found for name in REQUIRED):
         msg = f"{path} is no checkpoint of s2s_scverse"

@@ -1,11 +1,11 @@
 """Hyper-parameters of training, and the named recipes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
-from .._checks import check_choice, check_int, check_number
+from .._checks import check_choice, check_int, check_number, check_positive
 
 __all__ = ["TRAINING_PRESETS", "Keep", "Loss", "Matching", "Precision", "Schedule", "Scored", "Start", "TrainingConfig"]
 
@@ -118,12 +118,15 @@ class TrainingConfig:
             check_number(f"TrainingConfig: {name}", getattr(self, name), least=0)
         for name in ("drop", "validation_fraction"):
             check_number(f"TrainingConfig: {name}", getattr(self, name), least=0, most=0.5)
-        for name in ("learning_rate", "gene_scale"):
-            value = getattr(self, name)
-            if check_number(f"TrainingConfig: {name}", 1.0 if value is None else value, least=0) == 0:
-                msg = f"TrainingConfig: {name} must be positive, found {value!r}"
-                raise ValueError(msg)
-        if not isinstance(self.betas, tuple) or len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+        check_positive("TrainingConfig: learning_rate", self.learning_rate)
+        if self.gene_scale is not None:
+            check_positive("TrainingConfig: gene_scale", self.gene_scale)
+        for name in [field.name for field in fields(self) if field.type is bool]:
+            if not isinstance(getattr(self, name), bool):
+                msg = f"TrainingConfig: {name} must be True or False, found {getattr(self, name)!r}"
+                raise TypeError(msg)
+        pair = isinstance(self.betas, tuple) and len(self.betas) == 2
+        if not pair or not all(isinstance(beta, float | int) and 0 <= beta < 1 for beta in self.betas):
             msg = f"TrainingConfig: betas must be two numbers of at least 0 and below 1, found {self.betas!r}"
             raise ValueError(msg)
         if self.match_images != "none" and self.gene_scale is not None:

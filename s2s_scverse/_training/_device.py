@@ -7,14 +7,19 @@ from ._config import TrainingConfig
 __all__ = ["find_device", "use_bf16"]
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str | torch.device) -> torch.device:
     """Turn the name of a device into one that is there.
 
     Raises
     ------
     ValueError
         If the name means nothing to torch, or the device is not available.
+    TypeError
+        If it is no name.
     """
+    if not isinstance(name, str | torch.device):
+        msg = f"device must be 'auto' or a torch device, found {name!r} ({type(name).__name__})"
+        raise TypeError(msg)
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if name == "auto":
         return torch.device("cpu") if accelerator is None else accelerator

@@ -145,16 +145,16 @@ class Imputer:
         settings = self._maps.choose(values)
         kinds = self._maps(values, settings)
         if self._network is None:
-            start = sites = self._bounded(kinds[0].T)
+            start = sites = _bounded(kinds[0].T, values)
         else:
-            sites = self._bounded(self._corrected(self._network, values, kinds))
-            start = sites if self._folds else self._bounded(kinds[0][:, self._wanted].T)
+            sites = _bounded(self._corrected(self._network, values, kinds), values)
+            start = sites if self._folds else _bounded(kinds[0][:, self._wanted].T, values)
         return Answer(sites, start, self._predict_left_out(values, settings))
 
     def predict_trained(self) -> NDArray[np.float32]:
         """What is said of the spots chosen, each left out, of the genes trained on: (n_chosen, n_trained)."""
         if self._left_out is not None:
-            return self._bounded(self._left_out.predict_trained())
+            return _bounded(self._left_out.predict_trained(), self._fitted.section.values)
         found = self._predict_left_out(self._fitted.section.values, None)
         if found is None:
             msg = "no spots are left out unless errors are asked for"
@@ -163,7 +163,7 @@ class Imputer:
 
     def _predict_left_out(self, values: NDArray[np.float32], settings: MapSettings) -> NDArray[np.float32] | None:
         if self._left_out is not None:
-            return self._bounded(self._left_out.predict(values[self.chosen], settings))
+            return _bounded(self._left_out.predict(values[self.chosen], settings), values)
         if not self._folds:
             return None
         result = np.empty_like(values)
@@ -205,9 +205,6 @@ class Imputer:
             correction -= correction[:, unmeasured].mean(dim=1, keepdim=True)
         return start + fitted.gate * correction
 
-    def _bounded(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.maximum(values, 0) if self._fitted.section.nonnegative else values
-
     def _seen(self) -> list[NDArray[np.bool_]]:
         fold = folds(self._fitted.section.values)
         return [fold != number for number in range(FOLDS)]
@@ -218,6 +215,11 @@ class Imputer:
         left_out = np.zeros(len(section.lattice), bool)
         left_out[np.flatnonzero(section.measured)[spots]] = True
         return Imputer(replace(self._fitted, section=section.without(left_out)), left_out)
+
+
+def _bounded(found: NDArray[np.float32], measured: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Let no gene be negative that is negative nowhere where it was measured, (n_measured, n_genes)."""
+    return np.maximum(found, np.where(measured.min(axis=0) >= 0, np.float32(0), np.float32(-np.inf)))
 
 
 def leave_out(

@@ -25,8 +25,6 @@ class Section:
     """(n_measured, n_genes), the measured values of the genes that are trained on, and no others."""
     depth: NDArray[np.float64] | None = None
     """(n_measured,): total counts in any unit, None where they are not known."""
-    nonnegative: bool = True
-    """Whether no gene is negative anywhere."""
 
     def precision(self, seen: NDArray[np.bool_]) -> NDArray[np.float64] | None:
         """Return how much the values of those measured sites say that are seen, (n_sites,); None: all the same."""

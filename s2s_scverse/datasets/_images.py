@@ -34,6 +34,8 @@ PHOTOGRAPHS: Final = {
 }
 SUFFIXES: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TIFF: Final = (".tif", ".tiff")
+MAX_PIXELS: Final = 2**27
+"""Of a file; in single precision they take half a gigabyte."""
 MIN_SIDE: Final = 8  # pixels
 
 
@@ -89,21 +91,35 @@ def _folder(folder: Path) -> list[Path]:
 
 def _file_loader(path: Path) -> Callable[[], Image]:
     def load() -> Image:
-        from PIL import Image as Pillow
         from skimage.io import imread
 
         try:
-            if path.suffix.lower() not in TIFF:
-                # Skimage would try one reader after the other on a file that is no image, and leave it open.
-                with Pillow.open(path) as image:
-                    image.verify()
+            _check_size(path)
             array = imread(path)
-        except (OSError, ValueError, SyntaxError, EOFError) as error:  # what image readers raise on damaged files
+        except Exception as error:  # image readers raise what they like for damaged files
             msg = f"{str(path)!r} cannot be read as an image: {error}; repair or remove it"
             raise ValueError(msg) from error
         return _to_gray(array, repr(str(path)))
 
     return load
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a file that is no image, or a very large one, before it is unpacked: its header says what would come."""
+    from PIL import Image as Pillow
+    from tifffile import TiffFile
+
+    if path.suffix.lower() in TIFF:
+        with TiffFile(path) as file:
+            n_pixels = max(int(np.prod(series.shape)) for series in file.series)
+    else:
+        # Skimage would try one reader after the other on a file that is no image, and leave it open.
+        with Pillow.open(path) as image:
+            n_pixels = image.width * image.height
+            image.verify()
+    if n_pixels > MAX_PIXELS:
+        msg = f"it has {n_pixels} pixels, more than {MAX_PIXELS}"
+        raise ValueError(msg)
 
 
 def _split_array(array: NDArray[Any]) -> list[NDArray[Any]]:

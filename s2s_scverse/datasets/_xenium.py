@@ -1,12 +1,14 @@
 """A public Xenium section: downloaded once, checked, cached."""
 
+import errno
 import logging
 import shutil
 import zipfile
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
+from .._checks import check_path
 from .._keys import SPATIAL
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ FILES: Final = {
     "cell_feature_matrix.h5": "c46affded533ee3802a8136ab61b51868831a9cd07226121f5426c81bccde12d",
     "cells.csv.gz": "9fbeb446c201e12802808ae58d027daaeb7b90051a09c3d4c74bcf46aec253f2",
 }
+
+LARGEST: Final = 2**30
+"""Bytes; the files have less."""
 
 
 def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress: bool = True) -> "AnnData":
@@ -58,7 +63,7 @@ def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress
     >>> cells = s2s.datasets.xenium_mouse_brain()  # doctest: +SKIP
     >>> dense = s2s.pp.grid(cells, bin_size=50)  # doctest: +SKIP
     """
-    folder = _cache_folder() if cache_dir is None else Path(cache_dir)
+    folder = _cache_folder() if cache_dir is None else check_path("cache_dir", cache_dir)
     if not all(_is_whole(folder / name) for name in FILES):
         _download(folder, progress=progress)
     return _read(folder)
@@ -109,17 +114,37 @@ def _extract(archive: Path, name: str, folder: Path) -> None:
 
     part = folder / f"{name}.part"
     try:
-        with zipfile.ZipFile(archive) as members, members.open(name) as source, part.open("wb") as target:
-            shutil.copyfileobj(source, target)
-    except (zipfile.BadZipFile, KeyError) as error:
-        msg = f"{URL} is not the archive expected ({error}): it holds no readable {name}"
-        raise ValueError(msg) from error
-    found = pooch.file_hash(str(part))
-    if found != FILES[name]:
-        part.unlink()
-        msg = f"{name} of {URL} is not the published file: SHA-256 {found}, expected {FILES[name]}"
-        raise ValueError(msg)
-    part.replace(folder / name)
+        try:
+            with zipfile.ZipFile(archive) as members, members.open(name) as source, part.open("wb") as target:
+                shutil.copyfileobj(_Limited(source), target)
+        except Exception as error:  # zipfile raises what it likes for archives that are damaged
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise
+            msg = f"{URL} is not the archive expected ({error!r}): it holds no readable {name}"
+            raise ValueError(msg) from error
+        found = pooch.file_hash(str(part))
+        if found != FILES[name]:
+            msg = f"{name} of {URL} is not the published file: SHA-256 {found}, expected {FILES[name]}"
+            raise ValueError(msg)
+        part.replace(folder / name)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class _Limited:
+    """A file that is not longer than any of those expected: a small archive may unpack to what no disk can hold."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._left = file, LARGEST
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read some of it."""
+        found = self._file.read(size)
+        self._left -= len(found)
+        if self._left < 0:
+            msg = f"more than {LARGEST} bytes"
+            raise ValueError(msg)
+        return found
 
 
 def _read(folder: Path) -> "AnnData":

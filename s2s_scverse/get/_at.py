@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys
-from .._checks import check_adata, check_genes, check_points
+from .._checks import check_adata, check_genes, check_layer, check_points
 from .._runs import find_runs
 from .._section import choose_section, read_lattice, read_mask, read_values
 
@@ -73,6 +73,7 @@ def at(
     coordinates, names = check_points(points, spatial_key)
     section = choose_section(adata, library)
     lattice = read_lattice(section)
+    check_layer(section, layer)
     site = lattice.find(lattice.nearest(coordinates))
     imputed = layer in find_runs(section)
     if not imputed:

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .. import _keys
-from .._checks import check_adata
+from .._checks import check_adata, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,8 +109,7 @@ def evaluation_tests_df(adata: "AnnData") -> "pd.DataFrame":
 def _table(adata: "AnnData", name: str) -> "pd.DataFrame":
     check_adata(adata)
     entry = adata.uns.get(_keys.UNS, {})
-    if not isinstance(entry, Mapping) or _keys.EVALUATION not in entry:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get(_keys.EVALUATION), Mapping):
         msg = f"no scores found in adata.uns[{_keys.UNS!r}]; call s2s.tl.evaluate(adata, keys) first"
         raise KeyError(msg)
-    table: pd.DataFrame = entry[_keys.EVALUATION][name]
-    return table.reset_index(drop=True)
+    return read_table(entry[_keys.EVALUATION][name]).reset_index(drop=True)

@@ -1,7 +1,7 @@
 from typing import TYPE_CHECKING
 
 from .. import _keys
-from .._checks import check_adata, few
+from .._checks import check_adata, check_name, few, read_table
 from .._runs import find_runs
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def history_df(adata: "AnnData", key: str = _keys.UNS) -> "pd.DataFrame":
     ['epoch', 'loss_genes_sparser', 'loss_genes_dense', 'validation', 'validation_start']
     """
     check_adata(adata)
+    check_name("key", key)
     runs = {name: run for name, run in find_runs(adata).items() if "history" in run}
     if key not in runs:
         msg = f"no run {key!r} found in adata.uns[{_keys.UNS!r}], which has: {few(runs) or 'none'}; call s2s.tl.impute"
         raise KeyError(msg)
-    history: pd.DataFrame = runs[key]["history"].copy()
-    return history
+    return read_table(runs[key]["history"]).copy()

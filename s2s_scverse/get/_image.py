@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys
-from .._checks import check_adata, check_genes
+from .._checks import check_adata, check_genes, check_layer
 from .._runs import find_runs
 from .._section import choose_section, read_lattice, read_mask, read_values
 
@@ -62,6 +62,7 @@ def image(
     adata = choose_section(adata, library)
     columns = check_genes(adata, genes)
     lattice = read_lattice(adata)
+    check_layer(adata, layer)
     measured = read_mask(adata, _keys.MEASURED)
     imputed = layer in find_runs(adata)
     shown = np.ones(adata.n_obs, dtype=bool) if imputed else measured

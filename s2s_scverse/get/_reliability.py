@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._checks import check_adata, check_genes, check_number, few
+from .._checks import check_adata, check_genes, check_name, check_number, few
 from .._runs import check_keys, find_runs
 from .._section import read_mask, read_values
 
@@ -59,6 +59,7 @@ def reliable_genes(adata: "AnnData", min: float = 0.5, *, key: str = _keys.UNS) 
 
 def read_reliability(adata: "AnnData", key: str) -> "pd.Series":
     """Return the expected PCC of every gene that has one."""
+    check_name("key", key)
     column = _keys.RELIABILITY.format(key)
     if column not in adata.var:
         have = [name for name in find_runs(adata) if _keys.RELIABILITY.format(name) in adata.var]
@@ -117,6 +118,7 @@ def interval(
     check_adata(adata)
     wanted = check_number("level", level, least=0.05, most=0.99)
     columns = check_genes(adata, genes)
+    check_name("key", key)
     check_keys(adata, key)
     layer = _keys.STD.format(key)
     run: Any = find_runs(adata).get(key, {})
@@ -129,8 +131,8 @@ def interval(
     everywhere = np.ones(adata.n_obs, dtype=bool)
     middle = read_values(adata, everywhere, columns, layer=key, finite=False)
     std = read_values(adata, everywhere, columns, layer=layer, finite=False)
-    table = run["intervals"]
-    half = np.float32(np.interp(wanted, table["level"], table["width"])) * std
+    levels, widths = (np.asarray(run["intervals"][name]) for name in ("level", "width"))
+    half = np.float32(np.interp(wanted, levels, widths)) * std
     half[read_mask(adata, _keys.VISIBLE.format(key))] = 0
     lower, upper = middle - half, middle + half
     if np.nanmin(middle, initial=0) >= 0:

@@ -1,10 +1,10 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _keys
-from .._checks import check_adata, check_coordinates
+from .._checks import check_adata, check_coordinates, check_name
 from .._section import choose_section, read_lattice, read_sections
 from .._spatialdata import import_spatialdata
 from ._image import image
@@ -57,6 +57,8 @@ def spatialdata(
     """
     library = import_spatialdata()
     check_adata(adata)
+    check_name("coordinate_system", coordinate_system)
+    _check_region(region, library.sanitize_name)
     coordinates = check_coordinates(adata, spatial_key)
     names = np.empty(adata.n_obs, dtype=object)
     shapes = {}
@@ -73,12 +75,21 @@ def spatialdata(
             index=section.rows,
             transformations={coordinate_system: library.transformations.Identity()},
         )
-    table = adata.copy()
+    table = adata.to_memory(copy=True)
     table.uns.pop(library.models.TableModel.ATTRS_KEY, None)
     table.obs[REGION], table.obs[INSTANCE] = names.astype(str), np.arange(adata.n_obs)
     table.obs[REGION] = table.obs[REGION].astype("category")
     table = library.models.TableModel.parse(table, region=list(shapes), region_key=REGION, instance_key=INSTANCE)
     return library.SpatialData(shapes=shapes, tables={"table": table})
+
+
+def _check_region(region: object, sanitize: "Callable[[str], str]") -> None:
+    """Refuse what spatialdata takes for no name."""
+    check_name("region", region)
+    allowed = sanitize(str(region))
+    if region != allowed:
+        msg = f"region must be a name that spatialdata allows, such as {allowed!r}, found {region!r}"
+        raise ValueError(msg)
 
 
 def spatialdata_image(
@@ -125,6 +136,7 @@ def spatialdata_image(
     ('c', 'y', 'x')
     """
     spatialdata = import_spatialdata()
+    check_name("coordinate_system", coordinate_system)
     tensor = image(adata, genes, layer=layer, library=library)
     lattice = read_lattice(choose_section(adata, library))
     along_u, along_v = lattice.basis

@@ -45,6 +45,9 @@ class CDCIN(nn.Module):
 
     def __init__(self, config: CDCINConfig | None = None) -> None:
         super().__init__()
+        if not (config is None or isinstance(config, CDCINConfig)):
+            msg = f"CDCIN: config must be a CDCINConfig or None, found {config!r}."
+            raise TypeError(msg)
         self.config = CDCINConfig() if config is None else config
         count = 1 if self.config.share_stages else self.config.stages
         self.stages = nn.ModuleList(ResidualDenseNetwork(self.config) for _ in range(count))
@@ -69,6 +72,8 @@ class CDCIN(nn.Module):
 
         Raises
         ------
+        TypeError
+            One of the maps is no tensor.
         ValueError
             A shape is not as above, or ``context`` does not fit the configuration.
         """
@@ -116,6 +121,10 @@ class CDCIN(nn.Module):
         return channels
 
     def _check(self, start: Tensor, values: Tensor, mask: Tensor, context: Tensor | None) -> None:
+        for name, given in (("start", start), ("values", values), ("mask", mask)):
+            if not isinstance(given, Tensor):
+                msg = f"CDCIN: {name} must be a tensor, found {type(given).__name__}."
+                raise TypeError(msg)
         if start.ndim != 4 or start.shape[1] != 1 or min(start.shape[2:]) < 1:
             msg = f"CDCIN: start must have shape (B, 1, H, W), found {tuple(start.shape)}."
             raise ValueError(msg)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from .._checks import check_positive
 from ._cells import bounds, site_polygons
 from ._figure import finished, hairline, new_figure
 from ._layout import Box, Layout, plan_layout
@@ -42,9 +43,7 @@ class Look:
     rasterized: bool
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.panel_size) and self.panel_size > 0):
-            msg = f"panel_size must be positive and finite, found {self.panel_size!r}"
-            raise ValueError(msg)
+        check_positive("panel_size", self.panel_size)
         check_opacity("img_alpha", self.img_alpha)
         check_opacity("alpha", self.alpha)
 
@@ -84,6 +83,9 @@ def _colour_map(name: "str | Colormap", bad: Any) -> "Colormap":
     import matplotlib as mpl
 
     colours = mpl.colormaps[name] if isinstance(name, str) else name
+    if not isinstance(colours, mpl.colors.Colormap):
+        msg = f"expected the name of a colour map, or a Colormap, found {name!r} ({type(name).__name__})"
+        raise TypeError(msg)
     return colours.with_extremes(bad=bad)
 
 

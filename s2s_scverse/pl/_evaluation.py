@@ -1,11 +1,11 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._checks import few
+from .._checks import check_name, few
 from ..get import evaluation_df
 from ._figure import check_axes, finished, new_figure
 
@@ -130,8 +130,8 @@ def evaluation(
     >>> [axes.get_title() for axes in s2s.pl.evaluation(dense, show=False)]
     ['PCC', 'SSIM', 'RMSE']
     """
-    names = [scores] if isinstance(scores, str) else list(scores)
-    panels = score_panels(evaluation_df(adata), names, [methods] if isinstance(methods, str) else methods)
+    names = _names("scores", scores)
+    panels = score_panels(evaluation_df(adata), names, None if methods is None else _names("methods", methods))
     if axes is not None:
         given = check_axes(axes, len(panels))
         _draw(given, panels)
@@ -141,6 +141,14 @@ def evaluation(
         made = figure.subplots(1, len(panels), squeeze=False)[0]
         _draw(made, panels)
     return finished(figure, made, show=show, return_fig=return_fig)
+
+
+def _names(argument: str, given: object) -> list[str]:
+    """Return one name or several as a list."""
+    names = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    for name in names:
+        check_name(f"each of {argument}", name)
+    return [str(name) for name in names]
 
 
 def _draw(axes: NDArray[np.object_], panels: list[ScorePanel]) -> None:

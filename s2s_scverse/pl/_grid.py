@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._checks import check_adata, check_coordinates
+from .._checks import check_adata, check_coordinates, check_positive
 from .._section import Placed, read_mask
 from ._cells import bounds, outline_rings, site_polygons
 from ._figure import check_axes, finished, hairline, new_figure
@@ -129,9 +129,7 @@ def grid(
     >>> [text.get_text() for text in axes.get_legend().get_texts()]
     ['measured (314)', 'unmeasured (919)', 'outline']
     """
-    if not (np.isfinite(panel_size) and panel_size > 0):
-        msg = f"panel_size must be positive and finite, found {panel_size!r}"
-        raise ValueError(msg)
+    check_positive("panel_size", panel_size)
     opacity, img_opacity = check_opacity("alpha", alpha), check_opacity("img_alpha", img_alpha)
     data = grid_sites(adata, spatial_key=spatial_key, library=library)
     underlay = find_underlay(adata.uns.get("spatial"), data.section.name, img, data.box)

@@ -1,7 +1,8 @@
 """Maps of genes in rows, as arrays: what `pl.compare` and `pl.uncertainty` show."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -104,6 +105,9 @@ def colour_limits(values: NDArray[np.float32], percentiles: tuple[float, float])
 
 def check_percentiles(percentiles: tuple[float, float]) -> None:
     """Refuse what is no range of percentiles."""
+    if not isinstance(percentiles, Sequence | np.ndarray) or not all(isinstance(p, Real) for p in percentiles):
+        msg = f"percentiles must be two growing numbers from 0 to 100, found {percentiles!r}"
+        raise TypeError(msg)
     if len(percentiles) != 2 or not 0 <= percentiles[0] < percentiles[1] <= 100:
         msg = f"percentiles must be two growing numbers from 0 to 100, found {percentiles!r}"
         raise ValueError(msg)

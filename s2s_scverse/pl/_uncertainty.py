@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys
-from .._checks import check_adata, check_genes
+from .._checks import check_adata, check_genes, check_name
 from .._runs import check_keys, find_source
 from .._section import read_mask, read_values
 from ._compare_data import check_imputed
@@ -124,6 +124,7 @@ def uncertainty_data(
     check_adata(adata)
     adata, section = read_section(adata, library)
     columns = check_genes(adata, genes)
+    check_name("key", key)
     check_keys(adata, key)
     _check_std(adata, key)
     check_percentiles(percentiles)

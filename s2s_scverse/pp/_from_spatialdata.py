@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _keys
-from .._checks import few
+from .._checks import check_name, few
 from .._spatialdata import import_spatialdata
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def from_spatialdata(
     if not isinstance(sdata, spatialdata.SpatialData):
         msg = f"expected a SpatialData, found {type(sdata).__name__}"
         raise TypeError(msg)
+    for name, value in (("table", table), ("coordinate_system", coordinate_system), ("spatial_key", spatial_key)):
+        check_name(name, value)
     if table not in sdata.tables:
         msg = f"table {table!r} not found; the SpatialData has: {few(sdata.tables) or 'no table'}"
         raise KeyError(msg)

@@ -11,6 +11,7 @@ from .._checks import (
     check_column,
     check_coordinates,
     check_int,
+    check_name,
     check_unique_genes,
     few,
 )
@@ -208,6 +209,7 @@ def _split(adata: "AnnData", library_key: str | None) -> dict[str | None, NDArra
     """Return the rows of every section, in the order in which they come first."""
     if library_key is None:
         return {None: np.arange(adata.n_obs)}
+    check_name("library_key", library_key)
     if library_key not in adata.obs:
         msg = f"library_key={library_key!r} not found in adata.obs, which has: {few(adata.obs.columns) or 'no column'}"
         raise KeyError(msg)

@@ -13,7 +13,7 @@ from .._lattice import Lattice
 from .._runs import check_keys, find_source, read_visible
 from .._scores import mean_over_sections, window
 from .._section import Placed, read_mask, read_sections, read_values
-from ._run import read_tables, versions, write_evaluation
+from ._run import check_apart, read_tables, versions, write_evaluation
 from ._scoring import GENE_BLOCK, Layers, score_genes
 
 if TYPE_CHECKING:
@@ -210,10 +210,7 @@ def _read_held_out(adata: "AnnData", measured: NDArray[np.bool_]) -> NDArray[np.
             "to score against; call s2s.pp.sparsify, then impute again"
         )
         raise ValueError(msg)
-    both = int((held_out & measured).sum())
-    if both:
-        msg = f"{both} spots are both measured and held out (adata.obs[{_keys.MEASURED!r}] and [{_keys.HELD_OUT!r}])"
-        raise ValueError(msg)
+    check_apart(measured, held_out)
     return held_out
 
 

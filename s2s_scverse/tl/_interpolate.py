@@ -104,7 +104,7 @@ def interpolate(
     if measured.all():
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
     for task in tasks:
-        seen = read_values(adata, task.here, columns, layer=layer)
+        seen = read_values(adata, task.here, columns, layer=layer)[task.order]
         rows, lattice = task.placed.rows, task.placed.lattice
         sites = lattice.unit_coordinates / lattice.spot_pitch(task.measured)
         if task.wanted.any():

@@ -270,7 +270,11 @@ class StoredLayers:
                 raise FileExistsError(_there(self._path))
             return group
         partial = _partial(self._path)
-        partial.mkdir(exist_ok=True)
+        try:
+            partial.mkdir(exist_ok=True)
+        except OSError as error:
+            msg = f"store={str(self._path)!r} cannot be made: {error.strerror}"
+            raise OSError(error.errno, msg) from error
         self._lock.take(partial)
         group = _open(partial)
         if group is not None and group.attrs.get(RUN) == self._attributes[RUN] and FINISHED in group:

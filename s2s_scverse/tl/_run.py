@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_DISTANCE",
     "Task",
+    "check_apart",
     "check_copy",
     "check_run_key",
     "read_tables",
@@ -72,7 +73,10 @@ def check_copy(adata: "AnnData", *, copy: bool) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One section, what may be seen of it, and where values are wanted."""
+    """One section, what may be seen of it, and where values are wanted.
+
+    Sites are ordered by position: what is drawn by lot, and how sums are rounded, depends on the order of sites.
+    """
 
     placed: Placed
     measured: NDArray[np.bool_]
@@ -82,11 +86,17 @@ class Task:
     here: NDArray[np.bool_]
     """(n_obs,): its measured rows."""
 
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """(n_measured,): where its spots are among the rows `here`, which are read in the order of the AnnData."""
+        spots = self.placed.rows[self.measured]
+        return np.searchsorted(np.sort(spots), spots)
+
 
 def read_tasks(adata: "AnnData", max_distance: object) -> tuple[NDArray[np.bool_], list[Task]]:
     """Return which sites are measured, and of each section what may be seen; warn of sites that are left out."""
     reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
-    sections = read_sections(adata)
+    sections = [section.by_position() for section in read_sections(adata)]
     measured = read_measured(adata)
     tasks = []
     for placed in sections:
@@ -110,12 +120,24 @@ def read_tasks(adata: "AnnData", max_distance: object) -> tuple[NDArray[np.bool_
 
 
 def read_measured(adata: "AnnData") -> NDArray[np.bool_]:
-    """Return which sites are measured, refusing a section without any."""
+    """Return which sites are measured, refusing a section without any, or with some that are held out as well."""
     measured = read_mask(adata, _keys.MEASURED)
     if not measured.any():
         msg = f"no site is measured: adata.obs[{_keys.MEASURED!r}] is False everywhere"
         raise ValueError(msg)
+    check_apart(measured, read_mask(adata, _keys.HELD_OUT))
     return measured
+
+
+def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:
+    """Refuse spots that may be seen and are to be scored."""
+    both = int((measured & held_out).sum())
+    if both:
+        msg = (
+            f"{both} spots are both measured and held out (adata.obs[{_keys.MEASURED!r}] and [{_keys.HELD_OUT!r}]); "
+            "s2s.pp.sparsify sets both columns"
+        )
+        raise ValueError(msg)
 
 
 def versions(*packages: str) -> dict[str, str]:

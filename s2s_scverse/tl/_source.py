@@ -104,10 +104,8 @@ class Source:
 
         trained = self.values.read_some(self.survey.most_variable(max_genes))
         return [
-            Section(task.placed.lattice, task.measured, trained[rows], depth, bool(nonnegative))
-            for task, rows, depth, nonnegative in zip(
-                self.tasks, self.seen, self.depths, self.survey.nonnegative, strict=True
-            )
+            Section(task.placed.lattice, task.measured, trained[rows], depth)
+            for task, rows, depth in zip(self.tasks, self.seen, self.depths, strict=True)
         ]
 
     def parts(self, fitted: "list[Fitted]", options: Options) -> "list[Part]":
@@ -144,4 +142,7 @@ def _read_counts(
     depths = [
         find_depth(adata, task.here, found, options.total_counts) for task, found in zip(tasks, molecules, strict=True)
     ]
-    return depths, molecules if options.denoise else [None] * len(tasks)
+    depths = [None if depth is None else depth[task.order] for depth, task in zip(depths, tasks, strict=True)]
+    if not options.denoise:
+        return depths, [None] * len(tasks)
+    return depths, [found and found.at(task.order) for found, task in zip(molecules, tasks, strict=True)]

@@ -29,15 +29,12 @@ class Survey:
         (n_genes,) within sections, times the number of spots.
     mean
         (n_genes,) over all sections.
-    nonnegative
-        (n_sections,) whether no value is negative.
     counts
         Whether values look like counts in every section.
     """
 
     variance: NDArray[np.float64]
     mean: NDArray[np.float64]
-    nonnegative: NDArray[np.bool_]
     counts: bool
 
     @classmethod
@@ -52,18 +49,16 @@ class Survey:
             Which of these rows belong to each section.
         """
         variance, mean = np.zeros(len(values)), np.zeros(len(values))
-        nonnegative, whole = np.ones(len(sections), bool), np.ones(len(sections), bool)
-        largest = np.zeros(len(sections))
+        whole, largest = np.ones(len(sections), bool), np.zeros(len(sections))
         for block in gene_blocks(len(values)):
             found = values.read(block)
             mean[block] = found.mean(axis=0, dtype=np.float64)
             for number, rows in enumerate(sections):
                 here = found if len(rows) == len(found) else found[rows]
                 variance[block] += len(rows) * here.var(axis=0, dtype=np.float64)
-                nonnegative[number] &= bool(here.min() >= 0)
                 largest[number] = max(largest[number], here.max())
                 whole[number] &= bool(whole[number]) and are_counts(here)
-        return cls(variance, mean, nonnegative, bool((whole & (largest > 1)).all()))
+        return cls(variance, mean, bool((whole & (largest > 1)).all()))
 
     def most_variable(self, n: int) -> NDArray[np.int64]:
         """Return the n genes that vary most, in their order; constant ones have nothing to teach."""

@@ -1,8 +1,9 @@
 """Bad input, case by case: the class of the error, what it says, and that the AnnData is as it was, bit for bit."""
 
-import hashlib
+import os
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anndata as ad
@@ -17,7 +18,7 @@ CASES: list[Any] = []
 
 
 def case(start: str, error: type[Exception], match: str, name: str) -> Callable[[Any], Any]:
-    """Register a call that fails; it gets a section to spoil first, `spots` or on its lattice (`dense`)."""
+    """Register a call that fails; it gets a section to spoil first: `spots`, on its lattice (`dense`), or `imputed`."""
 
     def register(spoil_and_call: Callable[..., Any]) -> Callable[..., Any]:
         CASES.append(pytest.param(start, spoil_and_call, error, match, id=name))
@@ -26,45 +27,16 @@ def case(start: str, error: type[Exception], match: str, name: str) -> Callable[
     return register
 
 
+def alone(function: Callable[..., Any], error: type[Exception], match: str, name: str, **arguments: Any) -> None:
+    """Register a call that takes no AnnData."""
+    case("spots", error, match, name)(lambda adata, tmp_path: lambda: function(**arguments))
+
+
 def simple(
     start: str, function: Callable[..., Any], error: type[Exception], match: str, name: str, **arguments: Any
 ) -> None:
     """Register a call with a bad argument."""
     case(start, error, match, name)(lambda adata, tmp_path: lambda: function(adata, **arguments))
-
-
-def fingerprint(value: Any) -> str:
-    """What tells an AnnData, or anything in one, from any other."""
-    digest = hashlib.sha256()
-
-    def add(found: Any) -> None:
-        digest.update(type(found).__name__.encode())
-        if isinstance(found, ad.AnnData):
-            for part in (found.X, found.obs, found.var, found.uns, *map(dict, (found.obsm, found.layers, found.obsp))):
-                add(part)
-        elif isinstance(found, pd.DataFrame):
-            add(found.columns.astype(str).tolist())
-            add(pickle.dumps(found.to_dict("list")))
-            add(found.index.tolist())
-        elif sparse.issparse(found):
-            for part in (found.data, found.indices, found.indptr):
-                add(part)
-        elif isinstance(found, np.ndarray):
-            digest.update(f"{found.dtype} {found.shape}".encode())
-            digest.update(
-                pickle.dumps(found.tolist()) if found.dtype == object else np.ascontiguousarray(found).tobytes()
-            )
-        elif hasattr(found, "items"):
-            for key, part in found.items():
-                add(str(key))
-                add(part)
-        elif isinstance(found, bytes):
-            digest.update(found)
-        else:
-            digest.update(repr(found).encode())
-
-    add(value)
-    return digest.hexdigest()
 
 
 # The lattice.
@@ -137,8 +109,10 @@ def huge(rows: pd.Series) -> pd.Series:
     return rows
 
 
-for kind, name in ((str, "strings"), (complex, "complex")):
-    case("dense", TypeError, r"adata\.X must hold real numbers", f"X of {name}")(with_x(kind))
+for kind, name in ((str, "strings"), (complex, "complex"), (bool, "truth values"), (object, "objects")):
+    case("dense", TypeError, r"adata\.X must hold real numbers, found dtype .* convert it", f"X of {name}")(
+        with_x(kind)
+    )
 case(
     "dense", ValueError, r"adata\.X is NaN or infinite at measured spots for .*; set or drop those values", "NaN in X"
 )(with_values(np.nan))
@@ -153,11 +127,75 @@ case("spots", ValueError, r"NaN", "NaN in coordinates")(with_coordinates(at(2, n
 case("spots", ValueError, r"infinite", "infinite coordinates")(with_coordinates(at(2, np.inf)))
 case("spots", ValueError, r"shape", "one column of coordinates")(with_coordinates(lambda found: found[:, :1]))
 case("spots", TypeError, r"number", "coordinates of text")(with_coordinates(lambda found: found.astype(str)))
+case(
+    "spots",
+    ValueError,
+    r"2 columns \(x, y\), found shape .* 3\); set .* or pass another",
+    "three columns of coordinates",
+)(with_coordinates(lambda found: np.c_[found, found[:, 0]]))
+case("spots", ValueError, r"2 columns \(x, y\), found shape", "one coordinate")(
+    with_coordinates(lambda found: found[:, 0])
+)
+for kind in (bool, complex, object):
+    case("spots", TypeError, "must hold numbers, found dtype", f"coordinates of {kind.__name__}")(
+        with_coordinates(lambda found, kind=kind: found.astype(kind))  # type: ignore[misc]
+    )
+case("spots", TypeError, r"must hold numbers, found dtype object \(csr_matrix\)", "sparse coordinates")(
+    with_coordinates(sparse.csr_matrix)
+)
+case("spots", ValueError, "lie on no lattice: .* For cells or beads give bin_size=", "30 % jitter")(
+    with_coordinates(lambda found: found + np.random.default_rng(0).normal(scale=30, size=found.shape))
+)
+case("spots", ValueError, "lie on no lattice", "cells without bins")(
+    with_coordinates(lambda found: np.random.default_rng(0).uniform(0, 1000, size=found.shape))
+)
+case("spots", ValueError, "84 spots share their coordinates", "all spots at one place")(with_coordinates(np.zeros_like))
+case("spots", ValueError, "share their coordinates with another", "all spots on a line")(
+    with_coordinates(lambda found: found * [1, 0])
+)
+case("spots", ValueError, "expected at least 4 spots to find a lattice from coordinates, found 3", "three spots")(
+    lambda adata, tmp_path: with_coordinates(lambda found: found)(adata[:3].copy(), tmp_path)
+)
+case("spots", ValueError, "at least 8 cells that spread in both directions", "bins of their own size on a line")(
+    with_coordinates(lambda found: found * [1, 0], bin_size="auto")
+)
+case("spots", ValueError, "no bin of size 100 holds min_cells=50 cells; the fullest has", "too few cells a bin")(
+    with_coordinates(lambda found: found, bin_size=100.0, min_cells=50)
+)
+for name, place in (("one place", [0, 0]), ("a line", [1, 0])):
+    case("spots", ValueError, "at one place or on one line, which array_row/array_col contradict", f"array at {name}")(
+        lambda adata, tmp_path, place=place: [
+            adata.obsm.__setitem__("spatial", adata.obsm["spatial"] * place),
+            lambda: s2s.pp.grid(adata),
+        ][1]
+    )
+case("spots", ValueError, "array_row/array_col and the coordinates contradict each other", "spots of another array")(
+    lambda adata, tmp_path: [
+        adata.obsm.__setitem__("spatial", adata.obsm["spatial"][np.random.default_rng(0).permutation(adata.n_obs)]),
+        lambda: s2s.pp.grid(adata),
+    ][1]
+)
 case("spots", ValueError, r"share", "two spots at one place")(with_coordinates(duplicated))
 case("spots", ValueError, r"lattice", "two pitches")(with_coordinates(two_pitches))
 case("spots", TypeError, r"array_row.* number", "array_row of text")(with_rows(lambda rows: rows.astype(str)))
 case("spots", TypeError, r"array_row.* number", "categorical array_row")(
     with_rows(lambda rows: rows.astype(str).astype("category"))
+)
+for kind in ("object", "string", "bool"):
+    case("spots", TypeError, "whole numbers, found dtype .*; convert it .*, or drop both", f"array_row of {kind}")(
+        with_rows(lambda rows, kind=kind: rows.astype(kind))  # type: ignore[misc]
+    )
+case("spots", ValueError, "whole numbers, found values beyond", "array_row beyond 2^53")(
+    with_rows(lambda rows: rows.astype(np.int64) + 2**60)
+)
+case("spots", ValueError, "whole numbers, found inf", "infinite array_row")(
+    with_rows(lambda rows: rows.astype(float).where(np.arange(len(rows)) > 0, np.inf))
+)
+case("spots", ValueError, "must hold whole numbers, found nan", "array_row missing in a nullable column")(
+    with_rows(lambda rows: rows.astype("Int64").where(np.arange(len(rows)) > 0))
+)
+case("spots", ValueError, r"span a lattice of 5000\d{3} x .* positions.*: check for outliers", "array_row far below 0")(
+    with_rows(lambda rows: rows.where(np.arange(len(rows)) > 0, -5_000_000))
 )
 case("spots", ValueError, r"whole", "array_row between rows")(with_rows(lambda rows: rows + 0.3))
 case("spots", ValueError, r"must hold whole numbers, found nan", "array_row missing for a spot")(
@@ -252,6 +290,142 @@ for function, name in (
         lambda adata, tmp_path, function=function: lambda: function(adata)
     )
 
+for match, error, arguments in (
+    ("upsample must be an integer, found None", TypeError, {"upsample": None}),
+    ("bin_size must be a number .*, or 'auto', found \\[9\\]", TypeError, {"bin_size": [9]}),
+    ("bin_size must be positive and finite, found inf", ValueError, {"bin_size": np.inf}),
+    ("min_cells must be at least 1, found 0", ValueError, {"min_cells": 0}),
+    ("min_cells must be an integer", TypeError, {"min_cells": 1.5}),
+    ("fill must be one of", ValueError, {"fill": None}),
+    ("spatial_key must be a name, found \\['spatial'\\] \\(list\\)", TypeError, {"spatial_key": ["spatial"]}),
+    ("spatial_key must be a name, found None", TypeError, {"spatial_key": None}),
+    ("library_key must be a name, found \\['domain'\\]", TypeError, {"library_key": ["domain"]}),
+):
+    simple("spots", s2s.pp.grid, error, match, f"grid {arguments}", **arguments)
+
+
+for name, values in (("text", "yes"), ("numbers", 3), ("gaps", [True, None] + [True] * 83)):
+
+    @case("spots", ValueError, r"s2s_measured'\] must hold True or False for every site", f"a mask of {name}")
+    def _(adata: ad.AnnData, tmp_path: Any, values: Any = values) -> Callable[[], Any]:
+        adata.obs["s2s_measured"] = values
+        return lambda: s2s.pp.grid(adata)
+
+
+@case("dense", ValueError, "bins would mix held-out values", "bins of held-out spots")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    spots = adata[adata.obs["s2s_measured"] | adata.obs["s2s_held_out"]].copy()
+    return lambda: s2s.pp.grid(spots, bin_size=200.0)
+
+
+@case("spots", ValueError, r"adata\.X has 1 values that are NaN or infinite", "bins of NaN")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    adata.X = adata.X.toarray()
+    adata.X[3, 3] = np.nan
+    return lambda: s2s.pp.grid(adata, bin_size=200.0)
+
+
+@case("spots", ValueError, "section 'small': expected at least 4 spots to find a lattice", "a section of three spots")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    adata.obs = pd.DataFrame({"slide": ["small"] * 3 + ["large"] * (adata.n_obs - 3)}, index=adata.obs_names)
+    return lambda: s2s.pp.grid(adata, library_key="slide")
+
+
+def spatialdata(call: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
+    def spoil(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+        pytest.importorskip("spatialdata")
+        return lambda: call(adata, **arguments)
+
+    return spoil
+
+
+def through(adata: ad.AnnData, **arguments: Any) -> Any:
+    return s2s.pp.from_spatialdata(s2s.get.spatialdata(adata), **arguments)
+
+
+case("dense", TypeError, "expected a SpatialData, found AnnData", "an AnnData for a SpatialData")(
+    spatialdata(s2s.pp.from_spatialdata)
+)
+for call, match, error, arguments in (
+    (through, "table 'cells' not found; the SpatialData has: table", KeyError, {"table": "cells"}),
+    (through, "table must be a name, found 3", TypeError, {"table": 3}),
+    (through, "spatial_key must be a name, found 3", TypeError, {"spatial_key": 3}),
+    (through, "coordinate_system must be a name, found None", TypeError, {"coordinate_system": None}),
+    (s2s.get.spatialdata, "region must be a name, found None", TypeError, {"region": None}),
+    (s2s.get.spatialdata, "a name that spatialdata allows, such as 'a_b', found 'a/b'", ValueError, {"region": "a/b"}),
+    (s2s.get.spatialdata, "coordinate_system must be a name, found 3", TypeError, {"coordinate_system": 3}),
+    (s2s.get.spatialdata, "adata.obsm has no 'xy'", KeyError, {"spatial_key": "xy"}),
+    (s2s.get.spatialdata_image, "coordinate_system must be a name, found 3", TypeError, {"coordinate_system": 3}),
+    (s2s.get.spatialdata_image, "genes not found", KeyError, {"genes": "nope"}),
+    (s2s.get.spatialdata_image, "layer 'no' not found", KeyError, {"layer": "no"}),
+):
+    case("dense", error, match, f"{call.__name__} {arguments}")(spatialdata(call, **arguments))
+
+
+# A lattice that somebody has changed.
+
+
+def with_grid(key: str, value: Any) -> Callable[..., Any]:
+    def spoil(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+        adata.uns["s2s"]["grid"] = {**adata.uns["s2s"]["grid"], key: value}
+        return lambda: s2s.get.image(adata)
+
+    return spoil
+
+
+case("dense", ValueError, "has an unknown kind 'round'; call s2s.pp.grid again", "a round lattice")(
+    with_grid("kind", "round")
+)
+for key, value in (
+    ("basis", None),
+    ("basis", np.ones(3)),
+    ("basis", np.zeros((2, 2))),
+    ("basis", np.full((2, 2), np.nan)),
+    ("basis", "wide"),
+    ("origin", None),
+    ("origin", np.ones((2, 2))),
+):
+    case(
+        "dense",
+        ValueError,
+        rf"(?s)'{key}'\] is no {key} of a lattice, found .*; call s2s\.pp\.grid again",
+        f"{key} {value}",
+    )(with_grid(key, value))
+
+
+@case("dense", KeyError, "adata.obs has no s2s_measured", "a lattice without its mask")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    del adata.obs["s2s_measured"]
+    return lambda: s2s.tl.impute(adata, progress=False)
+
+
+@case("dense", ValueError, "1000000001 x 10 positions.*: check for outliers", "a site a billion rows away")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    adata.obs = adata.obs.assign(array_row=np.where(np.arange(adata.n_obs) == 0, 10**9, adata.obs["array_row"]))
+    return lambda: s2s.tl.impute(adata, progress=False)
+
+
+@case("dense", ValueError, r"adata\.X is None; pass layer=", "no X")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    adata.X = None
+    return lambda: s2s.tl.impute(adata, progress=False)
+
+
+for name, values in (("text", "yes"), ("gaps", [True, None] * 44 + [True])):
+    for function, arguments in ((s2s.tl.impute, {"progress": False}), (s2s.tl.interpolate, {"method": "idw"})):
+
+        @case("dense", ValueError, r"s2s_measured'\] must hold True or False", f"{function.__name__}, a mask of {name}")
+        def _(
+            adata: ad.AnnData,
+            tmp_path: Any,
+            values: Any = values,
+            function: Any = function,
+            arguments: Any = arguments,
+        ) -> Callable[[], Any]:
+            adata.obs["s2s_measured"] = values
+            return lambda: function(adata, **arguments)
+
+
 # Hiding spots.
 
 
@@ -277,6 +451,14 @@ for match, error, arguments in (
     ("keep must hold truth values", TypeError, {"keep": np.arange(5)}),
     ("keep must have one value for each of the", ValueError, {"keep": np.ones(5, bool)}),
     ("fraction and keep exclude each other", ValueError, {"keep": np.ones(5, bool), "fraction": 0.5}),
+    ("stride must be an integer, found None", TypeError, {"stride": None}),
+    ("no spot is left with stride=100", ValueError, {"stride": 100}),
+    ("phase must be an integer, found 0.5", TypeError, {"phase": (0.5, 0)}),
+    ("phase must be two integers, found \\(0,\\)", ValueError, {"phase": (0,)}),
+    ("fraction must lie between 0 and 1, found nan", ValueError, {"fraction": np.nan}),
+    ("must hold True or False for every measured site", ValueError, {"keep": "domain"}),
+    ("keep must hold truth values, found dtype object", TypeError, {"keep": np.array([True, None])}),
+    ("no spot is left with keep: the section has", ValueError, {"keep": np.zeros(89, bool)}),
     ("rng must be", TypeError, {"fraction": 0.5, "rng": "seed"}),
     ("rng must be", ValueError, {"fraction": 0.5, "rng": -1}),
 ):
@@ -289,6 +471,28 @@ for match, error, arguments in (
     ("gene", ValueError, {"genes": []}),
     ("domain_1", ValueError, {"genes": ["domain_1", "domain_1"]}),
     ("genes must be", TypeError, {"genes": 3}),
+    ("genes must be a name or a list of names, found b'domain_1' \\(bytes\\)", TypeError, {"genes": b"domain_1"}),
+    ("genes must be names, found .*of a mask pass adata.var_names\\[mask\\]", TypeError, {"genes": np.ones(6, bool)}),
+    ("genes must be names, found \\['domain_1'\\] \\(list\\)", TypeError, {"genes": [["domain_1"]]}),
+    ("genes not found in adata.var_names: 3; names there look like domain_1", KeyError, {"genes": [3]}),
+    ("layer must be a name or None, found \\['truth'\\]", TypeError, {"layer": ["truth"]}),
+    ("key_added must be a string, found None", TypeError, {"key_added": None}),
+    ("key_added must be a non-empty string without '/', found 'a/b'", ValueError, {"key_added": "a/b"}),
+    ("key_added='evaluation' is taken by the scores", ValueError, {"key_added": "evaluation"}),
+    ("total_counts must be 'auto', the name of a column .* found True", TypeError, {"total_counts": True}),
+    ("'domain'\\] must hold numbers, found dtype category", TypeError, {"total_counts": "domain"}),
+    ("'array_row'\\] must be positive at measured spots, and is not", ValueError, {"total_counts": "array_row"}),
+    ("dtype must be one of 'float32', 'float16', found None", ValueError, {"dtype": None}),
+    ("device 'cuda:99' is not available here; pass device='auto' or 'cpu'", ValueError, {"device": "cuda:99"}),
+    ("device must be 'auto' or a torch device, found 3 \\(int\\)", TypeError, {"device": 3}),
+    ("checkpoint must be a path, found 3", TypeError, {"checkpoint": 3}),
+    ("pretrained must be a path, found 3", TypeError, {"pretrained": 3}),
+    ("devices must be an integer, found '2'", TypeError, {"devices": "2"}),
+    ("num_nodes must be at least 1, found 0", ValueError, {"num_nodes": 0}),
+    ("max_epochs must be an integer, found nan", TypeError, {"max_epochs": np.nan}),
+    ("rng must be an integer seed", TypeError, {"rng": np.random.RandomState(0)}),
+    ("rng must be an integer seed, .* found True", TypeError, {"rng": True}),
+    ("store must be a path, found 3", TypeError, {"store": 3}),
     ("layer 'norm' not found", KeyError, {"layer": "norm"}),
     ("key_added must be", TypeError, {"key_added": 3}),
     ("key_added", ValueError, {"key_added": ""}),
@@ -318,8 +522,27 @@ for match, error, arguments in (
     ("image", ValueError, {"natural_images": np.zeros((2, 3, 4, 5, 6))}),
     ("image", ValueError, {"natural_images": []}),
     ("found nothing at 'nowhere'", ValueError, {"natural_images": "nowhere"}),
+    ("image 0 of source has 9 x 5 pixels, but at least 8 x 8", ValueError, {"natural_images": np.zeros((9, 5))}),
+    ("image 0 of source must have the shape", ValueError, {"natural_images": np.zeros(9)}),
+    ("image 1 of source must be a boolean, .* found NoneType", TypeError, {"natural_images": [np.eye(9), None]}),
+    ("image 0 of source holds NaN or infinite values", ValueError, {"natural_images": np.full((9, 9), np.inf)}),
+    ("dtype complex128", TypeError, {"natural_images": np.eye(9) * 1j}),
+    ("dtype object", TypeError, {"natural_images": np.eye(9).astype(object)}),
+    ("source must be 'photographs', .* found dict", TypeError, {"natural_images": {}}),
 ):
     simple("dense", s2s.tl.impute, error, match, f"impute {arguments}", **({"progress": False} | arguments))
+
+
+for function, name in (
+    (s2s.tl.impute, "impute"),
+    (lambda adata: s2s.tl.interpolate(adata, "kriging"), "interpolate"),
+    (lambda adata: s2s.tl.evaluate(adata, "truth"), "evaluate"),
+):
+
+    @case("dense", ValueError, "1 spots are both measured and held out .*sparsify sets", f"{name}: both at once")
+    def _(adata: ad.AnnData, tmp_path: Any, function: Any = function) -> Callable[[], Any]:
+        adata.obs.loc[adata.obs_names[adata.obs["s2s_measured"]][0], "s2s_held_out"] = True
+        return lambda: function(adata)
 
 
 @case("dense", ValueError, "no site is measured", "nothing measured")
@@ -367,6 +590,112 @@ for name, content in (
         case("dense", ValueError, r"run\.ckpt", f"{argument}: {name}")(spoil)
 
 
+@case("dense", ValueError, r"key_added='mine' would overwrite adata\.layers\['mine_std'\]", "somebody's deviations")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    adata.layers["mine_std"] = adata.layers["truth"].copy()
+    return lambda: s2s.tl.impute(adata, key_added="mine", progress=False)
+
+
+@case("dense", ValueError, r"key_added='mine' would overwrite adata\.var\['mine_reliability'\]", "somebody's column")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    adata.var["mine_reliability"] = 1.0
+    return lambda: s2s.tl.interpolate(adata, "idw", key_added="mine")
+
+
+def little(**more: Any) -> dict[str, Any]:
+    training = s2s.tl.TrainingConfig(max_epochs=1, steps_per_epoch=1, patterns=1, batch_size=1, n_images=1)
+    return {"training": training, "natural_images": None, "progress": False} | more
+
+
+for name, change in (
+    ("cut in half", lambda content: content[: len(content) // 2]),
+    ("without its end", lambda content: content[:-50]),
+    ("with a byte changed", lambda content: content[:1000] + bytes([content[1000] ^ 255]) + content[1001:]),
+):
+    for argument in ("checkpoint", "pretrained"):
+
+        @case("dense", ValueError, r"run\.ckpt is (no readable checkpoint .*truncated|damaged: )", f"{argument} {name}")
+        def _(adata: ad.AnnData, tmp_path: Any, change: Any = change, argument: str = argument) -> Callable[[], Any]:
+            path = tmp_path / "run.ckpt"
+            s2s.tl.impute(adata, copy=True, **little(checkpoint=path))
+            path.write_bytes(change(path.read_bytes()))
+            return lambda: s2s.tl.impute(adata, **little(**{argument: path}))
+
+
+@case(
+    "dense",
+    ValueError,
+    "is the checkpoint of another run: measured values, mask or seed differ",
+    "another's checkpoint",
+)
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    s2s.tl.impute(adata, copy=True, **little(checkpoint=tmp_path / "run.ckpt"))
+    return lambda: s2s.tl.impute(adata, **little(checkpoint=tmp_path / "run.ckpt", rng=1))
+
+
+@case(
+    "dense", ValueError, "do not fit this run .* network features is 16 there and 8 here", "weights of another network"
+)
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    s2s.tl.impute(adata, copy=True, **little(checkpoint=tmp_path / "run.ckpt"))
+    network = s2s.nn.CDCINConfig(features=8)
+    return lambda: s2s.tl.impute(adata, **little(pretrained=tmp_path / "run.ckpt", network=network))
+
+
+for argument in ("checkpoint", "pretrained"):
+
+    @case("dense", ValueError, "is a folder; expected the path of a checkpoint file", f"a folder as {argument}")
+    def _(adata: ad.AnnData, tmp_path: Any, argument: str = argument) -> Callable[[], Any]:
+        return lambda: s2s.tl.impute(adata, **little(**{argument: tmp_path}))
+
+
+def closed(tmp_path: Path) -> Path:
+    """Return a folder that cannot be written into, by root either."""
+    if os.geteuid() == 0:
+        return Path("/proc")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    return tmp_path / "closed"
+
+
+for argument in ("checkpoint", "store"):
+
+    @case("dense", FileNotFoundError, "the folder .*file of .* does not exist", f"{argument} below a file")
+    def _(adata: ad.AnnData, tmp_path: Any, argument: str = argument) -> Callable[[], Any]:
+        (tmp_path / "file").touch()
+        return lambda: s2s.tl.impute(adata, **little(**{argument: tmp_path / "file" / "run"}))
+
+    @case("dense", OSError, "run", f"{argument} in a folder that is closed")
+    def _(adata: ad.AnnData, tmp_path: Any, argument: str = argument) -> Callable[[], Any]:
+        folder = closed(tmp_path)
+        return lambda: s2s.tl.impute(adata, **little(**{argument: folder / "run"}))
+
+
+@case(
+    "dense", FileExistsError, "exists already, and is not what this call would write; pass another", "a file as store"
+)
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    (tmp_path / "file").touch()
+    return lambda: s2s.tl.impute(adata, **little(store=tmp_path / "file"))
+
+
+@case(
+    "dense",
+    ValueError,
+    "x.png' has 1 x 1 pixels, but at least 8 x 8 are needed; leave it out",
+    "a picture of one pixel",
+)
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    from skimage.io import imsave
+
+    imsave(tmp_path / "x.png", np.zeros((1, 1), np.uint8), check_contrast=False)
+    return lambda: s2s.tl.impute(adata, natural_images=tmp_path, progress=False)
+
+
+@case("dense", ValueError, "holds no images; expected files ending in .bmp", "a folder without pictures")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    return lambda: s2s.tl.impute(adata, natural_images=tmp_path, progress=False)
+
+
 @case("dense", ValueError, "image|picture", "a folder of pictures that are none")
 def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     (tmp_path / "picture.png").write_bytes(b"no picture")
@@ -380,6 +709,40 @@ simple("dense", s2s.tl.evaluate, KeyError, "layers not found: s2s", "nothing to 
 simple("dense", s2s.tl.evaluate, TypeError, "keys must be the name of a layer", "keys of a wrong type", keys=3)
 simple("dense", s2s.tl.evaluate, ValueError, "keys must name at least one layer", "no keys", keys=[])
 simple("dense", s2s.tl.evaluate, KeyError, "layer 'gold' not found", "unknown truth", keys="truth", truth="gold")
+
+for match, error, arguments in (
+    ("method must be one of 'nearest', .* found None", ValueError, {"method": None}),
+    ("method must be one of", ValueError, {"method": ["idw"]}),
+    ("key_added='truth' would overwrite", ValueError, {"method": "idw", "key_added": "truth"}),
+    ("key_added must be a string, found 3", TypeError, {"method": "idw", "key_added": 3}),
+    ("max_distance must be at least 0 and finite, found nan", ValueError, {"method": "idw", "max_distance": np.nan}),
+    ("layer 'no' not found", KeyError, {"method": "idw", "layer": "no"}),
+    ("expected at least one gene, found an empty list", ValueError, {"method": "idw", "genes": []}),
+):
+    simple("dense", s2s.tl.interpolate, error, match, f"interpolate {arguments}", **arguments)
+for match, error, arguments in (
+    ("and each once, found \\['s2s', 's2s'\\]", ValueError, {"keys": ["s2s", "s2s"]}),
+    ("keys must be the name of a layer or a list of them, found \\[3\\]", TypeError, {"keys": [3]}),
+    ("truth must be a name or None, found 3", TypeError, {"truth": 3}),
+    ("layer 's2s' is both in keys and the truth", ValueError, {"truth": "s2s"}),
+    ("genes not found", KeyError, {"genes": "nope"}),
+    ("n_bootstrap must be at least 1, found 0", ValueError, {"n_bootstrap": 0}),
+    ("n_bootstrap must be an integer", TypeError, {"n_bootstrap": 1.5}),
+    ("rng must be a seed of at least 0", ValueError, {"rng": -1}),
+):
+    simple("imputed", s2s.tl.evaluate, error, match, f"evaluate {arguments}", **arguments)
+
+
+@case("imputed", ValueError, "21 spots are both measured and held out", "spots that are measured and held out")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    adata.obs["s2s_held_out"] = True
+    return lambda: s2s.tl.evaluate(adata)
+
+
+@case("imputed", ValueError, "s2s_held_out'\\] must hold True or False for every site, found yes", "held out: yes")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    adata.obs["s2s_held_out"] = "yes"
+    return lambda: s2s.tl.evaluate(adata)
 
 
 @case("dense", ValueError, "held out|held-out", "nothing held out")
@@ -410,30 +773,168 @@ simple("dense", s2s.pl.history, KeyError, "s2s", "no history to draw")
 simple("dense", s2s.pl.evaluation, KeyError, "evaluate", "no evaluation to draw")
 simple("dense", s2s.pl.reliability, KeyError, "reliability", "no reliability to draw")
 simple("dense", s2s.pl.grid, KeyError, "section 'left' not found", "a section that there is not", library="left")
+for function, match, error, arguments in (
+    (s2s.get.image, "genes must be a name or a list of names, found 3", TypeError, {"genes": 3}),
+    (s2s.get.image, "layer must be a name or None, found \\['truth'\\]", TypeError, {"layer": ["truth"]}),
+    (s2s.get.image, "library must be a name, found \\['a'\\]", TypeError, {"library": ["a"]}),
+    (s2s.get.at, "numbers of shape \\(n, 2\\), found str", TypeError, {"points": "here"}),
+    (s2s.get.at, "numbers of shape \\(n, 2\\), found NoneType", TypeError, {"points": None}),
+    (s2s.get.at, "numbers of shape \\(n, 2\\), found list of object", TypeError, {"points": [[1, 2], [3]]}),
+    (s2s.get.at, "numbers of shape \\(n, 2\\): x and y; found shape \\(3, 3\\)", ValueError, {"points": np.eye(3)}),
+    (s2s.get.at, "found values that are NaN or infinite", ValueError, {"points": [[np.nan, 1]]}),
+    (s2s.get.at, "layer 'no' not found", KeyError, {"points": [[1, 1]], "layer": "no"}),
+    (s2s.get.at, "layer must be a name or None", TypeError, {"points": [[1, 1]], "layer": ["truth"]}),
+    (s2s.get.history_df, "no run 'no' found .* which has: s2s; call s2s.tl.impute", KeyError, {"key": "no"}),
+    (s2s.get.history_df, "key must be a name, found \\['s2s'\\]", TypeError, {"key": ["s2s"]}),
+    (s2s.get.reliable_genes, "min must be from -1 to 1, found 2", ValueError, {"min": 2}),
+    (s2s.get.reliable_genes, "min must be a number, found 'high'", TypeError, {"min": "high"}),
+    (s2s.get.reliable_genes, "adata.var has no 'no_reliability'; runs that have one: s2s", KeyError, {"key": "no"}),
+    (s2s.get.reliable_genes, "key must be a name, found None", TypeError, {"key": None}),
+    (s2s.get.interval, "level must be from 0.05 to 0.99, found 1", ValueError, {"level": 1}),
+    (s2s.get.interval, "level must be a number, found 'wide'", TypeError, {"level": "wide"}),
+    (s2s.get.interval, "run 'truth' has no standard deviations; call s2s.tl.impute", KeyError, {"key": "truth"}),
+    (s2s.get.interval, "key must be a name, found \\['s2s'\\]", TypeError, {"key": ["s2s"]}),
+    (s2s.get.interval, "genes not found", KeyError, {"genes": "nope"}),
+    (s2s.pl.history, "key must be a name, found 3", TypeError, {"key": 3}),
+    (s2s.pl.history, "axes must be matplotlib axes, found int", TypeError, {"axes": 3}),
+    (s2s.pl.evaluation, "scores not found: no; there are pcc", KeyError, {"scores": "no"}),
+    (s2s.pl.evaluation, "each of scores must be a name, found 3", TypeError, {"scores": 3}),
+    (s2s.pl.evaluation, "at least one score and one method, found an empty list", ValueError, {"scores": []}),
+    (s2s.pl.evaluation, "methods without scores: no; scored are s2s", KeyError, {"methods": ["no"]}),
+    (s2s.pl.evaluation, "each of methods must be a name, found 3", TypeError, {"methods": ["s2s", 3]}),
+    (s2s.pl.evaluation, "axes must be matplotlib axes, found str", TypeError, {"axes": "left"}),
+    (s2s.pl.reliability, "key must be a name, found None", TypeError, {"key": None}),
+    (s2s.pl.grid, "panel_size must be a number, found 'large'", TypeError, {"panel_size": "large"}),
+    (s2s.pl.grid, "panel_size must be positive and finite, found nan", ValueError, {"panel_size": np.nan}),
+    (s2s.pl.grid, "alpha must be a number from 0 .* found 2", ValueError, {"alpha": 2}),
+    (s2s.pl.grid, "axes must be matplotlib axes, found int", TypeError, {"ax": 3}),
+    (s2s.pl.grid, "no image found: .* or pass img=False", KeyError, {"img": True}),
+    (s2s.pl.grid, "img must be True, False, None or the name of an image", TypeError, {"img": 3}),
+    (s2s.pl.grid, "adata.obsm has no 'xy'", KeyError, {"spatial_key": "xy"}),
+):
+    simple("imputed", function, error, match, f"{function.__module__[12:]} {arguments}", **arguments)
+for function, colours in ((s2s.pl.compare, "error_cmap"), (s2s.pl.uncertainty, "std_cmap")):
+    for match, error, arguments in (
+        ("genes not found in adata.var_names: nope", KeyError, {"genes": "nope"}),
+        ("expected at least one gene", ValueError, {"genes": []}),
+        ("percentiles must be two growing numbers from 0 to 100", ValueError, {"percentiles": (99, 1)}),
+        ("percentiles must be two growing numbers", TypeError, {"percentiles": ("low", "high")}),
+        ("percentiles must be two growing numbers from 0 to 100, found 3", TypeError, {"percentiles": 3}),
+        ("panel_size must be a number, found None", TypeError, {"panel_size": None}),
+        ("panel_size must be positive and finite, found 0", ValueError, {"panel_size": 0}),
+        ("img_alpha must be a number from 0", ValueError, {"img_alpha": "half"}),
+        ("expected the name of a colour map, or a Colormap, found 3", TypeError, {"cmap": 3}),
+        ("'nope' is not a valid value for colormap", KeyError, {colours: "nope"}),
+        ("section 'left' not found", KeyError, {"library": "left"}),
+        ("library must be a name, found 3", TypeError, {"library": 3}),
+    ):
+        simple(
+            "imputed", function, error, match, f"{function.__name__} {arguments}", **({"genes": "flat_1"} | arguments)
+        )
+simple("imputed", s2s.pl.compare, TypeError, "keys must be the name", "compare keys 3", genes="flat_1", keys=3)
+simple("imputed", s2s.pl.compare, TypeError, "layer must be a name or None", "compare layer 3", genes="flat_1", layer=3)
+simple(
+    "imputed", s2s.pl.uncertainty, TypeError, "key must be a name", "uncertainty of two", genes="flat_1", key=["s2s"]
+)
+simple(
+    "imputed", s2s.pl.uncertainty, KeyError, "has no standard dev", "uncertainty of truth", genes="flat_1", key="truth"
+)
 
 
-@pytest.fixture(scope="session")
-def _spots() -> ad.AnnData:
-    adata = s2s.datasets.simulated_tissue(n_rows=12, n_cols=12, n_genes=6)
-    adata.X.data = np.log1p(adata.X.data)
-    return adata
+# What takes no AnnData.
+for match, error, arguments in (
+    ("n_rows must be at least 8, found 7", ValueError, {"n_rows": 7}),
+    ("n_cols must be an integer, found None", TypeError, {"n_cols": None}),
+    ("n_genes must be at least 6, found 5", ValueError, {"n_genes": 5}),
+    ("depth must be finite and positive, found 0", ValueError, {"depth": 0}),
+    ("depth must be a number, found 'deep'", TypeError, {"depth": "deep"}),
+    ("dispersion must be finite and not negative, found nan", ValueError, {"dispersion": np.nan}),
+    ("pitch must be finite and positive, found -1", ValueError, {"pitch": -1}),
+    ("lattice must be one of 'square', 'hex', 'quincunx', 'cells', found 'round'", ValueError, {"lattice": "round"}),
+    ("rng must be an integer seed", TypeError, {"rng": "seed"}),
+):
+    alone(s2s.datasets.simulated_tissue, error, match, f"simulated_tissue {arguments}", **arguments)
+for match, error, arguments in (
+    ("size must be a pair of integers", TypeError, {"size": 3}),
+    ("the height in size must be at least 1, found 0", ValueError, {"size": (0, 4)}),
+    ("the width in size must be an integer, found 4.5", TypeError, {"size": (4, 4.5)}),
+    ("n must be at least 1, found 0", ValueError, {"n": 0}),
+    ("n must be an integer, found True", TypeError, {"n": True}),
+    ("rng must be a seed of at least 0", ValueError, {"rng": -1}),
+    ("source holds no images; give at least one array", ValueError, {"source": np.zeros((0, 9, 9))}),
+    ("source must be .* or a list of arrays, found NoneType", TypeError, {"source": None}),
+    ("image 0 of source has 1 x 1 pixels", ValueError, {"source": np.zeros((1, 1, 3))}),
+    ("image 0 of source must be .* found dtype datetime64", TypeError, {"source": np.zeros((9, 9), "M8[s]")}),
+):
+    alone(s2s.datasets.natural_images, error, match, f"natural_images {arguments}", **arguments)
+for suffix in ("png", "jpg", "tif", "gif", "bmp", "webp"):
+
+    @case("spots", ValueError, rf"x\.{suffix}' cannot be read as an image: .*; repair or remove it", f"no {suffix}")
+    def _(adata: ad.AnnData, tmp_path: Any, suffix: str = suffix) -> Callable[[], Any]:
+        (tmp_path / f"x.{suffix}").write_bytes(bytes(range(256)))
+        return lambda: s2s.datasets.natural_images(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def _dense(_spots: ad.AnnData) -> ad.AnnData:
-    dense = s2s.pp.grid(_spots, upsample=1)
-    s2s.pp.sparsify(dense, stride=2)
-    return dense
+@case("spots", ValueError, "x.png' cannot be read as an image: .*; repair or remove it", "half a picture")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    from skimage.io import imsave
+
+    imsave(tmp_path / "x.png", np.random.default_rng(0).integers(0, 255, (99, 99), np.uint8), check_contrast=False)
+    (tmp_path / "x.png").write_bytes((tmp_path / "x.png").read_bytes()[:4000])
+    return lambda: s2s.datasets.natural_images(tmp_path)
 
 
-@pytest.fixture
-def fresh_spots(_spots: ad.AnnData) -> ad.AnnData:
-    return _spots.copy()
+alone(s2s.datasets.xenium_mouse_brain, TypeError, "cache_dir must be a path, found 3", "a cache at 3", cache_dir=3)
+for match, error, arguments in (
+    ("stages must be at least 1, found 0", ValueError, {"stages": 0}),
+    ("features must be an integer, found 'many'", TypeError, {"features": "many"}),
+    ("blocks must be an integer, found True", TypeError, {"blocks": True}),
+    ("context_channels must be at least 0, found -1", ValueError, {"context_channels": -1}),
+    ("mask_channel must be True or False, found 1", TypeError, {"mask_channel": 1}),
+    ("consistency must be one of .* found 'loose'", ValueError, {"consistency": "loose"}),
+    ("noise_level must be positive and finite, found 0", ValueError, {"noise_level": 0}),
+    ("features must be a multiple of heads, found 16 and 3", ValueError, {"attention": True, "heads": 3}),
+    ("conv_squeeze must be at most features=16, found 99", ValueError, {"attention": True, "conv_squeeze": 99}),
+):
+    alone(s2s.nn.CDCINConfig, error, match, f"CDCINConfig {arguments}", **arguments)
+for match, error, arguments in (
+    ("start must be one of 'nearest', .* found None", ValueError, {"start": None}),
+    ("max_epochs must be at least 0, found -1", ValueError, {"max_epochs": -1}),
+    ("drop must be from 0 to 0.5, found 0.6", ValueError, {"drop": 0.6}),
+    ("learning_rate must be positive and finite, found 0", ValueError, {"learning_rate": 0}),
+    ("learning_rate must be a number, found None", TypeError, {"learning_rate": None}),
+    ("gate must be True or False, found 'x'", TypeError, {"gate": "x"}),
+    ("betas must be two numbers .* found \\('a', 0.1\\)", ValueError, {"betas": ("a", 0.1)}),
+    ("gene_scale must be a number, found 'large'", TypeError, {"gene_scale": "large"}),
+    ("betas must be two numbers of at least 0 and below 1, found \\(1, 1\\)", ValueError, {"betas": (1, 1)}),
+    ("sparser_weight and dense_weight are both 0", ValueError, {"sparser_weight": 0, "dense_weight": 0}),
+    ("match_images needs standardised genes", ValueError, {"match_images": "noise", "gene_scale": 10.0}),
+):
+    alone(s2s.tl.TrainingConfig, error, match, f"TrainingConfig {arguments}", **arguments)
 
 
-@pytest.fixture
-def fresh_dense(_dense: ad.AnnData) -> ad.AnnData:
-    return _dense.copy()
+def network(*shapes: Any, config: Any) -> Any:
+    """Build a network, and apply it to maps of these shapes."""
+    import torch
+
+    built = s2s.nn.CDCIN(config)
+    return built(*[torch.zeros(shape) if isinstance(shape, tuple) else shape for shape in shapes])
+
+
+plane = (1, 1, 6, 9)
+for match, error, shapes, config in (
+    ("config must be a CDCINConfig or None, found 'paper'", TypeError, (), "paper"),
+    ("config must be a CDCINConfig or None, found {}", TypeError, (), {}),
+    ("start must be a tensor, found NoneType", TypeError, (None, plane, plane), None),
+    ("values must be a tensor, found ndarray", TypeError, (plane, np.zeros(plane), plane), None),
+    ("start must have shape .* found \\(1, 6, 9\\)", ValueError, ((1, 6, 9), plane, plane), None),
+    ("values must have shape \\(1, 1, 6, 9\\) to go with start", ValueError, (plane, (1, 1, 6, 8), plane), None),
+    ("mask must have shape \\(1, 1, 6, 9\\) to go with start", ValueError, (plane, plane, (2, 1, 6, 9)), None),
+    ("context_channels is 0, but context is a tensor", ValueError, (plane, plane, plane, plane), None),
+):
+    case("spots", error, match, f"CDCIN {config} {shapes}")(
+        lambda adata, tmp_path, shapes=shapes, config=config: lambda: network(*shapes, config=config)
+    )
 
 
 def test_there_are_enough() -> None:
@@ -448,11 +949,13 @@ def test_refused(
     match: str,
     fresh_spots: ad.AnnData,
     fresh_dense: ad.AnnData,
+    fresh_imputed: ad.AnnData,
+    fingerprint: Callable[[Any], str],
     tmp_path: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    adata = fresh_spots if start == "spots" else fresh_dense
+    adata = {"spots": fresh_spots, "dense": fresh_dense, "imputed": fresh_imputed}[start]
     call = spoil(adata, tmp_path)
     before, files = fingerprint(adata), sorted(tmp_path.rglob("*"))
     with pytest.raises(error, match=match):
@@ -461,7 +964,7 @@ def test_refused(
     assert sorted(tmp_path.rglob("*")) == files
 
 
-def test_the_fingerprint_sees_every_change(fresh_dense: ad.AnnData) -> None:
+def test_the_fingerprint_sees_every_change(fresh_dense: ad.AnnData, fingerprint: Callable[[Any], str]) -> None:
     whole = fingerprint(fresh_dense)
     assert fingerprint(fresh_dense.copy()) == whole
     changes: list[Callable[[ad.AnnData], Any]] = [
@@ -472,6 +975,11 @@ def test_the_fingerprint_sees_every_change(fresh_dense: ad.AnnData) -> None:
         lambda adata: adata.obs.__setitem__("new", 1),
         lambda adata: adata.var.__setitem__("new", 1),
         lambda adata: adata.obsm["spatial"].__setitem__((0, 0), 9),
+        lambda adata: adata.obsm.__setitem__("new", adata.obsm["spatial"]),
+        lambda adata: adata.varm.__setitem__("new", np.ones((adata.n_vars, 1))),
+        lambda adata: adata.obsp.__setitem__("new", sparse.eye(adata.n_obs, format="csr")),
+        lambda adata: setattr(adata, "raw", adata),
+        lambda adata: setattr(adata, "obs", adata.obs.astype({"array_row": np.int16})),
         lambda adata: adata.uns["s2s"].__setitem__("new", 1),
         lambda adata: adata.uns["s2s"]["grid"].__setitem__("stride", 9),
     ]

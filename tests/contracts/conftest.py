@@ -1,0 +1,90 @@
+"""What the tables of bad and of odd input share."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import s2s_scverse as s2s
+
+
+def digest(value: Any) -> str:
+    """Return what tells an AnnData, or anything in one, from any other."""
+    result = hashlib.sha256()
+
+    def add(found: Any) -> None:
+        result.update(type(found).__name__.encode())
+        if isinstance(found, ad.AnnData):
+            parts = map(dict, (found.uns, found.layers, found.obsm, found.varm, found.obsp, found.varp))
+            for part in (found.X, found.obs, found.var, found.raw and found.raw.X, *parts):
+                add(part)
+        elif isinstance(found, pd.DataFrame):
+            for part in (found.columns, found.dtypes, found.index):
+                add(part.astype(str).tolist())
+            add(found.to_dict("list"))
+        elif sparse.issparse(found):
+            for part in (found.data, found.indices, found.indptr):
+                add(part)
+        elif isinstance(found, np.ndarray):
+            result.update(f"{found.dtype} {found.shape}".encode())
+            result.update(repr(found.tolist()).encode() if found.dtype == object else np.ascontiguousarray(found))
+        elif hasattr(found, "compute"):
+            add(found.compute())
+        elif hasattr(found, "items"):
+            for key, part in found.items():
+                add(str(key))
+                add(part)
+        else:
+            result.update(repr(found).encode())
+
+    add(value)
+    return result.hexdigest()
+
+
+@pytest.fixture
+def fingerprint() -> Callable[[Any], str]:
+    """Return what tells an AnnData, or anything in one, from any other."""
+    return digest
+
+
+@pytest.fixture(scope="session")
+def _spots() -> ad.AnnData:
+    adata = s2s.datasets.simulated_tissue(n_rows=12, n_cols=12, n_genes=6)
+    adata.X.data = np.log1p(adata.X.data)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def _dense(_spots: ad.AnnData) -> ad.AnnData:
+    dense = s2s.pp.grid(_spots, upsample=1)
+    s2s.pp.sparsify(dense, stride=2)
+    return dense
+
+
+@pytest.fixture
+def fresh_spots(_spots: ad.AnnData) -> ad.AnnData:
+    return _spots.copy()
+
+
+@pytest.fixture
+def fresh_dense(_dense: ad.AnnData) -> ad.AnnData:
+    return _dense.copy()
+
+
+@pytest.fixture(scope="session")
+def _imputed_and_scored(_dense: ad.AnnData) -> ad.AnnData:
+    adata = _dense.copy()
+    training = s2s.tl.TrainingConfig(max_epochs=1, steps_per_epoch=1, patterns=1, batch_size=1)
+    s2s.tl.impute(adata, training=training, natural_images=None, progress=False)
+    s2s.tl.evaluate(adata)
+    return adata
+
+
+@pytest.fixture
+def fresh_imputed(_imputed_and_scored: ad.AnnData) -> ad.AnnData:
+    return _imputed_and_scored.copy()

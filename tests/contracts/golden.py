@@ -1,0 +1,81 @@
+"""How accurate everything is on a simulated section; ``python golden.py`` prints it as JSON.
+
+Run by test_golden.py, which compares it with golden.json. ``python golden.py 2`` computes on two threads. After a
+change that is meant to change it: ``python tests/contracts/golden.py > tests/contracts/golden.json``, and say in the
+commit what has become better.
+"""
+
+import json
+import sys
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import scanpy as sc
+import torch
+
+import s2s_scverse as s2s
+from s2s_scverse import _training
+
+CLASSICAL = ("nearest", "linear", "cubic", "idw", "rbf", "kriging", "cokriging")
+METHODS = (*CLASSICAL, "start", "network")
+SCORES = ("pcc", "rmse")
+
+
+def section() -> ad.AnnData:
+    """Three of four spots are held out; the truth is known."""
+    adata = s2s.datasets.simulated_tissue(n_rows=34, n_cols=36, n_genes=30, depth=2000, rng=11)
+    sc.pp.normalize_total(adata, target_sum=2000)
+    sc.pp.log1p(adata)
+    dense = s2s.pp.grid(adata, upsample=1)
+    s2s.pp.sparsify(dense, stride=2)
+    return dense
+
+
+def impute(dense: ad.AnnData) -> None:
+    """By all methods; the network with its gate open, or the starting map would hide it."""
+    for method in CLASSICAL:
+        s2s.tl.interpolate(dense, method)
+    training = replace(
+        _training.TRAINING_PRESETS["default"], max_epochs=8, steps_per_epoch=30, precision="32", patience=8
+    )
+    s2s.tl.impute(dense, training=training, max_epochs=0, key_added="start", progress=False)
+    s2s.tl.impute(dense, training=replace(training, gate=False), key_added="network", progress=False, uncertainty=False)
+
+
+def scores(dense: ad.AnnData) -> dict[str, Any]:
+    """Of every method and gene, against what was measured and against the truth."""
+    found: dict[str, Any] = {}
+    for truth in (None, "truth"):
+        s2s.tl.evaluate(dense, list(METHODS), truth=truth)
+        table = s2s.get.evaluation_df(dense)
+        for score in SCORES:
+            # The truth of flat genes is the same everywhere, which nothing can be correlated with.
+            values = table.pivot(index="gene", columns="method", values=score).loc[dense.var_names]
+            of = {method: np.round(values[method].to_numpy(float), 5).tolist() for method in METHODS}
+            found[f"{score} with {truth or 'measured'}"] = of
+        if truth is None:
+            found["coverage"] = round(float(table.loc[table["method"] == "start", "coverage"].mean()), 5)
+    found["reliability"] = np.round(dense.var["start_reliability"].to_numpy(float), 5).tolist()
+    return found
+
+
+def measure() -> dict[str, Any]:
+    """Everything."""
+    dense = section()
+    impute(dense)
+    return scores(dense)
+
+
+def main() -> None:
+    """Print it."""
+    threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(threads)
+    sys.stdout.write(json.dumps(measure(), indent=1).replace("\n   ", "").replace("NaN", "null") + "\n")
+
+
+if __name__ == "__main__":
+    main()
