@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 import typer
 
 from ._app import Json, on_a_terminal, print_json, reported
-from ._files import check_folder, replacing, write_section
+from ._write import check_folder, replacing, write_section
 
 if TYPE_CHECKING:
     from anndata import AnnData

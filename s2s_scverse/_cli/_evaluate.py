@@ -8,7 +8,6 @@ import typer
 
 from .. import _keys
 from ._app import Json, on_a_terminal, print_json, reported
-from ._files import check_file, replacing
 from ._impute import Device, Genes, MaxEpochs, Preset, PresetOption, Seed, read_genes
 from ._sections import (
     BinSize,
@@ -23,6 +22,7 @@ from ._sections import (
     normalise,
     refuse_useless,
 )
+from ._write import check_file, replacing
 
 if TYPE_CHECKING:
     from anndata import AnnData

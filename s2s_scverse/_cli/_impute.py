@@ -11,7 +11,6 @@ import typer
 
 from .. import _keys
 from ._app import Json, on_a_terminal, print_json, reported
-from ._files import check_output, write_section
 from ._sections import (
     BinSize,
     Layer,
@@ -24,6 +23,7 @@ from ._sections import (
     Table,
     normalise,
 )
+from ._write import check_output, write_section
 
 __all__ = ["Device", "Genes", "MaxEpochs", "Preset", "PresetOption", "Seed", "Upsample", "impute", "read_genes"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .. import _keys
-from ._files import read_section
+from ._read import read_section
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -10,7 +10,7 @@ import pytest
 
 import s2s_scverse as s2s
 from s2s_scverse import _cli
-from s2s_scverse._cli import _demo, _files
+from s2s_scverse._cli import _demo, _write
 
 SMALL = ["--rows", "16", "--cols", "18", "--n-genes", "8", "--max-epochs", "1", "--preset", "fast"]
 ROW = re.compile(r"^(\w+) +(-?\d\.\d{3}) +(\d\.\d{3}) +(\d\.\d{3}) +(\d+\.\d)$")
@@ -97,7 +97,7 @@ def test_files_of_an_earlier_run_are_replaced_only_by_whole_ones(run, tmp_path, 
         path.write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(_files, "_write_h5ad", half)
+    monkeypatch.setattr(_write, "_write_h5ad", half)
     result = run("-q", "demo", "--out-dir", tmp_path, *SMALL)
     assert result.exit_code == 1
     written = f"{tmp_path / 'demo.h5ad'} could not be written: No space left on device"
@@ -154,7 +154,7 @@ def test_folders_that_cannot_be_written_to_are_refused_before_any_work(run, tmp_
     assert "demo.png is a folder, a file of this name is to be written; choose another --out-dir" in result.stderr
     (tmp_path / "demo.png").rmdir()
     locked = SimpleNamespace(access=lambda *_: False, W_OK=os.W_OK, X_OK=os.X_OK)  # root may write anywhere
-    monkeypatch.setattr(_files, "os", locked)
+    monkeypatch.setattr(_write, "os", locked)
     result = run("demo", "--out-dir", tmp_path)
     assert result.exit_code == 1
     assert "permission denied; choose another --out-dir" in result.stderr

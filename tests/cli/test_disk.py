@@ -9,14 +9,14 @@ import pytest
 
 from s2s_scverse._cli import _disk
 from s2s_scverse._cli._disk import Disk
-from s2s_scverse._cli._files import write_section
+from s2s_scverse._cli._write import write_section
 
 # In a process of its own, which may not write files beyond a size: as on a full disk, wherever that is reached.
 LIMITED = """
 import resource, sys
 from pathlib import Path
 import anndata as ad
-from s2s_scverse._cli._files import write_section
+from s2s_scverse._cli._write import write_section
 
 adata, path = ad.read_h5ad(sys.argv[1]), Path(sys.argv[2])
 for limit in map(int, sys.argv[3:]):
@@ -73,7 +73,7 @@ import os, signal, sys
 from pathlib import Path
 import anndata as ad
 from s2s_scverse._cli import _disk
-from s2s_scverse._cli._files import write_section
+from s2s_scverse._cli._write import write_section
 
 def terminate(number, frame):
     raise SystemExit(128 + number)

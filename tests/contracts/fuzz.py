@@ -34,8 +34,8 @@ from scipy import sparse
 
 import s2s_scverse as s2s
 from s2s_scverse import _training
-from s2s_scverse._cli._files import COLUMNS
 from s2s_scverse._cli._impute import read_genes
+from s2s_scverse._cli._read import COLUMNS
 from s2s_scverse._cli._sections import Laying
 from s2s_scverse.datasets import _xenium
 from s2s_scverse.datasets._images import find_images

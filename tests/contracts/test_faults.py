@@ -14,7 +14,7 @@ import scanpy as sc
 
 import s2s_scverse as s2s
 from s2s_scverse import _training
-from s2s_scverse._cli._files import replacing
+from s2s_scverse._cli._write import replacing
 
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("S2S_KILLS", "7"))

@@ -1,12 +1,8 @@
-"""Reading sections from the files that people have, and writing results whole or not at all."""
+"""Reading sections from the files that people have; those that are broken, or point elsewhere, are refused."""
 
-import errno
-import os
-import secrets
-import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["check_file", "check_folder", "check_output", "read_section", "replacing", "write_section"]
+__all__ = ["read_section"]
 
 POSITIONS: Final = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
 COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
@@ -22,8 +18,6 @@ COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_
 MATRICES: Final = ("filtered_feature_bc_matrix.h5", "raw_feature_bc_matrix.h5")
 METADATA: Final = ("zarr.json", ".zgroup", ".zarray")
 """Of the parts of a zarr store."""
-TRIES: Final = 10
-"""Of giving a folder its name while others do the same."""
 FORMATS: Final = (
     "an .h5ad file, a .zarr folder (AnnData or SpatialData), a 10x .h5 matrix with its positions, or a folder of Space "
     "Ranger's output"
@@ -59,6 +53,7 @@ def read_section(path: Path, *, positions: Path | None = None, table: str = "tab
         import anndata
 
         with _reading(path):
+            _check_links(path)
             return _checked(anndata.read_h5ad(path))
     if path.suffix == ".h5":
         return _read_10x(path, positions)
@@ -108,6 +103,7 @@ def _read_10x(path: Path, positions: Path | None) -> "AnnData":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Variable names are not unique")
         with _reading(path):
+            _check_links(path)
             # What is no gene is left out afterwards: that reads where indices point to.
             adata: AnnData = _checked(sc.read_10x_h5(path, gex_only=False))
             if "feature_types" in adata.var:
@@ -178,6 +174,23 @@ def _reading(path: Path) -> Iterator[None]:
         raise ValueError(msg) from error
 
 
+def _check_links(path: Path) -> None:
+    """Refuse an HDF5 file that wants others to be read: whoever wrote it may not choose which."""
+    import h5py
+
+    def linked(name: str, link: Any) -> str | None:
+        return name if isinstance(link, h5py.ExternalLink) else None
+
+    def elsewhere(name: str, found: Any) -> str | None:
+        return name if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual) else None
+
+    with h5py.File(path, "r") as file:
+        name = file.visititems_links(linked) or file.visititems(elsewhere)
+    if name is not None:
+        msg = f"{name} is kept in another file, and that is not read"
+        raise ValueError(msg)
+
+
 def _check_whole(group: Any, folder: Path) -> None:
     """Refuse a store that was copied in part: zarr leaves out what has no metadata, and reads zeros for lost chunks."""
     parts = dict(group.members())
@@ -206,133 +219,3 @@ def _checked(adata: "AnnData") -> "AnnData":
     for matrix in filter(is_sparse, every):
         matrix.check_format(full_check=True)
     return adata
-
-
-def check_output(path: Path, *, source: Path) -> Path:
-    """Refuse a section that cannot be written, before any work is done."""
-    if path.suffix not in (".h5ad", ".zarr"):
-        msg = f"--output must end in .h5ad or .zarr, found {path}"
-        raise ValueError(msg)
-    if path.suffix == ".h5ad":
-        return check_file(path, source=source)
-    _check_place(path, source)
-    if path.is_dir() and not _holds_anndata(path):
-        msg = f"{path} is a folder, and no AnnData that could be replaced"
-        raise IsADirectoryError(msg)
-    if path.is_file():
-        msg = f"{path} is a file, and no folder that could be replaced"
-        raise FileExistsError(msg)
-    return path
-
-
-def check_file(path: Path, *, source: Path) -> Path:
-    """Refuse a file that cannot be written, before any work is done."""
-    _check_place(path, source)
-    if path.is_dir():
-        msg = f"{path} is a folder, a file of this name is to be written; choose another"
-        raise IsADirectoryError(msg)
-    return path
-
-
-def _check_place(path: Path, source: Path) -> None:
-    if path.exists() and source.exists() and path.samefile(source):
-        msg = f"--output is the input, {path}, which would be replaced; choose another name"
-        raise ValueError(msg)
-    check_folder(path.parent)
-
-
-def check_folder(folder: Path, option: str = "--output") -> None:
-    """Refuse a folder that cannot be written into."""
-    if not folder.is_dir():
-        msg = f"the folder {folder} does not exist"
-        raise FileNotFoundError(msg)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        msg = f"cannot write into {folder}: permission denied; choose another {option}"
-        raise PermissionError(msg)
-
-
-def write_section(adata: "AnnData", path: Path) -> None:
-    """Write an h5ad file or a zarr store; it is whole whenever it has its name."""
-    with replacing(path) as temporary, warnings.catch_warnings():
-        # Of formats that will be the default in other versions; anndata's settings decide.
-        warnings.filterwarnings("ignore", message=".*zarr v[23].*")
-        try:
-            if path.suffix == ".h5ad":
-                _write_h5ad(adata, temporary)
-            else:
-                adata.write_zarr(temporary)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            msg = f"{path} could not be written: {reason}"
-            raise OSError(error.errno, msg) from error
-
-
-def _write_h5ad(adata: "AnnData", path: Path) -> None:
-    """Write as :meth:`anndata.AnnData.write_h5ad` does, so that a full disk is an error and nothing worse."""
-    import h5py
-    from anndata.experimental import write_dispatched
-
-    from ._disk import Disk
-
-    adata.strings_to_categoricals()
-
-    def write(function: Any, group: Any, name: str, value: Any, *, dataset_kwargs: Any, iospec: Any) -> None:  # noqa: ARG001
-        disk.check()
-        function(group, name, value, dataset_kwargs=dataset_kwargs)
-
-    with Disk(path) as disk, h5py.File(disk, "w") as file:
-        write_dispatched(file, "/", adata, write, dataset_kwargs={"compression": "gzip"})
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name that takes the place of `path` on success and vanishes otherwise.
-
-    A folder takes the place of a folder only: the old one is put aside, and back if anything fails.
-    """
-    path = path.resolve()
-    token = secrets.token_hex(4)
-    temporary, old = (path.with_name(f".{path.stem}.{token}{kind}{path.suffix}") for kind in ("", ".old"))
-    try:
-        yield temporary
-        if temporary.is_dir():
-            _take_place(temporary, path, old)
-        else:
-            temporary.replace(path)
-    finally:
-        if old.exists() and not path.exists():
-            with suppress(OSError):  # others may be quicker
-                old.rename(path)
-        for each in (temporary, old):
-            if each.is_dir():
-                shutil.rmtree(each)
-            else:
-                each.unlink(missing_ok=True)
-
-
-def _take_place(folder: Path, path: Path, old: Path) -> None:
-    """Rename a folder; others may be doing the same, and the last one wins."""
-    for _ in range(TRIES):
-        if path.is_dir():
-            if old.exists():
-                shutil.rmtree(old)
-            with suppress(FileNotFoundError):
-                path.rename(old)
-        try:
-            folder.rename(path)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        else:
-            return
-    msg = f"{path} is being replaced by others all the time; choose another name"
-    raise FileExistsError(msg)
-
-
-def _holds_anndata(path: Path) -> bool:
-    import zarr
-
-    try:
-        return zarr.open_group(path, mode="r").attrs.get("encoding-type") == "anndata"
-    except (FileNotFoundError, ValueError):
-        return False
