@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -115,10 +116,17 @@ def replacing(path: Path) -> Iterator[Path]:
             with suppress(OSError):  # others may be quicker
                 old.rename(path)
         for each in (temporary, old):
-            if each.is_dir():
-                shutil.rmtree(each)
-            else:
-                each.unlink(missing_ok=True)
+            _remove(each)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder; zarr may still be writing into that when one of its threads has failed."""
+    for _ in range(TRIES):
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+            return
+        shutil.rmtree(path, ignore_errors=True)
+        time.sleep(0.05 * path.exists())
 
 
 def _take_place(folder: Path, path: Path, old: Path) -> None:

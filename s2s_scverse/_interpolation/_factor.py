@@ -8,10 +8,9 @@ P = B diag(1 / (eigenvalues + t)) B' with B = RU.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
-from threading import Lock
-from typing import Any, Final
 
 import numpy as np
 from scipy.linalg import eigh
@@ -95,7 +94,7 @@ def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], precisi
     offset = (product - constant * ((constant @ product - 1) / 2)).astype(np.float32)
     centred -= offset[:, None] * constant
     centred -= constant[:, None] * offset
-    with one_thread:
+    with one_thread():
         found, vectors = eigh(centred, driver="evd", overwrite_a=True, check_finite=False)
     eigenvalues = np.maximum(found[1:].astype(np.float64), 0.0)
     shrinkage = (1.0 / (eigenvalues[:, None] + np.asarray(nuggets))).astype(np.float32)
@@ -106,33 +105,14 @@ def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], precisi
     return Factor(basis, eigenvalues, shrinkage, np.square(basis) @ shrinkage, share, mean_correlation)
 
 
-class _OneThread:
-    """Limits BLAS when the first thread of the process comes in, and lifts the limit when the last one goes out."""
+def one_thread() -> AbstractContextManager[object]:
+    """Context in which BLAS keeps to one thread.
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._inside = 0
-        self._limits: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._limits = _controller().limit(limits=1, user_api="blas")
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self._limits.restore_original_limits()
-
-
-one_thread: Final = _OneThread()
-"""Context in which BLAS keeps to one thread.
-
-Eigendecompositions wait for all threads once per column: on a busy two-core machine two threads took 62 s for 8 kernels
-of 1353 spots, one took 1.2 s.
-"""
+    Eigendecompositions wait for all threads once per column: on a busy two-core machine two threads took 62 s for 8
+    kernels of 1353 spots, one took 1.2 s.
+    """
+    limits: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
+    return limits
 
 
 @cache

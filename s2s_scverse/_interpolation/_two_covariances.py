@@ -111,6 +111,6 @@ def _towards_diagonal(covariance: Float64, part: float) -> Float64:
 
 def _diagonalise(signal: Float64, noise: Float64) -> tuple[Float64, Float64]:
     ridge = 1e-9 * np.trace(noise) / max(1, len(noise)) * np.eye(len(noise))
-    with one_thread:
+    with one_thread():
         strength, basis = eigh(signal, noise + ridge)
     return np.maximum(strength, _WEAKEST), basis

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ._parallel import ALONE, Parallel
 from ._quiet import quiet_lightning
 from ._section import Section
 from ._trainer import train
+from ._turn import taking_turns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,13 +36,11 @@ WATCHED = 16
 MAX_TRAINED = 3000
 """Of a section with more measured spots, pieces with about so many are trained on."""
 
-ONE_AT_A_TIME = Lock()
-"""Threads take turns: random numbers of torch, filters of warnings and loggers belong to the process."""
-
 MIN_SPOTS = 16
 """With fewer measured spots there is nothing to keep aside and little to learn from."""
 
 
+@taking_turns
 def fit(
     sections: Sequence[Section],
     *,
@@ -118,7 +116,7 @@ def fit(
     ]
     terms = join_terms([terms for terms, _ in laid_out])
     validation = [ways for _, ways in laid_out]
-    with ONE_AT_A_TIME, torch.random.fork_rng(devices=[]), quiet_lightning():
+    with torch.random.fork_rng(devices=[]), quiet_lightning():
         # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
         torch.default_generator.manual_seed(seeds[0])
         cascade = CDCIN(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

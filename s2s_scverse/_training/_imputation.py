@@ -13,6 +13,7 @@ from .._checks import as_dense
 from .._interpolation import MAX_LEFT_OUT
 from .._scores import mean_over_sections
 from ._fitted import Fitted, Imputer
+from ._turn import taking_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +87,7 @@ class Imputation:
     pools: list[Pool | None] = field(default_factory=list)
     """Of every part, what its trained genes say of errors; None where none are estimated."""
 
+    @taking_turns
     def with_pools(self) -> "Imputation":
         """Find out what the trained genes say of errors."""
         found: list[Pool | None] = []
@@ -94,6 +96,7 @@ class Imputation:
             found.append(Pool.fit(values[part.imputer.chosen], part.imputer.predict_trained()) if part.errors else None)
         return replace(self, pools=found)
 
+    @taking_turns
     def __call__(self, values: Any) -> Block:
         """Impute a block of genes (n_measured, n_genes), a matrix of any kind, of all measured spots."""
         values = as_dense(values)

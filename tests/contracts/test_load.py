@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "NUMBA")}
+# BLAS has as many threads as there are cores: how sums are rounded must not depend on what other threads do.
+ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "NUMBA")}
 TIMES = int(os.environ.get("S2S_RUNS", "200"))
 
 
@@ -28,7 +29,7 @@ def test_memory_files_and_threads_stay_as_they_are(tmp_path):
     assert others
     for each in others:
         # 194 MB are in use; a layer of this section has 16 kB.
-        assert each["bytes"] - first["bytes"] < 2e5
+        assert each["bytes"] - first["bytes"] < 1e5
         assert each["files"] == first["files"]
         assert each["threads"] == first["threads"]
 

@@ -1,0 +1,28 @@
+"""Threads take turns."""
+
+from collections.abc import Callable
+from functools import wraps
+from threading import RLock
+from typing import ParamSpec, TypeVar
+
+__all__ = ["taking_turns"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_turn = RLock()
+
+
+def taking_turns(function: Callable[P, T]) -> Callable[P, T]:
+    """Let one thread of the process at a time call any of the functions that are decorated so.
+
+    Random numbers of torch, filters of warnings and loggers belong to the process; so does the number of threads of
+    BLAS, which is changed for a while, and on which it depends how sums are rounded.
+    """
+
+    @wraps(function)
+    def call(*arguments: P.args, **more: P.kwargs) -> T:
+        with _turn:
+            return function(*arguments, **more)
+
+    return call
