@@ -12,6 +12,7 @@ from .._checks import (
     check_coordinates,
     check_int,
     check_name,
+    check_positive,
     check_unique_genes,
     few,
 )
@@ -268,10 +269,7 @@ def _bin_size(bin_size: object, sections: list[NDArray[np.float64]]) -> float:
     if isinstance(bin_size, bool) or not isinstance(bin_size, int | float | np.number):
         msg = f"bin_size must be a number in the units of the coordinates, or 'auto', found {bin_size!r}"
         raise TypeError(msg)
-    if not (np.isfinite(bin_size) and bin_size > 0):
-        msg = f"bin_size must be positive and finite, found {bin_size}"
-        raise ValueError(msg)
-    return float(bin_size)
+    return check_positive("bin_size", bin_size)
 
 
 def _check_spots(adata: "AnnData") -> None:
