@@ -95,7 +95,9 @@ def reported() -> Iterator[None]:
     if not _shown.quiet:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
-    before = {number: signal.signal(number, _terminate) for number in ENDED_BY}
+    # What is ignored stays so: nohup has a meaning.
+    heeded = [number for number in ENDED_BY if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, _terminate) for number in heeded}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)

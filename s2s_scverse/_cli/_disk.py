@@ -93,7 +93,10 @@ class Disk(io.RawIOBase):
         """Cut it; one that could not be written is of no use anyway."""
         size = self._at if size is None else size
         if self._error is None:
-            os.ftruncate(self._file, size)
+            try:
+                os.ftruncate(self._file, size)
+            except OSError as error:
+                self._error = error
         return size
 
     def close(self) -> None:
@@ -104,7 +107,8 @@ class Disk(io.RawIOBase):
 
     def __enter__(self) -> "Disk":
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._stop) for number in STOPPED_BY}
+            heeded = [number for number in STOPPED_BY if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+            self._handlers = {number: signal.signal(number, self._stop) for number in heeded}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -72,6 +72,11 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         msg = f"the folder {path} is neither a zarr store nor Space Ranger's output; expected {FORMATS}"
         raise ValueError(msg) from error
+    with _reading(path):
+        linked = next((part for part in path.rglob("*") if part.is_symlink()), None)
+        if linked is not None:
+            msg = f"{linked.relative_to(path)} is a link to another place, and that is not read"
+            raise ValueError(msg)
     if attributes.get("encoding-type") == "anndata":
         with _reading(path):
             _check_whole(group, path)
@@ -202,10 +207,11 @@ def _check_whole(group: Any, folder: Path) -> None:
     for name, part in parts.items():
         if part.attrs.get("encoding-type") in ("csr_matrix", "csc_matrix"):
             # Other arrays may well have chunks that hold but zeros, which are not written.
-            missing = part["data"].nchunks - part["data"].nchunks_initialized
-            if missing > 0:
-                msg = f"{missing} chunks of {name}/data are missing"
-                raise ValueError(msg)
+            for which in ("data", "indices"):
+                missing = part[which].nchunks - part[which].nchunks_initialized
+                if missing > 0:
+                    msg = f"{missing} chunks of {name}/{which} are missing, or all 0 (then write it without those)"
+                    raise ValueError(msg)
         elif hasattr(part, "members"):
             _check_whole(part, folder / name)
 

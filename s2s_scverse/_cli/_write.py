@@ -111,10 +111,12 @@ def replacing(path: Path) -> Iterator[Path]:
             _take_place(temporary, path, old)
         else:
             temporary.replace(path)
-    finally:
+    except BaseException:
         if old.exists() and not path.exists():
             with suppress(OSError):  # others may be quicker
                 old.rename(path)
+        raise
+    finally:
         for each in (temporary, old):
             _remove(each)
 

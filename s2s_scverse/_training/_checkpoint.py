@@ -1,6 +1,7 @@
 """Checkpoints: what a run is, files that hold one, and refusing those of another."""
 
 import hashlib
+import os
 import zipfile
 from dataclasses import asdict
 from importlib.metadata import version
@@ -63,6 +64,9 @@ def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLi
     if checkpoint is not None and not check_path("checkpoint", checkpoint).parent.is_dir():
         msg = f"the folder {Path(checkpoint).parent} of the checkpoint does not exist"
         raise FileNotFoundError(msg)
+    if checkpoint is not None and not os.access(Path(checkpoint).parent, os.W_OK | os.X_OK):
+        msg = f"cannot write the checkpoint {checkpoint}: permission denied in {Path(checkpoint).parent}"
+        raise PermissionError(msg)
     if pretrained is not None and not check_path("pretrained", pretrained).exists():
         msg = f"no checkpoint found at {pretrained}; write one with s2s.tl.impute(..., checkpoint=path)"
         raise FileNotFoundError(msg)
@@ -128,6 +132,7 @@ def _shapes(weights: dict[str, Any]) -> dict[str, Any]:
 def _read(path: str | PathLike[str]) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as file:
+            _check_unpacked(file, Path(path).stat().st_size)
             damaged = file.testzip()
         # Tensors and plain values only: a file that would run code is refused.
         content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
@@ -147,6 +152,14 @@ def _read(path: str | PathLike[str]) -> dict[str, Any]:
         msg = f"{path} is no checkpoint of s2s_scverse"
         raise ValueError(msg)
     return found
+
+
+def _check_unpacked(file: zipfile.ZipFile, size: int) -> None:
+    """Refuse what would unpack to more than there is: torch compresses nothing."""
+    members = file.infolist()
+    if any(each.compress_type != zipfile.ZIP_STORED for each in members) or sum(m.file_size for m in members) > size:
+        msg = "its members are compressed"
+        raise ValueError(msg)
 
 
 def _difference(name: str, there: Any, here: Any) -> str:

@@ -1,5 +1,6 @@
 """Threads take turns."""
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from threading import RLock
@@ -11,6 +12,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _turn = RLock()
+
+
+def _renew() -> None:
+    """In a forked process no thread is left that would release it."""
+    global _turn  # noqa: PLW0603
+    _turn = RLock()
+
+
+os.register_at_fork(after_in_child=_renew)
 
 
 def taking_turns(function: Callable[P, T]) -> Callable[P, T]:

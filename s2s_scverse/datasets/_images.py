@@ -34,8 +34,8 @@ PHOTOGRAPHS: Final = {
 }
 SUFFIXES: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TIFF: Final = (".tif", ".tiff")
-MAX_PIXELS: Final = 2**27
-"""Of a file; in single precision they take half a gigabyte."""
+MAX_VALUES: Final = 2**27
+"""Of a file, in all its channels and frames; in double precision they take a gigabyte."""
 MIN_SIDE: Final = 8  # pixels
 
 
@@ -111,14 +111,14 @@ def _check_size(path: Path) -> None:
 
     if path.suffix.lower() in TIFF:
         with TiffFile(path) as file:
-            n_pixels = max(int(np.prod(series.shape)) for series in file.series)
+            n_values = max(int(np.prod(series.shape)) for series in file.series)
     else:
         # Skimage would try one reader after the other on a file that is no image, and leave it open.
         with Pillow.open(path) as image:
-            n_pixels = image.width * image.height
+            n_values = image.width * image.height * len(image.getbands()) * getattr(image, "n_frames", 1)
             image.verify()
-    if n_pixels > MAX_PIXELS:
-        msg = f"it has {n_pixels} pixels, more than {MAX_PIXELS}"
+    if n_values > MAX_VALUES:
+        msg = f"it has {n_values} values, more than {MAX_VALUES}"
         raise ValueError(msg)
 
 

@@ -211,7 +211,7 @@ class StoredLayers:
         self._path, self._name, self._shape, self._columns, self._dtype = path, name, shape, columns, dtype
         self._block = gene_blocks(len(columns))[0].stop
         self._attributes: dict[str, Any] = {ASKED: asked, RUN: run}
-        self._lock = _Lock()
+        self._lock, self._complete = _Lock(), False
         try:
             self._group = self._opened()
         except BaseException:
@@ -243,7 +243,9 @@ class StoredLayers:
         """Give the folder its name, and return dask arrays of what is in it."""
         import dask.array as da
 
-        if not self._path.exists():
+        if not self._complete:
+            if self._path.exists():
+                raise FileExistsError(_there(self._path))
             _partial(self._path).rename(self._path)
             self._group = _open(self._path)
         layers = {
@@ -268,6 +270,7 @@ class StoredLayers:
             group = _open(self._path)
             if group is None or group.attrs.get(RUN) != self._attributes[RUN]:
                 raise FileExistsError(_there(self._path))
+            self._complete = True
             return group
         partial = _partial(self._path)
         try:
@@ -276,11 +279,15 @@ class StoredLayers:
             msg = f"store={str(self._path)!r} cannot be made: {error.strerror}"
             raise OSError(error.errno, msg) from error
         self._lock.take(partial)
+        if self._path.exists():
+            partial.rmdir()
+            raise FileExistsError(_finished(partial))
         group = _open(partial)
         if group is not None and group.attrs.get(RUN) == self._attributes[RUN] and FINISHED in group:
             return group
         _check_ours(partial)
-        for each in partial.iterdir():  # the folder itself stays, and with it the lock
+        # The folder itself stays, and with it the lock; what says whose it is goes last.
+        for each in sorted(partial.iterdir(), key=lambda each: each.name == "zarr.json"):
             shutil.rmtree(each) if each.is_dir() else each.unlink()
         group = zarr.create_group(partial, attributes=self._attributes)
         made: dict[str, Any] = {"chunks": (self._block,), "dtype": "f4", "fill_value": np.nan}
@@ -295,9 +302,8 @@ class StoredLayers:
         if name in self._group:
             return self._group[name]
         chunks = tuple(min(most, extent) for most, extent in zip((SITE_CHUNK, self._block), self._shape, strict=True))
-        array = self._group.create_array(name, shape=self._shape, chunks=chunks, dtype=self._dtype, fill_value=np.nan)
-        array.attrs.update(ENCODING)
-        return array
+        made: dict[str, Any] = {"chunks": chunks, "dtype": self._dtype, "fill_value": np.nan, "attributes": ENCODING}
+        return self._group.create_array(name, shape=self._shape, **made)
 
 
 class _Lock:
@@ -316,7 +322,10 @@ class _Lock:
         """
         import fcntl
 
-        self._folder = os.open(folder, os.O_RDONLY)
+        try:
+            self._folder = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            raise FileExistsError(_finished(folder)) from None
         try:
             fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -327,12 +336,14 @@ class _Lock:
             raise FileExistsError(msg) from None
         if not folder.exists() or not os.path.samestat(os.fstat(self._folder), folder.stat()):
             self.release()
-            msg = f"{folder} has just been finished by somebody else; call again, or pass another store"
-            raise FileExistsError(msg)
+            raise FileExistsError(_finished(folder))
 
     def release(self) -> None:
         """Let others have it."""
         if self._folder is not None:
+            import fcntl
+
+            fcntl.flock(self._folder, fcntl.LOCK_UN)  # forked processes may still hold it open
             os.close(self._folder)
             self._folder = None
 
@@ -372,6 +383,9 @@ def check_store(path: "str | PathLike[str]") -> Path:
     if not found.parent.is_dir():
         msg = f"the folder {found.parent} of store={str(path)!r} does not exist"
         raise FileNotFoundError(msg)
+    if not os.access(found.parent, os.W_OK | os.X_OK):
+        msg = f"cannot write store={str(path)!r}: permission denied in {found.parent}; pass another path"
+        raise PermissionError(msg)
     return found
 
 
@@ -389,17 +403,24 @@ def check_free(path: Path, asked: str) -> None:
             raise FileExistsError(_there(path))
     partial = _partial(path)
     if partial.exists():
-        _check_ours(partial)
         lock = _Lock()
-        lock.take(partial)
+        if partial.is_dir():
+            lock.take(partial)
         lock.release()
+        _check_ours(partial)
 
 
 def _check_ours(partial: Path) -> None:
     """Refuse to remove anything but what an interrupted run left."""
     group = _open(partial) if partial.is_dir() else None
-    if (group is None or RUN not in group.attrs) and not (partial.is_dir() and not any(partial.iterdir())):
+    # Zarr gives a file its name when it is whole: a run that was killed at its very beginning has left no other.
+    begun = partial.is_dir() and all(each.name.endswith(".partial") for each in partial.iterdir())
+    if (group is None or RUN not in group.attrs) and not begun:
         raise FileExistsError(_there(partial))
+
+
+def _finished(partial: Path) -> str:
+    return f"{partial} has just been finished by somebody else; call again, or pass another store"
 
 
 def _there(path: Path) -> str:

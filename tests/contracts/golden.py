@@ -15,6 +15,7 @@ import anndata as ad
 import numpy as np
 import scanpy as sc
 import torch
+from threadpoolctl import threadpool_limits
 
 import s2s_scverse as s2s
 from s2s_scverse import _training
@@ -74,7 +75,9 @@ def main() -> None:
     threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
-    sys.stdout.write(json.dumps(measure(), indent=1).replace("\n   ", "").replace("NaN", "null") + "\n")
+    with threadpool_limits(threads):
+        found = measure()
+    sys.stdout.write(json.dumps(found, indent=1).replace("\n   ", "").replace("NaN", "null") + "\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -108,6 +109,56 @@ def test_a_store_that_is_being_written_is_refused(section, quick, tmp_path, monk
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
+def test_a_store_that_appears_meanwhile_is_not_taken_for_ones_own(section, quick, tmp_path, monkeypatch):
+    s2s.tl.impute(section.copy(), store=tmp_path / "other", rng=1, **quick)
+    impute_block = _training.Imputation.__call__
+
+    def meanwhile(self, values):
+        if (tmp_path / "other").exists():
+            (tmp_path / "other").rename(tmp_path / "store")
+        return impute_block(self, values)
+
+    monkeypatch.setattr(_training.Imputation, "__call__", meanwhile)
+    with pytest.raises(FileExistsError, match="exists already, and is not what this call would write"):
+        s2s.tl.impute(section, store=tmp_path / "store", **quick)
+    assert "s2s" not in section.layers
+
+
+@pytest.mark.parametrize("left", [[], ["zarr.0123.partial"]], ids=["nothing", "a file without its name"])
+def test_a_store_goes_on_that_had_hardly_begun(section, quick, tmp_path, left):
+    (tmp_path / "store.partial").mkdir()
+    for name in left:
+        (tmp_path / "store.partial" / name).touch()
+    s2s.tl.impute(section, store=tmp_path / "store", **quick)
+    assert "s2s" in section.layers
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_forked_processes_do_not_wait_for_threads_that_they_do_not_have(section, quick, monkeypatch):
+    """Of the parent's threads, one of which is imputing when it forks."""
+    from s2s_scverse._training import _turn
+
+    begun, done = threading.Event(), threading.Event()
+
+    @_turn.taking_turns
+    def busy():
+        begun.set()
+        done.wait(20)
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    begun.wait(20)
+    process = os.fork()
+    if not process:
+        _turn.taking_turns(lambda: os._exit(7))()
+    signal.alarm(20)  # or it would wait for ever
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    signal.alarm(0)
+    done.set()
+    thread.join()
+    assert status == 7
+
+
 def test_a_failed_store_can_be_taken_up_at_once(section, quick, tmp_path, monkeypatch):
     def fails(self, values):
         msg = "a fault"
@@ -124,7 +175,7 @@ def test_a_failed_store_can_be_taken_up_at_once(section, quick, tmp_path, monkey
 
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
 def test_writers_of_one_output(tmp_path, folder):
-    """The last one wins; what has the name is whole at any time."""
+    """The last one wins; a file that has the name is whole at any time, a folder or none."""
     path, failures, seen = tmp_path / "out", [], set()
     done = threading.Event()
 

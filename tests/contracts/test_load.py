@@ -35,4 +35,4 @@ def test_memory_files_and_threads_stay_as_they_are(tmp_path):
 
 
 def test_threads_and_processes_give_what_one_run_gives():
-    assert run("together.py") == ["threads True", "unchanged True", "fork True", "spawn True"]
+    assert run("together.py") == ["fork True", "spawn True", "threads True", "unchanged True"]

@@ -74,13 +74,15 @@ def test_values_too_large_to_compute_with(small, call):
 def test_two_threads_give_what_one_gives_up_to_rounding(section, quick):
     """Measured here: no difference of starting maps, 9e-7 of a standard deviation after this little training."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
         adata = section.copy()
-        s2s.tl.impute(adata, training=replace(quick["training"], precision="32"), progress=False)
-        s2s.tl.impute(adata, max_epochs=0, key_added="start", progress=False)
+        with threadpool_limits(threads):
+            s2s.tl.impute(adata, training=replace(quick["training"], precision="32"), progress=False)
+            s2s.tl.impute(adata, max_epochs=0, key_added="start", progress=False)
         found.append(adata)
     hidden = section.obs["s2s_held_out"].to_numpy()
     for layer, most in (("start", 1e-5), ("start_std", 1e-5), ("s2s", 1e-3), ("s2s_std", 1e-3)):

@@ -3,12 +3,14 @@
 import ast
 from pathlib import Path
 
+import anndata as ad
 import h5py
 import numpy as np
 import pytest
 
 import s2s_scverse as s2s
 from s2s_scverse._cli._read import read_section
+from s2s_scverse._training._checkpoint import read_pretrained
 from s2s_scverse.datasets import _xenium
 
 PACKAGE = Path(s2s.__file__).parent
@@ -114,14 +116,41 @@ def test_small_archives_that_unpack_to_what_no_disk_can_hold(tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["outs.zip"]
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "gif"])
 def test_small_pictures_that_unpack_to_what_no_memory_can_hold(tmp_path, suffix):
     from PIL import Image
 
-    Image.new("L", (2**14, 2**13 + 8)).save(tmp_path / f"bomb.{suffix}", compression="tiff_lzw")
+    if suffix == "gif":
+        frames = [Image.new("L", (2**12, 2**12), color=shade) for shade in range(9)]
+        frames[0].save(tmp_path / "bomb.gif", save_all=True, append_images=frames[1:])
+    else:
+        Image.new("L", (2**14, 2**13 + 8)).save(tmp_path / f"bomb.{suffix}", compression="tiff_lzw")
     assert (tmp_path / f"bomb.{suffix}").stat().st_size < 2**21
-    with pytest.raises(ValueError, match=r"bomb\.\w+' cannot be read as an image: .*134348800 pixels"):
+    with pytest.raises(ValueError, match=r"bomb\.\w+' cannot be read as an image: .*(134348800|150994944) (pix|val)"):
         s2s.datasets.natural_images(tmp_path)
+
+
+def test_small_checkpoints_that_unpack_to_what_no_memory_can_hold(tmp_path):
+    import zipfile
+
+    path = tmp_path / "bomb.ckpt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data.pkl", bytes(2**26))
+    with pytest.raises(ValueError, match=r"bomb\.ckpt is no readable checkpoint"):
+        read_pretrained(path, "square", s2s.nn.CDCINConfig())
+
+
+@pytest.mark.filterwarnings("ignore:.*zarr v2 data")
+def test_links_in_a_store_are_not_followed(tmp_path):
+    adata = s2s.datasets.simulated_tissue(n_rows=10, n_cols=10, n_genes=6)
+    with ad.settings.override(zarr_write_format=2):
+        adata.write_zarr(tmp_path / "section.zarr")
+    read_section(tmp_path / "section.zarr")
+    chunk = tmp_path / "section.zarr" / "obsm" / "spatial" / "0.0"
+    chunk.rename(tmp_path / "elsewhere")
+    chunk.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"obsm/spatial/0\.0 is a link to another place, and that is not read"):
+        read_section(tmp_path / "section.zarr")
 
 
 @pytest.mark.parametrize(
