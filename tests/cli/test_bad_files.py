@@ -235,7 +235,9 @@ for version in (2, 3):
         lambda path: unconsolidated(path) or all_of(metadata(path), lambda each: each.unlink())
     )
     for name, content in (("half an object", "{"), ("a list", "[]"), ("nothing", "")):
-        case(f"{name} as metadata, {start}", start, NEITHER, **these)(
+        # What a list is taken for depends on the version of zarr.
+        told = NEITHER if name != "a list" else "({} holds n|{} is n)either a"
+        case(f"{name} as metadata, {start}", start, told, **these)(
             lambda path, content=content: (
                 unconsolidated(path) or all_of(metadata(path), lambda each: each.write_text(content))
             )

@@ -51,7 +51,7 @@ def test_a_full_disk(large, tmp_path, suffix):
     arguments = [sys.executable, "-c", LIMITED, large, out, *limits]
     found = subprocess.run([str(each) for each in arguments], check=False, capture_output=True, text=True)
     assert found.returncode == 0
-    assert found.stderr == ""
+    assert "Traceback" not in found.stderr
     assert found.stdout.splitlines() == [f"[Errno 27] {out} could not be written: File too large"] * len(limits)
     assert not list(tmp_path.iterdir())
 
@@ -96,7 +96,8 @@ except BaseException as error:
 """
     arguments = [sys.executable, "-c", program, str(large), str(tmp_path / "out.h5ad")]
     found = subprocess.run(arguments, check=False, capture_output=True, text=True)
-    assert (found.returncode, found.stdout, found.stderr) == (0, f"{code} True\n", "")
+    assert (found.returncode, found.stdout) == (0, f"{code} True\n")
+    assert "Traceback" not in found.stderr
     assert not list(tmp_path.iterdir())
 
 

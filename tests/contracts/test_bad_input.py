@@ -824,7 +824,7 @@ for function, colours in ((s2s.pl.compare, "error_cmap"), (s2s.pl.uncertainty, "
         ("panel_size must be positive and finite, found 0", ValueError, {"panel_size": 0}),
         ("img_alpha must be a number from 0", ValueError, {"img_alpha": "half"}),
         ("expected the name of a colour map, or a Colormap, found 3", TypeError, {"cmap": 3}),
-        ("'nope' is not a valid value for colormap", KeyError, {colours: "nope"}),
+        ("'nope' is not a (valid value for colormap|known colormap)", KeyError, {colours: "nope"}),
         ("section 'left' not found", KeyError, {"library": "left"}),
         ("library must be a name, found 3", TypeError, {"library": 3}),
     ):

@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings(f"ignore:{message}:UserWarning")
     for message in (".*zarr v[23]", "Consolidated metadata is currently not part", r"\s*AnnData expects .var.index")
 ]
+pytestmark += [pytest.mark.filterwarnings("ignore:Transforming to str index:UserWarning")]  # said of numbers as names
 
 
 # What is done, and how the outcome is compared to that of plain input.
