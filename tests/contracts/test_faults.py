@@ -18,7 +18,7 @@ from s2s_scverse import _training
 from s2s_scverse._cli._write import replacing
 
 HERE = Path(__file__).parent
-KILLS = int(os.environ.get("S2S_KILLS", "7"))
+KILLS = int(os.environ.get("S2S_KILLS", "5"))
 ENVIRONMENT = os.environ | {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "NUMBA")}
 # What is freed goes back to the system at once, so that a limit is felt by the next large array.
 ENVIRONMENT["MALLOC_MMAP_THRESHOLD_"] = "65536"
