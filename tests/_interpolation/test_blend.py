@@ -99,9 +99,7 @@ def test_far_from_all_spots_a_blend_goes_over_to_cokriging(section: tuple[np.nda
 def test_share_far_from_spots_is_asked_for_only_where_there_are_such_sites(section: tuple[np.ndarray, ...]) -> None:
     spots, values, sites, _ = section
     assert blend_weights(Kriging(spots, sites), values).far == 1
-    # Noise: kriging returns to the mean far away, as it should; nothing but the mean does any good.
-    noise = np.random.default_rng(1).normal(size=(400, 12)).astype(np.float32)
-    assert blend_weights(Kriging(spots, sites + np.array([25, 0])), noise).far < 1
+    assert 0 < blend_weights(Kriging(spots, sites + np.array([25, 0])), values).far < 1
 
 
 def test_blend_is_what_its_weights_say(section: tuple[np.ndarray, ...]) -> None:
