@@ -1,5 +1,6 @@
 """Validators of user input: every error text that more than one function can give is here, once."""
 
+import os
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,11 @@ __all__ = [
     "are_counts",
     "as_dense",
     "check_adata",
+    "check_bool",
     "check_choice",
     "check_column",
     "check_coordinates",
+    "check_folder",
     "check_fraction",
     "check_genes",
     "check_int",
@@ -117,6 +120,13 @@ def check_fraction(name: str, value: object) -> float:
     return float(value)
 
 
+def check_bool(name: str, value: object) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        msg = f"{name} must be True or False, found {value!r} ({type(value).__name__})"
+        raise TypeError(msg)
+
+
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Refuse a value that is none of the choices."""
     if value not in choices:
@@ -138,6 +148,16 @@ def check_path(name: str, value: object) -> Path:
     except TypeError:
         msg = f"{name} must be a path, found {value!r} ({type(value).__name__})"
         raise TypeError(msg) from None
+
+
+def check_folder(folder: Path, of: str) -> None:
+    """Refuse a folder into which nothing can be written."""
+    if not folder.is_dir():
+        msg = f"the folder {folder} of {of} does not exist; make it first, or choose another path"
+        raise FileNotFoundError(msg)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        msg = f"cannot write {of}: permission denied in {folder}; choose another path"
+        raise PermissionError(msg)
 
 
 def check_rng(rng: object) -> np.random.Generator:
@@ -205,7 +225,7 @@ def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[
         msg = "expected at least one gene, found an empty list; pass genes=None for all"
         raise ValueError(msg)
     if not names.is_unique:
-        msg = f"genes are named more than once: {few(names[names.duplicated()].unique())}"
+        msg = f"genes are named more than once: {few(names[names.duplicated()].unique())}; name each once"
         raise ValueError(msg)
     columns = adata.var_names.get_indexer(names)
     if (columns < 0).any():

@@ -24,7 +24,7 @@ def find_runs(adata: "AnnData") -> dict[str, Mapping[str, Any]]:
     return {name: run for name, run in entry.items() if name not in reserved and isinstance(run, Mapping)}
 
 
-def check_keys(adata: "AnnData", keys: object) -> list[str]:
+def check_keys(adata: "AnnData", keys: object, *, argument: str = "keys") -> list[str]:
     """Return the names of imputed layers as a list.
 
     Raises
@@ -47,7 +47,7 @@ def check_keys(adata: "AnnData", keys: object) -> list[str]:
     if missing:
         msg = (
             f"layers not found: {few(missing)}; adata.layers has: {few(adata.layers) or 'none'}; call s2s.tl.impute or "
-            "s2s.tl.interpolate first, or pass keys="
+            f"s2s.tl.interpolate first, or pass {argument}="
         )
         raise KeyError(msg)
     return names

@@ -25,6 +25,7 @@ __all__ = [
     "grid_entry",
     "read_lattice",
     "read_mask",
+    "read_measured",
     "read_sections",
     "read_values",
 ]
@@ -73,7 +74,10 @@ def array_positions(adata: "AnnData") -> NDArray[np.int64]:
         values = column.to_numpy(dtype=float, na_value=np.nan)
         if not np.all(np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2**53)):
             bad = ~(np.isfinite(values) & (values == np.round(values)))
-            msg = f"adata.obs[{key!r}] must hold whole numbers, found {few(values[bad]) or 'values beyond 2^53'}"
+            msg = (
+                f"adata.obs[{key!r}] must hold whole numbers, found {few(values[bad]) or 'values beyond 2^53'}; "
+                "correct them, or drop both array columns to have the lattice fitted from the coordinates"
+            )
             raise ValueError(msg)
         columns.append(values.astype(np.int64))
     return np.stack(columns, axis=1)
@@ -207,6 +211,15 @@ def read_mask(adata: "AnnData", key: str) -> NDArray[np.bool_]:
     if key not in adata.obs:
         return np.zeros(adata.n_obs, dtype=bool)
     return check_column(adata, key)
+
+
+def read_measured(adata: "AnnData") -> NDArray[np.bool_]:
+    """Return which sites are measured, refusing a section without any."""
+    measured = read_mask(adata, _keys.MEASURED)
+    if not measured.any():
+        msg = f"no site is measured: adata.obs[{_keys.MEASURED!r}] is False everywhere; call s2s.pp.grid on the spots"
+        raise ValueError(msg)
+    return measured
 
 
 LARGEST = 1e15

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 import typer
 
 from ._app import Json, on_a_terminal, print_json, reported
-from ._write import check_folder, replacing, write_section
+from ._write import replacing, write_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -80,6 +80,8 @@ def demo(
 
 def _writable(folder: Path, *names: str) -> list[Path]:
     """Return paths in a folder, which is made; refuse what cannot be written before any work is done."""
+    from .._checks import check_folder
+
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / name for name in names]
     for path in paths:

@@ -16,7 +16,7 @@ from ._disk import Disk
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["check_file", "check_folder", "check_output", "replacing", "write_section"]
+__all__ = ["check_file", "check_output", "replacing", "write_section"]
 
 TRIES: Final = 10
 """Of giving a folder its name while others do the same."""
@@ -49,20 +49,12 @@ def check_file(path: Path, *, source: Path) -> Path:
 
 
 def _check_place(path: Path, source: Path) -> None:
+    from .._checks import check_folder
+
     if path.exists() and source.exists() and path.samefile(source):
         msg = f"--output is the input, {path}, which would be replaced; choose another name"
         raise ValueError(msg)
-    check_folder(path.parent)
-
-
-def check_folder(folder: Path, option: str = "--output") -> None:
-    """Refuse a folder that cannot be written into."""
-    if not folder.is_dir():
-        msg = f"the folder {folder} does not exist"
-        raise FileNotFoundError(msg)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        msg = f"cannot write into {folder}: permission denied; choose another {option}"
-        raise PermissionError(msg)
+    check_folder(path.parent, "--output")
 
 
 def write_section(adata: "AnnData", path: Path) -> None:

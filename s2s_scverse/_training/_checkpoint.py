@@ -1,7 +1,6 @@
 """Checkpoints: what a run is, files that hold one, and refusing those of another."""
 
 import hashlib
-import os
 import zipfile
 from dataclasses import asdict
 from importlib.metadata import version
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .._checks import check_path
+from .._checks import check_folder, check_path
 from ..nn import CDCIN, CDCINConfig
 from ._config import TrainingConfig
 
@@ -61,12 +60,8 @@ def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLi
     TypeError
         If one is no path.
     """
-    if checkpoint is not None and not check_path("checkpoint", checkpoint).parent.is_dir():
-        msg = f"the folder {Path(checkpoint).parent} of the checkpoint does not exist"
-        raise FileNotFoundError(msg)
-    if checkpoint is not None and not os.access(Path(checkpoint).parent, os.W_OK | os.X_OK):
-        msg = f"cannot write the checkpoint {checkpoint}: permission denied in {Path(checkpoint).parent}"
-        raise PermissionError(msg)
+    if checkpoint is not None:
+        check_folder(check_path("checkpoint", checkpoint).parent, f"checkpoint={str(checkpoint)!r}")
     if pretrained is not None and not check_path("pretrained", pretrained).exists():
         msg = f"no checkpoint found at {pretrained}; write one with s2s.tl.impute(..., checkpoint=path)"
         raise FileNotFoundError(msg)

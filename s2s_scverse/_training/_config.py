@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
-from .._checks import check_choice, check_int, check_number, check_positive
+from .._checks import check_bool, check_choice, check_int, check_number, check_positive
 
 __all__ = ["TRAINING_PRESETS", "Keep", "Loss", "Matching", "Precision", "Schedule", "Scored", "Start", "TrainingConfig"]
 
@@ -122,9 +122,7 @@ class TrainingConfig:
         if self.gene_scale is not None:
             check_positive("TrainingConfig: gene_scale", self.gene_scale)
         for name in [field.name for field in fields(self) if field.type is bool]:
-            if not isinstance(getattr(self, name), bool):
-                msg = f"TrainingConfig: {name} must be True or False, found {getattr(self, name)!r}"
-                raise TypeError(msg)
+            check_bool(f"TrainingConfig: {name}", getattr(self, name))
         pair = isinstance(self.betas, tuple) and len(self.betas) == 2
         if not pair or not all(isinstance(beta, float | int) and 0 <= beta < 1 for beta in self.betas):
             msg = f"TrainingConfig: betas must be two numbers of at least 0 and below 1, found {self.betas!r}"

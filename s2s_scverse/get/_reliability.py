@@ -119,7 +119,7 @@ def interval(
     wanted = check_number("level", level, least=0.05, most=0.99)
     columns = check_genes(adata, genes)
     check_name("key", key)
-    check_keys(adata, key)
+    check_keys(adata, key, argument="key")
     layer = _keys.STD.format(key)
     run: Any = find_runs(adata).get(key, {})
     if layer not in adata.layers or "intervals" not in run:

@@ -46,7 +46,7 @@ class CDCIN(nn.Module):
     def __init__(self, config: CDCINConfig | None = None) -> None:
         super().__init__()
         if not (config is None or isinstance(config, CDCINConfig)):
-            msg = f"CDCIN: config must be a CDCINConfig or None, found {config!r}."
+            msg = f"CDCIN: config must be a CDCINConfig or None, found {config!r}"
             raise TypeError(msg)
         self.config = CDCINConfig() if config is None else config
         count = 1 if self.config.share_stages else self.config.stages
@@ -123,21 +123,21 @@ class CDCIN(nn.Module):
     def _check(self, start: Tensor, values: Tensor, mask: Tensor, context: Tensor | None) -> None:
         for name, given in (("start", start), ("values", values), ("mask", mask)):
             if not isinstance(given, Tensor):
-                msg = f"CDCIN: {name} must be a tensor, found {type(given).__name__}."
+                msg = f"CDCIN: {name} must be a tensor, found {type(given).__name__}"
                 raise TypeError(msg)
         if start.ndim != 4 or start.shape[1] != 1 or min(start.shape[2:]) < 1:
-            msg = f"CDCIN: start must have shape (B, 1, H, W), found {tuple(start.shape)}."
+            msg = f"CDCIN: start must have shape (B, 1, H, W), found {tuple(start.shape)}"
             raise ValueError(msg)
         shapes = {"values": (values, 1), "mask": (mask, 1)}
         expected = self.config.context_channels
         if (context is not None) != (expected > 0):
             found = "None" if context is None else f"a tensor of shape {tuple(context.shape)}"
-            msg = f"CDCIN: config.context_channels is {expected}, but context is {found}."
+            msg = f"CDCIN: config.context_channels is {expected}, but context is {found}"
             raise ValueError(msg)
         if context is not None:
             shapes["context"] = (context, expected)
         for name, (tensor, channels) in shapes.items():
             shape = (start.shape[0], channels, *start.shape[2:])
             if tensor.shape != shape:
-                msg = f"CDCIN: {name} must have shape {shape} to go with start, found {tuple(tensor.shape)}."
+                msg = f"CDCIN: {name} must have shape {shape} to go with start, found {tuple(tensor.shape)}"
                 raise ValueError(msg)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
+
+from .._checks import check_bool, check_choice, check_int, check_positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,27 +100,24 @@ class CDCINConfig:
     recompute: bool = False
 
     def __post_init__(self) -> None:
-        for name in (*_POSITIVE, "context_channels"):
-            _check_int(name, getattr(self, name), minimum=0 if name == "context_channels" else 1)
+        for name in _POSITIVE:
+            check_int(f"CDCINConfig: {name}", getattr(self, name), least=1)
+        check_int("CDCINConfig: context_channels", self.context_channels, least=0)
         for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
-                msg = f"CDCINConfig: {name} must be True or False, found {getattr(self, name)!r}."
-                raise TypeError(msg)
+            check_bool(f"CDCINConfig: {name}", getattr(self, name))
         for name in ("noise_level", "conv_scale"):
-            _check_positive_float(name, getattr(self, name))
-        if self.consistency not in get_args(Consistency):
-            msg = f"CDCINConfig: consistency must be one of {get_args(Consistency)}, found {self.consistency!r}."
-            raise ValueError(msg)
+            check_positive(f"CDCINConfig: {name}", getattr(self, name))
+        check_choice("CDCINConfig: consistency", self.consistency, get_args(Consistency))
         if self.attention:
             self._check_attention()
 
     def _check_attention(self) -> None:
         if self.features % self.heads:
-            msg = f"CDCINConfig: features must be a multiple of heads, found {self.features} and {self.heads}."
+            msg = f"CDCINConfig: features must be a multiple of heads, found {self.features} and {self.heads}"
             raise ValueError(msg)
         for name in ("conv_squeeze", "channel_squeeze"):
             if getattr(self, name) > self.features:
-                msg = f"CDCINConfig: {name} must be at most features={self.features}, found {getattr(self, name)}."
+                msg = f"CDCINConfig: {name} must be at most features={self.features}, found {getattr(self, name)}"
                 raise ValueError(msg)
 
     @property
@@ -131,25 +129,6 @@ class CDCINConfig:
     def reach(self) -> int:
         """How far from a site, in sites, a network without attention sees."""
         return self.stages * (self.blocks * self.layers + 4)
-
-
-def _check_int(name: str, value: object, *, minimum: int) -> None:
-    # bool is a subclass of int, and stages=True is certainly a slip.
-    if not isinstance(value, int) or isinstance(value, bool):
-        msg = f"CDCINConfig: {name} must be an integer, found {value!r}."
-        raise TypeError(msg)
-    if value < minimum:
-        msg = f"CDCINConfig: {name} must be at least {minimum}, found {value}."
-        raise ValueError(msg)
-
-
-def _check_positive_float(name: str, value: object) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        msg = f"CDCINConfig: {name} must be a number, found {value!r}."
-        raise TypeError(msg)
-    if not (math.isfinite(value) and value > 0):
-        msg = f"CDCINConfig: {name} must be positive and finite, found {value}."
-        raise ValueError(msg)
 
 
 #: Named networks, ``"paper"`` as published, ``"default"`` and ``"fast"`` for two CPU cores.

@@ -11,7 +11,7 @@ from .._checks import check_adata, check_genes, few
 from .._runs import check_keys, find_source, read_visible
 from .._scores import pearson
 from .._section import read_mask, read_values
-from ._maps_data import GeneRow, Maps, Panel, check_percentiles, colour_limits, read_measured, read_section
+from ._maps_data import GeneRow, Maps, Panel, check_percentiles, colour_limits, read_section, read_seen
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -39,7 +39,7 @@ def compare_data(
     layers = check_keys(adata, keys)
     source = find_source(adata, layers, layer, argument="layer")
     check_percentiles(percentiles)
-    measured, values = read_measured(adata, columns, source)
+    measured, values = read_seen(adata, columns, source)
     held_out = read_mask(adata, _keys.HELD_OUT)
     everywhere = np.ones(adata.n_obs, dtype=bool)
     seen = _on_sites(values, measured)

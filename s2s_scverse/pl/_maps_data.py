@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _keys
-from .._section import Placed, choose_section, read_lattice, read_mask, read_sections, read_values
+from .._section import Placed, choose_section, read_lattice, read_measured, read_sections, read_values
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -22,8 +21,8 @@ __all__ = [
     "Scale",
     "check_percentiles",
     "colour_limits",
-    "read_measured",
     "read_section",
+    "read_seen",
 ]
 
 Scale = Literal["expression", "error", "SD"]
@@ -78,7 +77,7 @@ def read_section(adata: "AnnData", library: str | None) -> tuple["AnnData", Plac
     return adata, read_sections(adata)[0]
 
 
-def read_measured(
+def read_seen(
     adata: "AnnData", columns: NDArray[np.int64], source: str | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Return which sites are measured, and their values (n_measured, n_genes).
@@ -88,10 +87,7 @@ def read_measured(
     ValueError
         If no site is measured.
     """
-    measured = read_mask(adata, _keys.MEASURED)
-    if not measured.any():
-        msg = f"no site is measured: adata.obs[{_keys.MEASURED!r}] is False everywhere"
-        raise ValueError(msg)
+    measured = read_measured(adata)
     return measured, read_values(adata, measured, columns, layer=source)
 
 

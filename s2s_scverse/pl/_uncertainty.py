@@ -9,7 +9,7 @@ from .._runs import check_keys, find_source
 from .._section import read_mask, read_values
 from ._compare_data import check_imputed
 from ._draw_maps import Look, draw_maps
-from ._maps_data import GeneRow, Maps, Panel, check_percentiles, colour_limits, read_measured, read_section
+from ._maps_data import GeneRow, Maps, Panel, check_percentiles, colour_limits, read_section, read_seen
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -125,11 +125,11 @@ def uncertainty_data(
     adata, section = read_section(adata, library)
     columns = check_genes(adata, genes)
     check_name("key", key)
-    check_keys(adata, key)
+    check_keys(adata, key, argument="key")
     _check_std(adata, key)
     check_percentiles(percentiles)
     source = find_source(adata, [key], None, argument="key")
-    measured, seen = read_measured(adata, columns, source)
+    measured, seen = read_seen(adata, columns, source)
     everywhere = np.ones(adata.n_obs, dtype=bool)
     imputed, std = (
         read_values(adata, everywhere, columns, layer=layer, finite=False) for layer in (key, _keys.STD.format(key))

@@ -216,7 +216,10 @@ def _split(adata: "AnnData", library_key: str | None) -> dict[str | None, NDArra
         raise KeyError(msg)
     column = adata.obs[library_key]
     if column.isna().any():
-        msg = f"adata.obs[{library_key!r}] is missing for {int(column.isna().sum())} of {adata.n_obs} spots"
+        msg = (
+            f"adata.obs[{library_key!r}] is missing for {int(column.isna().sum())} of {adata.n_obs} spots; name the "
+            "section of each, or drop them"
+        )
         raise ValueError(msg)
     names = column.astype(str).to_numpy()
     slashed = sorted({name for name in names if "/" in name})

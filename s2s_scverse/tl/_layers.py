@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._checks import check_folder, check_path
 from .._progress import Progress
 from .._section import Values
 from ._survey import gene_blocks
@@ -375,17 +376,8 @@ def check_store(path: "str | PathLike[str]") -> Path:
     FileNotFoundError
         If the folder it is to be in does not exist.
     """
-    try:
-        found = Path(path)
-    except TypeError:
-        msg = f"store must be a path, found {path!r}"
-        raise TypeError(msg) from None
-    if not found.parent.is_dir():
-        msg = f"the folder {found.parent} of store={str(path)!r} does not exist"
-        raise FileNotFoundError(msg)
-    if not os.access(found.parent, os.W_OK | os.X_OK):
-        msg = f"cannot write store={str(path)!r}: permission denied in {found.parent}; pass another path"
-        raise PermissionError(msg)
+    found = check_path("store", path)
+    check_folder(found.parent, f"store={str(path)!r}")
     return found
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._checks import check_key_added, check_number
 from .._runs import find_runs
-from .._section import Placed, read_mask, read_sections
+from .._section import Placed, read_mask, read_measured, read_sections
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -98,6 +98,7 @@ def read_tasks(adata: "AnnData", max_distance: object) -> tuple[NDArray[np.bool_
     reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
     sections = [section.by_position() for section in read_sections(adata)]
     measured = read_measured(adata)
+    check_apart(measured, read_mask(adata, _keys.HELD_OUT))
     tasks = []
     for placed in sections:
         seen = measured[placed.rows]
@@ -117,16 +118,6 @@ def read_tasks(adata: "AnnData", max_distance: object) -> tuple[NDArray[np.bool_
             stacklevel=3,
         )
     return measured, tasks
-
-
-def read_measured(adata: "AnnData") -> NDArray[np.bool_]:
-    """Return which sites are measured, refusing a section without any, or with some that are held out as well."""
-    measured = read_mask(adata, _keys.MEASURED)
-    if not measured.any():
-        msg = f"no site is measured: adata.obs[{_keys.MEASURED!r}] is False everywhere"
-        raise ValueError(msg)
-    check_apart(measured, read_mask(adata, _keys.HELD_OUT))
-    return measured
 
 
 def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:

@@ -384,7 +384,7 @@ case("weights from nowhere", ".h5ad", "no checkpoint found at no.ckpt", "--pretr
 case(
     "a checkpoint below a file",
     ".h5ad",
-    "the folder g.txt of the checkpoint does not exist",
+    "the folder g.txt of checkpoint='g.txt/x' does not exist; make it first",
     "--checkpoint",
     "g.txt/x",
     commands=["impute"],

@@ -186,7 +186,9 @@ def test_info_of_several_sections(run, counts, tmp_path):
         pytest.param(["impute", "{}", "-o", "x.csv"], "--output must end in .h5ad or .zarr, found x.csv", id="output"),
         pytest.param(["impute", "{}", "-o", "{}"], "--output is the input", id="input"),
         pytest.param(["impute", "none.h5ad", "-o", "x.h5ad"], "none.h5ad does not exist; expected an .h5ad", id="none"),
-        pytest.param(["impute", "{}", "-o", "no/x.h5ad"], "the folder no does not exist", id="folder"),
+        pytest.param(
+            ["impute", "{}", "-o", "no/x.h5ad"], "the folder no of --output does not exist; make it first", id="folder"
+        ),
         pytest.param(
             ["impute", "{}", "-o", "x.h5ad", "--genes", "nope"], "genes not found in adata.var_names: nope", id="gene"
         ),
@@ -215,7 +217,9 @@ def test_info_of_several_sections(run, counts, tmp_path):
             id="keys and more",
         ),
         pytest.param(["evaluate", "{}", "--keys", "s2s"], "layers not found: s2s", id="keys"),
-        pytest.param(["evaluate", "{}", "-o", "no/x.csv"], "the folder no does not exist", id="csv"),
+        pytest.param(
+            ["evaluate", "{}", "-o", "no/x.csv"], "the folder no of --output does not exist; make it first", id="csv"
+        ),
     ],
 )
 def test_bad_input_is_told_in_one_line(run, h5ad, tmp_path, monkeypatch, arguments, match):

@@ -154,10 +154,10 @@ def test_folders_that_cannot_be_written_to_are_refused_before_any_work(run, tmp_
     assert "demo.png is a folder, a file of this name is to be written; choose another --out-dir" in result.stderr
     (tmp_path / "demo.png").rmdir()
     locked = SimpleNamespace(access=lambda *_: False, W_OK=os.W_OK, X_OK=os.X_OK)  # root may write anywhere
-    monkeypatch.setattr(_write, "os", locked)
+    monkeypatch.setattr("s2s_scverse._checks.os", locked)
     result = run("demo", "--out-dir", tmp_path)
     assert result.exit_code == 1
-    assert "permission denied; choose another --out-dir" in result.stderr
+    assert "cannot write --out-dir: permission denied in" in result.stderr
 
 
 def test_version_and_help(run):

@@ -123,7 +123,7 @@ def test_outputs_that_cannot_be_written(tmp_path, h5ad):
         check_output(tmp_path / "out.csv", source=h5ad)
     with pytest.raises(ValueError, match=r"--output is the input, .*; choose another name"):
         check_output(h5ad, source=h5ad)
-    with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere of --output does not exist; make it first"):
         check_output(tmp_path / "nowhere" / "out.h5ad", source=h5ad)
     with pytest.raises(IsADirectoryError, match=r"folder\.zarr is a folder, and no AnnData"):
         check_output(tmp_path / "folder.zarr", source=h5ad)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,10 +124,18 @@ case("dense", ValueError, r"adata\.layers\['norm'\] is NaN or infinite", "NaN in
 case("spots", KeyError, r"coordinates not found: adata\.obsm has no 'spatial'", "no coordinates")(
     with_coordinates(lambda _: None)
 )
-case("spots", ValueError, r"NaN", "NaN in coordinates")(with_coordinates(at(2, np.nan)))
-case("spots", ValueError, r"infinite", "infinite coordinates")(with_coordinates(at(2, np.inf)))
-case("spots", ValueError, r"shape", "one column of coordinates")(with_coordinates(lambda found: found[:, :1]))
-case("spots", TypeError, r"number", "coordinates of text")(with_coordinates(lambda found: found.astype(str)))
+case("spots", ValueError, r"'spatial'\] is NaN or infinite for 1 of 85 spots; drop them first", "NaN in coordinates")(
+    with_coordinates(at(2, np.nan))
+)
+case("spots", ValueError, r"is NaN or infinite for 1 of 85 spots; drop them first", "infinite coordinates")(
+    with_coordinates(at(2, np.inf))
+)
+case("spots", ValueError, r"must have 2 columns \(x, y\), found shape \(85, 1\); set", "one column of coordinates")(
+    with_coordinates(lambda found: found[:, :1])
+)
+case("spots", TypeError, r"'spatial'\] must hold numbers, found dtype <U", "coordinates of text")(
+    with_coordinates(lambda found: found.astype(str))
+)
 case(
     "spots",
     ValueError,
@@ -146,9 +155,12 @@ case("spots", TypeError, r"must hold numbers, found dtype object \(csr_matrix\)"
 case("spots", ValueError, "lie on no lattice: .* For cells or beads give bin_size=", "30 % jitter")(
     with_coordinates(lambda found: found + np.random.default_rng(0).normal(scale=30, size=found.shape))
 )
-case("spots", ValueError, "lie on no lattice", "cells without bins")(
-    with_coordinates(lambda found: np.random.default_rng(0).uniform(0, 1000, size=found.shape))
-)
+case(
+    "spots",
+    ValueError,
+    r"lie on no lattice: .* expected at most 0\.2\. For cells .* give bin_size=",
+    "cells without bins",
+)(with_coordinates(lambda found: np.random.default_rng(0).uniform(0, 1000, size=found.shape)))
 case("spots", ValueError, "84 spots share their coordinates", "all spots at one place")(with_coordinates(np.zeros_like))
 case("spots", ValueError, "share their coordinates with another", "all spots on a line")(
     with_coordinates(lambda found: found * [1, 0])
@@ -175,12 +187,21 @@ case("spots", ValueError, "array_row/array_col and the coordinates contradict ea
         lambda: s2s.pp.grid(adata),
     ][1]
 )
-case("spots", ValueError, r"share", "two spots at one place")(with_coordinates(duplicated))
-case("spots", ValueError, r"lattice", "two pitches")(with_coordinates(two_pitches))
-case("spots", TypeError, r"array_row.* number", "array_row of text")(with_rows(lambda rows: rows.astype(str)))
-case("spots", TypeError, r"array_row.* number", "categorical array_row")(
-    with_rows(lambda rows: rows.astype(str).astype("category"))
+case(
+    "spots", ValueError, r"^1 spots share their coordinates .*; expected one spot a position", "two spots at one place"
+)(with_coordinates(duplicated))
+case("spots", ValueError, r"the 85 spots lie on no lattice: .* expected at most 0\.2", "two pitches")(
+    with_coordinates(two_pitches)
 )
+case("spots", TypeError, r"'array_row'\] must hold whole numbers, found dtype object; convert it", "array_row of text")(
+    with_rows(lambda rows: rows.astype(str))
+)
+case(
+    "spots",
+    TypeError,
+    r"'array_row'\] must hold whole numbers, found dtype category; convert it",
+    "categorical array_row",
+)(with_rows(lambda rows: rows.astype(str).astype("category")))
 for kind in ("object", "string", "bool"):
     case("spots", TypeError, "whole numbers, found dtype .*; convert it .*, or drop both", f"array_row of {kind}")(
         with_rows(lambda rows, kind=kind: rows.astype(kind))  # type: ignore[misc]
@@ -197,11 +218,18 @@ case("spots", ValueError, "must hold whole numbers, found nan", "array_row missi
 case("spots", ValueError, r"span a lattice of 5000\d{3} x .* positions.*: check for outliers", "array_row far below 0")(
     with_rows(lambda rows: rows.where(np.arange(len(rows)) > 0, -5_000_000))
 )
-case("spots", ValueError, r"whole", "array_row between rows")(with_rows(lambda rows: rows + 0.3))
+case(
+    "spots",
+    ValueError,
+    r"whole numbers, found 1\.3, .*; correct them, or drop both array columns",
+    "array_row between rows",
+)(with_rows(lambda rows: rows + 0.3))
 case("spots", ValueError, r"must hold whole numbers, found nan", "array_row missing for a spot")(
     with_rows(lambda rows: rows.astype(float).where(np.arange(len(rows)) > 0))
 )
-case("spots", ValueError, r"10+ ?[x×]|sites", "array_row of a billion")(with_rows(huge))
+case(
+    "spots", ValueError, r"span a lattice of 1000000000 x 10 positions.*: check for outliers", "array_row of a billion"
+)(with_rows(huge))
 simple("spots", s2s.pp.grid, ValueError, "upsample must be from 1 to 8, found 0", "upsample 0", upsample=0)
 simple("spots", s2s.pp.grid, ValueError, "upsample must be from 1 to 8, found 100", "upsample 100", upsample=100)
 simple("spots", s2s.pp.grid, TypeError, "upsample must be an integer, found 1.5", "upsample 1.5", upsample=1.5)
@@ -226,8 +254,23 @@ simple(
     "bins that would not fit in memory",
     bin_size=1e-6,
 )
-simple("spots", s2s.pp.grid, ValueError, "fill must be", "unknown fill", fill="none")
-simple("spots", s2s.pp.grid, ValueError, "bin_shape must be", "unknown bin_shape", bin_shape="round", bin_size=9.0)
+simple(
+    "spots",
+    s2s.pp.grid,
+    ValueError,
+    "fill must be one of 'tissue', 'hull', 'all', found 'none'",
+    "unknown fill",
+    fill="none",
+)
+simple(
+    "spots",
+    s2s.pp.grid,
+    ValueError,
+    "bin_shape must be one of 'square', 'hex', found 'round'",
+    "unknown bin_shape",
+    bin_shape="round",
+    bin_size=9.0,
+)
 simple("spots", s2s.pp.grid, KeyError, "library_key='slide' not found", "unknown library_key", library_key="slide")
 simple(
     "spots",
@@ -240,13 +283,17 @@ simple(
 simple("dense", s2s.pp.grid, ValueError, "unmeasured already|held out", "a dense section")
 
 
-@case("spots", ValueError, "not unique", "repeated gene names")
+@case(
+    "spots", ValueError, r"gene names are not unique \(gene\); call adata\.var_names_make_unique", "repeated gene names"
+)
 def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     adata.var_names = ["gene"] * adata.n_vars
     return lambda: s2s.pp.grid(adata)
 
 
-@case("spots", ValueError, "spot names are not unique", "repeated spot names")
+@case(
+    "spots", ValueError, r"spot names are not unique \(spot\); call adata\.obs_names_make_unique", "repeated spot names"
+)
 def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     adata.obs_names = ["spot"] * adata.n_obs
     return lambda: s2s.pp.grid(adata)
@@ -258,13 +305,20 @@ def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     return lambda: s2s.pp.grid(empty)
 
 
-@case("spots", ValueError, "slash|'/'", "a slash in the name of a section")
+@case(
+    "spots",
+    ValueError,
+    "names of sections must not hold '/', .* found a/b; rename them",
+    "a slash in the name of a section",
+)
 def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     adata.obs["slide"] = "a/b"
     return lambda: s2s.pp.grid(adata, library_key="slide")
 
 
-@case("spots", ValueError, "missing for 1 of", "a spot of no section")
+@case(
+    "spots", ValueError, "is missing for 1 of 85 spots; name the section of each, or drop them", "a spot of no section"
+)
 def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     adata.obs["slide"] = ["a"] * (adata.n_obs - 1) + [None]
     return lambda: s2s.pp.grid(adata, library_key="slide")
@@ -277,7 +331,7 @@ for function, name in (
     (s2s.get.image, "get.image"),
     (s2s.pl.grid, "pl.grid"),
 ):
-    case("spots", TypeError, "AnnData", f"{name} of a table")(
+    case("spots", TypeError, "expected an AnnData, found DataFrame", f"{name} of a table")(
         lambda adata, tmp_path, function=function: lambda: function(adata.to_df())
     )
 for function, name in (
@@ -286,7 +340,7 @@ for function, name in (
     (s2s.get.image, "get.image"),
     (s2s.pl.grid, "pl.grid"),
 ):
-    case("spots", KeyError, r"s2s\.pp\.grid", f"{name} without a lattice")(
+    case("spots", KeyError, r"no lattice found .*; call dense = s2s\.pp\.grid", f"{name} without a lattice")(
         lambda adata, tmp_path, function=function: lambda: function(adata)
     )
 
@@ -296,7 +350,7 @@ for match, error, arguments in (
     ("bin_size must be positive and finite, found inf", ValueError, {"bin_size": np.inf}),
     ("min_cells must be at least 1, found 0", ValueError, {"min_cells": 0}),
     ("min_cells must be an integer", TypeError, {"min_cells": 1.5}),
-    ("fill must be one of", ValueError, {"fill": None}),
+    ("fill must be one of 'tissue', .* found None", ValueError, {"fill": None}),
     ("spatial_key must be a name, found \\['spatial'\\] \\(list\\)", TypeError, {"spatial_key": ["spatial"]}),
     ("spatial_key must be a name, found None", TypeError, {"spatial_key": None}),
     ("library_key must be a name, found \\['domain'\\]", TypeError, {"library_key": ["domain"]}),
@@ -356,8 +410,8 @@ for call, match, error, arguments in (
     (s2s.get.spatialdata, "coordinate_system must be a name, found 3", TypeError, {"coordinate_system": 3}),
     (s2s.get.spatialdata, "adata.obsm has no 'xy'", KeyError, {"spatial_key": "xy"}),
     (s2s.get.spatialdata_image, "coordinate_system must be a name, found 3", TypeError, {"coordinate_system": 3}),
-    (s2s.get.spatialdata_image, "genes not found", KeyError, {"genes": "nope"}),
-    (s2s.get.spatialdata_image, "layer 'no' not found", KeyError, {"layer": "no"}),
+    (s2s.get.spatialdata_image, "genes not found in adata.var_names: nope; names there", KeyError, {"genes": "nope"}),
+    (s2s.get.spatialdata_image, "layer 'no' not found in adata.layers, which has: truth", KeyError, {"layer": "no"}),
 ):
     case("dense", error, match, f"{call.__name__} {arguments}")(spatialdata(call, **arguments))
 
@@ -459,8 +513,8 @@ for match, error, arguments in (
     ("must hold True or False for every measured site", ValueError, {"keep": "domain"}),
     ("keep must hold truth values, found dtype object", TypeError, {"keep": np.array([True, None])}),
     ("no spot is left with keep: the section has", ValueError, {"keep": np.zeros(89, bool)}),
-    ("rng must be", TypeError, {"fraction": 0.5, "rng": "seed"}),
-    ("rng must be", ValueError, {"fraction": 0.5, "rng": -1}),
+    ("rng must be an integer seed, .* found 'seed'", TypeError, {"fraction": 0.5, "rng": "seed"}),
+    ("rng must be a seed of at least 0, found -1", ValueError, {"fraction": 0.5, "rng": -1}),
 ):
     case("dense", error, match, f"sparsify {arguments}")(fresh(s2s.pp.sparsify, **arguments))
 simple("dense", s2s.pp.sparsify, ValueError, "spots are held out already; undo that first", "sparsify twice")
@@ -468,9 +522,9 @@ simple("dense", s2s.pp.sparsify, ValueError, "spots are held out already; undo t
 # Imputing.
 for match, error, arguments in (
     ("genes not found in adata.var_names: nope", KeyError, {"genes": ["nope"]}),
-    ("gene", ValueError, {"genes": []}),
-    ("domain_1", ValueError, {"genes": ["domain_1", "domain_1"]}),
-    ("genes must be", TypeError, {"genes": 3}),
+    ("expected at least one gene, found an empty list; pass genes=None", ValueError, {"genes": []}),
+    ("genes are named more than once: domain_1; name each once", ValueError, {"genes": ["domain_1", "domain_1"]}),
+    ("genes must be a name or a list of names, found 3", TypeError, {"genes": 3}),
     ("genes must be a name or a list of names, found b'domain_1' \\(bytes\\)", TypeError, {"genes": b"domain_1"}),
     ("genes must be names, found .*of a mask pass adata.var_names\\[mask\\]", TypeError, {"genes": np.ones(6, bool)}),
     ("genes must be names, found \\['domain_1'\\] \\(list\\)", TypeError, {"genes": [["domain_1"]]}),
@@ -494,40 +548,56 @@ for match, error, arguments in (
     ("rng must be an integer seed, .* found True", TypeError, {"rng": True}),
     ("store must be a path, found 3", TypeError, {"store": 3}),
     ("layer 'norm' not found", KeyError, {"layer": "norm"}),
-    ("key_added must be", TypeError, {"key_added": 3}),
-    ("key_added", ValueError, {"key_added": ""}),
+    ("key_added must be a string, found 3", TypeError, {"key_added": 3}),
+    ("key_added must be a non-empty string without '/', found ''", ValueError, {"key_added": ""}),
     ("key_added='grid' is taken by the lattice", ValueError, {"key_added": "grid"}),
     ("key_added='x_std' is the name of a standard deviation", ValueError, {"key_added": "x_std"}),
     (r"key_added='truth' would overwrite adata\.layers\['truth'\]", ValueError, {"key_added": "truth"}),
-    ("preset must be", ValueError, {"preset": "best"}),
+    ("preset must be one of 'default', 'fast', 'paper', found 'best'", ValueError, {"preset": "best"}),
     ("network must be a CDCINConfig, found 3", TypeError, {"network": 3}),
     ("training must be a TrainingConfig, found {}", TypeError, {"training": {}}),
-    ("max_epochs must be", ValueError, {"max_epochs": -1}),
+    ("max_epochs must be at least 0, found -1", ValueError, {"max_epochs": -1}),
     ("max_epochs must be an integer", TypeError, {"max_epochs": 1.5}),
-    ("max_distance must be", ValueError, {"max_distance": -1}),
+    ("max_distance must be at least 0 and finite, found -1", ValueError, {"max_distance": -1}),
     ("max_distance must be a number", TypeError, {"max_distance": "far"}),
     ("total_counts must be 'auto', the name of a column", TypeError, {"total_counts": 3}),
-    ("depth", KeyError, {"total_counts": "depth"}),
-    ("dtype must be", ValueError, {"dtype": "float64"}),
-    ("device", ValueError, {"device": "tpu9"}),
+    ("total_counts='depth' not found: .*; pass 'auto' or None", KeyError, {"total_counts": "depth"}),
+    ("dtype must be one of 'float32', 'float16', found 'float64'", ValueError, {"dtype": "float64"}),
+    ("device must be 'auto' or a torch device, found 'tpu9'", ValueError, {"device": "tpu9"}),
     ("devices must be at least 1", ValueError, {"devices": 0}),
     ("strategy must be 'auto' or 'ddp'", ValueError, {"strategy": "fsdp"}),
-    ("rng must be", TypeError, {"rng": "seed"}),
+    ("rng must be an integer seed, .* found 'seed'", TypeError, {"rng": "seed"}),
     ("rng must be a seed of at least 0, found -1", ValueError, {"rng": -1}),
-    ("the folder nowhere of the checkpoint does not exist", FileNotFoundError, {"checkpoint": "nowhere/run.ckpt"}),
+    (
+        "the folder nowhere of checkpoint=.* does not exist; make it first",
+        FileNotFoundError,
+        {"checkpoint": "nowhere/run.ckpt"},
+    ),
     ("no checkpoint found at nowhere.ckpt", FileNotFoundError, {"pretrained": "nowhere.ckpt"}),
-    ("nowhere", FileNotFoundError, {"store": "nowhere/layers.zarr"}),
-    ("image", ValueError, {"natural_images": np.zeros((1, 1))}),
-    ("image", TypeError, {"natural_images": np.array([["a", "b"], ["c", "d"]])}),
-    ("image", ValueError, {"natural_images": np.zeros((2, 3, 4, 5, 6))}),
-    ("image", ValueError, {"natural_images": []}),
+    (
+        "the folder nowhere of store=.* does not exist; make it first",
+        FileNotFoundError,
+        {"store": "nowhere/layers.zarr"},
+    ),
+    ("image 0 of source has 1 x 1 pixels, .*; leave it out", ValueError, {"natural_images": np.zeros((1, 1))}),
+    ("image 0 .* float array, found dtype <U1", TypeError, {"natural_images": np.array([["a", "b"], ["c", "d"]])}),
+    (r"or 4\), found \(2, 3, 4, 5, 6\)", ValueError, {"natural_images": np.zeros((2, 3, 4, 5, 6))}),
+    ("source holds no images; give at least one array", ValueError, {"natural_images": []}),
     ("found nothing at 'nowhere'", ValueError, {"natural_images": "nowhere"}),
     ("image 0 of source has 9 x 5 pixels, but at least 8 x 8", ValueError, {"natural_images": np.zeros((9, 5))}),
     ("image 0 of source must have the shape", ValueError, {"natural_images": np.zeros(9)}),
     ("image 1 of source must be a boolean, .* found NoneType", TypeError, {"natural_images": [np.eye(9), None]}),
     ("image 0 of source holds NaN or infinite values", ValueError, {"natural_images": np.full((9, 9), np.inf)}),
-    ("dtype complex128", TypeError, {"natural_images": np.eye(9) * 1j}),
-    ("dtype object", TypeError, {"natural_images": np.eye(9).astype(object)}),
+    (
+        "must be a boolean, integer or float array, found dtype complex128",
+        TypeError,
+        {"natural_images": np.eye(9) * 1j},
+    ),
+    (
+        "must be a boolean, integer or float array, found dtype object",
+        TypeError,
+        {"natural_images": np.eye(9).astype(object)},
+    ),
     ("source must be 'photographs', .* found dict", TypeError, {"natural_images": {}}),
 ):
     simple("dense", s2s.tl.impute, error, match, f"impute {arguments}", **({"progress": False} | arguments))
@@ -545,7 +615,7 @@ for function, name in (
         return lambda: function(adata)
 
 
-@case("dense", ValueError, "no site is measured", "nothing measured")
+@case("dense", ValueError, "no site is measured: .* is False everywhere; call s2s.pp.grid", "nothing measured")
 def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     adata.obs["s2s_measured"] = False
     return lambda: s2s.tl.impute(adata, progress=False)
@@ -559,7 +629,12 @@ def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     return lambda: s2s.tl.impute(adata, progress=False)
 
 
-@case("dense", ValueError, "not unique", "imputing repeated genes")
+@case(
+    "dense",
+    ValueError,
+    r"gene names are not unique \(gene\); call adata\.var_names_make_unique",
+    "imputing repeated genes",
+)
 def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     adata.var_names = ["gene"] * adata.n_vars
     return lambda: s2s.tl.impute(adata, progress=False)
@@ -587,7 +662,9 @@ for name, content in (
                 adata, preset="fast", max_epochs=1, progress=False, **{argument: tmp_path / "run.ckpt"}
             )
 
-        case("dense", ValueError, r"run\.ckpt", f"{argument}: {name}")(spoil)
+        case("dense", ValueError, r"run\.ckpt is no readable checkpoint .*truncated or foreign", f"{argument}: {name}")(
+            spoil
+        )
 
 
 @case("dense", ValueError, r"key_added='mine' would overwrite adata\.layers\['mine_std'\]", "somebody's deviations")
@@ -657,14 +734,17 @@ def closed(tmp_path: Path) -> Path:
     return tmp_path / "closed"
 
 
-for argument in ("checkpoint", "store"):
+for argument, closing in (
+    ("checkpoint", "the checkpoint .*run could not be written|cannot write checkpoint=.*: permission denied in"),
+    ("store", "store=.* cannot be made|cannot write store=.*: permission denied in"),
+):
 
     @case("dense", FileNotFoundError, "the folder .*file of .* does not exist", f"{argument} below a file")
     def _(adata: ad.AnnData, tmp_path: Any, argument: str = argument) -> Callable[[], Any]:
         (tmp_path / "file").touch()
         return lambda: s2s.tl.impute(adata, **little(**{argument: tmp_path / "file" / "run"}))
 
-    @case("dense", OSError, "run", f"{argument} in a folder that is closed")
+    @case("dense", OSError, closing, f"{argument} in a folder that is closed")
     def _(adata: ad.AnnData, tmp_path: Any, argument: str = argument) -> Callable[[], Any]:
         folder = closed(tmp_path)
         return lambda: s2s.tl.impute(adata, **little(**{argument: folder / "run"}))
@@ -696,27 +776,54 @@ def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     return lambda: s2s.tl.impute(adata, natural_images=tmp_path, progress=False)
 
 
-@case("dense", ValueError, "image|picture", "a folder of pictures that are none")
+@case(
+    "dense",
+    ValueError,
+    r"picture\.png' cannot be read as an image: .*; repair or",
+    "a folder of pictures that are none",
+)
 def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     (tmp_path / "picture.png").write_bytes(b"no picture")
     return lambda: s2s.tl.impute(adata, natural_images=tmp_path, progress=False)
 
 
 # Interpolating, scoring.
-simple("dense", s2s.tl.interpolate, ValueError, "method must be", "unknown method", method="magic")
-simple("dense", s2s.tl.interpolate, KeyError, "genes not found", "interpolate unknown", method="idw", genes="nope")
-simple("dense", s2s.tl.evaluate, KeyError, "layers not found: s2s", "nothing to evaluate", keys="s2s")
+simple(
+    "dense",
+    s2s.tl.interpolate,
+    ValueError,
+    "method must be one of 'nearest', .* found 'magic'",
+    "unknown method",
+    method="magic",
+)
+simple(
+    "dense",
+    s2s.tl.interpolate,
+    KeyError,
+    "genes not found in adata.var_names: nope",
+    "interpolate unknown",
+    method="idw",
+    genes="nope",
+)
+simple(
+    "dense",
+    s2s.tl.evaluate,
+    KeyError,
+    "layers not found: s2s; adata.layers has: truth; call",
+    "nothing to evaluate",
+    keys="s2s",
+)
 simple("dense", s2s.tl.evaluate, TypeError, "keys must be the name of a layer", "keys of a wrong type", keys=3)
 simple("dense", s2s.tl.evaluate, ValueError, "keys must name at least one layer", "no keys", keys=[])
 simple("dense", s2s.tl.evaluate, KeyError, "layer 'gold' not found", "unknown truth", keys="truth", truth="gold")
 
 for match, error, arguments in (
     ("method must be one of 'nearest', .* found None", ValueError, {"method": None}),
-    ("method must be one of", ValueError, {"method": ["idw"]}),
+    ("method must be one of 'nearest', .* found \\['idw'\\]", ValueError, {"method": ["idw"]}),
     ("key_added='truth' would overwrite", ValueError, {"method": "idw", "key_added": "truth"}),
     ("key_added must be a string, found 3", TypeError, {"method": "idw", "key_added": 3}),
     ("max_distance must be at least 0 and finite, found nan", ValueError, {"method": "idw", "max_distance": np.nan}),
-    ("layer 'no' not found", KeyError, {"method": "idw", "layer": "no"}),
+    ("layer 'no' not found in adata.layers, which has: truth", KeyError, {"method": "idw", "layer": "no"}),
     ("expected at least one gene, found an empty list", ValueError, {"method": "idw", "genes": []}),
 ):
     simple("dense", s2s.tl.interpolate, error, match, f"interpolate {arguments}", **arguments)
@@ -725,7 +832,7 @@ for match, error, arguments in (
     ("keys must be the name of a layer or a list of them, found \\[3\\]", TypeError, {"keys": [3]}),
     ("truth must be a name or None, found 3", TypeError, {"truth": 3}),
     ("layer 's2s' is both in keys and the truth", ValueError, {"truth": "s2s"}),
-    ("genes not found", KeyError, {"genes": "nope"}),
+    ("genes not found in adata.var_names: nope", KeyError, {"genes": "nope"}),
     ("n_bootstrap must be at least 1, found 0", ValueError, {"n_bootstrap": 0}),
     ("n_bootstrap must be an integer", TypeError, {"n_bootstrap": 1.5}),
     ("rng must be a seed of at least 0", ValueError, {"rng": -1}),
@@ -745,7 +852,7 @@ def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     return lambda: s2s.tl.evaluate(adata)
 
 
-@case("dense", ValueError, "held out|held-out", "nothing held out")
+@case("dense", ValueError, "no spot is held out .* so there is no truth to score against; call", "nothing held out")
 def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     s2s.tl.interpolate(adata, "nearest")
     adata.obs["s2s_held_out"] = False
@@ -761,17 +868,39 @@ def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
 
 
 # Reading results, plots.
-simple("dense", s2s.get.image, KeyError, "genes not found", "image of an unknown gene", genes="nope")
-simple("dense", s2s.get.image, KeyError, "layer 'no' not found", "image of an unknown layer", layer="no")
-simple("dense", s2s.get.history_df, KeyError, "s2s", "no history")
-simple("dense", s2s.get.evaluation_df, KeyError, r"s2s\.tl\.evaluate", "no evaluation")
-simple("dense", s2s.get.reliable_genes, KeyError, "reliability", "no reliability")
-simple("dense", s2s.get.interval, KeyError, "s2s", "no intervals")
-simple("dense", s2s.pl.compare, KeyError, "layers not found: s2s", "nothing to compare", genes="domain_1")
-simple("dense", s2s.pl.uncertainty, KeyError, "s2s", "no uncertainty", genes="domain_1")
-simple("dense", s2s.pl.history, KeyError, "s2s", "no history to draw")
-simple("dense", s2s.pl.evaluation, KeyError, "evaluate", "no evaluation to draw")
-simple("dense", s2s.pl.reliability, KeyError, "reliability", "no reliability to draw")
+simple(
+    "dense",
+    s2s.get.image,
+    KeyError,
+    "genes not found in adata.var_names: nope",
+    "image of an unknown gene",
+    genes="nope",
+)
+simple(
+    "dense",
+    s2s.get.image,
+    KeyError,
+    "layer 'no' not found in adata.layers, which has",
+    "image of an unknown layer",
+    layer="no",
+)
+simple("dense", s2s.get.history_df, KeyError, r"no run 's2s' found .* has: none; call s2s\.tl\.impute", "no history")
+simple("dense", s2s.get.evaluation_df, KeyError, r"no scores found .*; call s2s\.tl\.evaluate", "no evaluation")
+simple("dense", s2s.get.reliable_genes, KeyError, "adata.var has no 's2s_reliability'; .* call s2s", "no reliability")
+simple("dense", s2s.get.interval, KeyError, "layers not found: s2s; .* or pass key=", "no intervals")
+simple(
+    "dense", s2s.pl.compare, KeyError, "layers not found: s2s; .* or pass keys=", "nothing to compare", genes="domain_1"
+)
+simple(
+    "dense", s2s.pl.uncertainty, KeyError, "layers not found: s2s; .* or pass key=", "no uncertainty", genes="domain_1"
+)
+simple(
+    "dense", s2s.pl.history, KeyError, r"no run 's2s' found .* has: none; call s2s\.tl\.impute", "no history to draw"
+)
+simple("dense", s2s.pl.evaluation, KeyError, r"no scores found .*; call s2s\.tl\.evaluate", "no evaluation to draw")
+simple(
+    "dense", s2s.pl.reliability, KeyError, "adata.var has no 's2s_reliability'; .* call s2s", "no reliability to draw"
+)
 simple("dense", s2s.pl.grid, KeyError, "section 'left' not found", "a section that there is not", library="left")
 for function, match, error, arguments in (
     (s2s.get.image, "genes must be a name or a list of names, found 3", TypeError, {"genes": 3}),
@@ -782,7 +911,7 @@ for function, match, error, arguments in (
     (s2s.get.at, "numbers of shape \\(n, 2\\), found list of object", TypeError, {"points": [[1, 2], [3]]}),
     (s2s.get.at, "numbers of shape \\(n, 2\\): x and y; found shape \\(3, 3\\)", ValueError, {"points": np.eye(3)}),
     (s2s.get.at, "found values that are NaN or infinite", ValueError, {"points": [[np.nan, 1]]}),
-    (s2s.get.at, "layer 'no' not found", KeyError, {"points": [[1, 1]], "layer": "no"}),
+    (s2s.get.at, "layer 'no' not found in adata.layers, which has", KeyError, {"points": [[1, 1]], "layer": "no"}),
     (s2s.get.at, "layer must be a name or None", TypeError, {"points": [[1, 1]], "layer": ["truth"]}),
     (s2s.get.history_df, "no run 'no' found .* which has: s2s; call s2s.tl.impute", KeyError, {"key": "no"}),
     (s2s.get.history_df, "key must be a name, found \\['s2s'\\]", TypeError, {"key": ["s2s"]}),
@@ -794,7 +923,7 @@ for function, match, error, arguments in (
     (s2s.get.interval, "level must be a number, found 'wide'", TypeError, {"level": "wide"}),
     (s2s.get.interval, "run 'truth' has no standard deviations; call s2s.tl.impute", KeyError, {"key": "truth"}),
     (s2s.get.interval, "key must be a name, found \\['s2s'\\]", TypeError, {"key": ["s2s"]}),
-    (s2s.get.interval, "genes not found", KeyError, {"genes": "nope"}),
+    (s2s.get.interval, "genes not found in adata.var_names: nope", KeyError, {"genes": "nope"}),
     (s2s.pl.history, "key must be a name, found 3", TypeError, {"key": 3}),
     (s2s.pl.history, "axes must be matplotlib axes, found int", TypeError, {"axes": 3}),
     (s2s.pl.evaluation, "scores not found: no; there are pcc", KeyError, {"scores": "no"}),
@@ -831,13 +960,33 @@ for function, colours in ((s2s.pl.compare, "error_cmap"), (s2s.pl.uncertainty, "
         simple(
             "imputed", function, error, match, f"{function.__name__} {arguments}", **({"genes": "flat_1"} | arguments)
         )
-simple("imputed", s2s.pl.compare, TypeError, "keys must be the name", "compare keys 3", genes="flat_1", keys=3)
+simple(
+    "imputed",
+    s2s.pl.compare,
+    TypeError,
+    "keys must be the name of a layer or a list",
+    "compare keys 3",
+    genes="flat_1",
+    keys=3,
+)
 simple("imputed", s2s.pl.compare, TypeError, "layer must be a name or None", "compare layer 3", genes="flat_1", layer=3)
 simple(
-    "imputed", s2s.pl.uncertainty, TypeError, "key must be a name", "uncertainty of two", genes="flat_1", key=["s2s"]
+    "imputed",
+    s2s.pl.uncertainty,
+    TypeError,
+    "key must be a name, found \\['s2s'\\]",
+    "uncertainty of two",
+    genes="flat_1",
+    key=["s2s"],
 )
 simple(
-    "imputed", s2s.pl.uncertainty, KeyError, "has no standard dev", "uncertainty of truth", genes="flat_1", key="truth"
+    "imputed",
+    s2s.pl.uncertainty,
+    KeyError,
+    "run 'truth' has no standard deviations",
+    "uncertainty of truth",
+    genes="flat_1",
+    key="truth",
 )
 
 
@@ -939,6 +1088,13 @@ for match, error, shapes, config in (
 
 def test_there_are_enough() -> None:
     assert len(CASES) >= 80
+
+
+@pytest.mark.parametrize(("start", "spoil", "error", "match"), CASES)
+def test_texts_are_firm(start: str, spoil: Any, error: type[Exception], match: str) -> None:
+    """Each asks for more than a word or two: without what is written in its place by a pattern."""
+    literal = re.sub(r"\\[\w.]|[.](?=[*+])|[\[\](){}|?+*^$\\]", "", match)
+    assert len(literal) >= 20
 
 
 @pytest.mark.parametrize(("start", "spoil", "error", "match"), CASES)

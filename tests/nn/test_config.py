@@ -62,9 +62,7 @@ def test_presets_and_configs_are_read_only():
         pytest.param({"noise_level": 0}, ValueError, "noise_level must be positive and finite", id="zero noise"),
         pytest.param({"noise_level": float("nan")}, ValueError, "noise_level must be positive", id="nan noise"),
         pytest.param({"conv_scale": "1"}, TypeError, "conv_scale must be a number, found '1'", id="text for number"),
-        pytest.param(
-            {"consistency": "hard"}, ValueError, r"one of \('exact', 'noisy', 'off'\), found 'hard'", id="mode"
-        ),
+        pytest.param({"consistency": "hard"}, ValueError, "one of 'exact', 'noisy', 'off', found 'hard'", id="mode"),
         pytest.param({"attention": True, "heads": 5}, ValueError, "multiple of heads, found 16 and 5", id="heads"),
         pytest.param({"attention": True, "conv_squeeze": 64}, ValueError, "conv_squeeze must be at most", id="squeeze"),
     ],

@@ -213,7 +213,7 @@ def test_other_layers_are_never_overwritten(section, quick):
 
 def test_checkpoints_are_looked_at_before_any_work(section, quick, tmp_path, monkeypatch):
     monkeypatch.setattr("s2s_scverse._training._fit.leave_out", fail)
-    with pytest.raises(FileNotFoundError, match="of the checkpoint does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"of checkpoint=.* does not exist; make it first"):
         s2s.tl.impute(section, checkpoint=tmp_path / "nope" / "x", **quick)
 
 

@@ -106,7 +106,7 @@ def test_weights_of_other_networks_are_refused(section, written, quick):
         s2s.tl.impute(section, pretrained=written, network=CDCINConfig(stages=2), **quick)
     with pytest.raises(FileNotFoundError, match=r"no checkpoint found at .*nope"):
         s2s.tl.impute(section, pretrained=written.parent / "nope", **quick)
-    with pytest.raises(FileNotFoundError, match=r"folder .* of the checkpoint does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"folder .* of checkpoint=.* does not exist; make it first"):
         s2s.tl.impute(section, checkpoint=written.parent / "nope" / "run.ckpt", **quick)
 
 
