@@ -67,7 +67,7 @@ def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLi
         raise FileNotFoundError(msg)
 
 
-def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str, Any] | None:
+def read_checkpoint(path: str | PathLike[str], run: dict[str, Any], network: CDCINConfig) -> dict[str, Any] | None:
     """Read the checkpoint of an interrupted run; None if there is none yet.
 
     Raises
@@ -75,7 +75,7 @@ def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str,
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If the file is no checkpoint, or one of another run.
+        If the file is no checkpoint, one of another run, or holds what training does not write.
     """
     check_files(path, None)
     if not Path(path).exists():
@@ -88,6 +88,8 @@ def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str,
                 "pass another path, or delete the file to start anew"
             )
             raise ValueError(msg)
+    _check_history(found["history"], path)
+    _check_weights(found["weights"], network, path)
     return found
 
 
@@ -110,14 +112,26 @@ def read_pretrained(path: str | PathLike[str], kind: str, network: CDCINConfig) 
             f"{_difference('network', found['network'], expected)}"
         )
         raise ValueError(msg)
-    weights: dict[str, torch.Tensor] = found["weights"]
+    return _check_weights(found["weights"], network, path)
+
+
+def _check_history(history: Any, path: str | PathLike[str]) -> None:
+    rows = history if isinstance(history, list) else []
+    right = all(isinstance(row, dict) and isinstance(row.get("validation"), float) for row in rows)
+    if not rows or not right:
+        msg = f"the history in {path} is not one of training; delete the file to start anew"
+        raise ValueError(msg)
+
+
+def _check_weights(weights: Any, network: CDCINConfig, path: str | PathLike[str]) -> dict[str, torch.Tensor]:
     with torch.device("meta"):
         wanted = CDCIN(network).state_dict()
     right = isinstance(weights, dict) and _shapes(weights) == _shapes(wanted)
     if not right or not all(bool(each.isfinite().all()) for each in weights.values()):
-        msg = f"the weights in {path} are not those of its network; train anew"
+        msg = f"the weights in {path} are not those of its network; delete the file, and train anew"
         raise ValueError(msg)
-    return weights
+    found: dict[str, torch.Tensor] = weights
+    return found
 
 
 def _shapes(weights: dict[str, Any]) -> dict[str, Any]:

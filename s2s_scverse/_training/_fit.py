@@ -100,7 +100,7 @@ def fit(
     # What one process would do with as large a batch is the same run.
     together = replace(training, batch_size=training.batch_size * parallel.n_processes)
     run = describe(kinds, config, together, seeds, *_arrays(pieces, known))
-    found = None if checkpoint is None else read_checkpoint(checkpoint, run)
+    found = None if checkpoint is None else read_checkpoint(checkpoint, run, config)
     # Spots kept aside have no say in the starting maps that they will judge.
     progress.begin("starting maps", len(large) + len(pieces))
     left_out = [

@@ -14,7 +14,11 @@ from ._config import TrainingConfig
 from ._losses import masked_error, staged_loss
 from ._predict import run_stages
 
-__all__ = ["TrainingPlan"]
+__all__ = ["ProcessesDifferError", "TrainingPlan"]
+
+
+class ProcessesDifferError(ValueError):
+    """Processes that are to train together were given different things."""
 
 
 class TrainingPlan(lightning.LightningModule):
@@ -40,6 +44,8 @@ class TrainingPlan(lightning.LightningModule):
         self.run = run
         self.history: list[dict[str, float]] = []
         self.kept: dict[str, Tensor] = self._snapshot()
+        self.begun = False
+        """Whether a checkpoint to go on from, if any, is read."""
         self._sums: dict[str, Tensor] = {}
 
     def on_fit_start(self) -> None:
@@ -47,13 +53,31 @@ class TrainingPlan(lightning.LightningModule):
 
         Raises
         ------
-        ValueError
+        ProcessesDifferError
             If data, seeds, hyper-parameters or the state of the checkpoint differ; in every process.
         """
         strategy, here = self.trainer.strategy, (self.run, len(self.history))
         if not strategy.reduce_boolean_decision(strategy.broadcast(here) == here):
             msg = "processes that train together must be given the same values, spots, arguments and checkpoint"
+            raise ProcessesDifferError(msg)
+
+    def on_train_start(self) -> None:
+        """Refuse to go on from a checkpoint whose parts do not go together.
+
+        Raises
+        ------
+        ValueError
+            If it has trained more or fewer epochs than its history has, or the optimiser is that of other weights.
+        """
+        if self.current_epoch != len(self.history):
+            msg = f"it has trained {self.current_epoch} epochs, but its history has {len(self.history)}"
             raise ValueError(msg)
+        for optimizer in self.trainer.optimizers:
+            for weights, state in optimizer.state.items():
+                if any(state[name].shape != weights.shape for name in ("exp_avg", "exp_avg_sq")):
+                    msg = "its optimiser is that of other weights"
+                    raise ValueError(msg)
+        self.begun = True
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Sum of the weighted terms."""

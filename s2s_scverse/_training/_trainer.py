@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -15,7 +15,7 @@ from .._progress import Progress
 from ._batches import Batches
 from ._config import TrainingConfig
 from ._device import use_bf16
-from ._module import TrainingPlan
+from ._module import ProcessesDifferError, TrainingPlan
 from ._parallel import Parallel, unchanged_process
 
 __all__ = ["train"]
@@ -35,6 +35,21 @@ class Epochs(Callback):
         """Count one."""
         metrics = trainer.callback_metrics
         self._progress.step(f"error / starting map's: {float(metrics['validation'] / metrics['validation_start']):.3f}")
+
+
+class AfterEveryEpoch(Checkpoint):
+    """Saves to one path when early stopping has counted an epoch.
+
+    It has no state: lightning's :class:`ModelCheckpoint` would, when a run goes on, delete whatever the file that it
+    goes on from names as its predecessor.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Save."""
+        trainer.save_checkpoint(self._path)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -97,16 +112,22 @@ def train(
             # Lightning has finished the step; the process would end with exit code 0, as if all had been done.
             signal.raise_signal(signal.SIGTERM)
             raise
+        except Exception as error:
+            if found is None or plan.begun or isinstance(error, MemoryError | ProcessesDifferError):
+                raise
+            # What is not ours in it: the optimiser's and lightning's own state, which raise what they like.
+            msg = (
+                f"{path} cannot be gone on from ({type(error).__name__}: {error}); it was changed, or written with "
+                "another version of lightning: delete it to start anew"
+            )
+            raise ValueError(msg) from error
     plan.network.load_state_dict(plan.kept)
 
 
 def _callbacks(training: TrainingConfig, path: Path | None, progress: Progress) -> list[Callback]:
     callbacks: list[Callback] = [EarlyStopping("validation", patience=training.patience), Epochs(progress)]
     if path is not None:
-        # At the end of an epoch, when early stopping has counted it.
-        last = ModelCheckpoint(path.parent, path.name, save_on_train_epoch_end=True, enable_version_counter=False)
-        last.FILE_EXTENSION = ""
-        callbacks.append(last)
+        callbacks.append(AfterEveryEpoch(path))
     return callbacks
 
 

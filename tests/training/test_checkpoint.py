@@ -132,3 +132,70 @@ def test_unreadable_files_are_refused_and_never_executed(section, written, quick
         s2s.tl.impute(section, **{argument: path}, **quick)
     assert "executed" not in capsys.readouterr().out
     assert "s2s" not in section.layers
+
+
+@pytest.fixture
+def unfinished(section, longer, tmp_path, monkeypatch):
+    """A checkpoint of a run that was interrupted, and how to go on from it."""
+    path = tmp_path / "runs" / "run.ckpt"
+    path.parent.mkdir()
+    with monkeypatch.context() as patched:
+        kill_in_epoch(patched, 2)
+        with pytest.raises(Killed):
+            s2s.tl.impute(section, checkpoint=path, **longer)
+    return path, lambda: s2s.tl.impute(section, checkpoint=path, **longer)
+
+
+def first(weights):
+    return weights[next(iter(weights))]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda it: it["s2s"]["weights"].popitem(), "the weights in .* are not those of its network"),
+        (lambda it: first(it["s2s"]["weights"]).fill_(np.nan), "the weights in .* are not those of its network"),
+        (lambda it: it["s2s"].update(history=[]), "the history in .* is not one of training"),
+        (lambda it: it["s2s"].update(history=[{"validation": "low"}]), "the history in .* is not one of training"),
+        (lambda it: it["s2s"]["history"].pop(), "ValueError: it has trained 2 epochs, but its history has 1"),
+        (lambda it: it["state_dict"].popitem(), "RuntimeError: .*Missing key"),
+        (lambda it: it.pop("optimizer_states"), "KeyError: .*restore optimizer state"),
+        (lambda it: it["optimizer_states"][0]["param_groups"].pop(), "ValueError: .*parameter groups"),
+        (
+            lambda it: it["optimizer_states"][0]["state"][0].update(exp_avg=torch.zeros(3)),
+            "ValueError: its optimiser is that of other weights",
+        ),
+        (lambda it: it["loops"].clear(), "KeyError: "),
+    ],
+)
+def test_what_training_does_not_write_is_not_gone_on_from(section, unfinished, change, message):
+    path, go_on = unfinished
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=rf"(?s){message}.*delete") as refused:
+        go_on()
+    assert "run.ckpt" in str(refused.value)
+    assert "s2s" not in section.layers
+    path.unlink()
+    go_on()
+
+
+@pytest.mark.parametrize("victim", ["local://{}/elsewhere", "{}/runs/beside", "file://{}/runs/beside"])
+def test_nothing_that_a_checkpoint_names_is_deleted(unfinished, tmp_path, victim):
+    """Lightning's own callback deletes what the checkpoint that it goes on from calls the best one so far."""
+    path, go_on = unfinished
+    mine = tmp_path / victim.split("{}/")[1]
+    mine.write_text("mine")
+    content = torch.load(path, weights_only=True)
+    named = dict.fromkeys(("best_model_path", "last_model_path", "kth_best_model_path"), victim.format(tmp_path))
+    named |= {"best_model_score": None, "current_score": None, "kth_value": torch.tensor(0.0)}
+    named |= {"dirpath": str(path.parent), "best_k_models": {victim.format(tmp_path): torch.tensor(0.0)}}
+    key = (
+        "ModelCheckpoint{'monitor': None, 'mode': 'min', 'every_n_train_steps': 0, 'every_n_epochs': 1, "
+        "'train_time_interval': None}"
+    )
+    content["callbacks"] |= dict.fromkeys((key, "AfterEveryEpoch"), named)
+    torch.save(content, path)
+    go_on()
+    assert mine.read_text() == "mine"
