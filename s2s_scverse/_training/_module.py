@@ -72,11 +72,17 @@ class TrainingPlan(lightning.LightningModule):
         if self.current_epoch != len(self.history):
             msg = f"it has trained {self.current_epoch} epochs, but its history has {len(self.history)}"
             raise ValueError(msg)
-        for optimizer in self.trainer.optimizers:
-            for weights, state in optimizer.state.items():
-                if any(state[name].shape != weights.shape for name in ("exp_avg", "exp_avg_sq")):
-                    msg = "its optimiser is that of other weights"
-                    raise ValueError(msg)
+        steps = self.trainer.global_step
+        (optimizer,), (schedule,) = self.trainer.optimizers, self.trainer.lr_scheduler_configs
+        fixed = {name: value for name, value in optimizer.defaults.items() if name != "lr"}
+        right = schedule.scheduler.base_lrs == [self.config.learning_rate] and schedule.scheduler.last_epoch == steps
+        right &= all({name: group[name] for name in fixed} == fixed for group in optimizer.param_groups)
+        for weights, state in optimizer.state.items():
+            right &= float(state["step"]) == steps
+            right &= state["exp_avg"].shape == weights.shape == state["exp_avg_sq"].shape
+        if not right:
+            msg = "its optimiser is that of another training"
+            raise ValueError(msg)
         self.begun = True
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:  # noqa: ARG002

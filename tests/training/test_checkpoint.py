@@ -163,8 +163,11 @@ def first(weights):
         (lambda it: it["optimizer_states"][0]["param_groups"].pop(), "ValueError: .*parameter groups"),
         (
             lambda it: it["optimizer_states"][0]["state"][0].update(exp_avg=torch.zeros(3)),
-            "ValueError: its optimiser is that of other weights",
+            "ValueError: its optimiser is that of another training",
         ),
+        (lambda it: it["optimizer_states"][0]["state"][0]["step"].fill_(-1e9), "its optimiser is that of another"),
+        (lambda it: it["optimizer_states"][0]["param_groups"][0].update(eps=1.0), "its optimiser is that of another"),
+        (lambda it: it["lr_schedulers"][0].update(base_lrs=[9.0]), "its optimiser is that of another training"),
         (lambda it: it["loops"].clear(), "KeyError: "),
     ],
 )
