@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ._hdf5 import check_hdf5, check_unpacked
+
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
@@ -53,7 +55,7 @@ def read_section(path: Path, *, positions: Path | None = None, table: str = "tab
         import anndata
 
         with _reading(path):
-            _check_links(path)
+            check_hdf5(path)
             return _checked(anndata.read_h5ad(path))
     if path.suffix == ".h5":
         return _read_10x(path, positions)
@@ -108,7 +110,7 @@ def _read_10x(path: Path, positions: Path | None) -> "AnnData":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Variable names are not unique")
         with _reading(path):
-            _check_links(path)
+            check_hdf5(path)
             # What is no gene is left out afterwards: that reads where indices point to.
             adata: AnnData = _checked(sc.read_10x_h5(path, gex_only=False))
             if "feature_types" in adata.var:
@@ -149,8 +151,8 @@ def _read_positions(path: Path) -> "pd.DataFrame":
     if bad.any():
         msg = f"{path} must hold a number in each of {', '.join(COLUMNS[1:])}, and does not for {int(bad.sum())} spots"
         raise ValueError(msg)
-    if not table[COLUMNS[0]].is_unique:
-        repeated = table[COLUMNS[0]][table[COLUMNS[0]].duplicated()]
+    repeated = table[COLUMNS[0]][table[COLUMNS[0]].duplicated()]
+    if len(repeated):
         msg = f"{path} holds barcodes more than once, for example {repeated.iloc[0]}; expected one line a spot"
         raise ValueError(msg)
     numbers.index = pd.Index(table[COLUMNS[0]])
@@ -179,23 +181,6 @@ def _reading(path: Path) -> Iterator[None]:
         raise ValueError(msg) from error
 
 
-def _check_links(path: Path) -> None:
-    """Refuse an HDF5 file that wants others to be read: whoever wrote it may not choose which."""
-    import h5py
-
-    def linked(name: str, link: Any) -> str | None:
-        return name if isinstance(link, h5py.ExternalLink) else None
-
-    def elsewhere(name: str, found: Any) -> str | None:
-        return name if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual) else None
-
-    with h5py.File(path, "r") as file:
-        name = file.visititems_links(linked) or file.visititems(elsewhere)
-    if name is not None:
-        msg = f"{name} is kept in another file, and that is not read"
-        raise ValueError(msg)
-
-
 def _check_whole(group: Any, folder: Path) -> None:
     """Refuse a store that was copied in part: zarr leaves out what has no metadata, and reads zeros for lost chunks."""
     parts = dict(group.members())
@@ -212,8 +197,10 @@ def _check_whole(group: Any, folder: Path) -> None:
                 if missing > 0:
                     msg = f"{missing} chunks of {name}/{which} are missing, or all 0 (then write it without those)"
                     raise ValueError(msg)
-        elif hasattr(part, "members"):
+        if hasattr(part, "members"):
             _check_whole(part, folder / name)
+        else:
+            check_unpacked(f"{folder.name}/{name}", part.nbytes, part.nbytes_stored())
 
 
 def _checked(adata: "AnnData") -> "AnnData":

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Final
 
 from .._checks import check_path
@@ -89,36 +90,41 @@ def _download(folder: Path, *, progress: bool) -> None:
     import requests
 
     folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / "outs.zip"
     log.info("downloading %s to %s", URL, folder)
-    try:
-        downloader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
-        pooch.retrieve(URL, known_hash=None, fname=archive.name, path=folder, downloader=downloader)
-    except (requests.RequestException, OSError) as error:
-        wanted = " and ".join(f"{name} (SHA-256 {digest})" for name, digest in FILES.items())
-        msg = (
-            f"could not download {URL} ({type(error).__name__}); where there is a connection, take {wanted} out of "
-            f"that archive and put them into {folder}"
-        )
-        raise ConnectionError(msg) from error
-    try:
+    # A folder of its own: other processes may be doing the same.
+    with TemporaryDirectory(prefix=".download-", dir=folder) as work:
+        try:
+            downloader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
+            archive = pooch.retrieve(URL, known_hash=None, fname="outs.zip", path=work, downloader=downloader)
+        except (requests.RequestException, OSError) as error:
+            if _is_full(error):
+                raise
+            wanted = " and ".join(f"{name} (SHA-256 {digest})" for name, digest in FILES.items())
+            msg = (
+                f"could not download {URL} ({type(error).__name__}); where there is a connection, take {wanted} out of "
+                f"that archive and put them into {folder}"
+            )
+            raise ConnectionError(msg) from error
         for name in FILES:
-            _extract(archive, name, folder)
-    finally:
-        archive.unlink()
+            _extract(Path(archive), name, folder)
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether there is no room left on the disk, which the system says best."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _extract(archive: Path, name: str, folder: Path) -> None:
     """Write one member, by its own name only, and only if it is the published one."""
     import pooch
 
-    part = folder / f"{name}.part"
+    part = archive.with_name(f"{name}.part")
     try:
         try:
             with zipfile.ZipFile(archive) as members, members.open(name) as source, part.open("wb") as target:
                 shutil.copyfileobj(_Limited(source), target)
         except Exception as error:  # zipfile raises what it likes for archives that are damaged
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            if _is_full(error):
                 raise
             msg = f"{URL} is not the archive expected ({error!r}): it holds no readable {name}"
             raise ValueError(msg) from error

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import s2s_scverse as s2s
 from s2s_scverse import _cli
+from s2s_scverse._cli import _hdf5
 
 
 @pytest.fixture
@@ -20,6 +21,18 @@ def run():
         return runner.invoke(_cli.app, [str(argument) for argument in arguments])
 
     return invoke
+
+
+@pytest.fixture(autouse=True)
+def looked_through_here(monkeypatch):
+    """Look through HDF5 files in this process: one of their own for each of hundreds takes long; see test_hdf5.py."""
+
+    def check(path):
+        wrong = _hdf5.look_through(str(path))
+        if wrong is not None:
+            raise _hdf5.Refused(wrong)
+
+    monkeypatch.setattr("s2s_scverse._cli._read.check_hdf5", check)
 
 
 @pytest.fixture

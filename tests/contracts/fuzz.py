@@ -36,6 +36,7 @@ from scipy import sparse
 
 import s2s_scverse as s2s
 from s2s_scverse import _training
+from s2s_scverse._cli import _hdf5
 from s2s_scverse._cli._impute import read_genes
 from s2s_scverse._cli._read import COLUMNS
 from s2s_scverse._cli._sections import Laying
@@ -45,6 +46,7 @@ from s2s_scverse.tl._layers import check_free
 
 PACKAGE = str(Path(s2s.__file__).parent)
 BATCH, SECONDS_AN_INPUT, BYTES = 50, 20, 4 * 2**30
+_hdf5.SECONDS = 5.0
 LAYING = Laying(None, "table", None, None, "spatial", None)
 
 
@@ -62,7 +64,7 @@ def refused(error: BaseException) -> bool:
     """Whether an error is one that says what is wrong with a file; some classes do so only where they are our own."""
     if isinstance(error, KeyError | TypeError):
         return traceback.extract_tb(error.__traceback__)[-1].filename.startswith(PACKAGE)
-    return isinstance(error, FileExistsError | FileNotFoundError | MemoryError | ValueError)
+    return isinstance(error, FileExistsError | FileNotFoundError | ValueError)
 
 
 # Each makes files that are right in a folder, and says how to read what has become of them.

@@ -36,11 +36,16 @@ def test_nothing_that_runs_code(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-            assert not {name.split(".")[0] for name in names} & UNSAFE_MODULES
+            unsafe = {name.split(".")[0] for name in names} & UNSAFE_MODULES
+            # One module runs itself, see below.
+            assert unsafe <= ({"subprocess"} if path.name == "_hdf5.py" else set())
         if isinstance(node, ast.Call):
             assert called(node) not in UNSAFE_CALLS
             # Networks have a method of that name.
             assert getattr(node.func, "id", "") not in ("eval", "__import__")
+            if ast.unparse(node.func).startswith("subprocess."):
+                assert ast.unparse(node.args[0]) == "command"
+                assert '    command = [sys.executable, "-P", __file__, str(path), f"{allowed' in path.read_text()
             arguments = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             assert arguments.get("allow_pickle", "False") == "False"
             assert arguments.get("shell", "False") == "False"

@@ -1,0 +1,114 @@
+"""HDF5 files in which HDF5 itself would crash, hang, or ask for all memory."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+import s2s_scverse as s2s
+from s2s_scverse._cli import _hdf5
+from s2s_scverse._cli._read import read_section
+
+
+@pytest.fixture(autouse=True)
+def looked_through_here():
+    """Not in this module: in a process of its own, as always."""
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "section.h5ad"
+    s2s.datasets.simulated_tissue(n_rows=10, n_cols=10, n_genes=6).write_h5ad(path)
+    return path
+
+
+def test_whole_files_are_read(path):
+    before = path.read_bytes()
+    assert read_section(path).n_vars == 6
+    assert path.read_bytes() == before
+
+
+def without_end(path):
+    """Text is kept in heaps; where one has but zeros in its middle, HDF5 looks for what comes next without end."""
+    content = bytearray(path.read_bytes())
+    second = content.find(b"0.1.0", content.find(b"GCOL")) - 16
+    content[second : second + 24] = bytes(24)
+    path.write_bytes(content)
+
+
+def test_what_hdf5_would_never_get_through(path, monkeypatch):
+    without_end(path)
+    monkeypatch.setattr(_hdf5, "SECONDS", 4.0)
+    with pytest.raises(ValueError, match=r"section\.h5ad cannot be read.* HDF5 did not get through it in 4 s; where"):
+        read_section(path)
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="there are no alarms on Windows")
+def test_nothing_goes_on_when_whoever_waits_is_killed(path):
+    without_end(path)
+    begun = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-P", _hdf5.__file__, path, "2"])
+    assert process.wait() == -signal.SIGALRM
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("ending", ["os.kill(os.getpid(), signal.SIGSEGV)", "os._exit(1)"])
+def test_what_makes_hdf5_crash(path, tmp_path, monkeypatch, ending):
+    script = tmp_path / "crash.py"
+    script.write_text(f"import os, signal\n{ending}\n")
+    monkeypatch.setattr(_hdf5, "__file__", str(script))
+    with pytest.raises(ValueError, match=r"section\.h5ad cannot be read.* HDF5 crashed when it looked through it"):
+        read_section(path)
+
+
+def unpacked(file):
+    file.create_dataset("uns/nothing", shape=(10**10,), dtype="f8", chunks=(10**6,), compression="gzip")
+
+
+def unwritten(file):
+    file.create_dataset("uns/nothing", shape=(10**10,), dtype="f8")
+
+
+def large_attribute(file):
+    file.create_group("uns/large").attrs["nothing"] = np.zeros(10**7)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            unpacked,
+            "uns/nothing says that it has 80000000000 bytes, but only 0 are there; write the section without it",
+        ),
+        (
+            unwritten,
+            "uns/nothing says that it has 80000000000 bytes, but only 0 are there; write the section without it",
+        ),
+        (large_attribute, "uns/large nothing is an attribute of 80000000 bytes, more than 67108864"),
+    ],
+)
+def test_what_no_memory_would_hold(path, spoil, message):
+    with h5py.File(path, "r+", libver="latest") as file:
+        spoil(file)
+    with pytest.raises(ValueError, match=message):
+        read_section(path)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.filterwarnings("ignore:.*zarr v2 data|.*autosharding|Consolidated metadata")
+def test_what_no_memory_would_hold_in_zarr(tmp_path, version):
+    import anndata as ad
+    import zarr
+
+    path = tmp_path / "section.zarr"
+    adata = s2s.datasets.simulated_tissue(n_rows=10, n_cols=10, n_genes=6)
+    with ad.settings.override(zarr_write_format=version):
+        adata.write_zarr(path)
+    zarr.open_array(path / "obs" / "array_row").resize((10**10,))
+    zarr.consolidate_metadata(path)
+    with pytest.raises(ValueError, match=r"obs/array_row says that it has 80000000000 bytes, but only \d+ are there"):
+        read_section(path)
