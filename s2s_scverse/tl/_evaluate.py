@@ -13,7 +13,7 @@ from .._lattice import Lattice
 from .._runs import check_keys, find_source, read_visible
 from .._scores import mean_over_sections, window
 from .._section import Placed, read_mask, read_sections, read_values
-from ._run import check_apart, read_tables, versions, write_evaluation
+from ._run import check_apart, versions, write_evaluation
 from ._scoring import GENE_BLOCK, Layers, score_genes
 
 if TYPE_CHECKING:
@@ -121,7 +121,6 @@ def evaluate(
     True
     """
     check_adata(adata)
-    read_tables(adata)
     names = check_keys(adata, keys)
     columns = check_genes(adata, genes)
     n_bootstrap = check_int("n_bootstrap", n_bootstrap, least=1)

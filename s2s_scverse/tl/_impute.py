@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ from .._depth import AUTO
 from .._progress import Progress, duration
 from ._layers import check_free, check_store, digest, impute_blocks, open_layers
 from ._memory import memory_explained
-from ._run import MAX_DISTANCE, Task, check_copy, check_run_key, read_tables, read_tasks, versions, write_run
+from ._run import MAX_DISTANCE, Task, check_copy, check_run_key, read_tasks, versions, write_run
 from ._source import Options, Source
 
 if TYPE_CHECKING:
@@ -193,7 +194,6 @@ def impute(
     True
     """
     check_adata(adata)
-    read_tables(adata)
     columns = check_genes(adata, genes)
     check_choice("preset", preset, ("default", "fast", "paper"))
     check_choice("dtype", dtype, ("float32", "float16"))
@@ -216,7 +216,9 @@ def impute(
     images = _image_source(natural_images)
     _training.check_files(checkpoint, pretrained)
     measured, tasks = read_tasks(adata, max_distance)
-    source = Source.read(adata, measured, tasks, columns, layer, options)
+    explained = partial(memory_explained, device=str(where), stored=folder is not None)
+    with explained(None):
+        source = Source.read(adata, measured, tasks, columns, layer, options)
     if source.survey.counts:
         warnings.warn(
             "values look like counts; call sc.pp.normalize_total(adata) and sc.pp.log1p(adata) first",
@@ -230,10 +232,11 @@ def impute(
     asked = digest(asked, where.type, versions("torch"), source.digest(), *_files(natural_images, pretrained))
     if folder is not None:
         check_free(folder, asked)
-    sections = source.sections(training.max_genes)
+    with explained(None):
+        sections = source.sections(training.max_genes)
     expected = source.estimate(network, training, options, held=adata.n_vars if folder is None else 0)
     log.info("%s; about %s and %.1f GB", source, duration(expected.seconds), expected.gigabytes)
-    with memory_explained(expected, str(where)), Progress(expected.phases, show=progress and parallel.is_first) as bar:
+    with explained(expected), Progress(expected.phases, show=progress and parallel.is_first) as bar:
         if measured.all() and not denoise:
             fitted = _training.untrained(sections, training, where)
         else:

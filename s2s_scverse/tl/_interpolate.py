@@ -11,7 +11,7 @@ from .._interpolation import METHODS, Method
 from .._progress import duration
 from .._section import read_values
 from ._estimate import KRIGED_VALUE
-from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tables, read_tasks, versions, write_run
+from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tasks, versions, write_run
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -94,7 +94,6 @@ def interpolate(
     True
     """
     check_adata(adata)
-    read_tables(adata)
     check_choice("method", method, METHODS)
     columns = check_genes(adata, genes)
     key = check_run_key(adata, method if key_added is None else key_added)

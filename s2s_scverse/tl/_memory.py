@@ -9,8 +9,17 @@ __all__ = ["memory_explained"]
 
 
 @contextmanager
-def memory_explained(expected: Estimate, device: str) -> Iterator[None]:
+def memory_explained(expected: Estimate | None, *, device: str, stored: bool) -> Iterator[None]:
     """Turn what numpy and torch say of memory into what can be done.
+
+    Parameters
+    ----------
+    expected
+        What the run takes, where that is known.
+    device
+        Where it trains.
+    stored
+        Whether its layers go to a folder.
 
     Raises
     ------
@@ -25,10 +34,13 @@ def memory_explained(expected: Estimate, device: str) -> Iterator[None]:
         if "OutOfMemory" in type(error).__name__:
             msg = f"too little memory on device {device!r}: pass device='cpu', or training= with a smaller batch_size"
         else:
-            msg = (
-                f"this takes about {expected.gigabytes:.1f} GB, and there was less: pass store= (a folder that layers "
-                "are written to as they are made), fewer genes=, dtype='float16' or uncertainty=False"
+            what = (
+                "more memory than there is"
+                if expected is None
+                else f"about {expected.gigabytes:.1f} GB, and there was less"
             )
+            store = "" if stored else "store= (a folder that layers are written to as they are made), "
+            msg = f"this takes {what}: pass {store}fewer genes=, dtype='float16' or uncertainty=False"
         raise MemoryError(msg) from error
 
 

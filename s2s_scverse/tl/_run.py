@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from .. import _keys
@@ -22,7 +21,6 @@ __all__ = [
     "check_apart",
     "check_copy",
     "check_run_key",
-    "read_tables",
     "read_tasks",
     "versions",
     "write_evaluation",
@@ -54,14 +52,6 @@ def check_run_key(adata: "AnnData", key: object) -> str:
         msg = f"key_added={name!r} would overwrite {where}, which no run of s2s wrote; choose another"
         raise ValueError(msg)
     return name
-
-
-def read_tables(adata: "AnnData") -> None:
-    """Read obs and var into memory where they are lazy; they are small, and will be written to."""
-    for name in ("obs", "var"):
-        table = getattr(adata, name)
-        if not isinstance(table, pd.DataFrame):
-            setattr(adata, name, table.to_memory())
 
 
 def check_copy(adata: "AnnData", *, copy: bool) -> None:

@@ -58,3 +58,16 @@ def test_ten_times_the_genes_in_the_same_memory(files, tmp_path):
     assert whole.returncode != 0
     assert "MemoryError: this takes about " in whole.stderr.splitlines()[-1]
     assert "pass store=" in whole.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("stored", "advice"), [(False, r"pass store= \(a folder .*\), fewer genes="), (True, "pass fewer genes=")]
+)
+def test_memory_that_runs_out_while_reading_is_explained(section, quick, tmp_path, monkeypatch, stored, advice):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("s2s_scverse.tl._source.Source.read", full)
+    with pytest.raises(MemoryError, match=f"this takes more memory than there is: {advice}"):
+        s2s.tl.impute(section, store=tmp_path / "layers" if stored else None, **quick)
+    assert not list(tmp_path.iterdir())
