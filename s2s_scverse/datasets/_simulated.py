@@ -225,13 +225,18 @@ def _draw_counts(rng: np.random.Generator, mean: Field, dispersion: float) -> Fi
     return rng.poisson(rate).astype(np.float64)
 
 
+LARGEST = 1e12
+"""Counts of that size are still whole numbers, and their squares finite."""
+
+
 def _check_number(name: str, value: object, *, zero: bool) -> float:
     """Return `value` as a float that is finite and positive, or zero where that has a meaning."""
     if isinstance(value, bool) or not isinstance(value, Real):
         msg = f"{name} must be a number, found {value!r} ({type(value).__name__})"
         raise TypeError(msg)
     number = float(value)
-    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
-        msg = f"{name} must be finite and {'not negative' if zero else 'positive'}, found {value}"
+    if not np.isfinite(number) or number < 0 or (number == 0 and not zero) or number > LARGEST:
+        bounds = "not negative" if zero else "positive"
+        msg = f"{name} must be finite and {bounds}, at most {LARGEST:g}, found {value}"
         raise ValueError(msg)
     return number

@@ -145,6 +145,12 @@ case(
 case("spots", ValueError, r"2 columns \(x, y\), found shape", "one coordinate")(
     with_coordinates(lambda found: found[:, 0])
 )
+for factor in (1e-300, 1e160):
+    case(
+        "spots", ValueError, "reaches .* and spans .*; expected at most 1e100, .* another unit", f"a unit of {factor}"
+    )(
+        with_coordinates(lambda found, factor=factor: found * factor)  # type: ignore[misc]
+    )
 for kind in (bool, complex, object):
     case("spots", TypeError, "must hold numbers, found dtype", f"coordinates of {kind.__name__}")(
         with_coordinates(lambda found, kind=kind: found.astype(kind))  # type: ignore[misc]
@@ -995,10 +1001,11 @@ for match, error, arguments in (
     ("n_rows must be at least 8, found 7", ValueError, {"n_rows": 7}),
     ("n_cols must be an integer, found None", TypeError, {"n_cols": None}),
     ("n_genes must be at least 6, found 5", ValueError, {"n_genes": 5}),
-    ("depth must be finite and positive, found 0", ValueError, {"depth": 0}),
+    ("depth must be finite and positive, at most 1e\\+12, found 0", ValueError, {"depth": 0}),
     ("depth must be a number, found 'deep'", TypeError, {"depth": "deep"}),
-    ("dispersion must be finite and not negative, found nan", ValueError, {"dispersion": np.nan}),
-    ("pitch must be finite and positive, found -1", ValueError, {"pitch": -1}),
+    ("depth must be .*, at most 1e\\+12, found 1e\\+308", ValueError, {"depth": 1e308}),
+    ("dispersion must be finite and not negative, .*, found nan", ValueError, {"dispersion": np.nan}),
+    ("pitch must be finite and positive, .*, found -1", ValueError, {"pitch": -1}),
     ("lattice must be one of 'square', 'hex', 'quincunx', 'cells', found 'round'", ValueError, {"lattice": "round"}),
     ("rng must be an integer seed", TypeError, {"rng": "seed"}),
 ):

@@ -219,9 +219,16 @@ def test_empty_at_no_depth() -> None:
         pytest.param({"n_cols": 2.5}, TypeError, r"n_cols must be an integer, found 2\.5", id="float size"),
         pytest.param({"n_genes": True}, TypeError, "n_genes must be an integer, found True", id="bool size"),
         pytest.param({"n_genes": 5}, ValueError, "n_genes must be at least 6, found 5", id="few genes"),
-        pytest.param({"depth": 0}, ValueError, "depth must be finite and positive, found 0", id="no depth"),
+        pytest.param(
+            {"depth": 0}, ValueError, r"depth must be finite and positive, at most 1e\+12, found 0", id="no depth"
+        ),
         pytest.param({"depth": "deep"}, TypeError, "depth must be a number, found 'deep'", id="text depth"),
-        pytest.param({"pitch": np.nan}, ValueError, "pitch must be finite and positive, found nan", id="nan pitch"),
+        pytest.param(
+            {"pitch": np.nan},
+            ValueError,
+            r"pitch must be finite and positive, at most 1e\+12, found nan",
+            id="nan pitch",
+        ),
         pytest.param({"dispersion": -1}, ValueError, "dispersion must be finite and not negative", id="dispersion"),
         pytest.param({"lattice": "round"}, ValueError, "lattice must be one of 'square'", id="lattice"),
         pytest.param({"rng": -1}, ValueError, "rng must be a seed of at least 0", id="seed"),
