@@ -82,7 +82,13 @@ def run(target: str, seconds: float, kept: Path) -> NoReturn:
         finally:
             inputs.write_text(json.dumps({"target": target, "inputs": count, "seconds": time.monotonic() - begun}))
 
-    options = {"max_total_time": int(seconds), "timeout": 20, "rss_limit_mb": 6000, "max_len": 512, "len_control": 0}
+    options = {
+        "max_total_time": int(seconds),
+        "timeout": 20,
+        "rss_limit_mb": fuzz.BYTES // 2**21,
+        "max_len": 512,
+        "len_control": 0,
+    }
     atheris.Setup(
         [sys.argv[0], f"-artifact_prefix={kept / target}/", *(f"-{name}={value}" for name, value in options.items())],
         one,
