@@ -425,7 +425,7 @@ def _open(path: Path) -> Any:
 
     try:
         return zarr.open_group(path, mode="r+")
-    except (OSError, ValueError):
+    except Exception:  # noqa: BLE001 - zarr raises what it likes for metadata that is damaged
         return None
 
 

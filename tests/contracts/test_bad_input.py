@@ -764,6 +764,13 @@ def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
     return lambda: s2s.tl.impute(adata, **little(store=tmp_path / "file"))
 
 
+@case("dense", FileExistsError, "exists already, and is not what this call would write; pass", "a damaged store")
+def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+    (tmp_path / "store.partial").mkdir()
+    (tmp_path / "store.partial" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "attribbutes": {}}')
+    return lambda: s2s.tl.impute(adata, **little(store=tmp_path / "store"))
+
+
 @case(
     "dense",
     ValueError,
