@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ._hdf5 import check_hdf5, check_unpacked
+from ._probe import check_through
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def read_section(path: Path, *, positions: Path | None = None, table: str = "tab
         import anndata
 
         with _reading(path):
-            check_hdf5(path)
+            check_through(path)
             return _checked(anndata.read_h5ad(path))
     if path.suffix == ".h5":
         return _read_10x(path, positions)
@@ -79,6 +79,7 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
         if linked is not None:
             msg = f"{linked.relative_to(path)} is a link to another place, and that is not read"
             raise ValueError(msg)
+        check_through(path)
     if attributes.get("encoding-type") == "anndata":
         with _reading(path):
             _check_whole(group, path)
@@ -110,7 +111,7 @@ def _read_10x(path: Path, positions: Path | None) -> "AnnData":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Variable names are not unique")
         with _reading(path):
-            check_hdf5(path)
+            check_through(path)
             # What is no gene is left out afterwards: that reads where indices point to.
             adata: AnnData = _checked(sc.read_10x_h5(path, gex_only=False))
             if "feature_types" in adata.var:
@@ -199,8 +200,6 @@ def _check_whole(group: Any, folder: Path) -> None:
                     raise ValueError(msg)
         if hasattr(part, "members"):
             _check_whole(part, folder / name)
-        else:
-            check_unpacked(f"{folder.name}/{name}", part.nbytes, part.nbytes_stored())
 
 
 def _checked(adata: "AnnData") -> "AnnData":

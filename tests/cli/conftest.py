@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import s2s_scverse as s2s
 from s2s_scverse import _cli
-from s2s_scverse._cli import _hdf5
+from s2s_scverse._cli import _probe
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def run():
 
 @pytest.fixture(autouse=True)
 def looked_through_here(monkeypatch):
-    """Look through HDF5 files in this process: one of their own for each of hundreds takes long; see test_hdf5.py."""
+    """Look through files in this process: one of their own for each of hundreds takes long; see test_probe.py."""
 
     def check(path):
-        wrong = _hdf5.look_through(str(path))
+        wrong = _probe.look_through(path)
         if wrong is not None:
-            raise _hdf5.Refused(wrong)
+            raise _probe.Refused(wrong)
 
-    monkeypatch.setattr("s2s_scverse._cli._read.check_hdf5", check)
+    monkeypatch.setattr("s2s_scverse._cli._read.check_through", check)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from scipy import sparse
 
 import s2s_scverse as s2s
 from s2s_scverse import _training
-from s2s_scverse._cli import _hdf5
+from s2s_scverse._cli import _probe
 from s2s_scverse._cli._impute import read_genes
 from s2s_scverse._cli._read import COLUMNS
 from s2s_scverse._cli._sections import Laying
@@ -46,7 +46,7 @@ from s2s_scverse.tl._layers import check_free
 
 PACKAGE = str(Path(s2s.__file__).parent)
 BATCH, SECONDS_AN_INPUT, BYTES = 50, 20, 4 * 2**30
-_hdf5.SECONDS = 5.0
+_probe.SECONDS = 5.0
 LAYING = Laying(None, "table", None, None, "spatial", None)
 
 

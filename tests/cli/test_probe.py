@@ -1,4 +1,4 @@
-"""HDF5 files in which HDF5 itself would crash, hang, or ask for all memory."""
+"""Files in which HDF5 itself would crash or hang, and files and stores that would take all memory."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._cli import _hdf5
+from s2s_scverse._cli import _probe
 from s2s_scverse._cli._read import read_section
 
 
@@ -42,8 +42,8 @@ def without_end(path):
 
 def test_what_hdf5_would_never_get_through(path, monkeypatch):
     without_end(path)
-    monkeypatch.setattr(_hdf5, "SECONDS", 4.0)
-    with pytest.raises(ValueError, match=r"section\.h5ad cannot be read.* HDF5 did not get through it in 4 s; where"):
+    monkeypatch.setattr(_probe, "SECONDS", 4.0)
+    with pytest.raises(ValueError, match=r"section\.h5ad cannot be read.* it was not got through in 4 s; where"):
         read_section(path)
 
 
@@ -51,7 +51,7 @@ def test_what_hdf5_would_never_get_through(path, monkeypatch):
 def test_nothing_goes_on_when_whoever_waits_is_killed(path):
     without_end(path)
     begun = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-P", _hdf5.__file__, path, "2"])
+    process = subprocess.Popen([sys.executable, "-P", _probe.__file__, path, "2"])
     assert process.wait() == -signal.SIGALRM
     assert time.monotonic() - begun < 10
 
@@ -60,8 +60,8 @@ def test_nothing_goes_on_when_whoever_waits_is_killed(path):
 def test_what_makes_hdf5_crash(path, tmp_path, monkeypatch, ending):
     script = tmp_path / "crash.py"
     script.write_text(f"import os, signal\n{ending}\n")
-    monkeypatch.setattr(_hdf5, "__file__", str(script))
-    with pytest.raises(ValueError, match=r"section\.h5ad cannot be read.* HDF5 crashed when it looked through it"):
+    monkeypatch.setattr(_probe, "__file__", str(script))
+    with pytest.raises(ValueError, match=r"section\.h5ad cannot be read.* what looked through it crashed"):
         read_section(path)
 
 
@@ -111,4 +111,29 @@ def test_what_no_memory_would_hold_in_zarr(tmp_path, version):
     zarr.open_array(path / "obs" / "array_row").resize((10**10,))
     zarr.consolidate_metadata(path)
     with pytest.raises(ValueError, match=r"obs/array_row says that it has 80000000000 bytes, but only \d+ are there"):
+        read_section(path)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.filterwarnings("ignore:.*zarr v2 data|.*autosharding|Consolidated metadata")
+def test_texts_that_no_memory_would_hold_in_zarr(tmp_path, version, monkeypatch):
+    """A chunk begins with the number of its texts, and room is made for all before the first one is read."""
+    import anndata as ad
+    import numcodecs
+    import zarr
+
+    path = tmp_path / "section.zarr"
+    adata = s2s.datasets.simulated_tissue(n_rows=10, n_cols=10, n_genes=6)
+    with ad.settings.override(zarr_write_format=version):
+        adata.write_zarr(path)
+    read_section(path)
+    array = zarr.open_array(path / "var" / "_index")
+    (chunk,) = [each for each in (path / "var" / "_index").rglob("*") if each.name in ("0", "c") and each.is_file()]
+    codec = array.compressors[0] if version == 2 else numcodecs.Zstd()
+    content = bytearray(codec.decode(chunk.read_bytes()))
+    content[:4] = (2**32 - 1).to_bytes(4, "little")
+    chunk.write_bytes(codec.encode(bytes(content)))
+    with pytest.raises(
+        ValueError, match=r"section\.zarr cannot be read.* var/_index unpacks to more than 4294967296"
+    ):
         read_section(path)

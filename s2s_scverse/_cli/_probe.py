@@ -1,17 +1,18 @@
-"""Looking through an HDF5 file before it is read, in a process of its own: run as a script it is that process.
+"""Looking through a file or store before it is read, in a process of its own: run as a script it is that process.
 
-HDF5 itself may crash, loop without end or ask for any amount of memory in a file that is broken, and nothing that runs
-in the same process can do anything about it.
+HDF5 may crash, loop without end or ask for any amount of memory in a file that is broken, and so may what unpacks the
+texts in a zarr store; nothing that runs in the same process can do anything about it.
 """
 
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Refused", "check_hdf5", "check_unpacked", "look_through"]
+__all__ = ["Refused", "check_through", "check_unpacked", "look_through"]
 
 SECONDS = 60.0
 """Time that looking through may take, besides 1 s for 100 MB: attributes, text and places of chunks, but no numbers."""
@@ -23,28 +24,31 @@ LARGEST_ATTRIBUTE: Final = 2**26
 """Bytes."""
 TEXTS: Final = 10**5
 """Read at once."""
+MEMORY: Final = 2**32
+"""Bytes that looking through may take."""
 REFUSED: Final = 3
 """Exit status."""
 
 
-def check_hdf5(path: Path) -> None:
-    """Refuse a file that HDF5 cannot get through, that wants others to be read, or unpacks to what no memory holds.
+def check_through(path: Path) -> None:
+    """Refuse what cannot be got through, wants other files to be read, or unpacks to what no memory holds.
 
     Raises
     ------
     Refused
         Saying why.
     """
-    allowed = SECONDS + 1e-8 * path.stat().st_size
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    allowed = SECONDS + 1e-8 * sum(each.stat().st_size for each in files)
     try:
         # -P: nothing that lies beside this file is imported.
         command = [sys.executable, "-P", __file__, str(path), f"{allowed + 1:.0f}"]
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=allowed)  # noqa: S603
     except subprocess.TimeoutExpired:
-        msg = f"HDF5 did not get through it in {allowed:.0f} s; where its disk is slow, copy it to a faster one"
+        msg = f"it was not got through in {allowed:.0f} s; where its disk is slow, copy it to a faster one"
         raise Refused(msg) from None
     if done.returncode:
-        raise Refused(done.stdout if done.returncode == REFUSED else "HDF5 crashed when it looked through it")
+        raise Refused(done.stdout if done.returncode == REFUSED else "what looked through it crashed")
 
 
 def check_unpacked(name: str, n_bytes: int, stored: int) -> None:
@@ -58,8 +62,12 @@ class Refused(ValueError):  # noqa: N818 - it is no error of ours
     """What is wrong with a file."""
 
 
-def look_through(path: str) -> str | None:
+def look_through(path: Path) -> str | None:
     """Read what is not numbers, and say what is wrong with it; errors are left to whoever reads it in earnest."""
+    return _look_through_zarr(path) if path.is_dir() else _look_through_hdf5(path)
+
+
+def _look_through_hdf5(path: Path) -> str | None:
     import h5py
 
     def linked(name: str, link: Any) -> str | None:
@@ -75,7 +83,7 @@ def look_through(path: str) -> str | None:
         except Refused as refused:
             return str(refused)
         except MemoryError:
-            return f"{name} unpacks to many times the size of the file"
+            return f"{name} unpacks to more than {MEMORY} bytes"
         except Exception:  # noqa: BLE001 - whoever needs it will tell what is wrong with it
             return None
         return None
@@ -83,6 +91,36 @@ def look_through(path: str) -> str | None:
     with suppress(Exception), h5py.File(path, "r") as file:
         return file.visititems_links(linked) or visit("/", file) or file.visititems(visit)
     return None
+
+
+def _look_through_zarr(path: Path) -> str | None:
+    import zarr
+
+    with suppress(Exception):
+        for name, array in _arrays(zarr.open_group(path, mode="r")):
+            try:
+                check_unpacked(name, array.nbytes, array.nbytes_stored())
+                if array.dtype.kind in "OTU":
+                    for start in range(0, array.shape[0] if array.ndim else 1, TEXTS):
+                        array[start : start + TEXTS] if array.ndim else array[()]
+            except Refused as refused:
+                return str(refused)
+            except MemoryError:
+                return f"{name} unpacks to more than {MEMORY} bytes"
+            except Exception:  # noqa: BLE001, S112 - whoever needs it will tell what is wrong with it
+                continue
+    return None
+
+
+def _arrays(group: Any) -> Iterator[tuple[str, Any]]:
+    """All arrays of an AnnData, or of the tables of a SpatialData: its other elements are not read."""
+    parts = [("", group)]
+    if group.attrs.get("encoding-type") != "anndata":
+        parts = [(name, part) for name, part in group.groups() if name in ("table", "tables")]
+    for above, part in parts:
+        for name, found in part.members(max_depth=None):
+            if hasattr(found, "nbytes_stored"):
+                yield f"{above}/{name}".strip("/"), found
 
 
 def _look_at_attribute(name: str, attributes: Any, key: str) -> None:
@@ -108,18 +146,17 @@ def _elsewhere(name: str) -> str:
     return f"{name} is kept in another file, and that is not read"
 
 
-def _limit(path: str, seconds: int) -> None:
-    """Allow memory of some times the file, and, should whoever waits be killed, no more time; where the system can."""
+def _limit(seconds: int) -> None:
+    """Allow no more memory and, should whoever waits be killed, no more time; where the system can do that."""
     try:
         import resource
     except ImportError:  # Windows
         return
     signal.alarm(seconds)
-    most = 2**31 + 8 * Path(path).stat().st_size
-    resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 if __name__ == "__main__":
-    _limit(sys.argv[1], int(sys.argv[2]))
-    wrong = look_through(sys.argv[1])
+    _limit(int(sys.argv[2]))
+    wrong = look_through(Path(sys.argv[1]))
     sys.exit(None if wrong is None else sys.stdout.write(wrong) and REFUSED)
