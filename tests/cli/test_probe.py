@@ -133,7 +133,5 @@ def test_texts_that_no_memory_would_hold_in_zarr(tmp_path, version, monkeypatch)
     content = bytearray(codec.decode(chunk.read_bytes()))
     content[:4] = (2**32 - 1).to_bytes(4, "little")
     chunk.write_bytes(codec.encode(bytes(content)))
-    with pytest.raises(
-        ValueError, match=r"section\.zarr cannot be read.* var/_index unpacks to more than 4294967296"
-    ):
+    with pytest.raises(ValueError, match=r"section\.zarr cannot be read.* var/_index unpacks to more than 4294967296"):
         read_section(path)

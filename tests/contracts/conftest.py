@@ -12,6 +12,8 @@ from scipy import sparse
 
 import s2s_scverse as s2s
 
+collect_ignore = ["guided.py"]  # needs atheris, and is run by hand
+
 
 def digest(value: Any) -> str:
     """Return what tells an AnnData, or anything in one, from any other."""
