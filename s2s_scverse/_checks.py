@@ -288,7 +288,7 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
         n = int((~np.isfinite(coordinates)).any(axis=1).sum())
         msg = f"adata.obsm[{key!r}] is NaN or infinite for {n} of {len(coordinates)} spots; drop them first"
         raise ValueError(msg)
-    largest, span = np.abs(coordinates).max(), np.ptp(coordinates, axis=0).max()
+    largest, span = np.abs(coordinates).max(initial=0), np.ptp(coordinates, axis=0).max() if len(coordinates) else 0
     if largest > 1e100 or 0 < span < 1e-100:
         msg = (
             f"adata.obsm[{key!r}] reaches {largest:.3g} and spans {span:.3g}; expected at most 1e100, and more than "

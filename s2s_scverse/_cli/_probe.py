@@ -4,6 +4,7 @@ HDF5 may crash, loop without end or ask for any amount of memory in a file that 
 texts in a zarr store; nothing that runs in the same process can do anything about it.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,8 +19,8 @@ SECONDS = 60.0
 """Time that looking through may take, besides 1 s for 100 MB: attributes, text and places of chunks, but no numbers."""
 LARGE: Final = 2**30
 """Bytes that a dataset may unpack to from nothing."""
-RATIO: Final = 2000
-"""A larger one may have so many times what is stored."""
+RATIO: Final = 2**15
+"""A larger one may have so many times what is stored: equal numbers are packed to a ten thousandth."""
 LARGEST_ATTRIBUTE: Final = 2**26
 """Bytes."""
 TEXTS: Final = 10**5
@@ -40,15 +41,22 @@ def check_through(path: Path) -> None:
     """
     files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     allowed = SECONDS + 1e-8 * sum(each.stat().st_size for each in files)
+    # -P: nothing that lies beside this file is imported.
+    command = [sys.executable, "-P", __file__, str(path), f"{allowed + 1:.0f}"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONINSPECT"}
     try:
-        # -P: nothing that lies beside this file is imported.
-        command = [sys.executable, "-P", __file__, str(path), f"{allowed + 1:.0f}"]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=allowed)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=allowed, env=environment
+        )
     except subprocess.TimeoutExpired:
         msg = f"it was not got through in {allowed:.0f} s; where its disk is slow, copy it to a faster one"
         raise Refused(msg) from None
+    if done.returncode == REFUSED:
+        raise Refused(done.stdout.decode(errors="replace"))
     if done.returncode:
-        raise Refused(done.stdout if done.returncode == REFUSED else "what looked through it crashed")
+        told = done.stderr.decode(errors="replace").splitlines()
+        msg = f"what looked through it crashed ({told[-1] if told else f'exit status {done.returncode}'})"
+        raise Refused(msg)
 
 
 def check_unpacked(name: str, n_bytes: int, stored: int) -> None:
@@ -73,33 +81,43 @@ def _look_through_hdf5(path: Path) -> str | None:
     def linked(name: str, link: Any) -> str | None:
         return _elsewhere(name) if isinstance(link, h5py.ExternalLink) else None
 
+    total = [0, 0]
+
     # What is raised in here does not arrive, what is returned does.
     def visit(name: str, found: Any) -> str | None:
         try:
-            for key in found.attrs:
-                _look_at_attribute(f"{name} {key}", found.attrs, key)
             if isinstance(found, h5py.Dataset):
-                _look_at_dataset(name, found)
+                if found.external or found.is_virtual:
+                    return _elsewhere(name)
+                _count(name, found.nbytes, found.id.get_storage_size(), total)
+            _read_attributes(name, found.attrs)
+            if isinstance(found, h5py.Dataset):
+                _read_texts(found)
         except Refused as refused:
             return str(refused)
         except MemoryError:
             return f"{name} unpacks to more than {MEMORY} bytes"
-        except Exception:  # noqa: BLE001 - whoever needs it will tell what is wrong with it
-            return None
         return None
 
-    with suppress(Exception), h5py.File(path, "r") as file:
-        return file.visititems_links(linked) or visit("/", file) or file.visititems(visit)
-    return None
+    try:
+        file = h5py.File(path, "r")
+    except Exception:  # noqa: BLE001 - whoever reads it will tell what is wrong with it
+        return None
+    try:
+        with file:
+            return file.visititems_links(linked) or visit("/", file) or file.visititems(visit)
+    except Exception as error:  # noqa: BLE001 - what was not looked at may be anything
+        return f"it was not got through ({error})"
 
 
 def _look_through_zarr(path: Path) -> str | None:
     import zarr
 
     with suppress(Exception):
+        total = [0, 0]
         for name, array in _arrays(zarr.open_group(path, mode="r")):
             try:
-                check_unpacked(name, array.nbytes, array.nbytes_stored())
+                _count(name, array.nbytes, array.nbytes_stored(), total)
                 if array.dtype.kind in "OTU":
                     for start in range(0, array.shape[0] if array.ndim else 1, TEXTS):
                         array[start : start + TEXTS] if array.ndim else array[()]
@@ -123,23 +141,31 @@ def _arrays(group: Any) -> Iterator[tuple[str, Any]]:
                 yield f"{above}/{name}".strip("/"), found
 
 
-def _look_at_attribute(name: str, attributes: Any, key: str) -> None:
-    found = attributes.get_id(key)
-    if found.get_storage_size() > LARGEST_ATTRIBUTE:
-        msg = f"{name} is an attribute of {found.get_storage_size()} bytes, more than {LARGEST_ATTRIBUTE}"
-        raise Refused(msg)
-    attributes[key]
+def _count(name: str, n_bytes: int, stored: int, total: list[int]) -> None:
+    """Refuse an array that unpacks to many times of what is there, and many that together do."""
+    check_unpacked(name, n_bytes, stored)
+    total[:] = total[0] + n_bytes, total[1] + stored
+    check_unpacked("all together", *total)
 
 
-def _look_at_dataset(name: str, found: Any) -> None:
-    if found.external or found.is_virtual:
-        raise Refused(_elsewhere(name))
-    check_unpacked(name, found.nbytes, found.id.get_storage_size())
-    if found.chunks is not None:
-        found.id.chunk_iter(lambda _: None)
-    if found.dtype.hasobject:
-        for start in range(0, len(found) if found.ndim else 1, TEXTS):
-            found[start : start + TEXTS] if found.ndim else found[()]
+def _read_attributes(name: str, attributes: Any) -> None:
+    with suppress(UnicodeError, OSError, RuntimeError, TypeError, KeyError):  # whoever needs them will tell
+        for key in attributes:
+            found = attributes.get_id(key).get_storage_size()
+            if found > LARGEST_ATTRIBUTE:
+                msg = f"{name} {key} is an attribute of {found} bytes, more than {LARGEST_ATTRIBUTE}"
+                raise Refused(msg)
+            with suppress(UnicodeError, OSError, RuntimeError, TypeError, ValueError, KeyError):
+                attributes[key]
+
+
+def _read_texts(found: Any) -> None:
+    with suppress(UnicodeError, OSError, RuntimeError, TypeError, KeyError):
+        if found.chunks is not None:
+            found.id.chunk_iter(lambda _: None)
+        if found.dtype.hasobject:
+            for start in range(0, len(found) if found.ndim else 1, TEXTS):
+                found[start : start + TEXTS] if found.ndim else found[()]
 
 
 def _elsewhere(name: str) -> str:
@@ -153,10 +179,13 @@ def _limit(seconds: int) -> None:
     except ImportError:  # Windows
         return
     signal.alarm(seconds)
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most), most))
 
 
 if __name__ == "__main__":
     _limit(int(sys.argv[2]))
     wrong = look_through(Path(sys.argv[1]))
-    sys.exit(None if wrong is None else sys.stdout.write(wrong) and REFUSED)
+    if wrong is not None:
+        sys.stdout.buffer.write(wrong.encode(errors="surrogateescape"))
+        sys.exit(REFUSED)

@@ -2,6 +2,7 @@
 
 import hashlib
 import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from os import PathLike
@@ -43,11 +44,16 @@ def describe(
         digest.update(np.ascontiguousarray(array).tobytes())
     return {
         "kind": kind,
-        "network": asdict(network),
-        "training": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(training).items()},
+        "network": _plain(asdict(network)),
+        "training": _plain(asdict(training)),
         "data": digest.hexdigest(),
         "version": version("s2s-scverse"),
     }
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Turn values of numpy into those of Python, which load without pickle."""
+    return {name: np.asarray(value).tolist() for name, value in fields.items()}
 
 
 def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLike[str] | None) -> None:
@@ -135,7 +141,7 @@ def _check_weights(weights: Any, network: CDCINConfig, path: str | PathLike[str]
 
 
 def _shapes(weights: dict[str, Any]) -> dict[str, Any]:
-    return {name: getattr(each, "shape", None) for name, each in weights.items()}
+    return {name: (getattr(each, "shape", None), getattr(each, "dtype", None)) for name, each in weights.items()}
 
 
 def _read(path: str | PathLike[str]) -> dict[str, Any]:
@@ -157,10 +163,49 @@ def _read(path: str | PathLike[str]) -> dict[str, Any]:
         msg = f"{path} is damaged: what it holds as {damaged} is not what was written"
         raise ValueError(msg)
     found = content.get("s2s") if isinstance(content, dict) else None
-    if not isinstance(found, dict) or any(name not in found for name in REQUIRED):
+    if not isinstance(found, dict) or any(name not in found for name in REQUIRED) or not _is_described(found):
         msg = f"{path} is no checkpoint of s2s_scverse"
         raise ValueError(msg)
+    if not all(map(_is_stored, _tensors(content))):
+        msg = f"{path} holds tensors that are not stored in it"
+        raise ValueError(msg)
     return found
+
+
+def _is_described(found: dict[str, Any]) -> bool:
+    """Whether a run is described in plain values: they will be compared, and printed."""
+    if not all(isinstance(found[name], str) for name in ("kind", "data", "version")):
+        return False
+    fields = [found[name] for name in ("network", "training")]
+    if not all(isinstance(each, dict) for each in fields):
+        return False
+    values = [value for each in fields for value in each.values()]
+    parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
+    return all(part is None or isinstance(part, bool | int | float | str) for part in parts)
+
+
+def _tensors(content: Any) -> Iterator[torch.Tensor]:
+    """All tensors, each once, however often and deep lists hold lists."""
+    seen: set[int] = set()
+    left = [content]
+    while left:
+        found = left.pop()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, torch.Tensor):
+            yield found
+        elif isinstance(found, dict):
+            left.extend(found.values())
+        elif isinstance(found, list | tuple):
+            left.extend(found)
+
+
+def _is_stored(tensor: torch.Tensor) -> bool:
+    """Whether it is dense, and has no more values than are stored: a small file may promise any number."""
+    if tensor.layout != torch.strided:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _check_unpacked(file: zipfile.ZipFile, size: int) -> None:

@@ -110,17 +110,20 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             check_choice(f"TrainingConfig: {name}", getattr(self, name), get_args(choices))
+        checked: dict[str, float] = {}
         for name in ("patterns", "window", "batch_size", "steps_per_epoch", "patience", "max_genes"):
-            check_int(f"TrainingConfig: {name}", getattr(self, name), least=1)
+            checked[name] = check_int(f"TrainingConfig: {name}", getattr(self, name), least=1)
         for name in ("max_epochs", "n_images"):
-            check_int(f"TrainingConfig: {name}", getattr(self, name), least=0)
+            checked[name] = check_int(f"TrainingConfig: {name}", getattr(self, name), least=0)
         for name in ("sparser_weight", "dense_weight", "image_weight"):
-            check_number(f"TrainingConfig: {name}", getattr(self, name), least=0)
+            checked[name] = check_number(f"TrainingConfig: {name}", getattr(self, name), least=0)
         for name in ("drop", "validation_fraction"):
-            check_number(f"TrainingConfig: {name}", getattr(self, name), least=0, most=0.5)
-        check_positive("TrainingConfig: learning_rate", self.learning_rate)
-        if self.gene_scale is not None:
-            check_positive("TrainingConfig: gene_scale", self.gene_scale)
+            checked[name] = check_number(f"TrainingConfig: {name}", getattr(self, name), least=0, most=0.5)
+        for name in ("learning_rate",) if self.gene_scale is None else ("learning_rate", "gene_scale"):
+            checked[name] = check_positive(f"TrainingConfig: {name}", getattr(self, name))
+        # Numbers of numpy become those of Python, which lightning and checkpoints take.
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
         for name in [field.name for field in fields(self) if field.type is bool]:
             check_bool(f"TrainingConfig: {name}", getattr(self, name))
         pair = isinstance(self.betas, tuple) and len(self.betas) == 2

@@ -72,16 +72,8 @@ class TrainingPlan(lightning.LightningModule):
         if self.current_epoch != len(self.history):
             msg = f"it has trained {self.current_epoch} epochs, but its history has {len(self.history)}"
             raise ValueError(msg)
-        steps = self.trainer.global_step
-        (optimizer,), (schedule,) = self.trainer.optimizers, self.trainer.lr_scheduler_configs
-        fixed = {name: value for name, value in optimizer.defaults.items() if name != "lr"}
-        right = schedule.scheduler.base_lrs == [self.config.learning_rate] and schedule.scheduler.last_epoch == steps
-        right &= all({name: group[name] for name in fixed} == fixed for group in optimizer.param_groups)
-        for weights, state in optimizer.state.items():
-            right &= float(state["step"]) == steps
-            right &= state["exp_avg"].shape == weights.shape == state["exp_avg_sq"].shape
-        if not right:
-            msg = "its optimiser is that of another training"
+        if not (self._optimiser_is_right() and self._stopping_is_right()):
+            msg = "its optimiser, or its early stopping, is that of another training"
             raise ValueError(msg)
         self.begun = True
 
@@ -122,8 +114,51 @@ class TrainingPlan(lightning.LightningModule):
         checkpoint["s2s"] = {**self.run, "weights": self.kept, "history": self.history}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on where the interrupted run was."""
+        """Go on where the interrupted run was.
+
+        Raises
+        ------
+        ValueError
+            If the state of its schedule has other fields: whatever is in there would become one of ours.
+        """
+        fields = set(self._optimiser()[1].state_dict())
+        if any(set(found) != fields for found in checkpoint.get("lr_schedulers", [])):
+            msg = "its schedule has other fields"
+            raise ValueError(msg)
         self.kept, self.history = checkpoint["s2s"]["weights"], list(checkpoint["s2s"]["history"])
+
+    def _optimiser_is_right(self) -> bool:
+        """Whether optimiser, schedule and weights are what as many steps leave."""
+        steps, config = len(self.history) * self.config.steps_per_epoch, self.config
+        (optimizer,), (configured,) = self.trainer.optimizers, self.trainer.lr_scheduler_configs
+        schedule = configured.scheduler
+        expected = config.learning_rate * self._factor(steps)
+        fixed = {name: value for name, value in optimizer.defaults.items() if name != "lr"}
+        right = self.trainer.global_step == steps == schedule.last_epoch
+        right &= schedule.base_lrs == [config.learning_rate]
+        right &= all({name: group[name] for name in fixed} == fixed for group in optimizer.param_groups)
+        right &= all(math.isclose(group["lr"], expected) for group in optimizer.param_groups)
+        if not steps:
+            return right and not optimizer.state
+        for weights in self.network.parameters():
+            state = optimizer.state[weights]
+            if set(state) != {"step", "exp_avg", "exp_avg_sq"}:
+                return False
+            right &= float(state["step"]) == steps
+            for each in (weights, state["exp_avg"], state["exp_avg_sq"]):
+                right &= each.shape == weights.shape and bool(each.isfinite().all())
+        return right
+
+    def _stopping_is_right(self) -> bool:
+        """Whether early stopping has counted what the history says."""
+        errors = [row["validation"] for row in self.history]
+        for stopping in self.trainer.early_stopping_callbacks if errors else []:
+            waited = len(errors) - 1 - errors.index(min(errors))
+            if (stopping.wait_count, stopping.patience) != (waited, self.config.patience):
+                return False
+            if not math.isclose(float(stopping.best_score), min(errors), rel_tol=1e-6):
+                return False
+        return True
 
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
         """Move our own containers, which lightning does not know."""
@@ -133,17 +168,20 @@ class TrainingPlan(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, and its step size over training."""
+        optimizer, schedule = self._optimiser()
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _optimiser(self) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
         config = self.config
         optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, betas=config.betas)
-        warm_up, steps = config.steps_per_epoch, config.max_epochs * config.steps_per_epoch
+        return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
 
-        def factor(step: int) -> float:
-            if config.schedule == "constant":
-                return 1.0
-            return min(1.0, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def _factor(self, step: int) -> float:
+        """Of the step size."""
+        if self.config.schedule == "constant":
+            return 1.0
+        warm_up, steps = self.config.steps_per_epoch, self.config.max_epochs * self.config.steps_per_epoch
+        return min(1.0, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
 
     def _snapshot(self) -> dict[str, Tensor]:
         return {name: weights.detach().cpu().clone() for name, weights in self.network.state_dict().items()}

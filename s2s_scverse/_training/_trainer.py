@@ -113,15 +113,21 @@ def train(
             signal.raise_signal(signal.SIGTERM)
             raise
         except Exception as error:
-            if found is None or plan.begun or isinstance(error, MemoryError | ProcessesDifferError):
+            not_its_fault = isinstance(error, MemoryError | OSError | ProcessesDifferError)
+            if found is None or plan.begun or not_its_fault or "OutOfMemory" in type(error).__name__:
                 raise
             # What is not ours in it: the optimiser's and lightning's own state, which raise what they like.
-            msg = (
-                f"{path} cannot be gone on from ({type(error).__name__}: {error}); it was changed, or written with "
-                "another version of lightning: delete it to start anew"
-            )
-            raise ValueError(msg) from error
+            raise ValueError(_refusal(path, f"{type(error).__name__}: {error}")) from error
+        if not plan.begun:
+            raise ValueError(_refusal(path, "nothing was trained"))
     plan.network.load_state_dict(plan.kept)
+
+
+def _refusal(path: Path | None, why: str) -> str:
+    return (
+        f"{path} cannot be gone on from ({why}); it was changed, or written with another version of lightning: "
+        "delete it to start anew"
+    )
 
 
 def _callbacks(training: TrainingConfig, path: Path | None, progress: Progress) -> list[Callback]:

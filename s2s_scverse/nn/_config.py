@@ -101,12 +101,13 @@ class CDCINConfig:
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
-            check_int(f"CDCINConfig: {name}", getattr(self, name), least=1)
-        check_int("CDCINConfig: context_channels", self.context_channels, least=0)
+            object.__setattr__(self, name, check_int(f"CDCINConfig: {name}", getattr(self, name), least=1))
+        channels = check_int("CDCINConfig: context_channels", self.context_channels, least=0)
+        object.__setattr__(self, "context_channels", channels)
         for name in _SWITCHES:
             check_bool(f"CDCINConfig: {name}", getattr(self, name))
         for name in ("noise_level", "conv_scale"):
-            check_positive(f"CDCINConfig: {name}", getattr(self, name))
+            object.__setattr__(self, name, check_positive(f"CDCINConfig: {name}", getattr(self, name)))
         check_choice("CDCINConfig: consistency", self.consistency, get_args(Consistency))
         if self.attention:
             self._check_attention()

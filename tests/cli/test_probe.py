@@ -135,3 +135,44 @@ def test_texts_that_no_memory_would_hold_in_zarr(tmp_path, version, monkeypatch)
     chunk.write_bytes(codec.encode(bytes(content)))
     with pytest.raises(ValueError, match=r"section\.zarr cannot be read.* var/_index unpacks to more than 4294967296"):
         read_section(path)
+
+
+def undecodable(file):
+    """A name that is no text."""
+    file["uns"].create_group(b"\xff")
+
+
+def unreadable(file):
+    """An attribute of a kind that h5py does not know, on the very array that is elsewhere."""
+    other = h5py.h5a.create(file["uns/stolen"].id, b"when", h5py.h5t.UNIX_D32LE, h5py.h5s.create(h5py.h5s.SCALAR))
+    other.close()
+
+
+@pytest.mark.parametrize("hide", [undecodable, unreadable])
+def test_nothing_hides_what_is_in_other_files(path, tmp_path, hide):
+    (tmp_path / "secret").write_bytes(bytes(99))
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("uns/stolen", (9,), "f8", external=[(str(tmp_path / "secret"), 0, h5py.h5f.UNLIMITED)])
+        hide(file)
+    with pytest.raises(ValueError, match=r"uns/stolen is kept in another file|it was not got through \("):
+        read_section(path)
+
+
+def test_under_a_limit_of_memory(path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_DATA, (3 * 10**9,) * 2); from pathlib import Path"
+    )
+    script += "; from s2s_scverse._cli._probe import check_through; check_through(Path(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", script, path], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_many_arrays_that_no_memory_would_hold(path):
+    with h5py.File(path, "r+") as file:
+        for number in range(30):
+            file.create_dataset(f"uns/nothing_{number}", shape=(10**8,), dtype="f8", chunks=(10**6,))
+    with pytest.raises(ValueError, match=r"all together says that it has \d+ bytes, but only \d+ are there"):
+        read_section(path)

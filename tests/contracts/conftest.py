@@ -12,7 +12,15 @@ from scipy import sparse
 
 import s2s_scverse as s2s
 
-collect_ignore = ["guided.py"]  # needs atheris, and is run by hand
+collect_ignore = [
+    "fuzz.py",
+    "golden.py",
+    "guided.py",
+    "killed.py",
+    "limited.py",
+    "repeated.py",
+    "together.py",
+]  # scripts
 
 
 def digest(value: Any) -> str:
