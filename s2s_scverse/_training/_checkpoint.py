@@ -202,10 +202,15 @@ def _tensors(content: Any) -> Iterator[torch.Tensor]:
 
 
 def _is_stored(tensor: torch.Tensor) -> bool:
-    """Whether it is dense, and has no more values than are stored: a small file may promise any number."""
+    """Whether each of its values has a place of its own: a small file may promise any number, all in one place."""
     if tensor.layout != torch.strided:
         return False
-    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    step = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride != step:
+            return False
+        step *= size
+    return True
 
 
 def _check_unpacked(file: zipfile.ZipFile, size: int) -> None:

@@ -179,6 +179,11 @@ ANOTHER = "its optimiser, or its early stopping, is that of another training"
         (lambda it: it["s2s"].update(kind=nested(60)), "no checkpoint of s2s_scverse"),
         (lambda it: it["s2s"]["training"].update(max_epochs=nested(60)), "no checkpoint of s2s_scverse"),
         (lambda it: it.update(more=torch.zeros(1).expand(10**9)), "holds tensors that are not stored in it"),
+        (
+            lambda it: it.update(more=torch.zeros(9).as_strided((3, 3), (2, 1))),
+            "holds tensors that are not stored in it",
+        ),
+        (lambda it: it.update(more=torch.zeros(9).to_sparse()), "holds tensors that are not stored in it"),
         (lambda it: it.update(more=nested(60)), None),
         (lambda it: it["s2s"]["history"].pop(), "ValueError: it has trained 2 epochs, but its history has 1"),
         (lambda it: it["state_dict"].popitem(), "RuntimeError: .*Missing key"),
