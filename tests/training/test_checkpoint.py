@@ -134,16 +134,25 @@ def test_unreadable_files_are_refused_and_never_executed(section, written, quick
     assert "s2s" not in section.layers
 
 
-@pytest.fixture
-def unfinished(section, longer, tmp_path, monkeypatch):
-    """A checkpoint of a run that was interrupted, and how to go on from it."""
-    path = tmp_path / "runs" / "run.ckpt"
-    path.parent.mkdir()
-    with monkeypatch.context() as patched:
+@pytest.fixture(scope="module")
+def interrupted(_section, quick, tmp_path_factory):
+    """A checkpoint of a run that was interrupted in its third epoch, and its options."""
+    path = tmp_path_factory.mktemp("interrupted") / "run.ckpt"
+    options = quick | {"training": replace(quick["training"], max_epochs=4)}
+    with pytest.MonkeyPatch.context() as patched:
         kill_in_epoch(patched, 2)
         with pytest.raises(Killed):
-            s2s.tl.impute(section, checkpoint=path, **longer)
-    return path, lambda: s2s.tl.impute(section, checkpoint=path, **longer)
+            s2s.tl.impute(_section.copy(), checkpoint=path, **options)
+    return path, options
+
+
+@pytest.fixture
+def unfinished(section, interrupted, tmp_path):
+    """A copy of it, and how to go on from that."""
+    path = tmp_path / "runs" / "run.ckpt"
+    path.parent.mkdir()
+    path.write_bytes(interrupted[0].read_bytes())
+    return path, lambda: s2s.tl.impute(section, checkpoint=path, **interrupted[1])
 
 
 def first(named):
