@@ -3,6 +3,8 @@
 import anndata as ad
 import numpy as np
 import pytest
+import scanpy as sc
+from sklearn.metrics import adjusted_rand_score
 
 import s2s_scverse as s2s
 
@@ -19,6 +21,21 @@ def test_squidpy_reads_the_layer(imputed):
     moran = imputed.uns["moranI"]["I"]
     assert moran.notna().all()
     assert moran.max() > 0.3
+
+
+def test_scanpy_clusters_a_dense_visium_array():
+    """Above 8,192 observations `sc.pp.neighbors` searches with pynndescent, whose 0.7 it cannot read."""
+    adata = s2s.datasets.simulated_tissue(lattice="hex", n_rows=60, n_cols=60, n_genes=30)
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    dense = s2s.pp.grid(adata, upsample=2)
+    s2s.tl.interpolate(dense, "kriging")
+    plain = ad.AnnData(dense.layers["kriging"], obs=dense.obs)
+    assert plain.n_obs > 8192
+    sc.pp.neighbors(plain, n_neighbors=10, use_rep="X")
+    sc.tl.leiden(plain, resolution=0.3, flavor="igraph", n_iterations=2, directed=False)
+    spots = plain.obs[plain.obs["s2s_measured"]]
+    assert adjusted_rand_score(spots["domain"].astype(str), spots["leiden"]) > 0.4
 
 
 def test_the_whole_chain_survives_a_file(imputed, tmp_path):
