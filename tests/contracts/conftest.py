@@ -11,6 +11,7 @@ import pytest
 from scipy import sparse
 
 import s2s_scverse as s2s
+from s2s_scverse._checks import named_layers
 
 collect_ignore = [
     "fuzz.py",
@@ -30,7 +31,7 @@ def digest(value: Any) -> str:
     def add(found: Any) -> None:
         result.update(type(found).__name__.encode())
         if isinstance(found, ad.AnnData):
-            parts = map(dict, (found.uns, found.layers, found.obsm, found.varm, found.obsp, found.varp))
+            parts = map(dict, (found.uns, named_layers(found), found.obsm, found.varm, found.obsp, found.varp))
             for part in (found.X, found.obs, found.var, found.raw and found.raw.X, *parts):
                 add(part)
         elif isinstance(found, pd.DataFrame):

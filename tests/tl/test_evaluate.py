@@ -244,7 +244,8 @@ def test_nothing_but_the_tables_is_written(section):
     pd.testing.assert_frame_equal(section.obs, before.obs)
     pd.testing.assert_frame_equal(section.var, before.var)
     assert set(section.uns["s2s"]) == {"grid", "linear", "evaluation"}
-    s2s.get.evaluation_df(section)["pcc"] = 0
+    table = s2s.get.evaluation_df(section)
+    table["pcc"] = 0
     pd.testing.assert_frame_equal(s2s.get.evaluation_df(copied), s2s.get.evaluation_df(section))
 
 
