@@ -184,7 +184,7 @@ class LeftOut:
                 maps = StartingMaps(start, spots[seen], spots[left_out], informative[seen], None, known)
                 self._maps.append((seen, maps))
         self._informative = informative
-        self.chosen = np.flatnonzero(fold >= 0)
+        self._left_out = self.chosen = np.flatnonzero(fold >= 0)
         self.distance = distance[self.chosen]
 
     def predict(self, values: NDArray[np.float32], settings: MapSettings) -> NDArray[np.float32]:
@@ -194,7 +194,7 @@ class LeftOut:
         result = np.empty_like(values)
         for seen, maps in self._maps:
             result[~seen] = maps(values[seen], settings)[0].T
-        return result[self.chosen]
+        return result[self._left_out]
 
     def predict_trained(self) -> NDArray[np.float32]:
         """The same of the values that components are made of, with nothing chosen from all spots."""

@@ -16,7 +16,7 @@ from .. import _keys
 from .._checks import check_folder, check_path
 from .._progress import Progress
 from .._section import Values
-from ._survey import GENE_BLOCK, gene_blocks
+from ._survey import gene_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -213,7 +213,7 @@ class StoredLayers:
         run: str,
     ) -> None:
         self._path, self._name, self._shape, self._wanted, self._dtype = path, name, (n_obs, len(wanted)), wanted, dtype
-        self._block = min(GENE_BLOCK, len(wanted))
+        self._block = gene_blocks(np.ones(len(wanted), bool))[0].stop
         self._attributes: dict[str, Any] = {ASKED: asked, RUN: run}
         self._lock, self._complete = _Lock(), False
         try:

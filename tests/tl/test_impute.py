@@ -250,13 +250,6 @@ def test_checkpoints_are_looked_at_before_any_work(section, quick, tmp_path, mon
         s2s.tl.impute(section, checkpoint=tmp_path / "nope" / "x", **quick)
 
 
-def test_sections_where_nothing_varies(section, quick):
-    section.X = section.X.toarray() * 0 + 2.5
-    with pytest.warns(UserWarning, match="no gene varies between measured spots"):
-        s2s.tl.impute(section, **quick)
-    assert (section.layers["s2s"] == 2.5).all()
-
-
 def test_negative_values_stay_negative(section, quick):
     section.X = section.X.toarray() - 3
     s2s.tl.impute(section, **quick)
