@@ -41,7 +41,7 @@ def main() -> None:
         section = section[:, genes].copy()
         # Holes inside the tissue have no true value: the comparison is over spots of the array.
         section = section[section.obs["s2s_measured"] | section.obs["s2s_held_out"]].copy()
-        sq.gr.spatial_neighbors(section, coord_type="grid", n_neighs=6 if name in HEX else 4)
+        sq.gr.spatial_neighbors_grid(section, n_neighs=6 if name in HEX else 4)
         degree = np.diff(section.obsp["spatial_connectivities"].indptr)
         found = {key: moran(sq, section, None if key == "truth" else key) for key in ("truth", *METHODS, "s2s")}
         for key in (*METHODS, "s2s"):

@@ -62,6 +62,7 @@ def _run(job: Job) -> Cost:
     import scanpy as sc
 
     import s2s_scverse as s2s
+    from s2s_scverse._checks import named_layers
 
     # 70 % of an array lies in the tissue, and has four times as many sites as spots.
     rows = max(8, round((job.n_sites / 4 / 0.7) ** 0.5))
@@ -80,6 +81,6 @@ def _run(job: Job) -> Cost:
         else:
             s2s.tl.interpolate(dense, job.method)
         seconds = time.perf_counter() - start
-        layers = sum(layer.nbytes for name, layer in dense.layers.items()) / 2**30
+        layers = sum(layer.nbytes for name, layer in named_layers(dense).items()) / 2**30
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return Cost(dense.n_obs, adata.n_obs, seconds, memory, layers)

@@ -15,6 +15,7 @@ from processes import Cost, Job, cost
 from protocol import load, machine
 
 import s2s_scverse as s2s
+from s2s_scverse._checks import named_layers
 
 
 def panel(method: str) -> Cost:
@@ -26,7 +27,7 @@ def panel(method: str) -> Cost:
         s2s.tl.interpolate(section, method)
     seconds = time.perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    layers = sum(layer.nbytes for layer in section.layers.values()) / 2**30
+    layers = sum(layer.nbytes for layer in named_layers(section).values()) / 2**30
     return Cost(section.n_obs, int(section.obs["s2s_measured"].sum()), seconds, memory, layers)
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "check_unique_genes",
     "few",
     "is_sparse",
+    "named_layers",
     "read_table",
 ]
 
@@ -45,6 +46,11 @@ def few(names: Iterable[object], n: int = 5) -> str:
     """List the first few names for an error text."""
     texts = [str(name) for name in names]
     return ", ".join(texts[:n]) + (f", ... ({len(texts)} in all)" if len(texts) > n else "")
+
+
+def named_layers(adata: "AnnData") -> dict[str, Any]:
+    """Return the layers without X, which anndata 0.13 holds as ``layers[None]``."""
+    return {name: values for name, values in adata.layers.items() if name is not None}
 
 
 def check_adata(adata: object) -> None:
@@ -179,7 +185,7 @@ def check_layer(adata: "AnnData", layer: str | None, *, argument: str = "layer")
         msg = f"{argument} must be a name or None, found {layer!r} ({type(layer).__name__})"
         raise TypeError(msg)
     if layer is not None and layer not in adata.layers:
-        msg = f"layer {layer!r} not found in adata.layers, which has: {few(adata.layers) or 'none'}"
+        msg = f"layer {layer!r} not found in adata.layers, which has: {few(named_layers(adata)) or 'none'}"
         raise KeyError(msg)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _keys
-from ._checks import check_layer, few
+from ._checks import check_layer, few, named_layers
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -46,8 +46,8 @@ def check_keys(adata: "AnnData", keys: object, *, argument: str = "keys") -> lis
     missing = [name for name in names if name not in adata.layers]
     if missing:
         msg = (
-            f"layers not found: {few(missing)}; adata.layers has: {few(adata.layers) or 'none'}; call s2s.tl.impute or "
-            f"s2s.tl.interpolate first, or pass {argument}="
+            f"layers not found: {few(missing)}; adata.layers has: {few(named_layers(adata)) or 'none'}; call "
+            f"s2s.tl.impute or s2s.tl.interpolate first, or pass {argument}="
         )
         raise KeyError(msg)
     return names

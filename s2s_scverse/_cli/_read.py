@@ -204,9 +204,9 @@ def _check_whole(group: Any, folder: Path) -> None:
 
 def _checked(adata: "AnnData") -> "AnnData":
     """Refuse sparse matrices whose indices lie outside: compiled code would read there."""
-    from .._checks import is_sparse
+    from .._checks import is_sparse, named_layers
 
-    every = [adata.X, *(part for parts in (adata.layers, adata.obsm, adata.obsp) for part in parts.values())]
+    every = [adata.X, *(part for parts in (named_layers(adata), adata.obsm, adata.obsp) for part in parts.values())]
     every += [] if adata.raw is None else [adata.raw.X]
     for matrix in filter(is_sparse, every):
         matrix.check_format(full_check=True)

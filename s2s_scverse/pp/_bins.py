@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from .._checks import are_counts, check_numeric, is_sparse
+from .._checks import are_counts, check_numeric, is_sparse, named_layers
 from .._lattice import Lattice
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def binned(
         X=None if adata.X is None else pooled(adata.X, "X", "adata.X"),
         obs=pd.DataFrame({"n_cells": n_cells}, index=pd.RangeIndex(shape[0]).astype(str)),
         var=adata.var.copy(),
-        layers={key: pooled(layer, key, f"adata.layers[{key!r}]") for key, layer in adata.layers.items()},
+        layers={key: pooled(layer, key, f"adata.layers[{key!r}]") for key, layer in named_layers(adata).items()},
         obsm={spatial_key: np.concatenate([lattice.coordinates for lattice in lattices])},
     )
     if "spatial" in adata.uns:

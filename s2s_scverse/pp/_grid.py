@@ -15,6 +15,7 @@ from .._checks import (
     check_positive,
     check_unique_genes,
     few,
+    named_layers,
 )
 from .._lattice import (
     Fill,
@@ -296,7 +297,7 @@ def _check_spots(adata: "AnnData") -> None:
 
 def _in_memory(adata: "AnnData") -> "AnnData":
     """Read what is backed by a file or lazy."""
-    lazy = any(hasattr(matrix, "compute") for matrix in (adata.X, *adata.layers.values()))
+    lazy = any(hasattr(matrix, "compute") for matrix in (adata.X, *named_layers(adata).values()))
     return adata.to_memory() if adata.isbacked or lazy else adata
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from .. import _keys
-from .._checks import is_sparse
+from .._checks import is_sparse, named_layers
 from .._lattice import Lattice
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _blank(section: "AnnData", names: pd.Index, obsm: dict[str, NDArray[np.float
         obs=pd.DataFrame(index=names),
         var=pd.DataFrame(index=section.var_names),
         obsm=obsm,
-        layers={key: zeros(layer, section.n_vars) for key, layer in section.layers.items()},
+        layers={key: zeros(layer, section.n_vars) for key, layer in named_layers(section).items()},
     )
     if section.raw is not None:
         blank.raw = AnnData(

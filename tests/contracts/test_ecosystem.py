@@ -25,7 +25,7 @@ REQUIRED = {
     "primary_category",
     "language",
 }
-REQUIRED |= {"category", "install", "version"}
+REQUIRED |= {"category", "install"}
 OPTIONAL = {"tutorials_home", "publications", "contact", "logo", "test_command"}
 TO_FILL_IN = {"project_home", "documentation_home"}  # there is no public address yet: docs/ecosystem/README.md
 TAGS = {
@@ -49,7 +49,6 @@ def test_registry_entry_has_what_is_required_but_for_the_public_address() -> Non
     assert entry["name"] == "s2s_scverse"
     assert entry["install"] == {"pypi": PROJECT["name"]}
     assert entry["license"] == PROJECT["license"] == "BSD-3-Clause"
-    assert entry["version"] == PROJECT["version"]
     assert (entry["primary_category"], entry["language"], entry["category"]) == ("Spatial", "Python", "ecosystem")
     assert 1 <= len(entry["tags"]) <= 10
     assert len(entry["tags"]) == len(set(entry["tags"]))

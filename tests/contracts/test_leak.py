@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
+from s2s_scverse._checks import named_layers
 
 
 def scrambled(adata):
@@ -14,7 +15,7 @@ def scrambled(adata):
     adata = adata.copy()
     adata.X = adata.X.toarray()
     adata.X[hidden] = rng.normal(50, 30, size=(hidden.sum(), adata.n_vars))
-    for key in adata.layers:
+    for key in named_layers(adata):
         adata.layers[key] = np.array(adata.layers[key])
         adata.layers[key][hidden] = rng.normal(50, 30, size=(hidden.sum(), adata.n_vars))
     return adata

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
+from s2s_scverse._checks import named_layers
 
 
 def test_reliable_genes_come_most_reliable_first(imputed):
@@ -42,7 +43,7 @@ def test_evaluation_finds_the_coverage(imputed):
 
 def test_runs_without_them_are_told(section, quick, imputed):
     s2s.tl.impute(section, uncertainty=False, **quick)
-    assert set(section.layers) == {"truth", "s2s"}
+    assert set(named_layers(section)) == {"truth", "s2s"}
     assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
     with pytest.raises(KeyError, match=r"has no 's2s_reliability'; runs that have one: none; call"):
         s2s.get.reliable_genes(section)

@@ -11,7 +11,7 @@ import s2s_scverse as s2s
 def test_squidpy_reads_the_layer(imputed):
     import squidpy as sq
 
-    sq.gr.spatial_neighbors(imputed, coord_type="grid", n_neighs=4)
+    sq.gr.spatial_neighbors_grid(imputed, n_neighs=4)
     degree = np.diff(imputed.obsp["spatial_connectivities"].indptr)
     assert degree.max() == 4
     assert np.median(degree) == 4
@@ -49,7 +49,7 @@ def test_sites_of_a_dense_hexagonal_section_have_six_neighbours(on_image, factor
     import squidpy as sq
 
     dense = s2s.pp.grid(on_image, upsample=factor)
-    sq.gr.spatial_neighbors(dense)  # the image tells squidpy that this is Visium
+    sq.gr.spatial_neighbors_grid(dense, n_neighs=6)
     degree = np.diff(dense.obsp["spatial_connectivities"].indptr)
     assert degree.max() == 6
     assert (degree == 6).mean() > 0.7

@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 
 import s2s_scverse as s2s
+from s2s_scverse._checks import named_layers
 
 
 def test_measured_spots_keep_their_values_bit_for_bit(imputed):
@@ -47,7 +48,7 @@ def test_everything_else_stays_as_it_was(section, quick):
     pd.testing.assert_frame_equal(section.obs[before.obs.columns], before.obs)
     assert section.obs_names.equals(before.obs_names)
     pd.testing.assert_frame_equal(section.var[before.var.columns], before.var)
-    assert set(section.layers) == {"other", "truth", "s2s", "s2s_std"}
+    assert set(named_layers(section)) == {"other", "truth", "s2s", "s2s_std"}
     assert section.uns["s2s"]["grid"]["kind"] == "square"
 
 
