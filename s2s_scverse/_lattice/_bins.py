@@ -26,10 +26,10 @@ def bin_lattice(
 ) -> tuple[Lattice, NDArray[np.int64]]:
     """Lay bins over cells or beads.
 
-    Where these lie on a lattice of the same shape (small bins of Visium HD or Stereo-seq, spots), bins follow its axes and
-    begin half a pitch before its first position, and a `bin_size` within 2 % of a multiple of the pitch becomes that
-    multiple: the centre of a bin is the centre of the positions in it. Else square bins start at the smallest coordinates,
-    and hexagonal ones are centred there.
+    Where these lie on a lattice of the same shape (small bins of Visium HD or Stereo-seq, spots), bins follow its axes
+    and begin half a pitch before its first position, and a `bin_size` within 2 % of a multiple of the pitch becomes
+    that multiple: the centre of a bin is the centre of the positions in it. Else square bins start at the smallest
+    coordinates, and hexagonal ones are centred there.
 
     Parameters
     ----------

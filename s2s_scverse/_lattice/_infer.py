@@ -17,8 +17,8 @@ TILT = 0.05
 """Radians. Turned by half the angle between neighbours, a lattice may be taken for turned either way: the same one is
 chosen up to this much beyond, so that rounding does not decide."""
 MAX_DISTORTION, FLAT = np.log(1.3), np.log(1000)
-"""Of a lattice, as `_distortion` measures it: a hexagonal and a quincunx lattice are log(1.73) apart, and the pitches of
-real arrays differ by up to log(1.11) along both axes; beyond the second, the coordinates have no width."""
+"""Of a lattice, as `_distortion` measures it: a hexagonal and a quincunx lattice are log(1.73) apart, and the pitches
+of real arrays differ by up to log(1.11) along both axes; beyond the second, the coordinates have no width."""
 FEW_NEIGHBOURS = 0.2
 """Of the neighbouring pairs that as many randomly chosen positions have: with fewer, array positions may be pixels."""
 SUSPICIOUS_RESIDUAL = 0.15
@@ -64,10 +64,10 @@ def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64
         raise ValueError(msg)
     if _distortion(best) > MAX_DISTORTION:
         msg = (
-            f"array_row/array_col and the coordinates contradict each other: they fit a {best.kind.name} lattice only if "
-            f"that is stretched by {np.exp(_distortion(best)):.2f}; expected at most {np.exp(MAX_DISTORTION):.2f}. If row "
-            "and column are exchanged, or hold pixels, drop the array columns to have the lattice fitted from the "
-            "coordinates; if x and y have different units, rescale them"
+            f"array_row/array_col and the coordinates contradict each other: they fit a {best.kind.name} lattice only "
+            f"if that is stretched by {np.exp(_distortion(best)):.2f}; expected at most {np.exp(MAX_DISTORTION):.2f}. "
+            "If row and column are exchanged, or hold pixels, drop the array columns to have the lattice fitted from "
+            "the coordinates; if x and y have different units, rescale them"
         )
         raise ValueError(msg)
     _check_no_pixels(best, coordinates, found)
@@ -75,7 +75,7 @@ def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64
 
 
 def unit_coordinates(array: NDArray[np.int64]) -> tuple[NDArray[np.float64], KindName]:
-    """Return x and y of array positions on a lattice of pitch 1, and its kind; alternating ones are taken for Visium's."""
+    """Return x and y of array positions on a lattice of pitch 1, and its kind (alternating ones: hexagonal)."""
     ideal = _ideals(array)[0]
     return ideal.unit_coordinates, ideal.kind.name
 
@@ -107,8 +107,8 @@ def _check_no_pixels(lattice: Lattice, coordinates: NDArray[np.float64], found: 
     if other.pitch > 1.5 * lattice.pitch and farthest < 0.35 * other.pitch:
         msg = (
             f"array_row/array_col hold no lattice positions: neighbouring spots differ by about "
-            f"{other.pitch / lattice.pitch:.1f} in them (expected 1 or 2), as if they were pixels. Drop the array columns to "
-            "have the lattice fitted from the coordinates"
+            f"{other.pitch / lattice.pitch:.1f} in them (expected 1 or 2), as if they were pixels. Drop the array "
+            "columns to have the lattice fitted from the coordinates"
         )
         raise ValueError(msg)
 
@@ -154,7 +154,7 @@ def _check_unique(rows: NDArray[np.generic], what: str) -> None:
         most = unique[counts.argmax()].tolist()
         msg = (
             f"{len(rows) - len(unique)} spots share their {what} with another (for example {most}); "
-            "expected one spot a position; cells or beads need bin_size=; several sections in one AnnData need library_key="
+            "expected one spot a position; cells or beads need bin_size=, several sections library_key="
         )
         raise ValueError(msg)
 

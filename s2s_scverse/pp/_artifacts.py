@@ -19,7 +19,7 @@ __all__ = ["dead_lines", "mask_artifacts"]
 log = logging.getLogger(__name__)
 
 LINE_FRACTION = 0.1
-"""Of the depth of neighbouring rows or columns: real sections have .16 and more, and .2 in those of 5 spots and more."""
+"""Of the depth of neighbouring rows or columns: those of real sections have at least .16."""
 WINDOW, FEWEST = 5, 5
 """Neighbouring rows on either side, and spots that a row needs to be judged."""
 NEIGHBOURS, REACH = 18, 3.5
@@ -53,8 +53,8 @@ def mask_artifacts(
         Spots are marked if their depth, or their number of detected genes, is below this fraction of the median of the
         18 spots around them, and `n_mads` says so too.
     n_mads
-        How many median absolute deviations (scaled to standard deviations of a normal distribution) the logarithm of the
-        depth, or of the number of genes, must lie below that of the spots around.
+        How many median absolute deviations (scaled to standard deviations of a normal distribution) the logarithm of
+        the depth, or of the number of genes, must lie below that of the spots around.
     layer
         Layer to read. By default depth comes from ``layers["counts"]`` or X where they hold counts, else from
         ``obs["total_counts"]``, else from the size of one molecule in normalised (and logged) values.
@@ -107,9 +107,8 @@ def mask_artifacts(
     adata = adata.copy() if copy else adata
     if _keys.ARTIFACT in adata.obs:
         reason = np.where(marked, reason, adata.obs[_keys.ARTIFACT].astype(object).fillna("").to_numpy())
-    adata.obs[_keys.ARTIFACT] = pd.Categorical(
-        np.where(reason == "", None, reason), categories=[ROW, COLUMN, DEPTH, GENES]
-    )
+    reasons = [each or None for each in reason]
+    adata.obs[_keys.ARTIFACT] = pd.Categorical(reasons, categories=[ROW, COLUMN, DEPTH, GENES])
     adata.obs[_keys.MEASURED] = measured & ~marked
     found = ", ".join(f"{int((reason[marked] == each).sum())} for their {each}" for each in (ROW, COLUMN, DEPTH, GENES))
     log.info("%d of %d spots marked as unmeasured: %s", marked.sum(), measured.sum(), found)
@@ -153,8 +152,8 @@ def _reasons(
     depth, genes = read_depth(adata, here, layer=layer), read_detected(adata, here, layer=layer)
     if depth is None and genes is None:
         msg = (
-            "no depth can be read: the values are neither counts nor normalised counts; pass layer= with counts, or set "
-            "adata.obs['total_counts']"
+            "no depth can be read: the values are neither counts nor normalised counts; pass layer= with counts, or "
+            "set adata.obs['total_counts']"
         )
         raise ValueError(msg)
     reason = np.full(len(lattice), "", dtype=object)
@@ -185,4 +184,4 @@ def _outliers(
     below = np.zeros(len(at))
     below[enough] = level[enough] - np.nanmedian(around[enough], axis=1)
     spread = 1.4826 * np.median(np.abs(below - np.median(below)))
-    return below < min(-n_mads * spread, np.log(fraction))
+    return np.asarray(below < min(-n_mads * spread, np.log(fraction)))

@@ -71,10 +71,11 @@ def binned(
     )
     averaged = [key for key, how in pooling.items() if how == "mean" and (key == "X" or adata.X is None)]
     if averaged:
+        what = "adata.X" if averaged[0] == "X" else f"adata.layers[{averaged[0]!r}]"
         msg = (
-            f"{'adata.X' if averaged[0] == 'X' else f'adata.layers[{averaged[0]!r}]'} holds values that are not counts: bins "
-            "get their means, and a mean of logarithms is not the logarithm of a mean; bin counts, and normalise the bins "
-            "afterwards with s2s.pp.normalize"
+            f"{what} holds values that are not counts: "
+            "bins get their means, and a mean of logarithms is not the logarithm of a mean; bin counts, and normalise "
+            "the bins afterwards with s2s.pp.normalize"
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
     if "spatial" in adata.uns:

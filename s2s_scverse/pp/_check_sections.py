@@ -1,4 +1,4 @@
-"""What tells that an AnnData without `library_key` holds several sections, or fields of view with coordinates of their own."""
+"""What tells that an AnnData without `library_key` holds several sections, or fields of view in local coordinates."""
 
 import re
 import warnings
@@ -18,59 +18,35 @@ if TYPE_CHECKING:
 
 __all__ = ["check_cells", "check_lattice", "check_libraries", "hint"]
 
-SECTION_WORDS = frozenset(
-    [
-        "sample",
-        "samples",
-        "library",
-        "slide",
-        "slides",
-        "section",
-        "sections",
-        "slice",
-        "slices",
-        "batch",
-        "puck",
-        "donor",
-        "patient",
-        "subject",
-        "individual",
-        "animal",
-        "mouse",
-        "replicate",
-        "specimen",
-        "dataset",
-        "orig",
-        "chip",
-        "capture",
-        "experiment",
-        "gsm",
-        "genotype",
-        "treatment",
-    ]
+SECTION_WORDS = re.compile(
+    "samples?|library|slides?|sections?|slices?|batch|puck|donor|patient|subject|individual|animal|mouse|replicate|"
+    "specimen|dataset|orig|chip|capture|experiment|gsm|genotype|treatment"
 )
-FIELD_WORDS = frozenset(["fov", "fovs", "field", "tile", "tiles", "roi", "image", "region", "position", "view", "scan"])
+FIELD_WORDS = re.compile("fovs?|field|tiles?|roi|image|region|position|view|scan")
+"""One of the words of a column's name."""
 MOST_VALUES = 500
 """Of a column that may name sections or fields of view."""
+MOST_SUFFIXES = 12
+"""Of the names of spots: more are no sections."""
 MIXED = 0.3
 """Cells whose nearest cell is of another group, of what groups that lie anywhere have: contiguous fields have fewer."""
 CONTRADICTION, EXPLAINED, FEWEST = 0.1, 0.1, 10
-"""Residual of a lattice, in pitches, from which groups are asked to explain it; the part they may leave; their spots."""
+"""Residual of a lattice, in pitches, that groups may explain; the part that they may leave; spots of each."""
 
 
 def hint(adata: "AnnData", positions: NDArray[np.generic]) -> str:
-    """Say that there may be several sections, and which column may tell them apart, for a lattice that was not found."""
+    """Say, for a lattice that was not found, which column may tell several sections apart."""
     names, places = _columns(adata, SECTION_WORDS), pd.DataFrame(positions)
     if not names and places.duplicated().any():
         columns = _discrete(adata).items()
         names = [key for key, column in columns if not places.assign(key=column.to_numpy()).duplicated().any()]
     if not names:
-        return ". Several sections in one AnnData need library_key="
-    return f". adata.obs[{names[0]!r}] may tell sections apart: pass library_key={names[0]!r} if it does"
+        return "If adata holds several sections, pass library_key="
+    return f"adata.obs[{names[0]!r}] may tell sections apart: pass library_key={names[0]!r} if it does"
 
 
 def check_libraries(adata: "AnnData") -> None:
-    """Refuse several entries in ``uns["spatial"]``, unless a column says that all spots are of one, or of fields of view.
+    """Refuse several entries in ``uns["spatial"]``, unless obs says that all spots are of one, or of fields of view.
 
     Raises
     ------
@@ -84,7 +60,7 @@ def check_libraries(adata: "AnnData") -> None:
         return
     texts = {key: set(column.astype(str)) for key, column in _discrete(adata).items()}
     matching = [key for key, values in texts.items() if values <= libraries]
-    if any(len(texts[key]) == 1 or _words(key) & FIELD_WORDS for key in matching):
+    if any(len(texts[key]) == 1 or _named(key, FIELD_WORDS) for key in matching):
         return
     key = matching[0] if matching else None
     how = (
@@ -116,8 +92,8 @@ def check_lattice(adata: "AnnData", lattice: Lattice, coordinates: NDArray[np.fl
         if np.sqrt(sum(alone) / len(lattice)) > EXPLAINED * found:
             continue
         msg = (
-            f"the spots of each value of adata.obs[{key!r}] lie on a lattice of their own, and together {found:.2f} pitches "
-            f"from a common one: pass library_key={key!r} if these are several sections"
+            f"the spots of each value of adata.obs[{key!r}] lie on a lattice of their own, and together {found:.2f} "
+            f"pitches from a common one: pass library_key={key!r} if these are several sections"
         )
         if key in named:
             raise ValueError(msg)
@@ -143,14 +119,10 @@ def check_cells(adata: "AnnData", coordinates: NDArray[np.float64], spatial_key:
             if name != spatial_key and np.ndim(values) == 2 and values.shape[1] == 2 and "spatial" in name.lower()
         ]
         apart = [name for name in others if not _mixed(adata.obs[key], np.asarray(adata.obsm[name], dtype=float))]
-        how = (
-            f"pass spatial_key={apart[0]!r}"
-            if apart
-            else f"pass coordinates of the whole section, or library_key={key!r}"
-        )
+        how = f"spatial_key={apart[0]!r}" if apart else f"coordinates of the whole section, or library_key={key!r}"
         msg = (
             f"the cells of different {key!r} (adata.obs) lie over one another in adata.obsm[{spatial_key!r}], as "
-            f"coordinates do that are local to each field of view; {how}"
+            f"coordinates do that are local to each field of view; pass {how}"
         )
         raise ValueError(msg)
     named = _columns(adata, SECTION_WORDS)
@@ -165,13 +137,23 @@ def check_cells(adata: "AnnData", coordinates: NDArray[np.float64], spatial_key:
 
 
 def _warn(adata: "AnnData", named: list[str]) -> None:
+    """Warn of a column that is named like one of sections, or else of spot names as those of joined AnnData."""
+    suffix = adata.obs_names.to_series().astype(str).str.extract(r"-([^-]+)$", expand=False)
     if named:
         key = named[0]
-        msg = (
-            f"adata is laid out as one section, but adata.obs[{key!r}] has {adata.obs[key].nunique()} values "
-            f"({few(adata.obs[key].unique(), 3)}): pass library_key={key!r} if these are several sections"
-        )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        what, values = f"adata.obs[{key!r}] has {adata.obs[key].nunique()} values", adata.obs[key].unique()
+    elif not suffix.isna().any() and 1 < suffix.nunique() <= MOST_SUFFIXES:
+        parts = pd.factorize(suffix)[0]
+        same = [key for key, column in _discrete(adata).items() if np.array_equal(pd.factorize(column)[0], parts)]
+        key = same[0] if same else ""
+        what, values = "the names of spots have different endings, as those of joined sections", suffix.unique()
+    else:
+        return
+    msg = (
+        f"adata is laid out as one section, but {what} ({few(values, 3)}): pass library_key={key and repr(key)} if "
+        "these are several sections"
+    )
+    warnings.warn(msg, UserWarning, stacklevel=4)
 
 
 def _discrete(adata: "AnnData") -> dict[str, pd.Series]:
@@ -188,16 +170,15 @@ def _discrete(adata: "AnnData") -> dict[str, pd.Series]:
     return found
 
 
-def _columns(adata: "AnnData", words: frozenset[str]) -> list[str]:
+def _columns(adata: "AnnData", words: re.Pattern[str]) -> list[str]:
     """Return the columns with several values that are named like sections (or fields of view)."""
-    likely = [str(key) for key in adata.obs.columns if _words(str(key)) & words]
-    return [key for key, column in _discrete(adata).items() if key in likely and column.nunique() > 1]
+    likely = [str(key) for key in adata.obs.columns if _named(str(key), words)]
+    return [key for key, column in _discrete(adata).items() if key in likely and len(column.unique()) > 1]
 
 
-def _words(key: str) -> set[str]:
-    """Split a name, and take numbers off its words: ``orig.ident``, ``sampleID``, ``Slide_2``."""
-    parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", key)
-    return {part.lower() for part in parts}
+def _named(key: str, words: re.Pattern[str]) -> bool:
+    """Whether a name has one of the words: ``orig.ident``, ``sampleID`` and ``Slide_2`` have."""
+    return any(words.fullmatch(part.lower()) for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", key))
 
 
 def _mixed(column: pd.Series, coordinates: NDArray[np.float64]) -> bool:

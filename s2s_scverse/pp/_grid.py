@@ -47,7 +47,8 @@ def grid(
     """Lay a section on its lattice and add the unmeasured sites inside the tissue.
 
     The lattice is read from ``array_row`` and ``array_col`` where `adata.obs` has them (any offset and spacing), else
-    fitted to the coordinates, else made of bins.
+    fitted to the coordinates, else made of bins. Spots whose ``obs["in_tissue"]`` is 0 are left out. Spots without any
+    count (in X or ``layers["counts"]``) keep their place and name, but are not measured. Both are logged.
 
     Parameters
     ----------
@@ -60,7 +61,9 @@ def grid(
         For cells or beads (Xenium, MERFISH, CosMx, Slide-seq, Stereo-seq, Visium HD): side of square bins, or distance
         of the centres of hexagonal ones, in the units of the coordinates; ``"auto"``: so that bins hold 4 cells on
         average. A bin's counts are the sums over its cells. Values that are no counts (any that is not a whole number,
-        or negative) are averaged instead. Bins without cells inside the tissue are unmeasured sites.
+        or negative) are averaged instead. Bins without cells inside the tissue are unmeasured sites, and so are bins
+        whose cells have no counts. Where cells lie on a lattice of the same shape (small bins of Visium HD), bins
+        follow it, so that each holds whole small bins around its centre.
         :func:`s2s_scverse.get.at` carries values back to the cells: which bin a cell is in follows from the lattice.
     bin_shape
         ``"square"``, or ``"hex"`` for bins on a hexagonal lattice.
@@ -71,10 +74,13 @@ def grid(
         spots wide are filled and larger holes stay holes. ``"hull"``: the convex hull of the spots. ``"all"``: the
         whole bounding box.
     spatial_key
-        Key of `adata.obsm` with x and y of every spot.
+        Key of `adata.obsm` with x and y of every spot. Without coordinates, those of the array positions at a distance
+        of 1 are used and written.
     library_key
         Column of `adata.obs` that tells several sections apart. Each is laid out as if it were alone, on a lattice of
-        its own kind and size; their coordinates may overlap.
+        its own kind and size; their coordinates may overlap. Without it, `adata` is refused, or a warning given, if it
+        looks like several sections: ``uns["spatial"]`` names several, positions repeat or contradict each other, or a
+        column is named like one of samples.
 
     Returns
     -------
@@ -86,11 +92,12 @@ def grid(
     `.obs['array_row']`, `.obs['array_col']`
         Lattice position of every site, counted in dense sites from 0.
     `.obs['s2s_measured']`
-        Whether the site is a measured spot.
+        Whether the site is a measured spot: neither new, nor held out, nor without counts.
     `.obs['n_cells']`
         Only with `bin_size`: number of cells in the bin.
     `.obsm[spatial_key]`
-        Coordinates, of spots as given, of new sites by the fitted lattice.
+        Coordinates, of spots as given, of new sites by the fitted lattice. Where spots lie beside it, new sites do so
+        as the spots around them.
     `.uns['s2s']['grid']`
         Kind, shape, stride, pitch (units of the coordinates), basis and origin of the lattice, and `residual`: root
         mean square distance of the spots from their lattice positions, in spot pitches. With `library_key`:
@@ -101,9 +108,9 @@ def grid(
         first), so that squidpy draws sites in their size on the image. Coordinates (and `bin_size`) must then be in
         pixels of the full image, as squidpy expects.
 
-    Integer annotations of spots become floats and truth values nullable, since new sites have none. Pairwise
-    annotations (`.obsp`) are dropped where sites are added, and so are layers that this package wrote: they belong to
-    the lattice they were made on. With `bin_size`, only X, layers, var and ``uns["spatial"]`` are carried over to the
+    Integer annotations of spots become floats and truth values nullable, since new sites have none. Where sites are
+    added, pairwise annotations (`.obsp`, with their entries in `.uns`) and all of `.obsm` but the coordinates are
+    dropped. So are layers that this package wrote: they belong to the lattice they were made on. With `bin_size`, only X, layers, var and ``uns["spatial"]`` are carried over to the
     bins. Backed and lazy (dask) sections are read into memory.
 
     Raises
@@ -113,8 +120,15 @@ def grid(
     TypeError
         If arguments or coordinates are of a wrong type.
     ValueError
-        If no lattice is found, spots share a position, `adata` has unmeasured sites already, or bins would hold
-        values that are held out.
+        If no lattice is found, spots share a position, array positions contradict the coordinates, no spot lies on
+        tissue or holds counts, `adata` holds several sections or coordinates local to fields of view, has unmeasured
+        sites already, or bins would hold values that are held out.
+
+    Warns
+    -----
+    UserWarning
+        If rows or columns have hardly any counts (see :func:`s2s_scverse.pp.mask_artifacts`), spots lie far from the
+        lattice, bins average values that are not counts, or `adata` may hold several sections.
 
     Examples
     --------
@@ -183,8 +197,8 @@ def _entry(section: Laid, factor: int) -> dict[str, Any]:
     if found > WARPED:
         msg = (
             f"{'' if section.name is None else f'section {section.name!r}: '}spots lie {found:.2f} pitches (root mean "
-            "square) from the lattice that fits them best, as in a warped section; coordinates of new sites follow those "
-            "of the spots around them"
+            "square) from the lattice that fits them best, as in a warped section; coordinates of new sites follow "
+            "those of the spots around them"
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
     return grid_entry(section.lattice, stride=factor) | {"residual": found}

@@ -42,12 +42,13 @@ class Laid:
     """(n_spots, 2): x and y of the spots as given."""
 
     def new_coordinates(self) -> NDArray[np.float64]:
-        """(n_new, 2): x and y of the new sites; where spots lie beside the lattice, as far beside it as those around."""
+        """(n_new, 2): x and y of the new sites, as far beside the lattice as the spots around them."""
         n_spots, exact, at = len(self.rows), self.lattice.coordinates, self.lattice.unit_coordinates
         aside = self.coordinates - exact[:n_spots]
         if n_spots == len(exact) or np.sqrt((aside**2).sum(axis=1).mean()) < ON_LATTICE * self.lattice.pitch:
             return exact[n_spots:]
-        distance, near = cKDTree(at[:n_spots]).query(at[n_spots:], k=list(range(1, min(AROUND, n_spots) + 1)))
+        found = cKDTree(at[:n_spots]).query(at[n_spots:], k=list(range(1, min(AROUND, n_spots) + 1)))
+        distance, near = (np.asarray(each) for each in found)
         weight = 1 / distance**2
         return np.asarray(exact[n_spots:] + (weight[..., None] * aside[near]).sum(axis=1) / weight.sum(axis=1)[:, None])
 

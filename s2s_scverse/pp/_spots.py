@@ -1,4 +1,4 @@
-"""What `pp.grid` reads: which observations are spots, of which section, where they lie, and which of them are measured."""
+"""What `pp.grid` reads: which observations are spots, of which section, where they lie, which are measured."""
 
 import logging
 import warnings
@@ -54,8 +54,8 @@ def read_coordinates(adata: "AnnData", spatial_key: str) -> NDArray[np.float64]:
         return check_coordinates(adata, spatial_key)
     coordinates, kind = unit_coordinates(array_positions(adata))
     msg = (
-        f"adata.obsm has no {spatial_key!r}: coordinates are made from array_row/array_col, those of a {kind} lattice with "
-        "a distance of 1 between spots"
+        f"adata.obsm has no {spatial_key!r}: coordinates are made from array_row/array_col, those of a {kind} lattice "
+        "with a distance of 1 between spots"
     )
     warnings.warn(msg, UserWarning, stacklevel=3)
     return coordinates
@@ -74,7 +74,7 @@ def find_measured(spots: "AnnData", sections: "dict[str | None, NDArray[np.int64
     for name, rows in sections.items():
         if seen[rows].any() and empty[rows[seen[rows]]].all():
             where = "" if name is None else f"section {name!r}: "
-            msg = f"{where}all {len(rows)} {what} are without counts (every value is 0); pass an AnnData that holds values"
+            msg = f"{where}all {len(rows)} {what} are without counts (every value is 0); pass counts in X"
             raise ValueError(msg)
     if empty.any():
         log.info("%d of %d %s hold no counts and are unmeasured sites", empty.sum(), len(empty), what)
@@ -158,7 +158,7 @@ def find_lattice(
     try:
         lattice = lattice_from_coordinates(coordinates) if array is None else lattice_from_array(array, coordinates)
     except ValueError as error:
-        msg = f"{error}{hint(adata, coordinates if array is None else array)}"
+        msg = f"{error}. {hint(adata, coordinates if array is None else array)}"
         raise ValueError(msg) from error
     check_lattice(adata, lattice, coordinates)
     return lattice
@@ -168,7 +168,10 @@ def _check_spots(adata: "AnnData") -> None:
     """Refuse sites that hold no measurement: their zeros would become measured values."""
     if not adata.obs_names.is_unique:
         repeated = adata.obs_names[adata.obs_names.duplicated()].unique()
-        msg = f"spot names are not unique ({few(repeated)}); call adata.obs_names_make_unique() first"
+        msg = (
+            f"spot names are not unique ({few(repeated)}); call adata.obs_names_make_unique() first, "
+            "and pass library_key= if these are several sections"
+        )
         raise ValueError(msg)
     if _keys.MEASURED not in adata.obs:
         return

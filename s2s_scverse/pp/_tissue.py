@@ -20,7 +20,7 @@ ROW_BLOCK = 4096
 
 
 def in_tissue(adata: "AnnData") -> NDArray[np.bool_]:
-    """Return which spots lie on tissue, (n_obs,): all but those whose `in_tissue` is 0 (as number, truth value or text).
+    """Return which spots lie on tissue, (n_obs,): all but those whose `in_tissue` is 0 (number, truth value or text).
 
     Raises
     ------
@@ -40,7 +40,7 @@ def in_tissue(adata: "AnnData") -> NDArray[np.bool_]:
             f"{few(column[unknown].unique())}; correct or drop the column"
         )
         raise ValueError(msg)
-    inside = missing | (values == True).to_numpy(dtype=bool)  # noqa: E712
+    inside: NDArray[np.bool_] = missing | values.isin([True]).to_numpy(dtype=bool)
     if not inside.any():
         msg = f"no spot lies on tissue: adata.obs[{_keys.IN_TISSUE!r}] is 0 for all {adata.n_obs}; correct or drop it"
         raise ValueError(msg)
@@ -74,12 +74,12 @@ def find_empty(adata: "AnnData", rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def read_depth(adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | None = None) -> NDArray[np.float64] | None:
     """Return how deep some spots were sequenced, (n_rows,), in a unit of its own; None if nothing tells.
 
-    From the counts of a layer, X or ``layers["counts"]``, from ``obs["total_counts"]``, or from the size of one molecule
-    in normalised values.
+    From the counts of a layer, X or ``layers["counts"]``, from ``obs["total_counts"]``, or from the size of one
+    molecule in normalised values.
     """
     sources = [layer] if layer is not None else [key for key in (COUNTS,) if key in adata.layers] + [None]
     matrices = {key: adata.X if key is None else adata.layers[key] for key in sources}
-    for key, matrix in matrices.items():
+    for matrix in matrices.values():
         if matrix is not None and _are_counts(matrix, np.flatnonzero(rows)):
             return np.concatenate([np.asarray(block.sum(axis=1)).ravel() for block in _blocks(matrix, rows)])
     total = _total_counts(adata)
@@ -119,10 +119,10 @@ def _total_counts(adata: "AnnData") -> NDArray[np.float64] | None:
 def _any_value(matrix: Any) -> NDArray[np.bool_]:
     """Return which rows of a matrix in memory hold a value that is not 0, (n_rows,); NaN is a value."""
     if not is_sparse(matrix):
-        return np.asarray(matrix != 0).any(axis=1)
+        return np.asarray(np.any(matrix != 0, axis=1))
     matrix = matrix.tocsr() if matrix.format not in ("csr", "csc") else matrix
     at = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)) if matrix.format == "csr" else matrix.indices
-    return np.bincount(at[matrix.data != 0], minlength=matrix.shape[0]) > 0
+    return np.asarray(np.bincount(at[matrix.data != 0], minlength=matrix.shape[0]) > 0)
 
 
 def _are_counts(matrix: Any, rows: NDArray[np.int64]) -> bool:
