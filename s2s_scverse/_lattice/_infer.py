@@ -23,6 +23,8 @@ FEW_NEIGHBOURS = 0.2
 """Of the neighbouring pairs that as many randomly chosen positions have: with fewer, array positions may be pixels."""
 SUSPICIOUS_RESIDUAL = 0.15
 """Of array positions, in pitches: beyond, they may be rounded pixels."""
+PIXELS = 2.8
+"""Distance of neighbouring spots in array positions, in pitches, from which they are pixels."""
 
 
 def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64]) -> Lattice:
@@ -97,20 +99,27 @@ def _check_no_pixels(lattice: Lattice, coordinates: NDArray[np.float64], found: 
     pairs = sum(int((lattice.find(lattice.index + step) >= 0).sum()) for step in steps)
     height, width = lattice.shape
     expected = len(lattice) ** 2 / (height * width) * lattice.kind.n_neighbours / 2
-    if (pairs >= FEW_NEIGHBOURS * expected or expected < 10) and found <= SUSPICIOUS_RESIDUAL:
+    sparse = pairs < FEW_NEIGHBOURS * expected and expected >= 10
+    if not sparse and found <= SUSPICIOUS_RESIDUAL:
         return
-    try:
-        other = lattice_from_coordinates(coordinates)
-    except ValueError:
-        return
-    farthest = np.linalg.norm(other.coordinates - coordinates, axis=1).max()
-    if other.pitch > 1.5 * lattice.pitch and farthest < 0.35 * other.pitch:
-        msg = (
-            f"array_row/array_col hold no lattice positions: neighbouring spots differ by about "
-            f"{other.pitch / lattice.pitch:.1f} in them (expected 1 or 2), as if they were pixels. Drop the array "
-            "columns to have the lattice fitted from the coordinates"
-        )
-        raise ValueError(msg)
+    distance = np.asarray(cKDTree(lattice.unit_coordinates).query(lattice.unit_coordinates, k=2)[0])[:, 1]
+    low, spacing, high = np.quantile(distance, [0.05, 0.5, 0.95])
+    # One in three of a hexagonal lattice, and the like, are lattices as well.
+    if not (sparse and spacing > PIXELS and high < 1.7 * low):
+        try:
+            other = lattice_from_coordinates(coordinates)
+        except ValueError:
+            return
+        spacing = other.pitch / lattice.pitch
+        farthest = np.linalg.norm(other.coordinates - coordinates, axis=1).max()
+        if spacing < (1.5 if found > SUSPICIOUS_RESIDUAL else PIXELS) or farthest > 0.35 * other.pitch:
+            return
+    msg = (
+        f"array_row/array_col hold no lattice positions: neighbouring spots differ by about {spacing:.1f} in them "
+        "(expected 1 or 2), as if they were pixels. Drop the array columns to have the lattice fitted from the "
+        "coordinates"
+    )
+    raise ValueError(msg)
 
 
 def lattice_from_coordinates(coordinates: NDArray[np.float64]) -> Lattice:

@@ -15,7 +15,7 @@ from .._runs import find_runs
 from .._section import array_positions, read_mask
 from ._artifacts import LINE_FRACTION, dead_lines
 from ._check_sections import check_lattice, hint
-from ._tissue import find_empty, in_tissue, read_depth
+from ._tissue import find_empty, in_tissue, read_depth, zeros_tell
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -88,7 +88,7 @@ def warn_of_dead_lines(
     measured: NDArray[np.bool_],
 ) -> None:
     """Warn of rows and columns with hardly any counts."""
-    seen = read_depth(spots, measured) if measured.any() else None
+    seen = read_depth(spots, measured) if measured.any() and not zeros_tell(spots, measured) else None
     if seen is None:
         return
     depth = np.zeros(spots.n_obs)

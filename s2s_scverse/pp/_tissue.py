@@ -12,11 +12,13 @@ from .._depth import read_molecules
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["find_empty", "in_tissue", "read_depth", "read_detected"]
+__all__ = ["find_empty", "in_tissue", "read_depth", "read_detected", "zeros_tell"]
 
 TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 COUNTS = "counts"
 ROW_BLOCK = 4096
+FEWEST_GENES = 3
+"""Genes seen in most spots, with fewer of which a spot without counts may be a measurement."""
 
 
 def in_tissue(adata: "AnnData") -> NDArray[np.bool_]:
@@ -51,7 +53,8 @@ def find_empty(adata: "AnnData", rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of some spots hold no counts, (n_obs,).
 
     These are zero throughout in X or ``layers["counts"]`` (in the first other layer if both are absent or zero
-    everywhere), unless a positive ``obs["total_counts"]`` says that only genes were left out.
+    everywhere), unless a positive ``obs["total_counts"]`` says that only genes were left out, or so few genes are seen
+    in the other spots that zeros are measurements.
 
     Parameters
     ----------
@@ -68,7 +71,15 @@ def find_empty(adata: "AnnData", rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
     ]
     empty = np.logical_or.reduce(masks) if masks else rows & bool(named[0] is not None or named[1] is not None)
     total = _total_counts(adata)
-    return empty if total is None else empty & ~(total > 0)
+    empty = empty if total is None else empty & ~(total > 0)
+    shallow = (rows & ~empty).any() and empty.any() and zeros_tell(adata, rows & ~empty)
+    return np.zeros_like(empty) if shallow else empty
+
+
+def zeros_tell(adata: "AnnData", rows: NDArray[np.bool_]) -> bool:
+    """Whether so few genes are seen in some spots that others may show none by chance."""
+    detected = read_detected(adata, rows)
+    return detected is not None and bool(np.median(detected) < FEWEST_GENES)
 
 
 def read_depth(adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | None = None) -> NDArray[np.float64] | None:
