@@ -110,8 +110,9 @@ def grid(
 
     Integer annotations of spots become floats and truth values nullable, since new sites have none. Where sites are
     added, pairwise annotations (`.obsp`, with their entries in `.uns`) and all of `.obsm` but the coordinates are
-    dropped. So are layers that this package wrote: they belong to the lattice they were made on. With `bin_size`, only X, layers, var and ``uns["spatial"]`` are carried over to the
-    bins. Backed and lazy (dask) sections are read into memory.
+    dropped. So are layers that this package wrote: they belong to the lattice they were made on. With `bin_size`, only
+    X, layers, var and ``uns["spatial"]`` are carried over to the bins. Backed and lazy (dask) sections are read into
+    memory.
 
     Raises
     ------
