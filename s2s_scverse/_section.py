@@ -184,11 +184,17 @@ def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
         raise ValueError(msg)
     basis, origin = _geometry(grid, "basis", (2, 2)), _geometry(grid, "origin", (2,))
     lattice = Lattice.from_array(grid["kind"], array, basis, origin)
-    lattice.check_extent()
+    lattice.check_extent(_stride(grid))
     if len(np.unique(lattice.position)) < len(lattice):
         msg = "two sites share one lattice position; adata was changed after s2s.pp.grid: call it again"
         raise ValueError(msg)
     return lattice
+
+
+def _stride(grid: Mapping[str, Any]) -> int:
+    """Return the spacing of the spots that `pp.grid` laid out: 1 to 8."""
+    stride = grid.get("stride", 1)
+    return int(stride) if isinstance(stride, int | np.integer) and 1 <= stride <= 8 else 1
 
 
 def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:

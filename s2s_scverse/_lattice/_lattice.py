@@ -196,16 +196,21 @@ class Lattice:
             gather[empty] = cKDTree(self.unit_coordinates).query(at)[1]
         return Raster(gather.reshape(self.shape), tissue.reshape(self.shape), self.position)
 
-    def check_extent(self) -> None:
+    def check_extent(self, stride: int = 1) -> None:
         """Refuse a bounding box that would need memory out of proportion to the sites.
+
+        Parameters
+        ----------
+        stride
+            Spacing of the spots, which the box is counted in.
 
         Raises
         ------
         ValueError
-            If the bounding box has more than 200 cells per site.
+            If the bounding box has more than 200 cells per site where `stride` is 1.
         """
         height, width = (int(n) for n in np.ptp(self.index, axis=0).astype(object) + 1)
-        if height * width > MAX_EMPTY_RATIO * max(len(self), 50):
+        if height * width > MAX_EMPTY_RATIO * stride**2 * max(len(self), 50):
             msg = (
                 f"the {len(self)} sites span a lattice of {height} x {width} positions, so nearly all of it would be "
                 "empty; expected neighbouring spots to differ by 1 or 2 in array_row/array_col: check for outliers"

@@ -137,7 +137,7 @@ def test_one_section_must_be_named_where_one_is_needed(dense):
         pytest.param({"library_key": "nope"}, KeyError, "library_key='nope' not found in adata.obs", id="unknown"),
         pytest.param({"slash": True}, ValueError, r"must not hold '/'.*found a/b", id="slash"),
         pytest.param({"missing": True}, ValueError, "is missing for 1 of", id="missing"),
-        pytest.param({"library_key": None}, ValueError, "several sections in one AnnData need library_key=", id="none"),
+        pytest.param({"library_key": None}, ValueError, "several sections library_key=", id="none"),
     ],
 )
 def test_bad_library_keys(joined, change, error, message):
