@@ -2,6 +2,7 @@
 
 from ._from_spatialdata import from_spatialdata
 from ._grid import grid
+from ._normalize import normalize
 from ._sparsify import sparsify
 
-__all__ = ["from_spatialdata", "grid", "sparsify"]
+__all__ = ["from_spatialdata", "grid", "normalize", "sparsify"]
