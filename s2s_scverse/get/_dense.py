@@ -19,6 +19,7 @@ __all__ = ["dense"]
 
 log = logging.getLogger(__name__)
 
+
 def dense(
     adata: "AnnData",
     key: str = _keys.UNS,

@@ -3,6 +3,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import _keys
 from .._checks import are_counts, check_adata, check_bool, check_layer, check_numeric, check_positive, is_sparse
@@ -77,12 +78,10 @@ def normalize(
     >>> s2s.pp.normalize(bins)
     >>> s2s.tl.interpolate(bins, "kriging")
     """
-    import scanpy as sc
-
     check_adata(adata)
     check_bool("log1p", log1p)
     check_bool("copy", copy)
-    total = None if target_sum is None else check_positive("target_sum", target_sum)
+    target = None if target_sum is None else check_positive("target_sum", target_sum)
     if adata.isbacked:
         msg = "pp.normalize needs a section in memory, found one backed by a file; call adata = adata.to_memory() first"
         raise ValueError(msg)
@@ -92,28 +91,46 @@ def normalize(
     if matrix is None:
         msg = "adata.X is None; pass layer="
         raise ValueError(msg)
-    lazy = hasattr(matrix, "compute")
-    matrix = matrix.compute() if lazy else matrix
+    if hasattr(matrix, "compute"):
+        matrix = matrix.compute()
     check_numeric(matrix, what)
-    found = _median_total(adata, matrix, what)
+    median = _median_total(adata, matrix, what)
+    target = median if target is None else target
+    scaled = _scaled(matrix, target, log1p=log1p)
     if copy:
         adata = adata.copy()
     elif adata.is_view:
         warnings.warn("Received a view of an AnnData. Making a copy.", UserWarning, stacklevel=2)
         adata._init_as_actual(adata.copy())
-    if lazy and layer is None:
-        adata.X = matrix
-    elif lazy:
-        adata.layers[layer] = matrix
-    # Of negative values, which only held-out spots can have now, the logarithm is NaN, and tl.evaluate reports that.
-    with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        # Unmeasured sites have none.
-        warnings.filterwarnings("ignore", message="Some cells have zero counts")
-        sc.pp.normalize_total(adata, target_sum=total or found, layer=layer)
-        if log1p:
-            sc.pp.log1p(adata, layer=layer)
-    log.info("scaled every spot to %g counts%s", total or found, ", and took log1p" if log1p else "")
+    if layer is None:
+        adata.X = scaled
+    else:
+        adata.layers[layer] = scaled
+    if log1p:
+        adata.uns["log1p"] = {"base": None}
+    log.info("scaled every spot to %g counts%s", target, ", and took log1p" if log1p else "")
     return adata if copy else None
+
+
+def _totals(matrix: Any) -> NDArray[np.float64]:
+    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+
+
+def _scaled(matrix: Any, target: float, *, log1p: bool) -> Any:
+    """Return a copy whose rows have the total `target`, except those without counts."""
+    scaled = matrix.astype(matrix.dtype if matrix.dtype.kind == "f" else np.float32)
+    totals = _totals(scaled)
+    divisor = np.where(totals == 0, 1, totals / target).astype(scaled.dtype)
+    if is_sparse(scaled):
+        scaled.data /= divisor[scaled.tocoo().row]
+    else:
+        scaled /= divisor[:, None]
+    values = scaled.data if is_sparse(scaled) else scaled
+    if log1p:
+        # Of negative values, which only held-out spots can have, the logarithm is NaN, and tl.evaluate reports that.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            np.log1p(values, out=values)
+    return scaled
 
 
 def _median_total(adata: "AnnData", matrix: Any, what: str) -> float:
@@ -133,7 +150,7 @@ def _median_total(adata: "AnnData", matrix: Any, what: str) -> float:
             UserWarning,
             stacklevel=3,
         )
-    totals = np.asarray(seen.sum(axis=1), dtype=float).ravel()
+    totals = _totals(seen)
     if not totals.any():
         msg = f"{what} is 0 at all {int(measured.sum())} measured spots, so there is nothing to scale; pass layer="
         raise ValueError(msg)
