@@ -27,9 +27,9 @@ def normalize(
 ) -> "AnnData | None":
     """Scale every spot to the same total, and take the logarithm.
 
-    The same as :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, except that the default `target_sum` comes
-    from measured spots only. After :func:`s2s_scverse.pp.grid` most rows can be unmeasured sites, which are 0: the median
-    over all rows, which scanpy takes, is then 0 too, and so is every scaled value.
+    The same as :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, except that the default `target_sum`
+    comes from measured spots only. After :func:`s2s_scverse.pp.grid` most rows can be unmeasured sites, which are 0:
+    scanpy's median over all rows is then 0 too, and so is every value scaled to it.
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def normalize(
     TypeError
         If an argument or the values are of a wrong type.
     ValueError
-        If values are NaN, infinite or (at measured spots) negative, no measured spot has counts, or `adata` is backed by
-        a file.
+        If values are NaN, infinite or (at measured spots) negative, no measured spot has counts, or `adata` is backed
+        by a file.
 
     Warns
     -----
@@ -146,7 +146,7 @@ def _median_total(adata: "AnnData", matrix: Any, what: str) -> float:
         raise ValueError(msg)
     if not are_counts(seen):
         warnings.warn(
-            f"{what} has values that are not whole numbers, so it may be normalized already; pp.normalize expects counts",
+            f"{what} has values that are not whole numbers, so it may be normalized already; pp.normalize needs counts",
             UserWarning,
             stacklevel=3,
         )

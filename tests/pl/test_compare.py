@@ -427,7 +427,7 @@ def test_twenty_thousand_sites_are_quick(make_lattice, build_section):
         ({"panel_size": 0}, ValueError, "panel_size must be positive and finite, found 0"),
         ({"alpha": 1.5}, ValueError, r"alpha must be a number from 0 \(invisible\) to 1 \(opaque\), found 1.5"),
         ({"img_alpha": -1}, ValueError, "img_alpha must be a number"),
-        ({"img": True}, KeyError, "no image found: adata.uns\\['spatial'\\] is missing or empty"),
+        ({"img": True}, KeyError, "no image found: adata.uns\\['spatial'\\] has no entry that holds"),
         ({"cmap": "nope"}, KeyError, "nope"),
     ],
 )
