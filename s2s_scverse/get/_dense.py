@@ -144,6 +144,6 @@ def _kept_obsm(adata: "AnnData", sites: NDArray[np.bool_]) -> dict[str, NDArray[
 
 
 def _kept_uns(adata: "AnnData") -> dict[str, object]:
-    names = [name for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")]
-    lattice = {_keys.GRID: adata.uns[_keys.UNS].get(_keys.GRID, {})}
-    return deepcopy({name: adata.uns[name] for name in names} | {_keys.UNS: lattice})
+    kept = {name: adata.uns[name] for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")}
+    grid = adata.uns.get(_keys.UNS, {}).get(_keys.GRID)
+    return deepcopy(kept if grid is None else kept | {_keys.UNS: {_keys.GRID: grid}})
