@@ -101,7 +101,7 @@ def dense(
         raise KeyError(msg)
     if not imputed.all():
         values, columns = values[:, imputed], columns[imputed]
-    sites = ~np.isnan(values).any(axis=1)
+    sites = np.asarray(~np.isnan(values).any(axis=1))
     if not (len(columns) and sites.any()):
         msg = f"layer {key!r} has no site with values for all genes; call s2s.tl.impute or s2s.tl.interpolate again"
         raise ValueError(msg)
@@ -134,7 +134,7 @@ def _reliable(
         most = found.reindex(adata.var_names[columns]).max()
         msg = f"no gene has a reliability of at least {least:g}, the largest is {most:.2f}; lower min_reliability"
         raise ValueError(msg)
-    return columns[kept]
+    return np.asarray(columns[kept])
 
 
 def _kept_obsm(adata: "AnnData", sites: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
