@@ -449,7 +449,7 @@ def test_bad_sections(small):
     with pytest.raises(ValueError, match="no site is measured"):
         s2s.pl.compare(unseen, "gene")
     del small.uns["s2s"]
-    with pytest.raises(KeyError, match=r"call dense = s2s\.pp\.grid\(adata\) first"):
+    with pytest.raises(KeyError, match=r"call s2s\.pp\.grid again on the spots"):
         s2s.pl.compare(small, "gene")
 
 
