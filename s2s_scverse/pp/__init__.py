@@ -3,6 +3,7 @@
 from ._artifacts import mask_artifacts
 from ._from_spatialdata import from_spatialdata
 from ._grid import grid
+from ._normalize import normalize
 from ._sparsify import sparsify
 
-__all__ = ["from_spatialdata", "grid", "mask_artifacts", "sparsify"]
+__all__ = ["from_spatialdata", "grid", "mask_artifacts", "normalize", "sparsify"]

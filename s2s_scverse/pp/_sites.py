@@ -122,8 +122,8 @@ def with_spot_size(spatial: Any, factor: float, size: float | None) -> Any:
     spatial = deepcopy(dict(spatial))
     for library in spatial.values():
         scales = library.get("scalefactors") if isinstance(library, Mapping) else None
-        if isinstance(scales, dict) and ("spot_diameter_fullres" in scales or size is not None):
-            scales["spot_diameter_fullres"] = float(size or scales["spot_diameter_fullres"]) / factor
+        if isinstance(scales, dict) and (diameter := size or scales.get("spot_diameter_fullres")) is not None:
+            scales["spot_diameter_fullres"] = float(diameter) / factor
     return spatial
 
 
