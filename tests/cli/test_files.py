@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._cli._read import COLUMNS, read_section
+from s2s_scverse._cli._read import read_section
+from s2s_scverse._cli._space_ranger import COLUMNS
 from s2s_scverse._cli._write import check_file, check_output, replacing, write_section
 
 
