@@ -280,19 +280,30 @@ class Values:
         """Values (n_rows, n_genes) as they are stored, not yet read if the matrix is lazy."""
         return _submatrix(self._matrix, self._rows, self._columns[genes])
 
-    def read(self, genes: slice, *, finite: bool = True) -> NDArray[np.float32]:
+    def read(self, genes: slice, *, finite: "NDArray[np.bool_] | bool" = True) -> NDArray[np.float32]:
         """Values as a dense array (n_rows, n_genes).
+
+        Parameters
+        ----------
+        genes
+            Which.
+        finite
+            (n_genes,) or one for all: whose values must be finite. Of others a gene with values that are NaN, infinite
+            or too large to compute with is 0 everywhere, unless `finite` is False for all.
 
         Raises
         ------
         ValueError
-            If `finite`, and a value is NaN, infinite or too large to compute with.
+            If a value that must be is not.
         """
         values = as_dense(self.lazy(genes))
-        if finite:
-            good = (np.abs(values) <= LARGEST).all(axis=0)
-            if not good.all():
-                self._refuse(values[:, ~good], self._names[self._columns[genes][~good]])
+        if finite is False:
+            return values
+        bad = ~(np.abs(values) <= LARGEST).all(axis=0)
+        refused = bad & finite
+        if refused.any():
+            self._refuse(values[:, refused], self._names[self._columns[genes][refused]])
+        values[:, bad] = 0
         return values
 
     def _refuse(self, values: NDArray[np.float32], names: Any) -> None:
