@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .._checks import few, is_sparse
 from ._probe import check_through
 from ._space_ranger import (
     COLUMNS,
@@ -138,6 +137,8 @@ def _load_matrix(path: Path) -> "AnnData":
     import pandas as pd
     import scanpy as sc
 
+    from .._checks import few
+
     if path.is_dir():
         adata: AnnData = sc.read_10x_mtx(path, gex_only=False, make_unique=False)
     else:
@@ -203,6 +204,8 @@ def _check_whole(group: Any, folder: Path) -> None:
 
 def _checked(adata: "AnnData") -> "AnnData":
     """Refuse sparse matrices whose indices lie outside: compiled code would read there."""
+    from .._checks import is_sparse
+
     every = [adata.X, *(part for parts in (adata.layers, adata.obsm, adata.obsp) for part in parts.values())]
     every += [] if adata.raw is None else [adata.raw.X]
     for matrix in filter(is_sparse, every):

@@ -7,8 +7,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .._checks import few
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -40,6 +38,8 @@ def refuse_others(folder: Path) -> None:
     ValueError
         If there are any.
     """
+    from .._checks import few
+
     levels = ("*", "*/*", "*/*/*")
     inside = sorted({found.parent for level in levels for name in MATRICES for found in folder.glob(f"{level}/{name}")})
     inside += sorted(folder.glob(f"*_{MATRICES[0]}"))
@@ -59,6 +59,8 @@ def find_positions(folder: Path) -> Path:
     FileNotFoundError
         If there are none, or only under other names.
     """
+    from .._checks import few
+
     folders = (folder, folder / "spatial")
     found = next((path for each in folders for path in (each / name for name in POSITIONS) if path.is_file()), None)
     if found is None:
@@ -132,6 +134,8 @@ def match_barcodes(barcodes: "pd.Index", table: "pd.DataFrame", matrix: Path, wh
     ValueError
         If positions are missing, or no spot lies in the tissue.
     """
+    from .._checks import few
+
     missing = barcodes[~barcodes.isin(table.index)]
     if len(missing):
         bare, known = (names.astype(str).str.replace(SUFFIX, "", regex=True) for names in (barcodes, table.index))
