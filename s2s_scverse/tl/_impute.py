@@ -101,7 +101,9 @@ def impute(
         Depth (library size) of the spots; the less was counted in a spot beside its neighbours, the less its values
         count. ``"auto"``: read back from the values, which works for counts as they are or scaled to a common total,
         with or without log1p; otherwise all spots count the same. Or the name of a column of `.obs`, such as
-        ``"total_counts"`` from :func:`scanpy.pp.calculate_qc_metrics`. None: all spots count the same.
+        ``"total_counts"`` from :func:`scanpy.pp.calculate_qc_metrics`. None: all spots count the same. The log and
+        ``.uns["s2s"][key_added]["params"]["depth"]`` say what was used: ``"values"``, the column, or ``"none"`` (asked
+        for, not found, or the same for all spots).
     uncertainty
         Whether to estimate errors: standard deviations and the reliability of genes. Measured spots are left out in
         turn for that (a fifth at a time), which takes a few seconds and a second layer. Needs 16 measured spots. With
@@ -236,6 +238,7 @@ def impute(
     with explained(None):
         sections = source.sections(training.max_genes)
     expected = source.estimate(network, training, options, held=adata.n_vars if folder is None else 0)
+    log.info("depth of the spots: %s", source.depth(options))
     log.info("%s; about %s and %.1f GB", source, duration(expected.seconds), expected.gigabytes)
     with explained(expected), Progress(expected.phases, show=progress and parallel.is_first) as bar:
         if measured.all() and not denoise:
@@ -264,6 +267,7 @@ def impute(
     network = network if fitted[0].network is None else fitted[0].network.config
     run["params"] = _params(preset, network, training, natural_images, rng) | options.params() | asdict(parallel)
     run["params"] |= {"max_distance": np.inf if max_distance is None else float(max_distance)}
+    run["params"]["depth"] = source.depth(options)
     return write_run(adata, key_added, dense, measured, run, std=std, reliability=reliability, copy=copy)
 
 

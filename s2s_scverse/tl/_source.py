@@ -94,6 +94,14 @@ class Source:
         n_genes = sum(block.stop - block.start for block in gene_blocks(self.wanted))
         return estimate(sizes, n_genes, network, training, errors=options.errors, held=held)
 
+    def depth(self, options: Options) -> str:
+        """Say where the depth of the spots is from: ``"values"``, a column of obs, or ``"none"`` if it is not used."""
+        known = sum(depth is not None for depth in self.depths)
+        if not known:
+            return "none"
+        source = "values" if options.total_counts == AUTO else f"obs[{options.total_counts!r}]"
+        return source if known == len(self.depths) else f"{source} in {known} of {len(self.depths)} sections"
+
     def digest(self) -> str:
         """What tells it from other data."""
         molecules = [array for found in self.molecules if found for array in (found.unit, found.depth)]
