@@ -1,6 +1,7 @@
 """Writing results whole or not at all."""
 
 import errno
+import io
 import os
 import re
 import secrets
@@ -71,16 +72,18 @@ def check_writable(adata: "AnnData", path: Path) -> None:
     import zarr
     from pandas import DataFrame
 
+    from .._checks import named_layers
+
     adata.strings_to_categoricals()
-    mappings: dict[str, Any] = {name: dict(getattr(adata, name)) for name in ("layers", "obsm", "varm", "obsp", "varp")}
+    mappings: dict[str, Any] = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "obsp", "varp")}
+    mappings["layers"] = named_layers(adata)
     mappings["raw"] = {} if adata.raw is None else {"X": adata.raw.X, "var": adata.raw.var}
     for parts in mappings.values():
         # Of arrays a row tells as much as all of them; tables hold objects, one of which may be wrong.
         parts.update({key: part if isinstance(part, DataFrame) else part[:1] for key, part in parts.items()})
     elements = {"obs": adata.obs, "var": adata.var, "uns": dict(adata.uns), **mappings}
-    memory = h5py.File("memory", "w", driver="core", backing_store=False)
     try:
-        with _formats():
+        with _formats(), h5py.File(io.BytesIO(), "w") as memory:
             anndata.io.write_elem(memory if path.suffix == ".h5ad" else zarr.create_group({}), "/", elements)
     except Exception as error:
         # The first note is of the innermost element.
