@@ -36,7 +36,7 @@ def _one_thread(_threads_restored: None) -> None:
 
 @pytest.fixture
 def hand_drawn() -> Callable[..., ad.AnnData]:
-    """Build a section from a drawing: '#' is a spot; gene g has 10 + 10 * row + col counts, times g."""
+    """Build a section from a drawing: '#' is a spot, '.' nothing; counts are 10 + 10 * row + col, times 1, 2 ..."""
 
     def build(drawing: str, *, pitch: float = 1.0, n_genes: int = 2) -> ad.AnnData:
         rows, cols = np.array(

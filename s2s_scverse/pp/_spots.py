@@ -93,12 +93,12 @@ def warn_of_dead_lines(
         return
     depth = np.zeros(spots.n_obs)
     depth[measured] = seen
-    own = all(key in spots.obs for key in ARRAY)
     for (name, rows), lattice in zip(sections.items(), lattices, strict=True):
         known = ~read_mask(spots, _keys.HELD_OUT)[rows]
+        own = _has_array(spots, rows)
         found = []
         for axis, key in enumerate(ARRAY):
-            lines = spots.obs[key].to_numpy()[rows] if own else lattice.array[:, axis]
+            lines = spots.obs[key].iloc[rows].to_numpy(np.int64) if own else lattice.array[:, axis]
             dead = dead_lines(lines[known], depth[rows][known])
             found += [f"{key} {few(int(line) for line in dead)}"] if len(dead) else []
         if found:
@@ -144,13 +144,16 @@ def named(name: str | None, call: Callable[..., T], *arguments: object, **more: 
         raise ValueError(msg) from error
 
 
+def _has_array(adata: "AnnData", rows: NDArray[np.int64]) -> bool:
+    """Whether a section has array positions; of several only some may."""
+    return all(key in adata.obs and adata.obs[key].iloc[rows].notna().any() for key in ARRAY)
+
+
 def find_lattice(
     adata: "AnnData", coordinates: NDArray[np.float64], name: str | None, rows: NDArray[np.int64]
 ) -> Lattice:
     """Find the lattice of a section from array positions, else from coordinates."""
-    # Of several sections only some may have array positions.
-    given = all(key in adata.obs and adata.obs[key].iloc[rows].notna().any() for key in ARRAY)
-    array = named(name, array_positions, adata[rows]) if given else None
+    array = named(name, array_positions, adata[rows]) if _has_array(adata, rows) else None
     if name is not None:
         if array is not None:
             return named(name, lattice_from_array, array, coordinates[rows])
