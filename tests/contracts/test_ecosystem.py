@@ -116,7 +116,7 @@ def test_community_files_are_there_and_name_no_mail_address(name: str) -> None:
     assert not re.search(r"\w@\w+\.\w", text)
 
 
-@pytest.mark.parametrize("name", ["package", "minimum", "docs", "run"])
+@pytest.mark.parametrize("name", ["package", "minimum", "newest", "docs", "run"])
 def test_scripts_stop_at_the_first_failure(name: str) -> None:
     script = ROOT / ".ci" / name
     assert script.stat().st_mode & 0o111
