@@ -24,8 +24,8 @@ __all__ = ["Laid", "extended", "site_names", "with_spot_size"]
 
 log = logging.getLogger(__name__)
 
-ON_LATTICE, AROUND = 0.01, 6
-"""Root mean square distance from the lattice, in pitches, that counts as none; spots that a new site follows."""
+ON_LATTICE, AROUND = 0.01, 32
+"""Root mean square distance from the lattice, in pitches, that counts as none; most spots that a new site follows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +47,12 @@ class Laid:
         aside = self.coordinates - exact[:n_spots]
         if n_spots == len(exact) or np.sqrt((aside**2).sum(axis=1).mean()) < ON_LATTICE * self.lattice.pitch:
             return exact[n_spots:]
-        found = cKDTree(at[:n_spots]).query(at[n_spots:], k=list(range(1, min(AROUND, n_spots) + 1)))
-        distance, near = (np.asarray(each) for each in found)
-        weight = 1 / distance**2
+        # In the order of positions: the spots found do not depend on that of obs.
+        order = np.argsort(self.lattice.position[:n_spots])
+        nearest = cKDTree(at[order]).query(at[n_spots:], k=list(range(1, min(AROUND, n_spots) + 1)))
+        distance, near = np.asarray(nearest[0]), order[np.asarray(nearest[1])]
+        # Weights reach 0 at twice the distance of the nearest spot: equally near ones count alike.
+        weight = np.maximum(1 / distance - 0.499 / distance[:, :1], 0) ** 2
         return np.asarray(exact[n_spots:] + (weight[..., None] * aside[near]).sum(axis=1) / weight.sum(axis=1)[:, None])
 
 
