@@ -36,13 +36,13 @@ def _one_thread(_threads_restored: None) -> None:
 
 @pytest.fixture
 def hand_drawn() -> Callable[..., ad.AnnData]:
-    """Build a section from a drawing: '#' is a spot, '.' nothing; counts are 10 + 10 * row + col, times 1, 2 ..."""
+    """Build a section from a drawing: '#' is a spot, '.' nothing; counts are 10 * row + col in every gene."""
 
     def build(drawing: str, *, pitch: float = 1.0, n_genes: int = 2) -> ad.AnnData:
         rows, cols = np.array(
             [(r, c) for r, line in enumerate(drawing.split()) for c, x in enumerate(line) if x == "#"]
         ).T
-        values = np.repeat((10 + 10 * rows + cols)[:, None], n_genes, axis=1) * np.arange(1, n_genes + 1)
+        values = np.repeat((10 * rows + cols)[:, None], n_genes, axis=1) * np.arange(1, n_genes + 1)
         adata = ad.AnnData(values.astype(np.float32))
         adata.obs["array_row"], adata.obs["array_col"] = rows, cols
         adata.obsm["spatial"] = np.stack([cols, rows], axis=1) * pitch
