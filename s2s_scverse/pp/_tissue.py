@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._checks import few, is_sparse, named_layers
+from .._checks import check_numeric, few, is_sparse, named_layers
 from .._depth import read_molecules
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def find_empty(adata: "AnnData", rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
     rows
         (n_obs,): the spots to look at, others are never empty.
     """
+    if adata.X is not None:
+        check_numeric(adata.X, "adata.X")
     named = [adata.X, adata.layers.get(COUNTS)]
     others = [layer for key, layer in named_layers(adata).items() if key != COUNTS]
     masks = [~_any_value(matrix) & rows for matrix in named if matrix is not None]
