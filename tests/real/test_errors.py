@@ -63,7 +63,7 @@ FULL = ["visium_mouse_brain_coronal", "xenium_mouse_brain_ctxhp", "xenium_breast
 @pytest.mark.usefixtures("_benchmarks")
 @pytest.mark.parametrize("name", FULL)
 def test_errors_of_full_sections(name):
-    """More than 1,600 measured spots, a fifth hidden; the 1,000 most variable genes, of the stack without the network."""
+    """A fifth of the spots hidden, more than 1,600 measured; the 1,000 most variable genes; stack without network."""
     from protocol import load, most_variable
 
     section = load(name, fraction=0.8)
