@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, poisson
 
-__all__ = ["FEWEST", "LEVELS", "Calibration", "Pool", "calibrate", "denoise"]
+__all__ = ["FEWEST", "GAIN_GENES", "LEVELS", "Calibration", "Pool", "denoise", "gain"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -30,7 +30,11 @@ MANY: Final = 30.0
 SMALLEST: Final = 0.1
 """Variance where it is predicted smallest, over the gene's mean."""
 NEARER: Final = (0.7, 1.1)
-"""Errors at unmeasured sites over those at spots left out: bounds."""
+"""Bounds of the errors at unmeasured sites over those at spots left out."""
+GAIN_GENES: Final = 64
+"""Genes that the gain of a pool is estimated from."""
+SEEN: Final = 5
+"""Spots with expression at which the expected correlation of a gene is halved."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,11 @@ class Pool:
 
     Attributes
     ----------
-    factor
-        What predictions of spots left out are to be multiplied by, about their mean, to fit best.
+    factor, factor_variance
+        Regression of measured values on predictions of spots left out: pooled coefficient, and its variance between
+        genes beyond sampling.
+    gain
+        Spread of predictions at the unmeasured sites over that at the spots left out, see :func:`gain`.
     slope, between
         Relative growth of squared errors with predictions, in standard deviations of these: mean over genes, and
         variance between genes beyond that of chance.
@@ -51,14 +58,16 @@ class Pool:
     """
 
     factor: float = 1.0
+    factor_variance: float = 0.0
+    gain: float = 1.0
     slope: float = 0.0
     between: float = 0.0
     ratio: float = NORMAL
     widths: Float64 = field(default_factory=lambda: np.asarray(norm.ppf((1 + LEVELS) / 2)))
 
     @classmethod
-    def fit(cls, values: Float32, left_out: Float32) -> "Pool":
-        """Fit to measured values (n, n_genes) and what was predicted of them with each spot left out."""
+    def fit(cls, values: Float32, left_out: Float32, gain: float = 1.0) -> "Pool":
+        """Fit to measured values (n, n_genes) and their cross-validated predictions."""
         # Constant genes have nothing to say of the others.
         varies = np.ptp(values, axis=0) > 0
         if not varies.any():
@@ -67,7 +76,7 @@ class Pool:
         slope, doubt = errors.slopes()
         centre = float(slope.mean())
         between = max(0.0, float(np.mean(np.square(slope - centre) - doubt)))
-        pool = cls(_factor(values[:, varies], left_out[:, varies]), centre, between)
+        pool = cls(*_pooled_factor(values[:, varies], left_out[:, varies]), gain, centre, between)
         ratio = errors.ratio(errors.drawn(pool))
         pool = replace(pool, ratio=float(np.quantile(ratio, LEVEL)))
         return replace(pool, widths=np.quantile(ratio / errors.scale(ratio, pool), LEVELS))
@@ -143,27 +152,25 @@ class Calibration:
     scale: Float64
 
     @classmethod
-    def fit(cls, values: Float32, left_out: Float32, predicted_spread: Float64, pool: Pool) -> "Calibration":
-        """Fit to measured values (n, n_genes) and what was predicted of them with each spot left out.
-
-        Parameters
-        ----------
-        values, left_out
-            (n, n_genes).
-        predicted_spread
-            (n_genes,) standard deviation of predictions over the unmeasured sites.
-        pool
-            What genes say together.
-        """
+    def fit(cls, values: Float32, left_out: Float32, pool: Pool) -> "Calibration":
+        """Fit to measured values (n, n_genes) and their cross-validated predictions."""
         spread = values.std(axis=0, dtype=np.float64)
         varies = spread > 0
-        # Predictions that are right on average are correlated with the truth as much as they vary beside it.
-        reliability = np.clip(pool.factor * predicted_spread / np.where(varies, spread, 1), 0, 1)
+        # The correlation is the coefficient of the regression times the spread of predictions over that of values.
+        factor, doubt = _factors(values, left_out)
+        factor = pool.factor + pool.factor_variance / (pool.factor_variance + doubt) * (factor - pool.factor)
+        # Predictions from all spots are nearer to the truth than those from four fifths of them.
+        factor = (1 + factor) / 2
+        explained = np.clip(factor * left_out.std(axis=0, dtype=np.float64) / np.where(varies, spread, 1), 0, 0.99)
+        # A pattern of a handful of spots is mostly chance.
+        seen = (values > values.min(axis=0)).sum(axis=0)
+        explained *= seen / (seen + SEEN)
+        reliability = np.clip(explained * pool.gain, 0, 1)
         errors = Errors.of(values, left_out)
         slope = np.where(varies, errors.drawn(pool), 0)
         scale = np.where(varies, errors.scale(errors.ratio(slope), pool), 1)
-        # Unmeasured sites are nearer to spots than spots left out are to others.
-        unexplained = (1 - np.square(reliability)) / (1 - np.square(np.clip(_correlation(values, left_out), 0, 0.99)))
+        # Unmeasured sites may be nearer to spots than spots left out are to others.
+        unexplained = (1 - np.square(reliability)) / (1 - np.square(explained))
         scale *= np.where(varies, np.clip(np.sqrt(unexplained), *NEARER), 1)
         reliability = np.where(varies, reliability, np.nan)
         return cls(reliability, errors.variance, slope, errors.middle, errors.unit, scale)
@@ -185,31 +192,50 @@ def _std(
     return np.asarray(relative, np.float32)
 
 
-def _factor(values: Float32, left_out: Float32) -> float:
-    """Factor of predictions for all genes.
+def _factors(values: Float32, left_out: Float32) -> tuple[Float64, Float64]:
+    """Coefficient of the regression of values on predictions for each gene, and its sampling variance."""
+    predicted = (left_out - left_out.mean(axis=0)).astype(np.float64)
+    centred = values - values.mean(axis=0)
+    power = np.maximum(np.square(predicted).sum(axis=0), 1e-12)
+    factor = (predicted * centred).sum(axis=0) / power
+    # Of White's: errors are larger where values are.
+    doubt = np.square(predicted * (centred - factor * predicted)).sum(axis=0) / np.square(power)
+    return factor, np.maximum(doubt, 1e-12)
 
-    The least-squares factor is that of predictions from four fifths of the spots, which is too small; those from all
-    spots are taken to be half as wrong.
+
+def _pooled_factor(values: Float32, left_out: Float32) -> tuple[float, float]:
+    """Coefficient for all genes, each in units of its own spread, and the variance between genes beyond sampling."""
+    weight = left_out.var(axis=0, dtype=np.float64) / values.var(axis=0, dtype=np.float64)
+    if not weight.sum() > 0:
+        return 1.0, 0.0
+    factor, doubt = _factors(values, left_out)
+    pooled = float(np.clip(np.average(factor, weights=weight), 0, 1.5))
+    return pooled, max(0.0, float(np.average(np.square(factor - pooled) - doubt, weights=weight)))
+
+
+def gain(left_out: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> float:
+    """Spread of predictions at unmeasured sites over that at spots left out.
+
+    Only sites that are nearer to, or farther from, spots than nearly all spots left out count; others are taken to be
+    like these. Of how much predictions vary at the rim of the tissue, where few spots are around, nothing is concluded.
+
+    Parameters
+    ----------
+    left_out, distance
+        (n, n_genes) cross-validated predictions, and (n,) distances of these spots to the nearest other one.
+    predicted, site_distance
+        (m, n_genes) predictions of the same genes at the unmeasured sites, and (m,) distances to the nearest spot.
     """
-    spread = values.std(axis=0, dtype=np.float64)
-    truth = (values - values.mean(axis=0)) / spread
-    predicted = (left_out - left_out.mean(axis=0)) / spread
-    power = np.square(predicted).sum(dtype=np.float64)
-    factor = float(np.clip((truth * predicted).sum(dtype=np.float64) / power, 0, 1.5)) if power > 0 else 1.0
-    return (1 + factor) / 2
-
-
-def _correlation(values: Float32, left_out: Float32) -> Float64:
-    truth, predicted = values - values.mean(axis=0), left_out - left_out.mean(axis=0)
-    power = np.square(truth).sum(axis=0, dtype=np.float64) * np.square(predicted).sum(axis=0, dtype=np.float64)
-    return np.asarray((truth * predicted).sum(axis=0, dtype=np.float64) / np.sqrt(np.where(power > 0, power, 1)))
-
-
-def calibrate(values: Float32, left_out: Float32, predicted: Float32, pool: Pool) -> Calibration:
-    """Calibrate predictions (m, n_genes) of unmeasured sites by those of at least `FEWEST` spots left out."""
-    # How much predictions vary over a handful of sites says nothing.
-    typical = predicted if len(predicted) >= FEWEST else left_out
-    return Calibration.fit(values, left_out, typical.std(axis=0, dtype=np.float64), pool)
+    if not len(site_distance):
+        return 1.0
+    near, far = np.quantile(distance, [0.05, 0.95])
+    spread = left_out.std(axis=0, dtype=np.float64)
+    total = 0.0
+    for sites, low, high in ((site_distance < near - 1e-6, 1, np.inf), (site_distance > far + 1e-6, 0, 1)):
+        if sites.sum() >= FEWEST and (spread > 0).any():
+            ratio = predicted[sites].std(axis=0, dtype=np.float64)[spread > 0] / spread[spread > 0]
+            total += sites.sum() * (np.clip(np.median(ratio), low, high) - 1)
+    return float(1 + total / len(site_distance))
 
 
 def denoise(

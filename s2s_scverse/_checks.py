@@ -234,11 +234,12 @@ def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[
         msg = f"genes are named more than once: {few(names[names.duplicated()].unique())}; name each once"
         raise ValueError(msg)
     columns = adata.var_names.get_indexer(names)
-    if (columns < 0).any():
-        msg = (
-            f"genes not found in adata.var_names: {few(names[columns < 0])}; "
-            f"names there look like {few(adata.var_names, 3)}"
-        )
+    missing = names[columns < 0]
+    if len(missing):
+        msg = f"genes not found in adata.var_names: {few(missing)}; names there look like {few(adata.var_names, 3)}"
+        elsewhere = [key for key in adata.var if missing.isin(adata.var[key]).any()]
+        if elsewhere:
+            msg += f"; adata.var[{elsewhere[0]!r}] has some of them: pass the names of its rows"
         raise KeyError(msg)
     return np.asarray(columns, dtype=np.int64)
 

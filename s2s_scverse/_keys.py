@@ -5,9 +5,11 @@ from typing import Final
 __all__ = [
     "ARRAY_COL",
     "ARRAY_ROW",
+    "ARTIFACT",
     "EVALUATION",
     "GRID",
     "HELD_OUT",
+    "IN_TISSUE",
     "LIBRARY_KEY",
     "MEASURED",
     "RELIABILITY",
@@ -21,8 +23,10 @@ __all__ = [
 SPATIAL: Final = "spatial"  # obsm, read (and written for new sites): x, y of every site
 ARRAY_ROW: Final = "array_row"  # obs, read and written
 ARRAY_COL: Final = "array_col"  # obs, read and written
+IN_TISSUE: Final = "in_tissue"  # obs, read: 0 for spots that are background
 MEASURED: Final = "s2s_measured"  # obs, bool: what impute may see
 HELD_OUT: Final = "s2s_held_out"  # obs, bool: hidden on purpose, what evaluate scores
+ARTIFACT: Final = "s2s_artifact"  # obs, written by pp.mask_artifacts: why a spot was masked
 UNS: Final = "s2s"  # uns: everything that is not aligned to obs or var
 GRID: Final = "grid"  # uns["s2s"]["grid"]: kind, shape, stride, pitch, basis, origin
 SECTIONS: Final = "sections"  # uns["s2s"]["grid"]["sections"]: such an entry for each of several sections

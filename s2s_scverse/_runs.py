@@ -16,12 +16,12 @@ __all__ = ["check_keys", "find_runs", "find_source", "read_visible"]
 
 
 def find_runs(adata: "AnnData") -> dict[str, Mapping[str, Any]]:
-    """Return the runs of this package, by the name of their layer."""
+    """Return the runs of this package, by the name of their layer; without details where `anndata.concat` lost them."""
     entry = adata.uns.get(_keys.UNS, {})
-    if not isinstance(entry, Mapping):
-        return {}
+    runs = entry if isinstance(entry, Mapping) else {}
     reserved = (_keys.GRID, _keys.EVALUATION)
-    return {name: run for name, run in entry.items() if name not in reserved and isinstance(run, Mapping)}
+    found = {name: run for name, run in runs.items() if name not in reserved and isinstance(run, Mapping)}
+    return {name: {} for name in adata.layers if _keys.VISIBLE.format(name) in adata.obs} | found
 
 
 def check_keys(adata: "AnnData", keys: object, *, argument: str = "keys") -> list[str]:

@@ -31,6 +31,12 @@ __all__ = [
 ]
 
 
+AGAIN = (
+    f"call s2s.pp.grid again on the spots (adata[adata.obs[{_keys.MEASURED!r}]]), with library_key= if these are "
+    "sections that were concatenated"
+)
+"""Advice where what `pp.grid` wrote does not hold any more, as after :func:`anndata.concat`."""
+
 ROW_BLOCK = 1024
 """Rows of a file that are read at a time."""
 
@@ -117,7 +123,7 @@ def read_sections(adata: "AnnData") -> list[Placed]:
     column = adata.obs[key].astype(str).to_numpy()
     unknown = set(column) - set(grid[_keys.SECTIONS])
     if unknown:
-        msg = f"adata.obs[{key!r}] names sections without a lattice ({few(sorted(unknown))}); call s2s.pp.grid again"
+        msg = f"adata.obs[{key!r}] names sections without a lattice ({few(sorted(unknown))}); {AGAIN}"
         raise ValueError(msg)
     placed = []
     # By name: h5ad gives them back in that order, and randomness is dealt out section by section.
@@ -171,24 +177,29 @@ def _read_grid(adata: "AnnData") -> Mapping[str, Any]:
     missing = [key for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL, _keys.MEASURED) if key not in adata.obs]
     if not isinstance(grid, Mapping) or missing:
         found = f"adata.obs has no {few(missing)}" if missing else f"adata.uns[{_keys.UNS!r}] has no {_keys.GRID!r}"
-        msg = f"no lattice found ({found}); call dense = s2s.pp.grid(adata) first and go on with dense"
+        advice = "call dense = s2s.pp.grid(adata) first and go on with dense" if missing else AGAIN
+        msg = f"no lattice found ({found}); {advice}"
         raise KeyError(msg)
     return grid
 
 
 def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
     if grid.get("kind") not in KINDS:
-        msg = (
-            f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] has an unknown kind {grid.get('kind')!r}; call s2s.pp.grid again"
-        )
+        msg = f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] has an unknown kind {grid.get('kind')!r}; {AGAIN}"
         raise ValueError(msg)
     basis, origin = _geometry(grid, "basis", (2, 2)), _geometry(grid, "origin", (2,))
     lattice = Lattice.from_array(grid["kind"], array, basis, origin)
-    lattice.check_extent()
+    lattice.check_extent(_stride(grid))
     if len(np.unique(lattice.position)) < len(lattice):
-        msg = "two sites share one lattice position; adata was changed after s2s.pp.grid: call it again"
+        msg = f"two sites share one lattice position, since adata was changed after s2s.pp.grid; {AGAIN}"
         raise ValueError(msg)
     return lattice
+
+
+def _stride(grid: Mapping[str, Any]) -> int:
+    """Return the spacing of the spots that `pp.grid` laid out: 1 to 8."""
+    stride = grid.get("stride", 1)
+    return int(stride) if isinstance(stride, int | np.integer) and 1 <= stride <= 8 else 1
 
 
 def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -200,7 +211,7 @@ def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDAr
     if found.shape != shape or not np.isfinite(found).all() or (len(shape) == 2 and np.linalg.det(found) == 0):
         msg = (
             f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}][{key!r}] is no {key} of a lattice, found {grid.get(key)!r}; "
-            "call s2s.pp.grid again"
+            f"{AGAIN}"
         )
         raise ValueError(msg)
     return found
@@ -280,19 +291,30 @@ class Values:
         """Values (n_rows, n_genes) as they are stored, not yet read if the matrix is lazy."""
         return _submatrix(self._matrix, self._rows, self._columns[genes])
 
-    def read(self, genes: slice, *, finite: bool = True) -> NDArray[np.float32]:
+    def read(self, genes: slice, *, finite: "NDArray[np.bool_] | bool" = True) -> NDArray[np.float32]:
         """Values as a dense array (n_rows, n_genes).
+
+        Parameters
+        ----------
+        genes
+            Which.
+        finite
+            (n_genes,) or one for all: whose values must be finite. Of others a gene with values that are NaN, infinite
+            or too large to compute with is 0 everywhere, unless `finite` is False for all.
 
         Raises
         ------
         ValueError
-            If `finite`, and a value is NaN, infinite or too large to compute with.
+            If a value that must be is not.
         """
         values = as_dense(self.lazy(genes))
-        if finite:
-            good = (np.abs(values) <= LARGEST).all(axis=0)
-            if not good.all():
-                self._refuse(values[:, ~good], self._names[self._columns[genes][~good]])
+        if finite is False:
+            return values
+        bad = ~(np.abs(values) <= LARGEST).all(axis=0)
+        refused = bad & finite
+        if refused.any():
+            self._refuse(values[:, refused], self._names[self._columns[genes][refused]])
+        values[:, bad] = 0
         return values
 
     def _refuse(self, values: NDArray[np.float32], names: Any) -> None:

@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from s2s_scverse._calibration import LEVELS, Calibration, Pool, _logged_noise, denoise
-from s2s_scverse._calibration import calibrate as calibrate_with
+from s2s_scverse._calibration import LEVELS, Calibration, Pool, _logged_noise, denoise, gain
 
 
-def calibrate(values, left_out, predicted):
-    return calibrate_with(values, left_out, predicted, Pool.fit(values, left_out))
+def calibrate(values, left_out):
+    return Calibration.fit(values, left_out, Pool.fit(values, left_out))
 
 
 def simulated(n=800, n_genes=30, signal=0.6, seed=0):
@@ -20,7 +19,7 @@ def simulated(n=800, n_genes=30, signal=0.6, seed=0):
 
 def test_reliability_is_the_correlation_that_comes_true():
     values, predicted = simulated()
-    found = calibrate(values, predicted, predicted)
+    found = calibrate(values, predicted)
     true = [np.corrcoef(values[:, g], predicted[:, g])[0, 1] for g in range(30)]
     assert found.reliability.mean() == pytest.approx(np.mean(true), abs=0.02)
 
@@ -28,21 +27,47 @@ def test_reliability_is_the_correlation_that_comes_true():
 def test_overconfident_predictions_are_believed_less():
     values, predicted = simulated()
     wild = 2 + 2 * (predicted - 2)
-    assert Pool.fit(values, wild).factor == pytest.approx((1 + 0.5) / 2, abs=0.03)
+    pool = Pool.fit(values, wild)
+    assert pool.factor == pytest.approx(0.5, abs=0.03)
+    assert pool.factor_variance < 0.01
+
+
+def test_genes_that_fail_when_left_out_are_not_reliable():
+    values, predicted = simulated(n=400)
+    chance = np.random.default_rng(1).permutation(values)
+    values[:, 20:] = chance[:, 20:]
+    found = calibrate(values, predicted).reliability
+    assert found[:20].min() > found[20:].max() + 0.15
+
+
+def test_a_gene_seen_in_a_handful_of_spots_is_not_reliable():
+    values, predicted = simulated(n_genes=10)
+    values[:, 0] = predicted[:, 0] = 0
+    values[[5, 50, 500], 0] = predicted[[5, 50, 500], 0] = 3
+    assert calibrate(values, predicted).reliability[0] < 0.4
 
 
 def test_closer_sites_are_predicted_better():
     values, predicted = simulated()
-    pool = Pool.fit(values, predicted)
-    near = Calibration.fit(values, predicted, 1.2 * predicted.std(axis=0, dtype=float), pool)
-    far = Calibration.fit(values, predicted, 0.8 * predicted.std(axis=0, dtype=float), pool)
+    near, far = (Calibration.fit(values, predicted, Pool.fit(values, predicted, each)) for each in (1.2, 0.8))
     assert (near.reliability > far.reliability).all()
     assert (near.std(predicted) < far.std(predicted)).all()
 
 
+def test_gain_asks_only_sites_at_other_distances_than_spots_left_out():
+    _, predicted = simulated()
+    at_rim = predicted[:300] * 2  # as far from spots as spots left out are from others
+    distance = np.tile([1.0, 1.4], 400)
+    assert gain(predicted, distance, at_rim, np.full(300, 1.0)) == 1
+    half = np.repeat([0.5, 1.0], 150)
+    assert gain(predicted, distance, 1.2 * predicted[:300], half) == pytest.approx(1.1, abs=0.02)
+    assert gain(predicted, distance, 0.5 * predicted[:300], 4 * half) == pytest.approx(0.5, abs=0.02)
+    assert gain(predicted, distance, predicted[:0], half[:0]) == 1
+
+
 def test_intervals_of_all_levels_cover_what_they_say():
     values, predicted = simulated()
-    found = calibrate(values, predicted, predicted)
+    found = calibrate(values, predicted)
     new, again = simulated(seed=1)
     off = np.abs(new - again) / found.std(again)
     for level, width in zip(LEVELS, Pool.fit(values, predicted).widths, strict=True):
@@ -53,7 +78,7 @@ def test_intervals_of_all_levels_cover_what_they_say():
 
 def test_errors_grow_where_they_do():
     values, predicted = simulated()
-    found = calibrate(values, predicted, predicted)
+    found = calibrate(values, predicted)
     std = found.std(predicted)
     high, low = predicted > 2.5, predicted < 1.5
     assert std[high].mean() == pytest.approx(np.std((values - predicted)[high]), rel=0.1)
@@ -63,22 +88,20 @@ def test_errors_grow_where_they_do():
 def test_constant_genes_change_nothing_of_the_others():
     values, predicted = simulated(n=80, n_genes=6)
     more = [np.hstack([each, np.zeros((80, 40), np.float32)]) for each in (values, predicted)]
-    alone, beside = calibrate(values, predicted, predicted), calibrate(*more, more[1])
+    alone, beside = calibrate(values, predicted), calibrate(*more)
     assert_allclose(beside.std(more[1])[:, :6], alone.std(predicted), rtol=1e-5)
     assert_allclose(beside.reliability[:6], alone.reliability, rtol=1e-6)
 
 
-def test_constant_genes_and_few_sites():
+def test_constant_genes():
     values, predicted = simulated(n_genes=3)
     values[:, 1] = predicted[:, 1] = 2
-    found = calibrate(values, predicted, predicted)
+    found = calibrate(values, predicted)
     assert np.isnan(found.reliability[1])
     assert np.isfinite(found.reliability[[0, 2]]).all()
     assert found.std(predicted)[:, 1].max() == 0
-    nothing = calibrate(values[:, 1:2], predicted[:, 1:2], predicted[:, 1:2])
+    nothing = calibrate(values[:, 1:2], predicted[:, 1:2])
     assert np.isnan(nothing.reliability).all()
-    handful = calibrate(values, predicted, predicted[:3])
-    assert_allclose(handful.reliability, found.reliability)
 
 
 @pytest.mark.parametrize("logged", [True, False])
@@ -90,7 +113,7 @@ def test_denoised_values_are_nearer_to_the_truth_than_either(logged):
     values = rng.poisson(rate / unit[:, None]) * unit[:, None]
     if logged:
         expected, rate, values = (np.log1p(each) for each in (expected, rate, values))
-    found = calibrate(values.astype(np.float32), expected.astype(np.float32), expected)
+    found = calibrate(values.astype(np.float32), expected.astype(np.float32))
     cleaned, left = denoise(values, expected, unit, found, logged=logged)
 
     def error(guess):
@@ -104,7 +127,7 @@ def test_noise_that_explains_all_leaves_the_prediction():
     rng = np.random.default_rng(4)
     unit, expected = np.full(500, 0.5), rng.uniform(1, 4, (500, 8))
     values = rng.poisson(expected / 0.5) * 0.5
-    found = calibrate(values.astype(np.float32), expected.astype(np.float32), expected)
+    found = calibrate(values.astype(np.float32), expected.astype(np.float32))
     cleaned, _ = denoise(values, expected, unit, found, logged=False)
     assert np.abs(cleaned - expected).mean() < 0.15 * np.abs(values - expected).mean()
 
@@ -121,8 +144,8 @@ def test_noise_of_logged_counts_is_that_of_drawn_ones():
 def test_genes_by_themselves_say_what_they_say_among_others():
     values, predicted = simulated(n=300)
     pool = Pool.fit(values, predicted)
-    together = calibrate_with(values, predicted, predicted, pool)
+    together = Calibration.fit(values, predicted, pool)
     some = [4, 17, 20]
-    apart = calibrate_with(values[:, some], predicted[:, some], predicted[:, some], pool)
+    apart = Calibration.fit(values[:, some], predicted[:, some], pool)
     assert_allclose(apart.reliability, together.reliability[some])
     assert_allclose(apart.std(predicted[:, some]), together.std(predicted)[:, some], rtol=1e-6)

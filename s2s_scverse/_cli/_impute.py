@@ -23,7 +23,7 @@ from ._sections import (
     Table,
     normalise,
 )
-from ._write import check_output, write_section
+from ._write import check_output, check_writable, write_section
 
 __all__ = ["Device", "Genes", "MaxEpochs", "Preset", "PresetOption", "Seed", "Upsample", "impute", "read_genes"]
 
@@ -120,6 +120,7 @@ def impute(
         target, names = check_output(output, source=source), read_genes(genes)
         laying = Laying(positions, table, layer, bin_size, spatial_key, library_key)
         dense = laying.lay(laying.read(source), upsample=upsample, fill=None if fill is None else fill.value)
+        check_writable(dense, target)
         was_counts = normalise(dense, normalised)
         tl.impute(
             dense,
@@ -174,7 +175,7 @@ def read_genes(genes: str | None) -> list[str] | None:
         return None
     try:
         # Not Path.is_file, which fails for lists that are too long to be a file's name.
-        names = Path(genes).read_text().split("\n") if isfile(genes) else genes.split(",")  # noqa: PTH113
+        names = Path(genes).read_text("utf-8-sig").split("\n") if isfile(genes) else genes.split(",")  # noqa: PTH113
     except UnicodeDecodeError as error:
         msg = f"--genes must be names or a text file with one name a line, found a file of another kind: {genes}"
         raise ValueError(msg) from error

@@ -1,5 +1,6 @@
 """Reading sections from the files that people have; those that are broken, or point elsewhere, are refused."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,17 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ._probe import check_through
+from ._space_ranger import (
+    COLUMNS,
+    check_positions,
+    find_matrix,
+    find_positions,
+    load_image,
+    load_positions,
+    match_barcodes,
+    refuse_others,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
 __all__ = ["read_section"]
 
-POSITIONS: Final = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
-COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
-"""Of Space Ranger's positions."""
-MATRICES: Final = ("filtered_feature_bc_matrix.h5", "raw_feature_bc_matrix.h5")
+log = logging.getLogger(__name__)
+
 METADATA: Final = ("zarr.json", ".zgroup", ".zarray")
 """Of the parts of a zarr store."""
 FORMATS: Final = (
@@ -34,7 +42,8 @@ def read_section(path: Path, *, positions: Path | None = None, table: str = "tab
     path
         What `FORMATS` says.
     positions
-        Positions of the spots of a 10x matrix, as Space Ranger writes them; looked for beside the matrix unless given.
+        Positions of the spots of a 10x matrix, as Space Ranger writes them, or their folder; looked for beside the
+        matrix unless given.
     table
         Of a SpatialData.
 
@@ -49,7 +58,7 @@ def read_section(path: Path, *, positions: Path | None = None, table: str = "tab
         msg = f"{path} does not exist; expected {FORMATS}"
         raise FileNotFoundError(msg)
     if path.is_dir():
-        matrix = next((path / name for name in MATRICES if (path / name).is_file()), None)
+        matrix = find_matrix(path)
         return _read_zarr(path, table) if matrix is None else _read_10x(matrix, positions)
     if path.suffix == ".h5ad":
         import anndata
@@ -72,7 +81,11 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
             group = zarr.open_group(path, mode="r")
             attributes, children = dict(group.attrs), set(group.group_keys())
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
-        msg = f"the folder {path} is neither a zarr store nor Space Ranger's output; expected {FORMATS}"
+        refuse_others(path)
+        msg = (
+            f"the folder {path} is neither a zarr store nor Space Ranger's output; expected {FORMATS}; read what other "
+            "programs write with squidpy.read or spatialdata-io, and write it as .h5ad or .zarr"
+        )
         raise ValueError(msg) from error
     with _reading(path):
         linked = next((part for part in path.rglob("*") if part.is_symlink()), None)
@@ -100,64 +113,51 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
 
 
 def _read_10x(path: Path, positions: Path | None) -> "AnnData":
+    where = positions or path.parent
+    where = find_positions(where) if where.is_dir() else where
+    with _reading(where):
+        found = load_positions(where)
+    table = check_positions(found, where)
+    with _reading(path):
+        adata = _load_matrix(path)
+    table = match_barcodes(adata.obs_names, table, path, where)
+    adata.obs = table[list(COLUMNS[1:4])].set_axis(adata.obs_names)
+    adata.obsm["spatial"] = table[[COLUMNS[5], COLUMNS[4]]].to_numpy(dtype=float)
+    adata = adata[(adata.obs[COLUMNS[1]] == 1).to_numpy()].copy()
+    folders = (where.parent, path.parent / "spatial")
+    with _reading(folders[1]):
+        image = next(filter(None, map(load_image, folders)), None)
+    if image is not None:
+        adata.uns["spatial"] = {path.resolve().parent.name: image}
+    return adata
+
+
+def _load_matrix(path: Path) -> "AnnData":
+    """Read the genes of a matrix, and leave out proteins and the like."""
+    import pandas as pd
     import scanpy as sc
 
-    where = _find_positions(path.parent) if positions is None else positions
-    if where is None:
-        looked = f"{path.parent} and {path.parent / 'spatial'}"
-        msg = f"no positions of spots ({', '.join(POSITIONS)}) in {looked}; pass --positions FILE"
-        raise FileNotFoundError(msg)
-    table = _read_positions(where)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Variable names are not unique")
-        with _reading(path):
-            check_through(path)
-            # What is no gene is left out afterwards: that reads where indices point to.
-            adata: AnnData = _checked(sc.read_10x_h5(path, gex_only=False))
-            if "feature_types" in adata.var:
-                adata = adata[:, adata.var["feature_types"] == "Gene Expression"].copy()
-    adata.var_names_make_unique()
-    missing = ~adata.obs_names.isin(table.index)
-    if missing.any():
-        msg = f"{int(missing.sum())} of {adata.n_obs} spots of {path} are not in {where}; is it of another sample?"
-        raise ValueError(msg)
-    table = table.loc[adata.obs_names]
-    inside = (table["in_tissue"] == 1).to_numpy()
-    adata.obs = table[list(COLUMNS[1:4])].copy()
-    adata.obsm["spatial"] = table[[COLUMNS[5], COLUMNS[4]]].to_numpy(dtype=float)
-    return adata[inside].copy()
+    from .._checks import few
 
-
-def _find_positions(folder: Path) -> Path | None:
-    found = (parent / name for parent in (folder, folder / "spatial") for name in POSITIONS)
-    return next((path for path in found if path.is_file()), None)
-
-
-def _read_positions(path: Path) -> "pd.DataFrame":
-    """Read positions, (n_spots, 5) by barcode; old files have no header."""
-    import pandas as pd
-
-    with _reading(path):
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            with path.open() as file:
-                named = file.readline().startswith(COLUMNS[0])
-            table = pd.read_csv(path, header=0 if named else None, names=None if named else list(COLUMNS))
-    if not set(COLUMNS) <= set(table.columns):
-        msg = f"{path} must have the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table.columns))}"
-        raise ValueError(msg)
-    numbers: pd.DataFrame = table[list(COLUMNS[1:])].apply(pd.to_numeric, errors="coerce")
-    bad = numbers.isna().any(axis=1)
-    if bad.any():
-        msg = f"{path} must hold a number in each of {', '.join(COLUMNS[1:])}, and does not for {int(bad.sum())} spots"
-        raise ValueError(msg)
-    repeated = table[COLUMNS[0]][table[COLUMNS[0]].duplicated()]
-    if len(repeated):
-        msg = f"{path} holds barcodes more than once, for example {repeated.iloc[0]}; expected one line a spot"
-        raise ValueError(msg)
-    numbers.index = pd.Index(table[COLUMNS[0]])
-    return numbers
+    if path.is_dir():
+        adata: AnnData = sc.read_10x_mtx(path, gex_only=False, make_unique=False)
+    else:
+        check_through(path)
+        adata = sc.read_10x_h5(path, gex_only=False)
+    _checked(adata)
+    # What is no gene is left out only now: the check reads where indices point to.
+    genes = adata.var.get("feature_types", pd.Series("Gene Expression", adata.var_names)) == "Gene Expression"
+    if not genes.all():
+        others = ", ".join(adata.var["feature_types"][~genes].unique())
+        log.info("left out %d features that are no genes (%s)", int((~genes).sum()), others)
+        adata = adata[:, genes.to_numpy()].copy()
+    if not adata.var_names.is_unique:
+        log.info(
+            "names that several genes share get -1, -2, ...: %s",
+            few(adata.var_names[adata.var_names.duplicated()].unique()),
+        )
+        adata.var_names_make_unique()
+    return adata
 
 
 @contextmanager

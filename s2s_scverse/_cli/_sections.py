@@ -1,7 +1,6 @@
 """From a file to a section on its lattice, with values that can be imputed."""
 
 import logging
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -137,12 +136,8 @@ def measured_counts(adata: "AnnData") -> bool:
 
 
 def normalise(adata: "AnnData", wanted: bool | None) -> bool:
-    """Scale measured spots to their median total and take log1p, if asked for or if values are counts; say whether.
-
-    Totals of spots that are held out have no say in the median.
-    """
-    import numpy as np
-    import scanpy as sc
+    """Scale spots to the median total of measured ones and take log1p, if asked for or if values are counts."""
+    from .. import pp
 
     counts = measured_counts(adata)
     if wanted is False or (wanted is None and not counts):
@@ -152,15 +147,7 @@ def normalise(adata: "AnnData", wanted: bool | None) -> bool:
     if measured.any() and adata.X[measured].min() < 0:
         msg = "--normalise needs counts, found negative values; pass --as-is to leave them as they are"
         raise ValueError(msg)
-    total = np.asarray(adata.X.sum(axis=1), float).ravel()
-    target = float(np.median(total[measured & (total > 0)])) if (measured & (total > 0)).any() else 1.0
-    # Of negative values, which only held-out spots can have now, the logarithm is NaN, and tl.evaluate tells of that.
-    with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        # Unmeasured sites have none.
-        warnings.filterwarnings("ignore", message="Some cells have zero counts")
-        sc.pp.normalize_total(adata, target_sum=target)
-        sc.pp.log1p(adata)
-    log.info("scaled every spot to %g counts, and took log1p", target)
+    pp.normalize(adata)
     return True
 
 

@@ -1,7 +1,9 @@
 """Writing results whole or not at all."""
 
 import errno
+import io
 import os
+import re
 import secrets
 import shutil
 import time
@@ -16,7 +18,7 @@ from ._disk import Disk
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["check_file", "check_output", "replacing", "write_section"]
+__all__ = ["check_file", "check_output", "check_writable", "replacing", "write_section"]
 
 TRIES: Final = 10
 """Of giving a folder its name while others do the same."""
@@ -57,11 +59,55 @@ def _check_place(path: Path, source: Path) -> None:
     check_folder(path.parent, "--output")
 
 
+def check_writable(adata: "AnnData", path: Path) -> None:
+    """Refuse a section with an element that cannot be written, before any work is done; only memory is written to.
+
+    Raises
+    ------
+    ValueError
+        Naming the element.
+    """
+    import anndata
+    import h5py
+    import zarr
+    from pandas import DataFrame
+
+    from .._checks import named_layers
+
+    adata.strings_to_categoricals()
+    mappings: dict[str, Any] = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "obsp", "varp")}
+    mappings["layers"] = named_layers(adata)
+    mappings["raw"] = {} if adata.raw is None else {"X": adata.raw.X, "var": adata.raw.var}
+    for parts in mappings.values():
+        # Of arrays a row tells as much as all of them; tables hold objects, one of which may be wrong.
+        parts.update({key: part if isinstance(part, DataFrame) else part[:1] for key, part in parts.items()})
+    elements = {"obs": adata.obs, "var": adata.var, "uns": dict(adata.uns), **mappings}
+    try:
+        with _formats(), h5py.File(io.BytesIO(), "w") as memory:
+            anndata.io.write_elem(memory if path.suffix == ".h5ad" else zarr.create_group({}), "/", elements)
+    except Exception as error:
+        # The first note is of the innermost element.
+        note = re.search("key '(.*)' of .* to /(.*)", next(iter(getattr(error, "__notes__", [])), ""))
+        msg = (
+            f"{f'{note[2]}/{note[1]}'.strip('/') if note else 'the section'} cannot be written to {path}: {error}; "
+            "rename, convert or drop it in the input (a column, for example: adata.obs[name].astype(str))"
+        )
+        raise ValueError(msg) from error
+
+
+@contextmanager
+def _formats() -> Iterator[None]:
+    """Write the strings of pandas 3, and leave out warnings of formats that will be the default in other versions."""
+    import anndata
+
+    with warnings.catch_warnings(), anndata.settings.override(allow_write_nullable_strings=True):
+        warnings.filterwarnings("ignore", message=".*zarr v[23].*|Forward slashes will be disallowed")
+        yield
+
+
 def write_section(adata: "AnnData", path: Path) -> None:
     """Write an h5ad file or a zarr store; it is whole whenever it has its name."""
-    with replacing(path) as temporary, warnings.catch_warnings():
-        # Of formats that will be the default in other versions; anndata's settings decide.
-        warnings.filterwarnings("ignore", message=".*zarr v[23].*")
+    with replacing(path) as temporary, _formats():
         try:
             if path.suffix == ".h5ad":
                 _write_h5ad(adata, temporary)

@@ -2,11 +2,12 @@
 
 from ._blend import FOLDS, MAX_LEFT_OUT, Blend, Blended, BlendSettings, Folded, Weights, folds
 from ._cokriging import CoKriged, CoKriging
-from ._interpolate import METHODS, Method, interpolate
+from ._interpolate import METHODS, Method, interpolate, interpolator
 from ._kernels import KERNELS, NUGGETS, Kernel
 from ._kriging import Kriged, Kriging, Settings
 from ._precision import relative_precision
 from ._profiles import Profiles
+from ._tiles import boxes
 from ._two_covariances import TwoCovariances
 
 __all__ = [
@@ -29,7 +30,9 @@ __all__ = [
     "Settings",
     "TwoCovariances",
     "Weights",
+    "boxes",
     "folds",
     "interpolate",
+    "interpolator",
     "relative_precision",
 ]

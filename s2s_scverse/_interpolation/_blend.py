@@ -20,7 +20,7 @@ __all__ = ["FOLDS", "MAX_LEFT_OUT", "Blend", "BlendSettings", "Blended", "Folded
 _FEW, _MANY = 10, 25  # components: few for small sections, many for large ones
 FOLDS = 5
 MAX_LEFT_OUT = 1500
-"""Of more spots about so many are left out, in whole pieces of the section."""
+"""Of more spots about so many are left out, spread over the section."""
 _SMALLEST = 4 * FOLDS  # spots; with fewer the weights are not worth the name
 
 _REACH = 1.5  # spot pitches: up to here sites are as near to spots as those that weights are found with
@@ -87,10 +87,12 @@ class Blend:
         (n, n_informative) values to fit everything to, as for `CoKriging`.
     weights
         From `Folded`; worked out here unless given.
+    seed
+        Of the folds, if they are worked out.
     """
 
-    def __init__(self, kriging: Kriging, informative: Float, *, weights: Weights | None = None) -> None:
-        self.weights = weights or Folded(kriging, informative).weights(kriging)
+    def __init__(self, kriging: Kriging, informative: Float, *, weights: Weights | None = None, seed: int = 0) -> None:
+        self.weights = weights or Folded(kriging, informative, seed=seed).weights(kriging)
         enough = len(kriging.spots) >= _SMALLEST
         self._members = _Members(kriging, informative, profiles=enough, two=self.weights.members[4] > 0)
         self._far = ((1 - self.weights.far) * _farness(kriging))[:, None].astype(np.float32)
@@ -109,7 +111,7 @@ class Blend:
 
 
 class Folded:
-    """The members of a blend, five times: each time a fifth of the spots is hidden and predicted.
+    """Cross-validation of the members of a blend.
 
     Parameters
     ----------
@@ -118,22 +120,26 @@ class Folded:
     informative
         (n, n_informative) values to fit everything to.
     max_spots
-        Large sections are judged by about so many spots, in whole pieces.
+        About so many spots, spread over the section, are left out, a fifth or less at a time.
+    seed
+        Of the folds.
 
     Attributes
     ----------
+    fold
+        (n,) of every spot, -1 for those that are never left out.
     chosen
-        (n_chosen,) those spots.
+        (n_chosen,) the spots that are left out.
     """
 
-    def __init__(self, kriging: Kriging, informative: Float, *, max_spots: int = MAX_LEFT_OUT) -> None:
-        self.chosen = kriging.sample(max_spots)
-        self._spots, self._precision = kriging.spots[self.chosen], kriging.precision[self.chosen]
-        self._informative = np.asarray(informative, np.float32)[self.chosen]
-        self._fold = folds(self._informative)
-        self._members = dict(self._fitted(self._fold))
+    def __init__(self, kriging: Kriging, informative: Float, *, max_spots: int = MAX_LEFT_OUT, seed: int = 0) -> None:
+        self._kriging, self._limit, self._seed = kriging, max_spots, seed
+        self._informative = np.asarray(informative, np.float32)
+        self.fold = folds(self._informative, max_spots, seed)
+        self.chosen = np.flatnonzero(self.fold >= 0)
+        self._members = dict(_fitted(kriging.spots, kriging.precision, self._informative, self.fold))
         self._found = {
-            number: members.predict(self._informative[self._fold != number])[0]
+            number: members.predict(self._informative[self.fold != number])[0]
             for number, members in self._members.items()
         }
 
@@ -141,73 +147,85 @@ class Folded:
         """Predict the informative values at the chosen spots, (n_chosen, n_informative)."""
         result = np.empty(self._informative.shape, np.float32)
         for number, maps in self._found.items():
-            result[self._fold == number] = _mean(maps, weights.members)
-        return result
+            result[self.fold == number] = _mean(maps, weights.members)
+        return result[self.chosen]
 
     def predict(self, values: Float, weights: Weights, settings: BlendSettings | None = None) -> Float32:
-        """Predict the chosen spots, (n_chosen, n_genes), of a block (n_chosen, n_genes), each when it was hidden."""
+        """Predict the chosen spots, (n_chosen, n_genes), of a block (n, n_genes), each when it was left out."""
         result = np.empty(values.shape, np.float32)
         for number, members in self._members.items():
-            hidden = self._fold == number
+            hidden = self.fold == number
             result[hidden] = _mean(members.predict(values[~hidden], settings)[0], weights.members)
-        return result
+        return result[self.chosen]
 
     def weights(self, sites: Kriging) -> Weights:
         """Weights for the sites of `sites`.
 
-        They are those with the smallest squared error at the hidden spots, each gene in units of its own variance. If
-        more than one site in a hundred is beyond their reach, blocks of spots are hidden in the same way, dealt several
-        times, to find the share of the blend there. With less than 20 spots the weights are those of co-kriging.
+        They minimise the squared error at the spots left out, each gene in units of its own variance. If more than one
+        site in a hundred is beyond their reach, blocks of spots are left out in the same way, in several random
+        partitions, to find the share of the blend there. With less than 20 spots the weights are those of co-kriging.
         """
         varying = np.ptp(self._informative, axis=0) > 0
-        if len(self._spots) < _SMALLEST or not varying.any():
+        if len(self.fold) < _SMALLEST or not varying.any():
             return _COKRIGING
-        members = _simplex(*self._moments(self._found, self._fold, varying))
+        hidden = {number: np.flatnonzero(self.fold == number) for number in self._found}
+        members = _simplex(*_moments(self._found, self._informative, hidden, varying))
         if np.sum(_farness(sites) > 0) <= _RARE * len(sites.sites):
             return Weights(members)
+        return Weights(members, self._far_share(np.array(members), varying))
+
+    def _far_share(self, members: Float64, varying: Bool) -> float:
+        """How much of the way from co-kriging to the mean of the members is best far from all spots."""
+        piece = self._kriging.sample(self._limit)
+        spots, precision = self._kriging.spots[piece], self._kriging.precision[piece]
+        informative = self._informative[piece]
         square, cross = np.zeros((len(members), len(members))), np.zeros(len(members))
-        for deal in range(_DEALS):
-            blocks = _blocks(self._spots, self._informative, deal)
-            fitted = self._fitted(blocks, beyond=_REACH)
-            found = {number: each.predict(self._informative[blocks != number])[0] for number, each in fitted}
-            more_square, more_cross = self._moments(found, blocks, varying, beyond=_REACH)
+        for rng in np.random.default_rng(self._seed).spawn(_DEALS):
+            blocks = _blocks(spots, informative, rng)
+            fitted = _fitted(spots, precision, informative, blocks, beyond=_REACH)
+            found = {number: each.predict(informative[blocks != number])[0] for number, each in fitted}
+            hidden = {number: _hidden(spots, blocks, number, _REACH) for number in found}
+            more_square, more_cross = _moments(found, informative, hidden, varying)
             square, cross = square + more_square, cross + more_cross
-        # How much of the way from co-kriging to the mean of the members is best.
         start = np.array(_COKRIGING.members)
-        step = np.array(members) - start
+        step = members - start
         power = step @ square @ step
-        return Weights(members, float(np.clip(step @ (cross - square @ start) / power, 0, 1)) if power > 0 else 1.0)
+        return float(np.clip(step @ (cross - square @ start) / power, 0, 1)) if power > 0 else 1.0
 
-    def _fitted(self, fold: Index, beyond: float = 0.0) -> Iterator[tuple[int, "_Members"]]:
-        """Fit to all spots but those of each fold, for the spots of that fold farther than `beyond` from all others."""
-        for number in range(FOLDS):
-            hidden = self._hidden(fold, number, beyond)
-            if len(hidden) and len(hidden) < len(fold):
-                seen = fold != number
-                kriging = Kriging(self._spots[seen], self._spots[hidden], precision=self._precision[seen])
-                enough = len(fold) >= _SMALLEST
-                yield number, _Members(kriging, self._informative[seen], profiles=enough, two=enough)
 
-    def _hidden(self, fold: Index, number: int, beyond: float) -> Index:
-        hidden = np.flatnonzero(fold == number)
-        seen = self._spots[fold != number]
-        if not (beyond and len(hidden) and len(seen)):
-            return hidden
-        return hidden[cKDTree(seen).query(self._spots[hidden])[0] > beyond]
+def _fitted(
+    spots: Float64, precision: Float64, informative: Float32, fold: Index, beyond: float = 0.0
+) -> Iterator[tuple[int, "_Members"]]:
+    """Fit to all spots but those of each fold, for the spots of that fold farther than `beyond` from all others."""
+    for number in range(fold.max() + 1):
+        hidden, seen = _hidden(spots, fold, number, beyond), fold != number
+        if len(hidden) and seen.any():
+            kriging = Kriging(spots[seen], spots[hidden], precision=precision[seen])
+            enough = len(fold) >= _SMALLEST
+            yield number, _Members(kriging, informative[seen], profiles=enough, two=enough)
 
-    def _moments(
-        self, found: dict[int, list[Float32]], fold: Index, varying: Bool, *, beyond: float = 0.0
-    ) -> tuple[Float64, Float64]:
-        """Products of predictions of hidden spots with one another (5, 5), and with what was measured there (5,)."""
-        n = len(_COKRIGING.members)
-        values = self._informative[:, varying]
-        scale = np.maximum(values.std(axis=0), 1e-6)
-        square, cross = np.zeros((n, n)), np.zeros(n)
-        for number, maps in found.items():
-            flat = (np.stack(maps)[:, :, varying] / scale).reshape(n, -1).astype(np.float64)
-            square += flat @ flat.T
-            cross += flat @ (values[self._hidden(fold, number, beyond)] / scale).ravel()
-        return square, cross
+
+def _hidden(spots: Float64, fold: Index, number: int, beyond: float) -> Index:
+    hidden = np.flatnonzero(fold == number)
+    seen = spots[fold != number]
+    if not (beyond and len(hidden) and len(seen)):
+        return hidden
+    return hidden[cKDTree(seen).query(spots[hidden])[0] > beyond]
+
+
+def _moments(
+    found: dict[int, list[Float32]], informative: Float32, hidden: dict[int, Index], varying: Bool
+) -> tuple[Float64, Float64]:
+    """Products of predictions of hidden spots with one another (5, 5), and with what was measured there (5,)."""
+    n = len(_COKRIGING.members)
+    values = informative[:, varying]
+    scale = np.maximum(values.std(axis=0), 1e-6)
+    square, cross = np.zeros((n, n)), np.zeros(n)
+    for number, maps in found.items():
+        flat = (np.stack(maps)[:, :, varying] / scale).reshape(n, -1).astype(np.float64)
+        square += flat @ flat.T
+        cross += flat @ (values[hidden[number]] / scale).ravel()
+    return square, cross
 
 
 class _Members:
@@ -251,26 +269,33 @@ def _farness(kriging: Kriging) -> Float64:
     return np.clip(distance / _REACH - 1, 0, 1)
 
 
-def folds(values: Float32) -> Index:
-    """Deal spots (n, n_genes) into five folds, (n,)."""
-    return _shuffled(values) % FOLDS
+def folds(values: Float32, limit: int = MAX_LEFT_OUT, seed: int = 0) -> Index:
+    """Draw cross-validation folds of spots (n, n_genes), (n,), each a fifth of them; -1 for spots that are in none.
+
+    Of more than `limit` spots about so many, spread at random, are in a fold, and no fold has more.
+    """
+    n = len(values)
+    n_parts = max(FOLDS, -(-n // limit))
+    n_folds = FOLDS if n <= limit else max(1, round(limit * n_parts / n))
+    fold = _shuffled(values, np.random.default_rng(seed)) % n_parts
+    return np.where(fold < n_folds, fold, -1)
 
 
-def _blocks(spots: Float64, values: Float32, deal: int) -> Index:
-    """Deal spots into five folds, (n,), in blocks of neighbours: those nearest to one of some spots drawn by lot."""
-    centres = spots[np.argsort(_shuffled(values, deal))[: max(FOLDS, len(spots) // _BLOCK)]]
+def _blocks(spots: Float64, values: Float32, rng: np.random.Generator) -> Index:
+    """Draw five folds of spots, (n,), in blocks of neighbours: those nearest to one of some random spots."""
+    centres = spots[np.argsort(_shuffled(values, rng))[: max(FOLDS, len(spots) // _BLOCK)]]
     # Of equally near centres the first.
     return np.asarray((cdist(spots, centres) + 1e-6 * np.arange(len(centres))).argmin(axis=1) % FOLDS)
 
 
-def _shuffled(values: Float32, deal: int = 0) -> Index:
+def _shuffled(values: Float32, rng: np.random.Generator) -> Index:
     """Random number of every spot, each from 0 to n - 1 once.
 
     Drawn by total value: neither the order in which spots come nor a turn of the section matters.
     """
     lot = np.empty(len(values), np.intp)
     order = np.argsort(values.sum(axis=1, dtype=np.float64), kind="stable")
-    lot[order] = np.random.default_rng(deal).permutation(len(values))
+    lot[order] = rng.permutation(len(values))
     return lot
 
 

@@ -1,5 +1,6 @@
 """One function for every classical answer."""
 
+from collections.abc import Callable
 from typing import Final, Literal, get_args
 
 from . import _classical
@@ -8,14 +9,19 @@ from ._cokriging import CoKriging
 from ._kriging import Kriging
 from ._types import Float, Float32
 
-__all__ = ["METHODS", "Method", "interpolate"]
+__all__ = ["METHODS", "Method", "interpolate", "interpolator"]
 
 Method = Literal["nearest", "linear", "cubic", "idw", "rbf", "kriging", "cokriging"]
 METHODS: Final[tuple[str, ...]] = get_args(Method)
 
 
 def interpolate(method: Method, spots: Float, values: Float, sites: Float) -> Float32:
-    """Predict all genes at unmeasured sites from measured spots.
+    """Predict genes at unmeasured sites from measured spots: `interpolator` of these genes, applied to them."""
+    return interpolator(method, spots, sites, values)(values)
+
+
+def interpolator(method: Method, spots: Float, sites: Float, informative: Float) -> Callable[[Float], Float32]:
+    """Prepare to predict any genes at unmeasured sites from measured spots.
 
     Parameters
     ----------
@@ -23,14 +29,14 @@ def interpolate(method: Method, spots: Float, values: Float, sites: Float) -> Fl
         One of `METHODS`.
     spots
         (n, 2) positions of the measured spots, in units of the spot pitch.
-    values
-        (n, n_genes) measured values.
     sites
         (m, 2) where to predict, same units.
+    informative
+        (n, n_informative) measured values that components shared by genes are made of.
 
     Returns
     -------
-    (m, n_genes) float32.
+    A function of values (n, n_genes) that returns (m, n_genes) float32.
 
     Raises
     ------
@@ -41,11 +47,12 @@ def interpolate(method: Method, spots: Float, values: Float, sites: Float) -> Fl
         msg = f"method: expected one of {', '.join(METHODS)}, found {method!r}."
         raise ValueError(msg)
     positions, targets = check_points(spots, sites)
-    measured = check_values(values, positions)
     if method == "kriging":
-        return Kriging(positions, targets).predict(measured).sites
+        kriging = Kriging(positions, targets)
+        return lambda values: kriging.predict(values).sites
     if method == "cokriging":
-        return CoKriging(Kriging(positions, targets), measured).predict(measured).sites
+        components = CoKriging(Kriging(positions, targets), check_values(informative, positions))
+        return lambda values: components.predict(values).sites
     classical = {
         "nearest": _classical.nearest,
         "linear": _classical.linear,
@@ -53,4 +60,4 @@ def interpolate(method: Method, spots: Float, values: Float, sites: Float) -> Fl
         "idw": _classical.idw,
         "rbf": _classical.rbf,
     }
-    return classical[method](positions, measured, targets)
+    return lambda values: classical[method](positions, check_values(values, positions), targets)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ._types import Bool, Float64, Index
 
-__all__ = ["Tile", "tiles"]
+__all__ = ["Tile", "boxes", "tiles"]
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,25 @@ def tiles(spots: Float64, sites: Float64, *, max_exact: int, max_core: int, marg
     if len(spots) <= max_exact:
         everything = np.ones(len(spots), bool)
         return [Tile(np.arange(len(spots)), everything, np.arange(len(sites)), np.ones(len(sites)))]
-    boxes = _halve(spots, np.arange(len(spots)), np.full(2, -np.inf), np.full(2, np.inf), max_core)
-    says = [np.clip(1 - _outside(sites, low, high) / blend, 0, 1) for low, high, _ in boxes]
+    cut = boxes(spots, max_core)
+    says = [np.clip(1 - _outside(sites, low, high) / blend, 0, 1) for low, high, _ in cut]
     total = np.sum(says, axis=0)
     result = []
-    for (low, high, core), say in zip(boxes, says, strict=True):
+    for (low, high, core), say in zip(cut, says, strict=True):
         near = np.flatnonzero(_outside(spots, low, high) <= margin)
         reached = np.flatnonzero(say)
         result.append(Tile(near, np.isin(near, core), reached, say[reached] / total[reached]))
     return result
+
+
+def boxes(spots: Float64, most: int) -> list[tuple[Float64, Float64, Index]]:
+    """Halve a section until no box holds more than `most` of the spots (n, 2).
+
+    Returns
+    -------
+    Lower corner (2,), upper corner (2,), excluded, and the spots inside, of every box; together they fill the plane.
+    """
+    return _halve(spots, np.arange(len(spots)), np.full(2, -np.inf), np.full(2, np.inf), most)
 
 
 def _outside(points: Float64, low: Float64, high: Float64) -> Float64:

@@ -1,6 +1,7 @@
 """Lattices of sites: numpy and scipy only."""
 
-from ._infer import auto_bin_size, bin_lattice, lattice_from_array, lattice_from_coordinates, residual
+from ._bins import auto_bin_size, bin_lattice
+from ._infer import affine_residual, lattice_from_array, lattice_from_coordinates, residual, unit_coordinates
 from ._kinds import KINDS, Kind, KindName
 from ._lattice import Lattice, Raster
 from ._outline import Fill, fill_sites
@@ -13,6 +14,7 @@ __all__ = [
     "KindName",
     "Lattice",
     "Raster",
+    "affine_residual",
     "auto_bin_size",
     "bin_lattice",
     "fill_sites",
@@ -21,4 +23,5 @@ __all__ = [
     "random_sample",
     "regular_sample",
     "residual",
+    "unit_coordinates",
 ]

@@ -1,8 +1,5 @@
 """Finding the lattice of a section."""
 
-from collections.abc import Sequence
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -10,21 +7,24 @@ from scipy.spatial import cKDTree
 from ._kinds import KINDS, Kind, KindName
 from ._lattice import Lattice
 
-__all__ = ["auto_bin_size", "bin_lattice", "lattice_from_array", "lattice_from_coordinates", "residual"]
+__all__ = ["affine_residual", "lattice_from_array", "lattice_from_coordinates", "residual", "unit_coordinates"]
 
 MAX_RESIDUAL = 0.2
 """Root mean square distance of spots from their lattice positions, in pitches; random points have about 0.4."""
-CELLS_PER_BIN = 4
-"""What `auto_bin_size` aims at."""
 MAX_ARRAY_RESIDUAL = 0.5
 """The same where array positions are given: coordinates may be adjusted by image registration, not contradict them."""
 TILT = 0.05
 """Radians. Turned by half the angle between neighbours, a lattice may be taken for turned either way: the same one is
 chosen up to this much beyond, so that rounding does not decide."""
-
-
-MAX_DISTORTION = np.log(1000)
-"""Of a lattice, as `_distortion` measures it: coordinates of some width, however little."""
+MAX_DISTORTION, FLAT = np.log(1.3), np.log(1000)
+"""Of a lattice, as `_distortion` measures it: a hexagonal and a quincunx lattice are log(1.73) apart, and the pitches
+of real arrays differ by up to log(1.11) along both axes; beyond the second, the coordinates have no width."""
+FEW_NEIGHBOURS = 0.2
+"""Of the neighbouring pairs that as many randomly chosen positions have: with fewer, array positions may be pixels."""
+SUSPICIOUS_RESIDUAL = 0.15
+"""Of array positions, in pitches: beyond, they may be rounded pixels."""
+PIXELS = 2.8
+"""Distance of neighbouring spots in array positions, in pitches, from which they are pixels."""
 
 
 def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64]) -> Lattice:
@@ -43,16 +43,14 @@ def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64
         If two spots share a position, if the positions span an absurd extent, or if the coordinates contradict them.
     """
     _check_unique(array, "array_row/array_col")
-    steps = array - array.min(axis=0)
-    steps //= max(int(np.gcd.reduce(steps, axis=None)), 1)
-    alternating = len(steps) > 2 and bool(np.all(steps.sum(axis=1) % 2 == steps[0].sum() % 2))
-    names: tuple[KindName, ...] = ("hex", "quincunx") if alternating else ("square",)
-    if alternating:
-        steps[:, 1] += steps[0].sum() % 2
-    fits = [_fitted(Lattice.from_array(name, steps, np.eye(2), np.zeros(2)), coordinates) for name in names]
+    fits = [_fitted(ideal, coordinates) for ideal in _ideals(array)]
     best = min(fits, key=_distortion)
-    best.check_extent()
-    if not best.pitch > 0 or _distortion(best) > MAX_DISTORTION:
+    try:
+        best.check_extent()
+    except ValueError as error:
+        msg = f"{error}, or drop array_row and array_col to have the lattice fitted from the coordinates"
+        raise ValueError(msg) from None
+    if not best.pitch > 0 or _distortion(best) > FLAT:
         msg = (
             f"the coordinates of all {len(array)} spots lie at one place or on one line, which array_row/array_col "
             "contradict; correct them, or pass another spatial_key"
@@ -66,7 +64,62 @@ def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64
             "Drop the array columns to have the lattice fitted from the coordinates, or correct them"
         )
         raise ValueError(msg)
+    if _distortion(best) > MAX_DISTORTION:
+        msg = (
+            f"array_row/array_col and the coordinates contradict each other: they fit a {best.kind.name} lattice only "
+            f"if that is stretched by {np.exp(_distortion(best)):.2f}; expected at most {np.exp(MAX_DISTORTION):.2f}. "
+            "If row and column are exchanged, or hold pixels, drop the array columns to have the lattice fitted from "
+            "the coordinates; if x and y have different units, rescale them"
+        )
+        raise ValueError(msg)
+    _check_no_pixels(best, coordinates, found)
     return best.rebased()
+
+
+def unit_coordinates(array: NDArray[np.int64]) -> tuple[NDArray[np.float64], KindName]:
+    """Return x and y of array positions on a lattice of pitch 1, and its kind (alternating ones: hexagonal)."""
+    ideal = _ideals(array)[0]
+    return ideal.unit_coordinates, ideal.kind.name
+
+
+def _ideals(array: NDArray[np.int64]) -> list[Lattice]:
+    """Return the lattices of pitch 1 that array positions may mean."""
+    steps = array - array.min(axis=0)
+    steps //= max(int(np.gcd.reduce(steps, axis=None)), 1)
+    alternating = len(steps) > 2 and bool(np.all(steps.sum(axis=1) % 2 == steps[0].sum() % 2))
+    names: tuple[KindName, ...] = ("hex", "quincunx") if alternating else ("square",)
+    if alternating:
+        steps[:, 1] += steps[0].sum() % 2
+    return [Lattice.from_array(name, steps, np.asarray(KINDS[name].unit_basis), np.zeros(2)) for name in names]
+
+
+def _check_no_pixels(lattice: Lattice, coordinates: NDArray[np.float64], found: float) -> None:
+    """Refuse array positions that are pixels: the coordinates then lie on a lattice of a larger pitch."""
+    steps = [(0, 1), (1, 0), (1, -1)][: lattice.kind.n_neighbours // 2]
+    pairs = sum(int((lattice.find(lattice.index + step) >= 0).sum()) for step in steps)
+    height, width = lattice.shape
+    expected = len(lattice) ** 2 / (height * width) * lattice.kind.n_neighbours / 2
+    sparse = pairs < FEW_NEIGHBOURS * expected and expected >= 10
+    if not sparse and found <= SUSPICIOUS_RESIDUAL:
+        return
+    distance = np.asarray(cKDTree(lattice.unit_coordinates).query(lattice.unit_coordinates, k=2)[0])[:, 1]
+    low, spacing, high = np.quantile(distance, [0.05, 0.5, 0.95])
+    # One in three of a hexagonal lattice, and the like, are lattices as well.
+    if not (sparse and spacing > PIXELS and high < 1.7 * low):
+        try:
+            other = lattice_from_coordinates(coordinates)
+        except ValueError:
+            return
+        spacing = other.pitch / lattice.pitch
+        farthest = np.linalg.norm(other.coordinates - coordinates, axis=1).max()
+        if spacing < (1.5 if found > SUSPICIOUS_RESIDUAL else PIXELS) or farthest > 0.35 * other.pitch:
+            return
+    msg = (
+        f"array_row/array_col hold no lattice positions: neighbouring spots differ by about {spacing:.1f} in them "
+        "(expected 1 or 2), as if they were pixels. Drop the array columns to have the lattice fitted from the "
+        "coordinates"
+    )
+    raise ValueError(msg)
 
 
 def lattice_from_coordinates(coordinates: NDArray[np.float64]) -> Lattice:
@@ -104,109 +157,13 @@ def lattice_from_coordinates(coordinates: NDArray[np.float64]) -> Lattice:
     return best.rebased()
 
 
-def bin_lattice(
-    coordinates: NDArray[np.float64], bin_size: float, *, shape: Literal["square", "hex"] = "square", min_cells: int = 1
-) -> tuple[Lattice, NDArray[np.int64]]:
-    """Lay bins over cells or beads; square bins start at the smallest coordinates, hexagonal ones are centred there.
-
-    Parameters
-    ----------
-    coordinates
-        (n_cells, 2): x and y.
-    bin_size
-        Side of square bins, distance of the centres of hexagonal ones.
-    shape
-        ``"square"`` or ``"hex"``.
-    min_cells
-        Bins with fewer cells are left out.
-
-    Returns
-    -------
-    The lattice of the bins (in row-major order), and the bin of each cell, of shape (n_cells,), -1 for none.
-
-    Raises
-    ------
-    ValueError
-        If the bins are absurdly small, or one holds all cells, or none has enough.
-    """
-    start = coordinates.min(axis=0)
-    across = np.ptp(coordinates, axis=0).max() / bin_size
-    if across > 2**31:
-        msg = (
-            f"bin_size={bin_size} cuts the section into {across:.3g} bins a side; "
-            "expected a size in the units of the coordinates"
-        )
-        raise ValueError(msg)
-    basis = bin_size * np.asarray(KINDS[shape].unit_basis)
-    origin = start + bin_size / 2 if shape == "square" else start
-    grid = Lattice(KINDS[shape], np.zeros((1, 2), np.int64), basis, origin)
-    found, bins, n_cells = np.unique(grid.nearest(coordinates), axis=0, return_inverse=True, return_counts=True)
-    if len(found) == 1 < len(coordinates):
-        width, height = np.ptp(coordinates, axis=0)
-        msg = (
-            f"bin_size={bin_size:g} puts all {len(coordinates)} cells into one bin; the section is {width:g} x "
-            f"{height:g} in the units of the coordinates: choose a smaller size"
-        )
-        raise ValueError(msg)
-    enough = n_cells >= min_cells
-    if not enough.any():
-        msg = (
-            f"no bin of size {bin_size:g} holds min_cells={min_cells} cells; the fullest has {n_cells.max()}: choose a "
-            "larger bin_size or a smaller min_cells"
-        )
-        raise ValueError(msg)
-    number = np.where(enough, np.cumsum(enough) - 1, -1)
-    lattice = grid.with_index(found[enough])
-    try:
-        lattice.check_extent()
-    except ValueError:
-        height, width = np.ptp(lattice.index, axis=0) + 1
-        msg = (
-            f"bin_size={bin_size:g} cuts the section into {height} x {width} bins, of which {len(lattice)} hold cells: "
-            "nearly all would be empty; choose a larger size, or 'auto' for bins of 4 cells"
-        )
-        raise ValueError(msg) from None
-    return lattice, number[bins.reshape(-1)]
-
-
-def auto_bin_size(sections: Sequence[NDArray[np.float64]]) -> float:
-    """Return the size of square bins that hold 4 cells on average, of those that hold any, to two digits.
-
-    Parameters
-    ----------
-    sections
-        (n_cells, 2) each: x and y.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 8 cells, or all lie on a line.
-    """
-    n_cells = sum(len(section) for section in sections)
-    extents = np.array([np.ptp(section, axis=0) for section in sections])
-    if n_cells < 2 * CELLS_PER_BIN or not (extents > 0).all(axis=1).any():
-        msg = f"bin_size='auto' needs at least {2 * CELLS_PER_BIN} cells that spread in both directions; give a number"
-        raise ValueError(msg)
-
-    def per_bin(size: float) -> float:
-        occupied = [len(np.unique(np.floor((each - each.min(axis=0)) / size), axis=0)) for each in sections]
-        return n_cells / sum(occupied)
-
-    high = float(extents.max())
-    low = high / n_cells
-    while high / low > 1.001:
-        middle = float(np.sqrt(low * high))
-        low, high = (low, middle) if per_bin(middle) > CELLS_PER_BIN else (middle, high)
-    return float(f"{high:.2g}")
-
-
 def _check_unique(rows: NDArray[np.generic], what: str) -> None:
     unique, counts = np.unique(rows, axis=0, return_counts=True)
     if len(unique) < len(rows):
         most = unique[counts.argmax()].tolist()
         msg = (
             f"{len(rows) - len(unique)} spots share their {what} with another (for example {most}); "
-            "expected one spot a position; several sections in one AnnData need library_key="
+            "expected one spot a position; cells or beads need bin_size=, several sections library_key="
         )
         raise ValueError(msg)
 
@@ -241,6 +198,12 @@ def residual(lattice: Lattice, coordinates: NDArray[np.float64]) -> float:
     """Root mean square distance between spots and their positions, in pitches."""
     square = np.sum((lattice.coordinates - coordinates) ** 2, axis=1).mean()
     return float(np.sqrt(square) / max(lattice.pitch, 1e-300))
+
+
+def affine_residual(lattice: Lattice, coordinates: NDArray[np.float64]) -> float:
+    """Return the same for the best basis and origin of these spots alone, in pitches of the lattice given."""
+    fitted = _fitted(lattice, coordinates)
+    return residual(fitted, coordinates) * fitted.pitch / lattice.pitch
 
 
 def _grown(kind: Kind, coordinates: NDArray[np.float64]) -> Lattice:

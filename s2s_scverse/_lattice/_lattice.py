@@ -15,6 +15,8 @@ __all__ = ["Lattice", "Raster"]
 MAX_EMPTY_RATIO = 200
 # Distances that differ less, in pitches, are equal but for rounding.
 TIE = 1e-7
+# Spots around a spot that tell how dense spots are there.
+NEIGHBOURS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +134,18 @@ class Lattice:
         return max(int(np.gcd.reduce(np.abs(steps), axis=None)), 1)
 
     def spot_pitch(self, measured: NDArray[np.bool_]) -> float:
-        """Distance of neighbouring spots in sites; of irregular spots, that of a regular sample with as many."""
-        stride, spacing = self.stride(measured), float(np.sqrt(len(self) / measured.sum()))
+        """Distance of neighbouring spots, in sites.
+
+        For irregular spots that of a regular sample as dense as they are around most of them: how much of the section
+        is lost elsewhere does not matter.
+        """
+        sites, spots = cKDTree(self.unit_coordinates), self.unit_coordinates[measured]
+        tree, others = cKDTree(spots), min(NEIGHBOURS, len(spots) - 1)
+        if not others:
+            return float(np.sqrt(len(self)))
+        radius = np.asarray(tree.query(spots, k=[others + 1])[0])[:, 0] + TIE
+        around = [each.query_ball_point(spots, radius, return_length=True) - 1 for each in (sites, tree)]
+        stride, spacing = self.stride(measured), float(np.sqrt(np.median(around[0] / around[1])))
         return float(stride) if spacing < 1.2 * stride else spacing
 
     def distance_to(self, measured: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -184,16 +196,21 @@ class Lattice:
             gather[empty] = cKDTree(self.unit_coordinates).query(at)[1]
         return Raster(gather.reshape(self.shape), tissue.reshape(self.shape), self.position)
 
-    def check_extent(self) -> None:
+    def check_extent(self, stride: int = 1) -> None:
         """Refuse a bounding box that would need memory out of proportion to the sites.
+
+        Parameters
+        ----------
+        stride
+            Spacing of the spots, which the box is counted in.
 
         Raises
         ------
         ValueError
-            If the bounding box has more than 200 cells per site.
+            If the bounding box has more than 200 cells per site where `stride` is 1.
         """
         height, width = (int(n) for n in np.ptp(self.index, axis=0).astype(object) + 1)
-        if height * width > MAX_EMPTY_RATIO * max(len(self), 50):
+        if height * width > MAX_EMPTY_RATIO * stride**2 * max(len(self), 50):
             msg = (
                 f"the {len(self)} sites span a lattice of {height} x {width} positions, so nearly all of it would be "
                 "empty; expected neighbouring spots to differ by 1 or 2 in array_row/array_col: check for outliers"

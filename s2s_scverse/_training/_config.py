@@ -15,7 +15,7 @@ Scored = Literal["hidden", "known"]
 Matching = Literal["none", "noise", "distribution"]
 Schedule = Literal["constant", "cosine"]
 Keep = Literal["last", "best"]
-Precision = Literal["auto", "32", "bf16"]
+Precision = Literal["32", "bf16"]
 CHOICES: Final = {
     "start": Start,
     "loss": Loss,
@@ -104,8 +104,8 @@ class TrainingConfig:
     gate: bool = True
     #: Genes that are trained on, the most variable ones; all are imputed.
     max_genes: int = 256
-    #: Arithmetic of training; "auto" takes bfloat16 where the processor has it.
-    precision: Precision = "auto"
+    #: Arithmetic of the network, single precision, or bfloat16, which is faster on some processors and accelerators.
+    precision: Precision = "32"
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():

@@ -2,9 +2,7 @@
 
 import torch
 
-from ._config import TrainingConfig
-
-__all__ = ["find_device", "use_bf16"]
+__all__ = ["find_device"]
 
 
 def find_device(name: str | torch.device) -> torch.device:
@@ -37,14 +35,3 @@ def find_device(name: str | torch.device) -> torch.device:
         msg = f"device {name!r} is not available here; pass device='auto' or 'cpu'"
         raise ValueError(msg)
     return device
-
-
-def use_bf16(training: TrainingConfig, device: torch.device) -> bool:
-    """Whether the network computes in bfloat16."""
-    if training.precision != "auto":
-        return training.precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # Without hardware support bfloat16 is emulated, and slower than float32.
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return device.type == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

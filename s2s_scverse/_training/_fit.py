@@ -84,12 +84,13 @@ def fit(
     enough = [len(section.values) >= MIN_SPOTS for section in sections]
     large = [section for section, use in zip(sections, enough, strict=True) if use]
     if not large or not large[0].values.shape[1]:
-        return untrained(sections, training, device)
+        return untrained(sections, training, device, rng)
     config = _fitting(network, training, large)
     kinds = "+".join(section.lattice.kind.name for section in large)
     start = None if pretrained is None else read_pretrained(pretrained, kinds, config)
-    rng_aside, rng_scenes, rng_seeds = rng.spawn(3)
+    rng_aside, rng_scenes, rng_seeds, rng_folds = rng.spawn(4)
     seeds = rng_seeds.integers(2**31, size=2).tolist()
+    fold_seed = int(rng_folds.integers(2**31))
     known_of = [
         section.measured & ~keep_aside(section.measured, training.validation_fraction, child)
         for section, child in zip(large, rng_aside.spawn(len(large)), strict=True)
@@ -104,7 +105,7 @@ def fit(
     # Spots kept aside have no say in the starting maps that they will judge.
     progress.begin("starting maps", len(large) + len(pieces))
     left_out = [
-        progress.after(leave_out(section, of, training)) if training.start == "blend" else None
+        progress.after(leave_out(section, of, training, seed=fold_seed)) if training.start == "blend" else None
         for section, of in zip(large, known_of, strict=True)
     ]
     weights = [
@@ -138,13 +139,18 @@ def fit(
     for section, use in zip(sections, enough, strict=True):
         of, spots = next(found_of) if use else (section.measured, None)
         weights_of = None if spots is None else spots.weights
-        fitted.append(Fitted(section, of, spots, weights_of, training, trained, gate, plan.history, device))
+        fitted.append(Fitted(section, of, spots, weights_of, training, trained, gate, plan.history, device, fold_seed))
     return fitted
 
 
-def untrained(sections: Sequence[Section], training: TrainingConfig, device: torch.device) -> list[Fitted]:
+def untrained(
+    sections: Sequence[Section], training: TrainingConfig, device: torch.device, rng: np.random.Generator
+) -> list[Fitted]:
     """Return what imputes by starting maps alone."""
-    return [Fitted(section, section.measured, None, None, training, None, 0.0, [], device) for section in sections]
+    seed = int(rng.spawn(4)[3].integers(2**31))
+    return [
+        Fitted(section, section.measured, None, None, training, None, 0.0, [], device, seed) for section in sections
+    ]
 
 
 def _arrays(pieces: "list[Section]", known: "list[NDArray[np.bool_]]") -> "Iterator[NDArray[Any]]":

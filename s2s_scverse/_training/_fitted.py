@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .._calibration import GAIN_GENES, gain
 from .._interpolation import FOLDS, MAX_LEFT_OUT, folds
 from ..nn import CDCIN
 from ._batches import Batch
@@ -47,6 +48,8 @@ class Fitted:
     """Weight of the network's correction."""
     history: list[dict[str, float]]
     device: torch.device
+    seed: int
+    """Of the cross-validation folds."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Where it is unpickled there may be no such device. What was left out is quicker made again than sent.
@@ -65,8 +68,6 @@ class Answer:
 
     sites: NDArray[np.float32]
     """(n_wanted, n_genes) on the scale of the values."""
-    start: NDArray[np.float32]
-    """(n_wanted, n_genes): what the map says there that was asked for the spots left out."""
     left_out: NDArray[np.float32] | None
     """(n_chosen, n_genes): prediction of measured spots from others."""
 
@@ -111,7 +112,7 @@ class Imputer:
         spots, precision = sites[section.measured], section.precision(section.measured)
         # The network looks at maps of the whole section.
         shown = sites if self._network is not None else sites[self._wanted]
-        self._maps = StartingMaps(start, spots, shown, section.values, fitted.weights, precision)
+        self._maps = StartingMaps(start, spots, shown, section.values, fitted.weights, precision, fitted.seed)
         self._left_out: LeftOut | None = None
         self._folds: list[tuple[NDArray[np.bool_], Imputer]] = []
         self.chosen = np.arange(0)
@@ -124,7 +125,7 @@ class Imputer:
         self._left_out = fitted.left_out
         if self._left_out is None or max_spots is None or len(spots) <= FEW_SPOTS:
             of = section.measured if max_spots is None or len(spots) <= FEW_SPOTS else fitted.known
-            self._left_out = leave_out(section, of, fitted.training, max_spots, fitted.weights)
+            self._left_out = leave_out(section, of, fitted.training, max_spots, fitted.weights, fitted.seed)
         self.chosen = self._left_out.chosen
 
     def __call__(self, values: NDArray[np.float32]) -> Answer:
@@ -137,19 +138,27 @@ class Imputer:
         left_out = [part.left_out for part in parts if part.left_out is not None]
         return Answer(
             np.hstack([part.sites for part in parts]),
-            np.hstack([part.start for part in parts]),
             np.hstack(left_out) if left_out else None,
         )
 
     def _impute(self, values: NDArray[np.float32]) -> Answer:
         settings = self._maps.choose(values)
         kinds = self._maps(values, settings)
-        if self._network is None:
-            start = sites = _bounded(kinds[0].T, values)
-        else:
-            sites = _bounded(self._corrected(self._network, values, kinds), values)
-            start = sites if self._folds else _bounded(kinds[0][:, self._wanted].T, values)
-        return Answer(sites, start, self._predict_left_out(values, settings))
+        sites = kinds[0].T if self._network is None else self._corrected(self._network, values, kinds)
+        return Answer(_bounded(sites, values), self._predict_left_out(values, settings))
+
+    def gain(self) -> float:
+        """Spread of starting maps at the wanted sites over that at spots left out; see :func:`gain`."""
+        section = self._fitted.section
+        if self._left_out is None or not self._wanted.any():
+            return 1.0
+        values = section.values[:, :GAIN_GENES]
+        settings = self._maps.choose(values)
+        maps = self._maps(values, settings)[0]
+        shown = maps if self._network is None else maps[:, self._wanted]
+        distance = section.lattice.distance_to(section.measured)[self._wanted]
+        left_out = self._left_out.predict(values[self._left_out.seen], settings)
+        return gain(left_out, self._left_out.distance, shown.T, distance)
 
     def predict_trained(self) -> NDArray[np.float32]:
         """What is said of the spots chosen, each left out, of the genes trained on: (n_chosen, n_trained)."""
@@ -163,7 +172,7 @@ class Imputer:
 
     def _predict_left_out(self, values: NDArray[np.float32], settings: MapSettings) -> NDArray[np.float32] | None:
         if self._left_out is not None:
-            return _bounded(self._left_out.predict(values[self.chosen], settings), values)
+            return _bounded(self._left_out.predict(values[self._left_out.seen], settings), values)
         if not self._folds:
             return None
         result = np.empty_like(values)
@@ -206,7 +215,8 @@ class Imputer:
         return start + fitted.gate * correction
 
     def _seen(self) -> list[NDArray[np.bool_]]:
-        fold = folds(self._fitted.section.values)
+        values = self._fitted.section.values
+        fold = folds(values, len(values), self._fitted.seed)
         return [fold != number for number in range(FOLDS)]
 
     def _without(self, spots: NDArray[np.bool_]) -> "Imputer":
@@ -228,13 +238,15 @@ def leave_out(
     training: TrainingConfig,
     max_spots: int | None = MAX_LEFT_OUT,
     weights: Weights | None = None,
+    seed: int = 0,
 ) -> LeftOut:
     """Predict those measured sites that are known, (n_sites,), from others of them."""
     sites = section.lattice.unit_coordinates / section.lattice.spot_pitch(known)
     shown = known[section.measured]
     values, precision = section.values[shown], section.precision(known)
-    found = LeftOut(training.start, sites[known], sites, values, precision, max_spots, weights)
-    found.chosen = np.flatnonzero(shown)[found.chosen]
+    found = LeftOut(training.start, sites[known], sites, values, precision, max_spots, weights, seed)
+    found.seen = np.flatnonzero(shown)
+    found.chosen = found.seen[found.chosen]
     return found
 
 

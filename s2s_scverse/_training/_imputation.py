@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._calibration import Calibration, Pool, calibrate
+from .._calibration import Calibration, Pool
 from .._calibration import denoise as denoised
 from .._checks import as_dense
 from .._interpolation import MAX_LEFT_OUT
@@ -92,14 +92,19 @@ class Imputation:
         """Find out what the trained genes say of errors."""
         found: list[Pool | None] = []
         for part in self.parts:
-            values = part.fitted.section.values
-            found.append(Pool.fit(values[part.imputer.chosen], part.imputer.predict_trained()) if part.errors else None)
+            if not part.errors:
+                found.append(None)
+                continue
+            values, imputer = part.fitted.section.values[part.imputer.chosen], part.imputer
+            found.append(Pool.fit(values, imputer.predict_trained(), imputer.gain()))
         return replace(self, pools=found)
 
     @taking_turns
     def __call__(self, values: Any) -> Block:
         """Impute a block of genes (n_measured, n_genes), a matrix of any kind, of all measured spots."""
         values = as_dense(values)
+        bad = ~np.isfinite(values).all(axis=0)  # of genes that nobody asked for
+        values = np.where(bad, np.float32(0), values) if bad.any() else values
         n_genes = values.shape[1]
         found = np.full((self.n_obs, n_genes), np.nan, np.float32)
         errors = self.uncertainty and any(part.errors for part in self.parts)
@@ -129,8 +134,7 @@ class Imputation:
         found[part.wanted_rows] = answer.sites
         if pool is None or answer.left_out is None:
             return None
-        # Of the same map as the spots left out: what a network adds may vary more than it is right.
-        known = calibrate(values[part.imputer.chosen], answer.left_out, answer.start, pool)
+        known = Calibration.fit(values[part.imputer.chosen], answer.left_out, pool)
         if std is not None:
             std[part.wanted_rows] = known.std(answer.sites)
         if part.molecules is not None:

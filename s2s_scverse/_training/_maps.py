@@ -2,9 +2,9 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from .._interpolation import (
-    FOLDS,
     MAX_LEFT_OUT,
     NUGGETS,
     Blend,
@@ -51,6 +51,8 @@ class StartingMaps:
         Of a blend, from :class:`LeftOut`.
     precision
         (n_spots,): how much the value of each spot says; the same for all by default.
+    seed
+        Of the cross-validation folds of a blend without weights.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class StartingMaps:
         informative: NDArray[np.float32] | None,
         weights: Weights | None = None,
         precision: NDArray[np.float64] | None = None,
+        seed: int = 0,
     ) -> None:
         self._n_kinds = KINDS[start]
         self._spots, self._sites = spots, sites
@@ -72,7 +75,7 @@ class StartingMaps:
         if informative is not None and start == "cokriging":
             self._shared = CoKriging(self._kriging, informative)
         elif informative is not None and start == "blend":
-            self._shared = Blend(self._kriging, informative, weights=weights)
+            self._shared = Blend(self._kriging, informative, weights=weights, seed=seed)
 
     @classmethod
     def on(
@@ -124,7 +127,7 @@ class StartingMaps:
 
 
 class LeftOut:
-    """What starting maps say of measured spots that they have not seen: five times, a fifth of them is left out.
+    """Cross-validated starting maps: each of the chosen spots predicted from spots without it.
 
     Parameters
     ----------
@@ -133,14 +136,18 @@ class LeftOut:
     sites
         (n_sites, 2): all there are.
     max_spots
-        Of more spots, about so many in whole pieces of the section are used; None: all.
+        About so many spots are left out, spread over the section; None: all.
     weights
         Of a blend; by default those that predict these spots best.
+    seed
+        Of the folds.
 
     Attributes
     ----------
-    chosen
-        (n_chosen,): which spots.
+    seen, chosen
+        (n_spots,) and (n_chosen,): all these spots, and those left out, among the measured ones.
+    distance
+        (n_chosen,): of a spot left out to the nearest other one, in pitches.
     """
 
     def __init__(
@@ -152,34 +159,42 @@ class LeftOut:
         precision: NDArray[np.float64] | None,
         max_spots: int | None = MAX_LEFT_OUT,
         weights: Weights | None = None,
+        seed: int = 0,
     ) -> None:
         kriging = Kriging(spots, sites, precision=precision)
         most = len(spots) if max_spots is None else max_spots
         self.weights = weights
+        self.seen = np.arange(len(spots))
         self._folded: Folded | None = None
         if start == "blend":
-            self._folded = Folded(kriging, informative, max_spots=most)
-            self.chosen = self._folded.chosen
+            self._folded = Folded(kriging, informative, max_spots=most, seed=seed)
+            fold = self._folded.fold
             self.weights = weights or self._folded.weights(kriging)
-            return
-        self.chosen = kriging.sample(most)
-        self._informative = informative[self.chosen]
-        self._fold = folds(informative[self.chosen])
-        at, weight = spots[self.chosen], None if precision is None else precision[self.chosen]
-        self._maps = []
-        for seen in (self._fold != number for number in range(FOLDS)):
-            known, values = None if weight is None else weight[seen], informative[self.chosen][seen]
-            if seen.any() and not seen.all():
-                self._maps.append((seen, StartingMaps(start, at[seen], at[~seen], values, None, known)))
+        else:
+            fold = folds(informative, most, seed)
+        self._maps: list[tuple[NDArray[np.bool_], StartingMaps]] = []
+        distance = np.zeros(len(spots))
+        for number in range(fold.max() + 1):
+            left_out, seen = fold == number, fold != number
+            if not (left_out.any() and seen.any()):
+                continue
+            distance[left_out] = cKDTree(spots[seen]).query(spots[left_out])[0]
+            if start != "blend":
+                known = None if precision is None else precision[seen]
+                maps = StartingMaps(start, spots[seen], spots[left_out], informative[seen], None, known)
+                self._maps.append((seen, maps))
+        self._informative = informative
+        self._left_out = self.chosen = np.flatnonzero(fold >= 0)
+        self.distance = distance[self.chosen]
 
     def predict(self, values: NDArray[np.float32], settings: MapSettings) -> NDArray[np.float32]:
-        """Predict a block of genes (n_chosen, n_genes) at the spots chosen, each from spots without it."""
+        """Predict a block of genes (n_spots, n_genes) at the spots chosen, each from spots without it."""
         if self._folded is not None and self.weights is not None:
             return self._folded.predict(values, self.weights, settings if isinstance(settings, BlendSettings) else None)
         result = np.empty_like(values)
         for seen, maps in self._maps:
             result[~seen] = maps(values[seen], settings)[0].T
-        return result
+        return result[self._left_out]
 
     def predict_trained(self) -> NDArray[np.float32]:
         """The same of the values that components are made of, with nothing chosen from all spots."""

@@ -9,7 +9,6 @@ from torch import Tensor
 from ..nn import CDCIN
 from ._batches import Batch, cut
 from ._config import TrainingConfig
-from ._device import use_bf16
 from ._scenes import Scene
 
 __all__ = ["predict_sites", "run_stages", "whole_maps"]
@@ -63,7 +62,7 @@ def predict_sites(
     total = torch.zeros(len(batch.start), 1, height, width)
     count = torch.zeros(height, width)
     # Only corrections are rounded, the maps they are added to are not.
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(training, device))
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
     cut = _windows if network.config.attention else _pieces
     side = training.window if network.config.attention else LARGEST_SIDE
     for rows, inner_rows in cut(height, side, network.config.reach):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .._interpolation import relative_precision
+from .._interpolation import boxes, relative_precision
 from .._lattice import Lattice
 
 __all__ = ["Scale", "Section"]
@@ -47,9 +47,10 @@ class Section:
         n = int(self.measured.sum())
         if n <= max_spots:
             return [np.ones(len(self.measured), bool)]
-        boxes = halves(self.lattice.unit_coordinates, self.measured, PIECE)
-        wanted = np.linspace(0, len(boxes) - 1, max(1, round(len(boxes) * max_spots / n))).round().astype(int)
-        return [np.isin(np.arange(len(self.measured)), boxes[number]) for number in np.unique(wanted)]
+        at = self.lattice.unit_coordinates
+        parts = boxes(at[self.measured], PIECE)
+        wanted = np.linspace(0, len(parts) - 1, max(1, round(len(parts) * max_spots / n))).round().astype(int)
+        return [np.all((at >= low) & (at < high), axis=1) for low, high, _ in (parts[i] for i in np.unique(wanted))]
 
     def cut(self, sites: NDArray[np.bool_]) -> "Section":
         """Return some of the sites, (n_sites,)."""
@@ -63,18 +64,6 @@ class Section:
             values=self.values[kept],
             depth=None if self.depth is None else self.depth[kept],
         )
-
-
-def halves(
-    sites: NDArray[np.float64], measured: NDArray[np.bool_], most: int, inside: NDArray[np.int64] | None = None
-) -> list[NDArray[np.int64]]:
-    """Halve sites (n, 2) along their longer side until no part has more than `most` measured ones."""
-    inside = np.arange(len(sites)) if inside is None else inside
-    if measured[inside].sum() <= most:
-        return [inside]
-    at = sites[inside, int(np.argmax(np.ptp(sites[inside], axis=0)))]
-    low = at < np.median(at[measured[inside]])
-    return halves(sites, measured, most, inside[low]) + halves(sites, measured, most, inside[~low])
 
 
 @dataclass(frozen=True)

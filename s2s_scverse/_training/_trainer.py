@@ -14,7 +14,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from .._progress import Progress
 from ._batches import Batches
 from ._config import TrainingConfig
-from ._device import use_bf16
 from ._module import ProcessesDifferError, TrainingPlan
 from ._parallel import Parallel, unchanged_process
 
@@ -94,7 +93,7 @@ def train(
             num_nodes=int(parallel.num_nodes),
             strategy=parallel.strategy,
             use_distributed_sampler=False,
-            precision="bf16-mixed" if use_bf16(training, device) else "32-true",
+            precision="bf16-mixed" if training.precision == "bf16" else "32-true",
             max_epochs=training.max_epochs,
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,

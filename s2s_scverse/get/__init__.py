@@ -1,6 +1,7 @@
 """Reading results out of an AnnData."""
 
 from ._at import at
+from ._dense import dense
 from ._evaluation import evaluation_df, evaluation_summary_df, evaluation_tests_df
 from ._history import history_df
 from ._image import image
@@ -9,6 +10,7 @@ from ._spatialdata import spatialdata, spatialdata_image
 
 __all__ = [
     "at",
+    "dense",
     "evaluation_df",
     "evaluation_summary_df",
     "evaluation_tests_df",

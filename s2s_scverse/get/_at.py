@@ -2,9 +2,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from .. import _keys
-from .._checks import check_adata, check_genes, check_layer, check_points
+from .._checks import check_adata, check_coordinates, check_genes, check_layer, check_points
+from .._lattice import Lattice
 from .._runs import find_runs
 from .._section import choose_section, read_lattice, read_mask, read_values
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["at"]
+
+REACH = 0.71
+"""How far from a site there may be values, in distances of spots: half the diagonal of a square bin."""
 
 
 def at(
@@ -27,8 +32,9 @@ def at(
 ) -> "pd.DataFrame":
     """Read values at any points of a section, for example to carry those of bins back to their cells.
 
-    Every point gets the values of the site that is nearest on the lattice. For bins that were not made denser
-    (``upsample=1``) that is the bin the cell is in; else it is a site of the dense lattice, with values if imputed.
+    Every point gets the values of the nearest site, if that is no farther than the corner of a bin or of the square
+    around a spot is from its centre (0.71 distances of spots). Of an imputed layer these are all sites; of X and other
+    layers the spots or bins, so a cell gets the values of the bin it is in.
 
     Parameters
     ----------
@@ -42,14 +48,14 @@ def at(
         Layer to read, X if None. Only layers of :func:`s2s_scverse.tl.impute` or :func:`s2s_scverse.tl.interpolate`
         have values at unmeasured sites.
     spatial_key
-        Key of ``points.obsm`` with x and y, if `points` is an AnnData.
+        Key of ``obsm`` with x and y, of `adata` and, if `points` is an AnnData, of `points`.
     library
         Which section the points are in, if `adata` holds several.
 
     Returns
     -------
     One row a point (named as the cells, if `points` is an AnnData), one column a gene; float32. NaN where there is no
-    value: at points outside the tissue, and at unmeasured sites unless imputed.
+    value: at points outside the tissue, and in unmeasured bins unless imputed.
 
     Raises
     ------
@@ -74,10 +80,12 @@ def at(
     section = choose_section(adata, library)
     lattice = read_lattice(section)
     check_layer(section, layer)
-    site = lattice.find(lattice.nearest(coordinates))
     imputed = layer in find_runs(section)
+    measured = read_mask(section, _keys.MEASURED)
+    at = check_coordinates(section, spatial_key) if spatial_key in section.obsm else lattice.coordinates
+    site = _nearest(lattice, at, coordinates, measured | read_mask(section, _keys.HELD_OUT), dense=imputed)
     if not imputed:
-        site[(site >= 0) & ~read_mask(section, _keys.MEASURED)[site]] = -1
+        site[(site >= 0) & ~measured[site]] = -1
     read = np.unique(site[site >= 0])
     here = np.zeros(section.n_obs, dtype=bool)
     here[read] = True
@@ -85,3 +93,24 @@ def at(
     found = read_values(section, here, columns, layer=layer, finite=not imputed)
     values[site >= 0] = found[np.searchsorted(read, site[site >= 0])]
     return pd.DataFrame(values, index=names, columns=section.var_names[columns])
+
+
+def _nearest(
+    lattice: Lattice,
+    at: "NDArray[np.float64]",
+    points: "NDArray[np.float64]",
+    spots: "NDArray[np.bool_]",
+    *,
+    dense: bool,
+) -> "NDArray[np.int64]":
+    """(n_points,): the nearest of all sites, or of those on the lattice of the spots; -1 where none is within reach."""
+    stride = lattice.stride(spots)
+    on_spots = ((lattice.index - lattice.index[spots][0]) % stride == 0).all(axis=1)
+    among = np.flatnonzero(np.ones(len(lattice), dtype=bool) if dense else on_spots)
+    distance, found = cKDTree(at[among]).query(points)
+    # A cell on the edge of two bins is in the one that pp.grid counted it in.
+    laid = lattice.subset(among).coarsened(1 if dense else stride)
+    own = laid.find(laid.nearest(points))
+    tied = np.linalg.norm(at[among][own] - points, axis=1) <= distance + 1e-6 * lattice.pitch
+    found = np.where((own >= 0) & tied, own, found)
+    return np.where(distance <= REACH * stride * lattice.pitch, among[found], -1)

@@ -94,7 +94,7 @@ def interval(
     Returns
     -------
     Lower and upper ends, float32, (n_obs, n_genes) each, on the scale of the layer. At measured spots both are the
-    value of the layer; NaN where nothing was imputed. Not below 0 if no imputed value is.
+    value of the layer; NaN where nothing was imputed. Not below 0 for genes without a negative value.
 
     Raises
     ------
@@ -135,6 +135,5 @@ def interval(
     half = np.float32(np.interp(wanted, levels, widths)) * std
     half[read_mask(adata, _keys.VISIBLE.format(key))] = 0
     lower, upper = middle - half, middle + half
-    if np.nanmin(middle, initial=0) >= 0:
-        np.maximum(lower, 0, out=lower)
-    return lower, upper
+    negative = (middle < 0).any(axis=0)
+    return np.maximum(lower, np.where(negative, -np.inf, 0), dtype=np.float32), upper

@@ -1,10 +1,11 @@
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _keys
-from .._checks import check_adata, check_coordinates, check_name
+from .._checks import check_adata, check_coordinates, check_name, few
 from .._section import choose_section, read_lattice, read_sections
 from .._spatialdata import import_spatialdata
 from ._image import image
@@ -19,34 +20,52 @@ REGION, INSTANCE = "s2s_region", "s2s_site"
 
 
 def spatialdata(
-    adata: "AnnData", *, region: str = "sites", coordinate_system: str = "global", spatial_key: str = _keys.SPATIAL
+    adata: "AnnData",
+    *,
+    into: Any = None,
+    region: str = "sites",
+    table: str | None = None,
+    coordinate_system: str = "global",
+    spatial_key: str = _keys.SPATIAL,
 ) -> Any:
     """Turn a section into a SpatialData object: its sites as circles, and a table of all values.
+
+    With `into`, both are added to the object that the section came from (:func:`s2s_scverse.pp.from_spatialdata`),
+    beside its images.
 
     Parameters
     ----------
     adata
         A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several. Not changed.
+    into
+        A :class:`spatialdata.SpatialData` to add the elements to, in memory (``into.write_element`` writes them). By
+        default a new one is made.
     region
         Name of the shapes; with several sections ``<region>_<section>`` for each.
+    table
+        Name of the table: by default ``"table"``, or ``"<region>_table"`` with `into`.
     coordinate_system
-        The coordinate system that the units of ``obsm[spatial_key]`` belong to.
+        The coordinate system that the units of ``obsm[spatial_key]`` belong to: the one that was passed to
+        :func:`s2s_scverse.pp.from_spatialdata`.
     spatial_key
         Key of ``obsm`` with x and y of every site.
 
     Returns
     -------
-    A :class:`spatialdata.SpatialData` with shapes (circles, whose radius is half the distance of neighbouring sites)
-    and the table ``"table"``, a copy of `adata` that annotates them by its columns ``s2s_region`` and ``s2s_site``.
+    A :class:`spatialdata.SpatialData` (`into`, if given) with shapes (circles, whose radius is half the distance of
+    neighbouring sites) and the table, a copy of `adata` that annotates them by its columns ``s2s_region`` and
+    ``s2s_site``.
 
     Raises
     ------
     ImportError
         If spatialdata is not installed.
     KeyError
-        If `adata` has no lattice or no coordinates.
+        If `adata` has no lattice or no coordinates, or `into` has no such coordinate system.
+    TypeError
+        If `into` is no SpatialData.
     ValueError
-        If spatialdata cannot tell the names of two sections apart.
+        If spatialdata cannot tell the names of two sections apart, or `into` has elements of these names.
 
     Examples
     --------
@@ -58,7 +77,9 @@ def spatialdata(
     library = import_spatialdata()
     check_adata(adata)
     check_name("coordinate_system", coordinate_system)
-    _check_region(region, library.sanitize_name)
+    _check_element("region", region, library.sanitize_name)
+    name_of_table = table or ("table" if into is None else f"{region}_table")
+    _check_element("table", name_of_table, library.sanitize_name)
     coordinates = check_coordinates(adata, spatial_key)
     names = np.empty(adata.n_obs, dtype=object)
     shapes = {}
@@ -75,20 +96,43 @@ def spatialdata(
             index=section.rows,
             transformations={coordinate_system: library.transformations.Identity()},
         )
-    table = adata.to_memory(copy=True)
-    table.uns.pop(library.models.TableModel.ATTRS_KEY, None)
-    table.obs[REGION], table.obs[INSTANCE] = names.astype(str), np.arange(adata.n_obs)
-    table.obs[REGION] = table.obs[REGION].astype("category")
-    table = library.models.TableModel.parse(table, region=list(shapes), region_key=REGION, instance_key=INSTANCE)
-    return library.SpatialData(shapes=shapes, tables={"table": table})
+    if into is not None:
+        _check_into(library, into, [*shapes, name_of_table], coordinate_system)
+    values = adata.to_memory(copy=True)
+    values.uns.pop(library.models.TableModel.ATTRS_KEY, None)
+    values.obs[REGION], values.obs[INSTANCE] = names.astype(str), np.arange(adata.n_obs)
+    values.obs[REGION] = values.obs[REGION].astype("category")
+    values = library.models.TableModel.parse(values, region=list(shapes), region_key=REGION, instance_key=INSTANCE)
+    if into is None:
+        return library.SpatialData(shapes=shapes, tables={name_of_table: values})
+    for name, element in (*shapes.items(), (name_of_table, values)):
+        into[name] = element
+    return into
 
 
-def _check_region(region: object, sanitize: "Callable[[str], str]") -> None:
+def _check_into(library: ModuleType, into: Any, names: Sequence[str], coordinate_system: str) -> None:
+    """Refuse an object to which these elements cannot be added."""
+    if not isinstance(into, library.SpatialData):
+        msg = f"into must be a SpatialData, found {type(into).__name__}"
+        raise TypeError(msg)
+    taken = [name for name in names if name in into]
+    if taken:
+        msg = f"into has elements named {few(taken)} already; delete them (del into[{taken[0]!r}]) or pass region="
+        raise ValueError(msg)
+    if coordinate_system not in into.coordinate_systems:
+        msg = (
+            f"coordinate system {coordinate_system!r} not found; into has: {few(into.coordinate_systems)}; pass the "
+            "one that s2s.pp.from_spatialdata was called with"
+        )
+        raise KeyError(msg)
+
+
+def _check_element(argument: str, name: object, sanitize: "Callable[[str], str]") -> None:
     """Refuse what spatialdata takes for no name."""
-    check_name("region", region)
-    allowed = sanitize(str(region))
-    if region != allowed:
-        msg = f"region must be a name that spatialdata allows, such as {allowed!r}, found {region!r}"
+    check_name(argument, name)
+    allowed = sanitize(str(name))
+    if name != allowed:
+        msg = f"{argument} must be a name that spatialdata allows, such as {allowed!r}, found {name!r}"
         raise ValueError(msg)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._runs import find_runs
 from ..get import history_df
 from ._figure import check_axes, finished, new_figure
 
@@ -37,19 +38,20 @@ class Curves:
     """Training loss by term."""
     relative: NDArray[np.float64]
     """Validation error of the network over that of its starting map."""
-    best: int | None
-    """Position of the smallest of these, None if there is none."""
+    used: int | None
+    """Position of the epoch whose weights the run uses, None if its error is not known."""
 
 
-def history_curves(table: "pd.DataFrame") -> Curves:
-    """Turn the table of :func:`s2s_scverse.get.history_df` into curves."""
+def history_curves(table: "pd.DataFrame", *, keep: str) -> Curves:
+    """Turn the table of :func:`s2s_scverse.get.history_df` into curves; `keep` as in `TrainingConfig`."""
     start, found = (table[name].to_numpy(float) for name in ("validation_start", "validation"))
     relative = np.divide(found, start, out=np.full(len(table), np.nan), where=start > 0)
+    used = int(np.nanargmin(found)) if keep == "best" and np.isfinite(found).any() else len(table) - 1
     return Curves(
         table["epoch"].to_numpy(float),
         {name: table[name].to_numpy(float) for name in table.columns if name.startswith("loss_")},
         relative,
-        int(np.nanargmin(relative)) if np.isfinite(relative).any() else None,
+        used if np.isfinite(relative).any() and np.isfinite(relative[used]) else None,
     )
 
 
@@ -63,8 +65,8 @@ def history(
 ) -> "Shown":
     """Draw how a run of :func:`s2s_scverse.tl.impute` was trained.
 
-    Left: the training loss of each term by epoch. Right: the squared error at the spots kept aside, relative to that of
-    the starting map (below 1, the network improves on it), with the epoch whose weights were used.
+    Left: the training loss of each term by epoch. Right: the squared error on validation spots, relative to that of the
+    initial estimate (below 1, the network improves on it); a dot marks the epoch whose weights are used.
 
     Parameters
     ----------
@@ -106,7 +108,8 @@ def history(
             "spots were; there is nothing to draw"
         )
         raise ValueError(msg)
-    curves = history_curves(table)
+    training = find_runs(adata)[key].get("params", {}).get("training", {})
+    curves = history_curves(table, keep=str(training.get("keep", "last")))
     if axes is not None:
         given = check_axes(axes, 2)
         _draw(given, curves)
@@ -133,9 +136,9 @@ def _draw(axes: NDArray[np.object_], curves: Curves) -> None:
 
     error.axhline(1, color="#888888", linewidth=1, linestyle="--", label="starting map")
     error.plot(curves.epoch, curves.relative, color="#0072b2", linewidth=1.4, label="network")
-    if curves.best is not None:
-        epoch, value = curves.epoch[curves.best], curves.relative[curves.best]
-        error.plot(epoch, value, "o", color="#d55e00", label=f"best: {value:.3f}, epoch {epoch:g}")
+    if curves.used is not None:
+        epoch, value = curves.epoch[curves.used], curves.relative[curves.used]
+        error.plot(epoch, value, "o", color="#d55e00", label=f"used: {value:.3f}, epoch {epoch:g}")
     error.set_ylabel("validation error\nrelative to starting map")
     low, high = error.get_ylim()
     error.set_ylim(low, high + 0.4 * (high - low))

@@ -1,5 +1,6 @@
 """The image of the tissue under the sites, as scanpy and squidpy keep it in ``uns["spatial"]``."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._checks import few
+from .._checks import check_positive, few
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +63,7 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
     KeyError
         If there is no such image, or its scale factor is missing.
     TypeError
-        If `img` is none of these, or the entry no mapping.
+        If `img` is none of these.
     ValueError
         If several images could be meant, it is no image, or the section lies beside it.
     """
@@ -72,11 +73,13 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
     if img is False:
         return None
     try:
-        return _within(_read(spatial, section, None if img is True else img), box)
+        found = _within(_read(spatial, section, None if img is True else img), box)
     except (KeyError, TypeError, ValueError):
         if img is None:  # not asked for
             return None
         raise
+    _warn_of_scaled(_library(spatial, section), box)
+    return found
 
 
 def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool = False) -> None:
@@ -120,14 +123,14 @@ def _within(underlay: Underlay, box: Box) -> Underlay:
 
 def _read(spatial: object, section: str | None, name: str | None) -> Underlay:
     library = _library(spatial, section)
-    images, scales = library.get("images") or {}, library.get("scalefactors") or {}
+    images, scales = _images(library), library.get("scalefactors") or {}
     if name is None:
         name = next((known for known in ("hires", "lowres") if known in images), next(iter(images), "hires"))
     if name not in images:
         msg = f"image {name!r} not found in adata.uns['spatial'], which has: {few(images) or 'none'}; pass img=False"
         raise KeyError(msg)
     key = f"tissue_{name}_scalef"
-    if key not in scales:
+    if scales.get(key) is None:
         msg = f"scale factor {key!r} of image {name!r} not found; adata.uns['spatial'] has: {few(scales) or 'none'}"
         raise KeyError(msg)
     pixels = np.asarray(images[name])
@@ -135,30 +138,55 @@ def _read(spatial: object, section: str | None, name: str | None) -> Underlay:
         msg = f"image {name!r} must have shape (height, width), with 3 or 4 colours if any, found {pixels.shape}"
         raise ValueError(msg)
     height, width = pixels.shape[:2]
+    scale = check_positive(f"scale factor {key!r}", float(scales[key]))
     # Pixel 0 is centred at coordinate 0, as scanpy and squidpy draw it.
-    left, right, top, bottom = (float(edge) / float(scales[key]) for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
+    left, right, top, bottom = (float(edge) / scale for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
     return Underlay(pixels, (left, right, top, bottom))
 
 
+def _images(library: Mapping[str, Any]) -> Mapping[str, Any]:
+    return library.get("images") or {}
+
+
+def _warn_of_scaled(library: Mapping[str, Any], box: Box) -> None:
+    """Warn of coordinates that were scaled to an image already, and would be scaled to it once more."""
+    left, right, top, bottom = box
+    scales = library.get("scalefactors") or {}
+    known = {name: float(scales.get(f"tissue_{name}_scalef") or 1) for name in _images(library)}
+    for name, scale in sorted(known.items(), key=lambda entry: entry[1]):
+        height, width = np.shape(library["images"][name])[:2]
+        inside = left > -0.1 * width and top > -0.1 * height and right < 1.1 * width and bottom < 1.1 * height
+        if scale <= 0.5 and inside and max((right - left) / width, (bottom - top) / height) > 0.3:
+            warnings.warn(
+                f"the coordinates (x {left:.4g} to {right:.4g}, y {top:.4g} to {bottom:.4g}) lie within the {width} x "
+                f"{height} pixels of image {name!r}, so they may have been scaled to it already; expected are pixels "
+                f"of the full image: divide them by tissue_{name}_scalef ({scale:.4g}) before s2s.pp.grid",
+                UserWarning,
+                stacklevel=4,
+            )
+            return
+
+
 def _library(spatial: object, section: str | None) -> Mapping[str, Any]:
-    if not isinstance(spatial, Mapping) or not spatial:
+    # Other entries stand beside the libraries, such as CELLxGENE's "is_single".
+    libraries = {
+        name: entry
+        for name, entry in (spatial.items() if isinstance(spatial, Mapping) else ())
+        if isinstance(entry, Mapping) and ("images" in entry or "scalefactors" in entry)
+    }
+    if not libraries:
         msg = (
-            "no image found: adata.uns['spatial'] is missing or empty; read the section together with its image "
-            "(squidpy.read.visium), or pass img=False"
+            "no image found: adata.uns['spatial'] has no entry that holds 'images' and 'scalefactors'; read the "
+            "section together with its image (squidpy.read.visium), or pass img=False"
         )
         raise KeyError(msg)
-    if section is None and len(spatial) > 1:
+    if section is None and len(libraries) > 1:
         msg = (
-            f"adata.uns['spatial'] holds images of several sections ({few(spatial)}) and adata is one section without "
-            "a name; keep only its own entry, or pass library_key= to s2s.pp.grid"
+            f"adata.uns['spatial'] holds images of several sections ({few(libraries)}) and adata is one section "
+            "without a name; keep only its own entry, or pass library_key= to s2s.pp.grid"
         )
         raise ValueError(msg)
-    if section is not None and section not in spatial:
-        msg = f"no image of section {section!r} found; adata.uns['spatial'] has: {few(spatial)}; pass img=False"
+    if section is not None and section not in libraries:
+        msg = f"no image of section {section!r} found; adata.uns['spatial'] has: {few(libraries)}; pass img=False"
         raise KeyError(msg)
-    name = next(iter(spatial)) if section is None else section
-    library = spatial[name]
-    if not isinstance(library, Mapping):
-        msg = f"adata.uns['spatial'][{name!r}] must hold 'images' and 'scalefactors', found {type(library).__name__}"
-        raise TypeError(msg)
-    return library
+    return libraries[next(iter(libraries)) if section is None else section]

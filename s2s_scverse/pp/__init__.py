@@ -1,7 +1,9 @@
 """Preprocessing: sections on lattices."""
 
+from ._artifacts import mask_artifacts
 from ._from_spatialdata import from_spatialdata
 from ._grid import grid
+from ._normalize import normalize
 from ._sparsify import sparsify
 
-__all__ = ["from_spatialdata", "grid", "sparsify"]
+__all__ = ["from_spatialdata", "grid", "mask_artifacts", "normalize", "sparsify"]

@@ -1,5 +1,6 @@
 """Cells and beads into bins."""
 
+import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,15 @@ def binned(
         layers={key: pooled(layer, key, f"adata.layers[{key!r}]") for key, layer in named_layers(adata).items()},
         obsm={spatial_key: np.concatenate([lattice.coordinates for lattice in lattices])},
     )
+    averaged = [key for key, how in pooling.items() if how == "mean" and (key == "X" or adata.X is None)]
+    if averaged:
+        what = "adata.X" if averaged[0] == "X" else f"adata.layers[{averaged[0]!r}]"
+        msg = (
+            f"{what} holds values that are not counts: "
+            "bins get their means, and a mean of logarithms is not the logarithm of a mean; bin counts, and normalise "
+            "the bins afterwards with s2s.pp.normalize"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
     if "spatial" in adata.uns:
         spots.uns["spatial"] = deepcopy(adata.uns["spatial"])
     return spots, pooling

@@ -17,6 +17,8 @@ def from_spatialdata(
 ) -> "AnnData":
     """Take a table out of a SpatialData object, with the coordinates of what it annotates.
 
+    Images stay where they are: add the result to them with ``s2s.get.spatialdata(dense, into=sdata)``.
+
     Parameters
     ----------
     sdata

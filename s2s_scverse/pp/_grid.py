@@ -1,45 +1,36 @@
+import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._checks import (
-    check_adata,
-    check_choice,
-    check_column,
-    check_coordinates,
-    check_int,
-    check_name,
-    check_positive,
-    check_unique_genes,
-    few,
-    named_layers,
-)
-from .._lattice import (
-    Fill,
-    Lattice,
-    auto_bin_size,
-    bin_lattice,
-    fill_sites,
-    lattice_from_array,
-    lattice_from_coordinates,
-    residual,
-)
-from .._runs import find_runs
-from .._section import array_positions, grid_entry
+from .._checks import check_adata, check_choice, check_column, check_int, check_positive, check_unique_genes
+from .._lattice import Fill, Lattice, auto_bin_size, bin_lattice, fill_sites, residual
+from .._section import grid_entry
 from ._bins import binned
+from ._check_sections import check_cells, check_libraries
 from ._sites import Laid, extended, site_names, with_spot_size
+from ._spots import (
+    find_lattice,
+    find_measured,
+    in_memory,
+    named,
+    read_coordinates,
+    read_spots,
+    split,
+    warn_of_dead_lines,
+    without_runs,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from anndata import AnnData
 
-T = TypeVar("T")
-
 __all__ = ["grid"]
+
+WARPED = 0.12
+"""Residual in pitches from which `grid` warns; coordinates adjusted to an image have up to .1."""
 
 
 def grid(
@@ -56,7 +47,8 @@ def grid(
     """Lay a section on its lattice and add the unmeasured sites inside the tissue.
 
     The lattice is read from ``array_row`` and ``array_col`` where `adata.obs` has them (any offset and spacing), else
-    fitted to the coordinates, else made of bins.
+    fitted to the coordinates, else made of bins. Spots whose ``obs["in_tissue"]`` is 0 are left out. Spots without any
+    count (in X or ``layers["counts"]``) keep their place and name, but are not measured. Both are logged.
 
     Parameters
     ----------
@@ -69,7 +61,9 @@ def grid(
         For cells or beads (Xenium, MERFISH, CosMx, Slide-seq, Stereo-seq, Visium HD): side of square bins, or distance
         of the centres of hexagonal ones, in the units of the coordinates; ``"auto"``: so that bins hold 4 cells on
         average. A bin's counts are the sums over its cells. Values that are no counts (any that is not a whole number,
-        or negative) are averaged instead. Bins without cells inside the tissue are unmeasured sites.
+        or negative) are averaged instead. Bins without cells inside the tissue are unmeasured sites, and so are bins
+        whose cells have no counts. Where cells lie on a lattice of the same shape (small bins of Visium HD), bins
+        follow it, so that each holds whole small bins around its centre.
         :func:`s2s_scverse.get.at` carries values back to the cells: which bin a cell is in follows from the lattice.
     bin_shape
         ``"square"``, or ``"hex"`` for bins on a hexagonal lattice.
@@ -80,10 +74,13 @@ def grid(
         spots wide are filled and larger holes stay holes. ``"hull"``: the convex hull of the spots. ``"all"``: the
         whole bounding box.
     spatial_key
-        Key of `adata.obsm` with x and y of every spot.
+        Key of `adata.obsm` with x and y of every spot. Without coordinates, those of the array positions at a distance
+        of 1 are used and written.
     library_key
         Column of `adata.obs` that tells several sections apart. Each is laid out as if it were alone, on a lattice of
-        its own kind and size; their coordinates may overlap.
+        its own kind and size; their coordinates may overlap. Without it, `adata` is refused, or a warning given, if it
+        looks like several sections: ``uns["spatial"]`` names several, positions repeat or contradict each other, or a
+        column is named like one of samples.
 
     Returns
     -------
@@ -95,11 +92,12 @@ def grid(
     `.obs['array_row']`, `.obs['array_col']`
         Lattice position of every site, counted in dense sites from 0.
     `.obs['s2s_measured']`
-        Whether the site is a measured spot.
+        Whether the site is a measured spot: neither new, nor held out, nor without counts.
     `.obs['n_cells']`
         Only with `bin_size`: number of cells in the bin.
     `.obsm[spatial_key]`
-        Coordinates, of spots as given, of new sites by the fitted lattice.
+        Coordinates, of spots as given, of new sites by the fitted lattice. Where spots lie beside it, new sites do so
+        as the spots around them.
     `.uns['s2s']['grid']`
         Kind, shape, stride, pitch (units of the coordinates), basis and origin of the lattice, and `residual`: root
         mean square distance of the spots from their lattice positions, in spot pitches. With `library_key`:
@@ -110,10 +108,11 @@ def grid(
         first), so that squidpy draws sites in their size on the image. Coordinates (and `bin_size`) must then be in
         pixels of the full image, as squidpy expects.
 
-    Integer annotations of spots become floats and truth values nullable, since new sites have none. Pairwise
-    annotations (`.obsp`) are dropped where sites are added, and so are layers that this package wrote: they belong to
-    the lattice they were made on. With `bin_size`, only X, layers, var and ``uns["spatial"]`` are carried over to the
-    bins. Backed and lazy (dask) sections are read into memory.
+    Integer annotations of spots become floats and truth values nullable, since new sites have none. Where sites are
+    added, pairwise annotations (`.obsp`, with their entries in `.uns`) and all of `.obsm` but the coordinates are
+    dropped. So are layers that this package wrote: they belong to the lattice they were made on. With `bin_size`, only
+    X, layers, var and ``uns["spatial"]`` are carried over to the bins. Backed and lazy (dask) sections are read into
+    memory.
 
     Raises
     ------
@@ -122,8 +121,15 @@ def grid(
     TypeError
         If arguments or coordinates are of a wrong type.
     ValueError
-        If no lattice is found, spots share a position, `adata` has unmeasured sites already, or bins would hold
-        values that are held out.
+        If no lattice is found, spots share a position, array positions contradict the coordinates, no spot lies on
+        tissue or holds counts, `adata` holds several sections or coordinates local to fields of view, has unmeasured
+        sites already, or bins would hold values that are held out.
+
+    Warns
+    -----
+    UserWarning
+        If rows or columns have hardly any counts (see :func:`s2s_scverse.pp.mask_artifacts`), spots lie far from the
+        lattice, bins average values that are not counts, or `adata` may hold several sections.
 
     Examples
     --------
@@ -139,19 +145,23 @@ def grid(
     check_choice("fill", fill, ("tissue", "hull", "all"))
     check_choice("bin_shape", bin_shape, ("square", "hex"))
     check_int("min_cells", min_cells, least=1)
-    coordinates = check_coordinates(adata, spatial_key)
-    _check_spots(adata)
-    sections = _split(adata, library_key)
+    adata = read_spots(adata)
+    sections = split(adata, library_key)
+    coordinates = read_coordinates(adata, spatial_key)
+    if library_key is None:
+        check_libraries(adata)
     pooling: dict[str, str] = {}
     size: float | None = None
     if bin_size is None:
-        spots = _without_runs(_in_memory(adata))
-        lattices = [_found(adata, coordinates, name, rows) for name, rows in sections.items()]
+        lattices = [find_lattice(adata, coordinates, name, rows) for name, rows in sections.items()]
+        spots = without_runs(in_memory(adata))
     else:
         _check_nothing_hidden(adata)
         size = _bin_size(bin_size, [coordinates[rows] for rows in sections.values()])
         lattices, bins = _laid_bins(coordinates, sections, size, bin_shape, min_cells)
-        spots, pooling = binned(_without_runs(_in_memory(adata)), lattices, bins, spatial_key)
+        if library_key is None:
+            check_cells(adata, coordinates, spatial_key)
+        spots, pooling = binned(without_runs(in_memory(adata)), lattices, bins, spatial_key)
         ends = np.cumsum([len(lattice) for lattice in lattices])
         sections = {
             name: np.arange(end - len(lattice), end)
@@ -159,16 +169,20 @@ def grid(
         }
         if library_key is not None:
             spots.obs[library_key] = [str(name) for name, rows in sections.items() for _ in rows]
+        size, coordinates = lattices[0].pitch, spots.obsm[spatial_key]
 
+    measured = find_measured(spots, sections, what="spots" if size is None else "bins")
+    if size is None:
+        warn_of_dead_lines(spots, sections, lattices, measured)
     laid = [
-        Laid(name, rows, _filled(lattice, factor, fill))
+        Laid(name, rows, _filled(lattice, factor, fill), coordinates[rows])
         for (name, rows), lattice in zip(sections.items(), lattices, strict=True)
     ]
     if size is not None:
         names = [site_names(each.lattice, each.name)[: len(each.rows)] for each in laid]
         spots.obs_names = names[0].append(names[1:])
-    dense = extended(spots, laid, spatial_key, library_key)
-    entries = {each.name: _entry(each, dense.obsm[spatial_key][each.rows], factor) for each in laid}
+    dense = extended(spots, laid, measured, spatial_key, library_key)
+    entries = {each.name: _entry(each, factor) for each in laid}
     entry = entries[None] if library_key is None else {_keys.LIBRARY_KEY: library_key, _keys.SECTIONS: entries}
     dense.uns[_keys.UNS] = {_keys.GRID: entry | ({"bins": pooling} if pooling else {})}
     if "spatial" in dense.uns:
@@ -177,10 +191,18 @@ def grid(
     return dense
 
 
-def _entry(section: Laid, coordinates: NDArray[np.float64], factor: int) -> dict[str, Any]:
-    """Describe a lattice, and how well its spots lie on it."""
+def _entry(section: Laid, factor: int) -> dict[str, Any]:
+    """Describe a lattice, and how well its spots lie on it; warn where they do not."""
     spots = section.lattice.subset(np.arange(len(section.rows)))
-    return grid_entry(section.lattice, stride=factor) | {"residual": residual(spots, coordinates) / factor}
+    found = residual(spots, section.coordinates) / factor
+    if found > WARPED:
+        msg = (
+            f"{'' if section.name is None else f'section {section.name!r}: '}spots lie {found:.2f} pitches (root mean "
+            "square) from the lattice that fits them best, as in a warped section; coordinates of new sites follow "
+            "those of the spots around them"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
+    return grid_entry(section.lattice, stride=factor) | {"residual": found}
 
 
 def _laid_bins(
@@ -193,7 +215,7 @@ def _laid_bins(
     """Lay bins over each section; the bin of each cell is counted through all sections, -1 for none."""
     bins, lattices, n_bins = np.full(len(coordinates), -1, dtype=np.int64), [], 0
     for name, rows in sections.items():
-        lattice, own = _named(name, bin_lattice, coordinates[rows], size, shape=shape, min_cells=min_cells)
+        lattice, own = named(name, bin_lattice, coordinates[rows], size, shape=shape, min_cells=min_cells)
         bins[rows] = np.where(own >= 0, own + n_bins, -1)
         lattices.append(lattice)
         n_bins += len(lattice)
@@ -205,40 +227,6 @@ def _filled(lattice: Lattice, factor: int, fill: Fill) -> Lattice:
     lattice = lattice.densified(factor)
     new = fill_sites(lattice, factor=factor, fill=fill)
     return lattice.with_index(np.concatenate([lattice.index, new])).rebased()
-
-
-def _split(adata: "AnnData", library_key: str | None) -> dict[str | None, NDArray[np.int64]]:
-    """Return the rows of every section, in the order in which they come first."""
-    if library_key is None:
-        return {None: np.arange(adata.n_obs)}
-    check_name("library_key", library_key)
-    if library_key not in adata.obs:
-        msg = f"library_key={library_key!r} not found in adata.obs, which has: {few(adata.obs.columns) or 'no column'}"
-        raise KeyError(msg)
-    column = adata.obs[library_key]
-    if column.isna().any():
-        msg = (
-            f"adata.obs[{library_key!r}] is missing for {int(column.isna().sum())} of {adata.n_obs} spots; name the "
-            "section of each, or drop them"
-        )
-        raise ValueError(msg)
-    names = column.astype(str).to_numpy()
-    slashed = sorted({name for name in names if "/" in name})
-    if slashed:
-        msg = f"names of sections must not hold '/', which h5ad files cannot store, found {few(slashed)}; rename them"
-        raise ValueError(msg)
-    return {str(name): np.flatnonzero(names == name) for name in dict.fromkeys(names)}
-
-
-def _named(name: str | None, call: "Callable[..., T]", *arguments: object, **more: object) -> "T":
-    """Call a function on one section, whose name its errors then tell."""
-    try:
-        return call(*arguments, **more)
-    except ValueError as error:
-        if name is None:
-            raise
-        msg = f"section {name!r}: {error}"
-        raise ValueError(msg) from error
 
 
 def _check_nothing_hidden(adata: "AnnData") -> None:
@@ -259,14 +247,6 @@ def _earlier_stride(adata: "AnnData") -> float:
     return float(entries[0].get("stride", 1))
 
 
-def _found(adata: "AnnData", coordinates: NDArray[np.float64], name: str | None, rows: NDArray[np.int64]) -> Lattice:
-    columns = (_keys.ARRAY_ROW, _keys.ARRAY_COL)
-    # Of several sections only some may have array positions.
-    if all(key in adata.obs and adata.obs[key].iloc[rows].notna().any() for key in columns):
-        return _named(name, lattice_from_array, _named(name, array_positions, adata[rows]), coordinates[rows])
-    return _named(name, lattice_from_coordinates, coordinates[rows])
-
-
 def _bin_size(bin_size: object, sections: list[NDArray[np.float64]]) -> float:
     if isinstance(bin_size, str) and bin_size == "auto":
         return auto_bin_size(sections)
@@ -274,42 +254,3 @@ def _bin_size(bin_size: object, sections: list[NDArray[np.float64]]) -> float:
         msg = f"bin_size must be a number in the units of the coordinates, or 'auto', found {bin_size!r}"
         raise TypeError(msg)
     return check_positive("bin_size", bin_size)
-
-
-def _check_spots(adata: "AnnData") -> None:
-    """Refuse sites that hold no measurement: their zeros would become measured values."""
-    if not adata.obs_names.is_unique:
-        repeated = adata.obs_names[adata.obs_names.duplicated()].unique()
-        msg = f"spot names are not unique ({few(repeated)}); call adata.obs_names_make_unique() first"
-        raise ValueError(msg)
-    if _keys.MEASURED not in adata.obs:
-        return
-    empty = ~check_column(adata, _keys.MEASURED)
-    if _keys.HELD_OUT in adata.obs:
-        empty &= ~check_column(adata, _keys.HELD_OUT)
-    if empty.any():
-        msg = (
-            f"{int(empty.sum())} of {adata.n_obs} sites are unmeasured already; call s2s.pp.grid on the spots, "
-            f"for example on adata[adata.obs[{_keys.MEASURED!r}]]"
-        )
-        raise ValueError(msg)
-
-
-def _in_memory(adata: "AnnData") -> "AnnData":
-    """Read what is backed by a file or lazy."""
-    lazy = any(hasattr(matrix, "compute") for matrix in (adata.X, *named_layers(adata).values()))
-    return adata.to_memory() if adata.isbacked or lazy else adata
-
-
-def _without_runs(adata: "AnnData") -> "AnnData":
-    """Leave out what belongs to another lattice."""
-    stale = [key for key in find_runs(adata) if key in adata.layers]
-    if not stale:
-        return adata
-    adata = adata.copy()
-    for key in stale:
-        del adata.layers[key]
-        adata.layers.pop(_keys.STD.format(key), None)
-        adata.obs = adata.obs.drop(columns=_keys.VISIBLE.format(key), errors="ignore")
-        adata.var = adata.var.drop(columns=_keys.RELIABILITY.format(key), errors="ignore")
-    return adata

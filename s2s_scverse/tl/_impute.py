@@ -67,9 +67,9 @@ def impute(
     """Impute genes at the unmeasured sites of a section by S2S-ST :cite:p:`Fang2025`.
 
     The measured spots are subsampled once more; a cascaded network (:class:`s2s_scverse.nn.CDCIN`) learns to predict
-    the spots left out, and is then applied to the spots themselves. All genes share one network. It starts from
-    co-kriging and adds a correction, whose weight is chosen on measured spots kept aside: where there is nothing to
-    gain, the starting map is returned.
+    the spots left out, and is then applied to the spots themselves. All genes share one network. It refines a stack of
+    kriging estimates (of each gene in space, of principal components, between sites with similar expression); its
+    correction is scaled by a factor chosen on validation spots, 0 where it does not help.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def impute(
         them, and each is imputed from its own spots. Values are expected to be normalised and log-transformed
         (:func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p`).
     genes
-        Names of the genes to impute, all by default. Genes help each other: impute a panel in one call.
+        Names of the genes to write, all by default. What is learnt from is always the most variable genes of the
+        section, so a gene gets the same values, whichever others are asked for.
     layer
         Layer to read instead of X. Only rows of measured spots are ever read.
     key_added
@@ -100,7 +101,9 @@ def impute(
         Depth (library size) of the spots; the less was counted in a spot beside its neighbours, the less its values
         count. ``"auto"``: read back from the values, which works for counts as they are or scaled to a common total,
         with or without log1p; otherwise all spots count the same. Or the name of a column of `.obs`, such as
-        ``"total_counts"`` from :func:`scanpy.pp.calculate_qc_metrics`. None: all spots count the same.
+        ``"total_counts"`` from :func:`scanpy.pp.calculate_qc_metrics`. None: all spots count the same. The log and
+        ``.uns["s2s"][key_added]["params"]["depth"]`` say what was used: ``"values"``, the column, or ``"none"`` (asked
+        for, not found, or the same for all spots).
     uncertainty
         Whether to estimate errors: standard deviations and the reliability of genes. Measured spots are left out in
         turn for that (a fifth at a time), which takes a few seconds and a second layer. Needs 16 measured spots. With
@@ -194,7 +197,7 @@ def impute(
     True
     """
     check_adata(adata)
-    columns = check_genes(adata, genes)
+    wanted = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     check_choice("preset", preset, ("default", "fast", "paper"))
     check_choice("dtype", dtype, ("float32", "float16"))
     folder = None if store is None else check_store(store)
@@ -218,7 +221,7 @@ def impute(
     measured, tasks = read_tasks(adata, max_distance)
     explained = partial(memory_explained, device=str(where), stored=folder is not None)
     with explained(None):
-        source = Source.read(adata, measured, tasks, columns, layer, options)
+        source = Source.read(adata, measured, tasks, wanted, layer, options)
     if source.survey.counts:
         warnings.warn(
             "values look like counts; call sc.pp.normalize_total(adata) and sc.pp.log1p(adata) first",
@@ -228,17 +231,18 @@ def impute(
     if measured.all():
         warnings.warn("every site is measured: there is nothing to impute", UserWarning, stacklevel=2)
         training = replace(training, max_epochs=0)
-    asked = digest(network, training, options, key_added, dtype, max_distance, generator.bit_generator.state, columns)
+    asked = digest(network, training, options, key_added, dtype, max_distance, generator.bit_generator.state, wanted)
     asked = digest(asked, where.type, versions("torch"), source.digest(), *_files(natural_images, pretrained))
     if folder is not None:
         check_free(folder, asked)
     with explained(None):
         sections = source.sections(training.max_genes)
     expected = source.estimate(network, training, options, held=adata.n_vars if folder is None else 0)
+    log.info("depth of the spots: %s", source.depth(options))
     log.info("%s; about %s and %.1f GB", source, duration(expected.seconds), expected.gigabytes)
     with explained(expected), Progress(expected.phases, show=progress and parallel.is_first) as bar:
         if measured.all() and not denoise:
-            fitted = _training.untrained(sections, training, where)
+            fitted = _training.untrained(sections, training, where, generator)
         else:
             fitted = _training.fit(
                 sections,
@@ -256,15 +260,14 @@ def impute(
         if options.errors:
             bar.begin("errors")
         imputation = _training.Imputation(source.parts(fitted, options), adata.n_obs, uncertainty).with_pools()
-        with closing(
-            open_layers(folder, key_added, adata.shape, columns, dtype, asked=asked, imputation=imputation)
-        ) as layers:
-            impute_blocks(imputation, source.values, layers, bar)
+        with closing(open_layers(folder, key_added, wanted, dtype, asked=asked, imputation=imputation)) as layers:
+            impute_blocks(imputation, source.values, wanted, layers, bar)
             dense, std, reliability = layers.finish()
     run = _entry(fitted[0], layer, None if reliability is None else imputation.widths())
     network = network if fitted[0].network is None else fitted[0].network.config
     run["params"] = _params(preset, network, training, natural_images, rng) | options.params() | asdict(parallel)
     run["params"] |= {"max_distance": np.inf if max_distance is None else float(max_distance)}
+    run["params"]["depth"] = source.depth(options)
     return write_run(adata, key_added, dense, measured, run, std=std, reliability=reliability, copy=copy)
 
 

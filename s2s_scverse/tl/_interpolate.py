@@ -9,9 +9,10 @@ from .. import _interpolation
 from .._checks import check_adata, check_choice, check_genes
 from .._interpolation import METHODS, Method
 from .._progress import duration
-from .._section import read_values
+from .._section import Values
 from ._estimate import KRIGED_VALUE
-from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tasks, versions, write_run
+from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tasks, rows_of_sections, versions, write_run
+from ._survey import Survey, gene_blocks
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["interpolate"]
 
 log = logging.getLogger(__name__)
+
+INFORMATIVE = 256
+"""Most variable genes that principal components are made of."""
 
 
 def interpolate(
@@ -44,10 +48,9 @@ def interpolate(
         ``"nearest"``: the nearest spot; ``"linear"``, ``"cubic"``: on triangles of spots, beyond them the nearest;
         ``"idw"``: inverse distance weighting of the 8 nearest spots; ``"rbf"``: thin-plate spline; ``"kriging"``: a
         Gaussian process per gene, whose kernel, length and nugget are chosen by leave-one-out; ``"cokriging"``: the
-        mean of kriging and of principal components kriged in the genes' place. With ``"cokriging"`` genes help each
-        other: interpolate a panel in one call.
+        mean of kriging and of kriged principal components of the most variable genes, projected back.
     genes
-        Names of the genes to interpolate, all by default.
+        Names of the genes to write, all by default; a gene gets the same values, whichever others are asked for.
     layer
         Layer to read instead of X. Only rows of measured spots are ever read.
     key_added
@@ -95,24 +98,29 @@ def interpolate(
     """
     check_adata(adata)
     check_choice("method", method, METHODS)
-    columns = check_genes(adata, genes)
+    wanted = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
     measured, tasks = read_tasks(adata, max_distance)
-    dense = np.full(adata.shape, np.nan, dtype=np.float32)
+    values = Values(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
+    seen = rows_of_sections(measured, tasks)
+    informative = values.read_some(Survey.of(values, seen, wanted).most_variable(INFORMATIVE))
     if measured.all():
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
-    for task in tasks:
-        seen = read_values(adata, task.here, columns, layer=layer)[task.order]
+    blocks, n_wanted = gene_blocks(wanted), sum(int(task.wanted.sum()) for task in tasks)
+    seconds = KRIGED_VALUE * n_wanted * sum(block.stop - block.start for block in blocks)
+    log.info("%s of %d genes at %d sites: about %s", method, int(wanted.sum()), n_wanted, duration(seconds))
+    dense = np.full(adata.shape, np.nan, dtype=np.float32)
+    for task, spots in zip(tasks, seen, strict=True):
         rows, lattice = task.placed.rows, task.placed.lattice
         sites = lattice.unit_coordinates / lattice.spot_pitch(task.measured)
-        if task.wanted.any():
-            wanted = int(task.wanted.sum())
-            seconds = KRIGED_VALUE * wanted * len(columns)
-            log.info("%s of %d genes at %d sites: about %s", method, len(columns), wanted, duration(seconds))
-            found = _interpolation.interpolate(method, sites[task.measured], seen, sites[task.wanted])
-            dense[np.ix_(rows[task.wanted], columns)] = found
-        dense[np.ix_(rows[task.measured], columns)] = seen
+        predict = _interpolation.interpolator(method, sites[task.measured], sites[task.wanted], informative[spots])
+        for block in blocks:
+            asked = np.flatnonzero(wanted[block])
+            measured_values = values.read(block, finite=wanted[block])[spots]
+            dense[np.ix_(rows[task.measured], block.start + asked)] = measured_values[:, asked]
+            if task.wanted.any():
+                dense[np.ix_(rows[task.wanted], block.start + asked)] = predict(measured_values)[:, asked]
     run: dict[str, Any] = {
         "params": {"method": method},
         "layer": layer or "X",

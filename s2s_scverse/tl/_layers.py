@@ -61,9 +61,11 @@ class Layers(Protocol):
         """Let others write there."""
 
 
-def impute_blocks(imputation: "Imputation", values: Values, layers: Layers, progress: Progress) -> None:
+def impute_blocks(
+    imputation: "Imputation", values: Values, wanted: NDArray[np.bool_], layers: Layers, progress: Progress
+) -> None:
     """Impute the genes that are not finished, block by block; on the cluster of a dask client, where there is one."""
-    every = gene_blocks(len(values))
+    every = gene_blocks(wanted)
     blocks = [block for block in every if not layers.is_finished(block)]
     client = _client()
     found = _here(imputation, values, blocks) if client is None else _on_cluster(client, imputation, values, blocks)
@@ -132,16 +134,16 @@ class MemoryLayers:
 
     Parameters
     ----------
-    shape
-        Of the AnnData.
-    columns
-        (n_genes,): where the genes go.
+    n_obs
+        Sites of the AnnData.
+    wanted
+        (n_genes,): which of its genes to write; others are NaN.
     dtype
         Of the layers.
     """
 
-    def __init__(self, shape: tuple[int, int], columns: NDArray[np.int64], dtype: str) -> None:
-        self._shape, self._columns, self._dtype = shape, columns, dtype
+    def __init__(self, n_obs: int, wanted: NDArray[np.bool_], dtype: str) -> None:
+        self._shape, self._wanted, self._dtype = (n_obs, len(wanted)), wanted, dtype
         self._values = self._empty()
         self._std: NDArray[np.floating] | None = None
         self._reliability: NDArray[np.float32] | None = None
@@ -152,15 +154,16 @@ class MemoryLayers:
 
     def write(self, genes: slice, block: "Block") -> None:
         """Put a block into its place."""
-        columns = self._columns[genes]
-        self._values[:, columns] = block.values
+        asked = np.flatnonzero(self._wanted[genes])
+        columns = genes.start + asked
+        self._values[:, columns] = block.values[:, asked]
         if block.std is not None:
             self._std = self._empty() if self._std is None else self._std
-            self._std[:, columns] = block.std
+            self._std[:, columns] = block.std[:, asked]
         if block.reliability is not None:
             if self._reliability is None:
                 self._reliability = np.full(self._shape[1], np.nan, np.float32)
-            self._reliability[columns] = block.reliability
+            self._reliability[columns] = block.reliability[asked]
 
     def finish(self) -> tuple[Any, Any, NDArray[np.float32] | None]:
         """Return numpy arrays."""
@@ -170,7 +173,7 @@ class MemoryLayers:
         """Nothing is held open."""
 
     def _empty(self) -> NDArray[np.floating]:
-        if len(self._columns) == self._shape[1]:
+        if self._wanted.all():
             return np.empty(self._shape, self._dtype)
         return np.full(self._shape, np.nan, self._dtype)
 
@@ -187,7 +190,7 @@ class StoredLayers:
         Of the folder.
     name
         Of the layer in it.
-    shape, columns, dtype
+    n_obs, wanted, dtype
         As for `MemoryLayers`.
     asked, run
         What tells one run from another, before and after training.
@@ -202,15 +205,15 @@ class StoredLayers:
         self,
         path: Path,
         name: str,
-        shape: tuple[int, int],
-        columns: NDArray[np.int64],
+        n_obs: int,
+        wanted: NDArray[np.bool_],
         dtype: str,
         *,
         asked: str,
         run: str,
     ) -> None:
-        self._path, self._name, self._shape, self._columns, self._dtype = path, name, shape, columns, dtype
-        self._block = gene_blocks(len(columns))[0].stop
+        self._path, self._name, self._shape, self._wanted, self._dtype = path, name, (n_obs, len(wanted)), wanted, dtype
+        self._block = gene_blocks(np.ones(len(wanted), bool))[0].stop
         self._attributes: dict[str, Any] = {ASKED: asked, RUN: run}
         self._lock, self._complete = _Lock(), False
         try:
@@ -225,13 +228,14 @@ class StoredLayers:
 
     def write(self, genes: slice, block: "Block") -> None:
         """Write a block, and then that it is finished."""
-        std = _keys.STD.format(self._name)
+        std, unwanted = _keys.STD.format(self._name), ~self._wanted[genes]
         try:
             for name, values in ((self._name, block.values), (std, block.std)):
                 if values is not None:
-                    self._array(name)[:, _selection(self._columns[genes])] = values.astype(self._dtype)
+                    values[:, unwanted] = np.nan
+                    self._array(name)[:, genes] = values.astype(self._dtype)
             if block.reliability is not None:
-                self._group[RELIABILITY][genes] = block.reliability
+                self._group[RELIABILITY][genes] = np.where(unwanted, np.nan, block.reliability)
             self._group[FINISHED][genes.start // self._block] = True
         except OSError as error:
             msg = (
@@ -256,8 +260,7 @@ class StoredLayers:
         }
         reliability = None
         if len(layers) == 2:
-            reliability = np.full(self._shape[1], np.nan, np.float32)
-            reliability[self._columns] = self._group[RELIABILITY][:]
+            reliability = np.asarray(self._group[RELIABILITY][:])
         return layers[self._name], layers.get(_keys.STD.format(self._name)), reliability
 
     def close(self) -> None:
@@ -292,8 +295,8 @@ class StoredLayers:
             shutil.rmtree(each) if each.is_dir() else each.unlink()
         group = zarr.create_group(partial, attributes=self._attributes)
         made: dict[str, Any] = {"chunks": (self._block,), "dtype": "f4", "fill_value": np.nan}
-        group.create_array(RELIABILITY, shape=(len(self._columns),), **made)
-        n_blocks = len(gene_blocks(len(self._columns)))
+        group.create_array(RELIABILITY, shape=self._shape[1:], **made)
+        n_blocks = -(-self._shape[1] // self._block)
         group.create_array(FINISHED, shape=(n_blocks,), chunks=(1,), dtype=bool, fill_value=False)
         for name in (RELIABILITY, FINISHED):
             group[name].attrs.update(ENCODING)
@@ -352,8 +355,7 @@ class _Lock:
 def open_layers(
     folder: Path | None,
     key: str,
-    shape: tuple[int, int],
-    columns: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
     dtype: str,
     *,
     asked: str,
@@ -361,9 +363,9 @@ def open_layers(
 ) -> Layers:
     """Make layers in memory, or those in a folder, which an interrupted run may have begun."""
     if folder is None:
-        return MemoryLayers(shape, columns, dtype)
+        return MemoryLayers(imputation.n_obs, wanted, dtype)
     run = digest(asked, *(array for part in imputation.parts for array in part.state()))
-    return StoredLayers(folder, key, shape, columns, dtype, asked=asked, run=run)
+    return StoredLayers(folder, key, imputation.n_obs, wanted, dtype, asked=asked, run=run)
 
 
 def check_store(path: "str | PathLike[str]") -> Path:
@@ -439,10 +441,3 @@ def digest(*found: object) -> str:
 
 def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
-
-
-def _selection(columns: NDArray[np.int64]) -> Any:
-    """Return a slice where columns follow one another."""
-    first = int(columns[0])
-    following = np.array_equal(columns, np.arange(first, first + len(columns)))
-    return slice(first, first + len(columns)) if following else columns

@@ -22,6 +22,7 @@ __all__ = [
     "check_copy",
     "check_run_key",
     "read_tasks",
+    "rows_of_sections",
     "versions",
     "write_evaluation",
     "write_run",
@@ -108,6 +109,12 @@ def read_tasks(adata: "AnnData", max_distance: object) -> tuple[NDArray[np.bool_
             stacklevel=3,
         )
     return measured, tasks
+
+
+def rows_of_sections(measured: NDArray[np.bool_], tasks: list[Task]) -> list[NDArray[np.int64]]:
+    """Return the spots of each section, (n_measured,), among the measured rows of all."""
+    place = np.cumsum(measured) - 1
+    return [place[task.placed.rows[task.measured]] for task in tasks]
 
 
 def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:

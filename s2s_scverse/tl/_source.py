@@ -10,8 +10,8 @@ from .._depth import AUTO, Molecules, find_depth, read_molecules
 from .._section import Values
 from ._estimate import Estimate, Size, estimate
 from ._layers import digest
-from ._run import Task
-from ._survey import Survey
+from ._run import Task, rows_of_sections
+from ._survey import Survey, gene_blocks
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -55,6 +55,8 @@ class Source:
 
     measured: "NDArray[np.bool_]"
     """(n_obs,)."""
+    wanted: "NDArray[np.bool_]"
+    """(n_genes,): which genes to impute; all that vary most are learnt from."""
     tasks: list[Task]
     seen: "list[NDArray[np.int64]]"
     """Spots of a section among those of all, (n_measured,)."""
@@ -70,27 +72,35 @@ class Source:
         adata: "AnnData",
         measured: "NDArray[np.bool_]",
         tasks: list[Task],
-        columns: "NDArray[np.int64]",
+        wanted: "NDArray[np.bool_]",
         layer: str | None,
         options: Options,
     ) -> "Source":
-        """Read the measured rows, and look at all values once."""
-        values = Values(adata, measured, columns, layer=layer).by_gene()
-        place = np.cumsum(measured) - 1
-        seen = [place[task.placed.rows[task.measured]] for task in tasks]
-        survey = Survey.of(values, seen)
+        """Read the measured rows of all genes, and look at all values once; `wanted` are the genes to impute."""
+        values = Values(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
+        seen = rows_of_sections(measured, tasks)
+        survey = Survey.of(values, seen, wanted)
         depths, molecules = _read_counts(adata, tasks, layer, options)
-        return cls(measured, tasks, seen, values, survey, depths, molecules)
+        return cls(measured, wanted, tasks, seen, values, survey, depths, molecules)
 
     def __str__(self) -> str:
         spots, wanted = int(self.measured.sum()), sum(int(task.wanted.sum()) for task in self.tasks)
         sections = "" if len(self.tasks) == 1 else f"{len(self.tasks)} sections, "
-        return f"{sections}{spots} spots, {wanted} sites to impute, {len(self.values)} genes"
+        return f"{sections}{spots} spots, {wanted} sites to impute, {int(self.wanted.sum())} genes"
 
     def estimate(self, network: "CDCINConfig", training: "TrainingConfig", options: Options, *, held: int) -> Estimate:
         """How long this will take; `held`: genes of layers in memory."""
         sizes = [Size(len(rows), len(task.placed.rows)) for rows, task in zip(self.seen, self.tasks, strict=True)]
-        return estimate(sizes, len(self.values), network, training, errors=options.errors, held=held)
+        n_genes = sum(block.stop - block.start for block in gene_blocks(self.wanted))
+        return estimate(sizes, n_genes, network, training, errors=options.errors, held=held)
+
+    def depth(self, options: Options) -> str:
+        """Say where the depth of the spots is from: ``"values"``, a column of obs, or ``"none"`` if it is not used."""
+        known = sum(depth is not None for depth in self.depths)
+        if not known:
+            return "none"
+        source = "values" if options.total_counts == AUTO else f"obs[{options.total_counts!r}]"
+        return source if known == len(self.depths) else f"{source} in {known} of {len(self.depths)} sections"
 
     def digest(self) -> str:
         """What tells it from other data."""

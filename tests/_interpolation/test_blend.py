@@ -149,7 +149,7 @@ def test_hidden_spots_are_predicted_by_the_others_alone(section: tuple[np.ndarra
     found = folded.predict(values, weights)
     assert_array_equal(folded.chosen, np.arange(400))
     assert_allclose(found, folded.predict_informative(weights), atol=1e-5)
-    first = folded._fold == 0
+    first = folded.fold == 0
     other = values.copy()
     other[first] = 7
     assert_array_equal(folded.predict(other, weights)[first], found[first])

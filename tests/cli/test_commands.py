@@ -7,6 +7,7 @@ import sys
 import time
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,6 +58,30 @@ def test_impute_as_json(run, h5ad, counts, tmp_path, little_training):
     }
     imputed = ~np.isnan(found.layers["mine"]).all(axis=0)
     assert found.var_names[imputed].tolist() == ["domain_1", "hot_spot_1"]
+
+
+def test_what_cannot_be_written_is_found_before_training(run, counts, tmp_path, monkeypatch):
+    adata = counts.copy()
+    adata.obs["ratio"] = 1.0
+    adata.write_h5ad(tmp_path / "section.h5ad")
+    with h5py.File(tmp_path / "section.h5ad", "r+") as file:  # as older versions of anndata have written it
+        columns = file["obs"].attrs["column-order"]
+        file["obs"].attrs["column-order"] = [name.replace("ratio", "CD4/CD8") for name in columns]
+        file["obs"].move("ratio", "CD4/CD8")
+    monkeypatch.setattr(s2s.tl, "impute", None)
+    result = run("-q", "impute", tmp_path / "section.h5ad", "-o", tmp_path / "out.zarr")
+    assert result.exit_code == 1
+    assert f"obs/CD4/CD8 cannot be written to {tmp_path / 'out.zarr'}: Forward slashes" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["section.h5ad"]
+
+
+def test_genes_are_found_by_other_names(run, counts, tmp_path):
+    adata = counts.copy()
+    adata.var["gene_ids"] = [f"ENSG{number}" for number in range(adata.n_vars)]
+    adata.write_h5ad(tmp_path / "section.h5ad")
+    told = run("-q", "info", tmp_path / "section.h5ad", "--genes", "ENSG3").stderr
+    assert "genes not found in adata.var_names: ENSG3; " in told
+    assert "adata.var['gene_ids'] has some of them: pass the names of its rows" in told
 
 
 def test_a_section_on_its_lattice_stays_on_it(run, counts, tmp_path, little_training):

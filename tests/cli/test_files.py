@@ -1,13 +1,20 @@
+import gzip
+import json
+import shutil
 from pathlib import Path
 
 import anndata as ad
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
+from scipy.io import mmwrite
 
 import s2s_scverse as s2s
-from s2s_scverse._cli._read import COLUMNS, read_section
-from s2s_scverse._cli._write import check_file, check_output, replacing, write_section
+from s2s_scverse._cli._read import read_section
+from s2s_scverse._cli._space_ranger import COLUMNS
+from s2s_scverse._cli._write import check_file, check_output, check_writable, replacing, write_section
 
 
 @pytest.mark.parametrize("name", ["tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet"])
@@ -32,8 +39,130 @@ def test_spots_outside_the_tissue_are_left_out(space_ranger, counts):
     gone = counts.obs_names[3]
     table.loc[table["barcode"] == gone, "in_tissue"] = 0
     table.to_csv(folder / "elsewhere.csv", index=False)
-    found = read_section(folder, positions=folder / "elsewhere.csv")
+    with pytest.warns(UserWarning, match=r"1 of \d+ spots of .* outside the tissue .* of another sample\?"):
+        found = read_section(folder, positions=folder / "elsewhere.csv")
     assert found.obs_names.equals(counts.obs_names.drop(gone))
+
+
+def csv(table, **options):
+    return table.to_csv(index=False, **options)
+
+
+def unnamed(table):
+    return table.set_index("barcode").rename_axis(None)
+
+
+VARIANTS = {
+    "byte-order mark": lambda t: csv(t).encode("utf-8-sig"),
+    "byte-order mark, no header": lambda t: csv(t, header=False).encode("utf-8-sig"),
+    "upper case": lambda t: csv(t.rename(columns=str.upper)),
+    "semicolons": lambda t: csv(t, sep=";", lineterminator="\r\n"),
+    "blank lines": lambda t: "\n" + csv(t).replace("\n", "\n\n"),
+    "truth values in quotes": lambda t: csv(t.astype({"in_tissue": bool}), quoting=2),
+    "row numbers": lambda t: t.to_csv(),
+    "barcodes as index": lambda t: unnamed(t).to_csv(),
+    "barcodes as index, parquet": lambda t: unnamed(t).to_parquet(),
+    "other suffix": lambda t: csv(t.assign(barcode=t["barcode"] + "-1")),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_positions_as_people_have_them(space_ranger, counts, variant):
+    folder, table = space_ranger
+    content = VARIANTS[variant](table)
+    name = "tissue_positions.parquet" if "parquet" in variant else "tissue_positions.csv"
+    (folder / "spatial" / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    found = read_section(folder)
+    assert found.obs_names.equals(counts.obs_names)
+    np.testing.assert_array_equal(found.obsm["spatial"], counts.obsm["spatial"])
+    np.testing.assert_array_equal(found.obs["array_row"], counts.obs["array_row"])
+
+
+def rewritten(folder, key, values):
+    with h5py.File(folder / "filtered_feature_bc_matrix.h5", "r+") as file:
+        del file["matrix"][key]
+        file["matrix"][key] = np.array(values).astype("S")
+
+
+def test_barcodes_are_text(space_ranger, counts):
+    folder, table = space_ranger
+    numbers = {name: f"{number:06d}" for number, name in enumerate(counts.obs_names)}
+    table["barcode"] = table["barcode"].replace(numbers)
+    table.to_csv(folder / "tissue_positions.csv", index=False)
+    rewritten(folder, "barcodes", list(numbers.values()))
+    found = read_section(folder)
+    assert found.obs_names.tolist() == list(numbers.values())
+    np.testing.assert_array_equal(found.obsm["spatial"], counts.obsm["spatial"])
+
+
+def test_several_samples_in_one_matrix(space_ranger, counts):
+    folder, table = space_ranger
+    table.to_csv(folder / "tissue_positions.csv", index=False)
+    rewritten(folder, "barcodes", [f"spot-{number % 2 + 1}" for number in range(counts.n_obs)])
+    with pytest.raises(ValueError, match=r"Not found: spot-1, spot-2.*holds several samples, .*pass one sample's"):
+        read_section(folder)
+
+
+def test_other_features_and_repeated_names(space_ranger, counts, caplog):
+    folder, table = space_ranger
+    table.to_csv(folder / "tissue_positions.csv", index=False)
+    rewritten(folder, "features/feature_type", ["Gene Expression"] * 5 + ["Antibody Capture"])
+    rewritten(folder, "features/name", ["a", "b", "a", "d", "e", "f"])
+    with caplog.at_level("INFO"):
+        found = read_section(folder)
+    assert found.var_names.tolist() == ["a", "b", "a-1", "d", "e"]
+    assert (counts.X[:, :5] != found.X).nnz == 0
+    assert "left out 1 features that are no genes (Antibody Capture)" in caplog.text
+    assert "names that several genes share get -1, -2, ...: a" in caplog.text
+
+
+def test_a_matrix_as_text(space_ranger, counts):
+    folder, table = space_ranger
+    table.to_csv(folder / "spatial" / "tissue_positions.csv", index=False)
+    (folder / "filtered_feature_bc_matrix.h5").unlink()
+    matrix = folder / "filtered_feature_bc_matrix"
+    matrix.mkdir()
+    genes = [f"{name}\t{name}\tGene Expression" for name in counts.var_names]
+    for name, lines in (("barcodes", counts.obs_names), ("features", genes)):
+        (matrix / f"{name}.tsv.gz").write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+    with gzip.open(matrix / "matrix.mtx.gz", "wb") as file:
+        mmwrite(file, counts.X.T.astype(int))
+    for found in (read_section(folder), read_section(matrix)):
+        assert (found.X != counts.X).nnz == 0
+        np.testing.assert_array_equal(found.obsm["spatial"], counts.obsm["spatial"])
+
+
+def test_images_are_carried_along(space_ranger):
+    folder, table = space_ranger
+    table.to_csv(folder / "tissue_positions.csv", index=False)
+    pixels = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    Image.fromarray(pixels).save(folder / "spatial" / "tissue_hires_image.png")
+    assert "spatial" not in read_section(folder).uns
+    scales = {"tissue_hires_scalef": 0.5, "spot_diameter_fullres": 8.0}
+    (folder / "spatial" / "scalefactors_json.json").write_text(json.dumps(scales))
+    library = read_section(folder).uns["spatial"]["outs"]
+    np.testing.assert_array_equal(library["images"]["hires"], pixels)
+    assert library["scalefactors"] == scales
+
+
+def test_what_to_pass_of_folders_above(space_ranger, tmp_path):
+    folder, table = space_ranger
+    table.to_csv(folder / "tissue_positions.csv", index=False)
+    with pytest.raises(ValueError, match=rf"further down; pass one of: {folder}$"):
+        read_section(tmp_path)
+    bins = folder / "binned_outputs"
+    for size in ("002", "008"):
+        (bins / f"square_{size}um").mkdir(parents=True)
+        shutil.copy(folder / "filtered_feature_bc_matrix.h5", bins / f"square_{size}um")
+    (folder / "filtered_feature_bc_matrix.h5").rename(folder / "GSM1_filtered_feature_bc_matrix.h5")
+    expected = (
+        f"{bins}/square_002um, {bins}/square_008um, {folder}/GSM1_.*h5 .*of Visium HD square_008um .*--upsample 1"
+    )
+    with pytest.raises(ValueError, match=expected):
+        read_section(folder)
+    (folder / "tissue_positions.csv").rename(folder / "GSM1_tissue_positions.csv")
+    with pytest.raises(FileNotFoundError, match=rf"--positions FILE, for example {folder}/GSM1_tissue"):
+        read_section(folder / "GSM1_filtered_feature_bc_matrix.h5")
 
 
 def test_positions_that_do_not_fit(space_ranger, counts):
@@ -59,6 +188,42 @@ def test_written_and_read(counts, tmp_path, suffix):
         found = read_section(path)
         assert (found.X != counts.X).nnz == 0
         assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_strings_of_pandas_3_are_written(counts, tmp_path, suffix):
+    adata = counts.copy()
+    adata.obs.index = adata.obs_names.astype("string[pyarrow]")
+    adata.obs["text"] = pd.array([None, *adata.obs_names[1:]], dtype="string")
+    check_writable(adata, tmp_path / f"out{suffix}")
+    write_section(adata, tmp_path / f"out{suffix}")
+    found = read_section(tmp_path / f"out{suffix}")
+    assert found.obs_names.tolist() == counts.obs_names.tolist()
+    assert found.obs["text"].isna().tolist() == [True] + [False] * (counts.n_obs - 1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "change", "element"),
+    [
+        (
+            ".h5ad",
+            lambda a: a.obs.__setitem__("qc", pd.Series([True, None] * 99, dtype=object)[: a.n_obs].to_numpy()),
+            "obs/qc",
+        ),
+        (".h5ad", lambda a: a.obs.__setitem__("mix", np.array(["1", 2, 3.0] * 99, object)[: a.n_obs]), "obs/mix"),
+        (".h5ad", lambda a: a.uns.__setitem__("run", {"genes": {"a", "b"}}), "uns/run/genes"),
+        (".zarr", lambda a: a.obs.__setitem__("day", pd.Timestamp("2024-01-01")), "obs/day"),
+        (".zarr", lambda a: a.var.__setitem__("CD4/CD8", 1.0), "var/CD4/CD8"),
+        (".zarr", lambda a: a.obsm.__setitem__("t", a.obs.assign(x=pd.Timestamp("2024-01-01"))), "obsm/t/x"),
+    ],
+)
+def test_what_cannot_be_written_is_named(counts, tmp_path, suffix, change, element):
+    adata = counts.copy()
+    change(adata)
+    path = tmp_path / f"out{suffix}"
+    with pytest.raises(ValueError, match=rf"^{element} cannot be written to {path}: .*; rename, convert or drop it"):
+        check_writable(adata, path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.filterwarnings("ignore:.*Scaler:DeprecationWarning", "ignore:.*zarr v3:UserWarning")  # spatialdata's own

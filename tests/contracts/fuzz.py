@@ -38,8 +38,8 @@ import s2s_scverse as s2s
 from s2s_scverse import _training
 from s2s_scverse._cli import _probe
 from s2s_scverse._cli._impute import read_genes
-from s2s_scverse._cli._read import COLUMNS
 from s2s_scverse._cli._sections import Laying
+from s2s_scverse._cli._space_ranger import COLUMNS
 from s2s_scverse.datasets import _xenium
 from s2s_scverse.datasets._images import find_images
 from s2s_scverse.tl._layers import check_free

@@ -422,6 +422,35 @@ for call, match, error, arguments in (
     case("dense", error, match, f"{call.__name__} {arguments}")(spatialdata(call, **arguments))
 
 
+# Normalization, and the way into scanpy.
+
+
+def normalized(change: Callable[[np.ndarray], np.ndarray], **arguments: Any) -> Callable[..., Any]:
+    def spoil(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
+        adata.X = change(adata.X.toarray())
+        return lambda: s2s.pp.normalize(adata, **arguments)
+
+    return spoil
+
+
+case("dense", ValueError, r"adata\.X has negative values at measured spots; pp\.normalize needs counts", "negative")(
+    normalized(lambda x: x - 1)
+)
+case("dense", ValueError, r"adata\.X is 0 at all \d+ measured spots, so there is nothing to scale", "no counts at all")(
+    normalized(np.zeros_like)
+)
+case("dense", ValueError, r"adata\.X has \d+ values that are NaN or infinite; set those", "NaN to normalize")(
+    normalized(lambda x: np.where(x > 1, np.nan, x))
+)
+simple("dense", s2s.pp.normalize, ValueError, "target_sum must be positive and finite", "target_sum", target_sum=0)
+simple("dense", s2s.pp.normalize, KeyError, r"layer 'x' not found in adata\.layers", "a layer to scale", layer="x")
+simple("dense", s2s.get.dense, KeyError, r"layers not found: s2s; adata\.layers has", "dense without a run")
+simple("imputed", s2s.get.dense, KeyError, r"genes not found in adata\.var_names: no", "dense of no gene", genes=["no"])
+simple(
+    "imputed", s2s.get.dense, ValueError, "min_reliability must be from -1 to 1, found 2", "dense", min_reliability=2
+)
+
+
 # A lattice that somebody has changed.
 
 

@@ -29,7 +29,11 @@ def test_intervals(imputed):
     for level, (lower, upper) in ((0.5, narrow), (0.95, wide)):
         assert ((truth >= lower[hidden]) & (truth <= upper[hidden])).mean() == pytest.approx(level, abs=0.06)
     name = imputed.var_names[3]
-    assert np.array_equal(s2s.get.interval(imputed, 0.5, genes=name)[1], narrow[1][:, [3]])
+    imputed.layers["s2s"][0, 0] = -1  # of another gene
+    lower, upper = s2s.get.interval(imputed, 0.5, genes=name)
+    assert np.array_equal(lower, narrow[0][:, [3]])
+    assert np.array_equal(upper, narrow[1][:, [3]])
+    assert np.array_equal(s2s.get.interval(imputed, 0.5)[0][:, 3:], narrow[0][:, 3:])
 
 
 def test_evaluation_finds_the_coverage(imputed):

@@ -112,3 +112,47 @@ def test_without_spatialdata_the_error_says_what_to_install(hexagonal, monkeypat
             ImportError, match=r"needs the package spatialdata .* pip install 's2s-scverse\[spatialdata"
         ):
             call(hexagonal)
+
+
+def stained_visium():
+    """A section as spatialdata-io reads Visium: circles in pixels of the full image, and that image made smaller."""
+    import spatialdata as sd
+
+    adata = s2s.datasets.simulated_tissue(lattice="hex", n_rows=12, n_cols=9, n_genes=6)
+    at = adata.obsm.pop("spatial")
+    scale = sd.transformations.Scale([10.0, 10.0], axes=("x", "y"))
+    to_pixels = sd.transformations.Scale([2.0, 2.0], axes=("x", "y"))
+    shapes = sd.models.ShapesModel.parse(at, geometry=0, radius=27.5, transformations={"global": to_pixels})
+    image = sd.models.Image2DModel.parse(
+        np.random.default_rng(0).integers(0, 255, (3, 200, 220), dtype=np.uint8), transformations={"global": scale}
+    )
+    adata.obs["region"], adata.obs["spot"] = "spots", np.arange(adata.n_obs)
+    adata.obs["region"] = adata.obs["region"].astype("category")
+    table = sd.models.TableModel.parse(adata, region="spots", region_key="region", instance_key="spot")
+    return sd.SpatialData(images={"stain": image}, shapes={"spots": shapes}, tables={"table": table}), at
+
+
+def test_the_dense_section_joins_its_image(tmp_path):
+    import spatialdata as sd
+
+    sdata, at = stained_visium()
+    spots = s2s.pp.from_spatialdata(sdata)
+    np.testing.assert_allclose(spots.obsm["spatial"], 2 * at)
+    dense = s2s.pp.grid(spots, upsample=2)
+    s2s.tl.interpolate(dense, "linear")
+    assert s2s.get.spatialdata(dense, into=sdata) is sdata
+    assert set(sdata.tables) == {"table", "sites_table"}
+    sdata.write(tmp_path / "section.zarr")
+    back = sd.read_zarr(tmp_path / "section.zarr")
+    np.testing.assert_array_equal(back["stain"], sdata["stain"])
+    again = s2s.pp.from_spatialdata(back, table="sites_table")
+    np.testing.assert_allclose(again.obsm["spatial"], dense.obsm["spatial"])
+    np.testing.assert_array_equal(again.layers["linear"], dense.layers["linear"])
+    before = set(sdata.shapes)
+    with pytest.raises(ValueError, match="into has elements named sites, sites_table already; delete them"):
+        s2s.get.spatialdata(dense, into=sdata)
+    with pytest.raises(KeyError, match="coordinate system 'aligned' not found; into has: global"):
+        s2s.get.spatialdata(dense, into=sdata, region="more", coordinate_system="aligned")
+    with pytest.raises(TypeError, match="into must be a SpatialData, found AnnData"):
+        s2s.get.spatialdata(dense, into=dense)
+    assert set(sdata.shapes) == before

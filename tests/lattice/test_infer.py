@@ -127,3 +127,11 @@ def test_turning_a_section_turns_its_lattice():
         np.testing.assert_allclose(turned.coordinates, lattice.coordinates, atol=1e-9)
         assert turned.pitch == pytest.approx(10)
         assert isinstance(turned, Lattice)
+
+
+def test_regular_subsets_are_not_taken_for_pixels():
+    index = patch(30, 30, keep=1.1)
+    third = index[(index[:, 0] - index[:, 1]) % 3 == 0]  # one in three of a hexagonal lattice
+    kind = KINDS["hex"]
+    lattice = lattice_from_array(kind.array_from_index(third), third @ np.asarray(kind.unit_basis) * 100)
+    assert lattice.pitch == pytest.approx(100)

@@ -427,7 +427,7 @@ def test_twenty_thousand_sites_are_quick(make_lattice, build_section):
         ({"panel_size": 0}, ValueError, "panel_size must be positive and finite, found 0"),
         ({"alpha": 1.5}, ValueError, r"alpha must be a number from 0 \(invisible\) to 1 \(opaque\), found 1.5"),
         ({"img_alpha": -1}, ValueError, "img_alpha must be a number"),
-        ({"img": True}, KeyError, "no image found: adata.uns\\['spatial'\\] is missing or empty"),
+        ({"img": True}, KeyError, "no image found: adata.uns\\['spatial'\\] has no entry that holds"),
         ({"cmap": "nope"}, KeyError, "nope"),
     ],
 )
@@ -449,7 +449,7 @@ def test_bad_sections(small):
     with pytest.raises(ValueError, match="no site is measured"):
         s2s.pl.compare(unseen, "gene")
     del small.uns["s2s"]
-    with pytest.raises(KeyError, match=r"call dense = s2s\.pp\.grid\(adata\) first"):
+    with pytest.raises(KeyError, match=r"call s2s\.pp\.grid again on the spots"):
         s2s.pl.compare(small, "gene")
 
 

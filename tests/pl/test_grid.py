@@ -179,7 +179,7 @@ def test_bad_arguments(small, options, error, match):
 
 def test_no_lattice(small):
     del small.uns["s2s"]
-    with pytest.raises(KeyError, match=r"call dense = s2s\.pp\.grid\(adata\) first"):
+    with pytest.raises(KeyError, match=r"call s2s\.pp\.grid again on the spots"):
         s2s.pl.grid(small)
     with pytest.raises(TypeError, match="expected an AnnData, found str"):
         s2s.pl.grid("adata")

@@ -26,32 +26,35 @@ def trained(make_lattice, build_section):
 
 
 def test_curves():
-    curves = history_curves(TABLE)
+    curves = history_curves(TABLE, keep="last")
     assert curves.epoch.tolist() == [0, 1, 2]
     assert {name: values.tolist() for name, values in curves.losses.items()} == {
         "loss_genes_sparser": [0.9, 0.8, 0.7],
         "loss_genes_dense": [0.8, 0.7, 0.6],
     }
     np.testing.assert_allclose(curves.relative, [1.25, 0.5, 0.75])
-    assert curves.best == 1
+    assert curves.used == 2
+    assert history_curves(TABLE, keep="best").used == 1
 
 
 def test_curves_where_the_starting_map_is_perfect():
-    curves = history_curves(TABLE.assign(validation_start=0.0))
+    curves = history_curves(TABLE.assign(validation_start=0.0), keep="best")
     assert np.isnan(curves.relative).all()
-    assert curves.best is None
+    assert curves.used is None
 
 
-def test_what_is_drawn(trained):
+@pytest.mark.parametrize(("keep", "epoch", "value"), [("best", 1, 0.5), ("last", 2, 0.75)])
+def test_what_is_drawn(trained, keep, epoch, value):
+    trained.uns["s2s"]["s2s"]["params"] = {"training": {"keep": keep}}
     losses, error = s2s.pl.history(trained, show=False)
     assert [line.get_label() for line in losses.lines] == ["genes, sparser → sparse", "genes, sparse → dense"]
     assert losses.lines[1].get_ydata().tolist() == [0.8, 0.7, 0.6]
     assert losses.get_ylim()[0] == 0
-    start, network, best = error.lines
+    start, network, used = error.lines
     assert list(start.get_ydata()) == [1, 1]
     np.testing.assert_allclose(network.get_ydata(), [1.25, 0.5, 0.75])
-    assert (best.get_xdata()[0], best.get_ydata()[0]) == (1, 0.5)
-    assert best.get_label() == "best: 0.500, epoch 1"
+    assert (used.get_xdata()[0], used.get_ydata()[0]) == (epoch, pytest.approx(value))
+    assert used.get_label() == f"used: {value:.3f}, epoch {epoch}"
 
 
 def test_one_epoch_without_validation_and_an_unknown_term(trained):

@@ -70,9 +70,21 @@ def test_none_is_needed_unless_asked_for(stained):
         pytest.param(lambda s: None, None, "medres", KeyError, "image 'medres' not found.*has: hires", id="name"),
         pytest.param(lambda s: s["library"]["images"].clear(), None, True, KeyError, "has: none", id="no images"),
         pytest.param(lambda s: s["library"]["scalefactors"].clear(), None, True, KeyError, "hires_scalef", id="scale"),
-        pytest.param(lambda s: s.update(b={}), None, True, ValueError, r"several sections \(library, b\)", id="two"),
+        pytest.param(
+            lambda s: s.update(b={"images": {}}), None, True, ValueError, r"several sections \(library, b\)", id="two"
+        ),
         pytest.param(lambda s: None, "a", True, KeyError, "no image of section 'a' found", id="other section"),
-        pytest.param(lambda s: s.update(library=3), None, True, TypeError, "must hold 'images'", id="no mapping"),
+        pytest.param(
+            lambda s: s.update(library=3), None, True, KeyError, "no entry that holds 'images'", id="no mapping"
+        ),
+        pytest.param(
+            lambda s: s["library"]["scalefactors"].update(tissue_hires_scalef=None),
+            None,
+            True,
+            KeyError,
+            "scale factor 'tissue_hires_scalef' of image 'hires' not found",
+            id="scale None",
+        ),
         pytest.param(
             lambda s: s["library"]["images"].update(hires=np.zeros((2, 2, 2))),
             None,
@@ -99,3 +111,20 @@ def test_coordinates_in_other_units_are_told(stained):
 def test_opacity(value):
     with pytest.raises(ValueError, match=r"alpha must be a number from 0 \(invisible\) to 1"):
         check_opacity("alpha", value)
+
+
+def test_what_stands_beside_the_library_is_no_section(stained):
+    stained |= {"is_single": True, "note": {"from": "CELLxGENE"}}
+    assert find_underlay(stained, None, True, BOX).box == BOX
+
+
+def test_coordinates_scaled_to_the_image_are_told(stained):
+    library = stained["library"]
+    library["scalefactors"]["tissue_hires_scalef"] = 0.1
+    height, width = library["images"]["hires"].shape[:2]
+    scaled = (0.1 * width, 0.9 * width, 0.1 * height, 0.9 * height)
+    with pytest.warns(
+        UserWarning, match=r"may have been scaled to it already.*divide them by tissue_hires_scalef \(0.1\)"
+    ):
+        find_underlay(stained, None, None, scaled)
+    assert find_underlay(stained, None, True, tuple(10 * edge for edge in scaled)) is not None

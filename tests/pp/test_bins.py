@@ -1,7 +1,9 @@
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
+from scipy.spatial import cKDTree
 
 import s2s_scverse as s2s
 
@@ -79,3 +81,42 @@ def test_held_out_values_are_not_pooled_with_others(cells):
     spots = dense[dense.obs["s2s_measured"] | dense.obs["s2s_held_out"]]
     with pytest.raises(ValueError, match=r"bins would mix held-out values .* bin first, then call s2s.pp.sparsify"):
         s2s.pp.grid(spots, bin_size=200)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1.7, 90.0, 200.0])
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_bins_of_small_bins_lie_on_their_centres(angle, factor):
+    index = np.stack(np.meshgrid(np.arange(60), np.arange(60), indexing="ij"), axis=-1).reshape(-1, 2)
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    places = (index[:, ::-1] * [8.0, -8.0]) @ np.array([[cos, sin], [-sin, cos]]) / 0.274 + [3000, 9000]
+    adata = ad.AnnData(np.ones((3600, 1), np.float32), obsm={"spatial": places})
+    dense = s2s.pp.grid(adata, bin_size=factor * 8 / 0.274, upsample=1)
+    assert dense.obs["n_cells"].tolist() == [factor**2] * (60 // factor) ** 2
+    means = pd.DataFrame(places).groupby([index[:, 0] // factor, index[:, 1] // factor]).mean().to_numpy()
+    assert cKDTree(dense.obsm["spatial"]).query(means)[0].max() < 1e-6
+    counted = ad.AnnData(dense.obs[["n_cells"]].to_numpy(), obs=dense.obs, obsm=dense.obsm, uns=dense.uns)
+    assert (s2s.get.at(counted, adata, layer=None) == factor**2).all(axis=None)
+
+
+def test_bins_of_one_place_each_lie_there():
+    places = np.repeat(np.stack(np.meshgrid(np.arange(8), np.arange(9)), axis=-1).reshape(-1, 2) * 50.0, 20, axis=0)
+    adata = ad.AnnData(np.ones((len(places), 1), np.float32), obsm={"spatial": places})
+    with pytest.raises(ValueError, match=r"share their coordinates .* cells or beads need bin_size="):
+        s2s.pp.grid(adata)
+    dense = s2s.pp.grid(adata, bin_size=50, upsample=1)
+    assert (dense.obs["n_cells"] == 20).all()
+    np.testing.assert_allclose(np.unique(dense.obsm["spatial"].round(6), axis=0), np.unique(places, axis=0), atol=1e-6)
+
+
+def test_far_cells_are_named(cells):
+    cells = cells.copy()
+    cells.obsm["spatial"][5] = [1e6, 1e6]
+    with pytest.raises(ValueError, match=r"1 of \d+ cells lie far from the others \(for example at 1e\+06, 1e\+06\)"):
+        s2s.pp.grid(cells, bin_size="auto")
+
+
+def test_bins_of_logarithms_are_warned_of(cells):
+    logged = cells.copy()
+    logged.X = np.log1p(logged.X)
+    with pytest.warns(UserWarning, match="adata.X holds values that are not counts: bins get their means"):
+        s2s.pp.grid(logged, bin_size=100)

@@ -137,7 +137,7 @@ def test_one_section_must_be_named_where_one_is_needed(dense):
         pytest.param({"library_key": "nope"}, KeyError, "library_key='nope' not found in adata.obs", id="unknown"),
         pytest.param({"slash": True}, ValueError, r"must not hold '/'.*found a/b", id="slash"),
         pytest.param({"missing": True}, ValueError, "is missing for 1 of", id="missing"),
-        pytest.param({"library_key": None}, ValueError, "several sections in one AnnData need library_key=", id="none"),
+        pytest.param({"library_key": None}, ValueError, "several sections library_key=", id="none"),
     ],
 )
 def test_bad_library_keys(joined, change, error, message):
@@ -210,3 +210,28 @@ def test_only_some_sections_have_array_positions(parts):
     sections = dense.uns["s2s"]["grid"]["sections"]
     assert [sections[name]["kind"] for name in ("a", "b c")] == ["square", "hex"]
     assert of(dense, "a").n_obs == s2s.pp.grid(parts["a"], upsample=2).n_obs
+
+
+@pytest.mark.parametrize("uns_merge", [None, "same", "unique", "first", "only"])
+@pytest.mark.parametrize("lattice", ["square", "hex"])
+def test_imputed_sections_that_were_concatenated_are_laid_out_again(lattice, uns_merge):
+    parts = {}
+    for seed, name in enumerate(("a", "b")):
+        adata = s2s.datasets.simulated_tissue(lattice=lattice, n_rows=12, n_cols=10 + seed, n_genes=6, rng=seed)
+        adata.obs["flag"] = True
+        parts[name] = s2s.pp.grid(adata, upsample=2)
+        s2s.tl.interpolate(parts[name], "linear")
+    both = ad.concat(parts, label="sample", index_unique="-", uns_merge=uns_merge)
+    for call in (s2s.pl.grid, lambda adata: s2s.tl.interpolate(adata, "linear")):
+        with pytest.raises(
+            (KeyError, ValueError), match=r"grid again on the spots \(.*s2s_measured.*with library_key="
+        ):
+            call(both)
+    assert s2s.get.dense(both, "linear").shape == both.shape
+    again = s2s.pp.grid(both[both.obs["s2s_measured"]], library_key="sample", upsample=2)
+    assert "linear" not in again.layers
+    s2s.tl.interpolate(again, "linear")
+    for name, part in parts.items():
+        mine = again[again.obs["sample"] == name]
+        order = [np.lexsort(section.obsm["spatial"].T) for section in (mine, part)]
+        np.testing.assert_allclose(mine.layers["linear"][order[0]], part.layers["linear"][order[1]], atol=1e-4)

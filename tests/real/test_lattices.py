@@ -56,3 +56,30 @@ def test_values_of_bins_go_back_to_cells(data):
     counted = ad.AnnData(dense.obs[["n_cells"]].fillna(0).to_numpy(), obs=dense.obs, obsm=dense.obsm, uns=dense.uns)
     n_cells = s2s.get.at(counted, cells, layer=None).to_numpy()
     np.testing.assert_allclose((back.to_numpy() / n_cells).sum(axis=0), cells.X.sum(axis=0).A1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["as it is", "coordinates alone"])
+def test_real_sections_give_no_warning(data, alone):
+    # Warnings are errors: nothing here is refused or warned of, and few spots are artifacts.
+    for path in sorted(data.glob("*.h5ad")):
+        adata = ad.read_h5ad(path)
+        spots = "array_row" in adata.obs
+        if alone:
+            adata.obs = adata.obs.drop(columns=["array_row", "array_col"], errors="ignore")
+        dense = s2s.pp.grid(adata, upsample=1, bin_size=None if spots else "auto")
+        before = dense.obs["s2s_measured"].sum()
+        assert not spots or before == adata.n_obs, path.name
+        s2s.pp.mask_artifacts(dense)
+        assert dense.obs["s2s_measured"].sum() > 0.98 * before, path.name
+        assert not dense.obs["s2s_artifact"].isin(["row", "column"]).any(), path.name
+
+
+def test_dead_channels_of_a_real_section(data):
+    adata = ad.read_h5ad(data / "dbit_mouse_embryo_FFPE2_he.h5ad")
+    dead = (adata.obs["array_row"] == 20).to_numpy() | (adata.obs["array_col"] == 30).to_numpy()
+    adata.X = adata.X.toarray()
+    adata.X[dead] = np.random.default_rng(0).binomial(adata.X[dead].astype(int), 0.05)
+    with pytest.warns(UserWarning, match="array_row 20 and array_col 30 is below 10%"):
+        dense = s2s.pp.grid(adata, upsample=1)
+    s2s.pp.mask_artifacts(dense)
+    assert not dense.obs["s2s_measured"][: len(dead)][dead].any()

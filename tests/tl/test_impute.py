@@ -126,6 +126,39 @@ def test_layer_and_key_and_genes(section, quick):
     assert section.uns["s2s"]["panel"]["layer"] == "log"
 
 
+@pytest.mark.parametrize("asked", [slice(4, 5), slice(None, None, 5)])
+def test_a_gene_gets_the_same_values_whichever_others_are_asked_for(section, imputed, quick, asked):
+    genes = section.var_names[asked]
+    s2s.tl.impute(section, list(genes[::-1]), **quick)
+    for name in ("s2s", "s2s_std"):
+        found, others = section[:, genes].layers[name], section[:, ~section.var_names.isin(genes)].layers[name]
+        assert np.array_equal(found, imputed[:, genes].layers[name])
+        assert np.isnan(others).all()
+    reliability = imputed.var["s2s_reliability"].where(imputed.var_names.isin(genes))
+    pd.testing.assert_series_equal(section.var["s2s_reliability"], reliability)
+
+
+def test_genes_not_asked_for_may_be_missing(section, quick):
+    section.X = section.X.toarray()
+    section.X[:, 3] = np.nan
+    s2s.tl.impute(section, [name for name in section.var_names if name != section.var_names[3]], **quick)
+    assert np.isnan(section.layers["s2s"]).any(axis=0).tolist() == [gene == 3 for gene in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: 0 * x, "all measured values are 0, so there is nothing to predict.*s2s.pp.normalize"),
+        (lambda x: 0 * x + 1.5, "no gene varies between measured spots, so there is nothing to predict"),
+    ],
+)
+def test_values_without_any_pattern_are_refused(section, quick, change, message):
+    section.X = change(section.X.toarray())
+    for run in (s2s.tl.impute, s2s.tl.interpolate):
+        with pytest.raises(ValueError, match=message):
+            run(section, **(quick if run is s2s.tl.impute else {"method": "kriging"}))
+
+
 def test_history_and_parameters_survive_h5ad(imputed, tmp_path):
     imputed.write_h5ad(tmp_path / "x.h5ad")
     back = ad.read_h5ad(tmp_path / "x.h5ad")
@@ -216,13 +249,6 @@ def test_checkpoints_are_looked_at_before_any_work(section, quick, tmp_path, mon
     monkeypatch.setattr("s2s_scverse._training._fit.leave_out", fail)
     with pytest.raises(FileNotFoundError, match=r"of checkpoint=.* does not exist; make it first"):
         s2s.tl.impute(section, checkpoint=tmp_path / "nope" / "x", **quick)
-
-
-def test_sections_where_nothing_varies(section, quick):
-    section.X = section.X.toarray() * 0 + 2.5
-    with pytest.warns(UserWarning, match="no gene varies between measured spots"):
-        s2s.tl.impute(section, **quick)
-    assert (section.layers["s2s"] == 2.5).all()
 
 
 def test_negative_values_stay_negative(section, quick):

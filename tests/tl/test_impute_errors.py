@@ -1,11 +1,14 @@
 """Errors, denoising and depths of tl.impute."""
 
+from types import SimpleNamespace
+
 import anndata as ad
 import numpy as np
 import pytest
 
 import s2s_scverse as s2s
 from s2s_scverse._depth import read_molecules
+from s2s_scverse.tl._source import Options, Source
 
 
 def test_denoised_spots(section, quick):
@@ -35,8 +38,10 @@ def test_a_full_section_is_denoised(section, quick):
     assert 0.8 < np.corrcoef(section.layers["s2s"].ravel(), section.X.toarray().ravel())[0, 1] < 0.9999
 
 
-def test_depth_is_used_and_can_be_given(section, quick):
-    s2s.tl.impute(section, key_added="auto", **quick)
+def test_depth_is_used_and_can_be_given(section, quick, caplog):
+    with caplog.at_level("INFO"):
+        s2s.tl.impute(section, key_added="auto", **quick)
+    assert "depth of the spots: values" in caplog.messages
     s2s.tl.impute(section, key_added="none", total_counts=None, **quick)
     measured = section.obs["s2s_measured"].to_numpy()
     section.obs["depth"] = np.nan
@@ -44,6 +49,13 @@ def test_depth_is_used_and_can_be_given(section, quick):
     s2s.tl.impute(section, key_added="given", total_counts="depth", **quick)
     assert not np.allclose(section.layers["auto"], section.layers["none"], atol=1e-3)
     np.testing.assert_allclose(section.layers["auto"], section.layers["given"], atol=1e-3)
+    section.layers["odd"] = np.sqrt(section.X.toarray())
+    s2s.tl.impute(section, key_added="odd_values", layer="odd", **quick)
+    used = {key: section.uns["s2s"][key]["params"]["depth"] for key in ("auto", "none", "given", "odd_values")}
+    assert used == {"auto": "values", "none": "none", "given": "obs['depth']", "odd_values": "none"}
+    some = SimpleNamespace(depths=[np.ones(3), None])
+    options = Options.of("auto", uncertainty=True, denoise=False)
+    assert Source.depth(some, options) == "values in 1 of 2 sections"
     with pytest.raises(TypeError, match="total_counts must be 'auto'"):
         s2s.tl.impute(section, total_counts=3, **quick)
 

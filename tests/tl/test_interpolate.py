@@ -73,26 +73,35 @@ def test_hidden_values_are_never_read(section, method):
 def test_coordinates_are_in_spot_pitches(hand_drawn, monkeypatch, upsample, stride):
     seen = {}
 
-    def spy(method, spots, values, sites):
+    def spy(method, spots, sites, informative):
         seen.update(spots=spots, sites=sites)
-        return np.zeros((len(sites), values.shape[1]), np.float32)
+        return lambda values: np.zeros((len(sites), values.shape[1]), np.float32)
 
     dense = s2s.pp.grid(hand_drawn(SQUARE, pitch=250.0), upsample=upsample)
     if stride > 1:
         s2s.pp.sparsify(dense, stride=stride)
-    monkeypatch.setattr(_interpolation, "interpolate", spy)
+    monkeypatch.setattr(_interpolation, "interpolator", spy)
     s2s.tl.interpolate(dense, "kriging")
     assert np.ptp(np.unique(seen["spots"], axis=0), axis=0).tolist() == [4 / stride, 4 / stride]
     assert np.unique(np.diff(np.unique(seen["spots"][:, 0]))).tolist() == [1]
     assert len(seen["spots"]) + len(seen["sites"]) == dense.n_obs
 
 
-def test_pitch_of_irregular_spots_is_that_of_as_many_regular_ones(hand_drawn):
-    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
-    lattice = s2s._section.read_lattice(dense)
-    kept = np.zeros(25, bool)
-    kept[[0, 1, 7, 24]] = True
-    assert lattice.spot_pitch(kept) == np.sqrt(25 / 4)
+def test_pitch_is_that_of_spots_where_there_are_any(hand_drawn):
+    rng = np.random.default_rng(0)
+    drawing, array = "\n".join(["#" * 40] * 40), np.argwhere(np.ones((40, 40)))
+    lost = np.all(np.abs(array - 20) < 13, axis=1)  # two fifths
+    for kept, expected in ((~lost, 1), (rng.random(1600) < 0.25, 2), (~lost & (rng.random(1600) < 0.25), 2)):
+        dense = s2s.pp.grid(hand_drawn(drawing), upsample=1)
+        lattice = s2s._section.read_lattice(dense)
+        assert lattice.spot_pitch(kept) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("method", ["kriging", "cokriging"])
+def test_a_gene_gets_the_same_values_whichever_others_are_asked_for(section, method):
+    s2s.tl.interpolate(section, method)
+    s2s.tl.interpolate(section, method, genes=section.var_names[3], key_added="one")
+    np.testing.assert_array_equal(section.layers["one"][:, 3], section.layers[method][:, 3])
 
 
 def test_genes_not_asked_for_are_missing(section):
@@ -154,7 +163,7 @@ def test_nothing_is_written_when_a_method_fails(section, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_interpolation, "interpolate", interrupted)
+    monkeypatch.setattr(_interpolation, "interpolator", interrupted)
     with pytest.raises(KeyboardInterrupt):
         s2s.tl.interpolate(section, "linear")
     assert "linear" not in section.layers

@@ -15,9 +15,10 @@ def values(monkeypatch):
     return rng.normal(5, [1, 3, 0, 2, 4, 0.5, 1, 2], (60, 8)).astype(np.float32)
 
 
-def survey_of(values, rows, sections, layer=sparse.csr_matrix):
+def survey_of(values, rows, sections, layer=sparse.csr_matrix, wanted=None):
     adata = ad.AnnData(layer(values))
-    return Survey.of(Values(adata, rows, np.arange(values.shape[1])).by_gene(), sections)
+    wanted = np.ones(values.shape[1], bool) if wanted is None else wanted
+    return Survey.of(Values(adata, rows, np.arange(values.shape[1])).by_gene(), sections, wanted)
 
 
 def test_sections_are_looked_at_by_themselves(values):
@@ -49,4 +50,6 @@ def test_values_that_are_not_finite_are_refused_in_any_block(values):
     values[4, 7] = np.nan
     with pytest.raises(ValueError, match=r"adata\.X is NaN or infinite at measured spots for 7"):
         survey_of(values, np.ones(60, bool), [np.arange(60)])
+    others = survey_of(values, np.ones(60, bool), [np.arange(60)], wanted=np.arange(8) != 7)
+    assert 7 not in others.most_variable(8)
     assert np.isfinite(survey_of(values, np.arange(60) != 4, [np.arange(59)]).variance).all()

@@ -1,0 +1,149 @@
+import logging
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._checks import check_adata, check_genes, check_name, check_number, few
+from .._runs import check_keys, find_runs
+from .._section import read_values
+from ._reliability import read_reliability
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["dense"]
+
+log = logging.getLogger(__name__)
+
+
+def dense(
+    adata: "AnnData",
+    key: str = _keys.UNS,
+    *,
+    min_reliability: float | None = None,
+    genes: str | Sequence[str] | None = None,
+) -> "AnnData":
+    """Return an AnnData with the imputed values in X, for any function of scanpy and squidpy.
+
+    X of a section from :func:`s2s_scverse.pp.grid` is 0 at unmeasured sites, so functions that read X, which many of
+    scanpy's and squidpy's always do, would take these zeros for measurements.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.impute` or :func:`s2s_scverse.tl.interpolate` was run on. Not changed.
+    key
+        Name of the run (its `key_added`).
+    min_reliability
+        Leave out genes whose expected Pearson correlation (``adata.var[f"{key}_reliability"]``) is smaller or missing,
+        -1 to 1. By default all imputed genes are kept.
+    genes
+        Genes to return, in this order; by default all that were imputed.
+
+    Returns
+    -------
+    A new AnnData, in memory:
+
+    `.X`
+        The layer `key` as float32, (n_sites, n_genes), without NaN. Sites without values (beyond the `max_distance` of
+        the run) and genes that were not imputed are left out.
+    `.obs`, `.var`
+        As in `adata`. ``obs["s2s_measured"]`` tells spots from predicted sites.
+    `.obsm`
+        Coordinates, image features and whatever else has a value at every site, without embeddings (``X_pca``).
+    `.uns`
+        ``"spatial"``, ``"log1p"``, colours, and the lattice in ``uns["s2s"]["grid"]``.
+
+    Other layers, `.raw`, `.varm`, and pairwise annotations are not carried over. Imputed values are predictions: tests
+    that take sites for independent observations overstate significance.
+
+    Raises
+    ------
+    KeyError
+        If there is no such run, a gene does not exist or was not imputed, or `min_reliability` is given and the run did
+        not estimate reliability.
+    TypeError, ValueError
+        If `min_reliability` is no number from -1 to 1, or no gene or site is left.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s, scanpy as sc
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6)
+    >>> section = s2s.pp.grid(adata, upsample=2)
+    >>> s2s.pp.normalize(section)
+    >>> s2s.tl.interpolate(section, "kriging")
+    >>> plain = s2s.get.dense(section, "kriging")
+    >>> sc.pp.pca(plain, n_comps=3)
+    >>> plain.obsm["X_pca"].shape == (section.n_obs, 3)
+    True
+    """
+    from anndata import AnnData
+
+    check_adata(adata)
+    check_name("key", key)
+    check_keys(adata, key, argument="key")
+    if key not in find_runs(adata):
+        msg = (
+            f"layer {key!r} was not written by s2s.tl.impute or s2s.tl.interpolate, so it has no values at unmeasured "
+            f"sites; runs in adata.uns[{_keys.UNS!r}]: {few(find_runs(adata)) or 'none'}"
+        )
+        raise KeyError(msg)
+    columns = _reliable(adata, key, check_genes(adata, genes), min_reliability)
+    values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
+    imputed = ~np.isnan(values).all(axis=0)
+    if genes is not None and not imputed.all():
+        names = few(adata.var_names[columns[~imputed]])
+        msg = f"genes not imputed by run {key!r}: {names}; impute them, or leave them out of genes="
+        raise KeyError(msg)
+    if not imputed.all():
+        values, columns = values[:, imputed], columns[imputed]
+    sites = np.asarray(~np.isnan(values).any(axis=1))
+    if not (len(columns) and sites.any()):
+        msg = f"layer {key!r} has no site with values for all genes; call s2s.tl.impute or s2s.tl.interpolate again"
+        raise ValueError(msg)
+    log.info(
+        "left out %d of %d genes, and %d of %d sites without values",
+        adata.n_vars - len(columns),
+        adata.n_vars,
+        int((~sites).sum()),
+        adata.n_obs,
+    )
+    return AnnData(
+        X=values if sites.all() else values[sites],
+        obs=adata.obs[sites].copy(),
+        var=adata.var.iloc[columns].copy(),
+        obsm=_kept_obsm(adata, sites),
+        uns=_kept_uns(adata),
+    )
+
+
+def _reliable(
+    adata: "AnnData", key: str, columns: NDArray[np.int64], min_reliability: float | None
+) -> NDArray[np.int64]:
+    """Return the columns of genes that are reliable enough."""
+    if min_reliability is None:
+        return columns
+    least = check_number("min_reliability", min_reliability, least=-1, most=1)
+    found = read_reliability(adata, key)
+    kept = adata.var_names[columns].isin(found.index[found >= least])
+    if not kept.any():
+        most = found.reindex(adata.var_names[columns]).max()
+        msg = f"no gene has a reliability of at least {least:g}, the largest is {most:.2f}; lower min_reliability"
+        raise ValueError(msg)
+    return np.asarray(columns[kept])
+
+
+def _kept_obsm(adata: "AnnData", sites: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
+    """Coordinates and what else is known at every site; embeddings belong to other values."""
+    found = {name: np.asarray(adata.obsm[name])[sites] for name in adata.obsm if not name.startswith("X_")}
+    return {name: array for name, array in found.items() if array.dtype.kind in "iuf" and np.isfinite(array).all()}
+
+
+def _kept_uns(adata: "AnnData") -> dict[str, object]:
+    kept = {name: adata.uns[name] for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")}
+    grid = adata.uns.get(_keys.UNS, {}).get(_keys.GRID)
+    return deepcopy(kept if grid is None else kept | {_keys.UNS: {_keys.GRID: grid}})

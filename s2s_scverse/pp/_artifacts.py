@@ -1,0 +1,188 @@
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from .. import _keys
+from .._checks import check_adata, check_fraction, check_layer, check_positive
+from .._section import Placed, read_measured, read_sections
+from ._tissue import read_depth, read_detected
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["dead_lines", "mask_artifacts"]
+
+log = logging.getLogger(__name__)
+
+LINE_FRACTION = 0.1
+"""Of the depth of neighbouring rows or columns: those of real sections have at least .16."""
+WINDOW, FEWEST = 5, 5
+"""Neighbouring rows on either side, and spots that a row needs to be judged."""
+NEIGHBOURS, REACH = 18, 3.5
+"""Spots with which one is compared, two rings of a hexagonal lattice, and how far away they are, in pitches."""
+ROW, COLUMN, DEPTH, GENES = "row", "column", "depth", "genes"
+
+
+def mask_artifacts(
+    adata: "AnnData",
+    *,
+    line_fraction: float = LINE_FRACTION,
+    spot_fraction: float = 0.2,
+    n_mads: float = 5.0,
+    layer: str | None = None,
+    copy: bool = False,
+) -> "AnnData | None":
+    """Mark spots that failed technically as unmeasured, so that :func:`s2s_scverse.tl.impute` fills them.
+
+    Found are rows and columns of the array (not of bins) with hardly any counts, such as clogged microfluidic channels,
+    and single spots with far fewer counts or detected genes than the spots around them. Look at what was marked before
+    you go on: tissue that is empty by nature (lumina, necrosis, fat) can look alike.
+
+    Parameters
+    ----------
+    adata
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, each of which is judged by itself.
+    line_fraction
+        Rows and columns are marked if their median depth is below this fraction of the median depth of the 5 rows (or
+        columns) on either side.
+    spot_fraction
+        Spots are marked if their depth, or their number of detected genes, is below this fraction of the median of the
+        18 spots around them, and `n_mads` says so too.
+    n_mads
+        How many median absolute deviations (scaled to standard deviations of a normal distribution) the logarithm of
+        the depth, or of the number of genes, must lie below that of the spots around.
+    layer
+        Layer to read. By default depth comes from ``layers["counts"]`` or X where they hold counts, else from
+        ``obs["total_counts"]``, else from the size of one molecule in normalised (and logged) values.
+    copy
+        Return a changed copy instead of changing `adata`.
+
+    Returns
+    -------
+    `None`, or the copy. Sets the following fields:
+
+    `.obs['s2s_measured']`
+        False for the marked spots too. Their values stay as they are.
+    `.obs['s2s_artifact']`
+        Why a spot was marked (categorical): ``"row"``, ``"column"``, ``"depth"`` or ``"genes"``; missing elsewhere.
+        Reasons of an earlier call stay.
+
+    Values of held-out spots are never read.
+
+    Raises
+    ------
+    KeyError
+        If `adata` has no lattice, or the layer does not exist.
+    TypeError
+        If an argument is of a wrong type.
+    ValueError
+        If an argument is out of bounds, no spot is measured, or no depth can be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6), upsample=1)
+    >>> clogged = (dense.obs["array_row"] == 7).to_numpy()
+    >>> dense.X = dense.X.multiply(np.where(clogged, 0.05, 1)[:, None]).tocsr().floor()
+    >>> s2s.pp.mask_artifacts(dense)
+    >>> set(dense.obs["s2s_artifact"][clogged].dropna())
+    {'row'}
+    """
+    check_adata(adata)
+    line, spot = check_fraction("line_fraction", line_fraction), check_fraction("spot_fraction", spot_fraction)
+    n_mads = check_positive("n_mads", n_mads)
+    check_layer(adata, layer)
+    measured = read_measured(adata)
+    reason = np.full(adata.n_obs, "", dtype=object)
+    for section in read_sections(adata):
+        here = np.zeros(adata.n_obs, dtype=bool)
+        here[section.rows] = measured[section.rows]
+        if here.any():
+            reason[here] = _reasons(adata, section, here, layer, line, spot, n_mads)
+    marked = reason != ""
+    adata = adata.copy() if copy else adata
+    if _keys.ARTIFACT in adata.obs:
+        reason = np.where(marked, reason, adata.obs[_keys.ARTIFACT].astype(object).fillna("").to_numpy())
+    reasons = [each or None for each in reason]
+    adata.obs[_keys.ARTIFACT] = pd.Categorical(reasons, categories=[ROW, COLUMN, DEPTH, GENES])
+    adata.obs[_keys.MEASURED] = measured & ~marked
+    found = ", ".join(f"{int((reason[marked] == each).sum())} for their {each}" for each in (ROW, COLUMN, DEPTH, GENES))
+    log.info("%d of %d spots marked as unmeasured: %s", marked.sum(), measured.sum(), found)
+    return adata if copy else None
+
+
+def dead_lines(
+    lines: NDArray[np.int64], depth: NDArray[np.float64], fraction: float = LINE_FRACTION
+) -> NDArray[np.int64]:
+    """Return the rows (or columns) with hardly any counts.
+
+    Parameters
+    ----------
+    lines
+        (n_spots,): the row of every spot.
+    depth
+        (n_spots,): how deep it was sequenced.
+    fraction
+        Rows are dead if their median depth is below this fraction of that of the rows around.
+    """
+    by_line = pd.Series(depth).groupby(lines)
+    median = by_line.median()[by_line.size() >= FEWEST]
+    values, dead = median.to_numpy(), np.zeros(len(median), dtype=bool)
+    for at in range(len(values)):
+        around = np.r_[values[max(at - WINDOW, 0) : at], values[at + 1 : at + 1 + WINDOW]]
+        dead[at] = len(around) > 1 and values[at] < fraction * np.median(around)
+    return median.index.to_numpy()[dead]
+
+
+def _reasons(
+    adata: "AnnData",
+    section: Placed,
+    here: NDArray[np.bool_],
+    layer: str | None,
+    line: float,
+    spot: float,
+    n_mads: float,
+) -> NDArray[np.object_]:
+    """Say why each measured spot of a section is an artifact; empty text if it is none."""
+    lattice = section.lattice.subset(here[section.rows])
+    depth, genes = read_depth(adata, here, layer=layer), read_detected(adata, here, layer=layer)
+    if depth is None and genes is None:
+        msg = (
+            "no depth can be read: the values are neither counts nor normalised counts; pass layer= with counts, or "
+            "set adata.obs['total_counts']"
+        )
+        raise ValueError(msg)
+    reason = np.full(len(lattice), "", dtype=object)
+    # Rows of bins are no channels.
+    if depth is not None and "bins" not in adata.uns[_keys.UNS][_keys.GRID]:
+        for name, numbers in ((COLUMN, lattice.array[:, 1]), (ROW, lattice.array[:, 0])):
+            reason[np.isin(numbers, dead_lines(numbers, depth, line))] = name
+    alive = reason == ""
+    for name, values in ((GENES, genes), (DEPTH, depth)):
+        if values is not None:
+            reason[np.flatnonzero(alive)[_outliers(lattice.unit_coordinates[alive], values[alive], spot, n_mads)]] = (
+                name
+            )
+    return reason
+
+
+def _outliers(
+    at: NDArray[np.float64], values: NDArray[np.float64], fraction: float, n_mads: float
+) -> NDArray[np.bool_]:
+    """Return which spots lie far below the spots around them."""
+    k = min(NEIGHBOURS + 1, len(at))
+    if k <= FEWEST:
+        return np.zeros(len(at), dtype=bool)
+    level = np.log(np.maximum(values, 1e-9 * max(values.max(), 1e-9)))
+    distance, near = (np.asarray(found)[:, 1:] for found in cKDTree(at).query(at, k=k))
+    inside = distance <= REACH * np.median(distance[:, 0])
+    around, enough = np.where(inside, level[near], np.nan), inside.sum(axis=1) >= FEWEST
+    below = np.zeros(len(at))
+    below[enough] = level[enough] - np.nanmedian(around[enough], axis=1)
+    spread = 1.4826 * np.median(np.abs(below - np.median(below)))
+    return np.asarray(below < min(-n_mads * spread, np.log(fraction)))

@@ -1,0 +1,191 @@
+"""What tells that an AnnData without `library_key` holds several sections, or fields of view in local coordinates."""
+
+import re
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from .._checks import few
+from .._lattice import Lattice, affine_residual, residual
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["check_cells", "check_lattice", "check_libraries", "hint"]
+
+SECTION_WORDS = re.compile(
+    "samples?|library|slides?|sections?|slices?|batch|puck|donor|patient|subject|individual|animal|mouse|replicate|"
+    "specimen|dataset|orig|chip|capture|experiment|gsm|genotype|treatment"
+)
+FIELD_WORDS = re.compile("fovs?|field|tiles?|roi|image|region|position|view|scan")
+"""One of the words of a column's name."""
+MOST_VALUES = 500
+"""Of a column that may name sections or fields of view."""
+MOST_SUFFIXES = 12
+"""Of the names of spots: more are no sections."""
+MIXED = 0.3
+"""Cells whose nearest cell is of another group, of what groups that lie anywhere have: contiguous fields have fewer."""
+CONTRADICTION, EXPLAINED, FEWEST = 0.1, 0.1, 10
+"""Residual of a lattice, in pitches, that groups may explain; the part that they may leave; spots of each."""
+
+
+def hint(adata: "AnnData", positions: NDArray[np.generic]) -> str:
+    """Say, for a lattice that was not found, which column may tell several sections apart."""
+    names, places = _columns(adata, SECTION_WORDS), pd.DataFrame(positions)
+    if not names and places.duplicated().any():
+        columns = _discrete(adata).items()
+        names = [key for key, column in columns if not places.assign(key=column.to_numpy()).duplicated().any()]
+    if not names:
+        return "If adata holds several sections, pass library_key="
+    return f"adata.obs[{names[0]!r}] may tell sections apart: pass library_key={names[0]!r} if it does"
+
+
+def check_libraries(adata: "AnnData") -> None:
+    """Refuse several entries in ``uns["spatial"]``, unless obs says that all spots are of one, or of fields of view.
+
+    Raises
+    ------
+    ValueError
+        If there are several.
+    """
+    spatial = adata.uns.get("spatial")
+    entries = spatial.items() if isinstance(spatial, Mapping) else ()
+    libraries = {str(name) for name, entry in entries if isinstance(entry, Mapping)}
+    if len(libraries) < 2:
+        return
+    texts = {key: set(column.astype(str)) for key, column in _discrete(adata).items()}
+    matching = [key for key, values in texts.items() if values <= libraries]
+    if any(len(texts[key]) == 1 or _named(key, FIELD_WORDS) for key in matching):
+        return
+    key = matching[0] if matching else None
+    how = (
+        f"pass library_key={key!r}, since adata.obs[{key!r}] names them"
+        if key
+        else "pass library_key=, a column of adata.obs that names the section of each spot"
+    )
+    msg = (
+        f"adata.uns['spatial'] names {len(libraries)} libraries ({few(sorted(libraries))}), as if adata held several "
+        f"sections: {how}; if all is one section, keep only its entry"
+    )
+    raise ValueError(msg)
+
+
+def check_lattice(adata: "AnnData", lattice: Lattice, coordinates: NDArray[np.float64]) -> None:
+    """Refuse, or warn of, a lattice whose spots are of several sections.
+
+    Raises
+    ------
+    ValueError
+        If a column that is named like one of sections splits the spots into parts, each on a lattice of its own.
+    """
+    named, found = _columns(adata, SECTION_WORDS), residual(lattice, coordinates)
+    for key, column in _discrete(adata).items() if found > CONTRADICTION else ():
+        groups = [np.flatnonzero(column == value) for value in column.unique()]
+        if len(groups) < 2 or min(map(len, groups)) < FEWEST:
+            continue
+        alone = [affine_residual(lattice.subset(rows), coordinates[rows]) ** 2 * len(rows) for rows in groups]
+        if np.sqrt(sum(alone) / len(lattice)) > EXPLAINED * found:
+            continue
+        msg = (
+            f"the spots of each value of adata.obs[{key!r}] lie on a lattice of their own, and together {found:.2f} "
+            f"pitches from a common one: pass library_key={key!r} if these are several sections"
+        )
+        if key in named:
+            raise ValueError(msg)
+        warnings.warn(msg, UserWarning, stacklevel=3)
+        return
+    _warn(adata, named)
+
+
+def check_cells(adata: "AnnData", coordinates: NDArray[np.float64], spatial_key: str) -> None:
+    """Refuse cells of several sections, or of fields of view with local coordinates, that lie over one another.
+
+    Raises
+    ------
+    ValueError
+        If they do.
+    """
+    for key in _columns(adata, FIELD_WORDS):
+        if not _mixed(adata.obs[key], coordinates):
+            continue
+        others = [
+            name
+            for name, values in adata.obsm.items()
+            if name != spatial_key and np.ndim(values) == 2 and values.shape[1] == 2 and "spatial" in name.lower()
+        ]
+        apart = [name for name in others if not _mixed(adata.obs[key], np.asarray(adata.obsm[name], dtype=float))]
+        how = f"spatial_key={apart[0]!r}" if apart else f"coordinates of the whole section, or library_key={key!r}"
+        msg = (
+            f"the cells of different {key!r} (adata.obs) lie over one another in adata.obsm[{spatial_key!r}], as "
+            f"coordinates do that are local to each field of view; pass {how}"
+        )
+        raise ValueError(msg)
+    named = _columns(adata, SECTION_WORDS)
+    for key in named:
+        if _mixed(adata.obs[key], coordinates):
+            msg = (
+                f"the cells of different {key!r} (adata.obs) lie over one another, and bins would mix them; pass "
+                f"library_key={key!r}, or drop the column if all is one section"
+            )
+            raise ValueError(msg)
+    _warn(adata, named)
+
+
+def _warn(adata: "AnnData", named: list[str]) -> None:
+    """Warn of a column that is named like one of sections, or else of spot names as those of joined AnnData."""
+    suffix = adata.obs_names.to_series().astype(str).str.extract(r"-([^-]+)$", expand=False)
+    if named:
+        key = named[0]
+        what, values = f"adata.obs[{key!r}] has {adata.obs[key].nunique()} values", adata.obs[key].unique()
+    elif not suffix.isna().any() and 1 < suffix.nunique() <= MOST_SUFFIXES:
+        parts = pd.factorize(suffix)[0]
+        same = [key for key, column in _discrete(adata).items() if np.array_equal(pd.factorize(column)[0], parts)]
+        key = same[0] if same else ""
+        what, values = "the names of spots have different endings, as those of joined sections", suffix.unique()
+    else:
+        return
+    msg = (
+        f"adata is laid out as one section, but {what} ({few(values, 3)}): pass library_key={key and repr(key)} if "
+        "these are several sections"
+    )
+    warnings.warn(msg, UserWarning, stacklevel=4)
+
+
+def _discrete(adata: "AnnData") -> dict[str, pd.Series]:
+    """Return the columns of obs that hold few names or whole numbers."""
+    found = {}
+    for key, column in adata.obs.items():
+        if str(key) in ("in_tissue", "array_row", "array_col") or str(key).startswith("s2s_"):
+            continue
+        floats = column.dtype.kind == "f" if hasattr(column.dtype, "kind") else False
+        if floats and not (column == column.round()).all():
+            continue
+        if column.astype(str).nunique() <= min(MOST_VALUES, max(len(column) // 2, 1)):
+            found[str(key)] = column
+    return found
+
+
+def _columns(adata: "AnnData", words: re.Pattern[str]) -> list[str]:
+    """Return the columns with several values that are named like sections (or fields of view)."""
+    likely = [str(key) for key in adata.obs.columns if _named(str(key), words)]
+    return [key for key, column in _discrete(adata).items() if key in likely and len(column.unique()) > 1]
+
+
+def _named(key: str, words: re.Pattern[str]) -> bool:
+    """Whether a name has one of the words: ``orig.ident``, ``sampleID`` and ``Slide_2`` have."""
+    return any(words.fullmatch(part.lower()) for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", key))
+
+
+def _mixed(column: pd.Series, coordinates: NDArray[np.float64]) -> bool:
+    """Whether groups of cells lie over one another: the nearest cell is of any group."""
+    codes, names = pd.factorize(column)
+    share = np.bincount(codes[codes >= 0], minlength=len(names)) / max(len(codes), 1)
+    sample = np.arange(0, len(codes), len(codes) // 20_000 + 1)
+    near = np.asarray(cKDTree(coordinates).query(coordinates[sample], k=2)[1])
+    other = np.where(near[:, 0] == sample, near[:, 1], near[:, 0])
+    return bool((codes[other] != codes[sample]).mean() > MIXED * (1 - (share**2).sum()))

@@ -1,0 +1,157 @@
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._checks import are_counts, check_adata, check_bool, check_layer, check_numeric, check_positive, is_sparse
+from .._section import read_mask
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["normalize"]
+
+log = logging.getLogger(__name__)
+
+
+def normalize(
+    adata: "AnnData",
+    *,
+    target_sum: float | None = None,
+    layer: str | None = None,
+    log1p: bool = True,
+    copy: bool = False,
+) -> "AnnData | None":
+    """Scale every spot to the same total, and take the logarithm.
+
+    The same as :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, except that the default `target_sum`
+    comes from measured spots only. After :func:`s2s_scverse.pp.grid` most rows can be unmeasured sites, which are 0:
+    scanpy's median over all rows is then 0 too, and so is every value scaled to it.
+
+    Parameters
+    ----------
+    adata
+        A section with counts, before or after :func:`s2s_scverse.pp.grid`. Bins must be made from counts, thus before.
+    target_sum
+        Total of every spot after scaling. By default the median total of the measured spots; unmeasured sites, held-out
+        spots and spots without counts do not take part.
+    layer
+        Layer to normalize, X by default.
+    log1p
+        Whether to take ``log(1 + x)`` of the scaled values.
+    copy
+        Return a changed copy instead of changing `adata`.
+
+    Returns
+    -------
+    `None`, or the copy. Sets the following fields:
+
+    `.X` or `.layers[layer]`
+        Normalized values, of measured and held-out spots. Rows without counts stay 0. Lazy (dask) values are read into
+        memory.
+    `.uns['log1p']`
+        As :func:`scanpy.pp.log1p` writes it, with `log1p`.
+
+    Raises
+    ------
+    KeyError
+        If the layer does not exist.
+    TypeError
+        If an argument or the values are of a wrong type.
+    ValueError
+        If values are NaN, infinite or (at measured spots) negative, no measured spot has counts, or `adata` is backed
+        by a file.
+
+    Warns
+    -----
+    UserWarning
+        If the values are no whole numbers, and so probably normalized already.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> cells = s2s.datasets.simulated_tissue(lattice="cells", n_rows=20, n_cols=20, n_genes=6)
+    >>> bins = s2s.pp.grid(cells, bin_size=100, upsample=2)
+    >>> s2s.pp.normalize(bins)
+    >>> s2s.tl.interpolate(bins, "kriging")
+    """
+    check_adata(adata)
+    check_bool("log1p", log1p)
+    check_bool("copy", copy)
+    target = None if target_sum is None else check_positive("target_sum", target_sum)
+    if adata.isbacked:
+        msg = "pp.normalize needs a section in memory, found one backed by a file; call adata = adata.to_memory() first"
+        raise ValueError(msg)
+    check_layer(adata, layer)
+    matrix: Any = adata.X if layer is None else adata.layers[layer]
+    what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    if matrix is None:
+        msg = "adata.X is None; pass layer="
+        raise ValueError(msg)
+    if hasattr(matrix, "compute"):
+        matrix = matrix.compute()
+    check_numeric(matrix, what)
+    median = _median_total(adata, matrix, what)
+    target = median if target is None else target
+    scaled = _scaled(matrix, target, log1p=log1p)
+    if copy:
+        adata = adata.copy()
+    elif adata.is_view:
+        warnings.warn("Received a view of an AnnData. Making a copy.", UserWarning, stacklevel=2)
+        adata._init_as_actual(adata.copy())
+    if layer is None:
+        adata.X = scaled
+    else:
+        adata.layers[layer] = scaled
+    if log1p:
+        adata.uns["log1p"] = {"base": None}
+    log.info("scaled every spot to %g counts%s", target, ", and took log1p" if log1p else "")
+    return adata if copy else None
+
+
+def _totals(matrix: Any) -> NDArray[np.float64]:
+    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+
+
+def _scaled(matrix: Any, target: float, *, log1p: bool) -> Any:
+    """Return a copy whose rows have the total `target`, except those without counts."""
+    scaled = matrix.astype(matrix.dtype if matrix.dtype.kind == "f" else np.float32)
+    totals = _totals(scaled)
+    divisor = np.where(totals == 0, 1, totals / target).astype(scaled.dtype)
+    if is_sparse(scaled):
+        scaled.data /= divisor[scaled.tocoo().row]
+    else:
+        scaled /= divisor[:, None]
+    values = scaled.data if is_sparse(scaled) else scaled
+    if log1p:
+        # Of negative values, which only held-out spots can have, the logarithm is NaN, and tl.evaluate reports that.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            np.log1p(values, out=values)
+    return scaled
+
+
+def _median_total(adata: "AnnData", matrix: Any, what: str) -> float:
+    """Return the median total of measured spots with counts, refusing or warning of values that are none."""
+    measured = read_mask(adata, _keys.MEASURED) if _keys.MEASURED in adata.obs else np.ones(adata.n_obs, dtype=bool)
+    bad = int((~np.isfinite(matrix.data if is_sparse(matrix) else matrix)).sum())
+    if bad:
+        msg = f"{what} has {bad} values that are NaN or infinite; set those, or drop their spots or genes"
+        raise ValueError(msg)
+    seen = matrix[measured]
+    if seen.shape[0] and seen.min() < 0:
+        msg = f"{what} has negative values at measured spots; pp.normalize needs counts: pass the layer that has them"
+        raise ValueError(msg)
+    if not are_counts(seen):
+        warnings.warn(
+            f"{what} has values that are not whole numbers, so it may be normalized already; pp.normalize needs counts",
+            UserWarning,
+            stacklevel=3,
+        )
+    totals = _totals(seen)
+    if not totals.any():
+        msg = f"{what} is 0 at all {int(measured.sum())} measured spots, so there is nothing to scale; pass layer="
+        raise ValueError(msg)
+    return float(np.median(totals[totals > 0]))

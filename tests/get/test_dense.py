@@ -1,0 +1,105 @@
+"""The way into scanpy and squidpy: imputed values in X."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import scanpy as sc
+
+import s2s_scverse as s2s
+
+
+@pytest.fixture(scope="module")
+def section():
+    adata = s2s.datasets.simulated_tissue(n_rows=22, n_cols=24, n_genes=12, rng=3)
+    adata.obs["domain"] = np.where(adata.obsm["spatial"][:, 0] > 1000, "a", "b")
+    adata.obsm["X_pca"] = np.ones((adata.n_obs, 2))
+    adata.uns |= {"neighbors": {}, "domain_colors": ["#000000", "#ffffff"]}
+    dense = s2s.pp.grid(adata, upsample=2)
+    s2s.pp.normalize(dense)
+    s2s.tl.interpolate(dense, "kriging", key_added="s2s")
+    dense.var["s2s_reliability"] = np.r_[np.nan, np.linspace(0.1, 0.9, 11)].astype(np.float32)
+    return dense
+
+
+def test_values_are_those_of_the_layer_and_annotations_are_kept(section):
+    before = section.copy()
+    plain = s2s.get.dense(section)
+    assert plain.X.dtype == np.float32
+    np.testing.assert_array_equal(plain.X, section.layers["s2s"])
+    assert plain.obs.equals(section.obs)
+    assert plain.var.equals(section.var)
+    assert list(plain.obsm) == ["spatial"]
+    assert set(plain.uns) == {"s2s", "log1p", "domain_colors"}
+    assert not plain.layers
+    plain.X[:], plain.uns["s2s"]["grid"]["kind"] = -1, "changed"
+    np.testing.assert_array_equal(section.layers["s2s"], before.layers["s2s"])
+    assert section.uns["s2s"]["grid"]["kind"] == "square"
+
+
+def test_genes_and_sites_without_values_are_left_out(section):
+    layer = section.layers["s2s"].copy()
+    layer[:, 2], layer[-5:] = np.nan, np.nan
+    section = section.copy()
+    section.layers["s2s"] = layer
+    plain = s2s.get.dense(section, min_reliability=0.5)
+    kept = section.var_names[section.var["s2s_reliability"] >= 0.5]
+    assert plain.var_names.equals(kept)
+    np.testing.assert_array_equal(plain.X, section[:-5, kept].layers["s2s"])
+    assert section.var_names[2] not in s2s.get.dense(section).var_names
+    chosen = section.var_names[[7, 4]].tolist()
+    assert s2s.get.dense(section, genes=chosen).var_names.tolist() == chosen
+    with pytest.raises(KeyError, match=f"genes not imputed by run 's2s': {section.var_names[2]}; impute them"):
+        s2s.get.dense(section, genes=section.var_names[2])
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        pytest.param(lambda layer: layer.astype(np.float16), id="float16"),
+        pytest.param(lambda layer: da.from_array(layer, chunks=(100, 5)), id="dask"),
+        pytest.param(np.asfortranarray, id="by gene"),
+    ],
+)
+def test_any_storage(section, store):
+    stored = section.copy()
+    stored.layers["s2s"] = store(section.layers["s2s"])
+    plain = s2s.get.dense(stored[::-1])
+    assert type(plain.X) is np.ndarray
+    assert plain.X.dtype == np.float32
+    np.testing.assert_allclose(plain.X, section.layers["s2s"][::-1], atol=2e-3)
+
+
+def test_backed(section, tmp_path):
+    import anndata as ad
+
+    section.write_h5ad(tmp_path / "section.h5ad")
+    backed = ad.read_h5ad(tmp_path / "section.h5ad", backed="r")
+    np.testing.assert_array_equal(s2s.get.dense(backed).X, section.layers["s2s"])
+    backed.file.close()
+
+
+def test_layers_of_no_run_are_refused(section):
+    section = section.copy()
+    section.layers["counts"] = section.X
+    with pytest.raises(KeyError, match=r"'counts' was not written by .*unmeasured sites; runs .*: s2s"):
+        s2s.get.dense(section, "counts")
+    with pytest.raises(ValueError, match=r"no gene has a reliability of at least 0\.99, the largest is 0\.90"):
+        s2s.get.dense(section, min_reliability=0.99)
+    del section.var["s2s_reliability"]
+    with pytest.raises(KeyError, match=r"adata\.var has no 's2s_reliability'"):
+        s2s.get.dense(section, min_reliability=0.5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of squidpy, scanpy and numba about each other
+def test_scanpy_and_squidpy_find_what_is_there(section):
+    import squidpy as sq
+
+    plain = s2s.get.dense(section)
+    sq.gr.spatial_neighbors(plain, coord_type="grid", n_neighs=4)
+    sq.gr.spatial_autocorr(plain, mode="moran", n_jobs=1, show_progress_bar=False)
+    assert plain.uns["moranI"]["I"].max() > 0.9
+    sc.pp.pca(plain, n_comps=5)
+    sc.pp.neighbors(plain)
+    assert np.isfinite(plain.obsm["X_pca"]).all()
+    spots = plain[plain.obs["s2s_measured"]]
+    np.testing.assert_array_equal(spots.X, section[spots.obs_names].X.toarray())

@@ -1,0 +1,97 @@
+"""Depth is that of measured spots: scanpy's median over all rows is 0 where most sites are unmeasured."""
+
+import logging
+
+import dask.array as da
+import numpy as np
+import pytest
+import scanpy as sc
+from scipy import sparse
+
+import s2s_scverse as s2s
+
+
+@pytest.fixture(scope="module")
+def _counts():
+    return s2s.datasets.simulated_tissue(n_rows=14, n_cols=16, n_genes=6, rng=3)
+
+
+@pytest.fixture
+def counts(_counts):
+    return _counts.copy()
+
+
+def test_spots_have_their_own_median_and_sites_stay_zero(counts):
+    counts.X[3] *= 0
+    dense = s2s.pp.grid(counts, upsample=2)
+    totals = dense.X.toarray().sum(axis=1)
+    dense.obs["s2s_measured"] = (totals > 0) | (np.arange(dense.n_obs) == 3)
+    s2s.pp.sparsify(dense, fraction=0.6)
+    seen = dense.obs["s2s_measured"].to_numpy() & (totals > 0)
+    raw = dense.X.toarray()
+    expected = np.log1p(raw / np.maximum(totals, 1)[:, None] * np.median(totals[seen]))
+    s2s.pp.normalize(dense)
+    np.testing.assert_allclose(dense.X.toarray(), expected, rtol=1e-5)
+    assert dense.uns["log1p"] == {"base": None}
+
+
+def test_before_the_grid_it_is_what_scanpy_does(counts, caplog):
+    expected = counts.copy()
+    sc.pp.normalize_total(expected)
+    sc.pp.log1p(expected)
+    with caplog.at_level(logging.INFO, logger="s2s_scverse"):
+        found = s2s.pp.normalize(counts, copy=True)
+    np.testing.assert_allclose(found.X.toarray(), expected.X.toarray(), rtol=1e-6)
+    assert found.uns["log1p"] == expected.uns["log1p"]
+    assert "scaled every spot to 578.5 counts" in caplog.text
+    assert "log1p" not in counts.uns
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        pytest.param(lambda x: x.toarray(), id="dense"),
+        pytest.param(lambda x: x.toarray().astype(np.uint16), id="integers"),
+        pytest.param(lambda x: x.tocsc(), id="csc"),
+        pytest.param(lambda x: sparse.csr_array(x).astype(np.int64), id="array"),
+        pytest.param(lambda x: da.from_array(x.toarray(), chunks=(50, 3)), id="dask"),
+        pytest.param(lambda x: da.from_array(x, chunks=(50, -1), asarray=False), id="sparse dask"),
+    ],
+)
+@pytest.mark.parametrize("layer", [None, "counts"])
+def test_any_storage(counts, store, layer):
+    expected = s2s.pp.normalize(counts, target_sum=100, log1p=False, copy=True).X.toarray()
+    np.testing.assert_allclose(expected.sum(axis=1), 100, rtol=1e-5)
+    before = counts.X.toarray()
+    if layer is None:
+        counts.X = store(counts.X)
+    else:
+        counts.layers[layer] = store(counts.X)
+    s2s.pp.normalize(counts, target_sum=100, layer=layer, log1p=False)
+    found = counts.X if layer is None else counts.layers[layer]
+    np.testing.assert_allclose(found.toarray() if sparse.issparse(found) else found, expected, rtol=1e-6)
+    if layer is not None:
+        np.testing.assert_array_equal(counts.X.toarray(), before)
+
+
+def test_a_view_becomes_a_copy(counts):
+    view = counts[::2]
+    with pytest.warns(UserWarning, match="Received a view"):
+        s2s.pp.normalize(view)
+    np.testing.assert_array_equal(view.X.toarray(), s2s.pp.normalize(counts[::2].copy(), copy=True).X.toarray())
+    assert counts.X.max() > 20
+
+
+def test_what_is_no_count_is_told(counts):
+    s2s.pp.normalize(counts)
+    with pytest.warns(UserWarning, match=r"adata\.X has values that are not whole numbers.*normalized already"):
+        s2s.pp.normalize(counts)
+
+
+def test_bins_are_imputed_with_their_values(counts):
+    cells = s2s.datasets.simulated_tissue(lattice="cells", n_rows=20, n_cols=20, n_genes=6)
+    bins = s2s.pp.grid(cells, bin_size="auto", upsample=2)
+    s2s.pp.normalize(bins)
+    s2s.tl.interpolate(bins, "kriging")
+    new = ~bins.obs["s2s_measured"].to_numpy()
+    assert bins.layers["kriging"][new].max() > 1

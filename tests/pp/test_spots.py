@@ -1,0 +1,184 @@
+"""What pp.grid takes for a measured spot, and where spots lie."""
+
+import logging
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import s2s_scverse as s2s
+
+
+def hexagonal(n_rows=12, n_cols=14):
+    array = np.array([(r, 2 * c + r % 2) for r in range(n_rows) for c in range(n_cols)])
+    return array, np.c_[array[:, 1] * 50, array[:, 0] * 50 * 3**0.5]
+
+
+def spots(array, coordinates, x=None):
+    x = np.random.default_rng(0).poisson(5, (len(coordinates), 6)) + 1 if x is None else x
+    adata = ad.AnnData(np.asarray(x, np.float32), obsm={"spatial": np.asarray(coordinates, float)})
+    if array is not None:
+        adata.obs["array_row"], adata.obs["array_col"] = np.asarray(array).T
+    return adata
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [int, float, bool, str, lambda v: pd.Categorical(v.astype(str)), lambda v: np.where(v, "True", "False"), None],
+)
+def test_spots_outside_the_tissue_are_left_out(caplog, convert):
+    array, xy = hexagonal()
+    adata = spots(array, xy)
+    inside = np.hypot(*(xy - xy.mean(0)).T) < 400
+    adata.obs["in_tissue"] = (
+        inside.astype(int)
+        if convert is None
+        else (inside.astype(int).astype(convert) if isinstance(convert, type) else convert(inside.astype(int)))
+    )
+    with caplog.at_level(logging.INFO, "s2s_scverse"):
+        found = s2s.pp.grid(adata)
+    alone = s2s.pp.grid(adata[inside].copy())
+    assert f"{(~inside).sum()} of {len(inside)} spots lie outside the tissue" in caplog.text
+    assert found.obs_names.tolist() == alone.obs_names.tolist()
+    np.testing.assert_array_equal(found.obsm["spatial"], alone.obsm["spatial"])
+    bins = s2s.pp.grid(adata, bin_size=200, upsample=1)
+    assert bins.obs["n_cells"].sum() == inside.sum()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (0, "no spot lies on tissue: .* is 0 for all 168"),
+        ("edge", r"in_tissue'\] must hold 1 \(tissue\) or 0 \(background\), found edge"),
+    ],
+)
+def test_no_tissue(values, message):
+    adata = spots(*hexagonal())
+    adata.obs["in_tissue"] = values
+    with pytest.raises(ValueError, match=message):
+        s2s.pp.grid(adata)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.coo_array])
+def test_spots_without_counts_are_not_measured(caplog, convert):
+    adata = spots(*hexagonal())
+    adata.X[[3, 50]] = 0
+    x = adata.X.copy()
+    adata = ad.AnnData(
+        convert(x) if convert is not sparse.coo_array else sparse.csr_array(x), obs=adata.obs, obsm=adata.obsm
+    )
+    with caplog.at_level(logging.INFO, "s2s_scverse"):
+        found = s2s.pp.grid(adata, upsample=1)
+    assert np.flatnonzero(~found.obs["s2s_measured"]).tolist() == [3, 50]
+    assert found.obs_names.tolist() == adata.obs_names.tolist()
+    assert "2 of 168 spots hold no counts" in caplog.text
+    s2s.tl.interpolate(found, "nearest")
+    assert (found.layers["nearest"][[3, 50]] > 0).all()
+    again = s2s.pp.grid(found[found.obs["s2s_measured"]], upsample=1)
+    assert again.obs["s2s_measured"].sum() == 166
+
+
+def test_counts_tell_which_spots_are_empty():
+    adata = spots(*hexagonal())
+    adata.layers["counts"] = adata.X.copy()
+    adata.layers["counts"][7] = 0
+    adata.X = adata.X - adata.X.mean(axis=0)  # scaled values of an empty spot are not 0
+    assert np.flatnonzero(~s2s.pp.grid(adata, upsample=1).obs["s2s_measured"]).tolist() == [7]
+    few = spots(*hexagonal())
+    few.obs["total_counts"] = 100
+    few.X[7] = 0  # of the genes that were kept
+    assert s2s.pp.grid(few, upsample=1).obs["s2s_measured"].all()
+
+
+def test_a_section_without_counts():
+    adata = spots(*hexagonal())
+    adata.X[:] = 0
+    with pytest.raises(ValueError, match=r"all 168 spots are without counts \(every value is 0\)"):
+        s2s.pp.grid(adata)
+
+
+def test_bins_whose_cells_hold_no_counts_are_not_measured():
+    adata = spots(None, np.random.default_rng(0).uniform(0, 1000, (2000, 2)))
+    empty = (adata.obsm["spatial"] // 100 == [4, 4]).all(axis=1)
+    adata.X[empty] = 0
+    found = s2s.pp.grid(adata, bin_size=100, upsample=1)
+    assert (~found.obs["s2s_measured"]).sum() == 1
+    assert found.obs["n_cells"][~found.obs["s2s_measured"]].item() == empty.sum()
+
+
+def test_held_out_spots_change_nothing():
+    adata = s2s.pp.grid(spots(*hexagonal()), upsample=1)
+    s2s.pp.sparsify(adata, stride=2)
+    changed = adata.copy()
+    changed.X[changed.obs["s2s_held_out"].to_numpy()] = np.random.default_rng(0).choice([0, -3.5], (126, 1))
+    found, expected = s2s.pp.grid(changed), s2s.pp.grid(adata)
+    pd.testing.assert_frame_equal(found.obs, expected.obs)
+    s2s.pp.mask_artifacts(found)
+    s2s.pp.mask_artifacts(expected)
+    pd.testing.assert_frame_equal(found.obs, expected.obs)
+
+
+def test_array_positions_are_enough():
+    array, xy = hexagonal()
+    adata = spots(array, xy)
+    del adata.obsm["spatial"]
+    with pytest.warns(UserWarning, match="made from array_row/array_col, those of a hex lattice with a distance of 1"):
+        found = s2s.pp.grid(adata)
+    np.testing.assert_allclose(found.obsm["spatial"][:168] * 100, xy, atol=1e-9)
+    assert found.uns["s2s"]["grid"]["pitch"] == pytest.approx(0.5)
+
+
+def test_exchanged_rows_and_columns_are_refused():
+    array, xy = hexagonal()
+    with pytest.raises(ValueError, match=r"stretched by 1\.73; .* drop the array columns"):
+        s2s.pp.grid(spots(array[:, ::-1], xy))
+
+
+@pytest.mark.parametrize("pitch", [4.3, 5.8, 14.5])
+@pytest.mark.parametrize("rounded", [False, True])
+def test_pixels_in_array_columns_are_refused(pitch, rounded):
+    pixels = hexagonal(40, 35)[1] * pitch / 100
+    whole = np.rint(pixels)
+    with pytest.raises(
+        ValueError, match=r"neighbouring spots differ by about \d+\.\d in them .* Drop the array columns"
+    ):
+        s2s.pp.grid(spots(whole[:, ::-1].astype(int), whole if rounded else pixels * 20))
+
+
+def test_new_sites_follow_warped_spots():
+    array = np.stack(np.meshgrid(np.arange(30), np.arange(30), indexing="ij"), axis=-1).reshape(-1, 2)
+
+    def warped(xy):
+        return xy + 30 * np.c_[np.sin(xy[:, 1] / 300), np.cos(xy[:, 0] / 233)]
+
+    adata = spots(array, warped(array[:, ::-1] * 100.0))
+    with pytest.warns(UserWarning, match=r"spots lie 0\.\d\d pitches \(root mean square\) from the lattice"):
+        found = s2s.pp.grid(adata)
+    expected = warped(found.obs[["array_col", "array_row"]].to_numpy() * 50.0)
+    assert np.linalg.norm(found.obsm["spatial"] - expected, axis=1).max() < 5  # of a pitch of 100
+
+
+def test_what_new_sites_cannot_have_is_dropped():
+    adata = spots(*hexagonal())
+    adata.obsm["X_pca"] = np.ones((168, 3))
+    adata.obsp["connectivities"] = adata.obsp["distances"] = sparse.eye_array(168, format="csr")
+    adata.uns["neighbors"] = {"connectivities_key": "connectivities", "distances_key": "distances", "params": {}}
+    adata.uns["pca"] = {"variance": np.ones(3)}
+    found = s2s.pp.grid(adata)
+    assert list(found.obsm) == ["spatial"]
+    assert not found.obsp
+    assert "neighbors" not in found.uns
+    assert "pca" in found.uns
+    assert "neighbors" in s2s.pp.grid(adata, upsample=1).uns  # no site was added
+    assert "neighbors" in adata.uns
+
+
+@pytest.mark.parametrize("share", [0.02, 0.008])
+def test_a_few_spots_of_an_array_are_laid_out_and_read_again(share):
+    array = np.stack(np.meshgrid(np.arange(120), np.arange(120), indexing="ij"), axis=-1).reshape(-1, 2)
+    array = array[np.random.default_rng(0).random(len(array)) < share]
+    dense = s2s.pp.grid(spots(array, array[:, ::-1] * 100))
+    s2s.tl.interpolate(dense, "nearest")
+    assert np.isfinite(dense.layers["nearest"]).all()
