@@ -21,7 +21,7 @@ def find_runs(adata: "AnnData") -> dict[str, Mapping[str, Any]]:
     runs = entry if isinstance(entry, Mapping) else {}
     reserved = (_keys.GRID, _keys.EVALUATION)
     found = {name: run for name, run in runs.items() if name not in reserved and isinstance(run, Mapping)}
-    return {name: {} for name in adata.layers if _keys.VISIBLE.format(name) in adata.obs} | found
+    return {name: {} for name in named_layers(adata) if _keys.VISIBLE.format(name) in adata.obs} | found
 
 
 def check_keys(adata: "AnnData", keys: object, *, argument: str = "keys") -> list[str]:

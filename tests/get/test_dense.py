@@ -95,7 +95,7 @@ def test_scanpy_and_squidpy_find_what_is_there(section):
     import squidpy as sq
 
     plain = s2s.get.dense(section)
-    sq.gr.spatial_neighbors(plain, coord_type="grid", n_neighs=4)
+    sq.gr.spatial_neighbors_grid(plain, n_neighs=4)
     sq.gr.spatial_autocorr(plain, mode="moran", n_jobs=1, show_progress_bar=False)
     assert plain.uns["moranI"]["I"].max() > 0.9
     sc.pp.pca(plain, n_comps=5)
