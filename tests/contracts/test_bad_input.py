@@ -199,7 +199,7 @@ case(
 case("spots", ValueError, r"the 85 spots lie on no lattice: .* expected at most 0\.2", "two pitches")(
     with_coordinates(two_pitches)
 )
-case("spots", TypeError, r"'array_row'\] must hold whole numbers, found dtype (object|str); convert it", "array_row of text")(
+case("spots", TypeError, r"'array_row'\] must hold whole numbers, found dtype (object|str);", "array_row of text")(
     with_rows(lambda rows: rows.astype(str))
 )
 case(
