@@ -76,7 +76,7 @@ def impute(
     adata
         A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several: one network then learns from all of
         them, and each is imputed from its own spots. Values are expected to be normalised and log-transformed
-        (:func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p`).
+        (:func:`s2s_scverse.pp.normalize`).
     genes
         Names of the genes to write, all by default. What is learnt from is always the most variable genes of the
         section, so a gene gets the same values, whichever others are asked for.
@@ -224,7 +224,7 @@ def impute(
         source = Source.read(adata, measured, tasks, wanted, layer, options)
     if source.survey.counts:
         warnings.warn(
-            "values look like counts; call sc.pp.normalize_total(adata) and sc.pp.log1p(adata) first",
+            "values look like counts; call s2s.pp.normalize(adata) first",
             UserWarning,
             stacklevel=2,
         )

@@ -41,7 +41,7 @@ def test_impute_as_json(run, h5ad, counts, tmp_path, little_training):
     arguments = ("--genes", tmp_path / "genes.txt", "--key-added", "mine", "--as-is", "--json", "--no-uncertainty")
     result = run("impute", h5ad, "-o", tmp_path / "out.zarr", *arguments)
     assert result.exit_code == 0, result.output
-    assert "s2s: warning: values look like counts; call sc.pp.normalize_total" in result.stderr
+    assert "s2s: warning: values look like counts; call s2s.pp.normalize" in result.stderr
     told = json.loads(result.stdout)
     found = ad.read_zarr(tmp_path / "out.zarr")
     assert told.pop("seconds") > 0

@@ -219,7 +219,7 @@ for kind in ("uint8", "int16", "int64", "uint64", "float16"):
                 call,
                 same_layers,
                 plain=counts("float32"),
-                warning="values look like counts; call sc.pp.normalize_total" if call is imputed else None,
+                warning="values look like counts; call s2s.pp.normalize" if call is imputed else None,
             )(counts(kind, dense=dense))
 
 

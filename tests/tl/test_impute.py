@@ -270,7 +270,7 @@ def test_interruption_while_writing_leaves_everything_as_it_was(imputed, monkeyp
 
 def test_counts_are_warned_of(section, quick):
     section.layers["counts"] = np.round(np.expm1(section.X.toarray()) * 10)
-    with pytest.warns(UserWarning, match=r"look like counts; call sc.pp.normalize_total\(adata\) and sc.pp.log1p"):
+    with pytest.warns(UserWarning, match=r"look like counts; call s2s.pp.normalize\(adata\) first"):
         s2s.tl.impute(section, layer="counts", **quick)
 
 
