@@ -41,13 +41,13 @@ def small(_section):
     [
         *(pytest.param(lambda x, size=size: x / x.max() * size, id=f"{size:g}") for size in (1e-44, 1e-30, 1e-3, 1e15)),
         pytest.param(lambda x: x + 1e6, id="far from 0"),
-        pytest.param(lambda x: x * 0 + [0, 1, 2, -3, 1e15, 1e-40], id="constant"),
+        pytest.param(lambda x: np.where(np.arange(6) == 0, x, [0, 1, 2, -3, 1e15, 1e-40]), id="constant but for one"),
         pytest.param(one_far_off, id="one far off"),
         pytest.param(of_all_sizes, id="of all sizes"),
         pytest.param(lambda x: x * (np.arange(len(x)) % 97 == 5)[:, None], id="nearly all 0"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:values look like counts:UserWarning", "ignore:no gene varies:UserWarning")
+@pytest.mark.filterwarnings("ignore:values look like counts:UserWarning")
 def test_numbers_in_numbers_out_in_half_precision(small, change):
     adata = small.copy()
     adata.X = change(adata.X.astype(float)).astype(np.float32)
