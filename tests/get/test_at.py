@@ -57,7 +57,8 @@ def test_cells_of_bins_with_too_few_cells_have_no_value(cells):
 def test_sites_are_found_where_they_were_measured(hand_drawn):
     warped = hand_drawn("### ### ###", pitch=10.0)
     warped.obsm["spatial"][4] += [4, 0]
-    dense = s2s.pp.grid(warped, upsample=1)
+    with pytest.warns(UserWarning, match="spots lie 0.13 pitches .* from the lattice that fits them best"):
+        dense = s2s.pp.grid(warped, upsample=1)
     assert s2s.get.at(dense, np.array([[14.1, 10.0]]), "0", layer=None).to_numpy() == 11
     assert s2s.get.at(dense, np.array([[17.9, 10.0]]), "0", layer=None).to_numpy() == 12
 
