@@ -489,10 +489,6 @@ case("genes without counts", "dense", imputed, zero_where_nothing_is)(with_zeros
 case("genes without counts", "dense", interpolated, zero_where_nothing_is)(with_zeros_in(1, [0, 3]))
 case("spots without counts", "dense", imputed, as_measured)(first_measured)
 case("spots without counts", "dense", interpolated, as_measured)(first_measured)
-case("no counts", "dense", imputed, zero_where_nothing_is, warning="no gene varies between measured spots")(
-    with_zeros_in(0, slice(None))
-)
-case("no counts", "dense", interpolated, zero_where_nothing_is)(with_zeros_in(0, slice(None)))
 case("1 spot", "dense", imputed, as_measured, warning="every site is measured: there is nothing to impute")(
     only(lambda spots: slice(0, 1))
 )

@@ -284,8 +284,9 @@ def test_nothing_to_impute(section, quick):
 @pytest.mark.parametrize("n_spots", [1, 2, 9])
 def test_few_spots(hand_drawn, quick, n_spots):
     drawing = {1: "#", 2: "##", 9: "### ### ###"}[n_spots]
-    adata = s2s.pp.grid(hand_drawn(drawing), upsample=2, fill="all")
-    adata.X = np.log1p(adata.X)
+    spots = hand_drawn(drawing)
+    spots.X = np.log1p(spots.X + 1)
+    adata = s2s.pp.grid(spots, upsample=2, fill="all")
     if n_spots == 1:
         with pytest.warns(UserWarning, match="every site is measured"):
             s2s.tl.impute(adata, **quick)
@@ -332,7 +333,7 @@ def with_nan(adata):
     ("change", "arguments", "error", "message"),
     [
         pytest.param(
-            lambda a: a.uns.pop("s2s"), {}, KeyError, r"no lattice found .*call dense = s2s.pp.grid", id="no grid"
+            lambda a: a.uns.pop("s2s"), {}, KeyError, r"no lattice found .*call s2s.pp.grid again on the spots", id="no grid"
         ),
         pytest.param(None, {"genes": ["nope"]}, KeyError, "genes not found in adata.var_names: nope", id="gene"),
         pytest.param(None, {"genes": []}, ValueError, "at least one gene", id="no gene"),
