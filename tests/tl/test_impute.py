@@ -333,7 +333,7 @@ def with_nan(adata):
     ("change", "arguments", "error", "message"),
     [
         pytest.param(
-            lambda a: a.uns.pop("s2s"), {}, KeyError, r"no lattice found .*call s2s.pp.grid again on the spots", id="no grid"
+            lambda a: a.uns.pop("s2s"), {}, KeyError, r"no lattice found .*call s2s.pp.grid again on", id="no grid"
         ),
         pytest.param(None, {"genes": ["nope"]}, KeyError, "genes not found in adata.var_names: nope", id="gene"),
         pytest.param(None, {"genes": []}, ValueError, "at least one gene", id="no gene"),
