@@ -176,6 +176,7 @@ def nested(depth):
 ANOTHER = "its optimiser, or its early stopping, is that of another training"
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")  # of torch 2.14 on loading a sparse tensor
 @pytest.mark.parametrize(
     ("change", "message"),
     [
