@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["check_cells", "check_lattice", "check_libraries", "hint"]
 
-SECTION_WORDS = re.compile(
+SECTION_WORDS = (
     "samples?|library|slides?|sections?|slices?|batch|puck|donor|patient|subject|individual|animal|mouse|replicate|"
     "specimen|dataset|orig|chip|capture|experiment|gsm|genotype|treatment"
 )
-FIELD_WORDS = re.compile("fovs?|field|tiles?|roi|image|region|position|view|scan")
+FIELD_WORDS = "fovs?|field|tiles?|roi|image|region|position|view|scan"
 """One of the words of a column's name."""
 MOST_VALUES = 500
 """Of a column that may name sections or fields of view."""
@@ -170,15 +170,15 @@ def _discrete(adata: "AnnData") -> dict[str, pd.Series]:
     return found
 
 
-def _columns(adata: "AnnData", words: re.Pattern[str]) -> list[str]:
+def _columns(adata: "AnnData", words: str) -> list[str]:
     """Return the columns with several values that are named like sections (or fields of view)."""
     likely = [str(key) for key in adata.obs.columns if _named(str(key), words)]
     return [key for key, column in _discrete(adata).items() if key in likely and len(column.unique()) > 1]
 
 
-def _named(key: str, words: re.Pattern[str]) -> bool:
+def _named(key: str, words: str) -> bool:
     """Whether a name has one of the words: ``orig.ident``, ``sampleID`` and ``Slide_2`` have."""
-    return any(words.fullmatch(part.lower()) for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", key))
+    return any(re.fullmatch(words, part.lower()) for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", key))
 
 
 def _mixed(column: pd.Series, coordinates: NDArray[np.float64]) -> bool:
