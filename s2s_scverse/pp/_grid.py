@@ -169,7 +169,9 @@ def grid(
         }
         if library_key is not None:
             spots.obs[library_key] = [str(name) for name, rows in sections.items() for _ in rows]
-        size, coordinates = lattices[0].pitch, spots.obsm[spatial_key]
+        coordinates = spots.obsm[spatial_key]
+        # On the lattice of small bins a size may have become a multiple of theirs.
+        size = size if np.isclose(size, lattices[0].pitch, rtol=1e-9) else lattices[0].pitch
 
     measured = find_measured(spots, sections, what="spots" if size is None else "bins")
     if size is None:
