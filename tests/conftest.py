@@ -17,9 +17,11 @@ collect_ignore += [f"contracts/{name}.py" for name in ("fuzz", "killed", "limite
 @pytest.fixture(scope="session", autouse=True)
 def _threads_restored() -> Iterator[None]:
     import torch
+    from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
-    yield
+    with threadpool_limits(1):
+        yield
     torch.set_num_threads(threads)
 
 
