@@ -22,7 +22,7 @@ def case(start: str, error: type[Exception], match: str, name: str) -> Callable[
     """Register a call that fails; it gets a section to spoil first: `spots`, on its lattice (`dense`), or `imputed`."""
 
     def register(spoil_and_call: Callable[..., Any]) -> Callable[..., Any]:
-        CASES.append(pytest.param(start, spoil_and_call, error, match, id=name))
+        CASES.append(pytest.param(start, spoil_and_call, error, match, id=re.sub(r' at 0x\w+', '', name)))
         return spoil_and_call
 
     return register
@@ -1127,17 +1127,6 @@ for match, error, shapes, config in (
     case("spots", error, match, f"CDCIN {config} {shapes}")(
         lambda adata, tmp_path, shapes=shapes, config=config: lambda: network(*shapes, config=config)
     )
-
-
-def test_there_are_enough() -> None:
-    assert len(CASES) >= 80
-
-
-@pytest.mark.parametrize(("start", "spoil", "error", "match"), CASES)
-def test_texts_are_firm(start: str, spoil: Any, error: type[Exception], match: str) -> None:
-    """Each asks for more than a word or two: without what is written in its place by a pattern."""
-    literal = re.sub(r"\\[\w.]|[.](?=[*+])|[\[\](){}|?+*^$\\]", "", match)
-    assert len(literal) >= 20
 
 
 @pytest.mark.parametrize(("start", "spoil", "error", "match"), CASES)

@@ -63,7 +63,7 @@ def plan(network=NETWORK, training=TRAINING, terms=()):
         ({"image_weight": 0.0}, {"genes_sparser", "genes_dense"}),
         ({"n_images": 0}, {"genes_sparser", "genes_dense"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)),
 )
 def test_terms_switch_off_one_by_one(section, change, left):
     terms, _ = steps(section, replace(TRAINING, **change))
