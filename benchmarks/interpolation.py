@@ -17,7 +17,7 @@ import anndata as ad
 import numpy as np
 from numpy.typing import NDArray
 
-from s2s_scverse._interpolation import METHODS, Blend, Kriging, interpolate
+from s2s_scverse._predict import METHODS, Stack, Kriging, interpolate
 
 HIDDEN_STRIDE = 2
 TOLERANCE = 0.005
@@ -119,7 +119,7 @@ def scores(truth: Float32, predicted: Float32) -> tuple[float, float, float]:
 
 def predict(method: str, task: Task) -> Float32:
     if method == "blend":
-        return Blend(Kriging(task.spots, task.sites), task.values).predict(task.values).sites
+        return Stack(Kriging(task.spots, task.sites), task.values).predict(task.values).sites
     return interpolate(method, task.spots, task.values, task.sites)
 
 

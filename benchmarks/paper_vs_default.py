@@ -15,21 +15,21 @@ import torch
 from protocol import load, machine
 
 import s2s_scverse as s2s
-from s2s_scverse import _training
-from s2s_scverse._section import read_lattice, read_values
-from s2s_scverse._training._batches import Windows
-from s2s_scverse._training._device import use_bf16
-from s2s_scverse._training._fit import _fitting
-from s2s_scverse._training._fitted import leave_out
-from s2s_scverse._training._layout import keep_aside, lay_out
-from s2s_scverse._training._module import TrainingPlan
+from s2s_scverse import _train
+from s2s_scverse._adata import read_lattice, read_values
+from s2s_scverse._train._batches import Windows
+from s2s_scverse._train._device import use_bf16
+from s2s_scverse._train._fit import _fitting
+from s2s_scverse._train._fitted import leave_out
+from s2s_scverse._train._layout import keep_aside, lay_out
+from s2s_scverse._train._module import TrainingPlan
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN, PRESETS
 
 PAPER_EPOCHS, PAPER_BATCH = 3000, 16
 
 
-def seconds_per_step(section: _training.Section, preset: str, batch: int, steps: int) -> float:
+def seconds_per_step(section: _train.Section, preset: str, batch: int, steps: int) -> float:
     """Median time of forward, backward and update, after one step to warm up."""
     training = replace(
         s2s.tl.TRAINING_PRESETS[preset], batch_size=batch, steps_per_epoch=steps + 1, patterns=1, n_images=4
@@ -65,7 +65,7 @@ def main() -> None:
     adata = load("xenium_mouse_brain_ctxhp")
     measured = adata.obs["s2s_measured"].to_numpy()
     values = read_values(adata, measured, np.arange(adata.n_vars))
-    section = _training.Section(read_lattice(adata), measured, values)
+    section = _train.Section(read_lattice(adata), measured, values)
     found = {name: seconds_per_step(section, name, arguments.batch, arguments.steps) for name in ("default", "paper")}
     default = s2s.tl.TRAINING_PRESETS["default"]
     steps = default.max_epochs * default.steps_per_epoch

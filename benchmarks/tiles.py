@@ -10,13 +10,13 @@ import time
 import numpy as np
 from protocol import SECTIONS, load, machine, most_variable
 
-from s2s_scverse._interpolation import CoKriging, Kriging
+from s2s_scverse._predict import PCAKriging, Kriging
 from s2s_scverse._scores import pearson, rmse
-from s2s_scverse._section import read_lattice
+from s2s_scverse._adata import read_lattice
 
 METHODS = {
     "kriging": lambda kriging, values: kriging.predict(values).sites,
-    "cokriging": lambda kriging, values: CoKriging(kriging, values).predict(values).sites,
+    "cokriging": lambda kriging, values: PCAKriging(kriging, values).predict(values).sites,
 }
 
 

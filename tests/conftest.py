@@ -74,7 +74,7 @@ def quick() -> dict[str, object]:
     """Arguments of the quickest training there is."""
     from dataclasses import replace
 
-    from s2s_scverse._training import TRAINING_PRESETS
+    from s2s_scverse._train import TRAINING_PRESETS
 
     # With a gate the starting map alone could be the result, and tests would not see the network.
     training = replace(

@@ -27,7 +27,7 @@ from ._write import check_file, replacing
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from .._interpolation import Method
+    from .._predict import Method
 
 __all__ = ["evaluate"]
 
@@ -140,7 +140,7 @@ def _given(context: typer.Context, *names: str) -> list[str]:
 
 
 def _check_methods(methods: str) -> list[str]:
-    from .._interpolation import METHODS
+    from .._predict import METHODS
 
     names = [name.strip() for name in methods.split(",") if name.strip()]
     unknown = [name for name in names if name not in ("s2s", *METHODS)]

@@ -61,10 +61,9 @@ def info(
 def _describe(dense: "AnnData", names: list[str] | None, preset: Preset) -> dict[str, Any]:
     from dataclasses import replace
 
+    from .._adata import find_runs, read_sections
     from .._checks import check_genes
-    from .._runs import find_runs
-    from .._section import read_sections
-    from .._training import TRAINING_PRESETS
+    from .._train import TRAINING_PRESETS
     from ..nn import PRESETS
     from ..tl._estimate import Size, estimate
 

@@ -6,6 +6,7 @@ from ._kinds import KINDS, Kind, KindName
 from ._lattice import Lattice, Raster
 from ._outline import Fill, fill_sites
 from ._sampling import random_sample, regular_sample
+from ._section_on_lattice import SectionOnLattice
 
 __all__ = [
     "KINDS",
@@ -14,6 +15,7 @@ __all__ = [
     "KindName",
     "Lattice",
     "Raster",
+    "SectionOnLattice",
     "affine_residual",
     "auto_bin_size",
     "bin_lattice",

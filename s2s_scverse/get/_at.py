@@ -5,10 +5,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .. import _keys
+from .._adata import choose_section, find_runs, read_lattice, read_mask, read_values
 from .._checks import check_adata, check_coordinates, check_genes, check_layer, check_points
 from .._lattice import Lattice
-from .._runs import find_runs
-from .._section import choose_section, read_lattice, read_mask, read_values
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._adata import check_keys, find_runs, read_values
 from .._checks import check_adata, check_genes, check_name, check_number, few
-from .._runs import check_keys, find_runs
-from .._section import read_values
 from ._reliability import read_reliability
 
 if TYPE_CHECKING:

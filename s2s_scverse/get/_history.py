@@ -1,8 +1,8 @@
 from typing import TYPE_CHECKING
 
 from .. import _keys
+from .._adata import find_runs
 from .._checks import check_adata, check_name, few, read_table
-from .._runs import find_runs
 
 if TYPE_CHECKING:
     import pandas as pd

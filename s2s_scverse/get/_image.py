@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys
+from .._adata import choose_section, find_runs, read_lattice, read_mask, read_values
 from .._checks import check_adata, check_genes, check_layer
-from .._runs import find_runs
-from .._section import choose_section, read_lattice, read_mask, read_values
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _keys
+from .._adata import choose_section, read_lattice, read_sections
 from .._checks import check_adata, check_coordinates, check_name, few
-from .._section import choose_section, read_lattice, read_sections
 from .._spatialdata import import_spatialdata
 from ._image import image
 

@@ -132,7 +132,7 @@ class CDCINConfig:
         return self.stages * (self.blocks * self.layers + 4)
 
 
-#: Named networks, ``"paper"`` as published, ``"default"`` and ``"fast"`` for two CPU cores.
+#: Named networks, ``"paper"`` as published, ``"default"`` for two CPU cores.
 PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
     {
         "paper": CDCINConfig(
@@ -147,6 +147,6 @@ PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
             attention=True,
         ),
         "default": CDCINConfig(),
-        "fast": CDCINConfig(),
+        "quick": CDCINConfig(),
     }
 )

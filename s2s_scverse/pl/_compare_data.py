@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._adata import check_keys, find_source, read_mask, read_values, read_visible
 from .._checks import check_adata, check_genes, few
-from .._runs import check_keys, find_source, read_visible
 from .._scores import pearson
-from .._section import read_mask, read_values
 from ._maps_data import GeneRow, Maps, Panel, check_percentiles, colour_limits, read_section, read_seen
 
 if TYPE_CHECKING:

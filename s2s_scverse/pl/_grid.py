@@ -5,8 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._adata import read_mask
 from .._checks import check_adata, check_coordinates, check_positive
-from .._section import Placed, read_mask
+from .._lattice import SectionOnLattice
 from ._cells import bounds, outline_rings, site_polygons
 from ._figure import check_axes, finished, hairline, new_figure
 from ._layout import CHARACTER, MIN_HEIGHT
@@ -36,7 +37,7 @@ LEGEND, TITLE, MARGIN = 1.75, 0.3, 0.08
 class GridSites:
     """What `pl.grid` shows, in the units of the coordinates."""
 
-    section: Placed
+    section: SectionOnLattice
     points: dict[str, NDArray[np.float64]]
     """x and y (n, 2) of the sites of each kind; kinds without sites are left out."""
     rings: list[NDArray[np.float64]]
@@ -144,7 +145,7 @@ def grid(
     return finished(figure, made, show=show, return_fig=return_fig)
 
 
-def _title(section: Placed) -> str:
+def _title(section: SectionOnLattice) -> str:
     lattice = f"{section.lattice.kind.name} lattice"
     return lattice if section.name is None else f"{section.name}, {lattice}"
 

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._runs import find_runs
+from .._adata import find_runs
 from ..get import history_df
 from ._figure import check_axes, finished, new_figure
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .._section import Placed, choose_section, read_lattice, read_measured, read_sections, read_values
+from .._adata import choose_section, read_lattice, read_measured, read_sections, read_values
+from .._lattice import SectionOnLattice
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -56,13 +57,13 @@ class GeneRow:
 class Maps:
     """All rows, and the section they lie on."""
 
-    section: Placed
+    section: SectionOnLattice
     rows: tuple[GeneRow, ...]
     log1p: bool
     """Whether scanpy says that the values were log-transformed."""
 
 
-def read_section(adata: "AnnData", library: str | None) -> tuple["AnnData", Placed]:
+def read_section(adata: "AnnData", library: str | None) -> tuple["AnnData", SectionOnLattice]:
     """Return the section to draw, alone, and where it lies.
 
     Raises

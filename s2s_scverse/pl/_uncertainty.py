@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys
+from .._adata import check_keys, find_source, read_mask, read_values
 from .._checks import check_adata, check_genes, check_name
-from .._runs import check_keys, find_source
-from .._section import read_mask, read_values
 from ._compare_data import check_imputed
 from ._draw_maps import Look, draw_maps
 from ._maps_data import GeneRow, Maps, Panel, check_percentiles, colour_limits, read_section, read_seen

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .. import _keys
+from .._adata import read_measured, read_sections
 from .._checks import check_adata, check_fraction, check_layer, check_positive
-from .._section import Placed, read_measured, read_sections
+from .._lattice import SectionOnLattice
 from ._tissue import read_depth, read_detected
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def dead_lines(
 
 def _reasons(
     adata: "AnnData",
-    section: Placed,
+    section: SectionOnLattice,
     here: NDArray[np.bool_],
     layer: str | None,
     line: float,

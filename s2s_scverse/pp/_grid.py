@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._adata import grid_entry
 from .._checks import check_adata, check_choice, check_column, check_int, check_positive, check_unique_genes
 from .._lattice import Fill, Lattice, auto_bin_size, bin_lattice, fill_sites, residual
-from .._section import grid_entry
 from ._bins import binned
 from ._check_sections import check_cells, check_libraries
 from ._sites import Laid, extended, site_names, with_spot_size

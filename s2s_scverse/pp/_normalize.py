@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._adata import read_mask
 from .._checks import are_counts, check_adata, check_bool, check_layer, check_numeric, check_positive, is_sparse
-from .._section import read_mask
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -3,9 +3,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys
+from .._adata import read_mask, read_sections
 from .._checks import check_adata, check_fraction, check_int, check_rng
-from .._lattice import random_sample, regular_sample
-from .._section import Placed, read_mask, read_sections
+from .._lattice import SectionOnLattice, random_sample, regular_sample
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -117,7 +117,7 @@ def sparsify(
     return adata if copy else None
 
 
-def _called(section: "Placed") -> str:
+def _called(section: "SectionOnLattice") -> str:
     return "the section" if section.name is None else f"section {section.name!r}"
 
 

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._adata import array_positions, find_runs, read_mask
 from .._checks import check_column, check_coordinates, check_name, few, named_layers
 from .._lattice import Lattice, lattice_from_array, lattice_from_coordinates, unit_coordinates
-from .._runs import find_runs
-from .._section import array_positions, read_mask
 from ._artifacts import LINE_FRACTION, dead_lines
 from ._check_sections import check_lattice, hint
 from ._tissue import find_empty, in_tissue, read_depth, zeros_tell

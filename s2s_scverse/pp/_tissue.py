@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._adata import read_molecules
 from .._checks import check_numeric, few, is_sparse, named_layers
-from .._depth import read_molecules
 
 if TYPE_CHECKING:
     from anndata import AnnData

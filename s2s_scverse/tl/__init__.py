@@ -7,7 +7,7 @@ from ._impute import impute
 from ._interpolate import interpolate
 
 if TYPE_CHECKING:
-    from .._training import TRAINING_PRESETS, TrainingConfig
+    from .._train import TRAINING_PRESETS, TrainingConfig
 
 __all__ = ["TRAINING_PRESETS", "TrainingConfig", "evaluate", "impute", "interpolate"]
 
@@ -15,9 +15,9 @@ __all__ = ["TRAINING_PRESETS", "TrainingConfig", "evaluate", "impute", "interpol
 def __getattr__(name: str) -> Any:
     # Their home needs torch, which `import s2s_scverse.tl` must not load.
     if name in ("TRAINING_PRESETS", "TrainingConfig"):
-        from .. import _training
+        from .. import _train
 
-        return getattr(_training, name)
+        return getattr(_train, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

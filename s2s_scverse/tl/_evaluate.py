@@ -7,13 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._adata import (
+    check_keys,
+    find_source,
+    read_mask,
+    read_sections,
+    read_values,
+    read_visible,
+    versions,
+    write_evaluation,
+)
 from .._checks import check_adata, check_genes, check_int, check_rng
 from .._comparison import pairs_frame, scores_frame, summary_frame
-from .._lattice import Lattice
-from .._runs import check_keys, find_source, read_visible
+from .._lattice import Lattice, SectionOnLattice
 from .._scores import mean_over_sections, window
-from .._section import Placed, read_mask, read_sections, read_values
-from ._run import check_apart, versions, write_evaluation
+from ._read import check_apart
 from ._scoring import GENE_BLOCK, Layers, score_genes
 
 if TYPE_CHECKING:
@@ -180,7 +188,7 @@ def _out_of_reach(
     return far
 
 
-def _held_out_lattice(section: Placed, spots: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Lattice:
+def _held_out_lattice(section: SectionOnLattice, spots: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Lattice:
     """Return the scored spots of a section on the lattice of its spots."""
     here, lattice = spots[section.rows], section.lattice
     return lattice.subset(here).coarsened(lattice.stride(here)).subset(scored[section.rows][here])

@@ -1,25 +1,22 @@
-import hashlib
 import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from .. import _keys
+from .._adata import AUTO, check_copy, check_run_key, check_store, gene_blocks, open_layers, versions, write_run
 from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
-from .._depth import AUTO
-from .._progress import Progress, duration
-from ._layers import check_free, check_store, digest, impute_blocks, open_layers
-from ._memory import memory_explained
-from ._run import MAX_DISTANCE, Task, check_copy, check_run_key, read_tasks, versions, write_run
-from ._source import Options, Source
+from .._progress import Progress
+from .._scores import mean_over_sections
+from ._blocks import memory_explained, needed_gigabytes, predicted_blocks
+from ._read import MAX_DISTANCE, Source, read_source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from .._training import Fitted, TrainingConfig
+    from .._train import SectionModel, TrainingConfig
     from ..nn import CDCINConfig
 
     NaturalImages = Literal["photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
@@ -43,7 +40,7 @@ def impute(
     *,
     layer: str | None = None,
     key_added: str = _keys.UNS,
-    preset: Literal["default", "fast", "paper"] = "default",
+    preset: Literal["default", "quick", "paper"] = "default",
     network: "CDCINConfig | None" = None,
     training: "TrainingConfig | None" = None,
     natural_images: "NaturalImages | None" = "photographs",
@@ -55,9 +52,6 @@ def impute(
     dtype: Literal["float32", "float16"] = "float32",
     store: "str | PathLike[str] | None" = None,
     device: str = "auto",
-    devices: int = 1,
-    num_nodes: int = 1,
-    strategy: str = "auto",
     rng: int | np.random.Generator | None = 0,
     checkpoint: "str | PathLike[str] | None" = None,
     pretrained: "str | PathLike[str] | None" = None,
@@ -85,15 +79,15 @@ def impute(
     key_added
         Name of the layer to write, and of the run in `.uns['s2s']`.
     preset
-        ``"default"``; ``"fast"``: less training; ``"paper"``: network and training as published (leak-free), which is
-        slow and meant for comparison.
+        ``"default"``; ``"quick"``: the stack of predictors alone, without a network; ``"paper"``: network and training
+        as published (leak-free), which is slow and meant for comparison.
     network, training
         Hyper-parameters that replace those of the preset.
     natural_images
         What the network learns from besides the genes: ``"photographs"`` (shipped with scikit-image), ``"textures"``,
         a folder, an array or a list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None for nothing.
     max_epochs
-        Most passes to train for, instead of the preset's; 0 trains nothing.
+        Most epochs to train for, instead of the preset's; 0 trains nothing.
     max_distance
         How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
         every spot stay NaN. None: no limit.
@@ -106,8 +100,8 @@ def impute(
         for, not found, or the same for all spots).
     uncertainty
         Whether to estimate errors: standard deviations and the reliability of genes. Measured spots are left out in
-        turn for that (a fifth at a time), which takes a few seconds and a second layer. Needs 16 measured spots. With
-        the preset ``"paper"``, whose network has learnt from the spots left out, errors are underestimated.
+        turn for that (a fifth at a time), which takes a few seconds and a second layer. Needs 16 measured spots. Errors
+        are those of the initial estimate, an upper bound for ``"paper"``, which starts from the nearest spot.
     denoise
         Whether measured spots get a value too: the mean of what was measured and of what the others lead to expect
         there, weighted by their precision, instead of what was measured. The noise is that of counting, so values must
@@ -119,23 +113,14 @@ def impute(
         Folder to write the layers to, as zarr, a block of 256 genes at a time; they become dask arrays on it. With
         values that are lazy (:func:`anndata.experimental.read_lazy`) or backed by a file, no matrix is ever whole in
         memory; they are read quickest if stored by gene (CSC, or in chunks of a few hundred genes). An interrupted
-        call leaves ``<store>.partial``; repeated with the same arguments it goes on with the genes that were missing
-        (and with `checkpoint` without training anew).
+        call leaves ``<store>.partial``, which the next one replaces.
     device
         ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
-    devices, num_nodes, strategy
-        Passed to :class:`lightning.Trainer`: the network is trained by `devices` processes on each of `num_nodes`
-        machines, and `strategy` is ``"auto"`` or ``"ddp"``. The batch size is that of each process, so two processes do
-        what one does with twice the batch. Each runs the whole script, with the same data and seed, and gets the same
-        result; started by ``python script.py``, ``torchrun`` or ``srun``, not from a notebook. Write files from one
-        process only, where ``lightning.pytorch.utilities.rank_zero_only.rank == 0``. They stay connected after the
-        call: those that follow train by as many processes, or each process by itself (``devices=1``). Not with `store`.
     rng
         Seed or generator. The same seed on the same machine gives the same result, bit for bit on a CPU.
     checkpoint
-        File to write after every epoch. If it is there already, the interrupted run goes on where it was, to the same
-        result; data, seed and hyper-parameters must be those of the interrupted run. Of several processes the first one
-        writes it and all read it.
+        File to write after every epoch. If it exists, the interrupted run resumes from it, to the same result; data,
+        seed and hyper-parameters must be those of the interrupted run.
     pretrained
         Checkpoint of a run on another section, to start from its weights; with ``max_epochs=0`` they are used as
         they are.
@@ -161,8 +146,8 @@ def impute(
     `.obs[f'{key_added}_visible']`
         Which sites were measured when this ran: :func:`s2s_scverse.tl.evaluate` refuses to score them.
     `.uns['s2s'][key_added]`
-        `params`, `layer`, `history` (one row an epoch; see :func:`s2s_scverse.get.history_df`), `gate` (weight of the
-        network's correction, 0 to 1), `intervals` (half-widths in standard deviations, by level) and `versions`.
+        `params`, `layer`, `history` (one row an epoch; see :func:`s2s_scverse.get.history_df`), `shrinkage` (factor of
+        the network's correction, 0 to 1), `intervals` (half-widths in standard deviations, by level) and `versions`.
 
     Raises
     ------
@@ -171,11 +156,11 @@ def impute(
     FileNotFoundError
         If there is no file `pretrained`, or no folder for `checkpoint` or `store`.
     FileExistsError
-        If `store` is there already, and not from the same call, or another process is writing it.
+        If `store` exists, or another process is writing it.
     MemoryError
         If there is too little memory; the text says how much is needed, and what takes less.
     OSError
-        If the checkpoint or `store` cannot be written. `adata` is not changed, and the same call goes on from there.
+        If the checkpoint or `store` cannot be written.
     TypeError, ValueError
         If an argument or the values are not as described, or a checkpoint does not fit.
 
@@ -192,112 +177,120 @@ def impute(
     >>> sc.pp.normalize_total(adata)
     >>> sc.pp.log1p(adata)
     >>> dense = s2s.pp.grid(adata, upsample=2)
-    >>> s2s.tl.impute(dense, preset="fast", max_epochs=1, progress=False)
+    >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> dense.layers["s2s"].shape == dense.shape
     True
     """
     check_adata(adata)
     wanted = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
-    check_choice("preset", preset, ("default", "fast", "paper"))
+    check_choice("preset", preset, PRESETS)
     check_choice("dtype", dtype, ("float32", "float16"))
     folder = None if store is None else check_store(store)
     check_run_key(adata, key_added)
     check_copy(adata, copy=copy)
     generator = check_rng(rng)
-    options = Options.of(total_counts, uncertainty=uncertainty, denoise=denoise)
 
-    from .. import _training
+    from .. import _train
 
-    parallel = _training.Parallel(devices, num_nodes, strategy)
-    if parallel.n_processes > 1 and (rng is None or folder is not None):
-        what = "rng must be a seed" if rng is None else "store must be None"
-        msg = f"{what} where several processes train: all draw the same, and each writes what it imputes"
-        raise ValueError(msg)
-    where = _training.find_device(device)
-    parallel.check(where)
+    where = _train.find_device(device)
     network, training = _configure(preset, network, training, max_epochs)
     images = _image_source(natural_images)
-    _training.check_files(checkpoint, pretrained)
-    measured, tasks = read_tasks(adata, max_distance)
-    explained = partial(memory_explained, device=str(where), stored=folder is not None)
-    with explained(None):
-        source = Source.read(adata, measured, tasks, wanted, layer, options)
-    if source.survey.counts:
-        warnings.warn(
-            "values look like counts; call s2s.pp.normalize(adata) first",
-            UserWarning,
-            stacklevel=2,
+    _train.check_files(checkpoint, pretrained)
+    with memory_explained(1.0, device=str(where), stored=folder is not None):
+        source = read_source(
+            adata,
+            wanted,
+            layer=layer,
+            max_distance=max_distance,
+            total_counts=total_counts,
+            denoise=denoise,
+            n_informative=training.max_genes,
         )
-    if measured.all():
-        warnings.warn("every site is measured: there is nothing to impute", UserWarning, stacklevel=2)
-        training = replace(training, max_epochs=0)
-    asked = digest(network, training, options, key_added, dtype, max_distance, generator.bit_generator.state, wanted)
-    asked = digest(asked, where.type, versions("torch"), source.digest(), *_files(natural_images, pretrained))
-    if folder is not None:
-        check_free(folder, asked)
-    with explained(None):
-        sections = source.sections(training.max_genes)
-    expected = source.estimate(network, training, options, held=adata.n_vars if folder is None else 0)
-    log.info("depth of the spots: %s", source.depth(options))
-    log.info("%s; about %s and %.1f GB", source, duration(expected.seconds), expected.gigabytes)
-    with explained(expected), Progress(expected.phases, show=progress and parallel.is_first) as bar:
-        if measured.all() and not denoise:
-            fitted = _training.untrained(sections, training, where, generator)
-        else:
-            fitted = _training.fit(
-                sections,
-                network=network,
-                training=training,
-                images=images,
-                device=where,
-                rng=generator,
-                progress=bar,
-                checkpoint=checkpoint,
-                pretrained=pretrained,
-                parallel=parallel,
+    _warn(source, training, errors=uncertainty or denoise)
+    blocks = gene_blocks(wanted)
+    held = adata.n_vars if folder is None else 0
+    largest = max(len(section.lattice) for section in source.sections)
+    gigabytes = needed_gigabytes(adata.n_obs, largest, held, 1 + uncertainty)
+    log.info("%d spots; depth: %s; about %.1f GB", source.measured.sum(), source.depth, gigabytes)
+    explained = memory_explained(gigabytes, device=str(where), stored=folder is not None)
+    with explained, Progress(show=progress) as bar:
+        models = _train.fit(
+            source.sections,
+            network=network,
+            training=training,
+            images=images,
+            device=where,
+            rng=generator,
+            progress=bar,
+            checkpoint=checkpoint,
+            pretrained=pretrained,
+        )
+        if uncertainty or denoise:
+            bar.begin("errors", len(models))
+            models = [bar.after(model.with_errors() if model.has_errors else model) for model in models]
+        std = uncertainty and any(model.errors for model in models)
+        predict = partial(_train.predict_block, models, source.rows, adata.n_obs, uncertainty=uncertainty)
+        bar.begin("imputing", len(blocks))
+        # Closed whatever happens: what is still to be computed on a cluster is given up.
+        found = closing(predicted_blocks(predict, source.matrix, blocks))
+        with open_layers(folder, key_added, adata.n_obs, wanted, dtype, std=std) as layers, found as predicted:
+            for columns, block in predicted:
+                layers.write(columns, block.values, block.std, block.reliability)
+                bar.step()
+    run = _entry(models, layer, std=std)
+    network = network if models[0].network is None else models[0].network.config
+    run["params"] = _params(preset, network, training, natural_images, rng) | {
+        "uncertainty": uncertainty,
+        "denoise": denoise,
+        "total_counts": str(total_counts),
+        "max_distance": np.inf if max_distance is None else float(max_distance),
+        "depth": source.depth,
+    }
+    reliability = layers.reliability if std else None
+    return write_run(
+        adata, key_added, layers.values, source.measured, run, std=layers.std, reliability=reliability, copy=copy
+    )
+
+
+PRESETS = ("default", "quick", "paper")
+
+
+def _warn(source: Source, training: "TrainingConfig", *, errors: bool) -> None:
+    """Warn of values and of spots from which little can be learnt."""
+    from .._train import MIN_SPOTS
+
+    spots = {section.name: len(section.values) for section in source.sections}
+    messages = []
+    if source.counts:
+        messages.append("values look like counts; call s2s.pp.normalize(adata) first")
+    if source.measured.all():
+        messages.append("every site is measured: there is nothing to impute")
+    most, where = max(spots.values()), f"the initial estimate ({training.start}) is returned"
+    if training.max_epochs and not source.varies:
+        messages.append(f"no gene varies between measured spots; {where}")
+    elif training.max_epochs and most < MIN_SPOTS:
+        messages.append(f"only {most} spots are measured, too few to train on (at least {MIN_SPOTS}); {where}")
+    for name, count in spots.items():
+        if errors and count < FEWEST:
+            section = "" if name is None else f" in section {name!r}"
+            messages.append(
+                f"only {count} spots are measured{section} (at least {FEWEST}): no errors are estimated, and nothing "
+                "is denoised"
             )
-            _warn_of_few_spots(tasks, fitted[0].network is not None, training, options)
-        if options.errors:
-            bar.begin("errors")
-        imputation = _training.Imputation(source.parts(fitted, options), adata.n_obs, uncertainty).with_pools()
-        with closing(open_layers(folder, key_added, wanted, dtype, asked=asked, imputation=imputation)) as layers:
-            impute_blocks(imputation, source.values, wanted, layers, bar)
-            dense, std, reliability = layers.finish()
-    run = _entry(fitted[0], layer, None if reliability is None else imputation.widths())
-    network = network if fitted[0].network is None else fitted[0].network.config
-    run["params"] = _params(preset, network, training, natural_images, rng) | options.params() | asdict(parallel)
-    run["params"] |= {"max_distance": np.inf if max_distance is None else float(max_distance)}
-    run["params"]["depth"] = source.depth(options)
-    return write_run(adata, key_added, dense, measured, run, std=std, reliability=reliability, copy=copy)
-
-
-def _warn_of_few_spots(tasks: "list[Task]", trained: bool, training: "TrainingConfig", options: Options) -> None:
-    """Say what is not done where spots are few."""
-    from .._training import MIN_SPOTS
-
-    counts = [int(task.measured.sum()) for task in tasks]
-    if not trained:
-        few = f"only {max(counts)} spots are measured, too few to train on (at least {MIN_SPOTS})"
-        cause = few if max(counts) < MIN_SPOTS else "no gene varies between measured spots"
-        warnings.warn(f"{cause}; the starting map ({training.start}) is returned", UserWarning, stacklevel=3)
-    for task, count in zip(tasks, counts, strict=True):
-        if options.errors and count < FEWEST:
-            where = "" if task.placed.name is None else f" in section {task.placed.name!r}"
-            undone = "no errors are estimated" + (", and nothing is denoised" if options.denoise else "")
-            msg = f"only {count} spots are measured{where} (at least {FEWEST}): {undone}"
-            warnings.warn(msg, UserWarning, stacklevel=3)
+    for message in messages:
+        warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def _configure(
     preset: str, network: "CDCINConfig | None", training: "TrainingConfig | None", max_epochs: int | None
 ) -> "tuple[CDCINConfig, TrainingConfig]":
     """Take from the preset what was not given."""
-    from .._training import TRAINING_PRESETS, TrainingConfig
-    from ..nn import PRESETS, CDCINConfig
+    from .. import nn
+    from .._train import TRAINING_PRESETS, TrainingConfig
 
-    network = PRESETS[preset] if network is None else network
+    network = nn.PRESETS[preset] if network is None else network
     training = TRAINING_PRESETS[preset] if training is None else training
-    for name, value, kind in (("network", network, CDCINConfig), ("training", training, TrainingConfig)):
+    for name, value, kind in (("network", network, nn.CDCINConfig), ("training", training, TrainingConfig)):
         if not isinstance(value, kind):
             msg = f"{name} must be a {kind.__name__}, found {value!r} ({type(value).__name__})"
             raise TypeError(msg)
@@ -318,21 +311,14 @@ def _image_source(source: "NaturalImages | None") -> Any:
     return draw
 
 
-def _files(images: "NaturalImages | None", pretrained: "str | PathLike[str] | None") -> list[Any]:
-    """Return what tells natural images and weights to start from from others."""
-    weights = ""
-    if pretrained is not None and Path(pretrained).is_file():  # anything else is refused when it is read
-        weights = hashlib.sha256(Path(pretrained).read_bytes()).hexdigest()
-    if images is None or isinstance(images, str) or hasattr(images, "__fspath__"):
-        return [weights, str(images)]
-    return [weights, *(np.asarray(image) for image in images)]
-
-
-def _entry(fitted: "Fitted", layer: str | None, widths: "NDArray[np.float64] | None") -> dict[str, Any]:
+def _entry(models: "list[SectionModel]", layer: str | None, *, std: bool) -> dict[str, Any]:
     """Describe a run, but for its parameters."""
     run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
-    run |= {"gate": fitted.gate, "history": pd.DataFrame(fitted.history)}
-    return run if widths is None else run | {"intervals": {"level": LEVELS, "width": widths}}
+    run |= {"shrinkage": models[0].shrinkage, "history": pd.DataFrame(models[0].history)}
+    if std:
+        known = [(model.errors.widths, max(1, model.section.wanted.sum())) for model in models if model.errors]
+        run["intervals"] = {"level": LEVELS, "width": mean_over_sections(*zip(*known, strict=True))}
+    return run
 
 
 def _params(preset: str, network: "CDCINConfig", training: "TrainingConfig", images: Any, rng: Any) -> dict[str, Any]:
@@ -342,7 +328,7 @@ def _params(preset: str, network: "CDCINConfig", training: "TrainingConfig", ima
         fields = {
             name: np.array(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None and name != "trainer_kwargs"}
 
     return {
         "preset": preset,

@@ -1,28 +1,22 @@
-import logging
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _interpolation
-from .._checks import check_adata, check_choice, check_genes
-from .._interpolation import METHODS, Method
-from .._progress import duration
-from .._section import Values
-from ._estimate import KRIGED_VALUE
-from ._run import MAX_DISTANCE, check_copy, check_run_key, read_tasks, rows_of_sections, versions, write_run
-from ._survey import Survey, gene_blocks
+from .._adata import AUTO, check_copy, check_run_key, gene_blocks, versions, write_run
+from .._checks import check_adata, check_choice, check_genes, check_rng
+from .._lattice import SectionOnLattice
+from .._predict import METHODS, CrossValidation, Method, Predictor, StackingWeights, fit, section_noise_weights
+from ._read import MAX_DISTANCE, read_source
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["interpolate"]
 
-log = logging.getLogger(__name__)
-
 INFORMATIVE = 256
-"""Most variable genes that principal components are made of."""
+"""Most variable genes that methods of several genes learn from."""
 
 
 def interpolate(
@@ -33,12 +27,14 @@ def interpolate(
     layer: str | None = None,
     key_added: str | None = None,
     max_distance: float | None = MAX_DISTANCE,
+    total_counts: str | None = AUTO,
+    rng: int | np.random.Generator | None = 0,
     copy: bool = False,
 ) -> "AnnData | None":
-    """Interpolate genes at the unmeasured sites of a section by a classical method.
+    """Interpolate genes at the unmeasured sites of a section by one method.
 
-    These are the answers that :func:`s2s_scverse.tl.impute` has to beat. All use true distances (on any lattice) and
-    measured spots only: nothing outside the tissue enters.
+    These are what :func:`s2s_scverse.tl.impute` is compared with. All use true distances on any lattice, and measured
+    spots only.
 
     Parameters
     ----------
@@ -46,9 +42,13 @@ def interpolate(
         A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, of which each is interpolated by itself.
     method
         ``"nearest"``: the nearest spot; ``"linear"``, ``"cubic"``: on triangles of spots, beyond them the nearest;
-        ``"idw"``: inverse distance weighting of the 8 nearest spots; ``"rbf"``: thin-plate spline; ``"kriging"``: a
-        Gaussian process per gene, whose kernel, length and nugget are chosen by leave-one-out; ``"cokriging"``: the
-        mean of kriging and of kriged principal components of the most variable genes, projected back.
+        ``"idw"``: inverse distance weighting of the 8 nearest spots; ``"rbf"``: thin-plate spline; ``"kriging"``:
+        ordinary kriging of each gene, whose kernel, length scale and nugget are chosen by leave-one-out;
+        ``"pca_kriging"``: the mean of kriging and of kriged principal components, projected back;
+        ``"coregionalization"``: kriging with a full signal and a full noise covariance between genes;
+        ``"state_kriging"``: a Gaussian process over the expected expression state of a site; ``"stack"``: their
+        non-negative cross-validated combination, which :func:`s2s_scverse.tl.impute` starts from. The methods of
+        several genes learn from the 256 most variable ones.
     genes
         Names of the genes to write, all by default; a gene gets the same values, whichever others are asked for.
     layer
@@ -58,6 +58,10 @@ def interpolate(
     max_distance
         How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
         every spot stay NaN. None: no limit.
+    total_counts
+        Depth (library size) of the spots, as for :func:`s2s_scverse.tl.impute`; used by kriging and what is made of it.
+    rng
+        Seed or generator of the cross-validation folds of the stack.
     copy
         Return a changed copy instead of changing `adata`.
 
@@ -101,29 +105,42 @@ def interpolate(
     wanted = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
-    measured, tasks = read_tasks(adata, max_distance)
-    values = Values(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
-    seen = rows_of_sections(measured, tasks)
-    informative = values.read_some(Survey.of(values, seen, wanted).most_variable(INFORMATIVE))
-    if measured.all():
+    seed = int(check_rng(rng).integers(2**31))
+    source = read_source(
+        adata,
+        wanted,
+        layer=layer,
+        max_distance=max_distance,
+        total_counts=total_counts,
+        denoise=False,
+        n_informative=INFORMATIVE,
+    )
+    if source.measured.all():
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
-    blocks, n_wanted = gene_blocks(wanted), sum(int(task.wanted.sum()) for task in tasks)
-    seconds = KRIGED_VALUE * n_wanted * sum(block.stop - block.start for block in blocks)
-    log.info("%s of %d genes at %d sites: about %s", method, int(wanted.sum()), n_wanted, duration(seconds))
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
-    for task, spots in zip(tasks, seen, strict=True):
-        rows, lattice = task.placed.rows, task.placed.lattice
-        sites = lattice.unit_coordinates / lattice.spot_pitch(task.measured)
-        predict = _interpolation.interpolator(method, sites[task.measured], sites[task.wanted], informative[spots])
-        for block in blocks:
+    for section, rows in zip(source.sections, source.rows, strict=True):
+        predictor = _fitted(section, method, seed)
+        for block in gene_blocks(wanted):
             asked = np.flatnonzero(wanted[block])
-            measured_values = values.read(block, finite=wanted[block])[spots]
-            dense[np.ix_(rows[task.measured], block.start + asked)] = measured_values[:, asked]
-            if task.wanted.any():
-                dense[np.ix_(rows[task.wanted], block.start + asked)] = predict(measured_values)[:, asked]
+            values = source.matrix.read(block, finite=wanted[block])[rows]
+            dense[np.ix_(section.spots, block.start + asked)] = values[:, asked]
+            if section.wanted.any():
+                predicted = predictor.maps(values)[0]
+                dense[np.ix_(section.rows[section.wanted], block.start + asked)] = predicted[:, asked]
     run: dict[str, Any] = {
-        "params": {"method": method},
+        "params": {"method": method, "depth": source.depth},
         "layer": layer or "X",
         "versions": versions("numpy", "scipy"),
     }
-    return write_run(adata, key, dense, measured, run, copy=copy)
+    return write_run(adata, key, dense, source.measured, run, copy=copy)
+
+
+def _fitted(section: SectionOnLattice, method: Method, seed: int) -> Predictor:
+    """Fit a method to the spots and the wanted sites of a section."""
+    sites, weights = section.positions(section.measured), section_noise_weights(section, section.measured)
+    spots, wanted = sites[section.measured], sites[section.wanted]
+    stacking: StackingWeights | None = None
+    if method == "stack":
+        folds = CrossValidation(method, spots, section.values, noise_weights=weights, seed=seed)
+        stacking = folds.stacking_weights(wanted)
+    return fit(method, spots, wanted, section.values, noise_weights=weights, stacking=stacking)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from .. import _keys
+from .._adata import read_values
 from .._checks import few
 from .._scores import Scorer
-from .._section import read_values
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -38,7 +38,7 @@ def looked_through_here(monkeypatch):
 @pytest.fixture
 def little_training(monkeypatch):
     """Train as ever, but on next to nothing."""
-    from s2s_scverse._training import TRAINING_PRESETS
+    from s2s_scverse._train import TRAINING_PRESETS
 
     steps = replace(TRAINING_PRESETS["fast"], max_epochs=1, steps_per_epoch=2, batch_size=2, patterns=2, n_images=2)
     monkeypatch.setattr(s2s.tl, "impute", partial(s2s.tl.impute, training=steps))

@@ -35,7 +35,7 @@ import torch
 from scipy import sparse
 
 import s2s_scverse as s2s
-from s2s_scverse import _training
+from s2s_scverse import _train
 from s2s_scverse._cli import _probe
 from s2s_scverse._cli._impute import read_genes
 from s2s_scverse._cli._sections import Laying
@@ -124,11 +124,11 @@ def positions(adata: ad.AnnData) -> pd.DataFrame:
 def trained(folder: Path) -> tuple[Path, Callable[[], Any]]:
     """Make a checkpoint of two epochs, and say how to go on from it, for one more."""
     least = replace(
-        _training.TRAINING_PRESETS["fast"], max_epochs=3, steps_per_epoch=1, patterns=1, batch_size=1, n_images=0
+        _train.TRAINING_PRESETS["fast"], max_epochs=3, steps_per_epoch=1, patterns=1, batch_size=1, n_images=0
     )
     dense = s2s.pp.grid(whole())
     dense.X = np.log1p(dense.X.toarray())
-    path, epochs = folder / "training", _training._trainer.Epochs
+    path, epochs = folder / "training", _train._trainer.Epochs
 
     class Interrupted(BaseException):
         pass
@@ -141,13 +141,13 @@ def trained(folder: Path) -> tuple[Path, Callable[[], Any]]:
     def impute() -> None:
         s2s.tl.impute(dense.copy(), training=least, progress=False, checkpoint=path, uncertainty=False)
 
-    _training._trainer.Epochs = TwoEpochs
+    _train._trainer.Epochs = TwoEpochs
     try:
         impute()
     except Interrupted:
         pass
     finally:
-        _training._trainer.Epochs = epochs
+        _train._trainer.Epochs = epochs
     return path, impute
 
 
@@ -156,7 +156,7 @@ def weights(path: Path) -> Callable[[], Any]:
     config = s2s.nn.CDCINConfig(**torch.load(path, weights_only=True)["s2s"]["network"])
 
     def read() -> None:
-        s2s.nn.CDCIN(config).load_state_dict(_training._checkpoint.read_pretrained(path, "square", config))
+        s2s.nn.CDCIN(config).load_state_dict(_train._checkpoint.read_pretrained(path, "square", config))
 
     return read
 

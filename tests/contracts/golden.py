@@ -18,7 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 import s2s_scverse as s2s
-from s2s_scverse import _training
+from s2s_scverse import _train
 
 CLASSICAL = ("nearest", "linear", "cubic", "idw", "rbf", "kriging", "cokriging")
 METHODS = (*CLASSICAL, "start", "network")
@@ -40,7 +40,7 @@ def impute(dense: ad.AnnData) -> None:
     for method in CLASSICAL:
         s2s.tl.interpolate(dense, method)
     training = replace(
-        _training.TRAINING_PRESETS["default"], max_epochs=8, steps_per_epoch=30, precision="32", patience=8
+        _train.TRAINING_PRESETS["default"], max_epochs=8, steps_per_epoch=30, precision="32", patience=8
     )
     s2s.tl.impute(dense, training=training, max_epochs=0, key_added="start", progress=False)
     s2s.tl.impute(dense, training=replace(training, gate=False), key_added="network", progress=False, uncertainty=False)

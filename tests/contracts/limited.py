@@ -15,13 +15,13 @@ import anndata as ad
 import numpy as np
 
 import s2s_scverse as s2s
-from s2s_scverse import _training
-from s2s_scverse._training import _trainer
+from s2s_scverse import _train
+from s2s_scverse._train import _trainer
 from s2s_scverse.tl import _layers
 
 what, section, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 LIMITS = {
-    "memory": (resource.RLIMIT_DATA, 1, _training.Imputation, "__call__"),
+    "memory": (resource.RLIMIT_DATA, 1, _train.Imputation, "__call__"),
     "checkpoint": (resource.RLIMIT_FSIZE, 1000, _trainer.WholeCheckpoints, "save_checkpoint"),
     "store": (resource.RLIMIT_FSIZE, 100, _layers.StoredLayers, "write"),
 }
@@ -38,7 +38,7 @@ def limited(*arguments: Any, **more: Any) -> Any:
 
 
 training = replace(
-    _training.TRAINING_PRESETS["fast"],
+    _train.TRAINING_PRESETS["fast"],
     start="kriging",
     max_epochs=3,
     steps_per_epoch=2,

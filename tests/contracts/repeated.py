@@ -15,7 +15,7 @@ from pathlib import Path
 import scanpy as sc
 
 import s2s_scverse as s2s
-from s2s_scverse import _training
+from s2s_scverse import _train
 
 
 class Allocated(ctypes.Structure):
@@ -53,7 +53,7 @@ sc.pp.normalize_total(adata, target_sum=600)
 sc.pp.log1p(adata)
 dense = s2s.pp.grid(adata, upsample=2)
 least = replace(
-    _training.TRAINING_PRESETS["fast"],
+    _train.TRAINING_PRESETS["fast"],
     max_epochs=1,
     steps_per_epoch=2,
     patterns=1,

@@ -6,8 +6,8 @@ import pytest
 
 import s2s_scverse as s2s
 from s2s_scverse._lattice import KINDS
-from s2s_scverse._section import read_lattice
-from s2s_scverse._training._maps import LeftOut, StartingMaps
+from s2s_scverse._adata import read_lattice
+from s2s_scverse._train._maps import LeftOut, StartingMaps
 
 SYMMETRIES = KINDS["square"].symmetries[1:]
 

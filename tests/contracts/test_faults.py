@@ -14,7 +14,7 @@ import pytest
 import scanpy as sc
 
 import s2s_scverse as s2s
-from s2s_scverse import _training
+from s2s_scverse import _train
 from s2s_scverse._cli._write import replacing
 
 HERE = Path(__file__).parent
@@ -90,7 +90,7 @@ def test_too_little_room(many_genes, tmp_path, what, error, there):
 
 def test_a_store_that_is_being_written_is_refused(section, quick, tmp_path, monkeypatch):
     other, refused = section.copy(), []
-    impute_block = _training.Imputation.__call__
+    impute_block = _train.Imputation.__call__
 
     def meanwhile(self, values):
         monkeypatch.undo()
@@ -100,7 +100,7 @@ def test_a_store_that_is_being_written_is_refused(section, quick, tmp_path, monk
             refused.append(rng)
         return impute_block(self, values)
 
-    monkeypatch.setattr(_training.Imputation, "__call__", meanwhile)
+    monkeypatch.setattr(_train.Imputation, "__call__", meanwhile)
     s2s.tl.impute(section, store=tmp_path / "store", **quick)
     assert refused == [0, 1]
     assert "s2s" not in other.layers
@@ -111,14 +111,14 @@ def test_a_store_that_is_being_written_is_refused(section, quick, tmp_path, monk
 
 def test_a_store_that_appears_meanwhile_is_not_taken_for_ones_own(section, quick, tmp_path, monkeypatch):
     s2s.tl.impute(section.copy(), store=tmp_path / "other", rng=1, **quick)
-    impute_block = _training.Imputation.__call__
+    impute_block = _train.Imputation.__call__
 
     def meanwhile(self, values):
         if (tmp_path / "other").exists():
             (tmp_path / "other").rename(tmp_path / "store")
         return impute_block(self, values)
 
-    monkeypatch.setattr(_training.Imputation, "__call__", meanwhile)
+    monkeypatch.setattr(_train.Imputation, "__call__", meanwhile)
     with pytest.raises(FileExistsError, match="exists already, and is not what this call would write"):
         s2s.tl.impute(section, store=tmp_path / "store", **quick)
     assert "s2s" not in section.layers
@@ -136,7 +136,7 @@ def test_a_store_goes_on_that_had_hardly_begun(section, quick, tmp_path, left):
 
 def test_forked_processes_do_not_wait_for_threads_that_they_do_not_have(section, quick, monkeypatch):
     """Of the parent's threads, one of which is imputing when it forks."""
-    from s2s_scverse._training import _turn
+    from s2s_scverse._train import _turn
 
     begun, done = threading.Event(), threading.Event()
 
@@ -164,7 +164,7 @@ def test_a_failed_store_can_be_taken_up_at_once(section, quick, tmp_path, monkey
         msg = "a fault"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(_training.Imputation, "__call__", fails)
+    monkeypatch.setattr(_train.Imputation, "__call__", fails)
     with pytest.raises(RuntimeError, match="a fault") as error:
         s2s.tl.impute(section, store=tmp_path / "store", **quick)
     monkeypatch.undo()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(s2s_scverse.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-NO_TORCH = ("_lattice", "_interpolation", "pp", "pl", "get")
-NO_ANNDATA = ("nn", "_training", "_lattice", "_interpolation")
+NO_TORCH = ("_lattice", "_predict", "pp", "pl", "get")
+NO_ANNDATA = ("nn", "_train", "_lattice", "_predict")
 TORCH = {"torch", "lightning", "pytorch_lightning", "torchmetrics"}
 ANNDATA = {"anndata", "scanpy", "squidpy", "spatialdata", "mudata"}
 
@@ -132,7 +132,7 @@ def test_the_parts_that_rules_are_about_exist(name: str) -> None:
 
 def test_lattices_interpolation_and_anndata_layers_never_import_torch() -> None:
     assert offences(NO_TORCH, TORCH, for_types_too=True) == []
-    torch_layers = tuple(f"s2s_scverse.{name}" for name in ("nn", "_training", "tl"))
+    torch_layers = tuple(f"s2s_scverse.{name}" for name in ("nn", "_train", "tl"))
     reached = offences(NO_TORCH, {"s2s_scverse"}, for_types_too=True)
     assert [offence for offence in reached if offence.split(" imports ")[1].startswith(torch_layers)] == []
 
@@ -145,7 +145,7 @@ def test_network_training_lattices_and_interpolation_never_import_anndata() -> N
 
 
 def test_lattices_and_interpolation_know_nothing_of_the_rest() -> None:
-    allowed = {"_lattice": ("_lattice",), "_interpolation": ("_lattice", "_interpolation")}
+    allowed = {"_lattice": ("_lattice",), "_predict": ("_lattice", "_predict")}
     found = []
     for path in MODULES:
         if part(path) not in allowed:
@@ -159,12 +159,12 @@ def test_lattices_and_interpolation_know_nothing_of_the_rest() -> None:
 
 def test_only_tl_joins_torch_and_anndata_and_only_inside_functions() -> None:
     for path in MODULES:
-        if part(path) in ("nn", "_training"):
+        if part(path) in ("nn", "_train"):
             continue
         for name, in_function, for_types in imported(path.read_text(encoding="utf-8"), dotted(path)):
             if for_types:
                 continue
-            needs_torch = name.split(".")[0] in TORCH or name.startswith(("s2s_scverse.nn", "s2s_scverse._training"))
+            needs_torch = name.split(".")[0] in TORCH or name.startswith(("s2s_scverse.nn", "s2s_scverse._train"))
             if needs_torch:
                 assert in_function, f"{path.relative_to(PACKAGE)} imports {name} outside a function"
                 assert part(path) in ("tl", "_cli"), f"{path.relative_to(PACKAGE)} imports {name}"
@@ -202,7 +202,7 @@ def test_import_of_the_package_is_light() -> None:
     ("module", "absent"),
     [
         *((name, TORCH | {"matplotlib.pyplot"}) for name in ("pp", "get", "tl", "datasets")),
-        *((name, TORCH | ANNDATA | {"matplotlib.pyplot"}) for name in ("_lattice", "_interpolation")),
+        *((name, TORCH | ANNDATA | {"matplotlib.pyplot"}) for name in ("_lattice", "_predict")),
         ("pl", TORCH),
         ("nn", ANNDATA | {"matplotlib.pyplot"}),
     ],

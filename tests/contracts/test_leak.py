@@ -31,7 +31,7 @@ def mask(adata, sampling):
 def test_imputation_never_reads_held_out_values(section, preset, sampling):
     from dataclasses import replace
 
-    from s2s_scverse._training import TRAINING_PRESETS
+    from s2s_scverse._train import TRAINING_PRESETS
     from s2s_scverse.nn import PRESETS
 
     mask(section, sampling)

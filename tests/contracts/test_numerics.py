@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._training import TRAINING_PRESETS
+from s2s_scverse._train import TRAINING_PRESETS
 
 BF16 = replace(
     TRAINING_PRESETS["default"],

@@ -18,10 +18,10 @@ from scipy import sparse
 from scipy.spatial.distance import pdist
 
 import s2s_scverse as s2s
-from s2s_scverse._interpolation import METHODS, CoKriging, Kriging
+from s2s_scverse._predict import METHODS, PCAKriging, Kriging
 from s2s_scverse._lattice import KINDS, Lattice
-from s2s_scverse._section import read_lattice, read_sections
-from s2s_scverse._training import _fitted
+from s2s_scverse._adata import read_lattice, read_sections
+from s2s_scverse._train import _fitted
 from s2s_scverse.tl import _survey
 
 # OpenBLAS now and then says so of finite numbers whose product is finite (numpy/numpy#24067); NaN would be seen below.
@@ -395,7 +395,7 @@ def test_blocks_of_genes_do_not_matter(section: Drawn, size: int) -> None:
     rows, sites = placed.rows, placed.lattice.unit_coordinates
     measured = dense.obs["s2s_measured"].to_numpy()[rows]
     sites, values = sites / placed.lattice.spot_pitch(measured), dense_of(dense.X)[rows[measured]].astype(np.float32)
-    model = CoKriging(Kriging(sites[measured], sites[~measured]), values)
+    model = PCAKriging(Kriging(sites[measured], sites[~measured]), values)
     found = {"cokriging": np.hstack([model.predict(values[:, block]).sites for block in blocks])}
     same(found, {"cokriging": expected["cokriging"][rows[~measured]]}, unit, SAME_COLUMN)
 

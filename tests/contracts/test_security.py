@@ -10,7 +10,7 @@ import pytest
 
 import s2s_scverse as s2s
 from s2s_scverse._cli._read import read_section
-from s2s_scverse._training._checkpoint import read_pretrained
+from s2s_scverse._train._checkpoint import read_pretrained
 from s2s_scverse.datasets import _xenium
 
 PACKAGE = Path(s2s.__file__).parent

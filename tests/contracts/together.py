@@ -13,12 +13,12 @@ import scanpy as sc
 import torch
 
 import s2s_scverse as s2s
-from s2s_scverse import _training
+from s2s_scverse import _train
 
 torch.set_num_threads(1)
 SEEDS = range(4)
 TRAINING = replace(
-    _training.TRAINING_PRESETS["fast"],
+    _train.TRAINING_PRESETS["fast"],
     max_epochs=2,
     steps_per_epoch=4,
     patterns=1,

@@ -5,7 +5,7 @@ import pytest
 from anndata import AnnData
 
 from s2s_scverse._lattice import KINDS, Lattice
-from s2s_scverse._section import grid_entry
+from s2s_scverse._adata import grid_entry
 
 
 @pytest.fixture(autouse=True)

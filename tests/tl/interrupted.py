@@ -15,8 +15,8 @@ import anndata as ad
 import zarr
 
 import s2s_scverse as s2s
-from s2s_scverse import _training
-from s2s_scverse._training import _fit, _module
+from s2s_scverse import _train
+from s2s_scverse._train import _fit, _module
 from s2s_scverse.tl import _survey
 
 section, checkpoint, store, point, sent = sys.argv[1:]
@@ -53,14 +53,14 @@ def counted(owner, name, what):
 before(_fit, "leave_out", "starting maps")
 before(_module.TrainingPlan, "training_step", "training", 9)
 before(Path, "replace", "checkpoint", 1)
-before(_training.Imputation, "__call__", "imputing", 1)
+before(_train.Imputation, "__call__", "imputing", 1)
 before(zarr.Array, "__setitem__", "writing", 5)
 before(Path, "rename", "naming")
 counted(_module.TrainingPlan, "on_validation_epoch_end", "epochs")
-counted(_training.Imputation, "__call__", "blocks")
+counted(_train.Imputation, "__call__", "blocks")
 
 training = replace(
-    _training.TRAINING_PRESETS["fast"],
+    _train.TRAINING_PRESETS["fast"],
     max_epochs=4,
     steps_per_epoch=4,
     patterns=2,

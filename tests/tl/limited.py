@@ -14,7 +14,7 @@ import dask
 import zarr
 
 import s2s_scverse as s2s
-from s2s_scverse import _training
+from s2s_scverse import _train
 
 
 def kilobytes(name: str) -> int:
@@ -25,7 +25,7 @@ def kilobytes(name: str) -> int:
 
 section, store, limit = sys.argv[1:]
 training = replace(
-    _training.TRAINING_PRESETS["fast"],
+    _train.TRAINING_PRESETS["fast"],
     start="kriging",
     max_epochs=1,
     steps_per_epoch=2,

@@ -8,7 +8,7 @@ from scipy import sparse, stats
 
 import s2s_scverse as s2s
 from s2s_scverse import _scores
-from s2s_scverse._section import read_lattice
+from s2s_scverse._adata import read_lattice
 from s2s_scverse.tl import _scoring
 
 SQUARE = "##### ##### ##### ##### #####"

@@ -206,7 +206,7 @@ def interrupt(*_args, **_kwargs):
 
 
 @pytest.mark.parametrize(
-    "where", ["_training._module.TrainingPlan.training_step", "_training._fitted.Imputer.__call__"]
+    "where", ["_train._module.TrainingPlan.training_step", "_train._fitted.Imputer.__call__"]
 )
 @pytest.mark.parametrize(("what", "error"), [(fail, RuntimeError), (interrupt, KeyboardInterrupt)])
 def test_failure_and_interruption_leave_everything_as_it_was(section, quick, monkeypatch, where, what, error):
@@ -246,7 +246,7 @@ def test_other_layers_are_never_overwritten(section, quick):
 
 
 def test_checkpoints_are_looked_at_before_any_work(section, quick, tmp_path, monkeypatch):
-    monkeypatch.setattr("s2s_scverse._training._fit.leave_out", fail)
+    monkeypatch.setattr("s2s_scverse._train._fit.leave_out", fail)
     with pytest.raises(FileNotFoundError, match=r"of checkpoint=.* does not exist; make it first"):
         s2s.tl.impute(section, checkpoint=tmp_path / "nope" / "x", **quick)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._depth import read_molecules
+from s2s_scverse._adata import read_molecules
 from s2s_scverse.tl._source import Options, Source
 
 

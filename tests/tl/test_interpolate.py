@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 import s2s_scverse as s2s
-from s2s_scverse import _interpolation
+from s2s_scverse import _predict
 
 METHODS = ["nearest", "linear", "cubic", "idw", "rbf", "kriging", "cokriging"]
 SQUARE = "##### ##### ##### ##### #####"
@@ -80,7 +80,7 @@ def test_coordinates_are_in_spot_pitches(hand_drawn, monkeypatch, upsample, stri
     dense = s2s.pp.grid(hand_drawn(SQUARE, pitch=250.0), upsample=upsample)
     if stride > 1:
         s2s.pp.sparsify(dense, stride=stride)
-    monkeypatch.setattr(_interpolation, "interpolator", spy)
+    monkeypatch.setattr(_predict, "interpolator", spy)
     s2s.tl.interpolate(dense, "kriging")
     assert np.ptp(np.unique(seen["spots"], axis=0), axis=0).tolist() == [4 / stride, 4 / stride]
     assert np.unique(np.diff(np.unique(seen["spots"][:, 0]))).tolist() == [1]
@@ -163,7 +163,7 @@ def test_nothing_is_written_when_a_method_fails(section, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_interpolation, "interpolator", interrupted)
+    monkeypatch.setattr(_predict, "interpolator", interrupted)
     with pytest.raises(KeyboardInterrupt):
         s2s.tl.interpolate(section, "linear")
     assert "linear" not in section.layers

@@ -13,7 +13,7 @@ import zarr
 from scipy import sparse
 
 import s2s_scverse as s2s
-from s2s_scverse._training import Imputation
+from s2s_scverse._train import Imputation
 from s2s_scverse.tl import _survey
 
 
@@ -127,7 +127,7 @@ def test_an_interrupted_store_is_never_taken_for_complete_and_goes_on(section, e
     pd.testing.assert_frame_equal(section.obs, before.obs)
     with monkeypatch.context() as patch:
         done = stopping(patch, 99)
-        patch.setattr("s2s_scverse._training._module.TrainingPlan.training_step", None)
+        patch.setattr("s2s_scverse._train._module.TrainingPlan.training_step", None)
         s2s.tl.impute(section, **arguments)
     assert len(done) == 1  # of three blocks
     assert not (tmp_path / "out.partial").exists()
@@ -135,7 +135,7 @@ def test_an_interrupted_store_is_never_taken_for_complete_and_goes_on(section, e
     # What is complete is not done again, and nothing else is ever overwritten.
     with monkeypatch.context() as patch:
         done = stopping(patch, 99)
-        patch.setattr("s2s_scverse._training._module.TrainingPlan.training_step", None)
+        patch.setattr("s2s_scverse._train._module.TrainingPlan.training_step", None)
         s2s.tl.impute(section, **arguments)
         assert not done
         same(section, expected)

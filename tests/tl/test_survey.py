@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from s2s_scverse._section import Values
+from s2s_scverse._adata import Values
 from s2s_scverse.tl import _survey
 from s2s_scverse.tl._survey import Survey
 

@@ -1,0 +1,47 @@
+"""The only place that reads from and writes to an AnnData."""
+
+from ._counts import AUTO, Molecules, find_depth, read_molecules
+from ._genes import GENE_BLOCK, GeneMatrix, Survey, gene_blocks, read_values
+from ._layers import Layers, check_store, open_layers
+from ._results import check_copy, check_run_key, versions, write_evaluation, write_run
+from ._runs import check_keys, find_runs, find_source, read_visible
+from ._sections import (
+    array_positions,
+    choose_section,
+    grid_entry,
+    read_lattice,
+    read_mask,
+    read_measured,
+    read_sections,
+)
+
+__all__ = [
+    "AUTO",
+    "GENE_BLOCK",
+    "GeneMatrix",
+    "Layers",
+    "Molecules",
+    "Survey",
+    "array_positions",
+    "check_copy",
+    "check_keys",
+    "check_run_key",
+    "check_store",
+    "choose_section",
+    "find_depth",
+    "find_runs",
+    "find_source",
+    "gene_blocks",
+    "grid_entry",
+    "open_layers",
+    "read_lattice",
+    "read_mask",
+    "read_measured",
+    "read_molecules",
+    "read_sections",
+    "read_values",
+    "read_visible",
+    "versions",
+    "write_evaluation",
+    "write_run",
+]

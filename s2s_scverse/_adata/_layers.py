@@ -1,0 +1,158 @@
+"""The layers that imputed blocks of genes are written to: in memory, or in a zarr folder."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._checks import check_folder, check_path
+from ._genes import GENE_BLOCK
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["Layers", "check_store", "open_layers"]
+
+ENCODING: dict[str, Any] = {"encoding-type": "array", "encoding-version": "0.2.0"}
+"""Attributes with which :func:`anndata.io.read_elem` reads an array."""
+SITE_CHUNK = 4096
+"""Sites in a chunk of a stored layer; it has the genes of one block."""
+
+
+@dataclass
+class Layers:
+    """A layer, its standard deviations and the reliability of genes; NaN for genes that are not wanted.
+
+    Attributes
+    ----------
+    values, std
+        (n_obs, n_genes) arrays of numpy, zarr or, once complete, dask; `std` is None where no errors are estimated.
+    reliability
+        (n_genes,).
+    wanted
+        (n_genes,) which genes are written.
+    """
+
+    values: Any
+    std: Any
+    reliability: NDArray[np.float32]
+    wanted: NDArray[np.bool_]
+
+    def write(
+        self,
+        genes: slice,
+        values: NDArray[np.float32],
+        std: NDArray[np.float32] | None,
+        reliability: NDArray[np.float64] | None,
+    ) -> None:
+        """Put a block (n_obs, n_block) into its place."""
+        wanted = self.wanted[genes]
+        for array, block in ((self.values, values), (self.std, std)):
+            if block is not None:
+                array[:, genes] = block if wanted.all() else np.where(wanted, block, np.float32(np.nan))
+        if reliability is not None:
+            self.reliability[genes] = np.where(wanted, reliability, np.nan)
+
+
+@contextmanager
+def open_layers(
+    store: Path | None, key: str, n_obs: int, wanted: NDArray[np.bool_], dtype: str, *, std: bool
+) -> Iterator[Layers]:
+    """Make layers to be filled; those in a folder are complete, and dask arrays, after the context.
+
+    Parameters
+    ----------
+    store
+        Folder, called ``<store>.partial`` until it is complete; None for layers in memory.
+    key
+        Name of the layer in it.
+    n_obs, wanted, dtype
+        Number of sites, (n_genes,) which genes are written, and the type of the layers.
+    std
+        Whether there are standard deviations.
+
+    Raises
+    ------
+    FileExistsError
+        If another process writes there.
+    """
+    shape, reliability = (n_obs, len(wanted)), np.full(len(wanted), np.nan, np.float32)
+    if store is None:
+        arrays: list[Any] = [np.empty(shape, dtype) for _ in range(1 + std)]
+        for array in arrays if not wanted.all() else []:
+            array.fill(np.nan)
+        yield Layers(arrays[0], arrays[1] if std else None, reliability, wanted)
+        return
+    import dask.array as da
+    import zarr
+
+    names = [key, _keys.STD.format(key)] if std else [key]
+    partial = _partial(store)
+    with _locked(partial):
+        for each in partial.iterdir():
+            if each.name != LOCK:
+                shutil.rmtree(each) if each.is_dir() else each.unlink()
+        group = zarr.create_group(partial, overwrite=False)
+        chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(wanted))
+        made: dict[str, Any] = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill_value": np.nan}
+        arrays = [group.create_array(name, attributes=ENCODING, **made) for name in names]
+        layers = Layers(arrays[0], arrays[1] if std else None, reliability, wanted)
+        try:
+            yield layers
+        except OSError as error:
+            msg = f"store={str(store)!r} could not be written ({error.strerror or error})"
+            raise OSError(error.errno, msg) from error
+    (partial / LOCK).unlink(missing_ok=True)
+    partial.rename(store)
+    stored = [da.from_zarr(str(store), component=name) for name in names]  # type: ignore[no-untyped-call]
+    layers.values, layers.std = stored[0], stored[1] if std else None
+
+
+def check_store(path: "str | PathLike[str]") -> Path:
+    """Refuse what is no path, a folder that cannot be made, and one that exists.
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    FileNotFoundError
+        If the folder it is to be in does not exist.
+    FileExistsError
+        If it exists, or what is called ``<path>.partial`` was not left by an interrupted call.
+    """
+    store = check_path("store", path)
+    check_folder(store.parent, f"store={str(path)!r}")
+    partial = _partial(store)
+    ours = not partial.exists() or (partial / LOCK).exists()
+    if store.exists() or not ours:
+        there = store if store.exists() else partial
+        msg = f"{there} exists already; pass another store, or delete it"
+        raise FileExistsError(msg)
+    return store
+
+
+LOCK = ".lock"
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """Keep other processes from writing into the folder."""
+    from filelock import FileLock, Timeout
+
+    partial.mkdir(exist_ok=True)
+    try:
+        with FileLock(partial / LOCK, timeout=0):
+            yield
+    except Timeout:
+        msg = f"{partial} is being written by another process; wait for it, or pass another store"
+        raise FileExistsError(msg) from None
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")

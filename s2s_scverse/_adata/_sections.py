@@ -1,0 +1,208 @@
+"""Reading sections on their lattices from an AnnData."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._checks import check_column, check_name, few
+from .._lattice import KINDS, Lattice, SectionOnLattice
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = [
+    "array_positions",
+    "choose_section",
+    "grid_entry",
+    "read_lattice",
+    "read_mask",
+    "read_measured",
+    "read_sections",
+]
+
+
+AGAIN = (
+    f"call s2s.pp.grid again on the spots (adata[adata.obs[{_keys.MEASURED!r}]]), with library_key= if these are "
+    "sections that were concatenated"
+)
+"""Advice where what `pp.grid` wrote does not hold any more, as after :func:`anndata.concat`."""
+
+
+def array_positions(adata: "AnnData") -> NDArray[np.int64]:
+    """Return array_row and array_col, of shape (n_obs, 2).
+
+    Raises
+    ------
+    TypeError
+        If they are no numbers.
+    ValueError
+        If they are missing for some spots or no whole numbers.
+    """
+    columns = []
+    for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL):
+        column = adata.obs[key]
+        if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+            msg = (
+                f"adata.obs[{key!r}] must hold whole numbers, found dtype {column.dtype}; convert it "
+                "(pandas.to_numeric), or drop both array columns to have the lattice fitted from the coordinates"
+            )
+            raise TypeError(msg)
+        values = column.to_numpy(dtype=float, na_value=np.nan)
+        if not np.all(np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2**53)):
+            bad = ~(np.isfinite(values) & (values == np.round(values)))
+            msg = (
+                f"adata.obs[{key!r}] must hold whole numbers, found {few(values[bad]) or 'values beyond 2^53'}; "
+                "correct them, or drop both array columns to have the lattice fitted from the coordinates"
+            )
+            raise ValueError(msg)
+        columns.append(values.astype(np.int64))
+    return np.stack(columns, axis=1)
+
+
+def grid_entry(lattice: Lattice, *, stride: int) -> dict[str, Any]:
+    """Describe a lattice for uns."""
+    rows, cols = lattice.array.max(axis=0) + 1
+    return {
+        "kind": lattice.kind.name,
+        "shape": np.array([rows, cols]),
+        "stride": stride,
+        "pitch": lattice.pitch,
+        "basis": lattice.basis,
+        "origin": lattice.origin,
+    }
+
+
+def read_sections(adata: "AnnData") -> list[SectionOnLattice]:
+    """Return the sections of :func:`s2s_scverse.pp.grid` that have rows, all their unmeasured sites wanted.
+
+    Raises
+    ------
+    KeyError
+        If there is no lattice.
+    ValueError
+        If what is there cannot be what `pp.grid` wrote.
+    """
+    grid = _read_grid(adata)
+    array, measured = array_positions(adata), read_mask(adata, _keys.MEASURED)
+    if _keys.SECTIONS not in grid:
+        return [SectionOnLattice(None, np.arange(adata.n_obs), _lattice(grid, array), measured, ~measured)]
+    key = str(grid[_keys.LIBRARY_KEY])
+    if key not in adata.obs:
+        msg = f"adata.obs has no {key!r}, which says to which section a site belongs; call s2s.pp.grid again"
+        raise KeyError(msg)
+    column = adata.obs[key].astype(str).to_numpy()
+    unknown = set(column) - set(grid[_keys.SECTIONS])
+    if unknown:
+        msg = f"adata.obs[{key!r}] names sections without a lattice ({few(sorted(unknown))}); {AGAIN}"
+        raise ValueError(msg)
+    sections = []
+    # By name: h5ad gives them back in that order, and random numbers are drawn section by section.
+    for name, entry in sorted(grid[_keys.SECTIONS].items()):
+        rows = np.flatnonzero(column == name)
+        if len(rows):
+            seen = measured[rows]
+            sections.append(SectionOnLattice(name, rows, _lattice(entry, array[rows]), seen, ~seen))
+    return sections
+
+
+def read_lattice(adata: "AnnData") -> Lattice:
+    """Return the lattice of an AnnData that is one section.
+
+    Raises
+    ------
+    KeyError
+        If there is no lattice.
+    ValueError
+        If there are several sections.
+    """
+    sections = read_sections(adata)
+    if len(sections) > 1:
+        names = few(section.name for section in sections)
+        msg = f"adata holds {len(sections)} sections ({names}), and this needs one; pass library_id="
+        raise ValueError(msg)
+    return sections[0].lattice
+
+
+def choose_section(adata: "AnnData", library_id: str | None) -> "AnnData":
+    """Return the AnnData, or of several sections the one named.
+
+    Raises
+    ------
+    KeyError
+        If there is no such section.
+    """
+    if library_id is None:
+        return adata
+    check_name("library_id", library_id)
+    sections = {section.name: section.rows for section in read_sections(adata)}
+    if library_id not in sections:
+        found = "one section without a name" if None in sections else few(str(name) for name in sections)
+        msg = f"section {library_id!r} not found; adata has: {found}"
+        raise KeyError(msg)
+    return adata[sections[library_id]]
+
+
+def _read_grid(adata: "AnnData") -> Mapping[str, Any]:
+    entry = adata.uns.get(_keys.UNS, {})
+    grid = entry.get(_keys.GRID) if isinstance(entry, Mapping) else None
+    missing = [key for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL, _keys.MEASURED) if key not in adata.obs]
+    if not isinstance(grid, Mapping) or missing:
+        found = f"adata.obs has no {few(missing)}" if missing else f"adata.uns[{_keys.UNS!r}] has no {_keys.GRID!r}"
+        advice = "call dense = s2s.pp.grid(adata) first and go on with dense" if missing else AGAIN
+        msg = f"no lattice found ({found}); {advice}"
+        raise KeyError(msg)
+    return grid
+
+
+def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
+    if grid.get("kind") not in KINDS:
+        msg = f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] has an unknown kind {grid.get('kind')!r}; {AGAIN}"
+        raise ValueError(msg)
+    basis, origin = _geometry(grid, "basis", (2, 2)), _geometry(grid, "origin", (2,))
+    lattice = Lattice.from_array(grid["kind"], array, basis, origin)
+    lattice.check_extent(_stride(grid))
+    if len(np.unique(lattice.position)) < len(lattice):
+        msg = f"two sites share one lattice position, since adata was changed after s2s.pp.grid; {AGAIN}"
+        raise ValueError(msg)
+    return lattice
+
+
+def _stride(grid: Mapping[str, Any]) -> int:
+    """Return the spacing of the spots that `pp.grid` laid out: 1 to 8."""
+    stride = grid.get("stride", 1)
+    return int(stride) if isinstance(stride, int | np.integer) and 1 <= stride <= 8 else 1
+
+
+def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the basis or the origin of a lattice."""
+    try:
+        found = np.asarray(grid.get(key), dtype=np.float64)
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if found.shape != shape or not np.isfinite(found).all() or (len(shape) == 2 and np.linalg.det(found) == 0):
+        msg = (
+            f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}][{key!r}] is no {key} of a lattice, found {grid.get(key)!r}; "
+            f"{AGAIN}"
+        )
+        raise ValueError(msg)
+    return found
+
+
+def read_mask(adata: "AnnData", key: str) -> NDArray[np.bool_]:
+    """Return `s2s_measured` or `s2s_held_out`; a missing one means nothing is held out."""
+    if key not in adata.obs:
+        return np.zeros(adata.n_obs, dtype=bool)
+    return check_column(adata, key)
+
+
+def read_measured(adata: "AnnData") -> NDArray[np.bool_]:
+    """Return which sites are measured, refusing a section without any."""
+    measured = read_mask(adata, _keys.MEASURED)
+    if not measured.any():
+        msg = f"no site is measured: adata.obs[{_keys.MEASURED!r}] is False everywhere; call s2s.pp.grid on the spots"
+        raise ValueError(msg)
+    return measured

@@ -1,0 +1,78 @@
+"""One section on its lattice, from reading to writing."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._lattice import Lattice
+
+__all__ = ["SectionOnLattice"]
+
+
+def _nothing() -> NDArray[np.float32]:
+    return np.empty((0, 0), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class SectionOnLattice:
+    """Sites of one section: which rows of the AnnData they are, where they lie, which are measured, and what is learnt.
+
+    Everything that depends on the order of sites, such as random draws and rounding, is done `by_position`, so results
+    do not depend on the order of observations.
+    """
+
+    name: str | None
+    """Its value of the library key; None where the AnnData is one section."""
+    rows: NDArray[np.int64]
+    """(n_sites,) its rows of the AnnData."""
+    lattice: Lattice
+    """Of these rows, in their order."""
+    measured: NDArray[np.bool_]
+    """(n_sites,) its spots: what may be seen."""
+    wanted: NDArray[np.bool_]
+    """(n_sites,) where to predict."""
+    values: NDArray[np.float32] = field(default_factory=_nothing)
+    """(n_measured, n_informative) measured values of the genes that are learnt from, and of no others."""
+    depth: NDArray[np.float64] | None = None
+    """(n_measured,) total counts in any unit; None where they are not known."""
+    unit: NDArray[np.float64] | None = None
+    """(n_measured,) value of one molecule before log1p, where measured values are to be denoised."""
+    logged: bool = False
+    """Whether values are log1p of counts times `unit`."""
+
+    @property
+    def spots(self) -> NDArray[np.int64]:
+        """(n_measured,) rows of the AnnData."""
+        return self.rows[self.measured]
+
+    def positions(self, seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(n_sites, 2) in units of the spacing of those spots that are seen, (n_sites,)."""
+        return self.lattice.unit_coordinates / self.lattice.spot_pitch(seen)
+
+    def by_position(self) -> "SectionOnLattice":
+        """The same sites in an order that does not depend on that of the AnnData; before `values` are read."""
+        order = np.argsort(self.lattice.position)
+        return replace(
+            self,
+            rows=self.rows[order],
+            lattice=self.lattice.subset(order),
+            measured=self.measured[order],
+            wanted=self.wanted[order],
+        )
+
+    def cut(self, sites: NDArray[np.bool_]) -> "SectionOnLattice":
+        """Some of the sites, (n_sites,)."""
+        if sites.all():
+            return self
+        kept = sites[self.measured]
+        return replace(
+            self,
+            rows=self.rows[sites],
+            lattice=self.lattice.subset(sites),
+            measured=self.measured[sites],
+            wanted=self.wanted[sites],
+            values=self.values[kept],
+            depth=None if self.depth is None else self.depth[kept],
+            unit=None if self.unit is None else self.unit[kept],
+        )

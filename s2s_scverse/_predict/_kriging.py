@@ -1,0 +1,291 @@
+"""Kriging of any number of genes over one set of spots."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from ._checks import check_points, check_values
+from ._factor import Factor, factorise
+from ._kernels import KERNELS, NUGGETS, Kernel, correlation, kernels_for
+from ._tiles import Tile, tiles
+from ._types import Float, Float32, Float64, Index
+
+__all__ = ["Kriged", "Kriging", "Settings"]
+
+_SITE_BLOCK = 2**21  # correlations between sites and spots held at a time: 8 MB
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What leave-one-out chose.
+
+    Attributes
+    ----------
+    kernel, nugget
+        (n_genes,) indices into `Kriging.kernels` and `Kriging.nuggets`.
+    """
+
+    kernel: Index
+    nugget: Index
+
+
+@dataclass(frozen=True)
+class Kriged:
+    """Kriging of a block of genes.
+
+    Attributes
+    ----------
+    sites
+        (m, n_genes) predictions at the sites.
+    loo
+        (n, n_genes) prediction at every spot from all other spots; NaN if there is only one.
+    loo_error
+        (n_genes,) mean squared error of `loo`.
+    variance
+        (n_genes,) variance of the spatial signal; times `Kriging.relative_variance` it is the predictive variance.
+    settings
+        Kernel and nugget of every gene.
+    """
+
+    sites: Float32
+    loo: Float32
+    loo_error: Float64
+    variance: Float64
+    settings: Settings
+
+
+class Kriging:
+    """Gaussian processes with a constant mean over one set of spots, one for each gene.
+
+    Kernel, length and nugget are chosen for each gene by exact leave-one-out :cite:p:`dubrule1983`; the mean is
+    estimated anew each time a spot is left out.
+
+    Parameters
+    ----------
+    spots
+        (n, 2) positions of the measured spots, in units of the spot pitch.
+    sites
+        (m, 2) where to predict, same units.
+    noise_weights
+        (n,) inverse noise variance of every spot, relative to the others (1 by default): the variance of its noise is
+        the nugget over its weight. Predictions are shifted so that the mean leave-one-out error is 0: spots of low
+        weight may have another mean.
+    places
+        Where the spots (n, n_dimensions) and sites (m, n_dimensions) are as far as correlations go, unless these are
+        functions of distance in space. Tiles are made in space in any case.
+    kernels, nuggets
+        All that there is to choose from.
+    max_exact
+        With more spots than this, overlapping tiles are kriged (see `tiles`) and blended; kernel, length and nugget are
+        still one choice per gene for the whole section, made on at most `max_scored` tiles spread over it.
+    max_core, margin, blend
+        Spots in a tile, and widths in pitches of its margin of spots and of the zone where tiles are blended.
+    cache_bytes
+        Eigenvectors are kept up to this size, those beyond are computed again when needed.
+
+    Raises
+    ------
+    ValueError
+        If positions are not finite (n, 2) arrays, or two spots coincide, or there are none.
+    """
+
+    def __init__(
+        self,
+        spots: Float,
+        sites: Float,
+        *,
+        noise_weights: Float64 | None = None,
+        places: tuple[Float, Float] | None = None,
+        kernels: Sequence[Kernel] = KERNELS,
+        nuggets: Sequence[float] = NUGGETS,
+        max_exact: int = 1600,
+        max_core: int = 400,
+        margin: float = 6.0,
+        blend: float = 2.0,
+        max_scored: int = 16,
+        cache_bytes: int = 2**30,
+    ) -> None:
+        self.spots, self.sites = check_points(spots, sites)
+        weights: Float64 = np.ones(len(self.spots)) if noise_weights is None else noise_weights
+        self.noise_weights: Float64 = weights / weights.mean()
+        self._weighted = bool(np.ptp(self.noise_weights) > 0)
+        at_spots, at_sites = (self.spots, self.sites) if places is None else places
+        self._at_spots, self._at_sites = np.asarray(at_spots, np.float64), np.asarray(at_sites, np.float64)
+        self.kernels, self.nuggets = tuple(kernels), tuple(nuggets)
+        self._tiles = tiles(self.spots, self.sites, max_exact=max_exact, max_core=max_core, margin=margin, blend=blend)
+        self._scored = _spread(len(self._tiles), max_scored)
+        self._cache: dict[tuple[int, Kernel], Factor] = {}
+        self._cache_left = cache_bytes
+
+    def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
+        """Predict genes (n, n_genes), (m, n_genes)."""
+        return [self.predict(values, settings).sites]
+
+    def predict(self, values: Float, settings: Settings | None = None) -> Kriged:
+        """Krige a block of genes, (n, n_genes); kernels and nuggets are chosen unless given."""
+        values = check_values(values, self.spots)
+        if settings is None:
+            settings = self.tune(values)
+        maps = np.zeros((len(self.sites), values.shape[1]), np.float32)
+        residuals = np.empty_like(values)
+        variance = np.zeros(values.shape[1])
+        for number, tile in enumerate(self._tiles):
+            weights, offset, means = self._solve(number, values, settings, residuals, variance)
+            self._add(tile, weights, offset, means, settings, maps)
+        if self._weighted:
+            shift = residuals.mean(axis=0)
+            maps += shift
+            residuals -= shift
+        error = np.square(residuals, dtype=np.float64).mean(axis=0)
+        return Kriged(maps, values - residuals, error, variance / len(values), settings)
+
+    def tune(self, values: Float, kernels: Sequence[Kernel] | None = None) -> Settings:
+        """Kernel and nugget with the smallest leave-one-out error for each of the genes (n, n_genes).
+
+        `kernels` are those to compare, some exponential ones unless given: single genes are too noisy to tell smoother
+        ones apart.
+        """
+        values = check_values(values, self.spots)
+        kernels = kernels or kernels_for(len(self.spots), smooth=False)
+        compared = [k for k, kernel in enumerate(self.kernels) if kernel in kernels]
+        compared = compared or list(range(len(self.kernels)))
+        centred = [_centre(values[self._tiles[number].spots])[0] for number in self._scored]
+        errors, nuggets = zip(*(self._compare(self.kernels[k], centred) for k in compared), strict=True)
+        best = np.argmin(errors, axis=0)
+        return Settings(np.asarray(compared)[best], np.asarray(nuggets)[best, np.arange(values.shape[1])])
+
+    def _compare(self, kernel: Kernel, centred: list[Float32]) -> tuple[Float64, Index]:
+        """Leave-one-out error (n_genes,) with the best nugget for this kernel, and that nugget.
+
+        Every third nugget is tried, then the neighbours of the best.
+        """
+        factors = [self._factor(number, kernel) for number in self._scored]
+        rotated = [factor.rotate(block) for factor, block in zip(factors, centred, strict=True)]
+        cores = [factor.at(self._tiles[number].core) for number, factor in zip(self._scored, factors, strict=True)]
+
+        def error_of(nugget: Index) -> Float64:
+            total = np.zeros(len(nugget))
+            for core, block in zip(cores, rotated, strict=True):
+                residual = core.leave_one_out(core.weights(block, nugget), nugget)
+                total += np.square(residual, dtype=np.float64).sum(axis=0)
+            return total
+
+        n_genes, last = centred[0].shape[1], len(self.nuggets) - 1
+        best, error = np.zeros(n_genes, np.intp), np.full(n_genes, np.inf)
+        tried = [np.full(n_genes, number) for number in range(min(1, last), last + 1, 3)]
+        for nugget in tried:
+            best, error = _better(best, error, nugget, error_of(nugget))
+        for nugget in (np.maximum(best - 1, 0), np.minimum(best + 1, last)):
+            best, error = _better(best, error, nugget, error_of(nugget))
+        return error, best
+
+    def relative_variance(self, settings: Settings) -> Float32:
+        """Predictive variance of the signal at the sites, (m, n_genes), in units of the signal's variance.
+
+        It includes the uncertainty of the mean and not the nugget: add the gene's nugget to predict new measurements.
+        """
+        result = np.zeros((len(self.sites), len(settings.kernel)), np.float32)
+        for number, tile in enumerate(self._tiles):
+            for k in np.unique(settings.kernel):
+                genes = np.flatnonzero(settings.kernel == k)
+                factor = self._factor(number, self.kernels[k])
+                used, position = np.unique(settings.nugget[genes], return_inverse=True)
+                for rows in self._site_blocks(tile):
+                    relative = self._variances(tile, rows, self.kernels[k], factor, used)
+                    result[np.ix_(tile.sites[rows], genes)] += tile.share[rows, None] * relative[:, position]
+        return result
+
+    def spectrum(self, values: Float, kernel: Kernel) -> tuple[Float64, Float64]:
+        """Eigenvalues (n_modes,) of a kernel, and the genes (n, n_genes) in its eigenvectors (n_modes, n_genes).
+
+        For a section cut into tiles, all modes of at most `max_scored` tiles.
+        """
+        values = check_values(values, self.spots)
+        factors = {number: self._factor(number, kernel) for number in self._scored}
+        rotated = [factor.rotate(_centre(values[self._tiles[i].spots])[0]) for i, factor in factors.items()]
+        return np.concatenate([factor.eigenvalues for factor in factors.values()]), np.concatenate(rotated, dtype=float)
+
+    def sample(self, limit: int) -> Index:
+        """Indices of all spots, or of about `limit` spots in whole tiles spread over the section."""
+        cores = [tile.spots[tile.core] for tile in self._tiles]
+        wanted = max(1, limit * len(cores) // len(self.spots))
+        return np.sort(np.concatenate([cores[number] for number in _spread(len(cores), wanted)]))
+
+    def _factor(self, number: int, kernel: Kernel) -> Factor:
+        key = (number, kernel)
+        if key in self._cache:
+            return self._cache[key]
+        spots = self._tiles[number].spots
+        factor = factorise(self._at_spots[spots], kernel, self.nuggets, self.noise_weights[spots])
+        if factor.vectors.nbytes <= self._cache_left:
+            self._cache[key] = factor
+            self._cache_left -= factor.vectors.nbytes
+        return factor
+
+    def _solve(
+        self, number: int, values: Float32, settings: Settings, residuals: Float32, variance: Float64
+    ) -> tuple[Float32, Float32, dict[int, Float32]]:
+        tile = self._tiles[number]
+        centred, offset = _centre(values[tile.spots])
+        weights, means = np.empty_like(centred), {}
+        for k in np.unique(settings.kernel):
+            genes = np.flatnonzero(settings.kernel == k)
+            nugget = settings.nugget[genes]
+            factor = self._factor(number, self.kernels[k])
+            weights[:, genes] = found = factor.weights(factor.rotate(centred[:, genes]), nugget)
+            residual = factor.leave_one_out(found, nugget)
+            residuals[np.ix_(tile.spots[tile.core], genes)] = residual[tile.core]
+            variance[genes] += np.sum((residual * found)[tile.core], axis=0, dtype=np.float64)
+            offset[genes] += factor.share @ centred[:, genes]
+            means[k] = factor.mean_correlation
+        return weights, offset, means
+
+    def _add(
+        self,
+        tile: Tile,
+        weights: Float32,
+        offset: Float32,
+        means: dict[int, Float32],
+        settings: Settings,
+        maps: Float32,
+    ) -> None:
+        for rows in self._site_blocks(tile):
+            sites = tile.sites[rows]
+            distances = cdist(self._at_sites[sites], self._at_spots[tile.spots])
+            share = tile.share[rows, None].astype(np.float32)
+            for k in np.unique(settings.kernel):
+                genes = np.flatnonzero(settings.kernel == k)
+                # Less is rounded than with the mean correlation as a part of the offset.
+                cross = correlation(self.kernels[k], distances)
+                cross -= means[k]
+                maps[np.ix_(sites, genes)] += share * (cross @ weights[:, genes] + offset[genes])
+
+    def _variances(self, tile: Tile, rows: slice, kernel: Kernel, factor: Factor, nuggets: Index) -> Float32:
+        cross = correlation(kernel, cdist(self._at_sites[tile.sites[rows]], self._at_spots[tile.spots]))
+        mean, share = factor.mean_correlation, factor.share
+        of_mean = np.asarray(self.nuggets, np.float32)[nuggets, None] / self.noise_weights[tile.spots].sum()
+        prior = 1 - 2 * cross @ share + share @ mean + of_mean
+        known = np.square((cross - mean) @ factor.vectors) @ factor.shrinkage[:, nuggets]
+        result: Float32 = np.maximum(prior.T - known, 0)
+        return result
+
+    def _site_blocks(self, tile: Tile) -> Iterator[slice]:
+        size = max(1, _SITE_BLOCK // len(tile.spots))
+        return (slice(start, start + size) for start in range(0, len(tile.sites), size))
+
+
+def _better(best: Index, error: Float64, nugget: Index, found: Float64) -> tuple[Index, Float64]:
+    # NaN (a single spot) is never better.
+    improved = found < error
+    return np.where(improved, nugget, best), np.where(improved, found, error)
+
+
+def _centre(values: Float32) -> tuple[Float32, Float32]:
+    mean = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return values - mean, mean
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    return sorted({int(number) for number in np.linspace(0, count - 1, min(count, wanted)).round()})

@@ -1,0 +1,104 @@
+"""Every predictor by its name: fitted to spots and sites, tuned and applied to blocks of genes."""
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, Protocol, get_args
+
+from . import _classical
+from ._checks import check_points, check_values
+from ._coregionalization import Coregionalization
+from ._kriging import Kriging
+from ._pca_kriging import PCAKriging
+from ._stack import Stack, StackingWeights
+from ._state_kriging import StateKriging
+from ._types import Float, Float32, Float64
+
+__all__ = ["METHODS", "MULTI_GENE", "Method", "Predictor", "fit"]
+
+Method = Literal[
+    "nearest", "linear", "cubic", "idw", "rbf", "kriging", "pca_kriging", "coregionalization", "state_kriging", "stack"
+]
+METHODS: Final[tuple[str, ...]] = get_args(Method)
+MULTI_GENE: Final = ("pca_kriging", "coregionalization", "state_kriging", "stack")
+"""Methods that learn from other genes."""
+
+
+class Predictor(Protocol):
+    """Predicts any block of genes at fixed sites from fixed spots."""
+
+    def tune(self, values: Float) -> Any:
+        """Choose the hyper-parameters of each of the genes (n, n_genes) by leave-one-out."""
+
+    def maps(self, values: Float, settings: Any = None) -> list[Float32]:
+        """Predict genes (n, n_genes): (m, n_genes), then other maps that this is made of; tuned unless given."""
+
+
+Interpolation = Callable[[Float64, Float32, Float64], Float32]
+
+
+class Classical:
+    """A method without hyper-parameters, as a :class:`Predictor`."""
+
+    def __init__(self, function: Interpolation, spots: Float64, sites: Float64) -> None:
+        self._function, self._spots, self._sites = function, spots, sites
+
+    def tune(self, values: Float) -> None:
+        """Choose nothing."""
+
+    def maps(self, values: Float, settings: None = None) -> list[Float32]:  # noqa: ARG002
+        """Predict genes (n, n_genes), (m, n_genes)."""
+        return [self._function(self._spots, check_values(values, self._spots), self._sites)]
+
+
+CLASSICAL: Final = {
+    "nearest": _classical.nearest,
+    "linear": _classical.linear,
+    "cubic": _classical.cubic,
+    "idw": _classical.idw,
+    "rbf": _classical.rbf,
+}
+
+
+def fit(
+    method: Method,
+    spots: Float,
+    sites: Float,
+    informative: Float | None = None,
+    *,
+    noise_weights: Float64 | None = None,
+    stacking: StackingWeights | None = None,
+) -> Predictor:
+    """Fit a predictor to positions, and to the genes that others are predicted from.
+
+    Parameters
+    ----------
+    method
+        One of `METHODS`.
+    spots, sites
+        (n, 2) measured spots and (m, 2) sites to predict, in units of the spot spacing.
+    informative
+        (n, n_informative) measured values that `MULTI_GENE` methods learn from.
+    noise_weights
+        (n,) inverse noise variance of the spots, relative to one another; for kriging and what is made of it.
+    stacking
+        Weights of the stack, from :meth:`CrossValidation.stacking_weights`; by default those of PCA kriging.
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown, or the arrays do not fit.
+    """
+    if method in CLASSICAL:
+        return Classical(CLASSICAL[method], *check_points(spots, sites))
+    kriging = Kriging(spots, sites, noise_weights=noise_weights)
+    if method == "kriging":
+        return kriging
+    if method not in MULTI_GENE or informative is None:
+        msg = f"method must be one of {', '.join(METHODS)}, found {method!r}"
+        raise ValueError(msg)
+    values = check_values(informative, kriging.spots)
+    if method == "stack":
+        return Stack(kriging, values, weights=stacking)
+    if method == "coregionalization":
+        return Coregionalization(spots, sites, values, noise_weights=noise_weights)
+    components = PCAKriging(kriging, values)
+    return components if method == "pca_kriging" else StateKriging(components)

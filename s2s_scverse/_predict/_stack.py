@@ -1,0 +1,118 @@
+"""Stacking: a non-negative combination of predictors, with weights from cross-validation."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ._coregionalization import Coregionalization
+from ._kriging import Kriging, Settings
+from ._pca_kriging import PCAKriging
+from ._state_kriging import StateKriging
+from ._types import Float, Float32, Float64
+
+__all__ = ["MIN_SPOTS", "REACH", "Stack", "StackSettings", "StackingWeights", "farness"]
+
+_FEW, _MANY = 10, 25  # components: few for small sections, many for large ones
+MIN_SPOTS: Final = 20
+"""With fewer spots the stack is PCA kriging: weights would be noise."""
+REACH: Final = 1.5
+"""In spot spacings: up to here sites are as near to spots as those that the weights are found with."""
+
+
+@dataclass(frozen=True)
+class StackingWeights:
+    """Weights of the members of a stack.
+
+    Attributes
+    ----------
+    members
+        Of kriging, PCA kriging (10 and 25 components), state kriging and coregionalization; non-negative, sum 1.
+    far
+        Share of this mean far from all spots; the rest is PCA kriging.
+    """
+
+    members: tuple[float, ...] = (0.5, 0.0, 0.5, 0.0, 0.0)
+    far: float = 1.0
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """Kernel and nugget of every gene, for kriging and for state kriging."""
+
+    kriging: Settings
+    state: Settings
+
+
+class Stack:
+    """Weighted mean of predictors, with the same weights for all genes.
+
+    Between 1.5 and 3 spot spacings from the nearest spot it passes over to the mixture given by `StackingWeights.far`.
+
+    Parameters
+    ----------
+    kriging
+        The spots, the sites and the noise weights.
+    informative
+        (n, n_informative) values that all members are fitted to.
+    weights
+        From :meth:`CrossValidation.stacking_weights`. Without, all members are fitted and combined as in PCA kriging.
+    """
+
+    def __init__(self, kriging: Kriging, informative: Float, *, weights: StackingWeights | None = None) -> None:
+        self.weights = weights or StackingWeights()
+        self._many = PCAKriging(kriging, informative, n_components=_MANY)
+        self._few = self._many.with_components(_FEW)
+        unweighted = weights is None
+        self._state = StateKriging(self._many) if unweighted or len(kriging.spots) >= MIN_SPOTS else None
+        self._coregionalization: Coregionalization | None = None
+        if unweighted or self.weights.members[4] > 0:
+            self._coregionalization = Coregionalization(
+                kriging.spots, kriging.sites, informative, noise_weights=kriging.noise_weights
+            )
+        self._far = farness(kriging)[:, None].astype(np.float32)
+
+    def tune(self, values: Float) -> StackSettings:
+        """Kernels and nuggets of a block of genes, (n, n_genes)."""
+        kriging = self._many.tune(values)
+        return StackSettings(kriging, kriging if self._state is None else self._state.tune(values))
+
+    def maps(self, values: Float, settings: StackSettings | None = None) -> list[Float32]:
+        """Predict genes (n, n_genes): the stack, PCA kriging, kriging and state kriging, (m, n_genes) each."""
+        members, pca = self.members(values, settings)
+        return [self.combine(members, pca), pca, members[0], members[3]]
+
+    def members(self, values: Float, settings: StackSettings | None = None) -> tuple[list[Float32], Float32]:
+        """Maps (m, n_genes) of the members, and of PCA kriging."""
+        kriged = self._many.predict(values, None if settings is None else settings.kriging)
+        state = kriged.components
+        if self._state is not None:
+            state = self._state.maps(values, None if settings is None else settings.state)[0]
+        members = [kriged.kriging.sites, self._few.project(values), kriged.components, state]
+        if self._coregionalization is not None:
+            members += self._coregionalization.maps(values)
+        return members, kriged.sites
+
+    def combine(self, members: list[Float32], pca: Float32, weights: StackingWeights | None = None) -> Float32:
+        """Weighted mean of members, (m, n_genes)."""
+        weights = weights or self.weights
+        result = np.zeros_like(pca)
+        for weight, member in zip(weights.members, members, strict=False):
+            if weight:
+                result += np.float32(weight) * member
+        if weights.far < 1:
+            result += np.float32(1 - weights.far) * self._far * (pca - result)
+        return result
+
+    def with_weights(self, weights: StackingWeights) -> "Stack":
+        """The same members with other weights."""
+        other = Stack.__new__(Stack)
+        other.__dict__ = self.__dict__ | {"weights": weights}
+        return other
+
+
+def farness(kriging: Kriging) -> Float64:
+    """How far sites are from all spots, (m,): 0 within the reach of the stacking weights, 1 from twice that on."""
+    distance = np.asarray(cKDTree(kriging.spots).query(kriging.sites)[0])
+    return np.clip(distance / REACH - 1, 0, 1)

@@ -1,0 +1,138 @@
+"""Maps of all genes by a trained network."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .._lattice import Lattice
+from ..nn import CDCIN
+from ._batches import Batch, cut
+from ._config import TrainingConfig
+from ._scenes import Scene
+
+__all__ = ["predict_sites", "run_stages", "whole_maps", "whole_section"]
+
+CELLS_PER_BATCH = 2**19
+LARGEST_SIDE = 1024
+"""Of the pieces in which a large section is imputed, without their rims."""
+
+
+def whole_maps(scene: Scene, scored: Tensor, genes: Tensor | None = None) -> list[Batch]:
+    """Cut the whole upright section, view by view, a few genes at a time; `scored` is (n_views, n_sites)."""
+    chosen = torch.arange(scene.n_genes) if genes is None else genes
+    size = max(1, CELLS_PER_BATCH // scene.gathers[0].numel())
+    parts = [chosen[first : first + size] for first in range(0, len(chosen), size)]
+    upright = scene.gathers[0], scene.tissues[0]
+    return [cut(scene, view, part, *upright, of) for view, of in enumerate(scored) for part in parts]
+
+
+def whole_section(
+    lattice: Lattice, measured: NDArray[np.bool_], values: NDArray[np.float32], maps: NDArray[np.float32]
+) -> Iterator[Batch]:
+    """Lay out a whole upright section to be predicted, a few genes at a time.
+
+    Parameters
+    ----------
+    lattice, measured
+        The sites, and (n_sites,) which are measured.
+    values
+        (n_measured, n_genes), standardised.
+    maps
+        (n_maps, n_genes, n_sites) initial estimates, standardised.
+    """
+    raster = lattice.raster()
+    gather, tissue = torch.from_numpy(raster.gather), torch.from_numpy(raster.tissue.astype(np.float32))
+    everywhere = np.zeros((values.shape[1], len(lattice)), np.float32)
+    everywhere[:, measured] = values.T
+    seen = torch.from_numpy(measured.astype(np.float32))
+    size = max(1, CELLS_PER_BATCH // gather.numel())
+    for first in range(0, len(everywhere), size):
+        truth = torch.from_numpy(everywhere[first : first + size])[:, None, gather]
+        shown = torch.from_numpy(maps[:, first : first + size])[:, :, gather].transpose(0, 1)
+        mask = (seen[gather] * tissue).expand(truth.shape)
+        yield Batch(
+            start=shown[:, :1],
+            values=truth * mask,
+            mask=mask,
+            maps=shown,
+            tissue=tissue.expand(truth.shape),
+            target=truth,
+            weight=mask,
+            hexagonal=lattice.kind.hexagonal,
+        )
+
+
+def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor:
+    """Output of every stage, (K, B, 1, H, W): the one forward pass of training, validation and prediction."""
+    context = [batch.maps] if training.show_maps else []
+    if network.config.mask_channel:
+        context.append(batch.tissue)
+    network.use_lattice(hexagonal=batch.hexagonal)
+    stages: Tensor = network(batch.start, batch.values, batch.mask, torch.cat(context, dim=1) if context else None)
+    return stages
+
+
+@torch.inference_mode()
+def predict_sites(
+    network: CDCIN, batch: Batch, position: Tensor, training: TrainingConfig, device: torch.device
+) -> Tensor:
+    """Impute whole maps.
+
+    Networks with attention see windows as large as those they were trained on, overlapping by half, whose answers are
+    averaged. Purely convolutional ones see the section at once, or a large one in pieces with a rim as wide as they
+    can see, which makes no difference.
+
+    Parameters
+    ----------
+    batch
+        Whole maps.
+    position
+        (n_sites,): the cell of every site.
+
+    Returns
+    -------
+    (n_maps, n_sites) on the CPU, float32; measured sites as the last stage left them.
+    """
+    height, width = batch.start.shape[-2:]
+    total = torch.zeros(len(batch.start), 1, height, width)
+    count = torch.zeros(height, width)
+    # Only corrections are rounded, the maps they are added to are not.
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
+    cut = _windows if network.config.attention else _pieces
+    side = training.window if network.config.attention else LARGEST_SIDE
+    for rows, inner_rows in cut(height, side, network.config.reach):
+        for cols, inner_cols in cut(width, side, network.config.reach):
+            part = batch.each(lambda tensor: tensor[..., rows, cols].to(device))  # noqa: B023 - called at once
+            with autocast:
+                found = run_stages(network, part, training)[-1].float().cpu()
+            inner = found[..., inner_rows, inner_cols]
+            place = (..., _within(rows, inner_rows), _within(cols, inner_cols))
+            total[place] += inner
+            count[place] += 1
+    return (total / count).flatten(1)[:, position]
+
+
+def _windows(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:  # noqa: ARG001 - as _pieces
+    """Cover an axis with windows that overlap by at least half; all of each counts."""
+    if extent <= side:
+        yield slice(0, extent), slice(None)
+        return
+    n = int(np.ceil((extent - side) / (side / 2))) + 1
+    for corner in np.linspace(0, extent - side, n).round().astype(int):
+        yield slice(int(corner), int(corner) + side), slice(None)
+
+
+def _pieces(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:
+    """Cut an axis into pieces with a rim, and say which part of each is no rim."""
+    for start in range(0, extent, side):
+        first, last = max(start - reach, 0), min(start + side + reach, extent)
+        yield slice(first, last), slice(start - first, min(start + side, extent) - first)
+
+
+def _within(window: slice, part: slice) -> slice:
+    """Return where a part of a window lies on the axis."""
+    start, stop, _ = part.indices(window.stop - window.start)
+    return slice(window.start + start, window.start + stop)

@@ -1,0 +1,131 @@
+"""Checkpoints: files from which an interrupted run resumes, or another section starts."""
+
+import hashlib
+from dataclasses import asdict
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .._checks import check_folder, check_path
+from ..nn import CDCINConfig
+from ._config import TrainingConfig
+
+__all__ = ["check_files", "describe", "read_checkpoint", "read_pretrained"]
+
+ENTRY = "s2s"
+"""Key of a lightning checkpoint under which a run is described."""
+
+
+def describe(
+    kind: str, network: CDCINConfig, training: TrainingConfig, seeds: list[int], *arrays: NDArray[Any]
+) -> dict[str, Any]:
+    """Describe a run in plain values, so that its checkpoint loads without pickle.
+
+    Parameters
+    ----------
+    kind
+        Kind of the lattice; of several sections, of each.
+    network, training
+        Hyper-parameters.
+    seeds
+        Of all randomness.
+    *arrays
+        Everything the run is trained on.
+    """
+    digest = hashlib.sha256(repr(seeds).encode())
+    for array in arrays:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return {
+        "kind": kind,
+        "network": asdict(network),
+        "training": asdict(training),
+        "data": digest.hexdigest(),
+        "version": version("s2s-scverse"),
+    }
+
+
+def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLike[str] | None) -> None:
+    """Refuse paths at which nothing can be written or read.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no folder for the checkpoint, or no such weights.
+    TypeError
+        If one is no path.
+    """
+    if checkpoint is not None:
+        check_folder(check_path("checkpoint", checkpoint).parent, f"checkpoint={str(checkpoint)!r}")
+    if pretrained is not None and not check_path("pretrained", pretrained).exists():
+        msg = f"no checkpoint found at {pretrained}; write one with s2s.tl.impute(..., checkpoint=path)"
+        raise FileNotFoundError(msg)
+
+
+def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str, Any] | None:
+    """Read the checkpoint of an interrupted run; None if there is none yet.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, or one of another run.
+    """
+    if not Path(path).exists():
+        return None
+    found = _read(path)
+    for name in ("kind", "network", "training", "data"):
+        if found.get(name) != run[name]:
+            msg = (
+                f"cannot resume from {path}: it is the checkpoint of another run ({_difference(name, found, run)}); "
+                "pass another path, or delete the file to start anew"
+            )
+            raise ValueError(msg)
+    return found
+
+
+def read_pretrained(path: str | PathLike[str], kind: str, network: CDCINConfig) -> dict[str, torch.Tensor]:
+    """Read the weights that a run on any section kept.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, or its network does not fit.
+    """
+    found = _read(path)
+    expected = {"network": asdict(network)}
+    if found.get("network") != expected["network"]:
+        msg = (
+            f"the weights in {path}, of a {found.get('kind')} lattice, do not fit this run on a {kind} lattice: "
+            f"{_difference('network', found, expected)}"
+        )
+        raise ValueError(msg)
+    weights: dict[str, torch.Tensor] = found["weights"]
+    return weights
+
+
+def _read(path: str | PathLike[str]) -> dict[str, Any]:
+    try:
+        # Tensors and plain values only: a file that would run code is refused.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        found = content[ENTRY]
+    except Exception as error:  # torch raises many classes for files it cannot read
+        msg = (
+            f"{path} is no readable checkpoint of s2s_scverse ({type(error).__name__}); it may be truncated or foreign"
+        )
+        raise ValueError(msg) from error
+    return dict(found)
+
+
+def _difference(name: str, there: dict[str, Any], here: dict[str, Any]) -> str:
+    if name == "data":
+        return "measured values, mask or seed differ"
+    old, new = there.get(name), here[name]
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return f"{name} is {old!r} there and {new!r} here"
+    fields = [key for key in new if old.get(key) != new[key]]
+    return ", ".join(f"{name} {key} is {old.get(key)!r} there and {new[key]!r} here" for key in fields[:3])

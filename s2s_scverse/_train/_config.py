@@ -1,0 +1,166 @@
+"""Hyper-parameters of training, and the named recipes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Final, Literal, get_args
+
+from .._checks import check_bool, check_choice, check_int, check_number, check_positive
+
+__all__ = ["TRAINING_PRESETS", "Keep", "Loss", "Matching", "Precision", "Schedule", "Scored", "Start", "TrainingConfig"]
+
+Start = Literal["nearest", "kriging", "pca_kriging", "stack"]
+Loss = Literal["l1", "l2", "huber"]
+Scored = Literal["hidden", "known"]
+Matching = Literal["none", "noise", "distribution"]
+Schedule = Literal["constant", "cosine"]
+Keep = Literal["last", "best"]
+Precision = Literal["32", "bf16"]
+CHOICES: Final = {
+    "start": Start,
+    "loss": Loss,
+    "scored": Scored,
+    "match_images": Matching,
+    "schedule": Schedule,
+    "keep": Keep,
+    "precision": Precision,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Hyper-parameters of training, for :func:`s2s_scverse.tl.impute`.
+
+    Plain values, so that they can be stored with the result. The defaults are the preset ``"default"``; the recipes are
+    in ``s2s.tl.TRAINING_PRESETS``. Vary one with :func:`dataclasses.replace`.
+
+    Raises
+    ------
+    ValueError
+        A field is out of range.
+    TypeError
+        A field is of a wrong type.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import s2s_scverse as s2s
+    >>> s2s.tl.TrainingConfig(loss="l1", max_epochs=5).start
+    'stack'
+    >>> replace(s2s.tl.TRAINING_PRESETS["paper"], max_epochs=10).gene_scale
+    10.0
+    """
+
+    #: Initial estimate of the cascade, by a method of :func:`s2s_scverse.tl.interpolate`.
+    start: Start = "stack"
+    #: Whether the network also sees the smooth starting maps, which data consistency overwrites at measured sites.
+    show_maps: bool = True
+    #: Divide every gene by this, keep photographs in [0, 1], and count errors in the genes' own units; None
+    #: standardises each gene on the measured spots, and each photograph.
+    gene_scale: float | None = None
+    #: Error that is minimised, between map and target.
+    loss: Loss = "l2"
+    #: Sites whose error counts, either those hidden from the network or all whose value is known.
+    scored: Scored = "hidden"
+    #: Weight of the genes' sparser -> sparse term.
+    sparser_weight: float = 1.0
+    #: Weight of the genes' sparse -> dense term.
+    dense_weight: float = 1.0
+    #: Weight of the natural images in both terms.
+    image_weight: float = 0.25
+    #: Number of natural images.
+    n_images: int = 32
+    #: What natural images are given of the genes, nothing; white noise as strong, relative to the signal, as kriging
+    #: finds it in a gene drawn for each image; or such noise and then that gene's distribution of values, by rank.
+    match_images: Matching = "none"
+    #: Largest fraction of visible spots that is hidden at random on top of the regular sparser sample.
+    drop: float = 0.3
+    #: Number of sampling patterns drawn per term.
+    patterns: int = 4
+    #: Whether windows are shown in all orientations of the lattice.
+    augment: bool = True
+    #: Side of training windows in sites of the dense lattice; those of spots are as large in space, at least 16 spots.
+    window: int = 64
+    #: Windows per term and step.
+    batch_size: int = 4
+    #: Adam's step size, the largest one.
+    learning_rate: float = 3e-3
+    #: Step size over training, constant, or rising over the first pass and then falling along a cosine to 0.
+    schedule: Schedule = "cosine"
+    #: Adam's decay rates.
+    betas: tuple[float, float] = (0.9, 0.99)
+    #: Most passes, each of which is `steps_per_epoch` steps and one look at the spots kept aside; 0 trains nothing.
+    max_epochs: int = 40
+    #: Steps per pass.
+    steps_per_epoch: int = 20
+    #: Stop after this many passes without improvement on the spots kept aside. Before a falling step size has reached
+    #: its end that says little: the default never stops early.
+    patience: int = 40
+    #: Weights that are used, those after the last epoch, or of the epoch with the smallest error on validation spots.
+    keep: Keep = "last"
+    #: Fraction of the measured spots used for validation, to stop early, choose weights and find the shrinkage factor.
+    validation_fraction: float = 0.1
+    #: Whether the network's correction is scaled by the factor that fits the spots kept aside best, 0 to 1.
+    gate: bool = True
+    #: Genes that are trained on, the most variable ones; all are imputed.
+    max_genes: int = 256
+    #: Arithmetic of the network, single precision, or bfloat16, which is faster on some processors and accelerators.
+    precision: Precision = "32"
+    #: Further arguments of :class:`lightning.Trainer`, for those who train the published network at length.
+    trainer_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            check_choice(f"TrainingConfig: {name}", getattr(self, name), get_args(choices))
+        checked: dict[str, float] = {}
+        for name in ("patterns", "window", "batch_size", "steps_per_epoch", "patience", "max_genes"):
+            checked[name] = check_int(f"TrainingConfig: {name}", getattr(self, name), least=1)
+        for name in ("max_epochs", "n_images"):
+            checked[name] = check_int(f"TrainingConfig: {name}", getattr(self, name), least=0)
+        for name in ("sparser_weight", "dense_weight", "image_weight"):
+            checked[name] = check_number(f"TrainingConfig: {name}", getattr(self, name), least=0)
+        for name in ("drop", "validation_fraction"):
+            checked[name] = check_number(f"TrainingConfig: {name}", getattr(self, name), least=0, most=0.5)
+        for name in ("learning_rate",) if self.gene_scale is None else ("learning_rate", "gene_scale"):
+            checked[name] = check_positive(f"TrainingConfig: {name}", getattr(self, name))
+        # Numbers of numpy become those of Python, which lightning and checkpoints take.
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        for name in [each.name for each in fields(self) if each.type is bool]:
+            check_bool(f"TrainingConfig: {name}", getattr(self, name))
+        object.__setattr__(self, "trainer_kwargs", dict(self.trainer_kwargs))
+        pair = isinstance(self.betas, tuple) and len(self.betas) == 2
+        if not pair or not all(isinstance(beta, float | int) and 0 <= beta < 1 for beta in self.betas):
+            msg = f"TrainingConfig: betas must be two numbers of at least 0 and below 1, found {self.betas!r}"
+            raise ValueError(msg)
+        if self.match_images != "none" and self.gene_scale is not None:
+            msg = "TrainingConfig: match_images needs standardised genes, so gene_scale must be None"
+            raise ValueError(msg)
+        if not self.sparser_weight + self.dense_weight:
+            msg = "TrainingConfig: sparser_weight and dense_weight are both 0, so there is nothing to learn from"
+            raise ValueError(msg)
+
+
+TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
+    {
+        "default": TrainingConfig(),
+        "paper": TrainingConfig(
+            start="nearest",
+            show_maps=False,
+            gene_scale=10.0,
+            loss="l1",
+            scored="known",
+            image_weight=1.0,
+            n_images=256,
+            drop=0.0,
+            batch_size=16,
+            learning_rate=1e-4,
+            schedule="constant",
+            betas=(0.5, 0.999),
+            max_epochs=3000,
+            patience=3000,
+            gate=False,
+        ),
+        "quick": TrainingConfig(max_epochs=0),
+    }
+)

@@ -1,0 +1,131 @@
+"""Laying out a section: terms of the loss, and maps to validate on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .._lattice import Lattice, SectionOnLattice, random_sample
+from .._predict import StackingWeights, section_noise_weights
+from ._apply import whole_maps
+from ._batches import Batch, Term
+from ._config import TrainingConfig
+from ._images import image_box, images_at_sites, matched_images
+from ._initial import InitialEstimate, find_noise_ratios
+from ._pairs import Views, dense_views, held_views, sparser_views
+from ._scale import Scale
+from ._scenes import Scene, build_scene
+
+__all__ = ["Images", "choose_validation", "join_terms", "lay_out"]
+
+MAX_VALIDATED = 128
+
+Images = Callable[[tuple[int, int], int, np.random.Generator], NDArray[np.float32]]
+"""Natural images: size, number and generator in, (n, height, width) out."""
+
+
+def choose_validation(measured: NDArray[np.bool_], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose validation spots, (n_sites,); at least two."""
+    spots = np.flatnonzero(measured)
+    aside = np.zeros(len(measured), dtype=bool)
+    aside[spots[random_sample(len(spots), max(fraction, 2 / len(spots)), rng)]] = True
+    return aside
+
+
+def lay_out(
+    section: SectionOnLattice,
+    known: NDArray[np.bool_],
+    stacking: StackingWeights | None,
+    training: TrainingConfig,
+    images: Images | None,
+    rng: np.random.Generator,
+) -> tuple[list[Term], list[list[Batch]]]:
+    """Build the terms of the loss, and whole maps in which the spots kept aside are hidden, in one or two ways.
+
+    Parameters
+    ----------
+    section
+        What may be seen; all its genes are trained on.
+    known
+        (n_sites,): the measured sites that training may see.
+    stacking
+        Weights of the stack.
+    training, images, rng
+        As in :func:`s2s_scverse._train.fit`.
+    """
+    lattice = section.lattice
+    scale = Scale.of(section.values, training.gene_scale)
+    standard = scale.apply(section.values)
+    shown = standard[known[section.measured]]
+    orientations = lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1]
+    estimate = InitialEstimate(training.start, scale.spread, stacking)
+    noise_ratios = (
+        find_noise_ratios(lattice, known, shown) if images and training.match_images != "none" else np.empty(0)
+    )
+
+    def scene(views: Views, stride: int, rng: np.random.Generator) -> Scene:
+        pictures = _pictures(views.lattice, training, images, rng)
+        pictures = matched_images(pictures, shown, noise_ratios, training.match_images, rng)
+        return build_scene(
+            views,
+            shown,
+            pictures,
+            estimate=estimate,
+            noise_weights=section_noise_weights(section, known),
+            orientations=orientations,
+            standardise=training.gene_scale is None,
+            stride=stride,
+        )
+
+    rng_sparser, rng_dense, rng_images, rng_validated = rng.spawn(4)
+    terms = []
+    if training.sparser_weight:
+        views = sparser_views(lattice, known, n=training.patterns, drop=training.drop, rng=rng_sparser)
+        terms += _terms("sparser", scene(views, lattice.stride(known), rng_images), training.sparser_weight, training)
+    if training.dense_weight:
+        views = dense_views(lattice, known, n=training.patterns, drop=training.drop, rng=rng_dense)
+        terms += _terms("dense", scene(views, 1, rng_images), training.dense_weight, training)
+    validated = torch.from_numpy(rng_validated.permutation(standard.shape[1])[:MAX_VALIDATED])
+    validation = []
+    for views, scored in held_views(lattice, section.measured, known):
+        held = build_scene(
+            views,
+            standard,
+            np.empty((len(views.lattice), 0), np.float32),
+            estimate=estimate,
+            noise_weights=section_noise_weights(section, section.measured),
+            orientations=orientations[:1],
+            standardise=training.gene_scale is None,
+        )
+        validation.append(whole_maps(held, torch.from_numpy(scored.astype(np.float32)), validated))
+    return terms, validation
+
+
+def join_terms(sections: list[list[Term]]) -> list[Term]:
+    """Put the scenes of the same term of several sections together."""
+    joined: dict[str, Term] = {}
+    for term in (term for terms in sections for term in terms):
+        earlier = joined.get(term.name)
+        joined[term.name] = term if earlier is None else replace(earlier, scenes=earlier.scenes + term.scenes)
+    return list(joined.values())
+
+
+def _pictures(
+    lattice: Lattice, training: TrainingConfig, images: Images | None, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Natural images at the sites, (n_sites, n_images)."""
+    if images is None or not training.n_images or not training.image_weight:
+        return np.empty((len(lattice), 0), np.float32)
+    drawn = images(image_box(lattice), training.n_images, rng)
+    return images_at_sites(drawn, lattice, standardise=training.gene_scale is None)
+
+
+def _terms(name: str, scene: Scene, weight: float, training: TrainingConfig) -> list[Term]:
+    # Divided genes: their errors count in their own units, as those of photographs do.
+    unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
+    terms = [Term(f"genes_{name}", (scene,), images=False, weight=weight * unit)]
+    if scene.n_images:
+        terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
+    return terms

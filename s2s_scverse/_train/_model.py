@@ -1,0 +1,318 @@
+"""A fitted model of one section: predictors, network, shrinkage factor and error model."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .._calibration import FEWEST, GAIN_GENES, Calibration, Pool, denoise, gain
+from .._checks import as_dense
+from .._lattice import SectionOnLattice
+from .._predict import MAX_LEFT_OUT, CrossValidation, Predictor, StackingWeights, fit, section_noise_weights
+from .._scores import mean_over_sections
+from ..nn import CDCIN
+from ._apply import predict_sites, whole_section
+from ._config import Start, TrainingConfig
+from ._device import find_device
+from ._scale import Scale
+
+__all__ = ["Block", "LeftOut", "Prediction", "SectionModel", "leave_out", "predict_block"]
+
+FEW_SPOTS = 500
+"""Up to so many spots, validation spots are left out as well to learn of errors; it takes no time."""
+SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23
+"""Genes, and values of a map of these at all sites, that are predicted at a time."""
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Cross-validation of some of the measured spots of a section.
+
+    Attributes
+    ----------
+    seen
+        (n_seen,) the spots that take part, among the measured ones.
+    chosen
+        (n_chosen,) those that are predicted, among the measured ones.
+    """
+
+    seen: NDArray[np.int64]
+    folds: CrossValidation
+
+    @property
+    def chosen(self) -> NDArray[np.int64]:
+        return self.seen[self.folds.chosen]
+
+    def predict(self, values: Float32, settings: Any) -> Float32:
+        """Predict a block of genes (n_measured, n_genes) at the chosen spots, each from others."""
+        return _bounded(self.folds.predict(values[self.seen], settings), values)
+
+
+def leave_out(
+    section: SectionOnLattice,
+    known: NDArray[np.bool_],
+    method: Start,
+    *,
+    stacking: StackingWeights | None = None,
+    limit: int = MAX_LEFT_OUT,
+    seed: int,
+) -> LeftOut:
+    """Cross-validate the initial estimate at those measured sites that are known, (n_sites,)."""
+    shown = known[section.measured]
+    folds = CrossValidation(
+        method,
+        section.positions(known)[known],
+        section.values[shown],
+        noise_weights=section_noise_weights(section, known),
+        stacking=stacking,
+        limit=limit,
+        seed=seed,
+    )
+    return LeftOut(np.flatnonzero(shown), folds)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A block of genes in one section; `std`, `reliability` and `spots` are None where no errors are estimated."""
+
+    sites: Float32
+    """(n_wanted, n_genes) on the scale of the values; not negative if no measured value is."""
+    std: Float32 | None = None
+    """(n_wanted, n_genes) standard deviation of the error."""
+    reliability: NDArray[np.float64] | None = None
+    """(n_genes,) expected correlation with the truth."""
+    spots: tuple[Float32, Float32] | None = None
+    """(n_measured, n_genes) denoised values and their standard deviations, where the section is to be denoised."""
+
+    @classmethod
+    def joined(cls, parts: "list[Prediction]") -> "Prediction":
+        """Put blocks of genes side by side."""
+        sites = np.hstack([part.sites for part in parts])
+        std = [part.std for part in parts if part.std is not None]
+        reliability = [part.reliability for part in parts if part.reliability is not None]
+        spots = [part.spots for part in parts if part.spots is not None]
+        return cls(
+            sites,
+            np.hstack(std) if std else None,
+            np.concatenate(reliability) if reliability else None,
+            (np.hstack([values for values, _ in spots]), np.hstack([left for _, left in spots])) if spots else None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SectionModel:
+    """Everything that predicts any gene of a section from its measured spots.
+
+    Attributes
+    ----------
+    section
+        Its sites, its measured spots and the genes that it was fitted to.
+    training
+        Hyper-parameters; `start` names the method of the initial estimate.
+    network
+        Trained cascade, None if only the initial estimate is used.
+    shrinkage
+        Factor of the network's correction, 0 to 1.
+    stacking
+        Weights of the stack, None for other methods.
+    known
+        (n_sites,) the spots that were not used for validation.
+    left_out
+        Cross-validation of these, if it is there already.
+    errors
+        Error statistics pooled over genes; None where no errors are estimated.
+    history
+        One row per epoch.
+    seed
+        Of the cross-validation folds.
+    """
+
+    section: SectionOnLattice
+    training: TrainingConfig
+    device: torch.device
+    seed: int
+    known: NDArray[np.bool_]
+    network: CDCIN | None = None
+    shrinkage: float = 0.0
+    stacking: StackingWeights | None = None
+    left_out: LeftOut | None = None
+    errors: Pool | None = None
+    history: tuple[dict[str, float], ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Where it is unpickled there may be no such device. What is derived is quicker computed again than sent.
+        state = {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}
+        return state | {"network": self.network and deepcopy(self.network).cpu(), "left_out": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        device = state["device"] if state["device"].type == "cpu" else find_device("auto")
+        network = state["network"] and state["network"].to(device)
+        self.__dict__.update(state | {"device": device, "network": network})
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether there are spots to learn of errors from, and anything to say of them."""
+        section = self.section
+        return len(section.values) >= FEWEST and bool(section.wanted.any() or section.unit is not None)
+
+    def with_errors(self) -> "SectionModel":
+        """The same with an error model from the genes that it was fitted to."""
+        values, left_out = self.section.values, self._cross_validation
+        predicted = _bounded(left_out.folds.predict_informative(), values)
+        return replace(self, left_out=left_out, errors=Pool.fit(values[left_out.chosen], predicted, self._gain()))
+
+    def predict(self, values: Float32) -> Prediction:
+        """Predict a block of genes, (n_measured, n_genes)."""
+        # On a large section a few at a time: maps of whole sections are what takes memory.
+        size = max(SMALLEST_BLOCK, VALUES_PER_BLOCK // len(self.section.lattice))
+        parts = [self._predict(values[:, start : start + size]) for start in range(0, values.shape[1], size)]
+        return parts[0] if len(parts) == 1 else Prediction.joined(parts)
+
+    def _predict(self, values: Float32) -> Prediction:
+        settings = self._predictor.tune(values)
+        maps = self._predictor.maps(values, settings)
+        sites = _bounded(maps[0] if self._network is None else self._corrected(self._network, values, maps), values)
+        if self.errors is None:
+            return Prediction(sites)
+        left_out = self._cross_validation
+        predicted = left_out.predict(values, settings)
+        known = Calibration.fit(values[left_out.chosen], predicted, self.errors)
+        spots = None
+        if self.section.unit is not None:
+            spots = denoise(values, predicted, self.section.unit, known, logged=self.section.logged)
+        return Prediction(sites, known.std(sites), known.reliability, spots)
+
+    @cached_property
+    def _network(self) -> CDCIN | None:
+        """Own copy, since the network is changed for lattices of another kind."""
+        return deepcopy(self.network) if self.shrinkage else None
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        """Of the initial estimate; with a network at all sites."""
+        section = self.section
+        sites = section.positions(section.measured)
+        shown = sites[section.wanted] if self._network is None else sites
+        return fit(
+            self.training.start,
+            sites[section.measured],
+            shown,
+            section.values,
+            noise_weights=section_noise_weights(section, section.measured),
+            stacking=self.stacking,
+        )
+
+    @cached_property
+    def _cross_validation(self) -> LeftOut:
+        """Of all spots where they are few or denoised, else of those not used for validation."""
+        section, everything = self.section, self.section.unit is not None
+        every = everything or len(section.values) <= FEW_SPOTS
+        if self.left_out is not None and not every:
+            return self.left_out
+        return leave_out(
+            section,
+            section.measured if every else self.known,
+            self.training.start,
+            stacking=self.stacking,
+            limit=len(section.values) if everything else MAX_LEFT_OUT,
+            seed=self.seed,
+        )
+
+    def _gain(self) -> float:
+        """Spread of initial estimates at the wanted sites over that at spots left out; see :func:`gain`."""
+        section, left_out = self.section, self._cross_validation
+        if not section.wanted.any():
+            return 1.0
+        values = section.values[:, :GAIN_GENES]
+        settings = self._predictor.tune(values)
+        maps = self._predictor.maps(values, settings)[0]
+        shown = maps if self._network is None else maps[section.wanted]
+        distance = section.lattice.distance_to(section.measured)[section.wanted]
+        predicted = left_out.folds.predict(values[left_out.seen], settings)
+        return gain(predicted, left_out.folds.distance, shown, distance)
+
+    def _corrected(self, network: CDCIN, values: Float32, maps: list[Float32]) -> Float32:
+        """Add the network's correction to the initial estimate, (n_wanted, n_genes).
+
+        The initial estimate is unbiased by construction, so a shrunken correction may not change its mean.
+        """
+        section, training = self.section, self.training
+        scale = Scale.of(values, training.gene_scale)
+        standard = np.stack([scale.apply(each).T for each in maps])
+        position = torch.from_numpy(section.lattice.position)
+        unmeasured, sites = torch.from_numpy(~section.measured), torch.from_numpy(np.flatnonzero(section.wanted))
+        found = []
+        for batch in whole_section(section.lattice, section.measured, scale.apply(values), standard):
+            start = batch.start.flatten(1)[:, position]
+            correction = predict_sites(network, batch, position, training, self.device) - start
+            if training.gate and bool(unmeasured.any()):
+                correction -= correction[:, unmeasured].mean(dim=1, keepdim=True)
+            found.append((start + self.shrinkage * correction)[:, sites])
+        return scale.undo(torch.cat(found).numpy().T)
+
+
+def _bounded(predicted: Float32, measured: Float32) -> Float32:
+    """Let no gene be negative that is nowhere negative where it was measured, (n_measured, n_genes)."""
+    return np.maximum(predicted, np.where(measured.min(axis=0) >= 0, np.float32(0), np.float32(-np.inf)))
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is written of a block of genes of all sections."""
+
+    values: Float32
+    """(n_obs, n_genes)."""
+    std: Float32 | None
+    reliability: NDArray[np.float64] | None
+    """(n_genes,)."""
+
+
+def predict_block(
+    models: Sequence[SectionModel], rows: Sequence[NDArray[np.int64]], n_obs: int, values: Any, *, uncertainty: bool
+) -> Block:
+    """Predict a block of genes in all sections.
+
+    Parameters
+    ----------
+    models
+        Of each section.
+    rows
+        Of each, its spots among all measured spots.
+    n_obs
+        Sites of all sections.
+    values
+        (n_all_measured, n_genes) a matrix of any kind; genes that are not finite are predicted as 0.
+    uncertainty
+        Whether to give standard deviations and reliability.
+    """
+    values = as_dense(values)
+    values = np.where(np.isfinite(values).all(axis=0), values, np.float32(0))
+    found = np.full((n_obs, values.shape[1]), np.nan, np.float32)
+    std = np.full_like(found, np.nan) if uncertainty and any(model.errors for model in models) else None
+    reliability, weights = [], []
+    for model, seen in zip(models, rows, strict=True):
+        section, own = model.section, values[seen]
+        spots, wanted = section.rows[section.measured], section.rows[section.wanted]
+        found[spots] = own
+        if std is not None:
+            std[spots] = 0
+        if not (len(wanted) or section.unit is not None):
+            continue
+        predicted = model.predict(own)
+        found[wanted] = predicted.sites
+        if predicted.spots is not None:
+            found[spots] = predicted.spots[0]
+        if std is not None and predicted.std is not None and predicted.reliability is not None:
+            std[wanted] = predicted.std
+            if predicted.spots is not None:
+                std[spots] = predicted.spots[1]
+            reliability.append(predicted.reliability)
+            weights.append(max(1, len(wanted)))
+    return Block(found, std, None if std is None else mean_over_sections(reliability, weights))

@@ -1,0 +1,121 @@
+"""Everything a training window is cut from, laid out once per fit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .._lattice import Raster
+from ._initial import InitialEstimate
+from ._pairs import Views
+
+__all__ = ["Scene", "build_scene"]
+
+SMALLEST_SPREAD = 0.2
+"""Of a map that is standardised as a whole: seen at few spots, it may hardly vary there."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One lattice with its truth and, for each view, its starting maps. Genes come first, natural images after."""
+
+    gathers: list[Tensor]
+    """For every orientation, (height, width): the site shown in each cell."""
+    tissues: list[Tensor]
+    """For every orientation, (height, width): 1 at sites."""
+    truth: Tensor
+    """(n_maps, n_sites), 0 where unknown."""
+    centre: Tensor
+    """(n_views, n_maps): what is taken off the truth in each view, as it is off the maps."""
+    spread: Tensor
+    """(n_views, n_maps): what both are divided by."""
+    known: Tensor
+    """(2, n_sites): where the truth is known, of genes and of images."""
+    visible: Tensor
+    """(n_views, n_sites)."""
+    maps: Tensor
+    """(n_views, n_kinds, n_maps, n_sites); the first kind is the starting map."""
+    n_genes: int
+    stride: int
+    """Sites of the dense lattice to one of this lattice."""
+    hexagonal: bool
+
+    @property
+    def n_images(self) -> int:
+        """Number of natural images."""
+        return len(self.truth) - self.n_genes
+
+
+def build_scene(
+    views: Views,
+    truth: NDArray[np.float32],
+    images: NDArray[np.float32],
+    *,
+    estimate: InitialEstimate,
+    noise_weights: NDArray[np.float64] | None = None,
+    orientations: NDArray[np.int64],
+    standardise: bool,
+    stride: int = 1,
+) -> Scene:
+    """Compute the initial estimates of every view from what is visible in it, and from nothing else.
+
+    The mean of all known spots would tell on which side of the visible ones the hidden ones lie, which nothing tells of
+    unmeasured sites. So every view is standardised by its own visible spots.
+
+    Parameters
+    ----------
+    views
+        Lattice and masks.
+    truth
+        (n_known, n_genes), standardised.
+    images
+        (n_sites, n_images), standardised.
+    estimate
+        How initial estimates are computed.
+    noise_weights
+        (n_known,), the same for all by default.
+    orientations
+        Symmetries (n, 2, 2) in which windows are shown.
+    standardise
+        Whether to standardise every view.
+    stride
+        Sites of the dense lattice to one of this lattice.
+    """
+    n_sites = len(views.lattice)
+    everywhere = np.zeros((n_sites, truth.shape[1]), dtype=np.float32)
+    everywhere[views.known] = truth
+    at_sites = np.ones(n_sites)
+    at_sites[views.known] = 1 if noise_weights is None else noise_weights
+    n_views, n_maps = len(views.visible), truth.shape[1] + images.shape[1]
+    centre, spread = np.zeros((n_views, n_maps), np.float32), np.ones((n_views, n_maps), np.float32)
+    maps = []
+    for view, visible in enumerate(views.visible):
+        weight = None if noise_weights is None else at_sites[visible]
+        parts = [estimate.genes(views.lattice, visible, everywhere[visible], weight)]
+        if images.shape[1]:
+            parts.append(estimate.images(views.lattice, visible, images[visible]))
+        if standardise:
+            seen = np.concatenate([everywhere[visible], images[visible]], axis=1)
+            centre[view] = seen.mean(axis=0)
+            spread[view] = np.maximum(seen.std(axis=0), SMALLEST_SPREAD)
+        maps.append((np.concatenate(parts, axis=1) - centre[view, :, None]) / spread[view, :, None])
+    rasters = [views.lattice.transformed(symmetry).raster() for symmetry in orientations]
+    return Scene(
+        gathers=[torch.from_numpy(raster.gather) for raster in rasters],
+        tissues=[_tissue(raster) for raster in rasters],
+        truth=torch.from_numpy(np.ascontiguousarray(np.concatenate([everywhere, images], axis=1).T)),
+        centre=torch.from_numpy(centre),
+        spread=torch.from_numpy(spread),
+        known=torch.from_numpy(np.stack([views.known, np.ones(n_sites, dtype=bool)]).astype(np.float32)),
+        visible=torch.from_numpy(views.visible.astype(np.float32)),
+        maps=torch.from_numpy(np.stack(maps)),
+        n_genes=truth.shape[1],
+        stride=stride,
+        hexagonal=views.lattice.kind.hexagonal,
+    )
+
+
+def _tissue(raster: Raster) -> Tensor:
+    return torch.from_numpy(raster.tissue.astype(np.float32))

@@ -1,0 +1,126 @@
+"""Running lightning."""
+
+import signal
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from .._progress import Progress
+from ._batches import Batches
+from ._checkpoint import ENTRY
+from ._config import TrainingConfig
+from ._module import TrainingPlan
+
+__all__ = ["train"]
+
+
+class Epochs(Callback):
+    """Reports epochs, and the error at validation spots."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Begin, perhaps where an earlier run ended."""
+        self._progress.begin("training", trainer.max_epochs or 0, done=trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Count one."""
+        metrics = trainer.callback_metrics
+        self._progress.step(
+            f"error / initial estimate's: {float(metrics['validation'] / metrics['validation_start']):.3f}"
+        )
+
+
+class AfterEveryEpoch(Checkpoint):
+    """Saves to one path when early stopping has counted an epoch.
+
+    Lightning's own :class:`ModelCheckpoint` deletes what the file that it resumes from names as its predecessor.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Save."""
+        trainer.save_checkpoint(self._path)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes beside a checkpoint and then renames, so that whenever the process is killed there is a whole one.
+
+    Lightning moves it from the folder for temporary files, which copies where that is on another disk.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Save it."""
+        partial = Path(f"{path}.partial")
+        try:
+            super().save_checkpoint(checkpoint, partial, storage_options)
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            msg = f"the checkpoint {path} could not be written: {error.strerror or error}"
+            raise OSError(error.errno, msg) from error
+
+
+def train(
+    plan: TrainingPlan,
+    data: Batches,
+    *,
+    device: torch.device,
+    checkpoint: str | PathLike[str] | None,
+    found: dict[str, Any] | None,
+    progress: Progress,
+) -> None:
+    """Train, or resume from the content `found` of the checkpoint; put the weights kept into the plan's network."""
+    training = plan.config
+    path = None if checkpoint is None else Path(checkpoint)
+    if found is not None and _is_finished(found["history"], training):
+        plan.on_load_checkpoint({ENTRY: found})
+    else:
+        arguments: dict[str, Any] = {
+            "accelerator": device.type,
+            "devices": 1 if device.index is None or device.type == "cpu" else [device.index],
+            "precision": "bf16-mixed" if training.precision == "bf16" else "32-true",
+            "callbacks": _callbacks(training, path, progress),
+            "plugins": [WholeCheckpoints()],
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+        }
+        trainer = lightning.Trainer(
+            max_epochs=training.max_epochs,
+            reload_dataloaders_every_n_epochs=1,
+            enable_checkpointing=path is not None,
+            **{**arguments, **training.trainer_kwargs},
+        )
+        try:
+            trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)
+        except SIGTERMException:
+            # Lightning has finished the step; the process would end with exit code 0, as if all had been done.
+            signal.raise_signal(signal.SIGTERM)
+            raise
+    plan.network.load_state_dict(plan.kept)
+
+
+def _callbacks(training: TrainingConfig, path: Path | None, progress: Progress) -> list[Callback]:
+    callbacks: list[Callback] = [EarlyStopping("validation", patience=training.patience), Epochs(progress)]
+    if path is not None:
+        callbacks.append(AfterEveryEpoch(path))
+    return callbacks
+
+
+def _is_finished(history: list[dict[str, float]], training: TrainingConfig) -> bool:
+    """Whether a run had reached its last epoch, or stopped early."""
+    errors = [row["validation"] for row in history]
+    return len(errors) >= training.max_epochs or len(errors) - 1 - errors.index(min(errors)) >= training.patience

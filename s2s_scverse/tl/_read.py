@@ -1,0 +1,155 @@
+"""What `tl.impute` and `tl.interpolate` read of an AnnData before anything is fitted."""
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._adata import (
+    AUTO,
+    GeneMatrix,
+    Survey,
+    find_depth,
+    read_mask,
+    read_measured,
+    read_molecules,
+    read_sections,
+)
+from .._calibration import FEWEST
+from .._checks import check_number
+from .._lattice import SectionOnLattice
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["MAX_DISTANCE", "Source", "check_apart", "read_source"]
+
+MAX_DISTANCE = 5.0
+"""How far from measured spots to extrapolate, in units of the spot spacing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Sections with what is learnt from, and the values of all genes.
+
+    Attributes
+    ----------
+    sections
+        With the values of the most variable genes, and what is known of the depth of their spots.
+    matrix
+        Values of all measured spots, a block of genes at a time.
+    rows
+        Of each section, its spots among those of the matrix.
+    measured
+        (n_obs,) all measured spots.
+    counts
+        Whether values look like counts.
+    depth
+        Where the depth of the spots is from: ``"values"``, a column of obs, or ``"none"``.
+    """
+
+    sections: list[SectionOnLattice]
+    matrix: GeneMatrix
+    rows: list[NDArray[np.int64]]
+    measured: NDArray[np.bool_]
+    counts: bool
+    depth: str
+
+    @property
+    def varies(self) -> bool:
+        """Whether any gene does."""
+        return bool(self.sections[0].values.shape[1])
+
+
+def read_source(
+    adata: "AnnData",
+    wanted: NDArray[np.bool_],
+    *,
+    layer: str | None,
+    max_distance: object,
+    total_counts: object,
+    denoise: bool,
+    n_informative: int,
+) -> Source:
+    """Read the measured rows; `wanted` (n_vars,) are the genes to predict.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If something is missing, or not as described in :func:`s2s_scverse.tl.impute`.
+    """
+    if total_counts is not None and not isinstance(total_counts, str):
+        msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
+        raise TypeError(msg)
+    sections, measured = _read_sections(adata, max_distance)
+    matrix = GeneMatrix(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
+    rows = [np.searchsorted(np.flatnonzero(measured), section.spots) for section in sections]
+    survey = Survey.of(matrix, rows, wanted)
+    informative = matrix.read_some(survey.most_variable(n_informative))
+    sections = [
+        _with_counts(adata, replace(section, values=informative[spots]), layer, total_counts, denoise=denoise)
+        for section, spots in zip(sections, rows, strict=True)
+    ]
+    known, depth = sum(section.depth is not None for section in sections), "none"
+    if known:
+        depth = "values" if total_counts == AUTO else f"obs[{total_counts!r}]"
+        depth += "" if known == len(sections) else f" in {known} of {len(sections)} sections"
+    return Source(sections, matrix, rows, measured, survey.counts, depth)
+
+
+def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:
+    """Refuse spots that may be seen and are to be scored."""
+    both = int((measured & held_out).sum())
+    if both:
+        msg = (
+            f"{both} spots are both measured and held out (adata.obs[{_keys.MEASURED!r}] and [{_keys.HELD_OUT!r}]); "
+            "s2s.pp.sparsify sets both columns"
+        )
+        raise ValueError(msg)
+
+
+def _read_sections(adata: "AnnData", max_distance: object) -> tuple[list[SectionOnLattice], NDArray[np.bool_]]:
+    """Return sections in an order of their own, and all measured spots; warn of sites that are left out."""
+    reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
+    measured = read_measured(adata)
+    check_apart(measured, read_mask(adata, _keys.HELD_OUT))
+    sections, far = [], 0
+    for section in (section.by_position() for section in read_sections(adata)):
+        if not section.measured.any():
+            msg = f"no site of section {section.name!r} is measured; leave that section out"
+            raise ValueError(msg)
+        wanted = ~section.measured & (section.lattice.distance_to(section.measured) <= reach)
+        far += int((~section.measured & ~wanted).sum())
+        sections.append(replace(section, wanted=wanted))
+    if far:
+        warnings.warn(
+            f"{far} of {int((~measured).sum())} unmeasured sites are farther than {reach:g} spot distances from every "
+            "measured spot and stay NaN; drop them, or pass a larger max_distance (None: no limit)",
+            UserWarning,
+            stacklevel=4,
+        )
+    return sections, measured
+
+
+def _with_counts(
+    adata: "AnnData", section: SectionOnLattice, layer: str | None, total_counts: str | None, *, denoise: bool
+) -> SectionOnLattice:
+    """Add the depth of the spots and, to denoise them, what one molecule is worth."""
+    here = np.zeros(adata.n_obs, dtype=bool)
+    here[section.spots] = True
+    order = np.searchsorted(np.sort(section.spots), section.spots)
+    molecules = read_molecules(adata, here, layer=layer) if denoise or total_counts == AUTO else None
+    if denoise and molecules is None:
+        msg = (
+            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p); found "
+            "others, or too few genes of low counts to tell what one molecule is worth"
+        )
+        raise ValueError(msg)
+    depth = find_depth(adata, here, molecules, total_counts)
+    section = replace(section, depth=None if depth is None else depth[order])
+    if molecules is None or not denoise or len(section.values) < FEWEST:
+        return section
+    return replace(section, unit=molecules.unit[order], logged=molecules.logged)

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from s2s_scverse._predict import METHODS, PCAKriging, Kriging, interpolate
+
+MODELS = ("kriging", "cokriging")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_same_input_same_bits(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+    first, again = (interpolate(method, spots.copy(), values.copy(), sites.copy()) for _ in range(2))
+    assert first.dtype == np.float32
+    assert first.shape == (len(sites), values.shape[1])
+    assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_inputs_stay_as_they_are(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+    before = [array.copy() for array in (spots, values, sites)]
+    interpolate(method, spots, values, sites)
+    for array, copy in zip((spots, values, sites), before, strict=True):
+        assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_permutations(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+    rng = np.random.default_rng(1)
+    i, j, g = (rng.permutation(size) for size in (len(spots), len(sites), values.shape[1]))
+    expected = interpolate(method, spots, values, sites)
+    found = interpolate(method, spots[i], values[i][:, g], sites[j])
+    assert_allclose(found, expected[j][:, g], atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["linear", "cubic", "idw", "rbf", "kriging", "cokriging"])
+@pytest.mark.parametrize("angle", [90, 180, 30])
+def test_turning_the_section(method: str, angle: int, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+    c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    turn = np.array([[c, s], [-s, c]])
+    inside = sites[(sites > 1).all(axis=1) & (sites < 6).all(axis=1)]
+    expected = interpolate(method, spots, values, inside)
+    found = interpolate(method, spots @ turn, values, inside @ turn)
+    assert_allclose(found, expected, atol=2e-3 if method == "cubic" else 1e-4)
+
+
+@pytest.mark.parametrize("method", MODELS)
+def test_moving_and_scaling_values(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+    expected = interpolate(method, spots, values, sites)
+    assert_allclose(interpolate(method, spots, 4 * values + 2, sites), 4 * expected + 2, atol=1e-3)
+    assert_allclose(interpolate(method, spots + 1000, values, sites + 1000), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_constants_come_back(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+    values[:, 2] = 1.2345
+    assert_allclose(interpolate(method, spots, values, sites)[:, 2], 1.2345, rtol=1e-5)
+    constant = np.full_like(values[:, :2], 0.7)
+    assert_allclose(interpolate(method, spots, constant, sites), 0.7, rtol=1e-5)
+
+
+def test_blocks_of_genes(spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+    kriging = Kriging(spots, sites)
+    model = PCAKriging(kriging, values, n_components=3)
+    whole = model.predict(values)
+    parts = [model.predict(values[:, block]) for block in (slice(0, 3), slice(3, 7))]
+    assert_allclose(np.hstack([part.sites for part in parts]), whole.sites, atol=1e-5)
+    assert_allclose(np.hstack([part.loo for part in parts]), whole.loo, atol=1e-5)
+    assert_allclose(np.hstack([part.kriging.sites for part in parts]), whole.kriging.sites, atol=1e-5)

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import torch
+
+from s2s_scverse._lattice import KINDS, Lattice, regular_sample
+from s2s_scverse._train import TrainingConfig
+from s2s_scverse._train._batches import Term, Windows
+from s2s_scverse._train._losses import masked_error, staged_loss
+from s2s_scverse._train._pairs import sparser_views
+from s2s_scverse._train._scenes import build_scene
+
+
+def scene(kind="square", side=10, n_genes=3, n_images=2, orientations=None):
+    """Maps whose value tells the site: 100 * map + site."""
+    index = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), axis=-1).reshape(-1, 2)
+    lattice = Lattice(KINDS[kind], index, np.asarray(KINDS[kind].unit_basis), np.zeros(2))
+    known = regular_sample(lattice, 2, (0, 0))
+    views = sparser_views(lattice, known, n=4, drop=0.0, rng=np.random.default_rng(0))
+    n = len(views.lattice)
+
+    def maps(lattice, visible, values, precision):
+        assert precision is None
+        assert len(values) == visible.sum()
+        return np.full((1, values.shape[1], len(lattice)), -1, np.float32)
+
+    truth = (100 * np.arange(n_genes) + np.arange(n)[:, None]).astype(np.float32)
+    images = (100 * np.arange(n_genes, n_genes + n_images) + np.arange(n)[:, None]).astype(np.float32)
+    symmetries = KINDS[kind].symmetries if orientations is None else orientations
+    made = {"gene_maps": maps, "image_maps": maps, "orientations": symmetries, "standardise": False}
+    return build_scene(views, truth, images, **made), views
+
+
+def windows(terms, *, seed=1, epoch=0, **arguments):
+    config = TrainingConfig(**({"steps_per_epoch": 6, "batch_size": 4, "window": 4} | arguments))
+    return Windows(terms, config, seed=seed, epoch=epoch)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("images", [False, True])
+def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
+    laid, views = scene(kind)
+    for parts in windows([Term("t", (laid,), images=images, weight=1.0)]):
+        batch = parts["t"]
+        sites = (batch.target % 100).long()
+        assert (batch.target // 100 >= 3).all() == images
+        tissue = batch.tissue
+        assert torch.equal(batch.values, batch.target * batch.mask)
+        matches = [torch.equal(torch.from_numpy(v)[sites] * tissue.bool(), batch.mask.bool()) for v in views.visible]
+        assert any(matches)
+        assert torch.equal(batch.weight, tissue * (1 - batch.mask))
+        assert (batch.start == -1).all()
+
+
+def test_windows_are_pieces_of_turned_sections():
+    laid, views = scene(n_images=0)
+    seen = set()
+    for parts in windows([Term("t", (laid,), images=False, weight=1.0)], steps_per_epoch=60):
+        sites = (parts["t"].target[0, 0] % 100).long().numpy()
+        down = views.lattice.index[sites[1, 0]] - views.lattice.index[sites[0, 0]]
+        right = views.lattice.index[sites[0, 1]] - views.lattice.index[sites[0, 0]]
+        seen.add((tuple(down.tolist()), tuple(right.tolist())))
+    assert len(seen) == 8
+
+
+def test_draws_depend_on_seed_epoch_and_step_alone():
+    laid, _ = scene()
+    terms = [Term("t", (laid,), images=False, weight=1.0)]
+    first, again = windows(terms), windows(terms)
+    assert torch.equal(first[3]["t"].target, again[3]["t"].target)
+    targets = {
+        tuple(windows(terms, **change)[step]["t"].target.flatten().tolist())
+        for change, step in [({}, 3), ({}, 4), ({"epoch": 1}, 3), ({"seed": 2}, 3)]
+    }
+    assert len(targets) == 4
+
+
+def test_known_sites_are_scored_on_request():
+    laid, _ = scene(orientations=np.eye(2, dtype=int)[None])
+    batch = windows([Term("t", (laid,), images=False, weight=1.0)], scored="known", window=64)[0]["t"]
+    assert batch.weight.shape[-2:] == (5, 5)
+    assert (batch.weight == 1).all()
+
+
+def test_masked_error_by_hand():
+    prediction, target = torch.tensor([1.0, 5.0, 9.0]), torch.tensor([2.0, 2.0, 0.0])
+    weight = torch.tensor([1.0, 1.0, 0.0])
+    assert masked_error(prediction, target, weight, "l1").item() == pytest.approx(2)
+    assert masked_error(prediction, target, weight, "l2").item() == pytest.approx(5)
+    assert masked_error(prediction, target, weight, "huber").item() == pytest.approx((0.5 + 2.5) / 2)
+    assert masked_error(prediction, target, 0 * weight, "l2").item() == 0
+
+
+def test_later_stages_weigh_more():
+    stages = torch.tensor([1.0, 2.0, 4.0]).reshape(3, 1, 1, 1, 1)
+    zero, one = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
+    assert staged_loss(stages, zero, one, "l1").item() == pytest.approx(1 / 3 + 2 * 2 / 3 + 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"start": "x"}, "start must be one of"),
+        ({"loss": "l3"}, "loss must be one of"),
+        ({"window": 0}, "window must be at least 1, found 0"),
+        ({"max_epochs": -1}, "max_epochs must be at least 0, found -1"),
+        ({"image_weight": -1}, "image_weight must be at least 0"),
+        ({"drop": 0.9}, "drop must be from 0 to 0.5, found 0.9"),
+        ({"learning_rate": 0}, "learning_rate must be positive and finite, found 0"),
+        ({"learning_rate": float("inf")}, "learning_rate must be positive and finite, found inf"),
+        ({"betas": (2, 3)}, "betas must be two numbers"),
+        ({"sparser_weight": 0, "dense_weight": 0}, "both 0, so there is nothing to learn from"),
+    ],
+)
+def test_configurations_are_checked(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"max_epochs": 1.5}, {"n_images": 2.5}, {"sparser_weight": "a"}, {"window": True}]
+)
+def test_types_of_configurations_are_checked(arguments):
+    (name,) = arguments
+    with pytest.raises(TypeError, match=f"TrainingConfig: {name} must be"):
+        TrainingConfig(**arguments)

@@ -1,0 +1,57 @@
+"""What views tell of the spots that are hidden in them."""
+
+import numpy as np
+import torch
+
+from s2s_scverse._lattice import KINDS, Lattice
+from s2s_scverse._train._batches import cut
+from s2s_scverse._train._pairs import sparser_views
+from s2s_scverse._train._scenes import build_scene
+
+
+def laid_out(values, *, standardise):
+    index = np.stack(np.meshgrid(np.arange(17), np.arange(17), indexing="ij"), axis=-1).reshape(-1, 2)
+    lattice = Lattice(KINDS["square"], index, np.eye(2), np.zeros(2))
+    known = (index % 2 == 0).all(axis=1)
+    views = sparser_views(lattice, known, n=4, drop=0.0, rng=np.random.default_rng(0))
+    n_kinds = 1
+
+    def mean_of_visible(lattice, visible, values, precision):
+        return np.broadcast_to(values.mean(axis=0)[None, :, None], (n_kinds, values.shape[1], len(lattice))).copy()
+
+    none = np.empty((len(views.lattice), 0), np.float32)
+    made = {"gene_maps": mean_of_visible, "image_maps": None, "orientations": np.eye(2, dtype=int)[None]}
+    return build_scene(views, values[: len(views.lattice)], none, standardise=standardise, **made), views
+
+
+def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie():
+    """Of pure noise, standardised as a whole, hidden spots lie opposite the visible ones: in views they must not."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(81, 3000)).astype(np.float32)
+    values = (values - values.mean(axis=0)) / values.std(axis=0)
+    slopes = []
+    for standardise in (False, True):
+        scene, views = laid_out(values, standardise=standardise)
+        products, squares = 0.0, 0.0
+        for view in range(len(views.visible)):
+            sites, tissue = scene.gathers[0], scene.tissues[0]
+            batch = cut(scene, view, torch.arange(3000), sites, tissue, scene.known[0] * (1 - scene.visible[view]))
+            start = batch.start[:, 0, 0, 0]
+            hidden = (batch.target * batch.weight).sum(dim=(1, 2, 3)) / batch.weight.sum(dim=(1, 2, 3))
+            products += float((start * hidden).sum())
+            squares += float(start.square().sum())
+        slopes.append(products / max(squares, 1.0))
+    assert slopes[0] < -0.2
+    assert abs(slopes[1]) < 0.01
+
+
+def test_views_are_standardised_by_what_is_visible():
+    rng = np.random.default_rng(1)
+    values = (5 + 3 * rng.normal(size=(81, 4))).astype(np.float32)
+    scene, views = laid_out(values, standardise=True)
+    for view, visible in enumerate(views.visible):
+        batch = cut(scene, view, torch.arange(4), scene.gathers[0], scene.tissues[0], scene.known[0])
+        seen = batch.values[:, 0][:, torch.from_numpy(visible).reshape(9, 9)]
+        assert torch.allclose(seen.mean(dim=1), torch.zeros(4), atol=1e-5)
+        assert torch.allclose(seen.std(dim=1, unbiased=False), torch.ones(4), atol=1e-4)
+        assert torch.allclose(batch.start, torch.zeros(()), atol=1e-5)
