@@ -35,11 +35,11 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "loss huber": {"training": {"loss": "huber"}},
     "no spot dropping": {"training": {"drop": 0.0}},
     "no augmentation": {"training": {"augment": False}},
-    "no gate": {"training": {"gate": False}},
+    "no gate": {"training": {"shrink": False}},
     "best pass": {"training": {"keep": "best"}},
     "8 patterns": {"training": {"patterns": 8}},
-    "start: nearest": {"training": {"start": "nearest"}},
-    "start: cokriging": {"training": {"start": "cokriging"}},
+    "start: nearest": {"training": {"initial": "nearest"}},
+    "start: cokriging": {"training": {"initial": "pca_kriging"}},
 }
 DEFAULT_SECTIONS = (
     "st_mouse_olfactory_bulb_rep11",
@@ -93,7 +93,7 @@ def main() -> None:
     for name in arguments.sections:
         section = load(name)
         genes = most_variable(section, arguments.genes)
-        for method in ("kriging", "cokriging"):
+        for method in ("kriging", "pca_kriging"):
             found = score(section, method, genes, lambda: s2s.tl.interpolate(section, method, genes=genes))  # noqa: B023
             print(row(name, method, [found], [found]), flush=True)
         # Untrained, the network adds nothing. One seed is enough: the map hardly depends on it.

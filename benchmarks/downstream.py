@@ -15,7 +15,7 @@ from scipy.stats import pearsonr, spearmanr
 
 import s2s_scverse as s2s
 
-METHODS = ("linear", "kriging", "cokriging")
+METHODS = ("linear", "kriging", "pca_kriging")
 HEX = [name for name in SECTIONS if name.startswith("visium")]
 
 

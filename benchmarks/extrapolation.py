@@ -23,7 +23,7 @@ PATTERNS = {
     "outer strip": lambda x, _: x > 0.15,
     "strip across": lambda _, y: abs(y - 0.5) > 0.1,
 }
-METHODS = ("kriging", "cokriging", "s2s")
+METHODS = ("kriging", "pca_kriging", "s2s")
 
 
 def lost(section: ad.AnnData, pattern: str) -> ad.AnnData:

@@ -53,7 +53,7 @@ def main() -> None:
         "sites": series("sites", [(n, Job(n, FEW_GENES, **more)) for n in SITES]),
     }
     found["sites"] = np.array([each.sites for each in found["sites"][1]], float), found["sites"][1]
-    series("threads", [(n, Job(20_000, FEW_GENES, preset="fast", threads=n)) for n in (1, 2)])
+    series("threads", [(n, Job(20_000, FEW_GENES, preset="quick", threads=n)) for n in (1, 2)])
     print("\n| series | cost | fixed | slope | largest error of the line | exponent at the end |\n" + "|---" * 6 + "|")
     for name, (size, costs) in found.items():
         for what in ("seconds", "gigabytes"):

@@ -12,7 +12,7 @@ from protocol import SECTIONS, Result, load, machine, most_variable, score
 
 import s2s_scverse as s2s
 
-METHODS = ("nearest", "linear", "cubic", "idw", "rbf", "kriging", "cokriging", "s2s")
+METHODS = ("nearest", "linear", "cubic", "idw", "rbf", "kriging", "pca_kriging", "s2s")
 
 
 def run(name: str, method: str, seed: int, preset: str, fraction: float | None, all_genes: bool) -> Result:

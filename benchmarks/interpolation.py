@@ -118,7 +118,7 @@ def scores(truth: Float32, predicted: Float32) -> tuple[float, float, float]:
 
 
 def predict(method: str, task: Task) -> Float32:
-    if method == "blend":
+    if method == "stack":
         return Stack(Kriging(task.spots, task.sites), task.values).predict(task.values).sites
     return interpolate(method, task.spots, task.values, task.sites)
 
@@ -143,12 +143,12 @@ def reference(name: str, method: str, phase: tuple[int, int]) -> tuple[float | N
     _, classical, kriging, cokriging = REFERENCE[name]
     if method in CLASSICAL:
         return classical[CLASSICAL.index(method)], None, None
-    return {"kriging": kriging, "cokriging": cokriging, "blend": cokriging}.get(method, (None, None, None))
+    return {"kriging": kriging, "pca_kriging": cokriging, "stack": cokriging}.get(method, (None, None, None))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--methods", nargs="+", default=[*METHODS, "blend"], choices=[*METHODS, "blend"])
+    parser.add_argument("--methods", nargs="+", default=[*METHODS, "stack"], choices=[*METHODS, "stack"])
     parser.add_argument("--sections", nargs="+", default=list(REFERENCE), choices=list(REFERENCE))
     parser.add_argument("--phase", nargs=2, type=int, default=[0, 0], help="offset of the spots kept; reference: 0 0")
     arguments = parser.parse_args()

@@ -20,7 +20,7 @@ def main() -> None:
     print("|---" * 7 + "|")
     for n_genes in arguments.genes:
         inside, outside = (
-            cost(Job(arguments.sites, n_genes, preset="fast", threads=1, store=store)) for store in (False, True)
+            cost(Job(arguments.sites, n_genes, preset="quick", threads=1, store=store)) for store in (False, True)
         )
         print(
             f"| {n_genes} | {inside.layers:.2f} | {inside.gigabytes:.2f} | {outside.gigabytes:.2f} | "

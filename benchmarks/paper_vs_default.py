@@ -32,7 +32,7 @@ PAPER_EPOCHS, PAPER_BATCH = 3000, 16
 def seconds_per_step(section: _train.Section, preset: str, batch: int, steps: int) -> float:
     """Median time of forward, backward and update, after one step to warm up."""
     training = replace(
-        s2s.tl.TRAINING_PRESETS[preset], batch_size=batch, steps_per_epoch=steps + 1, patterns=1, n_images=4
+        s2s.tl.TRAINING_PRESETS[preset], batch_size=batch, steps_per_epoch=steps + 1, masks=1, n_images=4
     )
     rng = np.random.default_rng(0)
     known = section.measured & ~keep_aside(section.measured, 0.1, rng)

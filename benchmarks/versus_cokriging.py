@@ -23,7 +23,7 @@ import s2s_scverse as s2s
 def rows(name: str, seeds: list[int], fraction: float | None, preset: str) -> list[tuple[str, list[float]]]:
     section = load(name, fraction=fraction)
     genes = most_variable(section)
-    base = score(section, "cokriging", genes, lambda: s2s.tl.interpolate(section, "cokriging", genes=genes))
+    base = score(section, "pca_kriging", genes, lambda: s2s.tl.interpolate(section, "pca_kriging", genes=genes))
     columns = section.var_names.get_indexer(genes)
     hidden = section.obs["s2s_held_out"].to_numpy()
     truth = section[hidden, genes].X.toarray()
@@ -40,7 +40,7 @@ def rows(name: str, seeds: list[int], fraction: float | None, preset: str) -> li
         gain = bootstrapped(own, found_of_genes)
         lower, upper = (end[hidden] for end in s2s.get.interval(section, 0.9, genes=genes))
         inside = (truth >= lower) & (truth <= upper)
-        middle = np.maximum(section.layers["cokriging"][hidden][:, columns], 0)
+        middle = np.maximum(section.layers["pca_kriging"][hidden][:, columns], 0)
         error = np.abs(truth - middle)
         ruler = np.sqrt(np.square(error).mean(axis=0))
         half = ruler * np.quantile(error / ruler, inside.mean())
@@ -49,7 +49,7 @@ def rows(name: str, seeds: list[int], fraction: float | None, preset: str) -> li
         numbers = [result.pcc, result.rmse, result.mae, result.pcc / base.pcc - 1, *gain]
         numbers += [result.rmse - base.rmse, result.mae - base.mae, inside.mean(), (upper - lower).mean() / other]
         numbers += [expected.mean() - own.mean(), spearmanr(expected, own).statistic]
-        numbers += [section.uns["s2s"]["s2s"]["gate"], result.seconds, result.gigabytes]
+        numbers += [section.uns["s2s"]["s2s"]["shrinkage"], result.seconds, result.gigabytes]
         lines.append((f"| {name} | {seed} | {base.pcc:.4f} | {text(numbers)} |", numbers))
     return lines
 

@@ -72,15 +72,11 @@ def section(_section: ad.AnnData) -> ad.AnnData:
 @pytest.fixture(scope="session")
 def quick() -> dict[str, object]:
     """Arguments of the quickest training there is."""
-    from dataclasses import replace
+    from s2s_scverse.tl import TrainingConfig
 
-    from s2s_scverse._train import TRAINING_PRESETS
-
-    # With a gate the starting map alone could be the result, and tests would not see the network.
-    training = replace(
-        TRAINING_PRESETS["fast"], max_epochs=2, steps_per_epoch=4, patterns=2, batch_size=4, n_images=4, gate=False
-    )
-    return {"preset": "fast", "training": training, "progress": False}
+    # Not shrunken: the initial estimate alone could be the result, and tests would not see the network.
+    training = TrainingConfig(max_epochs=2, steps_per_epoch=4, masks=2, batch_size=4, n_images=4, shrink=False)
+    return {"training": training, "progress": False}
 
 
 @pytest.fixture(scope="session")

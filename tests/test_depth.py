@@ -4,8 +4,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from s2s_scverse._checks import named_layers
 from s2s_scverse._adata import find_depth, read_molecules
+from s2s_scverse._checks import named_layers
 
 FORMATS = [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array]
 

@@ -8,7 +8,7 @@ from ._checks import check_points, check_values
 from ._coregionalization import Coregionalization
 from ._kriging import Kriging
 from ._pca_kriging import PCAKriging
-from ._stack import Stack, StackingWeights
+from ._stack import MIN_SPOTS, Stack, StackingWeights
 from ._state_kriging import StateKriging
 from ._types import Float, Float32, Float64
 
@@ -69,6 +69,8 @@ def fit(
 ) -> Predictor:
     """Fit a predictor to positions, and to the genes that others are predicted from.
 
+    With less than 20 spots, coregionalization and state kriging are PCA kriging.
+
     Parameters
     ----------
     method
@@ -98,7 +100,8 @@ def fit(
     values = check_values(informative, kriging.spots)
     if method == "stack":
         return Stack(kriging, values, weights=stacking)
-    if method == "coregionalization":
+    enough = len(values) >= MIN_SPOTS
+    if method == "coregionalization" and enough:
         return Coregionalization(spots, sites, values, noise_weights=noise_weights)
     components = PCAKriging(kriging, values)
-    return components if method == "pca_kriging" else StateKriging(components)
+    return StateKriging(components) if method == "state_kriging" and enough else components

@@ -102,7 +102,7 @@ def predict_sites(
     # Only corrections are rounded, the maps they are added to are not.
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
     cut = _windows if network.config.attention else _pieces
-    side = training.window if network.config.attention else LARGEST_SIDE
+    side = training.crop if network.config.attention else LARGEST_SIDE
     for rows, inner_rows in cut(height, side, network.config.reach):
         for cols, inner_cols in cut(width, side, network.config.reach):
             part = batch.each(lambda tensor: tensor[..., rows, cols].to(device))  # noqa: B023 - called at once

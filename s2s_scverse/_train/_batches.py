@@ -95,7 +95,7 @@ class Windows(Dataset[dict[str, Batch]]):
 
     def _place(self, scene: Scene, gather: Tensor, scored: Tensor, rng: np.random.Generator) -> tuple[slice, slice]:
         """Put a window around a random site that counts."""
-        window = max(self.config.window // scene.stride, SMALLEST_WINDOW) if scene.stride > 1 else self.config.window
+        window = max(self.config.crop // scene.stride, SMALLEST_WINDOW) if scene.stride > 1 else self.config.crop
         candidates = torch.nonzero(scored[gather.reshape(-1)]).reshape(-1)
         cell = int(candidates[int(rng.integers(len(candidates)))])
         place = []

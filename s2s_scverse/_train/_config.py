@@ -7,9 +7,9 @@ from typing import Any, Final, Literal, get_args
 
 from .._checks import check_bool, check_choice, check_int, check_number, check_positive
 
-__all__ = ["TRAINING_PRESETS", "Keep", "Loss", "Matching", "Precision", "Schedule", "Scored", "Start", "TrainingConfig"]
+__all__ = ["TRAINING_PRESETS", "Initial", "Keep", "Loss", "Matching", "Precision", "Schedule", "Scored", "TrainingConfig"]
 
-Start = Literal["nearest", "kriging", "pca_kriging", "stack"]
+Initial = Literal["nearest", "kriging", "pca_kriging", "stack"]
 Loss = Literal["l1", "l2", "huber"]
 Scored = Literal["hidden", "known"]
 Matching = Literal["none", "noise", "distribution"]
@@ -17,7 +17,7 @@ Schedule = Literal["constant", "cosine"]
 Keep = Literal["last", "best"]
 Precision = Literal["32", "bf16"]
 CHOICES: Final = {
-    "start": Start,
+    "initial": Initial,
     "loss": Loss,
     "scored": Scored,
     "match_images": Matching,
@@ -52,7 +52,7 @@ class TrainingConfig:
     """
 
     #: Initial estimate of the cascade, by a method of :func:`s2s_scverse.tl.interpolate`.
-    start: Start = "stack"
+    initial: Initial = "stack"
     #: Whether the network also sees the smooth starting maps, which data consistency overwrites at measured sites.
     show_maps: bool = True
     #: Divide every gene by this, keep photographs in [0, 1], and count errors in the genes' own units; None
@@ -74,13 +74,13 @@ class TrainingConfig:
     #: finds it in a gene drawn for each image; or such noise and then that gene's distribution of values, by rank.
     match_images: Matching = "none"
     #: Largest fraction of visible spots that is hidden at random on top of the regular sparser sample.
-    drop: float = 0.3
+    mask_dropout: float = 0.3
     #: Number of sampling patterns drawn per term.
-    patterns: int = 4
+    masks: int = 4
     #: Whether windows are shown in all orientations of the lattice.
     augment: bool = True
     #: Side of training windows in sites of the dense lattice; those of spots are as large in space, at least 16 spots.
-    window: int = 64
+    crop: int = 64
     #: Windows per term and step.
     batch_size: int = 4
     #: Adam's step size, the largest one.
@@ -101,7 +101,7 @@ class TrainingConfig:
     #: Fraction of the measured spots used for validation, to stop early, choose weights and find the shrinkage factor.
     validation_fraction: float = 0.1
     #: Whether the network's correction is scaled by the factor that fits the spots kept aside best, 0 to 1.
-    gate: bool = True
+    shrink: bool = True
     #: Genes that are trained on, the most variable ones; all are imputed.
     max_genes: int = 256
     #: Arithmetic of the network, single precision, or bfloat16, which is faster on some processors and accelerators.
@@ -113,13 +113,13 @@ class TrainingConfig:
         for name, choices in CHOICES.items():
             check_choice(f"TrainingConfig: {name}", getattr(self, name), get_args(choices))
         checked: dict[str, float] = {}
-        for name in ("patterns", "window", "batch_size", "steps_per_epoch", "patience", "max_genes"):
+        for name in ("masks", "crop", "batch_size", "steps_per_epoch", "patience", "max_genes"):
             checked[name] = check_int(f"TrainingConfig: {name}", getattr(self, name), least=1)
         for name in ("max_epochs", "n_images"):
             checked[name] = check_int(f"TrainingConfig: {name}", getattr(self, name), least=0)
         for name in ("sparser_weight", "dense_weight", "image_weight"):
             checked[name] = check_number(f"TrainingConfig: {name}", getattr(self, name), least=0)
-        for name in ("drop", "validation_fraction"):
+        for name in ("mask_dropout", "validation_fraction"):
             checked[name] = check_number(f"TrainingConfig: {name}", getattr(self, name), least=0, most=0.5)
         for name in ("learning_rate",) if self.gene_scale is None else ("learning_rate", "gene_scale"):
             checked[name] = check_positive(f"TrainingConfig: {name}", getattr(self, name))
@@ -145,21 +145,21 @@ TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
     {
         "default": TrainingConfig(),
         "paper": TrainingConfig(
-            start="nearest",
+            initial="nearest",
             show_maps=False,
             gene_scale=10.0,
             loss="l1",
             scored="known",
             image_weight=1.0,
             n_images=256,
-            drop=0.0,
+            mask_dropout=0.0,
             batch_size=16,
             learning_rate=1e-4,
             schedule="constant",
             betas=(0.5, 0.999),
             max_epochs=3000,
             patience=3000,
-            gate=False,
+            shrink=False,
         ),
         "quick": TrainingConfig(max_epochs=0),
     }

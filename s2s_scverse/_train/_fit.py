@@ -108,8 +108,8 @@ def fit(
     progress.begin("initial estimates", len(large) + len(pieces))
     left_out, stacking = [], []
     for section, of, parts in zip(large, known_of, cuts, strict=True):
-        left_out.append(leave_out(section, of, training.start, seed=fold_seed))
-        weights = left_out[-1].folds.stacking_weights(section.positions(of)) if training.start == "stack" else None
+        left_out.append(leave_out(section, of, training.initial, seed=fold_seed))
+        weights = left_out[-1].folds.stacking_weights(section.positions(of)) if training.initial == "stack" else None
         stacking += [weights] * len(parts)
         progress.step()
     laid_out = [
@@ -132,7 +132,7 @@ def fit(
     trained = plan.network.to(device).eval()
     # The smaller of the factors that the two validation masks give.
     ways = [[of[way] for of in validation if len(of) > way] for way in range(max(map(len, validation)))]
-    shrinkage = min(find_shrinkage(trained, of, training, device) for of in ways) if training.gate else 1.0
+    shrinkage = min(find_shrinkage(trained, of, training, device) for of in ways) if training.shrink else 1.0
     log.info("trained %d epochs; shrinkage factor of the network's correction %.2f", len(plan.history), shrinkage)
     fitted = iter(zip(known_of, left_out, strict=True))
     models = []
@@ -148,7 +148,7 @@ def fit(
 
 def _stacked(model: SectionModel) -> SectionModel:
     """The same with stacking weights from all spots, where no network asks for validation spots."""
-    section, method = model.section, model.training.start
+    section, method = model.section, model.training.initial
     if len(section.values) < MIN_SPOTS:
         return model
     left_out = leave_out(section, section.measured, method, seed=model.seed)
@@ -178,6 +178,6 @@ def _arrays(pieces: list[SectionOnLattice], known: list[NDArray[np.bool_]]) -> I
 
 def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[SectionOnLattice]) -> CDCINConfig:
     """Set the fields of a network that follow from the sections and from what it is shown."""
-    maps = N_MAPS[training.start] if training.show_maps else 0
+    maps = N_MAPS[training.initial] if training.show_maps else 0
     hexagonal = any(section.lattice.kind.hexagonal for section in sections)
     return replace(network, hexagonal=hexagonal, context_channels=maps + int(network.mask_channel))

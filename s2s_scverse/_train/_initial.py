@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from .._lattice import Lattice
 from .._predict import NUGGETS, Kriging, StackingWeights, fit
-from ._config import Start
+from ._config import Initial
 
 __all__ = ["N_MAPS", "InitialEstimate", "find_noise_ratios"]
 
-N_MAPS: Final[dict[Start, int]] = {"nearest": 1, "kriging": 1, "pca_kriging": 3, "stack": 4}
+N_MAPS: Final[dict[Initial, int]] = {"nearest": 1, "kriging": 1, "pca_kriging": 3, "stack": 4}
 """Maps that each method gives: the estimate, then those that it is made of."""
 
 Float32 = NDArray[np.float32]
@@ -34,7 +34,7 @@ class InitialEstimate:
         Weights of the stack.
     """
 
-    method: Start
+    method: Initial
     spread: Float32
     stacking: StackingWeights | None
 

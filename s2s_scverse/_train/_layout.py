@@ -60,7 +60,7 @@ def lay_out(
     standard = scale.apply(section.values)
     shown = standard[known[section.measured]]
     orientations = lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1]
-    estimate = InitialEstimate(training.start, scale.spread, stacking)
+    estimate = InitialEstimate(training.initial, scale.spread, stacking)
     noise_ratios = (
         find_noise_ratios(lattice, known, shown) if images and training.match_images != "none" else np.empty(0)
     )
@@ -82,10 +82,10 @@ def lay_out(
     rng_sparser, rng_dense, rng_images, rng_validated = rng.spawn(4)
     terms = []
     if training.sparser_weight:
-        views = sparser_views(lattice, known, n=training.patterns, drop=training.drop, rng=rng_sparser)
+        views = sparser_views(lattice, known, n=training.masks, drop=training.mask_dropout, rng=rng_sparser)
         terms += _terms("sparser", scene(views, lattice.stride(known), rng_images), training.sparser_weight, training)
     if training.dense_weight:
-        views = dense_views(lattice, known, n=training.patterns, drop=training.drop, rng=rng_dense)
+        views = dense_views(lattice, known, n=training.masks, drop=training.mask_dropout, rng=rng_dense)
         terms += _terms("dense", scene(views, 1, rng_images), training.dense_weight, training)
     validated = torch.from_numpy(rng_validated.permutation(standard.shape[1])[:MAX_VALIDATED])
     validation = []

@@ -17,7 +17,7 @@ from .._predict import MAX_LEFT_OUT, CrossValidation, Predictor, StackingWeights
 from .._scores import mean_over_sections
 from ..nn import CDCIN
 from ._apply import predict_sites, whole_section
-from ._config import Start, TrainingConfig
+from ._config import Initial, TrainingConfig
 from ._device import find_device
 from ._scale import Scale
 
@@ -58,7 +58,7 @@ class LeftOut:
 def leave_out(
     section: SectionOnLattice,
     known: NDArray[np.bool_],
-    method: Start,
+    method: Initial,
     *,
     stacking: StackingWeights | None = None,
     limit: int = MAX_LEFT_OUT,
@@ -201,7 +201,7 @@ class SectionModel:
         sites = section.positions(section.measured)
         shown = sites[section.wanted] if self._network is None else sites
         return fit(
-            self.training.start,
+            self.training.initial,
             sites[section.measured],
             shown,
             section.values,
@@ -219,7 +219,7 @@ class SectionModel:
         return leave_out(
             section,
             section.measured if every else self.known,
-            self.training.start,
+            self.training.initial,
             stacking=self.stacking,
             limit=len(section.values) if everything else MAX_LEFT_OUT,
             seed=self.seed,
@@ -252,7 +252,7 @@ class SectionModel:
         for batch in whole_section(section.lattice, section.measured, scale.apply(values), standard):
             start = batch.start.flatten(1)[:, position]
             correction = predict_sites(network, batch, position, training, self.device) - start
-            if training.gate and bool(unmeasured.any()):
+            if training.shrink and bool(unmeasured.any()):
                 correction -= correction[:, unmeasured].mean(dim=1, keepdim=True)
             found.append((start + self.shrinkage * correction)[:, sites])
         return scale.undo(torch.cat(found).numpy().T)

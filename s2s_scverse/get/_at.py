@@ -27,7 +27,7 @@ def at(
     *,
     layer: str | None = _keys.UNS,
     spatial_key: str = _keys.SPATIAL,
-    library: str | None = None,
+    library_id: str | None = None,
 ) -> "pd.DataFrame":
     """Read values at any points of a section, for example to carry those of bins back to their cells.
 
@@ -48,7 +48,7 @@ def at(
         have values at unmeasured sites.
     spatial_key
         Key of ``obsm`` with x and y, of `adata` and, if `points` is an AnnData, of `points`.
-    library
+    library_id
         Which section the points are in, if `adata` holds several.
 
     Returns
@@ -61,7 +61,7 @@ def at(
     KeyError
         If `adata` has no lattice, or a gene, the layer, the section or the coordinates do not exist.
     TypeError, ValueError
-        If `points` are no finite coordinates, or `adata` holds several sections and `library` does not say which.
+        If `points` are no finite coordinates, or `adata` holds several sections and `library_id` does not say which.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def at(
     check_adata(adata)
     columns = check_genes(adata, genes)
     coordinates, names = check_points(points, spatial_key)
-    section = choose_section(adata, library)
+    section = choose_section(adata, library_id)
     lattice = read_lattice(section)
     check_layer(section, layer)
     imputed = layer in find_runs(section)

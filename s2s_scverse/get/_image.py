@@ -17,7 +17,11 @@ GENE_BLOCK = 256
 
 
 def image(
-    adata: "AnnData", genes: str | Sequence[str] | None = None, *, layer: str | None = None, library: str | None = None
+    adata: "AnnData",
+    genes: str | Sequence[str] | None = None,
+    *,
+    layer: str | None = None,
+    library_id: str | None = None,
 ) -> "xr.DataArray":
     """Rasterise a section into its gene-channel tensor.
 
@@ -31,7 +35,7 @@ def image(
         Layer to show, X by default. Only layers written by :func:`s2s_scverse.tl.impute` or
         :func:`s2s_scverse.tl.interpolate` have values at unmeasured sites; of all others measured spots are shown.
 
-    library
+    library_id
         Which section to show, if `adata` holds several.
 
     Returns
@@ -46,7 +50,7 @@ def image(
     KeyError
         If `adata` has no lattice, or a gene, the layer or the section does not exist.
     ValueError
-        If `adata` holds several sections and `library` does not say which.
+        If `adata` holds several sections and `library_id` does not say which.
 
     Examples
     --------
@@ -58,7 +62,7 @@ def image(
     import xarray as xr
 
     check_adata(adata)
-    adata = choose_section(adata, library)
+    adata = choose_section(adata, library_id)
     columns = check_genes(adata, genes)
     lattice = read_lattice(adata)
     check_layer(adata, layer)

@@ -141,7 +141,7 @@ def spatialdata_image(
     genes: str | Sequence[str] | None = None,
     *,
     layer: str | None = None,
-    library: str | None = None,
+    library_id: str | None = None,
     coordinate_system: str = "global",
 ) -> Any:
     """Turn a section into a raster image for SpatialData, with genes as channels.
@@ -154,7 +154,7 @@ def spatialdata_image(
         Genes to show, all by default.
     layer
         Layer to show, X by default; see :func:`s2s_scverse.get.image`.
-    library
+    library_id
         Which section to show, if `adata` holds several.
     coordinate_system
         The coordinate system that the units of ``obsm["spatial"]`` belong to.
@@ -181,8 +181,8 @@ def spatialdata_image(
     """
     spatialdata = import_spatialdata()
     check_name("coordinate_system", coordinate_system)
-    tensor = image(adata, genes, layer=layer, library=library)
-    lattice = read_lattice(choose_section(adata, library))
+    tensor = image(adata, genes, layer=layer, library_id=library_id)
+    lattice = read_lattice(choose_section(adata, library_id))
     along_u, along_v = lattice.basis
     # The centre of the first pixel lies at (0.5, 0.5).
     origin = lattice.origin + (lattice.lower - 0.5) @ lattice.basis

@@ -20,7 +20,7 @@ def compare(
     *,
     keys: str | Sequence[str] = (_keys.UNS,),
     layer: str | None = None,
-    library: str | None = None,
+    library_id: str | None = None,
     unit: str | None = None,
     percentiles: tuple[float, float] = (1, 99),
     cmap: "str | Colormap" = "viridis",
@@ -51,7 +51,7 @@ def compare(
         Imputed layers to draw.
     layer
         Layer that holds measured and true values, or ``"X"``. By default what the runs in `keys` read.
-    library
+    library_id
         Which section to draw, if `adata` holds several.
     unit
         Unit of the values, for the colour bars. ``"log1p"`` by default if X was transformed by :func:`scanpy.pp.log1p`.
@@ -89,7 +89,7 @@ def compare(
     KeyError
         If `adata` has no lattice, or a gene, a layer, the section or the image does not exist.
     ValueError
-        If there are several sections and `library` does not say which, a layer holds no values of a gene, the runs read
+        If there are several sections and `library_id` does not say which, a layer holds no values of a gene, the runs read
         different layers, no site is measured, the section lies beside its image, or `percentiles`, `panel_size` or an
         opacity make no sense.
 
@@ -104,5 +104,5 @@ def compare(
     ['measured', 'imputed', 'truth', 'imputed − truth']
     """
     look = Look({"expression": cmap, "error": error_cmap}, unit, panel_size, img, img_alpha, alpha, rasterized)
-    data = compare_data(adata, genes, keys=keys, layer=layer, library=library, percentiles=percentiles)
+    data = compare_data(adata, genes, keys=keys, layer=layer, library_id=library_id, percentiles=percentiles)
     return draw_maps(data, adata.uns.get("spatial"), look, show=show, return_fig=return_fig)

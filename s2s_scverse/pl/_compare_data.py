@@ -28,12 +28,12 @@ def compare_data(
     *,
     keys: str | Sequence[str] = (_keys.UNS,),
     layer: str | None = None,
-    library: str | None = None,
+    library_id: str | None = None,
     percentiles: tuple[float, float] = (1, 99),
 ) -> Maps:
     """Collect measured, imputed and true values and errors; see :func:`s2s_scverse.pl.compare`."""
     check_adata(adata)
-    adata, section = read_section(adata, library)
+    adata, section = read_section(adata, library_id)
     columns = check_genes(adata, genes)
     layers = check_keys(adata, keys)
     source = find_source(adata, layers, layer, argument="layer")

@@ -46,10 +46,10 @@ class GridSites:
     """Left, right, top and bottom of the cells of all sites, and half a pitch around them."""
 
 
-def grid_sites(adata: "AnnData", *, spatial_key: str = _keys.SPATIAL, library: str | None = None) -> GridSites:
+def grid_sites(adata: "AnnData", *, spatial_key: str = _keys.SPATIAL, library_id: str | None = None) -> GridSites:
     """Sort sites into measured, held out and unmeasured ones, and trace the tissue; see :func:`s2s_scverse.pl.grid`."""
     check_adata(adata)
-    adata, section = read_section(adata, library)
+    adata, section = read_section(adata, library_id)
     at = check_coordinates(adata, spatial_key)
     measured, held_out = (read_mask(adata, key) for key in (_keys.MEASURED, _keys.HELD_OUT))
     kinds = {"measured": measured, "held out": held_out & ~measured, "unmeasured": ~measured & ~held_out}
@@ -64,7 +64,7 @@ def grid_sites(adata: "AnnData", *, spatial_key: str = _keys.SPATIAL, library: s
 def grid(
     adata: "AnnData",
     *,
-    library: str | None = None,
+    library_id: str | None = None,
     spatial_key: str = _keys.SPATIAL,
     img: bool | str | None = None,
     img_alpha: float = 1.0,
@@ -86,7 +86,7 @@ def grid(
     ----------
     adata
         A section on its lattice, from :func:`s2s_scverse.pp.grid`.
-    library
+    library_id
         Which section to draw, if `adata` holds several.
     spatial_key
         Key of `adata.obsm` with x and y of every site.
@@ -119,7 +119,7 @@ def grid(
     TypeError
         If `ax` is no axes, or `img` neither a truth value nor a name.
     ValueError
-        If there are several sections and `library` does not say which, the section lies beside the image asked for, or
+        If there are several sections and `library_id` does not say which, the section lies beside the image asked for, or
         `panel_size` or an opacity make no sense.
 
     Examples
@@ -132,7 +132,7 @@ def grid(
     """
     check_positive("panel_size", panel_size)
     opacity, img_opacity = check_opacity("alpha", alpha), check_opacity("img_alpha", img_alpha)
-    data = grid_sites(adata, spatial_key=spatial_key, library=library)
+    data = grid_sites(adata, spatial_key=spatial_key, library_id=library_id)
     underlay = find_underlay(adata.uns.get("spatial"), data.section.name, img, data.box)
     if ax is not None:
         given = cast("Axes", check_axes(ax, 1)[0])

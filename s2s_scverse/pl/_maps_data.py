@@ -63,7 +63,7 @@ class Maps:
     """Whether scanpy says that the values were log-transformed."""
 
 
-def read_section(adata: "AnnData", library: str | None) -> tuple["AnnData", SectionOnLattice]:
+def read_section(adata: "AnnData", library_id: str | None) -> tuple["AnnData", SectionOnLattice]:
     """Return the section to draw, alone, and where it lies.
 
     Raises
@@ -71,9 +71,9 @@ def read_section(adata: "AnnData", library: str | None) -> tuple["AnnData", Sect
     KeyError
         If there is no lattice, or no such section.
     ValueError
-        If there are several sections and `library` does not say which.
+        If there are several sections and `library_id` does not say which.
     """
-    adata = choose_section(adata, library)
+    adata = choose_section(adata, library_id)
     read_lattice(adata)
     return adata, read_sections(adata)[0]
 

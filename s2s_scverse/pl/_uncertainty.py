@@ -25,7 +25,7 @@ def uncertainty(
     genes: str | Sequence[str],
     *,
     key: str = _keys.UNS,
-    library: str | None = None,
+    library_id: str | None = None,
     unit: str | None = None,
     percentiles: tuple[float, float] = (1, 99),
     cmap: "str | Colormap" = "viridis",
@@ -53,7 +53,7 @@ def uncertainty(
         Genes to draw.
     key
         Name of the run (its `key_added`).
-    library
+    library_id
         Which section to draw, if `adata` holds several.
     unit
         Unit of the values, for the colour bars. ``"log1p"`` by default if X was transformed by :func:`scanpy.pp.log1p`.
@@ -92,7 +92,7 @@ def uncertainty(
         If `adata` has no lattice, the run has no standard deviations, or a gene, the section or the image does not
         exist.
     ValueError
-        If there are several sections and `library` does not say which, a gene was not imputed, no site is measured, the
+        If there are several sections and `library_id` does not say which, a gene was not imputed, no site is measured, the
         section lies beside its image, or `percentiles`, `panel_size` or an opacity make no sense.
 
     Examples
@@ -107,7 +107,7 @@ def uncertainty(
     ['imputed', 'standard deviation']
     """
     look = Look({"expression": cmap, "SD": std_cmap}, unit, panel_size, img, img_alpha, alpha, rasterized)
-    data = uncertainty_data(adata, genes, key=key, library=library, percentiles=percentiles)
+    data = uncertainty_data(adata, genes, key=key, library_id=library_id, percentiles=percentiles)
     return draw_maps(data, adata.uns.get("spatial"), look, show=show, return_fig=return_fig)
 
 
@@ -116,12 +116,12 @@ def uncertainty_data(
     genes: str | Sequence[str] | None,
     *,
     key: str = _keys.UNS,
-    library: str | None = None,
+    library_id: str | None = None,
     percentiles: tuple[float, float] = (1, 99),
 ) -> Maps:
     """Collect imputed values and their standard deviations; see :func:`s2s_scverse.pl.uncertainty`."""
     check_adata(adata)
-    adata, section = read_section(adata, library)
+    adata, section = read_section(adata, library_id)
     columns = check_genes(adata, genes)
     check_name("key", key)
     check_keys(adata, key, argument="key")

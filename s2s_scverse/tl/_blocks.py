@@ -30,7 +30,7 @@ def predicted_blocks(predict: Predict, matrix: GeneMatrix, blocks: list[slice]) 
 
     # A task by itself, and not part of each: it is sent to every worker once.
     held = delayed(_itself, pure=False)(predict)
-    tasks = [delayed(_call, pure=False)(held, matrix.lazy(genes)) for genes in blocks]
+    tasks = [delayed(_impute_block, pure=False)(held, matrix.lazy(genes)) for genes in blocks]
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "16GiB"}):
         place = dict(zip(client.compute(tasks), blocks, strict=True))
     try:
@@ -62,7 +62,7 @@ def _itself(predict: Predict) -> Predict:
     return predict
 
 
-def _call(predict: Predict, values: Any) -> "Block":
+def _impute_block(predict: Predict, values: Any) -> "Block":
     return predict(values)
 
 

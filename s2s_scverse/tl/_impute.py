@@ -260,18 +260,16 @@ def _warn(source: Source, training: "TrainingConfig", *, errors: bool) -> None:
     from .._train import MIN_SPOTS
 
     spots = {section.name: len(section.values) for section in source.sections}
-    messages = []
-    if source.counts:
-        messages.append("values look like counts; call s2s.pp.normalize(adata) first")
+    messages = ["values look like counts; call s2s.pp.normalize(adata) first"] if source.counts else []
+    most, where = max(spots.values()), f"the initial estimate ({training.initial}) is returned"
     if source.measured.all():
         messages.append("every site is measured: there is nothing to impute")
-    most, where = max(spots.values()), f"the initial estimate ({training.start}) is returned"
-    if training.max_epochs and not source.varies:
-        messages.append(f"no gene varies between measured spots; {where}")
     elif training.max_epochs and most < MIN_SPOTS:
         messages.append(f"only {most} spots are measured, too few to train on (at least {MIN_SPOTS}); {where}")
+    elif training.max_epochs and not source.varies:
+        messages.append(f"no gene varies between measured spots; {where}")
     for name, count in spots.items():
-        if errors and count < FEWEST:
+        if errors and count < FEWEST and not source.measured.all():
             section = "" if name is None else f" in section {name!r}"
             messages.append(
                 f"only {count} spots are measured{section} (at least {FEWEST}): no errors are estimated, and nothing "

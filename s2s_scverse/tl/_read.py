@@ -114,10 +114,11 @@ def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> Non
 def _read_sections(adata: "AnnData", max_distance: object) -> tuple[list[SectionOnLattice], NDArray[np.bool_]]:
     """Return sections in an order of their own, and all measured spots; warn of sites that are left out."""
     reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
+    placed = [section.by_position() for section in read_sections(adata)]
     measured = read_measured(adata)
     check_apart(measured, read_mask(adata, _keys.HELD_OUT))
     sections, far = [], 0
-    for section in (section.by_position() for section in read_sections(adata)):
+    for section in placed:
         if not section.measured.any():
             msg = f"no site of section {section.name!r} is measured; leave that section out"
             raise ValueError(msg)

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 import s2s_scverse as s2s
 from s2s_scverse import _train
 
-CLASSICAL = ("nearest", "linear", "cubic", "idw", "rbf", "kriging", "cokriging")
+CLASSICAL = ("nearest", "linear", "cubic", "idw", "rbf", "kriging", "pca_kriging")
 METHODS = (*CLASSICAL, "start", "network")
 SCORES = ("pcc", "rmse")
 
@@ -36,14 +36,14 @@ def section() -> ad.AnnData:
 
 
 def impute(dense: ad.AnnData) -> None:
-    """By all methods; the network with its gate open, or the starting map would hide it."""
+    """By all methods; the network not shrunken, or the initial estimate would hide it."""
     for method in CLASSICAL:
         s2s.tl.interpolate(dense, method)
-    training = replace(
-        _train.TRAINING_PRESETS["default"], max_epochs=8, steps_per_epoch=30, precision="32", patience=8
-    )
+    training = replace(_train.TRAINING_PRESETS["default"], max_epochs=8, steps_per_epoch=30, precision="32", patience=8)
     s2s.tl.impute(dense, training=training, max_epochs=0, key_added="start", progress=False)
-    s2s.tl.impute(dense, training=replace(training, gate=False), key_added="network", progress=False, uncertainty=False)
+    s2s.tl.impute(
+        dense, training=replace(training, shrink=False), key_added="network", progress=False, uncertainty=False
+    )
 
 
 def scores(dense: ad.AnnData) -> dict[str, Any]:

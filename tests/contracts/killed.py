@@ -23,19 +23,18 @@ from lightning.pytorch import Trainer  # noqa: F401
 
 import s2s_scverse as s2s
 from s2s_scverse import _cli, _train
-from s2s_scverse.tl import _survey
 
 how, section, folder, times, seed = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
 torch.set_num_threads(1)
 _survey.GENE_BLOCK = 4
 TRAINING = replace(
-    _train.TRAINING_PRESETS["fast"],
+    _train.TRAINING_PRESETS["default"],
     max_epochs=4,
     steps_per_epoch=4,
-    patterns=2,
+    masks=2,
     batch_size=4,
     n_images=0,
-    gate=False,
+    shrink=False,
     precision="32",
 )
 s2s.tl.impute = partial(s2s.tl.impute, training=TRAINING)

@@ -38,11 +38,11 @@ def limited(*arguments: Any, **more: Any) -> Any:
 
 
 training = replace(
-    _train.TRAINING_PRESETS["fast"],
+    _train.TRAINING_PRESETS["default"],
     start="kriging",
     max_epochs=3,
     steps_per_epoch=2,
-    patterns=1,
+    masks=1,
     batch_size=2,
     n_images=0,
     max_genes=16,

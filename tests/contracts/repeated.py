@@ -53,10 +53,10 @@ sc.pp.normalize_total(adata, target_sum=600)
 sc.pp.log1p(adata)
 dense = s2s.pp.grid(adata, upsample=2)
 least = replace(
-    _train.TRAINING_PRESETS["fast"],
+    _train.TRAINING_PRESETS["default"],
     max_epochs=1,
     steps_per_epoch=2,
-    patterns=1,
+    masks=1,
     batch_size=2,
     n_images=0,
     start="kriging",
@@ -64,7 +64,7 @@ least = replace(
 for number in range(times):
     section, training, files = dense.copy(), least, {}
     if number % 10 == 0:
-        training = replace(least, start="blend", n_images=2)
+        training = replace(least, start="stack", n_images=2)
         files = {"store": folder / "store", "checkpoint": folder / "training"}
     s2s.tl.impute(section, training=training, progress=False, rng=number, **files)
     if files:

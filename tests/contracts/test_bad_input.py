@@ -22,7 +22,7 @@ def case(start: str, error: type[Exception], match: str, name: str) -> Callable[
     """Register a call that fails; it gets a section to spoil first: `spots`, on its lattice (`dense`), or `imputed`."""
 
     def register(spoil_and_call: Callable[..., Any]) -> Callable[..., Any]:
-        CASES.append(pytest.param(start, spoil_and_call, error, match, id=re.sub(r' at 0x\w+', '', name)))
+        CASES.append(pytest.param(start, spoil_and_call, error, match, id=re.sub(r" at 0x\w+", "", name)))
         return spoil_and_call
 
     return register
@@ -576,8 +576,6 @@ for match, error, arguments in (
     ("device must be 'auto' or a torch device, found 3 \\(int\\)", TypeError, {"device": 3}),
     ("checkpoint must be a path, found 3", TypeError, {"checkpoint": 3}),
     ("pretrained must be a path, found 3", TypeError, {"pretrained": 3}),
-    ("devices must be an integer, found '2'", TypeError, {"devices": "2"}),
-    ("num_nodes must be at least 1, found 0", ValueError, {"num_nodes": 0}),
     ("max_epochs must be an integer, found nan", TypeError, {"max_epochs": np.nan}),
     ("rng must be an integer seed", TypeError, {"rng": np.random.RandomState(0)}),
     ("rng must be an integer seed, .* found True", TypeError, {"rng": True}),
@@ -599,7 +597,6 @@ for match, error, arguments in (
     ("total_counts='depth' not found: .*; pass 'auto' or None", KeyError, {"total_counts": "depth"}),
     ("dtype must be one of 'float32', 'float16', found 'float64'", ValueError, {"dtype": "float64"}),
     ("device must be 'auto' or a torch device, found 'tpu9'", ValueError, {"device": "tpu9"}),
-    ("devices must be at least 1", ValueError, {"devices": 0}),
     ("strategy must be 'auto' or 'ddp'", ValueError, {"strategy": "fsdp"}),
     ("rng must be an integer seed, .* found 'seed'", TypeError, {"rng": "seed"}),
     ("rng must be a seed of at least 0, found -1", ValueError, {"rng": -1}),
@@ -694,7 +691,7 @@ for name, content in (
         ) -> Callable[[], Any]:
             (tmp_path / "run.ckpt").write_bytes(content)
             return lambda: s2s.tl.impute(
-                adata, preset="fast", max_epochs=1, progress=False, **{argument: tmp_path / "run.ckpt"}
+                adata, preset="quick", max_epochs=1, progress=False, **{argument: tmp_path / "run.ckpt"}
             )
 
         case("dense", ValueError, r"run\.ckpt is no readable checkpoint .*truncated or foreign", f"{argument}: {name}")(
@@ -715,7 +712,7 @@ def _(adata: ad.AnnData, tmp_path: Any) -> Callable[[], Any]:
 
 
 def little(**more: Any) -> dict[str, Any]:
-    training = s2s.tl.TrainingConfig(max_epochs=1, steps_per_epoch=1, patterns=1, batch_size=1, n_images=1)
+    training = s2s.tl.TrainingConfig(max_epochs=1, steps_per_epoch=1, masks=1, batch_size=1, n_images=1)
     return {"training": training, "natural_images": None, "progress": False} | more
 
 
@@ -943,7 +940,7 @@ simple("dense", s2s.pl.evaluation, KeyError, r"no scores found .*; call s2s\.tl\
 simple(
     "dense", s2s.pl.reliability, KeyError, "adata.var has no 's2s_reliability'; .* call s2s", "no reliability to draw"
 )
-simple("dense", s2s.pl.grid, KeyError, "section 'left' not found", "a section that there is not", library="left")
+simple("dense", s2s.pl.grid, KeyError, "section 'left' not found", "a section that there is not", library_id="left")
 for function, match, error, arguments in (
     (s2s.get.image, "genes must be a name or a list of names, found 3", TypeError, {"genes": 3}),
     (s2s.get.image, "layer must be a name or None, found \\['truth'\\]", TypeError, {"layer": ["truth"]}),
@@ -1090,12 +1087,12 @@ for match, error, arguments in (
 ):
     alone(s2s.nn.CDCINConfig, error, match, f"CDCINConfig {arguments}", **arguments)
 for match, error, arguments in (
-    ("start must be one of 'nearest', .* found None", ValueError, {"start": None}),
+    ("initial must be one of 'nearest', .* found None", ValueError, {"initial": None}),
     ("max_epochs must be at least 0, found -1", ValueError, {"max_epochs": -1}),
-    ("drop must be from 0 to 0.5, found 0.6", ValueError, {"drop": 0.6}),
+    ("mask_dropout must be from 0 to 0.5, found 0.6", ValueError, {"mask_dropout": 0.6}),
     ("learning_rate must be positive and finite, found 0", ValueError, {"learning_rate": 0}),
     ("learning_rate must be a number, found None", TypeError, {"learning_rate": None}),
-    ("gate must be True or False, found 'x'", TypeError, {"gate": "x"}),
+    ("shrink must be True or False, found 'x'", TypeError, {"shrink": "x"}),
     ("betas must be two numbers .* found \\('a', 0.1\\)", ValueError, {"betas": ("a", 0.1)}),
     ("gene_scale must be a number, found 'large'", TypeError, {"gene_scale": "large"}),
     ("betas must be two numbers of at least 0 and below 1, found \\(1, 1\\)", ValueError, {"betas": (1, 1)}),

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._lattice import KINDS
 from s2s_scverse._adata import read_lattice
-from s2s_scverse._train._maps import LeftOut, StartingMaps
+from s2s_scverse._lattice import KINDS
+from s2s_scverse._predict import CrossValidation, fit
 
 SYMMETRIES = KINDS["square"].symmetries[1:]
 
@@ -21,15 +21,15 @@ def turned(section: ad.AnnData, symmetry: np.ndarray) -> ad.AnnData:
 
 
 @pytest.mark.parametrize("symmetry", SYMMETRIES, ids=lambda matrix: str(matrix.ravel().tolist()))
-def test_starting_maps_turn_with_the_section(section, symmetry):
+def test_initial_estimates_turn_with_the_section(section, symmetry):
     measured = section.obs["s2s_measured"].to_numpy()
     values = section.X[measured].toarray()
     found = []
     for adata in (section, turned(section, symmetry)):
         lattice = read_lattice(adata)
         sites = lattice.unit_coordinates / lattice.spot_pitch(measured)
-        weights = LeftOut("blend", sites[measured], sites, values, None).weights
-        found.append(StartingMaps("blend", sites[measured], sites, values, weights)(values))
+        weights = CrossValidation("stack", sites[measured], values).stacking_weights(sites)
+        found.append(fit("stack", sites[measured], sites, values, stacking=weights).maps(values))
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
 
 

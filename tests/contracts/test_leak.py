@@ -40,17 +40,17 @@ def test_imputation_never_reads_held_out_values(section, preset, sampling):
         TRAINING_PRESETS[preset],
         max_epochs=2,
         steps_per_epoch=2,
-        patterns=2,
+        masks=2,
         n_images=2,
         batch_size=2,
         max_genes=6,
-        gate=False,
+        shrink=False,
     )
     arguments = {"network": network, "training": training, "progress": False, "natural_images": "textures"}
     other = scrambled(section)
     for adata in (section, other):
         s2s.tl.impute(adata, **arguments)
-        arguments["training"] = replace(training, gate=True)
+        arguments["training"] = replace(training, shrink=True)
         s2s.tl.impute(adata, layer="truth", key_added="from_layer", **arguments)
         s2s.tl.impute(adata, key_added="denoised", denoise=True, **arguments)
         arguments["training"] = training
@@ -59,7 +59,7 @@ def test_imputation_never_reads_held_out_values(section, preset, sampling):
         assert np.array_equal(section.layers[f"{key}_std"], other.layers[f"{key}_std"])
         assert section.var[f"{key}_reliability"].equals(other.var[f"{key}_reliability"])
         assert section.uns["s2s"][key]["history"].equals(other.uns["s2s"][key]["history"])
-        assert section.uns["s2s"][key]["gate"] == other.uns["s2s"][key]["gate"]
+        assert section.uns["s2s"][key]["shrinkage"] == other.uns["s2s"][key]["shrinkage"]
 
 
 def test_nor_do_lazy_values_and_stored_layers(section, quick, tmp_path):

@@ -12,11 +12,11 @@ BF16 = replace(
     TRAINING_PRESETS["default"],
     max_epochs=2,
     steps_per_epoch=4,
-    patterns=2,
+    masks=2,
     batch_size=4,
     n_images=4,
     precision="bf16",
-    gate=False,
+    shrink=False,
 )
 
 

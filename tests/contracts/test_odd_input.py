@@ -38,8 +38,8 @@ def laid(adata: ad.AnnData) -> ad.AnnData:
 
 
 def imputed(adata: ad.AnnData, **arguments: Any) -> ad.AnnData:
-    training = s2s.tl.TRAINING_PRESETS["fast"]
-    training = replace(training, max_epochs=1, steps_per_epoch=2, patterns=2, batch_size=2, n_images=2, gate=False)
+    training = s2s.tl.TRAINING_PRESETS["default"]
+    training = replace(training, max_epochs=1, steps_per_epoch=2, masks=2, batch_size=2, n_images=2, shrink=False)
     s2s.tl.impute(adata, progress=False, **({"training": training, "natural_images": None} | arguments))
     return adata
 

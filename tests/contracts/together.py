@@ -18,13 +18,13 @@ from s2s_scverse import _train
 torch.set_num_threads(1)
 SEEDS = range(4)
 TRAINING = replace(
-    _train.TRAINING_PRESETS["fast"],
+    _train.TRAINING_PRESETS["default"],
     max_epochs=2,
     steps_per_epoch=4,
-    patterns=1,
+    masks=1,
     batch_size=2,
     n_images=2,
-    gate=False,
+    shrink=False,
 )
 
 

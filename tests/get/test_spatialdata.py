@@ -78,7 +78,7 @@ def test_the_region_column_of_other_tables_stays_as_it_was(hand_drawn):
     both = ad.concat({"a": hand_drawn("### ###"), "b": hand_drawn("### ###")}, label="region", index_unique="-")
     table = s2s.get.spatialdata(s2s.pp.grid(both, library_key="region"))["table"]
     assert set(table.obs["region"]) == {"a", "b"}
-    assert s2s.get.image(table, library="a").sizes["gene"] == 2
+    assert s2s.get.image(table, library_id="a").sizes["gene"] == 2
 
 
 def test_names_that_spatialdata_cannot_tell_apart_are_refused(hand_drawn):

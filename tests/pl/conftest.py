@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from s2s_scverse._lattice import KINDS, Lattice
 from s2s_scverse._adata import grid_entry
+from s2s_scverse._lattice import KINDS, Lattice
 
 
 @pytest.fixture(autouse=True)

@@ -88,9 +88,9 @@ def test_one_network_imputes_all_and_survives_h5ad(joined, quick, tmp_path):
     both.write_h5ad(tmp_path / "both.h5ad")
     again = ad.read_h5ad(tmp_path / "both.h5ad")
     s2s.tl.evaluate(again, "s2s")
-    assert s2s.get.image(again, library="a").sizes["gene"] == 8
-    assert s2s.get.image(again, library="b c", layer="s2s").shape != s2s.get.image(again, library="a").shape
-    figure = s2s.pl.compare(again, "domain_1", library="b c", return_fig=True)
+    assert s2s.get.image(again, library_id="a").sizes["gene"] == 8
+    assert s2s.get.image(again, library_id="b c", layer="s2s").shape != s2s.get.image(again, library_id="a").shape
+    figure = s2s.pl.compare(again, "domain_1", library_id="b c", return_fig=True)
     assert figure.axes
 
 
@@ -122,13 +122,13 @@ def test_held_out_values_of_one_section_reach_no_other(joined, quick):
 
 
 def test_one_section_must_be_named_where_one_is_needed(dense):
-    with pytest.raises(ValueError, match=r"adata holds 2 sections \(.*\), and this needs one; pass library="):
+    with pytest.raises(ValueError, match=r"adata holds 2 sections \(.*\), and this needs one; pass library_id="):
         s2s.get.image(dense)
     with pytest.raises(KeyError, match="section 'z' not found; adata has: "):
-        s2s.get.image(dense, library="z")
+        s2s.get.image(dense, library_id="z")
     points = of(dense, "a").obsm["spatial"][:3]
-    assert s2s.get.at(dense, points, layer=None, library="a").shape == (3, 8)
-    assert s2s.get.image(of(dense, "a")).equals(s2s.get.image(dense, library="a"))
+    assert s2s.get.at(dense, points, layer=None, library_id="a").shape == (3, 8)
+    assert s2s.get.image(of(dense, "a")).equals(s2s.get.image(dense, library_id="a"))
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from s2s_scverse._predict import METHODS, PCAKriging, Kriging, interpolate
+from s2s_scverse._predict import METHODS, Kriging, PCAKriging, StackingWeights, fit
 
 SITES = np.array([[0.0, 0.0], [0.5, 0.0], [2.0, 1.0]])
+
+
+def interpolate(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> np.ndarray:
+    return fit(method, spots, sites, values, stacking=StackingWeights()).maps(values)[0]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -51,7 +55,7 @@ def test_fewer_spots_than_components(values: np.ndarray, spots: np.ndarray) -> N
 
 
 def test_bad_input(spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"method: expected one of nearest.* found 'bicubic'"):
+    with pytest.raises(ValueError, match=r"method must be one of nearest.* found 'bicubic'"):
         interpolate("bicubic", spots, values, sites)
     with pytest.raises(ValueError, match=r"sites: expected an array of shape \(count, 2\), found \(3,\)"):
         interpolate("linear", spots, values, np.zeros(3))

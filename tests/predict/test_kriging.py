@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 
-from s2s_scverse._predict import KERNELS, NUGGETS, PCAKriging, Kernel, Kriging, Settings
+from s2s_scverse._predict import KERNELS, NUGGETS, Kernel, Kriging, PCAKriging, Settings
 from s2s_scverse._predict._kernels import correlation
 
 
@@ -99,7 +99,7 @@ def test_tiles_are_close_to_the_whole() -> None:
     values = (truth + rng.normal(size=(1600, 5))).astype(np.float32)
     whole = Kriging(spots, sites)
     tiled = Kriging(spots, sites, max_exact=0, max_core=200)
-    settings = whole.choose(values)
+    settings = whole.tune(values)
     expected, found = whole.predict(values, settings), tiled.predict(values, settings)
     assert np.sqrt(((found.sites - expected.sites) ** 2).mean()) < 0.02 * expected.sites.std()
     assert_allclose(found.loo_error, expected.loo_error, rtol=0.01)

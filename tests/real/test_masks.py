@@ -33,7 +33,7 @@ def test_better_than_linear_and_no_worse_than_kriging(section, pattern):
     s2s.pp.sparsify(adata, keep=PATTERNS[pattern](row, (col - row) // 2, np.random.default_rng(0)))
     values = adata.X[np.flatnonzero(adata.obs["s2s_measured"])].toarray()
     genes = adata.var_names[np.argsort(-values.var(axis=0))[:60]].tolist()
-    s2s.tl.impute(adata, genes, preset="fast", progress=False, max_distance=None)
+    s2s.tl.impute(adata, genes, preset="quick", progress=False, max_distance=None)
     for method in ("linear", "kriging"):
         s2s.tl.interpolate(adata, method, genes=genes, max_distance=None)
     s2s.tl.evaluate(adata, ["s2s", "linear", "kriging"], genes=genes, n_bootstrap=1)

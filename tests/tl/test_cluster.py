@@ -5,14 +5,12 @@ import signal
 import threading
 import time
 
-import anndata as ad
 import distributed
 import numpy as np
 import pytest
-import scanpy as sc
 
 import s2s_scverse as s2s
-from s2s_scverse.tl import _survey
+from s2s_scverse._adata import Layers, _genes
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +22,7 @@ def cluster():
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    monkeypatch.setattr(_survey, "GENE_BLOCK", 2)
+    monkeypatch.setattr(_genes, "GENE_BLOCK", 2)
 
 
 @pytest.fixture
@@ -33,20 +31,6 @@ def alone(section, quick):
     adata = section.copy()
     s2s.tl.impute(adata, **quick)
     return adata
-
-
-@pytest.fixture
-def mixed():
-    """A square section, a hexagonal one, and one with too few spots for errors."""
-    parts = {}
-    for name, lattice, side in (("a", "square", 20), ("b", "hex", 20), ("c", "square", 8)):
-        adata = s2s.datasets.simulated_tissue(n_rows=side, n_cols=side, n_genes=12, lattice=lattice, rng=3)
-        parts[name] = adata if side > 8 else adata[:12].copy()
-    adata = ad.concat(parts, label="slide", index_unique="-")
-    adata.obsm["spatial"] = np.asarray(adata.obsm["spatial"])
-    sc.pp.normalize_total(adata, target_sum=600)
-    sc.pp.log1p(adata)
-    return s2s.pp.grid(adata, upsample=2, library_key="slide")
 
 
 def same(found, alone):
@@ -69,17 +53,6 @@ def test_two_workers(section, alone, quick, cluster, tmp_path, lazy):
     same(section, alone)
 
 
-@pytest.mark.filterwarnings("ignore:only .* spots are measured in section 'c'", "ignore:.*unmeasured sites are farther")
-def test_threads_of_one_worker_do_not_meddle_with_one_another(mixed, quick, tmp_path):
-    together = mixed.copy()
-    s2s.tl.impute(mixed, denoise=True, **quick)
-    threads = {"processes": False, "n_workers": 1, "threads_per_worker": 3, "dashboard_address": ":0"}
-    with distributed.Client(**threads):
-        s2s.tl.impute(together, denoise=True, store=tmp_path / "out", **quick)
-    same(together, mixed)
-    assert np.isnan(mixed.layers["s2s_std"][(mixed.obs["slide"] == "c") & ~mixed.obs["s2s_measured"]]).all()
-
-
 def test_a_killed_worker(section, alone, quick, cluster, monkeypatch):
     with distributed.Client(cluster) as client:
         pids = client.run(os.getpid)
@@ -97,17 +70,15 @@ class MemoryWatch:
     """Counts the blocks that have come back."""
 
     def __init__(self, monkeypatch):
-        from s2s_scverse.tl._layers import MemoryLayers
-
         self.count = 0
-        write = MemoryLayers.write
+        write = Layers.write
 
-        def counting(layers, genes, block):
-            write(layers, genes, block)
+        def counting(layers, *block):
+            write(layers, *block)
             self.count += 1
             time.sleep(0.2)  # so that there is something left to lose
 
-        monkeypatch.setattr(MemoryLayers, "write", counting)
+        monkeypatch.setattr(Layers, "write", counting)
 
 
 def kill_after(pid, written):

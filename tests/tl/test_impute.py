@@ -63,14 +63,11 @@ def test_one_progress_bar(section, quick, capfd):
     s2s.tl.impute(section, **(quick | {"progress": True}))
     captured = capfd.readouterr()
     assert captured.out == ""
-    lines = re.findall(r"\rs2s(?:, ([a-z ]+))?: +(\d+)%", captured.err)
-    assert list(dict.fromkeys(phase for phase, _ in lines)) == ["", "starting maps", "training", "errors", "imputing"]
-    shown = [int(percent) for _, percent in lines]
-    assert shown == sorted(shown)
-    assert shown[-1] == 100
+    phases = re.findall(r"s2s, ([a-z ]+): +\d+%", captured.err)
+    assert list(dict.fromkeys(phases)) == ["initial estimates", "training", "errors", "imputing"]
     assert captured.err.count("\n") == 1
     assert "2/2" in captured.err
-    assert "error / starting map's" in captured.err
+    assert "error / initial estimate's" in captured.err
 
 
 def test_same_seed_same_result(section, imputed, quick):
@@ -167,9 +164,9 @@ def test_history_and_parameters_survive_h5ad(imputed, tmp_path):
     assert len(history) == 2
     assert (history[["validation", "validation_start"]] > 0).all(axis=None)
     run = back.uns["s2s"]["s2s"]
-    assert run["params"]["training"]["start"] == "blend"
+    assert run["params"]["training"]["initial"] == "stack"
     assert run["params"]["network"]["stages"] == 1
-    assert run["gate"] == 1
+    assert run["shrinkage"] == 1
     assert set(run["versions"]) >= {"s2s-scverse", "torch"}
     assert np.array_equal(back.layers["s2s"], imputed.layers["s2s"])
     with pytest.raises(KeyError, match=r"no run 'x' found .* has: s2s"):
@@ -205,9 +202,7 @@ def interrupt(*_args, **_kwargs):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    "where", ["_train._module.TrainingPlan.training_step", "_train._fitted.Imputer.__call__"]
-)
+@pytest.mark.parametrize("where", ["_train._module.TrainingPlan.training_step", "_train._model.SectionModel.predict"])
 @pytest.mark.parametrize(("what", "error"), [(fail, RuntimeError), (interrupt, KeyboardInterrupt)])
 def test_failure_and_interruption_leave_everything_as_it_was(section, quick, monkeypatch, where, what, error):
     before = section.copy()
@@ -342,7 +337,7 @@ def with_nan(adata):
         pytest.param(None, {"key_added": "a/b"}, ValueError, "without '/'", id="key slash"),
         pytest.param(None, {"key_added": "grid"}, ValueError, "key_added='grid' is taken", id="key grid"),
         pytest.param(
-            None, {"preset": "x"}, ValueError, "preset must be one of 'default', 'fast', 'paper'", id="preset"
+            None, {"preset": "x"}, ValueError, "preset must be one of 'default', 'quick', 'paper'", id="preset"
         ),
         pytest.param(None, {"rng": "x"}, TypeError, "rng must be an integer seed", id="rng"),
         pytest.param(

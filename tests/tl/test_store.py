@@ -1,10 +1,10 @@
 """Layers in a zarr folder, from values that are in memory, backed by a file or lazy."""
 
-import shutil
 from dataclasses import replace
 
 import anndata as ad
 import dask.array as da
+import filelock
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,13 +13,13 @@ import zarr
 from scipy import sparse
 
 import s2s_scverse as s2s
-from s2s_scverse._train import Imputation
-from s2s_scverse.tl import _survey
+from s2s_scverse._adata import _genes
+from s2s_scverse._train import SectionModel
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    monkeypatch.setattr(_survey, "GENE_BLOCK", 5)
+    monkeypatch.setattr(_genes, "GENE_BLOCK", 5)
 
 
 @pytest.fixture(scope="module")
@@ -100,83 +100,46 @@ class StoppedError(Exception):
     pass
 
 
-def stopping(monkeypatch, after):
-    """Let imputing fail after some blocks; returns the list of blocks that were imputed."""
-    impute, done = Imputation.__call__, []
+def test_an_incomplete_store_is_never_taken_for_complete(section, expected, exact, tmp_path, monkeypatch):
+    before, predict, done = section.copy(), SectionModel.predict, []
 
-    def call(self, values):
-        if len(done) == after:
+    def stopping(model, values):
+        if len(done) == 2:
             raise StoppedError
-        done.append(values.shape)
-        return impute(self, values)
+        done.append(values)
+        return predict(model, values)
 
-    monkeypatch.setattr(Imputation, "__call__", call)
-    return done
-
-
-def test_an_interrupted_store_is_never_taken_for_complete_and_goes_on(section, expected, exact, tmp_path, monkeypatch):
-    before = section.copy()
     arguments = {"store": tmp_path / "out", "checkpoint": tmp_path / "training", **exact}
     with monkeypatch.context() as patch:
-        stopping(patch, 2)
+        patch.setattr(SectionModel, "predict", stopping)
         with pytest.raises(StoppedError):
             s2s.tl.impute(section, **arguments)
     assert not (tmp_path / "out").exists()
-    assert (tmp_path / "out.partial").exists()
     assert list(section.layers) == list(before.layers)
     pd.testing.assert_frame_equal(section.obs, before.obs)
     with monkeypatch.context() as patch:
-        done = stopping(patch, 99)
         patch.setattr("s2s_scverse._train._module.TrainingPlan.training_step", None)
         s2s.tl.impute(section, **arguments)
-    assert len(done) == 1  # of three blocks
-    assert not (tmp_path / "out.partial").exists()
     same(section, expected)
-    # What is complete is not done again, and nothing else is ever overwritten.
-    with monkeypatch.context() as patch:
-        done = stopping(patch, 99)
-        patch.setattr("s2s_scverse._train._module.TrainingPlan.training_step", None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "training"]
+    with pytest.raises(FileExistsError, match="out exists already; pass another store"):
         s2s.tl.impute(section, **arguments)
-        assert not done
-        same(section, expected)
-        with pytest.raises(FileExistsError, match="exists already, and is not what this call would write"):
-            s2s.tl.impute(section, rng=3, **arguments)
-    other = tmp_path / "other"
-    other.mkdir()
-    with pytest.raises(FileExistsError, match="exists already, and is not"):
-        s2s.tl.impute(section, store=other, **exact)
-    assert other.exists()
 
 
-@pytest.mark.parametrize("other", ["seed", "values", "rubbish"])
-def test_what_another_run_left_is_done_anew(section, exact, tmp_path, monkeypatch, other):
-    with monkeypatch.context() as patch:
-        stopping(patch, 2)
-        with pytest.raises(StoppedError):
-            s2s.tl.impute(section, store=tmp_path / "out", **exact)
-    seed = 1 if other == "seed" else 0
-    if other == "values":
-        section.X = section.X.multiply(np.where(np.arange(section.n_vars) == 3, 0.5, 1)).tocsr()
-    if other == "rubbish":
-        shutil.rmtree(tmp_path / "out.partial")
-        (tmp_path / "out.partial").mkdir()
-    alone = section.copy()
-    s2s.tl.impute(alone, rng=seed, **exact)
-    done = stopping(monkeypatch, 99)
-    s2s.tl.impute(section, store=tmp_path / "out", rng=seed, **exact)
-    assert len(done) == 3
-    np.testing.assert_allclose(section.layers["s2s"].compute(), alone.layers["s2s"], atol=2e-5)
+def test_one_process_writes_to_a_store_at_a_time(section, exact, tmp_path):
+    (tmp_path / "out.partial").mkdir()
+    lock = filelock.FileLock(tmp_path / "out.partial" / ".lock")
+    with lock, pytest.raises(FileExistsError, match=r"out\.partial is being written by another process"):
+        s2s.tl.impute(section, store=tmp_path / "out", **exact)
 
 
 def test_paths_that_will_not_do(section, quick, tmp_path):
     mine = tmp_path / "mine.partial"
     mine.mkdir()
     (mine / "letter").touch()
-    with pytest.raises(FileExistsError, match="exists already, and is not"):
+    with pytest.raises(FileExistsError, match=r"mine\.partial exists already"):
         s2s.tl.impute(section, store=tmp_path / "mine", **quick)
     assert (mine / "letter").exists()
-    with pytest.raises(ValueError, match="store must be None where several processes train"):
-        s2s.tl.impute(section, store=tmp_path / "out", devices=2, strategy="ddp", **quick)
     with pytest.raises(TypeError, match="store must be a path, found 3"):
         s2s.tl.impute(section, store=3, **quick)
     with pytest.raises(FileNotFoundError, match=r"of store=.* does not exist; make it first"):

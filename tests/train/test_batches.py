@@ -18,20 +18,27 @@ def scene(kind="square", side=10, n_genes=3, n_images=2, orientations=None):
     views = sparser_views(lattice, known, n=4, drop=0.0, rng=np.random.default_rng(0))
     n = len(views.lattice)
 
-    def maps(lattice, visible, values, precision):
-        assert precision is None
-        assert len(values) == visible.sum()
-        return np.full((1, values.shape[1], len(lattice)), -1, np.float32)
-
     truth = (100 * np.arange(n_genes) + np.arange(n)[:, None]).astype(np.float32)
     images = (100 * np.arange(n_genes, n_genes + n_images) + np.arange(n)[:, None]).astype(np.float32)
     symmetries = KINDS[kind].symmetries if orientations is None else orientations
-    made = {"gene_maps": maps, "image_maps": maps, "orientations": symmetries, "standardise": False}
+    made = {"estimate": Nothing(), "orientations": symmetries, "standardise": False}
     return build_scene(views, truth, images, **made), views
 
 
+class Nothing:
+    """An initial estimate of -1 everywhere."""
+
+    def genes(self, lattice, visible, values, noise_weights):
+        assert noise_weights is None
+        return self.images(lattice, visible, values)
+
+    def images(self, lattice, visible, values):
+        assert len(values) == visible.sum()
+        return np.full((1, values.shape[1], len(lattice)), -1, np.float32)
+
+
 def windows(terms, *, seed=1, epoch=0, **arguments):
-    config = TrainingConfig(**({"steps_per_epoch": 6, "batch_size": 4, "window": 4} | arguments))
+    config = TrainingConfig(**({"steps_per_epoch": 6, "batch_size": 4, "crop": 4} | arguments))
     return Windows(terms, config, seed=seed, epoch=epoch)
 
 
@@ -76,7 +83,7 @@ def test_draws_depend_on_seed_epoch_and_step_alone():
 
 def test_known_sites_are_scored_on_request():
     laid, _ = scene(orientations=np.eye(2, dtype=int)[None])
-    batch = windows([Term("t", (laid,), images=False, weight=1.0)], scored="known", window=64)[0]["t"]
+    batch = windows([Term("t", (laid,), images=False, weight=1.0)], scored="known", crop=64)[0]["t"]
     assert batch.weight.shape[-2:] == (5, 5)
     assert (batch.weight == 1).all()
 
@@ -99,12 +106,12 @@ def test_later_stages_weigh_more():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"start": "x"}, "start must be one of"),
+        ({"initial": "x"}, "initial must be one of"),
         ({"loss": "l3"}, "loss must be one of"),
-        ({"window": 0}, "window must be at least 1, found 0"),
+        ({"crop": 0}, "crop must be at least 1, found 0"),
         ({"max_epochs": -1}, "max_epochs must be at least 0, found -1"),
         ({"image_weight": -1}, "image_weight must be at least 0"),
-        ({"drop": 0.9}, "drop must be from 0 to 0.5, found 0.9"),
+        ({"mask_dropout": 0.9}, "mask_dropout must be from 0 to 0.5, found 0.9"),
         ({"learning_rate": 0}, "learning_rate must be positive and finite, found 0"),
         ({"learning_rate": float("inf")}, "learning_rate must be positive and finite, found inf"),
         ({"betas": (2, 3)}, "betas must be two numbers"),
@@ -116,9 +123,7 @@ def test_configurations_are_checked(arguments, message):
         TrainingConfig(**arguments)
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"max_epochs": 1.5}, {"n_images": 2.5}, {"sparser_weight": "a"}, {"window": True}]
-)
+@pytest.mark.parametrize("arguments", [{"max_epochs": 1.5}, {"n_images": 2.5}, {"sparser_weight": "a"}, {"crop": True}])
 def test_types_of_configurations_are_checked(arguments):
     (name,) = arguments
     with pytest.raises(TypeError, match=f"TrainingConfig: {name} must be"):

@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from s2s_scverse._lattice import KINDS, Lattice, regular_sample
-from s2s_scverse._train import TRAINING_PRESETS, Imputer, Section, fit
+from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
+from s2s_scverse._predict import fit as fit_predictor
+from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, fit
+from s2s_scverse._train._apply import _windows, predict_sites, whole_section
 from s2s_scverse._train._images import image_box, images_at_sites
-from s2s_scverse._train._maps import StartingMaps
-from s2s_scverse._train._pairs import Views
-from s2s_scverse._train._predict import _windows, predict_sites, whole_maps
-from s2s_scverse._train._scenes import build_scene
-from s2s_scverse._train._section import Scale
+from s2s_scverse._train._scale import Scale
 from s2s_scverse.nn import CDCIN, CDCINConfig
 
-QUICK = replace(TRAINING_PRESETS["fast"], max_epochs=2, steps_per_epoch=3, patterns=2, n_images=2, batch_size=4)
+QUICK = TrainingConfig(max_epochs=2, steps_per_epoch=3, masks=2, n_images=2, batch_size=4)
 
 
 def lattice_of(n_rows, n_cols, kind="square"):
@@ -27,15 +25,19 @@ def smooth_section(kind="square", n_genes=3):
     x, y = lattice.unit_coordinates.T / 5
     values = np.stack([np.sin(x + g) * np.cos(y) + 2 for g in range(n_genes)], axis=1).astype(np.float32)
     measured = regular_sample(lattice, 2, (0, 0))
-    return Section(lattice, measured, values[measured]), values
+    return section_of(lattice, measured, values[measured]), values
+
+
+def section_of(lattice, measured, values):
+    return SectionOnLattice(None, np.arange(len(lattice)), lattice, measured, ~measured, values)
 
 
 def photographs(size, n, rng):
     return rng.random((n, *size), dtype=np.float32)
 
 
-def imputed(fitted):
-    return Imputer(fitted)(fitted.section.values).sites
+def imputed(model):
+    return model.predict(model.section.values).sites
 
 
 def run(section, training=QUICK, images=None, seed=0, **network):
@@ -64,7 +66,7 @@ def test_smooth_maps_are_recovered_on_every_kind_of_lattice(kind):
 
 def test_same_seed_same_result_bit_for_bit():
     section, _ = smooth_section()
-    ungated = replace(QUICK, gate=False)
+    ungated = replace(QUICK, shrink=False)
     first, again, other = (imputed(run(section, ungated, photographs, seed)) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -78,51 +80,58 @@ def test_terms_can_be_switched_off():
     assert not any("images" in key for key in history[0])
 
 
-@pytest.mark.parametrize("start", ["nearest", "kriging", "cokriging", "blend"])
+@pytest.mark.parametrize("start", ["nearest", "kriging", "pca_kriging", "stack"])
 def test_every_start_works(start):
     section, truth = smooth_section()
-    fitted = run(section, replace(QUICK, start=start))
-    channels = {"nearest": 2, "kriging": 2, "cokriging": 4, "blend": 5}
+    fitted = run(section, replace(QUICK, initial=start))
+    channels = {"nearest": 2, "kriging": 2, "pca_kriging": 4, "stack": 5}
     assert fitted.network.config.context_channels == channels[start]
     assert np.abs(imputed(fitted) - truth[~section.measured]).mean() < 0.5
 
 
-def test_few_spots_get_the_starting_map():
+def test_few_spots_get_the_initial_estimate():
     lattice = lattice_of(6, 6)
     measured = regular_sample(lattice, 2, (0, 0))
     values = np.arange(9, dtype=np.float32)[:, None]
-    fitted = run(Section(lattice, measured, values))
+    section = section_of(lattice, measured, values)
+    fitted = run(section)
     assert fitted.network is None
-    expected = StartingMaps.on("cokriging", lattice, measured, values)(values)[0, 0, ~measured]
-    np.testing.assert_allclose(imputed(fitted)[:, 0], np.maximum(expected, 0), rtol=1e-6)
+    np.testing.assert_allclose(imputed(fitted), np.maximum(estimated("pca_kriging", section), 0), rtol=1e-6)
 
 
-def test_a_closed_gate_returns_the_starting_map():
+def estimated(method, section):
+    sites = section.positions(section.measured)
+    predictor = fit_predictor(method, sites[section.measured], sites[~section.measured], section.values)
+    return predictor.maps(section.values)[0]
+
+
+def test_with_a_shrinkage_factor_of_0_the_initial_estimate_is_returned():
     section, _ = smooth_section()
-    fitted = replace(run(section, replace(QUICK, start="cokriging")), gate=0.0)
-    expected = StartingMaps.on("cokriging", section.lattice, section.measured, section.values)(section.values)
-    np.testing.assert_allclose(imputed(fitted), expected[0].T[~section.measured], atol=1e-5)
+    fitted = replace(run(section, replace(QUICK, initial="pca_kriging")), shrinkage=0.0)
+    np.testing.assert_allclose(imputed(fitted), estimated("pca_kriging", section), atol=1e-5)
 
 
 def test_gene_blocks_do_not_matter(monkeypatch):
     section, _ = smooth_section(n_genes=5)
     fitted = run(section)
     expected = imputed(fitted)
-    monkeypatch.setattr("s2s_scverse._train._predict.CELLS_PER_BATCH", 300)
-    imputer = Imputer(fitted, errors=True)
-    monkeypatch.setattr("s2s_scverse._train._fitted.SMALLEST_BLOCK", 2)
-    monkeypatch.setattr("s2s_scverse._train._fitted.VALUES_PER_BLOCK", 1)
-    small = imputer(section.values)
+    monkeypatch.setattr("s2s_scverse._train._apply.CELLS_PER_BATCH", 300)
+    model = fitted.with_errors()
+    whole = model.predict(section.values)
+    monkeypatch.setattr("s2s_scverse._train._model.SMALLEST_BLOCK", 2)
+    monkeypatch.setattr("s2s_scverse._train._model.VALUES_PER_BLOCK", 1)
+    small = model.predict(section.values)
     np.testing.assert_allclose(small.sites, expected, atol=2e-5)
-    assert small.left_out.shape == (len(imputer.chosen), 5)
-    blocks = [imputer(section.values[:, genes]).sites for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
+    np.testing.assert_allclose(small.std, whole.std, atol=2e-5)
+    np.testing.assert_allclose(small.reliability, whole.reliability, atol=1e-5)
+    blocks = [model.predict(section.values[:, genes]).sites for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
     np.testing.assert_allclose(np.hstack(blocks), expected, atol=2e-5)
 
 
 def test_genes_that_were_not_trained_on_and_constant_ones_are_imputed():
     section, truth = smooth_section(n_genes=5)
     fitted = run(replace(section, values=section.values[:, :4]))
-    found = Imputer(fitted)(np.column_stack([section.values[:, 4], np.ones(len(section.values), np.float32)])).sites
+    found = fitted.predict(np.column_stack([section.values[:, 4], np.ones(len(section.values), np.float32)])).sites
     assert np.abs(found[:, 0] - truth[~section.measured, 4]).mean() < 0.1
     assert (found[:, 1] == 1).all()
 
@@ -139,18 +148,15 @@ def test_attention_sees_windows_of_the_trained_size_and_convolutions_the_whole()
     corners = [(window.start, window.stop) for window, _ in _windows(20, 8, 0)]
     assert corners == [(0, 8), (4, 12), (8, 16), (12, 20)]
     section, _ = smooth_section()
-    fitted = run(section, replace(QUICK, window=8), attention=True, heads=2, window=4, channel_squeeze=4)
+    fitted = run(section, replace(QUICK, crop=8), attention=True, heads=2, window=4, channel_squeeze=4)
     assert np.isfinite(imputed(fitted)).all()
 
 
 def whole_batch(section):
-    maps = StartingMaps.on("blend", section.lattice, section.measured, section.values)
-    none = np.empty((len(section.lattice), 0), np.float32)
-    views = Views(section.lattice, section.measured, section.measured[None])
-    eye = np.eye(2, dtype=int)[None]
-    made = {"gene_maps": lambda *a: maps(a[2]), "image_maps": None, "orientations": eye, "standardise": False}
-    laid = build_scene(views, section.values, none, **made)
-    (batch,) = whole_maps(laid, laid.known[:1])
+    sites = section.positions(section.measured)
+    maps = fit_predictor("stack", sites[section.measured], sites, section.values).maps(section.values)
+    standard = np.stack([each.T for each in maps])
+    (batch,) = whole_section(section.lattice, section.measured, section.values, standard)
     return batch
 
 
@@ -160,7 +166,7 @@ def test_windows_of_a_network_that_adds_nothing_change_nothing():
     network = CDCIN(replace(fitted.network.config, attention=True, heads=2, channel_squeeze=4)).eval()
     batch = whole_batch(section)
     position = torch.from_numpy(section.lattice.position)
-    found = predict_sites(network, batch, position, replace(QUICK, window=8), torch.device("cpu"))
+    found = predict_sites(network, batch, position, replace(QUICK, crop=8), torch.device("cpu"))
     measured = torch.from_numpy(section.measured)
     torch.testing.assert_close(found[:, ~measured], batch.start.flatten(1)[:, position][:, ~measured])
 
@@ -171,14 +177,14 @@ def test_pieces_of_a_large_section_leave_no_seams(kind, stages, monkeypatch):
     lattice = lattice_of(40, 34, kind)
     rng = np.random.default_rng(0)
     measured = regular_sample(lattice, 2, (0, 0))
-    section = Section(lattice, measured, rng.normal(size=(measured.sum(), 3)).astype(np.float32))
+    section = section_of(lattice, measured, rng.normal(size=(measured.sum(), 3)).astype(np.float32))
     config = CDCINConfig(stages=stages, features=8, growth=8, context_channels=5, hexagonal=kind == "hex")
     network = CDCIN(replace(config, zero_init=False)).eval()
     batch, position = whole_batch(section), torch.from_numpy(lattice.position)
     arguments = network, batch, position, replace(QUICK, precision="32"), torch.device("cpu")
     whole = predict_sites(*arguments)
     assert (whole - batch.start.flatten(1)[:, position]).std() > 1e-3
-    monkeypatch.setattr("s2s_scverse._train._predict.LARGEST_SIDE", 9)
+    monkeypatch.setattr("s2s_scverse._train._apply.LARGEST_SIDE", 9)
     torch.testing.assert_close(predict_sites(*arguments), whole, atol=1e-5, rtol=0)
     # A rim that is too narrow shows.
     monkeypatch.setattr(CDCINConfig, "reach", 2)
@@ -201,13 +207,13 @@ def test_images_are_sampled_in_true_geometry():
     np.testing.assert_allclose(images_at_sites(ramp[:, :5, :6] / 9, lattice, standardise=False).max(), 5 / 9)
 
 
-def test_the_gate_fits_the_spots_kept_aside():
+def test_the_shrinkage_factor_fits_validation_spots():
     section, _ = smooth_section()
-    assert 0 <= run(section, replace(QUICK, gate=True)).gate <= 1
-    assert run(section, replace(QUICK, gate=False)).gate == 1
+    assert 0 <= run(section, replace(QUICK, shrink=True)).shrinkage <= 1
+    assert run(section, replace(QUICK, shrink=False)).shrinkage == 1
     noise = np.random.default_rng(0).normal(size=section.values.shape).astype(np.float32)
-    harmful = replace(QUICK, gate=True, learning_rate=0.3, max_epochs=1)
-    assert run(Section(section.lattice, section.measured, noise), harmful).gate < 0.5
+    harmful = replace(QUICK, shrink=True, learning_rate=0.3, max_epochs=1)
+    assert run(replace(section, values=noise), harmful).shrinkage < 0.5
 
 
 def test_the_paper_preset_counts_errors_in_the_units_of_the_values():

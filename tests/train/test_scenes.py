@@ -14,14 +14,16 @@ def laid_out(values, *, standardise):
     lattice = Lattice(KINDS["square"], index, np.eye(2), np.zeros(2))
     known = (index % 2 == 0).all(axis=1)
     views = sparser_views(lattice, known, n=4, drop=0.0, rng=np.random.default_rng(0))
-    n_kinds = 1
-
-    def mean_of_visible(lattice, visible, values, precision):
-        return np.broadcast_to(values.mean(axis=0)[None, :, None], (n_kinds, values.shape[1], len(lattice))).copy()
-
     none = np.empty((len(views.lattice), 0), np.float32)
-    made = {"gene_maps": mean_of_visible, "image_maps": None, "orientations": np.eye(2, dtype=int)[None]}
+    made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None]}
     return build_scene(views, values[: len(views.lattice)], none, standardise=standardise, **made), views
+
+
+class MeanOfVisible:
+    """The simplest initial estimate."""
+
+    def genes(self, lattice, visible, values, noise_weights):  # noqa: ARG002
+        return np.broadcast_to(values.mean(axis=0)[None, :, None], (1, values.shape[1], len(lattice))).copy()
 
 
 def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie():

@@ -6,20 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from s2s_scverse._lattice import KINDS, Lattice, regular_sample
-from s2s_scverse._train import TRAINING_PRESETS, Imputer, Section, fit
+from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
+from s2s_scverse._train import TrainingConfig, fit
 from s2s_scverse._train._batches import Batch, Windows
-from s2s_scverse._train._fitted import DOUBT, find_gate
 from s2s_scverse._train._images import matched_images
-from s2s_scverse._train._layout import keep_aside, lay_out
+from s2s_scverse._train._layout import choose_validation, lay_out
 from s2s_scverse._train._module import TrainingPlan
+from s2s_scverse._train._shrinkage import DOUBT, find_shrinkage
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN, CDCINConfig
 
 NETWORK = CDCINConfig(stages=2, features=8, growth=8, blocks=1, context_channels=2)
-TRAINING = replace(
-    TRAINING_PRESETS["fast"], start="kriging", steps_per_epoch=3, max_epochs=1, patterns=2, n_images=3, batch_size=4
-)
+TRAINING = TrainingConfig(initial="kriging", steps_per_epoch=3, max_epochs=1, masks=2, n_images=3, batch_size=4)
 
 
 def photographs(size, n, rng):
@@ -27,20 +25,22 @@ def photographs(size, n, rng):
 
 
 @pytest.fixture(scope="module")
-def section() -> Section:
+def section() -> SectionOnLattice:
     index = np.stack(np.meshgrid(np.arange(14), np.arange(16), indexing="ij"), axis=-1).reshape(-1, 2)
     lattice = Lattice(KINDS["square"], index, np.eye(2)[::-1], np.zeros(2))
     x, y = lattice.unit_coordinates.T / 4
     rng = np.random.default_rng(0)
     values = np.stack([np.sin(x + g) + np.cos(y) for g in range(3)], axis=1) + rng.normal(scale=0.3, size=(len(x), 3))
     measured = regular_sample(lattice, 2, (0, 0))
-    return Section(lattice, measured, values[measured].astype(np.float32))
+    return SectionOnLattice(
+        None, np.arange(len(index)), lattice, measured, ~measured, values[measured].astype(np.float32)
+    )
 
 
 def steps(section, training=TRAINING, images=photographs):
     """Terms and batches of the first epoch."""
     rng = np.random.default_rng(0)
-    known = section.measured & ~keep_aside(section.measured, 0.1, rng)
+    known = section.measured & ~choose_validation(section.measured, 0.1, rng)
     terms, _ = lay_out(section, known, None, training, images, rng)
     return terms, list(Windows(terms, training, seed=0, epoch=0))
 
@@ -116,12 +116,12 @@ def test_loss(section, kind):
 
 def test_loss_changes_no_batch(section):
     _, one = steps(section)
-    _, other = steps(section, replace(TRAINING, loss="l1", learning_rate=0.1, gate=False, precision="32"))
+    _, other = steps(section, replace(TRAINING, loss="l1", learning_rate=0.1, shrink=False, precision="32"))
     assert all(same(a[name], b[name]) for a, b in zip(one, other, strict=True) for name in a)
 
 
 def test_spot_dropping(section):
-    terms, _ = steps(section, replace(TRAINING, drop=0.0))
+    terms, _ = steps(section, replace(TRAINING, mask_dropout=0.0))
     scenes = {term.name: term.scenes[0] for term in terms}
     dense = scenes["genes_dense"]
     assert torch.equal(dense.visible, dense.known[:1].expand_as(dense.visible))
@@ -148,7 +148,7 @@ def test_maps_shown_are_extra_channels_only(section):
     assert hidden.network.config == replace(shown.network.config, context_channels=1)
     blind = fit_once(section, TRAINING, mask_channel=False)
     assert blind.network.config.context_channels == 1
-    assert np.isfinite(Imputer(blind)(blind.section.values).sites).all()
+    assert np.isfinite(blind.predict(blind.section.values).sites).all()
 
 
 def fit_once(section, training, **network):
@@ -175,7 +175,7 @@ def test_stages_and_shared_weights():
 def test_measured_values_are_kept_in_the_result_whatever_the_network_does(section, consistency):
     fitted = fit_once(section, TRAINING, consistency=consistency)
     assert fitted.network.config.consistency == consistency
-    assert Imputer(fitted)(fitted.section.values).sites.shape == ((~section.measured).sum(), 3)
+    assert fitted.predict(fitted.section.values).sites.shape == ((~section.measured).sum(), 3)
 
 
 def test_attention_and_number_of_stages_train(section):
@@ -235,7 +235,7 @@ def test_schedule():
 
 
 def test_weights_kept(section):
-    training = replace(TRAINING, max_epochs=3, learning_rate=0.3, schedule="constant", gate=False)
+    training = replace(TRAINING, max_epochs=3, learning_rate=0.3, schedule="constant", shrink=False)
     runs = {keep: fit_once(section, replace(training, keep=keep)) for keep in ("last", "best")}
     assert runs["last"].history == runs["best"].history
     errors = [row["validation"] for row in runs["best"].history]
@@ -269,7 +269,7 @@ class Doubling(torch.nn.Module):
         pytest.param([1.0, -1.0, 1.0, -0.9], 0.0, id="as often wrong"),
     ],
 )
-def test_gate(missing, expected):
+def test_shrinkage_factor(missing, expected):
     zeros = torch.zeros(1, 1, 1, 4)
     batch = Batch(
         start=zeros,
@@ -281,17 +281,17 @@ def test_gate(missing, expected):
         weight=zeros + 1,
         hexagonal=False,
     )
-    found = find_gate(Doubling(zeros + 1), [[batch]], TRAINING, torch.device("cpu"))
+    found = find_shrinkage(Doubling(zeros + 1), [[batch]], TRAINING, torch.device("cpu"))
     assert found == pytest.approx(expected * 4 / (4 + DOUBT), abs=1e-6)
 
 
 def test_one_network_tells_square_from_hexagonal(section):
     lattice = Lattice(KINDS["hex"], section.lattice.index, section.lattice.basis, np.zeros(2))
-    both = [section, Section(lattice, section.measured, section.values)]
+    both = [section, replace(section, lattice=lattice)]
     square, hexagonal = fit(
         both,
         network=NETWORK,
-        training=replace(TRAINING, gate=False),
+        training=replace(TRAINING, shrink=False),
         images=None,
         device=torch.device("cpu"),
         rng=np.random.default_rng(0),
@@ -304,6 +304,5 @@ def test_one_network_tells_square_from_hexagonal(section):
         network.use_lattice(hexagonal=kind)
         seen[kind] = network(*inputs)
     assert not torch.allclose(seen[True], seen[False])
-    assert (
-        Imputer(square)(square.section.values).sites.shape == Imputer(hexagonal)(hexagonal.section.values).sites.shape
-    )
+    found = [model.predict(section.values).sites for model in (square, hexagonal)]
+    assert found[0].shape == found[1].shape

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.distance import cdist
 
-from s2s_scverse._predict import PCAKriging, Kernel, Kriging, StateKriging, Settings, noise_weights
+from s2s_scverse._predict import Kernel, Kriging, PCAKriging, Settings, StateKriging, find_noise_weights
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def by_hand(spots: np.ndarray, sites: np.ndarray, values: np.ndarray, precision:
 
 
 def fixed(spots: np.ndarray, sites: np.ndarray, precision: np.ndarray) -> tuple[Kriging, Settings]:
-    kriging = Kriging(spots, sites, precision=precision, kernels=[Kernel("exponential", 2.0)], nuggets=[0.5])
+    kriging = Kriging(spots, sites, noise_weights=precision, kernels=[Kernel("exponential", 2.0)], nuggets=[0.5])
     return kriging, Settings(np.zeros(3, int), np.zeros(3, int))
 
 
@@ -48,9 +48,11 @@ def test_weighted_kriging_is_that_of_the_linear_system_but_for_a_shift(drawn: tu
 
 def test_only_ratios_of_precisions_count(drawn: tuple[np.ndarray, ...]) -> None:
     spots, sites, values, precision = drawn
-    first, second = (Kriging(spots, sites, precision=factor * precision).predict(values).sites for factor in (1, 7))
+    first, second = (Kriging(spots, sites, noise_weights=factor * precision).predict(values).sites for factor in (1, 7))
     assert_allclose(first, second, atol=1e-4)
-    plain, equal = (Kriging(spots, sites, precision=each).predict(values).sites for each in (None, np.full(60, 3.0)))
+    plain, equal = (
+        Kriging(spots, sites, noise_weights=each).predict(values).sites for each in (None, np.full(60, 3.0))
+    )
     assert_allclose(plain, equal, atol=1e-5)
 
 
@@ -75,7 +77,7 @@ def test_imprecise_spots_are_listened_to_less() -> None:
     values = (np.sin(spots[:, :1] / 3) + 0.4 * noise).astype(np.float32)
     truth = np.sin(sites[:, :1] / 3)
     plain = Kriging(spots, sites).predict(values).sites
-    weighted = Kriging(spots, sites, precision=precision).predict(values).sites
+    weighted = Kriging(spots, sites, noise_weights=precision).predict(values).sites
     assert np.square(weighted - truth).mean() < 0.6 * np.square(plain - truth).mean()
 
 
@@ -83,12 +85,12 @@ def test_precision_is_relative_to_the_neighbours() -> None:
     spots = np.stack(np.meshgrid(np.arange(12.0), np.arange(12.0)), axis=-1).reshape(-1, 2)
     depth = np.where(spots[:, 0] < 6, 100.0, 1000.0)
     depth[5 + 12 * 6 - 4] = 10.0
-    found = noise_weights(spots, depth)
+    found = find_noise_weights(spots, depth)
     assert_allclose(found[spots[:, 0] < 2].mean(), 0.5, atol=0.05)
     assert_allclose(found[spots[:, 0] > 9], 0.5, atol=0.02)
     assert found.argmin() == 5 + 12 * 6 - 4
-    assert_allclose(found, noise_weights(spots, 37 * depth))
-    assert_allclose(noise_weights(spots[:1], depth[:1]), 1)
+    assert_allclose(found, find_noise_weights(spots, 37 * depth))
+    assert_allclose(find_noise_weights(spots[:1], depth[:1]), 1)
 
 
 def test_profiles_find_what_depends_on_the_kind_of_tissue() -> None:
@@ -103,7 +105,7 @@ def test_profiles_find_what_depends_on_the_kind_of_tissue() -> None:
 
     values = (truth(spots) + 0.7 * rng.normal(size=(484, 6))).astype(np.float32)
     components = PCAKriging(Kriging(spots, sites), values)
-    profiles, expected = StateKriging(components).predict(values), truth(sites)
+    profiles, expected = StateKriging(components).maps(values)[0], truth(sites)
     error = np.square(profiles - expected).mean(axis=0)
     assert error[5] < 0.75 * np.square(components.predict(values).sites - expected).mean(axis=0)[5]
-    assert_allclose(StateKriging(components).predict(values[:, 2:4]), profiles[:, 2:4], atol=1e-4)
+    assert_allclose(StateKriging(components).maps(values[:, 2:4])[0], profiles[:, 2:4], atol=1e-4)

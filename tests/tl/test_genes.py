@@ -3,14 +3,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from s2s_scverse._adata import Values
-from s2s_scverse.tl import _survey
-from s2s_scverse.tl._survey import Survey
+from s2s_scverse._adata import GeneMatrix, Survey, _genes
 
 
 @pytest.fixture
 def values(monkeypatch):
-    monkeypatch.setattr(_survey, "GENE_BLOCK", 3)
+    monkeypatch.setattr(_genes, "GENE_BLOCK", 3)
     rng = np.random.default_rng(0)
     return rng.normal(5, [1, 3, 0, 2, 4, 0.5, 1, 2], (60, 8)).astype(np.float32)
 
@@ -18,7 +16,7 @@ def values(monkeypatch):
 def survey_of(values, rows, sections, layer=sparse.csr_matrix, wanted=None):
     adata = ad.AnnData(layer(values))
     wanted = np.ones(values.shape[1], bool) if wanted is None else wanted
-    return Survey.of(Values(adata, rows, np.arange(values.shape[1])).by_gene(), sections, wanted)
+    return Survey.of(GeneMatrix(adata, rows, np.arange(values.shape[1])).by_gene(), sections, wanted)
 
 
 def test_sections_are_looked_at_by_themselves(values):
