@@ -54,7 +54,7 @@ def test_depth_of_counts_is_their_sum(counts, form):
 
 def test_layers_are_read_in_blocks(counts, monkeypatch):
     for name in ("ROW_BLOCK", "COLUMN_BLOCK"):
-        monkeypatch.setattr(f"s2s_scverse._depth.{name}", 7)
+        monkeypatch.setattr(f"s2s_scverse._adata._counts.{name}", 7)
     adata = adata_of(np.zeros_like(counts))
     adata.layers["rows"], adata.layers["columns"] = sparse.csr_matrix(counts), sparse.csc_matrix(counts)
     for layer in named_layers(adata):

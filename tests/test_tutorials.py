@@ -31,10 +31,7 @@ def little_training(monkeypatch):
     monkeypatch.setattr(s2s.tl, "impute", short)
 
 
-def test_there_are_five():
-    assert [path.stem[0] for path in NOTEBOOKS] == ["1", "2", "3", "4", "5"]
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path, monkeypatch, little_training):
     monkeypatch.chdir(tmp_path)

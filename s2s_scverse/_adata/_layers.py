@@ -145,7 +145,11 @@ def _locked(partial: Path) -> Iterator[None]:
     """Keep other processes from writing into the folder."""
     from filelock import FileLock, Timeout
 
-    partial.mkdir(exist_ok=True)
+    try:
+        partial.mkdir(exist_ok=True)
+    except OSError as error:
+        msg = f"the folder {partial} cannot be made: {error.strerror}; choose another store"
+        raise OSError(error.errno, msg) from error
     try:
         with FileLock(partial / LOCK, timeout=0):
             yield

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, get_args
 
 from .._checks import check_bool, check_choice, check_int, check_number, check_positive
 
-__all__ = ["TRAINING_PRESETS", "Initial", "Keep", "Loss", "Matching", "Precision", "Schedule", "Scored", "TrainingConfig"]
+__all__ = ["TRAINING_PRESETS", "Initial", "Loss", "Matching", "TrainingConfig"]
 
 Initial = Literal["nearest", "kriging", "pca_kriging", "stack"]
 Loss = Literal["l1", "l2", "huber"]
@@ -45,7 +45,7 @@ class TrainingConfig:
     --------
     >>> from dataclasses import replace
     >>> import s2s_scverse as s2s
-    >>> s2s.tl.TrainingConfig(loss="l1", max_epochs=5).start
+    >>> s2s.tl.TrainingConfig(loss="l1", max_epochs=5).initial
     'stack'
     >>> replace(s2s.tl.TRAINING_PRESETS["paper"], max_epochs=10).gene_scale
     10.0

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, Final
 
@@ -72,89 +72,131 @@ def fit(
 
     Returns
     -------
-    One model for each section, all with the same network; without one if no section has enough spots to train on, or
-    none has unmeasured sites.
+    One model for each section, all with the same network; without one if nothing is to be trained, no section has
+    enough spots to train on, or none has unmeasured sites.
     """
-    enough = [len(section.values) >= MIN_SPOTS for section in sections]
-    large = [section for section, use in zip(sections, enough, strict=True) if use]
     rng_validation, rng_scenes, rng_seeds, rng_folds = rng.spawn(4)
-    fold_seed = int(rng_folds.integers(2**31))
-    untrained = [
-        SectionModel(section, training, device, fold_seed, section.measured, stacking=StackingWeights())
+    seed, seeds = int(rng_folds.integers(2**31)), rng_seeds.integers(2**31, size=2).tolist()
+    models = [
+        SectionModel(section, training, device, seed, section.measured, stacking=StackingWeights())
         for section in sections
     ]
+    large = [number for number, section in enumerate(sections) if len(section.values) >= MIN_SPOTS]
     anything = any(section.wanted.any() or section.unit is not None for section in sections)
-    if not large or not large[0].values.shape[1] or not anything:
-        return untrained
-    if not training.max_epochs and pretrained is None:
-        progress.begin("stacking", len(sections))
-        return [
-            progress.after(_stacked(model) if len(model.section.values) >= MIN_SPOTS else model) for model in untrained
-        ]
-    config = _fitting(network, training, large)
-    kinds = "+".join(section.lattice.kind.name for section in large)
-    start = None if pretrained is None else read_pretrained(pretrained, kinds, config)
-    seeds = rng_seeds.integers(2**31, size=2).tolist()
-    known_of = [
-        section.measured & ~choose_validation(section.measured, training.validation_fraction, child)
-        for section, child in zip(large, rng_validation.spawn(len(large)), strict=True)
-    ]
-    cuts = [_pieces(section) for section in large]
-    pieces = [section.cut(sites) for section, parts in zip(large, cuts, strict=True) for sites in parts]
-    known = [of[sites] for of, parts in zip(known_of, cuts, strict=True) for sites in parts]
-    run = describe(kinds, config, training, seeds, *_arrays(pieces, known))
-    found = None if checkpoint is None else read_checkpoint(checkpoint, run)
+    if not large or not sections[0].values.shape[1] or not anything:
+        return models
+    for number, child in zip(large, rng_validation.spawn(len(large)), strict=True):
+        measured = sections[number].measured
+        validation = choose_validation(measured, training.validation_fraction, child)
+        models[number] = replace(models[number], known=measured & ~validation)
+    run = None
+    if training.max_epochs or pretrained is not None:
+        config = _fitting(network, training, [sections[number] for number in large])
+        run = Run.read([models[number] for number in large], config, seeds, checkpoint, pretrained)
     # Validation spots have no say in the initial estimates that they will judge.
-    progress.begin("initial estimates", len(large) + len(pieces))
-    left_out, stacking = [], []
-    for section, of, parts in zip(large, known_of, cuts, strict=True):
-        left_out.append(leave_out(section, of, training.initial, seed=fold_seed))
-        weights = left_out[-1].folds.stacking_weights(section.positions(of)) if training.initial == "stack" else None
-        stacking += [weights] * len(parts)
-        progress.step()
+    progress.begin("initial estimates", len(large))
+    for number in large:
+        models[number] = progress.after(_estimated(models[number]))
+    if run is None:
+        return models
+    trained = _train_network(run, [models[number] for number in large], images, rng_scenes, progress)
+    return [replace(model, **trained) for model in models]
+
+
+def _estimated(model: SectionModel) -> SectionModel:
+    """The same with cross-validated spots, and the stacking weights that follow from them."""
+    left_out = leave_out(model.section, model.known, model.training.initial, seed=model.seed)
+    if model.training.initial == "stack":
+        left_out.folds.stacking_weights(model.section.positions(model.known))
+    return replace(model, left_out=left_out, stacking=left_out.folds.stacking)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a network is trained on, and the files that the training reads and writes.
+
+    Attributes
+    ----------
+    network
+        Hyper-parameters.
+    seeds
+        Of the weights and of the batches.
+    cuts
+        Of every section, the sites of the pieces that are trained on.
+    described
+        What tells one run from another.
+    weights
+        To start from.
+    checkpoint, found
+        Where to write after every epoch, and what an interrupted run has left there.
+    """
+
+    network: CDCINConfig
+    seeds: list[int]
+    cuts: list[list[NDArray[np.bool_]]]
+    described: dict[str, Any]
+    weights: dict[str, torch.Tensor] | None
+    checkpoint: str | PathLike[str] | None
+    found: dict[str, Any] | None
+
+    @classmethod
+    def read(
+        cls,
+        models: list[SectionModel],
+        network: CDCINConfig,
+        seeds: list[int],
+        checkpoint: str | PathLike[str] | None,
+        pretrained: str | PathLike[str] | None,
+    ) -> "Run":
+        """Read the files, refusing those of other runs."""
+        kinds = "+".join(model.section.lattice.kind.name for model in models)
+        weights = None if pretrained is None else read_pretrained(pretrained, kinds, network)
+        cuts = [_pieces(model.section) for model in models]
+        arrays = (array for model, parts in zip(models, cuts, strict=True) for array in _arrays(model, parts))
+        described = describe(kinds, network, models[0].training, seeds, *arrays)
+        found = None if checkpoint is None else read_checkpoint(checkpoint, described)
+        return cls(network, seeds, cuts, described, weights, checkpoint, found)
+
+
+def _train_network(
+    run: Run, models: list[SectionModel], images: Images | None, rng: np.random.Generator, progress: Progress
+) -> dict[str, Any]:
+    """Train one network on all sections; return it, its shrinkage factor and its history."""
+    training, device = models[0].training, models[0].device
+    parts = [(model, sites) for model, cut in zip(models, run.cuts, strict=True) for sites in cut]
+    progress.begin("training data", len(parts))
     laid_out = [
-        progress.after(lay_out(piece, of, weights, training, images, child))
-        for piece, of, weights, child in zip(pieces, known, stacking, rng_scenes.spawn(len(pieces)), strict=True)
+        progress.after(lay_out(model.section.cut(sites), model.known[sites], model.stacking, training, images, child))
+        for (model, sites), child in zip(parts, rng.spawn(len(parts)), strict=True)
     ]
     terms = join_terms([terms for terms, _ in laid_out])
     validation = [ways for _, ways in laid_out]
     with torch.random.fork_rng(devices=[]), quiet_lightning():
         # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
-        torch.default_generator.manual_seed(seeds[0])
-        cascade = CDCIN(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if start is not None:
-            cascade.load_state_dict(start)
-        plan = TrainingPlan(cascade, terms, training, run)
+        torch.default_generator.manual_seed(run.seeds[0])
+        cascade = CDCIN(run.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if run.weights is not None:
+            cascade.load_state_dict(run.weights)
+        plan = TrainingPlan(cascade, terms, training, run.described)
         if training.max_epochs:
             watched = [ways[0][0].each(lambda maps: maps[:WATCHED]) for ways in validation]
-            data = Batches(terms, watched, training, seeds[1])
-            train(plan, data, device=device, checkpoint=checkpoint, found=found, progress=progress)
-    trained = plan.network.to(device).eval()
+            data = Batches(terms, watched, training, run.seeds[1])
+            train(plan, data, device=device, checkpoint=run.checkpoint, found=run.found, progress=progress)
+    network = plan.network.to(device).eval()
     # The smaller of the factors that the two validation masks give.
     ways = [[of[way] for of in validation if len(of) > way] for way in range(max(map(len, validation)))]
-    shrinkage = min(find_shrinkage(trained, of, training, device) for of in ways) if training.shrink else 1.0
+    shrinkage = min(find_shrinkage(network, of, training, device) for of in ways) if training.shrink else 1.0
     log.info("trained %d epochs; shrinkage factor of the network's correction %.2f", len(plan.history), shrinkage)
-    fitted = iter(zip(known_of, left_out, strict=True))
-    models = []
-    for model, use in zip(untrained, enough, strict=True):
-        trained_on: dict[str, Any] = {}
-        if use:
-            of, spots = next(fitted)
-            trained_on = {"known": of, "left_out": spots, "stacking": spots.folds.stacking}
-        history = tuple(plan.history)
-        models.append(replace(model, network=trained, shrinkage=shrinkage, history=history, **trained_on))
-    return models
+    return {"network": network, "shrinkage": shrinkage, "history": tuple(plan.history)}
 
 
-def _stacked(model: SectionModel) -> SectionModel:
-    """The same with stacking weights from all spots, where no network asks for validation spots."""
-    section, method = model.section, model.training.initial
-    if len(section.values) < MIN_SPOTS:
-        return model
-    left_out = leave_out(section, section.measured, method, seed=model.seed)
-    if method == "stack":
-        left_out.folds.stacking_weights(section.positions(section.measured))
-    return replace(model, left_out=left_out, stacking=left_out.folds.stacking)
+def _arrays(model: SectionModel, cuts: list[NDArray[np.bool_]]) -> Iterator[NDArray[Any]]:
+    """All of a section that is trained on."""
+    for sites in cuts:
+        piece = model.section.cut(sites)
+        yield from (piece.lattice.index, model.known[sites], piece.values)
+        if piece.depth is not None:
+            yield piece.depth
 
 
 def _pieces(section: SectionOnLattice) -> list[NDArray[np.bool_]]:
@@ -166,14 +208,6 @@ def _pieces(section: SectionOnLattice) -> list[NDArray[np.bool_]]:
     parts = boxes(at[section.measured], PIECE)
     wanted = np.linspace(0, len(parts) - 1, max(1, round(len(parts) * MAX_TRAINED / n))).round().astype(int)
     return [np.all((at >= low) & (at < high), axis=1) for low, high, _ in (parts[i] for i in np.unique(wanted))]
-
-
-def _arrays(pieces: list[SectionOnLattice], known: list[NDArray[np.bool_]]) -> Iterator[NDArray[Any]]:
-    """All that is trained on."""
-    for piece, of in zip(pieces, known, strict=True):
-        yield from (piece.lattice.index, of, piece.values)
-        if piece.depth is not None:
-            yield piece.depth
 
 
 def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[SectionOnLattice]) -> CDCINConfig:

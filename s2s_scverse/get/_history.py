@@ -39,7 +39,7 @@ def history_df(adata: "AnnData", key: str = _keys.UNS) -> "pd.DataFrame":
     >>> sc.pp.normalize_total(adata)
     >>> sc.pp.log1p(adata)
     >>> dense = s2s.pp.grid(adata, upsample=2)
-    >>> s2s.tl.impute(dense, preset="fast", max_epochs=2, natural_images=None, progress=False)
+    >>> s2s.tl.impute(dense, max_epochs=2, natural_images=None, progress=False)
     >>> list(s2s.get.history_df(dense).columns)
     ['epoch', 'loss_genes_sparser', 'loss_genes_dense', 'validation', 'validation_start']
     """

@@ -45,7 +45,7 @@ def reliable_genes(adata: "AnnData", min: float = 0.5, *, key: str = _keys.UNS) 
     >>> sc.pp.normalize_total(adata)
     >>> sc.pp.log1p(adata)
     >>> dense = s2s.pp.grid(adata, upsample=2)
-    >>> s2s.tl.impute(dense, preset="fast", max_epochs=1, progress=False)
+    >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> set(s2s.get.reliable_genes(dense, min=0.7)) <= set(dense.var_names)
     True
     """
@@ -109,7 +109,7 @@ def interval(
     >>> sc.pp.normalize_total(adata)
     >>> sc.pp.log1p(adata)
     >>> dense = s2s.pp.grid(adata, upsample=2)
-    >>> s2s.tl.impute(dense, preset="fast", max_epochs=1, progress=False)
+    >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> lower, upper = s2s.get.interval(dense, 0.8)
     >>> bool((lower <= upper).all())
     True

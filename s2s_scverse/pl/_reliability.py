@@ -68,7 +68,7 @@ def reliability(
     >>> sc.pp.normalize_total(adata)
     >>> sc.pp.log1p(adata)
     >>> dense = s2s.pp.grid(adata, upsample=2)
-    >>> s2s.tl.impute(dense, preset="fast", max_epochs=1, progress=False)
+    >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> [axes.get_ylabel() for axes in s2s.pl.reliability(dense, show=False)]
     ['expected PCC']
     """

@@ -102,7 +102,7 @@ def uncertainty(
     >>> sc.pp.normalize_total(adata)
     >>> sc.pp.log1p(adata)
     >>> dense = s2s.pp.grid(adata, upsample=2)
-    >>> s2s.tl.impute(dense, preset="fast", max_epochs=1, progress=False)
+    >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> [axes.get_title() for axes in s2s.pl.uncertainty(dense, "domain_1", show=False)[0]]
     ['imputed', 'standard deviation']
     """

@@ -26,7 +26,7 @@ def mask(adata, sampling):
     s2s.pp.sparsify(adata, **sampling)
 
 
-@pytest.mark.parametrize("preset", ["default", "fast", "paper"])
+@pytest.mark.parametrize("preset", ["default", "quick", "paper"])
 @pytest.mark.parametrize("sampling", [{"stride": 2}, {"stride": 2, "phase": (1, 0)}, {"fraction": 0.3}], ids=str)
 def test_imputation_never_reads_held_out_values(section, preset, sampling):
     from dataclasses import replace

@@ -64,7 +64,7 @@ def test_one_progress_bar(section, quick, capfd):
     captured = capfd.readouterr()
     assert captured.out == ""
     phases = re.findall(r"s2s, ([a-z ]+): +\d+%", captured.err)
-    assert list(dict.fromkeys(phases)) == ["initial estimates", "training", "errors", "imputing"]
+    assert list(dict.fromkeys(phases)) == ["initial estimates", "training data", "training", "errors", "imputing"]
     assert captured.err.count("\n") == 1
     assert "2/2" in captured.err
     assert "error / initial estimate's" in captured.err

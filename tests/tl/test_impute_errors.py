@@ -1,6 +1,5 @@
 """Errors, denoising and depths of tl.impute."""
 
-
 import anndata as ad
 import numpy as np
 import pytest
