@@ -61,30 +61,22 @@ def compare(
     vmin, vmax
         Limits of the colours in all panels of a gene: a number, or a percentile of its **measured** values
         (``"p99"``). Colours of errors span as wide a range, centred at 0. Held-out values change neither.
-    cmap
-        Colour map of values.
-    error_cmap
-        Diverging colour map of errors.
+    cmap, error_cmap
+        Colour map of values, and a diverging one of errors.
     img
         Image of the tissue to draw below the sites: True for the one of the highest resolution in
         ``adata.uns["spatial"]``, or its name there (``"lowres"``). None by default, other than in squidpy: sites tile
-        the tissue, so that little is seen of an image, and colours that it shines through are not those of the bar.
-    img_alpha
-        Opacity of the image, 0 to 1.
-    alpha
-        Opacity of the sites on the image, 0 to 1. About 0.6 shows the tissue below all of them.
-    title
-        Titles of the panels in a row, instead of the names above.
-    figsize
-        Width and height of the figure in inches.
+        the tissue and hide the image, and colours that it shines through are not those of the bar.
+    img_alpha, alpha
+        Opacity of the image, and of the sites on it (about 0.6 shows the tissue below all of them), 0 to 1.
+    title, figsize
+        Titles of the panels in a row, instead of the names above; width and height of the figure in inches.
     rasterized
         Draw the sites as a bitmap in PDF and SVG files. Makes files of large sections small.
     axes
         Axes to draw into, one for each panel, row by row.
-    show
-        Whether to show the figure; by default as ``scanpy.settings.autoshow`` says.
-    return_fig
-        Return the figure, which is then not shown and unknown to pyplot.
+    show, return_fig
+        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
 
     Returns
     -------
@@ -113,15 +105,15 @@ def compare(
     data = compare_data(adata, genes, keys=keys, layer=layer, library_id=library_id, vmin=vmin, vmax=vmax)
     look = Look(
         {"expression": cmap, "error": error_cmap},
-        unit=unit,
-        title=title,
-        img=img,
-        img_alpha=img_alpha,
-        alpha=alpha,
-        figsize=figsize,
-        rasterized=rasterized,
-        axes=axes,
-        show=show,
-        return_fig=return_fig,
+        unit,
+        title,
+        img,
+        img_alpha,
+        alpha,
+        figsize,
+        rasterized,
+        axes,
+        show,
+        return_fig,
     )
     return draw_maps(data, adata.uns.get("spatial"), look)

@@ -60,7 +60,7 @@ def draw_maps(data: "Maps", spatial: object, look: Look) -> "Shown":
     cmaps = {scale: _colour_map(cmap, bad) for scale, cmap in look.cmaps.items()}
     unit = look.unit or ("log1p" if data.log1p else "")
     shape = len(data.rows), len(data.rows[0].panels)
-    size = look.figsize or _figure_size(box, shape, len(cmaps))
+    size = look.figsize or _figure_size(box, shape, len({panel.scale for panel in data.rows[0].panels}))
     axes = make_axes(look.axes, shape, size, layout="compressed", return_fig=look.return_fig)
     for row, row_axes in zip(data.rows, axes, strict=True):
         for axis, panel in zip(row_axes, row.panels, strict=True):
@@ -81,7 +81,7 @@ def draw_maps(data: "Maps", spatial: object, look: Look) -> "Shown":
                 draw_underlay(axis, underlay, look.img_alpha * (1 - look.alpha), above=True)
             axis.set_xlabel(_fill(axis, panel.note), fontsize=8, labelpad=3, parse_math=False)
         row_axes[0].set_ylabel(row.gene, fontsize=10, parse_math=False)
-        for scale in cmaps:
+        for scale in dict.fromkeys(panel.scale for panel in row.panels):
             _draw_bar(row, row_axes, scale, unit, rasterized=look.rasterized)
     for axis, panel in zip(axes[0], data.rows[0].panels, strict=True):
         axis.set_title(_fill(axis, panel.title), fontsize=10, parse_math=False)
@@ -113,6 +113,7 @@ def draw_cells(axis: "Axes", polygons: "NDArray[np.float64]", **style: Any) -> "
     radius = float(np.linalg.norm(polygons[0, 0] - polygons[0].mean(axis=0)))
     verts = cast("Sequence[NDArray[np.float64]]", polygons)  # an array is what it takes fastest
     cells = PolyCollection(verts, edgecolors="face", linewidths=hairline(axis, radius / (right - left)), **style)
+    cells.set_in_layout(False)  # they never leave the axes, and measuring them all takes long
     axis.add_collection(cells, autolim=False)
     return cells
 
@@ -145,8 +146,6 @@ def _draw_bar(row: "GeneRow", axes: "NDArray[np.object_]", scale: "Scale", unit:
     from matplotlib.ticker import MaxNLocator
 
     group = [axis for axis, panel in zip(axes, row.panels, strict=True) if panel.scale == scale]
-    if not group:
-        return
     shown = np.concatenate([panel.by_site for panel in row.panels if panel.scale == scale])
     below, above = (bool(np.any(beyond)) for beyond in (shown < row.limits[scale][0], shown > row.limits[scale][1]))
     extend = "both" if below and above else "min" if below else "max" if above else "neither"

@@ -2,13 +2,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pandas as pd
 
 from .._checks import check_name, few
 from ..get import evaluation_df
 from ._figure import finish, make_axes, set_titles
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
 
@@ -29,9 +29,7 @@ MAX_LINES = 100
 """With more genes, lines between methods would hide the points."""
 
 
-def score_tables(
-    table: "pd.DataFrame", scores: Sequence[str], methods: Sequence[str] | None
-) -> "dict[str, pd.DataFrame]":
+def score_tables(table: pd.DataFrame, scores: Sequence[str], methods: Sequence[str] | None) -> dict[str, pd.DataFrame]:
     """Turn the table of :func:`s2s_scverse.get.evaluation_df` into one of genes by methods for each score.
 
     Raises
@@ -55,8 +53,10 @@ def score_tables(
     if not scores or not chosen:
         msg = "expected at least one score and one method, found an empty list"
         raise ValueError(msg)
-    wide = table.set_index(["gene", "method"]).unstack("method")  # noqa: PD010  nothing is aggregated
-    return {name: wide[name][chosen].astype(float) for name in scores}
+    by_method = {method: table[table["method"] == method].set_index("gene") for method in chosen}
+    return {
+        name: pd.DataFrame({method: rows[name].astype(float) for method, rows in by_method.items()}) for name in scores
+    }
 
 
 def evaluation(
@@ -83,16 +83,12 @@ def evaluation(
         Scores to draw: columns of :func:`s2s_scverse.get.evaluation_df`.
     methods
         Methods to draw, from top to bottom; all by default.
-    title
-        Titles of the panels, instead of the names of the scores.
-    figsize
-        Width and height of the figure in inches.
+    title, figsize
+        Titles of the panels, instead of the names of the scores; width and height of the figure in inches.
     axes
         Axes to draw into, one for each score.
-    show
-        Whether to show the figure; by default as ``scanpy.settings.autoshow`` says.
-    return_fig
-        Return the figure, which is then not shown and, if `axes` are not given, unknown to pyplot.
+    show, return_fig
+        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
 
     Returns
     -------
@@ -135,7 +131,7 @@ def _names(argument: str, given: object) -> list[str]:
     return [str(name) for name in names]
 
 
-def _draw_score(axis: "Axes", score: str, by_gene: "pd.DataFrame") -> None:
+def _draw_score(axis: "Axes", score: str, by_gene: pd.DataFrame) -> None:
     """Draw one score: methods as rows, the first at the top."""
     n_genes, n_methods = by_gene.shape
     rows = np.arange(n_methods)

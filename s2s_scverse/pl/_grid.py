@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
@@ -78,22 +79,16 @@ def grid(
     img
         Image of the tissue to draw below: True for the one of the highest resolution in ``adata.uns["spatial"]``, or
         its name there (``"lowres"``), False for none. By default there is one if `adata` has it.
-    img_alpha
-        Opacity of the image, 0 to 1.
-    alpha
-        Opacity of the sites, 0 to 1.
-    title
-        Title; by default the names of the section and of the lattice.
-    figsize
-        Width and height of the figure in inches.
+    img_alpha, alpha
+        Opacity of the image and of the sites, 0 to 1.
+    title, figsize
+        Title, by default the names of the section and of the lattice; width and height of the figure in inches.
     rasterized
         Draw the sites as a bitmap in PDF and SVG files. Makes files of large sections small.
     ax
         Axes to draw into; the legend stands to their right.
-    show
-        Whether to show the figure; by default as ``scanpy.settings.autoshow`` says.
-    return_fig
-        Return the figure, which is then not shown and, if `ax` is not given, unknown to pyplot.
+    show, return_fig
+        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
 
     Returns
     -------
@@ -133,7 +128,7 @@ def grid(
     name = f"{lattice.kind.name} lattice"
     name = name if data.section.name is None else f"{data.section.name}, {name}"
     # From the left: a name wider than the section reaches over the legend.
-    axis.set_title(title or name, fontsize=10, loc="left", parse_math=False)
+    axis.set_title(fill(title or name, 34), fontsize=10, loc="left", parse_math=False)
     if underlay is None:
         draw_cells(axis, polygons, facecolor=TISSUE, zorder=0.5, rasterized=rasterized)
     else:
@@ -164,6 +159,7 @@ def _draw_sites(axis: "Axes", data: GridSites, alpha: float, *, rim: bool, raste
             alpha=alpha,
             rasterized=rasterized,
         )
+        discs.set_in_layout(False)
         axis.add_collection(discs, autolim=False)
         handles.append(
             Line2D(
@@ -171,6 +167,7 @@ def _draw_sites(axis: "Axes", data: GridSites, alpha: float, *, rim: bool, raste
             )
         )
     edges = LineCollection(list(outline(lattice)), colors="black", linewidths=0.8, capstyle="round", zorder=3)
+    edges.set_in_layout(False)
     axis.add_collection(edges, autolim=False)
     axis.legend(
         [*handles, Line2D([], [], color="black", linewidth=0.8)],

@@ -75,16 +75,12 @@ def history(
         A section that :func:`s2s_scverse.tl.impute` was run on.
     key
         Name of the run (its `key_added`).
-    title
-        Titles of the two panels.
-    figsize
-        Width and height of the figure in inches.
+    title, figsize
+        Titles of the two panels; width and height of the figure in inches.
     axes
         Two axes to draw into.
-    show
-        Whether to show the figure; by default as ``scanpy.settings.autoshow`` says.
-    return_fig
-        Return the figure, which is then not shown and, if `axes` are not given, unknown to pyplot.
+    show, return_fig
+        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
 
     Returns
     -------

@@ -58,10 +58,8 @@ def uncertainty(
     vmin, vmax
         Limits of the colours of expression, as in :func:`s2s_scverse.pl.compare`. Those of standard deviations run
         from 0 to their 99th percentile, so a gene that is as uncertain everywhere is drawn in one colour.
-    cmap
-        Colour map of values.
-    std_cmap
-        Colour map of standard deviations.
+    cmap, std_cmap
+        Colour maps of values and of standard deviations.
     library_id, unit, img, img_alpha, alpha, title, figsize, rasterized, axes, show, return_fig
         As in :func:`s2s_scverse.pl.compare`.
 
@@ -93,16 +91,16 @@ def uncertainty(
     data = uncertainty_data(adata, genes, key=key, library_id=library_id, vmin=vmin, vmax=vmax)
     look = Look(
         {"expression": cmap, "SD": std_cmap},
-        unit=unit,
-        title=title,
-        img=img,
-        img_alpha=img_alpha,
-        alpha=alpha,
-        figsize=figsize,
-        rasterized=rasterized,
-        axes=axes,
-        show=show,
-        return_fig=return_fig,
+        unit,
+        title,
+        img,
+        img_alpha,
+        alpha,
+        figsize,
+        rasterized,
+        axes,
+        show,
+        return_fig,
     )
     return draw_maps(data, adata.uns.get("spatial"), look)
 

@@ -75,7 +75,8 @@ def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool
     pixels = underlay.pixels
     if pixels.ndim == 3 and pixels.dtype.kind in "iu" and pixels.dtype != np.uint8:
         pixels = pixels / np.iinfo(pixels.dtype).max  # colours of matplotlib are bytes, or 0 to 1
-    axis.imshow(pixels, cmap="gray", extent=(left, right, bottom, top), alpha=alpha, zorder=2 if above else -1)
+    image = axis.imshow(pixels, cmap="gray", extent=(left, right, bottom, top), alpha=alpha, zorder=2 if above else -1)
+    image.set_in_layout(False)
 
 
 def _library(spatial: object, section: str | None) -> Mapping[str, Any]:
