@@ -27,6 +27,8 @@ __all__ = ["NOTHING", "Look", "draw_cells", "draw_maps", "panel_box", "set_frame
 
 NOTHING = "#dcdcdc"
 """Sites without a value, where there is no image."""
+BAR = (1.04, 0.07, 0.045, 0.86)
+"""Left, bottom, width and height of a colour bar, in fractions of the panel beside it."""
 THINNEST = 1 / 3
 """Shorter over longer side of a panel, at least: room for its title or the label of its colour bar."""
 INCHES_A_CHARACTER = 0.08
@@ -80,7 +82,7 @@ def draw_maps(data: "Maps", spatial: object, look: Look) -> "Shown":
                 # Translucent cells would show seams; the image once more above opaque ones gives the same colours.
                 draw_underlay(axis, underlay, look.img_alpha * (1 - look.alpha), above=True)
             axis.set_xlabel(_fill(axis, panel.note), fontsize=8, labelpad=3, parse_math=False)
-        row_axes[0].set_ylabel(row.gene, fontsize=10, parse_math=False)
+        row_axes[0].set_ylabel(row.gene, fontsize=10 if len(row.gene) < 13 else 7.5, parse_math=False)
         for scale in dict.fromkeys(panel.scale for panel in row.panels):
             _draw_bar(row, row_axes, scale, unit, rasterized=look.rasterized)
     for axis, panel in zip(axes[0], data.rows[0].panels, strict=True):
@@ -150,9 +152,7 @@ def _draw_bar(row: "GeneRow", axes: "NDArray[np.object_]", scale: "Scale", unit:
     below, above = (bool(np.any(beyond)) for beyond in (shown < row.limits[scale][0], shown > row.limits[scale][1]))
     extend = "both" if below and above else "min" if below else "max" if above else "neither"
     ticks = MaxNLocator(4, steps=[1, 2, 5, 10])
-    bar = group[0].figure.colorbar(
-        group[0].collections[0], ax=group, extend=extend, ticks=ticks, fraction=0.05, pad=0.02, shrink=0.86, aspect=20
-    )
+    bar = group[0].figure.colorbar(group[0].collections[0], cax=group[-1].inset_axes(BAR), extend=extend, ticks=ticks)
     bar.set_label(f"{scale} ({unit})" if unit else scale, fontsize=8, labelpad=3)
     bar.ax.tick_params(labelsize=7, length=2, width=0.6, pad=2)
     bar.outline.set_linewidth(0.6)

@@ -38,7 +38,7 @@ def notes(adata, **options):
 
 
 def bars(axes):
-    return [axis for axis in axes[0, 0].figure.axes if axis not in set(axes.ravel())]
+    return [bar for axis in axes.flat for bar in axis.child_axes]
 
 
 # What is shown

@@ -71,7 +71,7 @@ def test_what_is_drawn_and_where(small, colour_at):
     np.testing.assert_allclose(colour_at(imputed, *centres), viridis(values / 4)[:, :3], atol=0.01)
     expected = [grey, magma(0.5 / 1.98)[:3], grey, magma(1 / 1.98)[:3], grey, magma(1.0)[:3]]
     np.testing.assert_allclose(colour_at(std, *centres), expected, atol=0.02)
-    labels = [axis.get_ylabel() for axis in imputed.figure.axes if axis not in set(axes.ravel())]
+    labels = [bar.get_ylabel() for axis in axes.flat for bar in axis.child_axes]
     assert labels == ["expression", "SD"]
     theirs = s2s.pl.compare(small, "gene", vmin=0, vmax=4, show=False)[0, 1].collections[0]
     assert imputed.collections[0].get_clim() == theirs.get_clim()
