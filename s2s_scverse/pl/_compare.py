@@ -74,7 +74,8 @@ def compare(
     rasterized
         Draw the sites as a bitmap in PDF and SVG files. Makes files of large sections small.
     axes
-        Axes to draw into, one for each panel, row by row.
+        Axes to draw into, one for each panel, row by row. Colour bars lie to the right of the last panel of their kind:
+        make the figure with ``layout="compressed"`` to have room for them.
     show, return_fig
         Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
 
