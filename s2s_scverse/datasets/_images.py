@@ -33,20 +33,20 @@ PHOTOGRAPHS: Final = {
     "rocket.jpg": "SpaceX, public domain",
 }
 SUFFIXES: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-TIFF: Final = (".tif", ".tiff")
-MAX_VALUES: Final = 2**27
-"""Of a file, in all its channels and frames; in double precision they take a gigabyte."""
 MIN_SIDE: Final = 8  # pixels
 
 
 def find_images(source: object) -> list[Callable[[], Image]]:
-    """One function per image that loads it; arrays are checked at once, files when they are read."""
+    """Return one function per image that loads it; arrays are checked at once, files when they are read."""
     if isinstance(source, str) and source == "photographs":
-        return [_file_loader(path) for path in _photographs()]
+        # Files are opened directly: the functions of skimage.data download what they do not find.
+        folder = Path(str(files("skimage"))) / "data"
+        return [lambda path=folder / name: _read(path) for name in PHOTOGRAPHS]  # type: ignore[misc]
     if isinstance(source, str | PathLike):
-        return [_file_loader(path) for path in _folder(Path(source))]
+        return [lambda path=path: _read(path) for path in _list_folder(Path(source))]  # type: ignore[misc]
     if isinstance(source, np.ndarray):
-        source = _split_array(source)
+        in_colour = source.ndim >= 3 and source.shape[-1] in (3, 4)
+        source = list(source) if source.ndim - in_colour == 3 else [source]
     if not isinstance(source, list | tuple):
         msg = (
             "source must be 'photographs', 'textures', the path of a folder, an array or a list of arrays, "
@@ -60,72 +60,34 @@ def find_images(source: object) -> list[Callable[[], Image]]:
     return [lambda image=image: image for image in images]  # type: ignore[misc]
 
 
-def _photographs() -> list[Path]:
-    # Files are opened directly: the functions of skimage.data download what they do not find.
-    folder = Path(str(files("skimage"))) / "data"
-    missing = [name for name in PHOTOGRAPHS if not (folder / name).is_file()]
-    if missing:
-        msg = (
-            f"the installed scikit-image lacks {', '.join(missing)} in {folder}; install scikit-image from its wheel, "
-            "or use source='textures' or a folder of your own images"
-        )
-        raise FileNotFoundError(msg)
-    return [folder / name for name in PHOTOGRAPHS]
-
-
-def _folder(folder: Path) -> list[Path]:
+def _list_folder(folder: Path) -> list[Path]:
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         msg = f"source must be 'photographs', 'textures' or the path of a folder; found {found} at {str(folder)!r}"
         raise ValueError(msg)
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    except OSError as error:
-        msg = f"the folder {str(folder)!r} cannot be read: {error}; check its permissions"
-        raise ValueError(msg) from error
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         msg = f"the folder {str(folder)!r} holds no images; expected files ending in {', '.join(SUFFIXES)}"
         raise ValueError(msg)
     return paths
 
 
-def _file_loader(path: Path) -> Callable[[], Image]:
-    def load() -> Image:
-        from skimage.io import imread
-
-        try:
-            _check_size(path)
-            array = imread(path)
-        except Exception as error:  # image readers raise what they like for damaged files
-            msg = f"{str(path)!r} cannot be read as an image: {error}; repair or remove it"
-            raise ValueError(msg) from error
-        return _to_gray(array, repr(str(path)))
-
-    return load
-
-
-def _check_size(path: Path) -> None:
-    """Refuse a file that is no image, or a very large one, before it is unpacked: its header says what would come."""
+def _read(path: Path) -> Image:
     from PIL import Image as Pillow
-    from tifffile import TiffFile
+    from skimage.io import imread
 
-    if path.suffix.lower() in TIFF:
-        with TiffFile(path) as file:
-            n_values = max(int(np.prod(series.shape)) for series in file.series)
-    else:
-        # Skimage would try one reader after the other on a file that is no image, and leave it open.
-        with Pillow.open(path) as image:
-            n_values = image.width * image.height * len(image.getbands()) * getattr(image, "n_frames", 1)
-            image.verify()
-    if n_values > MAX_VALUES:
-        msg = f"it has {n_values} values, more than {MAX_VALUES}"
-        raise ValueError(msg)
-
-
-def _split_array(array: NDArray[Any]) -> list[NDArray[Any]]:
-    """Images in an array: itself, or the members of a stack."""
-    in_colour = array.ndim >= 3 and array.shape[-1] in (3, 4)
-    return list(array) if array.ndim - in_colour == 3 else [array]
+    try:
+        if path.suffix.lower() not in (".tif", ".tiff"):
+            # On a file that is no image skimage would try one reader after the other, and leave it open.
+            with Pillow.open(path) as image:
+                image.verify()
+        array = imread(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # image readers raise what they like for damaged files
+        msg = f"{str(path)!r} cannot be read as an image: {error}; repair or remove it"
+        raise ValueError(msg) from error
+    return _to_gray(array, repr(str(path)))
 
 
 def _to_gray(array: object, name: str) -> Image:

@@ -51,7 +51,7 @@ def natural_images(
         Where the images come from:
 
         ``"photographs"``
-            Photographs inside the installed scikit-image, as its documentation states: astronaut (NASA, public domain),
+            Photographs in the installed scikit-image, as its documentation states: astronaut (NASA, public domain),
             brick and gravel (CC0Textures, CC0), camera (Lav Varshney, CC0), chelsea (Stefan van der Walt, CC0), clock
             (Stefan van der Walt, public domain), coffee (Rachel Michetti, CC0), grass (linolafett, CC0), Hubble deep
             field (NASA, public domain), retina (Mikael Häggström, CC0) and rocket (SpaceX, public domain).
@@ -85,7 +85,7 @@ def natural_images(
         The folder does not exist, holds no images or one that cannot be read; an image has the wrong shape, fewer
         than 8 pixels on a side, NaN or infinite values; `size` or `n` are not positive.
     FileNotFoundError
-        The installed scikit-image lacks one of the photographs.
+        The installed scikit-image lacks one of the photographs; use another source.
 
     Examples
     --------

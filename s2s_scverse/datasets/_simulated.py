@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 
-from s2s_scverse._checks import check_choice, check_int, check_rng
+from s2s_scverse._checks import check_choice, check_int, check_number, check_positive, check_rng
 from s2s_scverse._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
 
 from ._tissue import DOMAINS, N_CELL_TYPES, Canvas, draw_cells, draw_sites
@@ -117,9 +116,9 @@ def simulated_tissue(
 
     shape = check_int("n_rows", n_rows, least=MIN_SIDE), check_int("n_cols", n_cols, least=MIN_SIDE)
     patterns = _gene_patterns(check_int("n_genes", n_genes, least=len(PATTERNS)))
-    depth = _check_number("depth", depth, zero=False)
-    dispersion = _check_number("dispersion", dispersion, zero=True)
-    pitch = _check_number("pitch", pitch, zero=False)
+    depth = check_positive("depth", depth)
+    dispersion = check_number("dispersion", dispersion, least=0)
+    pitch = check_positive("pitch", pitch)
     check_choice("lattice", lattice, get_args(LatticeKind))
     rng = check_rng(rng)
 
@@ -223,20 +222,3 @@ def _draw_counts(rng: np.random.Generator, mean: Field, dispersion: float) -> Fi
     """Counts of the given mean and dispersion: Poisson with a gamma-distributed rate."""
     rate = rng.gamma(1 / dispersion, mean * dispersion) if dispersion > 0 else mean
     return rng.poisson(rate).astype(np.float64)
-
-
-LARGEST = 1e12
-"""Counts of that size are still whole numbers, and their squares finite."""
-
-
-def _check_number(name: str, value: object, *, zero: bool) -> float:
-    """Return `value` as a float that is finite and positive, or zero where that has a meaning."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        msg = f"{name} must be a number, found {value!r} ({type(value).__name__})"
-        raise TypeError(msg)
-    number = float(value)
-    if not np.isfinite(number) or number < 0 or (number == 0 and not zero) or number > LARGEST:
-        bounds = "not negative" if zero else "positive"
-        msg = f"{name} must be finite and {bounds}, at most {LARGEST:g}, found {value}"
-        raise ValueError(msg)
-    return number

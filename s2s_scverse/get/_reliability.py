@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["interval", "reliable_genes"]
 
 
-def reliable_genes(adata: "AnnData", min: float = 0.5, *, key: str = _keys.UNS) -> list[str]:  # noqa: A002
+def reliable_genes(adata: "AnnData", min_reliability: float = 0.5, *, key: str = _keys.UNS) -> list[str]:
     """Name the genes whose imputed values are expected to be of use.
 
     Parameters
     ----------
     adata
         A section that :func:`s2s_scverse.tl.impute` was run on.
-    min
+    min_reliability
         Smallest expected Pearson correlation of imputed with measured values at unmeasured sites, -1 to 1.
     key
         Name of the run (its `key_added`).
@@ -36,7 +36,7 @@ def reliable_genes(adata: "AnnData", min: float = 0.5, *, key: str = _keys.UNS) 
     KeyError
         If the run did not estimate reliability.
     TypeError, ValueError
-        If `min` is no number from -1 to 1.
+        If `min_reliability` is no number from -1 to 1.
 
     Examples
     --------
@@ -46,11 +46,11 @@ def reliable_genes(adata: "AnnData", min: float = 0.5, *, key: str = _keys.UNS) 
     >>> sc.pp.log1p(adata)
     >>> dense = s2s.pp.grid(adata, upsample=2)
     >>> s2s.tl.impute(dense, preset="quick", progress=False)
-    >>> set(s2s.get.reliable_genes(dense, min=0.7)) <= set(dense.var_names)
+    >>> set(s2s.get.reliable_genes(dense, min_reliability=0.7)) <= set(dense.var_names)
     True
     """
     check_adata(adata)
-    least = check_number("min", min, least=-1, most=1)
+    least = check_number("min_reliability", min_reliability, least=-1, most=1)
     found = read_reliability(adata, key)
     ordered = found[found >= least].sort_values(ascending=False, kind="stable")
     return [str(name) for name in ordered.index]

@@ -9,14 +9,16 @@ if TYPE_CHECKING:
 
     from .._lattice import Kind, Lattice
 
-__all__ = ["bounds", "outline_rings", "site_polygons"]
+    Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
+
+__all__ = ["bounds", "outline", "site_polygons"]
 
 SIXTHS = 6
 """Corners of squares and hexagons lie at whole multiples of 1/6 along u and v."""
 
 
 def site_polygons(lattice: "Lattice") -> "NDArray[np.float64]":
-    """Outline the cell of every site: what lies nearer to it than to any other position of the (ideal) lattice.
+    """Return the cell of every site: what lies nearer to it than to any other position of the (ideal) lattice.
 
     Returns
     -------
@@ -28,28 +30,23 @@ def site_polygons(lattice: "Lattice") -> "NDArray[np.float64]":
     return polygons
 
 
-def bounds(polygons: "NDArray[np.float64]") -> tuple[float, float, float, float]:
-    """Left, right, top (the smallest y) and bottom of polygons."""
-    (left, top), (right, bottom) = (f(axis=(0, 1)) for f in (polygons.min, polygons.max))
-    return float(left), float(right), float(top), float(bottom)
-
-
-def outline_rings(lattice: "Lattice") -> "list[NDArray[np.float64]]":
-    """Trace the border between sites and what is no site: one ring around each part of the section and each hole.
-
-    Returns
-    -------
-    Rings of shape (n, 2): x and y of their corners, the first of which is not repeated. Holes run in the opposite
-    sense, so a path of all rings is filled as the section is.
-    """
+def outline(lattice: "Lattice") -> "NDArray[np.float64]":
+    """Return the edges between sites and what is no site, (n, 2, 2): x and y of both ends of each."""
     corners = _corners(lattice.kind)
     following = np.roll(corners, -1, axis=0)
     edges = []
     # Beyond the edge from a corner to the next lies the neighbour at the sum of both; corners count in sixths.
     for start, end, step in zip(corners, following, (corners + following) // SIXTHS, strict=True):
-        site = lattice.index[lattice.find(lattice.index + step) < 0] * SIXTHS
-        edges.append(np.stack([site + start, site + end], axis=1))
-    return [lattice.origin + ring / SIXTHS @ lattice.basis for ring in _chain(np.concatenate(edges))]
+        border = lattice.index[lattice.find(lattice.index + step) < 0]
+        edges.append(border[:, None] + np.stack([start, end]) / SIXTHS)
+    found: NDArray[np.float64] = lattice.origin + np.concatenate(edges) @ lattice.basis
+    return found
+
+
+def bounds(polygons: "NDArray[np.float64]") -> "Box":
+    """Return left, right, top (the smallest y) and bottom of polygons."""
+    (left, top), (right, bottom) = (f(axis=(0, 1)) for f in (polygons.min, polygons.max))
+    return float(left), float(right), float(top), float(bottom)
 
 
 def _corners(kind: "Kind") -> "NDArray[np.int64]":
@@ -58,24 +55,3 @@ def _corners(kind: "Kind") -> "NDArray[np.int64]":
         # A corner of a hexagon is the centroid of a site and two of its neighbours.
         return 2 * np.array([(1, 1), (2, -1), (1, -2), (-1, -1), (-2, 1), (-1, 2)])
     return 3 * np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)])
-
-
-def _chain(edges: "NDArray[np.int64]") -> "list[NDArray[np.int64]]":
-    """Join directed edges, of shape (n, 2, 2), to closed rings."""
-    leaving: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for start, end in edges.tolist():
-        leaving.setdefault(tuple(start), []).append(tuple(end))
-    rings = []
-    while leaving:
-        first = at = next(iter(leaving))
-        ring: list[tuple[int, int]] = []
-        # As many edges enter a corner as leave it: a walk can only end where it began.
-        while not ring or at != first:
-            ring.append(at)
-            ends = leaving[at]
-            following = ends.pop()
-            if not ends:
-                del leaving[at]
-            at = following
-        rings.append(np.array(ring))
-    return rings

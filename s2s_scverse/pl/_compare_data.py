@@ -7,19 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import check_keys, find_source, read_mask, read_values, read_visible
-from .._checks import check_adata, check_genes, few
+from .._adata import check_keys, find_source, read_mask, read_measured, read_values, read_visible
+from .._checks import check_adata, check_genes
 from .._scores import pearson
-from ._maps_data import GeneRow, Maps, Panel, check_percentiles, colour_limits, read_section, read_seen
+from ._maps_data import GeneRow, Maps, Panel, colour_limits, read_imputed, read_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from ._maps_data import Limits, Scale
-
     Values = NDArray[np.float32]
 
-__all__ = ["check_imputed", "compare_data"]
+__all__ = ["compare_data"]
 
 
 def compare_data(
@@ -29,7 +27,8 @@ def compare_data(
     keys: str | Sequence[str] = (_keys.UNS,),
     layer: str | None = None,
     library_id: str | None = None,
-    percentiles: tuple[float, float] = (1, 99),
+    vmin: float | str = "p1",
+    vmax: float | str = "p99",
 ) -> Maps:
     """Collect measured, imputed and true values and errors; see :func:`s2s_scverse.pl.compare`."""
     check_adata(adata)
@@ -37,65 +36,43 @@ def compare_data(
     columns = check_genes(adata, genes)
     layers = check_keys(adata, keys)
     source = find_source(adata, layers, layer, argument="layer")
-    check_percentiles(percentiles)
-    measured, values = read_seen(adata, columns, source)
-    held_out = read_mask(adata, _keys.HELD_OUT)
-    everywhere = np.ones(adata.n_obs, dtype=bool)
-    seen = _on_sites(values, measured)
-    imputed = {key: read_values(adata, everywhere, columns, layer=key, finite=False) for key in layers}
-    for key, values in imputed.items():
-        check_imputed(adata, key, columns[np.isnan(values).all(axis=0)])
-    truth = None
+    measured, held_out = read_measured(adata), read_mask(adata, _keys.HELD_OUT)
+    seen = np.full((adata.n_obs, len(columns)), np.nan, dtype=np.float32)
+    seen[measured] = read_values(adata, measured, columns, layer=source)
+    imputed = {key: read_imputed(adata, key, columns) for key in layers}
+    truth = seen.copy()
     if held_out.any():
-        truth = seen.copy()
         truth[held_out] = read_values(adata, held_out, columns, layer=source, finite=False)
     visible = {key: read_visible(adata, key) for key in layers}
     leaked = {key for key, sites in visible.items() if sites is not None and np.any(sites & held_out)}
-    rows = tuple(
-        GeneRow(
-            gene,
-            _panels(
-                seen[:, i],
-                {key: values[:, i] for key, values in imputed.items()},
-                None if truth is None else truth[:, i],
-                held_out,
-                leaked,
-            ),
-            _limits(seen[measured, i], percentiles),
+    rows = []
+    for i, gene in enumerate(adata.var_names[columns].astype(str)):
+        # Measured values alone set both ranges of colours; that of errors is as wide.
+        low, high = colour_limits(seen[measured, i], vmin, vmax)
+        panels = _panels(
+            seen[:, i], {key: values[:, i] for key, values in imputed.items()}, truth[:, i], held_out, leaked
         )
-        for i, gene in enumerate(adata.var_names[columns].astype(str))
-    )
-    return Maps(section, rows, source is None and "log1p" in adata.uns)
-
-
-def _limits(measured: "Values", percentiles: tuple[float, float]) -> "dict[Scale, Limits]":
-    """Ranges of the colours: measured values alone set both, and errors have as wide a one."""
-    low, high = colour_limits(measured, percentiles)
-    return {"expression": (low, high), "error": ((low - high) / 2, (high - low) / 2)}
-
-
-def _on_sites(values: "Values", sites: NDArray[np.bool_]) -> "Values":
-    everywhere = np.full((len(sites), values.shape[1]), np.nan, dtype=np.float32)
-    everywhere[sites] = values
-    return everywhere
+        rows.append(GeneRow(gene, panels, {"expression": (low, high), "error": ((low - high) / 2, (high - low) / 2)}))
+    return Maps(section, tuple(rows), source is None and "log1p" in adata.uns)
 
 
 def _panels(
     seen: "Values",
     imputed: dict[str, "Values"],
-    truth: "Values | None",
+    truth: "Values",
     held_out: NDArray[np.bool_],
     leaked: set[str],
 ) -> tuple[Panel, ...]:
     """Make the maps of one gene; those in `leaked` get no score."""
     names = {key: key if len(imputed) > 1 else "imputed" for key in imputed}
     panels = [Panel("measured", seen), *(Panel(names[key], values) for key, values in imputed.items())]
-    if truth is not None:
-        panels.append(Panel("truth", truth))
-        for key, values in imputed.items():
-            error = np.where(held_out, values - truth, np.float32(np.nan))
-            note = "saw the truth" if key in leaked else f"PCC {_correlation(values[held_out], truth[held_out])}"
-            panels.append(Panel(f"{names[key]} − truth", error, "error", note))
+    if not held_out.any():
+        return tuple(panels)
+    panels.append(Panel("truth", truth))
+    for key, values in imputed.items():
+        error = np.where(held_out, values - truth, np.float32(np.nan))
+        note = "saw the truth" if key in leaked else f"PCC {_correlation(values[held_out], truth[held_out])}"
+        panels.append(Panel(f"{names[key]} − truth", error, "error", note))
     return tuple(panels)
 
 
@@ -105,13 +82,3 @@ def _correlation(values: "Values", truth: "Values") -> str:
     found = float(pearson(truth[known][:, None], values[known][:, None])[0]) if known.sum() > 1 else np.nan
     # Adding 0 turns -0.0 into 0.0.
     return "undefined" if np.isnan(found) else f"{round(found, 2) + 0.0:.2f}".replace("-", "−")
-
-
-def check_imputed(adata: "AnnData", key: str, empty: NDArray[np.int64]) -> None:
-    """Refuse genes (by column) without any imputed value."""
-    if len(empty):
-        msg = (
-            f"adata.layers[{key!r}] holds no values of {few(adata.var_names[empty])}: they were not asked for when it "
-            "was made; impute them too, or choose other genes"
-        )
-        raise ValueError(msg)

@@ -1,99 +1,91 @@
-"""Making, showing and returning figures, the same way in every plot."""
+"""Making, titling, showing and returning figures, the same way in every plot."""
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
+    GivenAxes = Axes | Sequence[Axes] | NDArray[np.object_] | None
     Shown = NDArray[np.object_] | Figure | None
 
-Drawn = TypeVar("Drawn")
-"""Axes, or an array of them."""
-
-__all__ = ["check_axes", "finished", "hairline", "new_figure"]
+__all__ = ["finish", "hairline", "make_axes", "set_titles"]
 
 
-@contextmanager
-def new_figure(
-    size: tuple[float, float], *, managed: bool, layout: "Literal['constrained'] | None" = None
-) -> "Iterator[Figure]":
-    """Open a figure of `size` inches, and close it if drawing fails.
+def make_axes(
+    given: "GivenAxes",
+    shape: tuple[int, int],
+    figsize: tuple[float, float],
+    *,
+    layout: Literal["constrained", "compressed"] = "constrained",
+    return_fig: bool,
+) -> NDArray[np.object_]:
+    """Return axes as an array of a shape: those given, or those of a new figure, `figsize` in inches.
 
-    Without a `layout`, axes stay where they are put, whatever the user's rcParams say. `managed` figures belong to
-    pyplot, which can show them; the others need no closing and no display.
+    A figure to be returned does not belong to pyplot: it needs no closing, and notebooks show it once.
+
+    Raises
+    ------
+    TypeError
+        If `given` holds something other than axes.
+    ValueError
+        If it holds more or fewer axes than there are panels.
     """
-    if not managed:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=size)
-        figure.set_layout_engine(layout or "none")
-        yield figure
-        return
     from matplotlib import pyplot as plt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-    figure = plt.figure(figsize=size)
-    try:
-        figure.set_layout_engine(layout or "none")
-        yield figure
-    except BaseException:
-        plt.close(figure)
-        raise
+    if given is None:
+        figure = Figure(figsize, layout=layout) if return_fig else plt.figure(figsize=figsize, layout=layout)
+        return np.asarray(figure.subplots(*shape, squeeze=False))
+    axes = np.asarray(given, dtype=object)
+    wrong = [type(axis).__name__ for axis in axes.flat if not isinstance(axis, Axes)]
+    if wrong:
+        msg = f"axes must be matplotlib axes, found {wrong[0]}"
+        raise TypeError(msg)
+    n = shape[0] * shape[1]
+    if axes.size != n:
+        msg = f"expected {n} axes, one for each panel, found {axes.size}"
+        raise ValueError(msg)
+    return axes.reshape(shape)
 
 
-def finished(
-    figure: "Figure", axes: Drawn, *, show: bool | None, return_fig: bool, own: bool = True
-) -> "Drawn | Figure | None":
-    """Show the figure, or return it or its axes.
+def set_titles(axes: NDArray[np.object_], title: str | Sequence[str] | None) -> None:
+    """Replace the titles of axes by those the user asks for.
 
-    Where `show` is None, figures of our `own` follow ``scanpy.settings.autoshow``; those of the user are not shown.
+    Raises
+    ------
+    ValueError
+        If there are more or fewer titles than axes.
     """
+    if title is None:
+        return
+    titles = [title] if isinstance(title, str) else list(title)
+    if len(titles) != len(axes):
+        msg = f"expected {len(axes)} titles, one for each panel of a row, found {len(titles)}"
+        raise ValueError(msg)
+    for axis, text in zip(axes, titles, strict=True):
+        axis.set_title(text, fontsize=10, parse_math=False)
+
+
+def finish(axes: NDArray[Any], *, show: bool | None, return_fig: bool) -> "Shown":
+    """Show the figure, or return it or its axes, as scanpy does."""
     if return_fig:
-        return figure
+        return cast("Figure", axes.flat[0].figure)
     if show is None:
-        show = own and _autoshow()
+        import scanpy as sc
+
+        show = bool(sc.settings.autoshow)
     if not show:
         return axes
     from matplotlib import pyplot as plt
 
     plt.show()
     return None
-
-
-def _autoshow() -> bool:
-    import scanpy as sc
-
-    return bool(sc.settings.autoshow)
-
-
-def check_axes(axes: "Axes | Sequence[Axes] | NDArray[np.object_]", n: int) -> "NDArray[np.object_]":
-    """Return the axes that a user gave, of shape (n,).
-
-    Raises
-    ------
-    TypeError
-        If they are no axes.
-    ValueError
-        If there are more or fewer than `n`.
-    """
-    from matplotlib.axes import Axes
-
-    flat = np.empty(np.size(np.asarray(axes, dtype=object)), dtype=object)
-    flat[:] = np.asarray(axes, dtype=object).ravel()
-    wrong = [type(axis).__name__ for axis in flat if not isinstance(axis, Axes)]
-    if wrong:
-        msg = f"axes must be matplotlib axes, found {wrong[0]}"
-        raise TypeError(msg)
-    if len(flat) != n:
-        msg = f"expected {n} axes, one for each panel, found {len(flat)}"
-        raise ValueError(msg)
-    return flat
 
 
 def hairline(axis: "Axes", fraction: float) -> float:

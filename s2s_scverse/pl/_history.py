@@ -7,16 +7,15 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._adata import find_runs
 from ..get import history_df
-from ._figure import check_axes, finished, new_figure
+from ._figure import finish, make_axes, set_titles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
     from anndata import AnnData
-    from matplotlib.axes import Axes
 
-    from ._figure import Shown
+    from ._figure import GivenAxes, Shown
 
 __all__ = ["Curves", "history", "history_curves"]
 
@@ -37,7 +36,7 @@ class Curves:
     losses: dict[str, NDArray[np.float64]]
     """Training loss by term."""
     relative: NDArray[np.float64]
-    """Validation error of the network over that of its starting map."""
+    """Validation error of the network over that of the initial estimate."""
     used: int | None
     """Position of the epoch whose weights the run uses, None if its error is not known."""
 
@@ -59,7 +58,9 @@ def history(
     adata: "AnnData",
     key: str = _keys.UNS,
     *,
-    axes: "Sequence[Axes] | NDArray[np.object_] | None" = None,
+    title: "str | Sequence[str] | None" = None,
+    figsize: tuple[float, float] = (7.5, 2.9),
+    axes: "GivenAxes" = None,
     show: bool | None = None,
     return_fig: bool = False,
 ) -> "Shown":
@@ -74,16 +75,16 @@ def history(
         A section that :func:`s2s_scverse.tl.impute` was run on.
     key
         Name of the run (its `key_added`).
+    title, figsize
+        Titles of the two panels; width and height of the figure in inches.
     axes
-        Two axes to draw into. They are shown only with ``show=True``.
-    show
-        Whether to show the figure; by default as ``scanpy.settings.autoshow`` says.
-    return_fig
-        Return the figure, which is then not shown and, if `axes` are not given, unknown to pyplot.
+        Two axes to draw into.
+    show, return_fig
+        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
 
     Returns
     -------
-    The two axes, an object array; `None` if the figure is shown; the figure with `return_fig`.
+    `None` if the figure is shown; the figure with `return_fig`; else the two axes, an object array.
 
     Raises
     ------
@@ -110,14 +111,10 @@ def history(
         raise ValueError(msg)
     training = find_runs(adata)[key].get("params", {}).get("training", {})
     curves = history_curves(table, keep=str(training.get("keep", "last")))
-    if axes is not None:
-        given = check_axes(axes, 2)
-        _draw(given, curves)
-        return finished(given[0].figure, given, show=show, return_fig=return_fig, own=False)
-    with new_figure((7.5, 2.9), managed=not return_fig, layout="constrained") as figure:
-        made = figure.subplots(1, 2)
-        _draw(made, curves)
-    return finished(figure, made, show=show, return_fig=return_fig)
+    drawn = make_axes(axes, (1, 2), figsize, return_fig=return_fig)[0]
+    _draw(drawn, curves)
+    set_titles(drawn, title)
+    return finish(drawn, show=show, return_fig=return_fig)
 
 
 def _draw(axes: NDArray[np.object_], curves: Curves) -> None:
@@ -134,12 +131,12 @@ def _draw(axes: NDArray[np.object_], curves: Curves) -> None:
     if curves.losses:
         losses.legend(frameon=False, fontsize=8, loc="upper right")
 
-    error.axhline(1, color="#888888", linewidth=1, linestyle="--", label="starting map")
+    error.axhline(1, color="#888888", linewidth=1, linestyle="--", label="initial estimate")
     error.plot(curves.epoch, curves.relative, color="#0072b2", linewidth=1.4, label="network")
     if curves.used is not None:
         epoch, value = curves.epoch[curves.used], curves.relative[curves.used]
         error.plot(epoch, value, "o", color="#d55e00", label=f"used: {value:.3f}, epoch {epoch:g}")
-    error.set_ylabel("validation error\nrelative to starting map")
+    error.set_ylabel("validation error\nrelative to initial estimate")
     low, high = error.get_ylim()
     error.set_ylim(low, high + 0.4 * (high - low))
     error.legend(frameon=False, fontsize=8, loc="upper right")

@@ -1,6 +1,7 @@
 """Maps of genes in rows, as arrays: what `pl.compare` and `pl.uncertainty` show."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Literal
@@ -8,23 +9,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .._adata import choose_section, read_lattice, read_measured, read_sections, read_values
+from .._adata import choose_section, read_lattice, read_sections, read_values
+from .._checks import few
 from .._lattice import SectionOnLattice
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = [
-    "GeneRow",
-    "Limits",
-    "Maps",
-    "Panel",
-    "Scale",
-    "check_percentiles",
-    "colour_limits",
-    "read_section",
-    "read_seen",
-]
+__all__ = ["GeneRow", "Limits", "Maps", "Panel", "Scale", "colour_limits", "read_imputed", "read_section"]
 
 Scale = Literal["expression", "error", "SD"]
 """What values are, and so which colour bar they have and what stands beside it."""
@@ -40,7 +32,7 @@ class Panel:
     """(n_sites,), NaN where nothing is to be shown."""
     scale: Scale = "expression"
     note: str = ""
-    """Small text above the map."""
+    """Small text below the map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,33 +70,52 @@ def read_section(adata: "AnnData", library_id: str | None) -> tuple["AnnData", S
     return adata, read_sections(adata)[0]
 
 
-def read_seen(
-    adata: "AnnData", columns: NDArray[np.int64], source: str | None
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Return which sites are measured, and their values (n_measured, n_genes).
+def read_imputed(adata: "AnnData", key: str, columns: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return imputed values (n_sites, n_genes).
 
     Raises
     ------
     ValueError
-        If no site is measured.
+        If a gene has no value.
     """
-    measured = read_measured(adata)
-    return measured, read_values(adata, measured, columns, layer=source)
-
-
-def colour_limits(values: NDArray[np.float32], percentiles: tuple[float, float]) -> Limits:
-    """Return the range of colours: two percentiles, or the extremes where those agree."""
-    low, high = (float(limit) for limit in np.percentile(values.astype(np.float64), percentiles))
-    if high <= low:
-        low, high = float(values.min()), float(values.max())
-    return (low, high) if high > low else (low, low + 1.0)
-
-
-def check_percentiles(percentiles: tuple[float, float]) -> None:
-    """Refuse what is no range of percentiles."""
-    if not isinstance(percentiles, Sequence | np.ndarray) or not all(isinstance(p, Real) for p in percentiles):
-        msg = f"percentiles must be two growing numbers from 0 to 100, found {percentiles!r}"
-        raise TypeError(msg)
-    if len(percentiles) != 2 or not 0 <= percentiles[0] < percentiles[1] <= 100:
-        msg = f"percentiles must be two growing numbers from 0 to 100, found {percentiles!r}"
+    values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
+    empty = adata.var_names[columns[np.isnan(values).all(axis=0)]]
+    if len(empty):
+        msg = (
+            f"adata.layers[{key!r}] holds no values of {few(empty)}: they were not asked for when it was made; impute "
+            "them too, or choose other genes"
+        )
         raise ValueError(msg)
+    return values
+
+
+def colour_limits(values: NDArray[np.float32], vmin: float | str, vmax: float | str) -> Limits:
+    """Return the range of colours of a gene from its measured values; extremes replace percentiles that agree.
+
+    Raises
+    ------
+    TypeError
+        If a limit is neither a number nor text.
+    ValueError
+        If text is no percentile such as ``"p99"``, or `vmin` does not lie below `vmax`.
+    """
+    low, high = _limit("vmin", vmin, values), _limit("vmax", vmax, values)
+    fixed = not isinstance(vmin, str), not isinstance(vmax, str)
+    if (all(fixed) and low >= high) or (not any(fixed) and low > high):
+        msg = f"vmin must lie below vmax, found {vmin!r} and {vmax!r}"
+        raise ValueError(msg)
+    if low >= high:
+        low, high = low if fixed[0] else float(values.min()), high if fixed[1] else float(values.max())
+    if low >= high:
+        return (high - 1, high) if fixed[1] else (low, low + 1)
+    return low, high
+
+
+def _limit(name: str, limit: float | str, values: NDArray[np.float32]) -> float:
+    percentile = re.fullmatch(r"p(\d+(\.\d+)?)", limit) if isinstance(limit, str) else None
+    if percentile and float(percentile[1]) <= 100:
+        return float(np.percentile(values.astype(np.float64), float(percentile[1])))
+    if isinstance(limit, bool) or not isinstance(limit, Real):
+        msg = f"{name} must be a number or a percentile from 'p0' to 'p100', found {limit!r}"
+        raise ValueError(msg) if isinstance(limit, str) else TypeError(msg)
+    return float(limit)

@@ -7,7 +7,7 @@ from .. import _keys
 from .._checks import check_adata
 from ..get import evaluation_df
 from ..get._reliability import read_reliability
-from ._figure import check_axes, finished, new_figure
+from ._figure import finish, make_axes, set_titles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
-    from ._figure import Shown
+    from ._figure import GivenAxes, Shown
 
 __all__ = ["reliability"]
 
@@ -29,7 +28,9 @@ def reliability(
     adata: "AnnData",
     *,
     key: str = _keys.UNS,
-    axes: "Sequence[Axes] | NDArray[np.object_] | Axes | None" = None,
+    title: "str | Sequence[str] | None" = None,
+    figsize: tuple[float, float] | None = None,
+    axes: "GivenAxes" = None,
     show: bool | None = None,
     return_fig: bool = False,
 ) -> "Shown":
@@ -45,16 +46,16 @@ def reliability(
         A section that :func:`s2s_scverse.tl.impute` was run on.
     key
         Name of the run (its `key_added`).
+    title, figsize
+        Titles of the panels; width and height of the figure in inches.
     axes
-        Axes to draw into: two if the run was evaluated, else one. They are shown only with ``show=True``.
-    show
-        Whether to show the figure; by default as ``scanpy.settings.autoshow`` says.
-    return_fig
-        Return the figure, which is then not shown and, if `axes` are not given, unknown to pyplot.
+        Axes to draw into: two if the run was evaluated, else one.
+    show, return_fig
+        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
 
     Returns
     -------
-    The axes, an object array of shape (1,) or (2,); `None` if the figure is shown; the figure with `return_fig`.
+    `None` if the figure is shown; the figure with `return_fig`; else the axes, an object array of shape (1,) or (2,).
 
     Raises
     ------
@@ -76,14 +77,12 @@ def reliability(
     expected = read_reliability(adata, key).sort_values(ascending=False, kind="stable")
     found = _found(adata, key, expected)
     n_panels = 1 if found is None else 2
-    if axes is not None:
-        given = check_axes(axes, n_panels)
-        _draw(given, expected, found)
-        return finished(given[0].figure, given, show=show, return_fig=return_fig, own=False)
-    with new_figure((4.2 * n_panels, 3.4), managed=not return_fig, layout="constrained") as figure:
-        made = figure.subplots(1, n_panels, squeeze=False)[0]
-        _draw(made, expected, found)
-    return finished(figure, made, show=show, return_fig=return_fig)
+    drawn = make_axes(axes, (1, n_panels), figsize or (4.2 * n_panels, 3.4), return_fig=return_fig)[0]
+    _draw_ranked(drawn[0], expected)
+    if found is not None:
+        _draw_found(drawn[1], expected, found)
+    set_titles(drawn, title)
+    return finish(drawn, show=show, return_fig=return_fig)
 
 
 def _found(adata: "AnnData", key: str, expected: "pd.Series") -> "pd.Series | None":
@@ -94,12 +93,6 @@ def _found(adata: "AnnData", key: str, expected: "pd.Series") -> "pd.Series | No
     scores = table[table["method"] == key].set_index("gene")["pcc"].astype(float)
     scores = scores.reindex(expected.index).dropna()
     return scores if len(scores) else None
-
-
-def _draw(axes: "NDArray[np.object_]", expected: "pd.Series", found: "pd.Series | None") -> None:
-    _draw_ranked(axes[0], expected)
-    if found is not None:
-        _draw_found(axes[1], expected, found)
 
 
 def _draw_ranked(axis: "Axes", expected: "pd.Series") -> None:

@@ -13,10 +13,9 @@ from .._checks import check_positive, few
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Underlay", "check_opacity", "draw_underlay", "find_underlay"]
+    from ._cells import Box
 
-Box = tuple[float, float, float, float]
-"""Left, right, top, bottom."""
+__all__ = ["Underlay", "draw_underlay", "find_underlay"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,26 +24,12 @@ class Underlay:
 
     pixels: NDArray[Any]
     """(height, width), (height, width, 3) or (height, width, 4)."""
-    box: Box
-    """Its edges, in the units of the coordinates."""
-
-    def cropped(self, box: Box) -> "Underlay | None":
-        """Return the pixels that touch a box, None if none does."""
-        height, width = self.pixels.shape[:2]
-        columns = _touched(box[:2], self.box[:2], width)
-        rows = _touched(box[2:], self.box[2:], height)
-        if columns is None or rows is None:
-            return None
-        edges = [
-            low + np.array(part) * (high - low) / size
-            for part, (low, high), size in ((columns, self.box[:2], width), (rows, self.box[2:], height))
-        ]
-        left, right, top, bottom = (float(edge) for edge in np.concatenate(edges))
-        return Underlay(self.pixels[slice(*rows), slice(*columns)], (left, right, top, bottom))
+    box: "Box"
+    """Its left, right, top and bottom edge, in the units of the coordinates."""
 
 
-def find_underlay(spatial: object, section: str | None, img: bool | str | None, box: Box) -> Underlay | None:
-    """Return the part of the section's image that lies within a box.
+def find_underlay(spatial: object, section: str | None, img: bool | str | None, box: "Box") -> Underlay | None:
+    """Return the image that a section lies on.
 
     Parameters
     ----------
@@ -73,98 +58,25 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
     if img is False:
         return None
     try:
-        found = _within(_read(spatial, section, None if img is True else img), box)
-    except (KeyError, TypeError, ValueError):
+        library = _library(spatial, section)
+        found = _read(library, None if img is True else img)
+        _check_overlap(box, found.box)
+    except (KeyError, ValueError):
         if img is None:  # not asked for
             return None
         raise
-    _warn_of_scaled(_library(spatial, section), box)
+    _warn_of_scaled(library, box)
     return found
 
 
 def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool = False) -> None:
-    """Draw an image below everything else, or `above` it; limits of the axes stay as they are."""
+    """Draw an image below everything else, or `above` it, in axes whose limits are set."""
     left, right, top, bottom = underlay.box
-    limits = axis.get_xlim(), axis.get_ylim()
     pixels = underlay.pixels
     if pixels.ndim == 3 and pixels.dtype.kind in "iu" and pixels.dtype != np.uint8:
         pixels = pixels / np.iinfo(pixels.dtype).max  # colours of matplotlib are bytes, or 0 to 1
-    axis.imshow(pixels, cmap="gray", extent=(left, right, bottom, top), alpha=alpha, zorder=2 if above else -1)
-    axis.set(xlim=limits[0], ylim=limits[1])
-
-
-def check_opacity(name: str, value: object) -> float:
-    """Return an opacity, from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
-        msg = f"{name} must be a number from 0 (invisible) to 1 (opaque), found {value!r}"
-        raise ValueError(msg)
-    return float(value)
-
-
-def _touched(wanted: tuple[float, float], have: tuple[float, float], size: int) -> tuple[int, int] | None:
-    """First and last (exclusive) of the pixels between two edges that touch a range."""
-    pixel = (have[1] - have[0]) / size
-    first = max(int(np.floor((wanted[0] - have[0]) / pixel)), 0)
-    last = min(int(np.ceil((wanted[1] - have[0]) / pixel)), size)
-    return (first, last) if first < last else None
-
-
-def _within(underlay: Underlay, box: Box) -> Underlay:
-    found = underlay.cropped(box)
-    if found is None:
-        section, image = (f"x {x0:.4g} to {x1:.4g}, y {y0:.4g} to {y1:.4g}" for x0, x1, y0, y1 in (box, underlay.box))
-        msg = (
-            f"the section ({section}) lies beside its image ({image}); coordinates must be in pixels of the full "
-            "image: rescale them, or pass img=False"
-        )
-        raise ValueError(msg)
-    return found
-
-
-def _read(spatial: object, section: str | None, name: str | None) -> Underlay:
-    library = _library(spatial, section)
-    images, scales = _images(library), library.get("scalefactors") or {}
-    if name is None:
-        name = next((known for known in ("hires", "lowres") if known in images), next(iter(images), "hires"))
-    if name not in images:
-        msg = f"image {name!r} not found in adata.uns['spatial'], which has: {few(images) or 'none'}; pass img=False"
-        raise KeyError(msg)
-    key = f"tissue_{name}_scalef"
-    if scales.get(key) is None:
-        msg = f"scale factor {key!r} of image {name!r} not found; adata.uns['spatial'] has: {few(scales) or 'none'}"
-        raise KeyError(msg)
-    pixels = np.asarray(images[name])
-    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or 0 in pixels.shape:
-        msg = f"image {name!r} must have shape (height, width), with 3 or 4 colours if any, found {pixels.shape}"
-        raise ValueError(msg)
-    height, width = pixels.shape[:2]
-    scale = check_positive(f"scale factor {key!r}", float(scales[key]))
-    # Pixel 0 is centred at coordinate 0, as scanpy and squidpy draw it.
-    left, right, top, bottom = (float(edge) / scale for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
-    return Underlay(pixels, (left, right, top, bottom))
-
-
-def _images(library: Mapping[str, Any]) -> Mapping[str, Any]:
-    return library.get("images") or {}
-
-
-def _warn_of_scaled(library: Mapping[str, Any], box: Box) -> None:
-    """Warn of coordinates that were scaled to an image already, and would be scaled to it once more."""
-    left, right, top, bottom = box
-    scales = library.get("scalefactors") or {}
-    known = {name: float(scales.get(f"tissue_{name}_scalef") or 1) for name in _images(library)}
-    for name, scale in sorted(known.items(), key=lambda entry: entry[1]):
-        height, width = np.shape(library["images"][name])[:2]
-        inside = left > -0.1 * width and top > -0.1 * height and right < 1.1 * width and bottom < 1.1 * height
-        if scale <= 0.5 and inside and max((right - left) / width, (bottom - top) / height) > 0.3:
-            warnings.warn(
-                f"the coordinates (x {left:.4g} to {right:.4g}, y {top:.4g} to {bottom:.4g}) lie within the {width} x "
-                f"{height} pixels of image {name!r}, so they may have been scaled to it already; expected are pixels "
-                f"of the full image: divide them by tissue_{name}_scalef ({scale:.4g}) before s2s.pp.grid",
-                UserWarning,
-                stacklevel=4,
-            )
-            return
+    image = axis.imshow(pixels, cmap="gray", extent=(left, right, bottom, top), alpha=alpha, zorder=2 if above else -1)
+    image.set_in_layout(False)
 
 
 def _library(spatial: object, section: str | None) -> Mapping[str, Any]:
@@ -189,4 +101,58 @@ def _library(spatial: object, section: str | None) -> Mapping[str, Any]:
     if section is not None and section not in libraries:
         msg = f"no image of section {section!r} found; adata.uns['spatial'] has: {few(libraries)}; pass img=False"
         raise KeyError(msg)
-    return libraries[next(iter(libraries)) if section is None else section]
+    found = libraries[next(iter(libraries)) if section is None else section]
+    return {"images": found.get("images") or {}, "scalefactors": found.get("scalefactors") or {}}
+
+
+def _read(library: Mapping[str, Any], name: str | None) -> Underlay:
+    images, scales = library["images"], library["scalefactors"]
+    if name is None:
+        name = next((known for known in ("hires", "lowres") if known in images), next(iter(images), "hires"))
+    if name not in images:
+        msg = f"image {name!r} not found in adata.uns['spatial'], which has: {few(images) or 'none'}; pass img=False"
+        raise KeyError(msg)
+    key = f"tissue_{name}_scalef"
+    if scales.get(key) is None:
+        msg = f"scale factor {key!r} of image {name!r} not found; adata.uns['spatial'] has: {few(scales) or 'none'}"
+        raise KeyError(msg)
+    pixels = np.asarray(images[name])
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or 0 in pixels.shape:
+        msg = f"image {name!r} must have shape (height, width), with 3 or 4 colours if any, found {pixels.shape}"
+        raise ValueError(msg)
+    height, width = pixels.shape[:2]
+    scale = check_positive(f"scale factor {key!r}", float(scales[key]))
+    # Pixel 0 is centred at coordinate 0, as scanpy and squidpy draw it.
+    left, right, top, bottom = (float(edge) / scale for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
+    return Underlay(pixels, (left, right, top, bottom))
+
+
+def _check_overlap(section: "Box", image: "Box") -> None:
+    if section[0] < image[1] and section[1] > image[0] and section[2] < image[3] and section[3] > image[2]:
+        return
+    places = (
+        f"x {left:.4g} to {right:.4g}, y {top:.4g} to {bottom:.4g}" for left, right, top, bottom in (section, image)
+    )
+    msg = (
+        "the section ({}) lies beside its image ({}); coordinates must be in pixels of the full image: rescale them, "
+        "or pass img=False"
+    ).format(*places)
+    raise ValueError(msg)
+
+
+def _warn_of_scaled(library: Mapping[str, Any], box: "Box") -> None:
+    """Warn of coordinates that were scaled to an image already, and would be scaled to it once more."""
+    left, right, top, bottom = box
+    scales = {name: float(library["scalefactors"].get(f"tissue_{name}_scalef") or 1) for name in library["images"]}
+    for name, scale in sorted(scales.items(), key=lambda entry: entry[1]):
+        height, width = np.shape(library["images"][name])[:2]
+        inside = left > -0.1 * width and top > -0.1 * height and right < 1.1 * width and bottom < 1.1 * height
+        if scale <= 0.5 and inside and max((right - left) / width, (bottom - top) / height) > 0.3:
+            warnings.warn(
+                f"the coordinates (x {left:.4g} to {right:.4g}, y {top:.4g} to {bottom:.4g}) lie within the {width} x "
+                f"{height} pixels of image {name!r}, so they may have been scaled to it already; expected are pixels "
+                f"of the full image: divide them by tissue_{name}_scalef ({scale:.4g}) before s2s.pp.grid",
+                UserWarning,
+                stacklevel=4,
+            )
+            return

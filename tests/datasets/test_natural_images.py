@@ -1,8 +1,3 @@
-from __future__ import annotations
-
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +6,6 @@ from skimage.io import imsave
 
 import s2s_scverse as s2s
 from s2s_scverse.datasets import _images
-from s2s_scverse.datasets._natural import _draw_any_crop, _pyramid
 from s2s_scverse.datasets._textures import dead_leaves, fractal_noise
 
 natural_images = s2s.datasets.natural_images
@@ -42,16 +36,8 @@ def test_shape_range_and_contrast(source: str) -> None:
     assert crops.max() <= 1
     assert (crops.std(axis=(1, 2)) > 0.02).all()
     assert len({crop.tobytes() for crop in crops}) == 33
-
-
-def test_photographs_have_structure_at_the_scale_of_pixels() -> None:
-    crops = natural_images(size=(64, 64), n=66).astype(float)
-    centred = crops - crops.mean(axis=(1, 2), keepdims=True)
-    correlation = (centred[:, :, 1:] * centred[:, :, :-1]).mean(axis=(1, 2)) / (centred**2).mean(axis=(1, 2))
-    # Neither white noise nor a blur: neighbouring pixels resemble each other, pixels eight apart do so less.
-    assert 0.8 < np.median(correlation) < 0.99
-    far = (centred[:, :, 8:] * centred[:, :, :-8]).mean(axis=(1, 2)) / (centred**2).mean(axis=(1, 2))
-    assert np.median(far) < np.median(correlation) - 0.2
+    for small in ((1, 1), (2, 3)):
+        assert np.isfinite(natural_images(source, size=small, n=4)).all()
 
 
 @pytest.mark.parametrize("source", ["photographs", "textures"])
@@ -67,39 +53,10 @@ def test_same_seed_same_crops_and_no_global_state(source: str) -> None:
         np.testing.assert_array_equal(before, after)
 
 
-def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        pytest.fail("tried to reach the network")
-
-    import pooch
-
-    monkeypatch.setattr(pooch.Pooch, "fetch", refuse)
-    monkeypatch.setattr(pooch, "retrieve", refuse)
-    monkeypatch.setattr("pooch.core.stream_download", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    assert natural_images(size=(16, 16), n=len(_images.PHOTOGRAPHS)).shape == (11, 16, 16)
-
-
-def test_missing_photograph_is_an_error_not_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_images, "PHOTOGRAPHS", {"eagle.png": "Dayane Machado, CC0"})  # known to skimage, not shipped
-    with pytest.raises(FileNotFoundError, match=r"scikit-image lacks eagle\.png .* use source='textures'"):
-        natural_images(n=1)
-
-
 def test_every_photograph_has_a_free_licence_and_is_named_in_the_docs() -> None:
     for name, licence in _images.PHOTOGRAPHS.items():
         assert licence.endswith(("CC0", "public domain"))
         assert name.split(".")[0].split("_")[0].lower() in natural_images.__doc__.lower()
-
-
-def test_heavy_modules_stay_out() -> None:
-    code = (
-        "import sys, s2s_scverse as s2s; s2s.datasets.natural_images(n=2);"
-        "print({'torch', 'matplotlib.pyplot', 'anndata', 'scanpy', 'lightning'} & set(sys.modules))"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize("size", [(64, 64), (30, 90), (1, 1), (3, 200)])
@@ -123,19 +80,11 @@ def test_every_angle_and_both_reflections() -> None:
     reduction = np.hypot(down, right) * 199
     assert reduction.min() >= 0.99
     assert 3 < reduction.max() <= 6.01
-    flat = np.abs(np.diff(crops, n=2, axis=1)).max()
-    assert flat < 5e-4  # sampling is exact for a plane
-
-
-def test_reduction_is_anti_aliased() -> None:
-    noise = np.random.default_rng(0).standard_normal((400, 400)).astype(np.float32)
-    plane = ramp(400, 400).astype(np.float32)
-    for seed in range(40):
-        turned = _draw_any_crop(_pyramid(plane), (40, 40), np.random.default_rng(seed))
-        reduction = 399 * np.hypot(turned[20, 30] - turned[20, 20], turned[30, 20] - turned[20, 20]) / 10
-        crop = _draw_any_crop(_pyramid(noise), (40, 40), np.random.default_rng(seed))
-        # A mean over reduction^2 pixels has 1/reduction the deviation; picking single pixels would keep it.
-        assert 0.4 < crop.std() * reduction < 1.15
+    assert np.abs(np.diff(crops, n=2, axis=1)).max() < 5e-4  # sampling is exact for a plane
+    # Reduced noise is averaged: picking single pixels would keep its deviation.
+    noise = natural_images(np.random.default_rng(0).random((200, 200)), size=(32, 32), n=200, rng=1)
+    ratio = noise.std(axis=(1, 2)) / 12**-0.5 * reduction
+    assert 0.4 < ratio.min() < ratio.max() < 1.15
 
 
 def test_small_images_are_enlarged() -> None:
@@ -182,15 +131,12 @@ def test_dtypes_and_layouts_agree() -> None:
     np.testing.assert_array_equal(
         natural_images(mask, size=(20, 20), n=6), natural_images(mask.astype(float), size=(20, 20), n=6)
     )
+    green = np.zeros((20, 20, 3))
+    green[..., 1] = 1
+    np.testing.assert_allclose(natural_images(green, size=(4, 4), n=1), 0.7154, atol=1e-5)  # luminance
     dark = np.full((20, 20), 51, dtype=np.uint8)
     np.testing.assert_allclose(natural_images(dark, size=(4, 4), n=1), 0.2, atol=1e-6)
     np.testing.assert_array_equal(natural_images(dark.astype(int), size=(4, 4), n=1), 0)
-
-
-def test_colour_becomes_luminance() -> None:
-    image = np.zeros((20, 20, 3))
-    image[..., 1] = 1
-    np.testing.assert_allclose(natural_images(image, size=(4, 4), n=1), 0.7154, atol=1e-5)
 
 
 def test_folder(folder: Path) -> None:
@@ -199,14 +145,6 @@ def test_folder(folder: Path) -> None:
     assert (crops.std(axis=(1, 2)) > 0.01).all()
     np.testing.assert_array_equal(crops, natural_images(str(folder), size=(16, 16), n=9))
     assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.JPG", "c.tif", "deeper.png", "notes.txt"]
-
-
-def test_only_the_images_that_are_used_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = []
-    load = _images._to_gray
-    monkeypatch.setattr(_images, "_to_gray", lambda array, name: read.append(name) or load(array, name))
-    natural_images(folder, size=(16, 16), n=2)
-    assert len(read) == 2
 
 
 @pytest.mark.parametrize(
@@ -245,15 +183,6 @@ def test_wrong_folders(tmp_path: Path) -> None:
         natural_images(tmp_path / "broken.png")
     imsave(tmp_path / "broken.png", np.zeros((2, 30), np.uint8), check_contrast=False)
     with pytest.raises(ValueError, match=r"broken\.png' has 2 x 30 pixels"):
-        natural_images(tmp_path)
-
-
-def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(ValueError, match=r"cannot be read: .*Permission denied; check its permissions"):
         natural_images(tmp_path)
 
 
@@ -297,8 +226,3 @@ def test_dead_leaves_are_flat_patches_with_edges() -> None:
     assert (step > 0.1).mean() > 0.1  # from leaf to leaf
     assert images.mean() == pytest.approx(0.5, abs=0.05)
     assert images.var() == pytest.approx(1 / 12, abs=0.02)  # uniform greys
-
-
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 40)])
-def test_textures_of_any_size(size: tuple[int, int]) -> None:
-    assert np.isfinite(natural_images("textures", size=size, n=4)).all()

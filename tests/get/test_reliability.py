@@ -8,11 +8,11 @@ from s2s_scverse._checks import named_layers
 def test_reliable_genes_come_most_reliable_first(imputed):
     expected = imputed.var["s2s_reliability"]
     assert expected.between(0, 1).all()
-    found = s2s.get.reliable_genes(imputed, min=float(expected.median()))
+    found = s2s.get.reliable_genes(imputed, min_reliability=float(expected.median()))
     assert found == expected.sort_values(ascending=False).index[: len(found)].tolist()
     assert len(found) == imputed.n_vars / 2
     assert s2s.get.reliable_genes(imputed, -1) == expected.sort_values(ascending=False, kind="stable").index.tolist()
-    assert s2s.get.reliable_genes(imputed, min=1) == []
+    assert s2s.get.reliable_genes(imputed, min_reliability=1) == []
 
 
 def test_intervals(imputed):
@@ -52,7 +52,7 @@ def test_runs_without_them_are_told(section, quick, imputed):
     for level in (0.01, 1):
         with pytest.raises(ValueError, match="level"):
             s2s.get.interval(imputed, level)
-    with pytest.raises(TypeError, match="min"):
+    with pytest.raises(TypeError, match="min_reliability"):
         s2s.get.reliable_genes(imputed, "high")
 
 

@@ -1,35 +1,39 @@
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
 import s2s_scverse as s2s
 
+EXPECTED, FOUND = [0.2, 0.9, 0.6], [0.1, 0.8, np.nan]
 
-def test_genes_are_drawn_from_the_most_reliable(imputed):
-    (axis,) = s2s.pl.reliability(imputed, show=False)
+
+@pytest.fixture
+def trusted(make_lattice, build_section):
+    adata = build_section(make_lattice(), np.zeros((6, 3)), np.ones(6), genes="abc", s2s=np.zeros((6, 3)))
+    adata.var["s2s_reliability"] = EXPECTED
+    return adata
+
+
+def test_genes_are_drawn_from_the_most_reliable(trusted):
+    (axis,) = s2s.pl.reliability(trusted, show=False)
     x, y = axis.lines[0].get_data()
-    assert_allclose(x, np.arange(1, 13))
-    assert_allclose(y, np.sort(imputed.var["s2s_reliability"])[::-1], rtol=1e-6)
-    names = [text.get_text() for text in axis.texts]
-    assert names[0] == imputed.var["s2s_reliability"].idxmax()
-    assert names[-1] == imputed.var["s2s_reliability"].idxmin()
+    assert_allclose([x, y], [[1, 2, 3], [0.9, 0.6, 0.2]])
+    assert [text.get_text() for text in axis.texts] == ["b", "c", "a"]
 
 
-def test_what_came_true_is_drawn_beside(imputed):
-    s2s.tl.evaluate(imputed, "s2s", n_bootstrap=1)
-    first, second = s2s.pl.reliability(imputed, show=False)
-    table = s2s.get.evaluation_df(imputed).set_index("gene")
-    order = imputed.var["s2s_reliability"].sort_values(ascending=False).index
-    x, y = second.lines[1].get_data()
-    assert_allclose(x, imputed.var["s2s_reliability"][order], rtol=1e-6)
-    assert_allclose(y, table["pcc"].astype(float)[order], rtol=1e-6)
-    assert second.get_title().startswith("Spearman")
-    figure = s2s.pl.reliability(imputed, return_fig=True)
-    assert len(figure.axes) == 2
-    with pytest.raises(ValueError, match="expected 2 axes"):
-        s2s.pl.reliability(imputed, axes=first)
+def test_what_came_true_is_drawn_beside(trusted):
+    scores = pd.DataFrame({"gene": list("abc"), "method": "s2s", "pcc": FOUND})
+    trusted.uns["s2s"]["evaluation"] = {"scores": scores}
+    _, axis = s2s.pl.reliability(trusted, show=False)
+    x, y = axis.lines[1].get_data()
+    assert_allclose([x, y], [[0.9, 0.2], [0.8, 0.1]])
+    assert not axis.get_title()
+    trusted.uns["s2s"]["evaluation"]["scores"] = scores.assign(pcc=[0.1, 0.8, 0.7])
+    assert s2s.pl.reliability(trusted, show=False)[1].get_title() == "Spearman 1.00, means 0.57 and 0.53"
+    assert len(s2s.pl.reliability(trusted, key="s2s", return_fig=True).axes) == 2
 
 
-def test_a_run_without_reliability_is_told(section):
-    with pytest.raises(KeyError, match="s2s_reliability"):
-        s2s.pl.reliability(section)
+def test_a_run_without_reliability_is_told(trusted):
+    with pytest.raises(KeyError, match="linear_reliability"):
+        s2s.pl.reliability(trusted, key="linear")
