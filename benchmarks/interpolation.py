@@ -17,7 +17,7 @@ import anndata as ad
 import numpy as np
 from numpy.typing import NDArray
 
-from s2s_scverse._predict import METHODS, Stack, Kriging, interpolate
+from s2s_scverse._predict import METHODS, CrossValidation, fit
 
 HIDDEN_STRIDE = 2
 TOLERANCE = 0.005
@@ -118,9 +118,10 @@ def scores(truth: Float32, predicted: Float32) -> tuple[float, float, float]:
 
 
 def predict(method: str, task: Task) -> Float32:
+    stacking = None
     if method == "stack":
-        return Stack(Kriging(task.spots, task.sites), task.values).predict(task.values).sites
-    return interpolate(method, task.spots, task.values, task.sites)
+        stacking = CrossValidation(method, task.spots, task.values).stacking_weights(task.sites)
+    return fit(method, task.spots, task.sites, task.values, stacking=stacking).maps(task.values)[0]
 
 
 def rows(
@@ -148,7 +149,7 @@ def reference(name: str, method: str, phase: tuple[int, int]) -> tuple[float | N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--methods", nargs="+", default=[*METHODS, "stack"], choices=[*METHODS, "stack"])
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--sections", nargs="+", default=list(REFERENCE), choices=list(REFERENCE))
     parser.add_argument("--phase", nargs=2, type=int, default=[0, 0], help="offset of the spots kept; reference: 0 0")
     arguments = parser.parse_args()

@@ -15,13 +15,12 @@ import torch
 from protocol import load, machine
 
 import s2s_scverse as s2s
-from s2s_scverse import _train
-from s2s_scverse._adata import read_lattice, read_values
+from s2s_scverse._adata import read_values
+from s2s_scverse._lattice import SectionOnLattice
 from s2s_scverse._train._batches import Windows
-from s2s_scverse._train._device import use_bf16
 from s2s_scverse._train._fit import _fitting
-from s2s_scverse._train._fitted import leave_out
-from s2s_scverse._train._layout import keep_aside, lay_out
+from s2s_scverse._train._layout import choose_validation, lay_out
+from s2s_scverse._train._model import leave_out
 from s2s_scverse._train._module import TrainingPlan
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN, PRESETS
@@ -29,14 +28,15 @@ from s2s_scverse.nn import CDCIN, PRESETS
 PAPER_EPOCHS, PAPER_BATCH = 3000, 16
 
 
-def seconds_per_step(section: _train.Section, preset: str, batch: int, steps: int) -> float:
+def seconds_per_step(section: SectionOnLattice, preset: str, batch: int, steps: int) -> float:
     """Median time of forward, backward and update, after one step to warm up."""
     training = replace(
         s2s.tl.TRAINING_PRESETS[preset], batch_size=batch, steps_per_epoch=steps + 1, masks=1, n_images=4
     )
     rng = np.random.default_rng(0)
-    known = section.measured & ~keep_aside(section.measured, 0.1, rng)
-    weights = leave_out(section, known, training).weights
+    known = section.measured & ~choose_validation(section.measured, 0.1, rng)
+    folds = leave_out(section, known, training.initial, seed=0).folds
+    weights = folds.stacking_weights(section.positions(known)) if training.initial == "stack" else None
     terms, _ = lay_out(
         section, known, weights, training, lambda size, n, rng: natural_images(size=size, n=n, rng=rng), rng
     )
@@ -46,8 +46,7 @@ def seconds_per_step(section: _train.Section, preset: str, batch: int, steps: in
     times = []
     for parts in Windows(terms, training, seed=0, epoch=0):
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=use_bf16(training, torch.device("cpu"))):
-            loss = plan.training_step(parts, 0)
+        loss = plan.training_step(parts, 0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -63,9 +62,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     arguments = parser.parse_args()
     adata = load("xenium_mouse_brain_ctxhp")
-    measured = adata.obs["s2s_measured"].to_numpy()
-    values = read_values(adata, measured, np.arange(adata.n_vars))
-    section = _train.Section(read_lattice(adata), measured, values)
+    section = read_sections(adata)[0]
+    section = replace(section, values=read_values(adata, section.measured, np.arange(adata.n_vars)))
     found = {name: seconds_per_step(section, name, arguments.batch, arguments.steps) for name in ("default", "paper")}
     default = s2s.tl.TRAINING_PRESETS["default"]
     steps = default.max_epochs * default.steps_per_epoch

@@ -10,9 +10,9 @@ import time
 import numpy as np
 from protocol import SECTIONS, load, machine, most_variable
 
-from s2s_scverse._predict import PCAKriging, Kriging
-from s2s_scverse._scores import pearson, rmse
 from s2s_scverse._adata import read_lattice
+from s2s_scverse._predict import Kriging, PCAKriging
+from s2s_scverse._scores import pearson, rmse
 
 METHODS = {
     "kriging": lambda kriging, values: kriging.predict(values).sites,

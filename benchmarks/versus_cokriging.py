@@ -23,7 +23,8 @@ import s2s_scverse as s2s
 def rows(name: str, seeds: list[int], fraction: float | None, preset: str) -> list[tuple[str, list[float]]]:
     section = load(name, fraction=fraction)
     genes = most_variable(section)
-    base = score(section, "pca_kriging", genes, lambda: s2s.tl.interpolate(section, "pca_kriging", genes=genes))
+    options = {"genes": genes, "total_counts": None}
+    base = score(section, "pca_kriging", genes, lambda: s2s.tl.interpolate(section, "pca_kriging", **options))
     columns = section.var_names.get_indexer(genes)
     hidden = section.obs["s2s_held_out"].to_numpy()
     truth = section[hidden, genes].X.toarray()
