@@ -15,7 +15,7 @@ import torch
 from protocol import load, machine
 
 import s2s_scverse as s2s
-from s2s_scverse._adata import read_values
+from s2s_scverse._adata import read_sections, read_values
 from s2s_scverse._lattice import SectionOnLattice
 from s2s_scverse._train._batches import Windows
 from s2s_scverse._train._fit import _fitting

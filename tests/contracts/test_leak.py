@@ -38,7 +38,7 @@ def test_imputation_never_reads_held_out_values(section, preset, sampling):
     network = replace(PRESETS[preset], features=8, growth=4, blocks=1, heads=2, window=4, channel_squeeze=4)
     training = replace(
         TRAINING_PRESETS[preset],
-        max_epochs=2,
+        max_epochs=0 if preset == "quick" else 2,
         steps_per_epoch=2,
         masks=2,
         n_images=2,
