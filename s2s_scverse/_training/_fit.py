@@ -22,7 +22,6 @@ from ._parallel import ALONE, Parallel
 from ._quiet import quiet_lightning
 from ._section import Section
 from ._trainer import train
-from ._turn import taking_turns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +39,6 @@ MIN_SPOTS = 16
 """With fewer measured spots there is nothing to keep aside and little to learn from."""
 
 
-@taking_turns
 def fit(
     sections: Sequence[Section],
     *,

@@ -13,7 +13,6 @@ from .._checks import as_dense
 from .._interpolation import MAX_LEFT_OUT
 from .._scores import mean_over_sections
 from ._fitted import Fitted, Imputer
-from ._turn import taking_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +86,6 @@ class Imputation:
     pools: list[Pool | None] = field(default_factory=list)
     """Of every part, what its trained genes say of errors; None where none are estimated."""
 
-    @taking_turns
     def with_pools(self) -> "Imputation":
         """Find out what the trained genes say of errors."""
         found: list[Pool | None] = []
@@ -99,7 +97,6 @@ class Imputation:
             found.append(Pool.fit(values, imputer.predict_trained(), imputer.gain()))
         return replace(self, pools=found)
 
-    @taking_turns
     def __call__(self, values: Any) -> Block:
         """Impute a block of genes (n_measured, n_genes), a matrix of any kind, of all measured spots."""
         values = as_dense(values)
