@@ -57,7 +57,7 @@ def _describe(dense: "AnnData", names: list[str] | None, preset: str) -> dict[st
     from ..tl._estimate import Size, estimate
 
     measured = dense.obs[_keys.MEASURED].to_numpy()
-    sections = []
+    sections: list[dict[str, Any]] = []
     for section in read_sections(dense):
         lattice, spots = section.lattice, measured[section.rows]
         sections.append(
