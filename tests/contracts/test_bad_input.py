@@ -22,7 +22,7 @@ def case(start: str, error: type[Exception], match: str, name: str) -> Callable[
     """Register a call that fails; it gets a section to spoil first: `spots`, on its lattice (`dense`), or `imputed`."""
 
     def register(spoil_and_call: Callable[..., Any]) -> Callable[..., Any]:
-        CASES.append(pytest.param(start, spoil_and_call, error, match, id=re.sub(r' at 0x\w+', '', name)))
+        CASES.append(pytest.param(start, spoil_and_call, error, match, id=re.sub(r" at 0x\w+", "", name)))
         return spoil_and_call
 
     return register
