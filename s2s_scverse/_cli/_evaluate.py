@@ -77,14 +77,7 @@ def evaluate(
     else:
         refuse_useless(_given(context, *IMPUTING), "layers of --keys are scored as they are")
     adata = read_section(source, positions=positions, table=table, layer=layer)
-    section = lay_out(
-        adata,
-        upsample=None,
-        bin_size=bin_size,
-        spatial_key=spatial_key,
-        library_key=library_key,
-        default_upsample=1,
-    )
+    section = lay_out(adata, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key, default_upsample=1)
     seconds: dict[str, float] = {}
     if keys is None:
         pp.sparsify(section, stride=2 if stride is None else stride, fraction=fraction, rng=seed)

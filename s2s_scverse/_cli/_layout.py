@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def lay_out(
     adata: "AnnData",
     *,
-    upsample: int | None,
+    upsample: int | None = None,
     bin_size: str | None,
     spatial_key: str,
     library_key: str | None,

@@ -15,19 +15,7 @@ __all__ = ["check_output", "check_writable", "replacing", "write_section"]
 
 
 def check_output(path: Path, *, source: Path | None = None, section: bool = False, option: str = "--output") -> Path:
-    """Return the path of an output; refuse one that cannot be written there.
-
-    Parameters
-    ----------
-    path
-        File, or zarr folder of a section.
-    source
-        The input, which must not be replaced.
-    section
-        Whether an AnnData is to be written there.
-    option
-        Name of the option, for errors.
-    """
+    """Return the path of a file or, with `section`, of an AnnData; refuse one that is taken or cannot be written."""
     from .._checks import check_folder
 
     if section and path.suffix not in (".h5ad", ".zarr"):
@@ -47,13 +35,7 @@ def check_output(path: Path, *, source: Path | None = None, section: bool = Fals
 
 
 def check_writable(adata: "AnnData", path: Path) -> None:
-    """Refuse a section with an element that cannot be written, by writing it, but for most rows of matrices, to memory.
-
-    Raises
-    ------
-    ValueError
-        Naming the element.
-    """
+    """Refuse a section with an element that cannot be written, by writing it (one row of its matrices) to memory."""
     import anndata
     import h5py
     import zarr
