@@ -96,7 +96,7 @@ def reported() -> Iterator[None]:
         typer.echo("s2s: interrupted", err=True)
         raise typer.Exit(128 + signal.SIGINT) from None
     except (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
-        if _verbosity.debug or isinstance(error, typer.Exit):
+        if _verbosity.debug:
             raise
         typer.echo(f"s2s: error: {_in_one_line(error)}", err=True)
         raise typer.Exit(1) from error
