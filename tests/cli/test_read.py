@@ -193,7 +193,7 @@ BAD_FILES = {
         r"section\.h5ad is neither a zarr store nor Space Ranger's output; expected an \.h5ad file",
     ),
     "no coordinates": (
-        change(lambda a: (a.obsm.clear(), a.obs.drop(columns=["array_row", "array_col"], inplace=True))),
+        change(lambda a: (a.obsm.clear(), setattr(a, "obs", a.obs[["domain"]]))),
         r"coordinates not found: adata\.obsm has no 'spatial'",
     ),
     "missing coordinates": (change(set_nan), r"adata\.obsm\['spatial'\] is NaN or infinite for 1 of \d+ spots"),
