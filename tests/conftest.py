@@ -11,7 +11,6 @@ import s2s_scverse as s2s
 
 # Scripts that tests run in processes of their own.
 collect_ignore = ["tl/interrupted.py", "tl/limited.py"]
-collect_ignore += [f"contracts/{name}.py" for name in ("fuzz", "killed", "limited", "repeated", "together")]
 
 
 @pytest.fixture(scope="session", autouse=True)

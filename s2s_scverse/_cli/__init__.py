@@ -1,11 +1,12 @@
 """The command line: ``s2s``."""
 
-from . import _demo, _evaluate, _impute, _info
-from ._app import app, main
+from ._app import app, main, reported
+from ._demo import demo
+from ._evaluate import evaluate
+from ._impute import impute
+from ._info import info
 
 __all__ = ["app", "main"]
 
-app.command()(_impute.impute)
-app.command()(_evaluate.evaluate)
-app.command()(_info.info)
-app.command()(_demo.demo)
+for command in (impute, evaluate, info, demo):
+    app.command()(reported()(command))

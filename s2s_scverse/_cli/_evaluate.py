@@ -1,4 +1,4 @@
-"""``s2s evaluate``: how well imputation does on spots that are hidden from it."""
+"""``s2s evaluate``: accuracy of imputation at held-out spots."""
 
 import time
 from pathlib import Path
@@ -7,144 +7,143 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from .. import _keys
-from ._app import Json, on_a_terminal, print_json, reported
-from ._impute import Device, Genes, MaxEpochs, Preset, PresetOption, Seed, read_genes
-from ._sections import (
-    BinSize,
-    Layer,
-    Laying,
-    LibraryKey,
-    Normalise,
-    Positions,
-    Source,
-    SpatialKey,
-    Table,
-    normalise,
-    refuse_useless,
-)
-from ._write import check_file, replacing
+from . import _options as options
+from ._app import on_a_terminal, print_json
+from ._layout import lay_out, normalise, refuse_useless
+from ._read import read_genes, read_section
+from ._write import check_output, replacing
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
     from .._predict import Method
 
-__all__ = ["evaluate"]
+__all__ = ["as_text", "evaluate", "mean_scores", "run_methods"]
 
 IMPUTING = ("methods", "stride", "fraction", "preset", "max_epochs", "device", "seed", "normalised")
-"""Options of hiding and imputing."""
+"""Parameters that --keys makes useless."""
 SCORES = ("pcc", "spearman", "rmse", "mae", "ssim", "coverage")
 
 
 def evaluate(
     context: typer.Context,
-    source: Source,
+    source: options.Source,
     *,
     methods: Annotated[
-        str, typer.Option(help="s2s, and any of nearest, linear, cubic, idw, rbf, kriging, cokriging.")
-    ] = "s2s,nearest,kriging,cokriging",
+        str, typer.Option(help="s2s and methods of s2s.tl.interpolate, separated by commas.")
+    ] = "s2s,nearest,kriging,pca_kriging",
     keys: Annotated[
         str | None,
-        typer.Option(
-            help="Only score these layers of a section with held-out spots; nothing is hidden, imputed or normalised.",
-            show_default=False,
-        ),
+        typer.Option(help="Only score these layers of a section with held-out spots, without imputing anything."),
     ] = None,
     stride: Annotated[
-        int | None,
-        typer.Option(help="Keep every so-manieth spot along both axes; default: every second.", show_default=False),
+        int | None, typer.Option(help="Keep every n-th spot along both axes; default: every second.")
     ] = None,
-    fraction: Annotated[
-        float | None, typer.Option(help="Keep this random fraction of the spots instead.", show_default=False)
-    ] = None,
+    fraction: Annotated[float | None, typer.Option(help="Keep this random fraction of the spots instead.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="CSV file for the scores of every gene.", show_default=False)
+        Path | None, typer.Option("--output", "-o", help="CSV file for the scores of every gene.")
     ] = None,
-    genes: Genes = None,
-    preset: PresetOption = Preset.default,
-    max_epochs: MaxEpochs = None,
-    device: Device = "auto",
-    seed: Seed = 0,
-    bin_size: BinSize = None,
-    layer: Layer = None,
-    normalised: Normalise = None,
-    positions: Positions = None,
-    table: Table = "table",
-    spatial_key: SpatialKey = "spatial",
-    library_key: LibraryKey = None,
-    as_json: Json = False,
+    genes: options.Genes = None,
+    preset: options.Preset = "default",
+    max_epochs: options.MaxEpochs = None,
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    bin_size: options.BinSize = None,
+    layer: options.Layer = None,
+    normalised: options.Normalise = None,
+    positions: options.Positions = None,
+    table: options.Table = "table",
+    spatial_key: options.SpatialKey = "spatial",
+    library_key: options.LibraryKey = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Hide spots of a section, impute them, and score that beside simple interpolation.
+    """Hold out spots of a section, impute them, and score the result beside simple interpolation.
 
-    What was hidden is neither trained on nor normalised with. The section is first thinned, so that these scores are
-    for spots farther apart than yours: imputing between your own spots is easier than that.
+    Held-out spots take part neither in training nor in normalisation. Because the section is thinned first, the scores
+    are for spots farther apart than yours: imputing between your own spots is easier.
     """
-    with reported():
-        from .. import get, pp, tl
+    from .. import get, pp, tl
 
-        if output is not None:
-            check_file(output, source=source)
-        if stride is not None and fraction is not None:
-            msg = "--stride and --fraction exclude each other; pass one of them"
-            raise ValueError(msg)
-        wanted = read_genes(genes)
-        laying = Laying(positions, table, layer, bin_size, spatial_key, library_key)
-        section = laying.lay(laying.read(source), default=1)
-        seconds: dict[str, float] = {}
-        if keys is not None:
-            refuse_useless(_given(context, *IMPUTING), "layers of --keys are scored as they are")
-            names = [name.strip() for name in keys.split(",") if name.strip()]
-        else:
-            names = _check_methods(methods)
-            pp.sparsify(section, stride=2 if stride is None else stride, fraction=fraction, rng=seed)
-            normalise(section, normalised)
-            for method in names:
-                start = time.perf_counter()
-                _run(section, method, wanted, preset=preset.value, max_epochs=max_epochs, device=device, rng=seed)
-                seconds[method] = round(time.perf_counter() - start, 2)
-        tl.evaluate(section, names, genes=wanted)
-        scores = get.evaluation_df(section)
-        if output is not None:
-            with replacing(output) as temporary:
-                scores.to_csv(temporary, index=False)
-    means = scores.groupby("method", sort=False, observed=True)[[score for score in SCORES if score in scores]].mean()
-    held_out = int(section.obs[_keys.HELD_OUT].sum())
+    if output is not None:
+        check_output(output, source=source)
+    if stride is not None and fraction is not None:
+        msg = "--stride and --fraction exclude each other; pass one of them"
+        raise ValueError(msg)
+    wanted = read_genes(genes)
+    names = _split(methods) if keys is None else _split(keys)
+    if keys is None:
+        _check_methods(names)
+    else:
+        refuse_useless(_given(context, *IMPUTING), "layers of --keys are scored as they are")
+    adata = read_section(source, positions=positions, table=table, layer=layer)
+    section = lay_out(adata, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key, default_upsample=1)
+    seconds: dict[str, float] = {}
+    if keys is None:
+        pp.sparsify(section, stride=2 if stride is None else stride, fraction=fraction, rng=seed)
+        normalise(section, normalised)
+        training = {"preset": preset, "max_epochs": max_epochs, "device": device, "rng": seed}
+        seconds = run_methods(section, names, wanted, **training)
+    tl.evaluate(section, names, genes=wanted)
+    scores = get.evaluation_df(section)
+    if output is not None:
+        with replacing(output) as temporary:
+            scores.to_csv(temporary, index=False)
+    means = mean_scores(scores, seconds)
+    n_genes, held_out = scores["gene"].nunique(), int(section.obs[_keys.HELD_OUT].sum())
     if as_json:
-        rows = [{"method": name, **row.to_dict(), "seconds": seconds.get(str(name))} for name, row in means.iterrows()]
         measured = int(section.obs[_keys.MEASURED].sum())
-        print_json({"spots": measured, "held_out": held_out, "genes": scores["gene"].nunique(), "scores": rows})
+        rows = means.to_dict("records")
+        print_json({"spots": measured, "held_out": held_out, "genes": n_genes, "scores": rows})
         return
-    typer.echo(f"Means over {scores['gene'].nunique()} genes at {held_out} held-out spots:\n")
-    typer.echo(f"{'method':<12}" + "".join(f"{str(name).upper():>10}" for name in means) + f"{'seconds':>10}")
-    for name, row in means.sort_values("pcc", ascending=False).iterrows():
-        last = f"{seconds[str(name)]:>10.1f}" if str(name) in seconds else ""
-        typer.echo(f"{name:<12}" + "".join(f"{value:>10.3f}" for value in row) + last)
+    typer.echo(f"Means over {n_genes} genes at {held_out} held-out spots:\n\n{as_text(means)}")
     if output is not None:
         typer.echo(f"\nWrote {output}")
 
 
-def _run(section: "AnnData", method: str, genes: list[str] | None, **options: Any) -> None:
+def run_methods(section: "AnnData", methods: list[str], genes: list[str] | None, **training: Any) -> dict[str, float]:
+    """Impute by each method; return the seconds that it took."""
     from .. import tl
 
-    if method == "s2s":
-        tl.impute(section, genes, progress=on_a_terminal(), **options)
-    else:
-        tl.interpolate(section, cast("Method", method), genes=genes)
+    seconds = {}
+    for method in methods:
+        start = time.perf_counter()
+        if method == "s2s":
+            tl.impute(section, genes, progress=on_a_terminal(), **training)
+        else:
+            tl.interpolate(section, cast("Method", method), genes=genes)
+        seconds[method] = round(time.perf_counter() - start, 2)
+    return seconds
+
+
+def mean_scores(scores: "pd.DataFrame", seconds: dict[str, float]) -> "pd.DataFrame":
+    """Return the means over genes, a row per method, the best first."""
+    columns = [score for score in SCORES if score in scores]
+    means = scores.groupby("method", observed=True)[columns].mean().sort_values("pcc", ascending=False).reset_index()
+    means["method"] = means["method"].astype(object)
+    return means.assign(seconds=means["method"].map(seconds)) if seconds else means
+
+
+def as_text(means: "pd.DataFrame") -> str:
+    """Return a table of mean scores with aligned columns."""
+    return means.to_string(index=False, float_format="{:.3f}".format, formatters={"seconds": "{:.1f}".format})
+
+
+def _split(names: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+
+
+def _check_methods(names: list[str]) -> None:
+    from .._predict import METHODS
+
+    unknown = [name for name in names if name not in ("s2s", *METHODS)]
+    if unknown or not names:
+        msg = f"--methods must be some of s2s, {', '.join(METHODS)}, found {', '.join(unknown) or 'none'}"
+        raise ValueError(msg)
 
 
 def _given(context: typer.Context, *names: str) -> list[str]:
     """Return those options that the user gave, as typed."""
     found = [name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
-    options = {each.name: each.opts[0] for each in context.command.params}
-    return [options[name] for name in found]
-
-
-def _check_methods(methods: str) -> list[str]:
-    from .._predict import METHODS
-
-    names = [name.strip() for name in methods.split(",") if name.strip()]
-    unknown = [name for name in names if name not in ("s2s", *METHODS)]
-    if unknown or not names:
-        msg = f"--methods must be some of s2s, {', '.join(METHODS)}, found {methods!r}"
-        raise ValueError(msg)
-    return list(dict.fromkeys(names))
+    typed = {option.name: option.opts[0] for option in context.command.params}
+    return [typed[name] for name in found]

@@ -1,25 +1,14 @@
-"""``s2s info``: what is in a file, and what would be done with it."""
+"""``s2s info``: what a file holds, and what would be done with it."""
 
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from .. import _keys
-from .._progress import duration
-from ._app import Json, print_json, reported
-from ._impute import Genes, Preset, PresetOption, Upsample, read_genes
-from ._sections import (
-    BinSize,
-    Layer,
-    Laying,
-    LibraryKey,
-    Positions,
-    Source,
-    SpatialKey,
-    Table,
-    has_lattice,
-    measured_counts,
-)
+from . import _options as options
+from ._app import print_json
+from ._layout import has_lattice, lay_out, measured_counts
+from ._read import read_genes, read_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,75 +17,62 @@ __all__ = ["info"]
 
 
 def info(
-    source: Source,
+    source: options.Source,
     *,
-    upsample: Upsample = None,
-    genes: Genes = None,
-    preset: PresetOption = Preset.default,
-    bin_size: BinSize = None,
-    layer: Layer = None,
-    positions: Positions = None,
-    table: Table = "table",
-    spatial_key: SpatialKey = "spatial",
-    library_key: LibraryKey = None,
-    as_json: Json = False,
+    upsample: options.Upsample = None,
+    genes: options.Genes = None,
+    preset: options.Preset = "default",
+    bin_size: options.BinSize = None,
+    layer: options.Layer = None,
+    positions: options.Positions = None,
+    table: options.Table = "table",
+    spatial_key: options.SpatialKey = "spatial",
+    library_key: options.LibraryKey = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Tell what lattice a section lies on, what s2s impute would do, and how long that would take.
+    """Show the lattice of a section, what s2s impute would do, and how long that would take.
 
     Times are for two cores without an accelerator, and right within a factor of two or so.
     """
-    with reported():
-        names = read_genes(genes)
-        laying = Laying(positions, table, layer, bin_size, spatial_key, library_key)
-        read = laying.read(source)
-        on_lattice = has_lattice(read)
-        dense = laying.lay(read, upsample=upsample)
-        found = _describe(dense, names, preset) | {"on_lattice": on_lattice, "observations": read.n_obs}
+    names = read_genes(genes)
+    adata = read_section(source, positions=positions, table=table, layer=layer)
+    on_lattice = has_lattice(adata)
+    dense = lay_out(adata, upsample=upsample, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key)
+    found = {"observations": adata.n_obs, "on_lattice": on_lattice, **_describe(dense, names)}
     if as_json:
         print_json(found)
-        return
-    typer.echo("\n".join(_lines(found)))
+    else:
+        typer.echo("\n".join(_lines(found)))
 
 
-def _describe(dense: "AnnData", names: list[str] | None, preset: Preset) -> dict[str, Any]:
-    from dataclasses import replace
-
+def _describe(dense: "AnnData", names: list[str] | None) -> dict[str, Any]:
     from .._adata import find_runs, read_sections
     from .._checks import check_genes
-    from .._train import TRAINING_PRESETS
-    from ..nn import PRESETS
-    from ..tl._estimate import Size, estimate
+    from ..tl._blocks import needed_gigabytes
 
     measured = dense.obs[_keys.MEASURED].to_numpy()
-    sections, sizes = [], []
+    sections: list[dict[str, Any]] = []
     for section in read_sections(dense):
-        lattice, spots = section.lattice, int(measured[section.rows].sum())
-        sizes.append(Size(spots, len(lattice)))
+        lattice, spots = section.lattice, measured[section.rows]
         sections.append(
             {
                 "section": section.name,
                 "lattice": lattice.kind.name,
                 "rows": lattice.shape[0],
                 "columns": lattice.shape[1],
-                "stride": lattice.stride(measured[section.rows]),
-                "spots": spots,
+                "stride": lattice.stride(spots),
+                "spots": int(spots.sum()),
                 "sites": len(lattice),
             }
         )
-    network, training = PRESETS[preset.value], TRAINING_PRESETS[preset.value]
-    if measured.all():
-        training = replace(training, max_epochs=0)
-    n_genes = len(check_genes(dense, names))
-    cost = estimate(sizes, n_genes, network, training, errors=not measured.all(), held=dense.n_vars)
+    largest = max(section["sites"] for section in sections)
     return {
         "genes": dense.n_vars,
-        "imputed": n_genes,
+        "imputed": len(check_genes(dense, names)),
         "sections": sections,
         "counts": measured_counts(dense),
         "runs": list(find_runs(dense)),
-        "preset": preset.value,
-        "seconds": round(cost.seconds),
-        "gigabytes": round(cost.gigabytes, 1),
+        "gigabytes": round(needed_gigabytes(dense.n_obs, largest, dense.n_vars, 2), 1),
     }
 
 
@@ -105,19 +81,15 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['observations']} observations, {found['genes']} genes{where}"]
     for section in found["sections"]:
         name = "" if section["section"] is None else f"section {section['section']!r}: "
-        new = section["sites"] - section["spots"]
+        unmeasured = section["sites"] - section["spots"]
         lines.append(
             f"{name}{section['lattice']} lattice, {section['rows']} x {section['columns']}; {section['spots']} spots "
-            f"(one in {section['stride']} along each axis), {new} unmeasured sites"
+            f"(one in {section['stride']} along each axis), {unmeasured} unmeasured sites"
         )
-    lines.append(
-        "values are counts: they would be scaled per spot, and log1p taken"
-        if found["counts"]
-        else "values are no counts: they would be imputed as they are"
-    )
+    values = "counts: they would be normalised" if found["counts"] else "not counts: they would be imputed as they are"
+    lines.append(f"values are {values}")
     lines += [f"layers of earlier runs: {', '.join(found['runs'])}"] if found["runs"] else []
     if all(section["sites"] == section["spots"] for section in found["sections"]):
         return [*lines, "every site is measured: s2s impute would have nothing to do"]
     some = "" if found["imputed"] == found["genes"] else f"{found['imputed']} of {found['genes']} genes, "
-    cost = f"about {duration(found['seconds'])}, {found['gigabytes']:.1f} GB of memory"
-    return [*lines, f"s2s impute, {some}preset {found['preset']!r}: {cost}"]
+    return [*lines, f"s2s impute, {some}needs about {found['gigabytes']:.1f} GB of memory"]

@@ -1,179 +1,156 @@
-"""Folders that Space Ranger writes: matrices, positions of spots, images."""
+"""Read 10x matrices, with positions and images as Space Ranger writes them."""
 
-import gzip
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import pandas as pd
+    from anndata import AnnData
 
-__all__ = ["COLUMNS", "MATRICES", "POSITIONS", "check_positions", "load_image", "load_positions", "match_barcodes"]
-__all__ += ["find_matrix", "find_positions", "refuse_others"]
+__all__ = ["find_matrix", "find_outputs", "read_10x", "reading"]
 
 log = logging.getLogger(__name__)
 
+MATRICES: Final = tuple(f"{kind}_feature_bc_matrix{end}" for kind in ("filtered", "raw") for end in (".h5", ""))
 POSITIONS: Final = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
 COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
-"""Of Space Ranger's positions."""
-MATRICES: Final = tuple(f"{kind}_feature_bc_matrix{end}" for kind in ("filtered", "raw") for end in (".h5", ""))
-SUFFIX: Final = r"-\d+$"
-"""Of a barcode: the sample it is from."""
 
 
-def find_matrix(folder: Path) -> Path | None:
-    """Return the matrix in a folder of Space Ranger's, which may be a folder itself, and the one given."""
-    if any((folder / name).is_file() for name in ("matrix.mtx", "matrix.mtx.gz")):
-        return folder
-    return next((folder / name for name in MATRICES if (folder / name).exists()), None)
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name the file in errors: what libraries raise for damaged files is of any class and rarely does."""
+    try:
+        with warnings.catch_warnings():
+            # Names are made unique or refused later; foreign files in a store are ignored.
+            warnings.filterwarnings("ignore", message=".* names are not unique|Object at .* is not recognized")
+            yield
+    except MemoryError as error:
+        msg = f"{path} does not fit into memory"
+        raise MemoryError(msg) from error
+    except Exception as error:
+        msg = f"{path} cannot be read, it may be truncated or of another kind: {str(error) or type(error).__name__}"
+        raise ValueError(msg) from error
 
 
-def refuse_others(folder: Path) -> None:
-    """Name what can be read instead: folders further down (samples, sizes of Visium HD's bins), renamed matrices.
+def find_matrix(path: Path) -> Path | None:
+    """Return the matrix of Space Ranger's output: a file, a folder with a file of text, or one of them inside."""
+    if path.suffix == ".h5" or any((path / name).is_file() for name in ("matrix.mtx", "matrix.mtx.gz")):
+        return path
+    return next((path / name for name in MATRICES if (path / name).exists()), None)
 
-    Raises
-    ------
-    ValueError
-        If there are any.
-    """
+
+def find_outputs(folder: Path) -> str:
+    """List what can be read instead: samples or sizes of Visium HD's bins further down, renamed matrices."""
     from .._checks import few
 
     levels = ("*", "*/*", "*/*/*")
-    inside = sorted({found.parent for level in levels for name in MATRICES for found in folder.glob(f"{level}/{name}")})
-    inside += sorted(folder.glob(f"*_{MATRICES[0]}"))
-    if not inside:
-        return
-    msg = f"{folder} holds Space Ranger's output under other names or further down; pass one of: {few(inside, 12)}"
-    if any(found.name.startswith("square_") for found in inside):
-        msg += " (of Visium HD square_008um or square_016um, with --upsample 1: smaller bins hold too few counts)"
-    raise ValueError(msg)
+    found = sorted({path.parent for level in levels for name in MATRICES for path in folder.glob(f"{level}/{name}")})
+    text = few([*found, *sorted(folder.glob(f"*_{MATRICES[0]}"))], 12)
+    if any(path.name.startswith("square_") for path in found):
+        text += " (of Visium HD square_008um or square_016um, with --upsample 1: smaller bins hold too few counts)"
+    return text
 
 
-def find_positions(folder: Path) -> Path:
-    """Return the positions in a folder or in ``spatial`` inside.
+def read_10x(matrix: Path, positions: Path | None) -> "AnnData":
+    """Read a 10x matrix with scanpy, and add the positions and images of its spots.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there are none, or only under other names.
+    ``squidpy.read.visium`` needs images and a CSV table, and gives NaN to barcodes that it does not find there.
     """
+    import scanpy as sc
+
     from .._checks import few
 
-    folders = (folder, folder / "spatial")
-    found = next((path for each in folders for path in (each / name for name in POSITIONS) if path.is_file()), None)
+    where = _find_positions(matrix.parent if positions is None else positions)
+    with reading(where):
+        table = _read_positions(where)
+    with reading(matrix):
+        adata = sc.read_10x_mtx(matrix, make_unique=False) if matrix.is_dir() else sc.read_10x_h5(matrix)
+        image = next(filter(None, map(_read_images, (where.parent, matrix.parent / "spatial"))), None)
+    if not adata.var_names.is_unique:
+        repeated = adata.var_names[adata.var_names.duplicated()].unique()
+        log.info("gene names that occur more than once get -1, -2, ...: %s", few(repeated))
+        adata.var_names_make_unique()
+    table = _match_barcodes(adata.obs_names, table, f"{matrix} and {where}").set_axis(adata.obs_names)
+    adata.obs = table[list(COLUMNS[1:4])].copy()
+    adata.obsm["spatial"] = table[[COLUMNS[5], COLUMNS[4]]].to_numpy(dtype=float)
+    if image is not None:
+        adata.uns["spatial"] = {matrix.resolve().parent.name: image}
+    return adata
+
+
+def _find_positions(where: Path) -> Path:
+    if where.is_file():
+        return where
+    found = next(
+        (path for name in POSITIONS for path in (where / name, where / "spatial" / name) if path.exists()), None
+    )
     if found is None:
-        msg = f"no positions of spots ({', '.join(POSITIONS)}) in {folders[0]} and {folders[1]}; pass --positions FILE"
-        others = sorted(path for each in folders for path in each.glob("*tissue_positions*"))
-        raise FileNotFoundError(msg + (f", for example {few(others)}" if others else ""))
+        msg = f"no spot positions ({', '.join(POSITIONS)}) in {where} and {where / 'spatial'}; pass --positions FILE"
+        raise FileNotFoundError(msg)
     return found
 
 
-def load_positions(path: Path) -> "pd.DataFrame":
-    """Read a table of positions, with barcodes as text; old files have no header, edited ones any case or separator."""
+def _read_positions(path: Path) -> "pd.DataFrame":
+    """Return Space Ranger's columns of positions as numbers, (n_spots, 5), by barcode."""
     import pandas as pd
 
     if path.suffix == ".parquet":
         table = pd.read_parquet(path)
-        table = table if COLUMNS[0] in table.columns.str.lower() else table.reset_index()
-        table = table.rename(columns=str.lower)
+        table = table if COLUMNS[0] in table else table.reset_index()
     else:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:
-            first = next((line for line in file if line.strip()), "")
-        separator = max(",;\t", key=first.count)
-        names = [name.strip().strip('"').lower() for name in first.split(separator)]
-        named = not any(name.isdigit() for name in names)
-        if not named and len(names) == len(COLUMNS):
-            names = list(COLUMNS)
-        table = pd.read_csv(
-            path,
-            sep=separator,
-            header=0 if named else None,
-            names=names,
-            index_col=False,
-            encoding="utf-8-sig",
-            dtype={COLUMNS[0]: str, names[0]: str},
-        )
-    if COLUMNS[0] not in table.columns:  # pandas writes no name for an index, and "index" for one without a name
-        table = table.rename(columns={table.columns[0]: COLUMNS[0]})
-    return table.assign(barcode=table[COLUMNS[0]].astype(str))
-
-
-def check_positions(table: "pd.DataFrame", path: Path) -> "pd.DataFrame":
-    """Return positions as numbers, (n_spots, 5) by barcode.
-
-    Raises
-    ------
-    ValueError
-        If columns are missing, hold no numbers, or barcodes are repeated.
-    """
-    import pandas as pd
-
-    if not set(COLUMNS) <= set(table.columns):
-        msg = f"{path} must have the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table.columns))}"
+        # As text: barcodes can be digits. Space Ranger 1 wrote no header.
+        table = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
+        first = table.iloc[0].str.strip().str.lower()
+        if COLUMNS[0] in set(first):
+            table = table[1:].set_axis(first, axis=1)
+        elif len(first) == len(COLUMNS):
+            table = table.set_axis(list(COLUMNS), axis=1)
+    if not set(COLUMNS) <= set(table):
+        msg = f"expected the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table))}"
         raise ValueError(msg)
-    numbers: pd.DataFrame = table[list(COLUMNS[1:])].apply(pd.to_numeric, errors="coerce")
-    bad = numbers.isna().any(axis=1)
-    if bad.any():
-        msg = f"{path} must hold a number in each of {', '.join(COLUMNS[1:])}, and does not for {int(bad.sum())} spots"
+    barcodes = pd.Index(table[COLUMNS[0]].astype(str))
+    if not barcodes.is_unique:
+        msg = f"expected one line per spot, found several of barcode {barcodes[barcodes.duplicated()][0]}"
         raise ValueError(msg)
-    repeated = table[COLUMNS[0]][table[COLUMNS[0]].duplicated()]
-    if len(repeated):
-        msg = f"{path} holds barcodes more than once, for example {repeated.iloc[0]}; expected one line a spot"
+    numbers: pd.DataFrame = table[list(COLUMNS[1:])].apply(pd.to_numeric, errors="coerce").set_axis(barcodes)
+    bad = numbers.index[numbers.isna().any(axis=1)]
+    if len(bad):
+        msg = f"expected a number in each of {', '.join(COLUMNS[1:])}, found none for barcode {bad[0]}"
         raise ValueError(msg)
-    numbers.index = pd.Index(table[COLUMNS[0]])
     return numbers
 
 
-def match_barcodes(barcodes: "pd.Index", table: "pd.DataFrame", matrix: Path, where: Path) -> "pd.DataFrame":
-    """Return the positions of a matrix's spots, in their order; barcodes may differ in what follows the last ``-``.
-
-    Raises
-    ------
-    ValueError
-        If positions are missing, or no spot lies in the tissue.
-    """
+def _match_barcodes(barcodes: "pd.Index", table: "pd.DataFrame", files: str) -> "pd.DataFrame":
+    """Return the positions of the spots of a matrix; the suffix of barcodes ("-1") may differ."""
     from .._checks import few
 
     missing = barcodes[~barcodes.isin(table.index)]
-    if len(missing):
-        bare, known = (names.astype(str).str.replace(SUFFIX, "", regex=True) for names in (barcodes, table.index))
-        if not (bare.is_unique and known.is_unique and bare.isin(known).all()):
-            msg = (
-                f"{len(missing)} of {len(barcodes)} spots of {matrix} are not in {where}; is it of another sample? "
-                f"Not found: {few(missing, 3)}; barcodes there look like {few(table.index[:3]) or 'nothing'}"
-            )
-            if not bare.is_unique:
-                msg += "; the matrix holds several samples, which differ in what follows '-': pass one sample's"
-            raise ValueError(msg)
-        log.info("barcodes such as %s and %s are matched without what follows '-'", barcodes[0], table.index[0])
-        table, barcodes = table.set_axis(known), bare
-    table = table.loc[barcodes]
-    outside = int((table[COLUMNS[1]] != 1).sum())
-    told = f"{outside} of {len(table)} spots of {matrix} lie outside the tissue (in_tissue in {where} is not 1)"
-    if outside == len(table):
-        msg = f"{told}; expected spots with in_tissue 1"
+    if not len(missing):
+        return table.loc[barcodes]
+    bare, known = (names.str.replace(r"-\d+$", "", regex=True) for names in (barcodes, table.index))
+    if not (bare.is_unique and known.is_unique and bare.isin(known).all()):
+        msg = (
+            f"{len(missing)} of {len(barcodes)} spots have no position, for example {few(missing, 3)}; positions are "
+            f"those of {few(table.index, 3)}; are {files} of the same sample, and of one only?"
+        )
         raise ValueError(msg)
-    if outside and matrix.name.startswith("filtered"):
-        warnings.warn(f"{told}; they are left out; is the file of another sample?", stacklevel=2)
-    elif outside:
-        log.info("%s and are left out", told)
-    return table
+    log.info("barcodes such as %s and %s are matched without their suffix", barcodes[0], table.index[0])
+    return table.set_axis(known).loc[bare]
 
 
-def load_image(folder: Path) -> dict[str, Any]:
+def _read_images(folder: Path) -> dict[str, Any] | None:
     """Read the images of the tissue and their scale factors, as an entry of scanpy's ``uns["spatial"]``."""
     import numpy as np
     from PIL import Image
 
     scales = folder / "scalefactors_json.json"
     if not scales.is_file():
-        return {}
-    images = {}
-    for kind in ("hires", "lowres"):
-        path = folder / f"tissue_{kind}_image.png"
-        if path.is_file():
-            with Image.open(path) as image:
-                images[kind] = np.asarray(image)
+        return None
+    paths = {kind: folder / f"tissue_{kind}_image.png" for kind in ("hires", "lowres")}
+    images = {kind: np.asarray(Image.open(path)) for kind, path in paths.items() if path.is_file()}
     return {"images": images, "scalefactors": json.loads(scales.read_text()), "metadata": {}}

@@ -161,6 +161,7 @@ TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
             patience=3000,
             shrink=False,
         ),
+        "fast": TrainingConfig(max_epochs=10, n_images=16),
         "quick": TrainingConfig(max_epochs=0),
     }
 )

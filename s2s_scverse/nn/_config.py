@@ -147,6 +147,7 @@ PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
             attention=True,
         ),
         "default": CDCINConfig(),
+        "fast": CDCINConfig(),
         "quick": CDCINConfig(),
     }
 )

@@ -1,5 +1,4 @@
-from dataclasses import replace
-from functools import partial
+import re
 
 import h5py
 import numpy as np
@@ -10,7 +9,6 @@ from typer.testing import CliRunner
 
 import s2s_scverse as s2s
 from s2s_scverse import _cli
-from s2s_scverse._cli import _probe
 
 
 @pytest.fixture
@@ -23,25 +21,20 @@ def run():
     return invoke
 
 
-@pytest.fixture(autouse=True)
-def looked_through_here(monkeypatch):
-    """Look through files in this process: one of their own for each of hundreds takes long; see test_probe.py."""
-
-    def check(path):
-        wrong = _probe.look_through(path)
-        if wrong is not None:
-            raise _probe.Refused(wrong)
-
-    monkeypatch.setattr("s2s_scverse._cli._read.check_through", check)
-
-
 @pytest.fixture
-def little_training(monkeypatch):
-    """Train as ever, but on next to nothing."""
-    from s2s_scverse._train import TRAINING_PRESETS
+def told(run):
+    """Check that a command fails as promised: exit code 1, and nothing but one line that says why."""
 
-    steps = replace(TRAINING_PRESETS["fast"], max_epochs=1, steps_per_epoch=2, batch_size=2, patterns=2, n_images=2)
-    monkeypatch.setattr(s2s.tl, "impute", partial(s2s.tl.impute, training=steps))
+    def check(text, *arguments):
+        result = run("-q", *arguments)
+        assert result.exit_code == 1, result.output
+        assert isinstance(result.exception, SystemExit)
+        assert result.stderr.startswith("s2s: error: ")
+        assert result.stderr.count("\n") == 1
+        assert result.stdout == ""
+        assert re.search(text, result.stderr), result.stderr
+
+    return check
 
 
 @pytest.fixture(scope="session")
@@ -56,22 +49,27 @@ def h5ad(counts, tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def space_ranger(counts, tmp_path):
-    """What Space Ranger writes of a section: spots outside the tissue have positions too."""
-    folder = tmp_path / "outs"
-    (folder / "spatial").mkdir(parents=True)
-    matrix = sparse.csr_matrix(counts.X)
-    with h5py.File(folder / "filtered_feature_bc_matrix.h5", "w") as file:
+def write_matrix(path, adata):
+    """Write a matrix as Space Ranger does."""
+    matrix = sparse.csr_matrix(adata.X)
+    with h5py.File(path, "w") as file:
         group = file.create_group("matrix")
-        group["barcodes"] = counts.obs_names.to_numpy().astype("S")
+        group["barcodes"] = adata.obs_names.to_numpy().astype("S")
         group["data"], group["indices"] = matrix.data.astype(np.int32), matrix.indices.astype(np.int64)
         group["indptr"], group["shape"] = matrix.indptr.astype(np.int64), np.array(matrix.shape[::-1])
         features = group.create_group("features")
         for key in ("id", "name"):
-            features[key] = counts.var_names.to_numpy().astype("S")
-        features["feature_type"] = np.full(counts.n_vars, "Gene Expression").astype("S")
-        features["genome"] = np.full(counts.n_vars, "x").astype("S")
+            features[key] = adata.var_names.to_numpy().astype("S")
+        features["feature_type"] = np.full(adata.n_vars, "Gene Expression").astype("S")
+        features["genome"] = np.full(adata.n_vars, "x").astype("S")
+
+
+@pytest.fixture
+def outs(counts, tmp_path):
+    """Space Ranger's folder without positions, and those: also of a spot outside the tissue."""
+    folder = tmp_path / "outs"
+    (folder / "spatial").mkdir(parents=True)
+    write_matrix(folder / "filtered_feature_bc_matrix.h5", counts)
     table = pd.DataFrame(
         {
             "barcode": counts.obs_names,

@@ -13,15 +13,7 @@ from scipy import sparse
 import s2s_scverse as s2s
 from s2s_scverse._checks import named_layers
 
-collect_ignore = [
-    "fuzz.py",
-    "golden.py",
-    "guided.py",
-    "killed.py",
-    "limited.py",
-    "repeated.py",
-    "together.py",
-]  # scripts
+collect_ignore = ["golden.py"]  # a script
 
 
 def digest(value: Any) -> str:

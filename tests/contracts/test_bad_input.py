@@ -586,7 +586,7 @@ for match, error, arguments in (
     ("key_added='grid' is taken by the lattice", ValueError, {"key_added": "grid"}),
     ("key_added='x_std' is the name of a standard deviation", ValueError, {"key_added": "x_std"}),
     (r"key_added='truth' would overwrite adata\.layers\['truth'\]", ValueError, {"key_added": "truth"}),
-    ("preset must be one of 'default', 'quick', 'paper', found 'best'", ValueError, {"preset": "best"}),
+    ("preset must be one of 'default', 'fast', 'quick', 'paper', found 'best'", ValueError, {"preset": "best"}),
     ("network must be a CDCINConfig, found 3", TypeError, {"network": 3}),
     ("training must be a TrainingConfig, found {}", TypeError, {"training": {}}),
     ("max_epochs must be at least 0, found -1", ValueError, {"max_epochs": -1}),

@@ -13,3 +13,10 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no real sections in {DATA} (set S2S_DATA_DIR)")
     return DATA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder: ``pytest -m real``."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("real")

@@ -337,7 +337,7 @@ def with_nan(adata):
         pytest.param(None, {"key_added": "a/b"}, ValueError, "without '/'", id="key slash"),
         pytest.param(None, {"key_added": "grid"}, ValueError, "key_added='grid' is taken", id="key grid"),
         pytest.param(
-            None, {"preset": "x"}, ValueError, "preset must be one of 'default', 'quick', 'paper'", id="preset"
+            None, {"preset": "x"}, ValueError, "preset must be one of 'default', 'fast', 'quick', 'paper'", id="preset"
         ),
         pytest.param(None, {"rng": "x"}, TypeError, "rng must be an integer seed", id="rng"),
         pytest.param(

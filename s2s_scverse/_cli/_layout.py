@@ -1,0 +1,95 @@
+"""Lay sections out on their lattice and normalise them, as the options say."""
+
+import logging
+from typing import TYPE_CHECKING, Any, Literal
+
+from .. import _keys
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["has_lattice", "lay_out", "measured_counts", "normalise", "refuse_useless"]
+
+log = logging.getLogger(__name__)
+
+
+def lay_out(
+    adata: "AnnData",
+    *,
+    upsample: int | None = None,
+    bin_size: str | None,
+    spatial_key: str,
+    library_key: str | None,
+    fill: Literal["tissue", "hull", "all"] | None = None,
+    default_upsample: int = 2,
+) -> "AnnData":
+    """Lay a section out on its lattice; one that `pp.grid` has made stays as it is."""
+    if has_lattice(adata):
+        given = {"--upsample": upsample, "--fill": fill, "--bin-size": bin_size, "--library-key": library_key}
+        useless = [name for name, value in given.items() if value is not None]
+        refuse_useless(useless, "the section is on its lattice already")
+        log.info("the section is on its lattice already")
+        return adata
+    from .. import pp
+
+    dense = pp.grid(
+        adata,
+        upsample=default_upsample if upsample is None else upsample,
+        bin_size=_parse_bin_size(bin_size),
+        fill=fill or "tissue",
+        spatial_key=spatial_key,
+        library_key=library_key or _find_regions(adata),
+    )
+    measured = int(dense.obs[_keys.MEASURED].sum())
+    log.info("%d spots and %d sites between them", measured, dense.n_obs - measured)
+    return dense
+
+
+def has_lattice(adata: "AnnData") -> bool:
+    """Whether `pp.grid` has made the section."""
+    return _keys.GRID in adata.uns.get(_keys.UNS, {})
+
+
+def measured_counts(adata: "AnnData") -> bool:
+    """Whether measured values look like counts; held-out values are not read."""
+    from .._checks import are_counts, check_numeric
+
+    check_numeric(adata.X, "X")
+    values: Any = adata.X[adata.obs[_keys.MEASURED].to_numpy()]
+    return bool(values.shape[0] and values.max() > 1 and are_counts(values))
+
+
+def normalise(adata: "AnnData", wanted: bool | None) -> bool:
+    """Normalise if asked for or, by default, if values are counts; return whether that was done."""
+    from .. import pp
+
+    wanted = measured_counts(adata) if wanted is None else wanted
+    if wanted:
+        pp.normalize(adata)
+    return wanted
+
+
+def refuse_useless(options: list[str], why: str) -> None:
+    """Refuse options that would change nothing."""
+    if options:
+        msg = f"{why}, so that {', '.join(options)} would change nothing; leave out"
+        raise ValueError(msg)
+
+
+def _find_regions(adata: "AnnData") -> str | None:
+    """Return the column of regions of a SpatialData's table, if there are several."""
+    attributes = adata.uns.get("spatialdata_attrs")
+    if attributes is None or adata.obs[attributes["region_key"]].nunique() == 1:
+        return None
+    log.info("several regions, named by %r", attributes["region_key"])
+    return str(attributes["region_key"])
+
+
+def _parse_bin_size(bin_size: str | None) -> Any:
+    if bin_size is None or bin_size == "auto":
+        return bin_size
+    try:
+        return float(bin_size)
+    except ValueError:
+        msg = f"--bin-size must be a number or 'auto', found {bin_size!r}"
+        raise ValueError(msg) from None
