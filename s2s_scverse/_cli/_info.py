@@ -21,7 +21,6 @@ def info(
     *,
     upsample: options.Upsample = None,
     genes: options.Genes = None,
-    preset: options.Preset = "default",
     bin_size: options.BinSize = None,
     layer: options.Layer = None,
     positions: options.Positions = None,
@@ -30,10 +29,7 @@ def info(
     library_key: options.LibraryKey = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show the lattice of a section, what s2s impute would do, and how long that would take.
-
-    Times are for two cores without an accelerator, and right within a factor of two or so.
-    """
+    """Show the lattice of a section, and what s2s impute would do."""
     names = read_genes(genes)
     adata = read_section(source, positions=positions, table=table, layer=layer)
     on_lattice = has_lattice(adata)

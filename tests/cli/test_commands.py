@@ -226,7 +226,7 @@ def test_entry_point(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["s2s", "--version"])
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.delenv("NUMBA_NUM_THREADS")
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     with pytest.raises(SystemExit) as stopped:
         script.load()()
     assert stopped.value.code == 0

@@ -26,8 +26,17 @@ def mask(adata, sampling):
     s2s.pp.sparsify(adata, **sampling)
 
 
-@pytest.mark.parametrize("preset", ["default", "quick", "paper"])
-@pytest.mark.parametrize("sampling", [{"stride": 2}, {"stride": 2, "phase": (1, 0)}, {"fraction": 0.3}], ids=str)
+@pytest.mark.parametrize(
+    ("preset", "sampling"),
+    [
+        ("default", {"stride": 2}),
+        ("default", {"stride": 2, "phase": (1, 0)}),
+        ("default", {"fraction": 0.3}),
+        ("quick", {"fraction": 0.3}),
+        ("paper", {"stride": 2}),
+    ],
+    ids=str,
+)
 def test_imputation_never_reads_held_out_values(section, preset, sampling):
     from dataclasses import replace
 
