@@ -38,6 +38,7 @@ def scored(versus):
     return {name: versus(name) for name in SECTIONS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SECTIONS)
 def test_better_than_cokriging_and_honest(scored, name):
     _, _, _, gain, _, _, rmse, mae, coverage, _, off, agreement, *_ = scored[name]
@@ -51,6 +52,7 @@ def test_better_than_cokriging_and_honest(scored, name):
     assert np.isfinite(agreement)
 
 
+@pytest.mark.slow
 def test_intervals_are_narrower_than_those_of_cokriging_on_average(scored):
     # The latter are fitted to the truth, at the same coverage.
     widths = [width for _, _, _, _, _, _, _, _, _, width, *_ in scored.values()]
@@ -61,7 +63,9 @@ FULL = ["visium_mouse_brain_coronal", "xenium_mouse_brain_ctxhp", "xenium_breast
 
 
 @pytest.mark.usefixtures("_benchmarks")
-@pytest.mark.parametrize("name", FULL)
+@pytest.mark.parametrize(
+    "name", [FULL[1], *(pytest.param(name, marks=pytest.mark.slow) for name in (FULL[0], *FULL[2:]))]
+)
 def test_errors_of_full_sections(name):
     """A fifth of the spots hidden, more than 1,600 measured; the 1,000 most variable genes; stack without network."""
     from protocol import load, most_variable

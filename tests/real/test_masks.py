@@ -7,6 +7,7 @@ import scanpy as sc
 
 import s2s_scverse as s2s
 
+pytestmark = pytest.mark.slow
 PATTERNS = {
     "stride 2": lambda u, v, rng: (u % 2 == 0) & (v % 2 == 0),
     "stride 3": lambda u, v, rng: (u % 3 == 1) & (v % 3 == 0),
