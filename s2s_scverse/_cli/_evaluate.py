@@ -136,7 +136,7 @@ def _split(names: str) -> list[str]:
 def _check_methods(names: list[str]) -> None:
     from .._predict import METHODS
 
-    unknown = [name for name in names if name not in ("s2s", *METHODS)]
+    unknown = [name for name in names if name not in ("s2s", "cokriging", *METHODS)]
     if unknown or not names:
         msg = f"--methods must be some of s2s, {', '.join(METHODS)}, found {', '.join(unknown) or 'none'}"
         raise ValueError(msg)

@@ -1,6 +1,6 @@
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,7 +21,7 @@ INFORMATIVE = 256
 
 def interpolate(
     adata: "AnnData",
-    method: Method,
+    method: Method | Literal["cokriging"],
     *,
     genes: str | Sequence[str] | None = None,
     layer: str | None = None,
@@ -101,10 +101,11 @@ def interpolate(
     True
     """
     check_adata(adata)
-    check_choice("method", method, METHODS)
+    check_choice("method", method, (*METHODS, "cokriging"))
     wanted = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
+    name: Method = "pca_kriging" if method == "cokriging" else method  # the name in cases that people have
     seed = int(check_rng(rng).integers(2**31))
     source = read_source(
         adata,
@@ -119,7 +120,7 @@ def interpolate(
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
     for section, rows in zip(source.sections, source.rows, strict=True):
-        predictor = _fitted(section, method, seed)
+        predictor = _fitted(section, name, seed)
         for block in gene_blocks(wanted):
             asked = np.flatnonzero(wanted[block])
             values = source.matrix.read(block, finite=wanted[block])[rows]

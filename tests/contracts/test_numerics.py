@@ -36,6 +36,7 @@ def small(_section):
     return adata
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

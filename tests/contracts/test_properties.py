@@ -46,7 +46,7 @@ SAME_COLUMN = dict.fromkeys(("nearest", "linear", "cubic", "idw"), 0.0) | dict.f
 
 def few(n: int) -> Callable[[Any], Any]:
     return settings(
-        max_examples=n * max(1, MORE),
+        max_examples=n * MORE if MORE else -(-n // 2),
         deadline=None,
         derandomize=not MORE,
         database=None,

@@ -53,6 +53,7 @@ def test_two_workers(section, alone, quick, cluster, tmp_path, lazy):
     same(section, alone)
 
 
+@pytest.mark.slow
 def test_a_killed_worker(section, alone, quick, cluster, monkeypatch):
     with distributed.Client(cluster) as client:
         pids = client.run(os.getpid)

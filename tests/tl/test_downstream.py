@@ -23,6 +23,7 @@ def test_squidpy_reads_the_layer(imputed):
     assert moran.max() > 0.3
 
 
+@pytest.mark.slow
 def test_scanpy_clusters_a_dense_visium_array():
     """Above 8,192 observations `sc.pp.neighbors` searches with pynndescent, whose 0.7 it cannot read."""
     adata = s2s.datasets.simulated_tissue(lattice="hex", n_rows=60, n_cols=60, n_genes=30)
