@@ -1,7 +1,7 @@
-"""How far predictions are to be trusted, from what was predicted of measured spots that had been left out.
+"""Calibration of uncertainty estimates by cross-validation.
 
-Everything is done for all genes at once: arrays (n_spots, n_genes) of values and of what was predicted of them, and
-what is predicted of unmeasured sites.
+All genes at once: arrays (n_spots, n_genes) of measured values and of their cross-validated predictions, and
+predictions at unmeasured sites.
 """
 
 from dataclasses import dataclass, field, replace
@@ -17,40 +17,40 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 LEVELS: Final = np.append(np.arange(0.05, 0.95, 0.05), [0.95, 0.98, 0.99])
-"""Of intervals."""
+"""Levels of the intervals."""
 LEVEL: Final = 0.9
-"""Of the intervals that standard deviations are scaled to."""
+"""Level of the interval that standard deviations are scaled to."""
 FEWEST: Final = 16
-"""Spots, or sites, with fewer of which nothing is said."""
+"""Smallest number of spots, or of sites, for error estimates."""
 NORMAL: Final = float(norm.ppf((1 + LEVEL) / 2))
 FEW: Final = 200
-"""Spots at which what a gene says of its own intervals counts as much as what all genes say."""
+"""Number of spots at which gene-wise and pooled quantiles get equal weight."""
 MANY: Final = 30.0
 """Molecules beyond which the logarithm of a count is nearly linear in it."""
 SMALLEST: Final = 0.1
-"""Variance where it is predicted smallest, over the gene's mean."""
+"""Lower bound of the predicted variance, relative to its mean over the gene."""
 NEARER: Final = (0.7, 1.1)
-"""Bounds of the errors at unmeasured sites over those at spots left out."""
+"""Bounds of the ratio of errors at unmeasured sites to those in cross-validation."""
 GAIN_GENES: Final = 64
-"""Genes that the gain of a pool is estimated from."""
+"""Number of genes that the gain is estimated from."""
 SEEN: Final = 5
 """Spots with expression at which the expected correlation of a gene is halved."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What the errors of many genes say together, of themselves and of any other gene of the section.
+    """Error statistics pooled over genes: a prior for gene-wise estimates.
 
     Attributes
     ----------
     factor, factor_variance
-        Regression of measured values on predictions of spots left out: pooled coefficient, and its variance between
+        Regression of measured values on cross-validated predictions: pooled coefficient, and its variance between
         genes beyond sampling.
     gain
-        Spread of predictions at the unmeasured sites over that at the spots left out, see :func:`gain`.
+        Spread of predictions at the unmeasured sites over that in cross-validation, see :func:`gain`.
     slope, between
         Relative growth of squared errors with predictions, in standard deviations of these: mean over genes, and
-        variance between genes beyond that of chance.
+        variance between genes beyond sampling.
     ratio
         Quantile `LEVEL` of errors in units of their standard deviations.
     widths
@@ -68,7 +68,7 @@ class Pool:
     @classmethod
     def fit(cls, values: Float32, left_out: Float32, gain: float = 1.0) -> "Pool":
         """Fit to measured values (n, n_genes) and their cross-validated predictions."""
-        # Constant genes have nothing to say of the others.
+        # Constant genes are not informative.
         varies = np.ptp(values, axis=0) > 0
         if not varies.any():
             return cls()
@@ -84,7 +84,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Errors:
-    """Predictions of spots left out, and how wrong they were; arrays as of `Calibration`."""
+    """Cross-validated predictions and their residuals; arrays as in `Calibration`."""
 
     left_out: Float32
     residual: Float32
@@ -105,13 +105,13 @@ class Errors:
         )
 
     def slopes(self) -> tuple[Float64, Float64]:
-        """How squared errors grow with predictions (both relative), for each gene, and the variance of that."""
+        """Growth of squared errors with predictions (both relative) for each gene, and its sampling variance."""
         position = (self.left_out - self.middle) / np.maximum(self.unit, 1e-9)
         product = position * (np.square(self.residual) / np.maximum(self.variance, 1e-12) - 1)
         return product.mean(axis=0), np.square(product.std(axis=0)) / len(product)
 
     def drawn(self, pool: Pool) -> Float64:
-        """Growth of every gene; unsure ones are drawn to that of all."""
+        """Growth of every gene, shrunken towards the pooled growth by its sampling variance."""
         slope, doubt = self.slopes()
         result: Float64 = pool.slope + pool.between / np.maximum(pool.between + doubt, 1e-12) * (slope - pool.slope)
         return result
@@ -122,7 +122,7 @@ class Errors:
         return np.asarray(np.abs(self.residual) / np.maximum(spread, 1e-9), np.float64)
 
     def scale(self, ratio: Float64, pool: Pool) -> Float64:
-        """What standard deviations are to be multiplied by; the fewer spots, the more all genes have a say."""
+        """Scale factor for the standard deviations, shrunken towards the pooled value."""
         each = np.quantile(ratio, LEVEL, axis=0)
         part = len(ratio) / (len(ratio) + FEW)
         return np.asarray((pool.ratio + part * (each - pool.ratio)) / NORMAL)
@@ -130,7 +130,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is known of the errors of some genes.
+    """Error model of a block of genes.
 
     Attributes
     ----------
@@ -139,9 +139,9 @@ class Calibration:
     variance, slope
         (n_genes,) variance of the error where the prediction is `middle`, and its relative growth in units of `unit`.
     middle, unit
-        (n_genes,) mean and standard deviation of predictions of spots left out.
+        (n_genes,) mean and standard deviation of cross-validated predictions.
     scale
-        (n_genes,) what standard deviations are multiplied by.
+        (n_genes,) scale factor of the standard deviations.
     """
 
     reliability: Float64
@@ -162,14 +162,14 @@ class Calibration:
         # Predictions from all spots are nearer to the truth than those from four fifths of them.
         factor = (1 + factor) / 2
         explained = np.clip(factor * left_out.std(axis=0, dtype=np.float64) / np.where(varies, spread, 1), 0, 0.99)
-        # A pattern of a handful of spots is mostly chance.
+        # Patterns of very few spots are mostly chance.
         seen = (values > values.min(axis=0)).sum(axis=0)
         explained *= seen / (seen + SEEN)
         reliability = np.clip(explained * pool.gain, 0, 1)
         errors = Errors.of(values, left_out)
         slope = np.where(varies, errors.drawn(pool), 0)
         scale = np.where(varies, errors.scale(errors.ratio(slope), pool), 1)
-        # Unmeasured sites may be nearer to spots than spots left out are to others.
+        # Unmeasured sites may be nearer to spots than held-out spots are to others.
         unexplained = (1 - np.square(reliability)) / (1 - np.square(explained))
         scale *= np.where(varies, np.clip(np.sqrt(unexplained), *NEARER), 1)
         reliability = np.where(varies, reliability, np.nan)
@@ -198,7 +198,7 @@ def _factors(values: Float32, left_out: Float32) -> tuple[Float64, Float64]:
     centred = values - values.mean(axis=0)
     power = np.maximum(np.square(predicted).sum(axis=0), 1e-12)
     factor = (predicted * centred).sum(axis=0) / power
-    # Of White's: errors are larger where values are.
+    # White's estimator: errors are larger where values are.
     doubt = np.square(predicted * (centred - factor * predicted)).sum(axis=0) / np.square(power)
     return factor, np.maximum(doubt, 1e-12)
 
@@ -214,10 +214,10 @@ def _pooled_factor(values: Float32, left_out: Float32) -> tuple[float, float]:
 
 
 def gain(left_out: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> float:
-    """Spread of predictions at unmeasured sites over that at spots left out.
+    """Spread of predictions at unmeasured sites over that in cross-validation.
 
-    Only sites that are nearer to, or farther from, spots than nearly all spots left out count; others are taken to be
-    like these. Of how much predictions vary at the rim of the tissue, where few spots are around, nothing is concluded.
+    Only sites nearer to, or farther from, spots than nearly all cross-validated spots contribute; the ratio is 1 at
+    others.
 
     Parameters
     ----------
@@ -241,27 +241,27 @@ def gain(left_out: Float32, distance: Float64, predicted: Float32, site_distance
 def denoise(
     values: Float32, left_out: Float32, unit: Float64, calibration: Calibration, *, logged: bool
 ) -> tuple[Float32, Float32]:
-    """Noisy data consistency: the mean of what was measured and what is expected, weighted by their precision.
+    """Noisy data consistency: the mean of measured value and prediction, weighted by their inverse variances.
 
-    ``(x + v y) / (1 + v)`` of the measured value y and the value x predicted of the spot left out, as between the
-    stages of the published network. The noise of y is that of counting, a Poisson variable times `unit`, before log1p.
-    What the errors of x have of variance beyond that of counting, in the mean over the spots and for each gene, is the
-    variance of what x does not know; v is that over the variance of the noise.
+    ``(x + v y) / (1 + v)`` of the measured value y and its cross-validated prediction x, as between the
+    stages of the published network. The noise of y is counting noise, a Poisson variable times `unit`, before log1p.
+    The error variance of x beyond the mean variance of the noise, for each gene, is its unexplained variance; v is the
+    ratio of that to the variance of the noise.
 
     Parameters
     ----------
     values, left_out
         (n_spots, n_genes).
     unit
-        (n_spots,): what one molecule is worth.
+        (n_spots,): value of one molecule.
     calibration
-        Of the errors of `left_out`.
+        Error model of `left_out`.
     logged
         Whether values are log1p of counts times `unit`.
 
     Returns
     -------
-    Denoised values, and the standard deviation of what is left of their errors; (n_spots, n_genes).
+    Denoised values, and the standard deviation of their errors; (n_spots, n_genes).
     """
     expected = np.maximum(left_out, 0).astype(np.float64)
     noise = _logged_noise(expected, unit) if logged else unit[:, None] * expected

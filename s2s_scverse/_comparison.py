@@ -13,7 +13,7 @@ from ._scores import COVERAGE, SCORES
 __all__ = ["bootstrap_interval", "holm", "paired_test", "pairs_frame", "scores_frame", "summary_frame"]
 
 Table = Mapping[str, NDArray[np.float64]]
-"""Of every score, the values, (n_methods, n_genes)."""
+"""Values of every score, (n_methods, n_genes)."""
 
 DRAWS = 2**23
 """Random numbers held at a time."""
@@ -48,7 +48,7 @@ def summary_frame(methods: Sequence[str], table: Table, n_bootstrap: int, rng: n
 
 
 def pairs_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
-    """Return one row for each score and pair of methods; none for the coverage, which is right, not high or low."""
+    """Return one row for each score and pair of methods; none for the coverage, whose best value is its level."""
     pairs = list(combinations(range(len(methods)), 2))
     rows = [(name, a, b) for name in SCORES for a, b in pairs]
     found = [paired_test(table[name][a], table[name][b]) for name, a, b in rows]

@@ -28,9 +28,9 @@ Float: TypeAlias = NDArray[np.floating]
 Float64: TypeAlias = NDArray[np.float64]
 
 SCORES: Final = ("pcc", "spearman", "rmse", "mae", "ssim")
-"""Of every method."""
+"""Scores of every method."""
 COVERAGE: Final = "coverage"
-"""Of methods that give standard deviations."""
+"""Score of methods that give standard deviations."""
 SIGMA = 1.5
 """Standard deviation of the window of SSIM, in pitches of the lattice."""
 REACH = 5
@@ -107,7 +107,7 @@ def window(lattice: Lattice) -> csr_array:
     """Gaussian weights between the sites of a lattice, (n_sites, n_sites).
 
     Weights fall with the distance (standard deviation 1.5 pitches) and end 5 steps from the centre: a square of 11 x 11
-    positions, or the hexagon of 11 positions across. Positions that are no site have no weight; rows sum to 1.
+    positions, or the hexagon of 11 positions across. Positions without a site have no weight; rows sum to 1.
     """
     steps = np.arange(-REACH, REACH + 1)
     offsets = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)

@@ -40,7 +40,7 @@ def bin_lattice(
     shape
         ``"square"`` or ``"hex"``.
     min_cells
-        Bins with fewer cells are left out.
+        Bins with fewer cells are removed.
 
     Returns
     -------

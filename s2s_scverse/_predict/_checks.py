@@ -1,4 +1,4 @@
-"""What every interpolation asks of its arrays."""
+"""Validators of the arrays of predictors."""
 
 import numpy as np
 

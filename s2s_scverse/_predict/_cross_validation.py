@@ -18,14 +18,14 @@ __all__ = ["FOLDS", "MAX_LEFT_OUT", "CrossValidation", "folds"]
 
 FOLDS: Final = 5
 MAX_LEFT_OUT: Final = 1500
-"""Of larger sections about so many spots, spread over the section, are left out."""
-_RARE = 0.01  # of the sites; weights for sites far from spots are found where more than this part is far
-_BLOCK = 20  # spots that are left out together, to find them
+"""Number of cross-validated spots of larger sections, spread over the section."""
+_RARE = 0.01  # of the sites: if more are far from all spots, the stack is weighted separately there
+_BLOCK = 20  # spots held out together for that
 _PARTITIONS = 4  # into blocks: a single one gave shares from 0 to .97 for one section of 665 spots
 
 
 class CrossValidation:
-    """Predictions of measured spots, each from spots without it, by a method that is fitted anew in every fold.
+    """Predicts measured spots from those of other folds, by a method that is fitted anew in every fold.
 
     Parameters
     ----------
@@ -38,18 +38,18 @@ class CrossValidation:
     noise_weights
         (n,) of the spots.
     stacking
-        Of a stack; without, `stacking_weights` finds them.
+        Weights of a stack; None if `stacking_weights` determines them.
     limit
-        About so many spots are left out, spread over the section; at most a fifth at a time.
+        About this many spots are held out, spread over the section; at most a fifth at a time.
     seed
         Of the folds.
 
     Attributes
     ----------
     chosen
-        (n_chosen,) the spots that are left out.
+        (n_chosen,) the spots that are held out.
     distance
-        (n_chosen,) of these to the nearest spot that they are predicted from.
+        (n_chosen,) from these to the nearest spot that they are predicted from.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class CrossValidation:
         return result[self.chosen]
 
     def predict_informative(self) -> Float32:
-        """Predict the chosen spots, (n_chosen, n_informative), of the genes that all is fitted to."""
+        """Predict the informative genes at the chosen spots, (n_chosen, n_informative)."""
         if not self._members:
             return self.predict(self._informative)
         result = np.empty(self._informative.shape, np.float32)

@@ -1,7 +1,7 @@
 """One Gaussian process covariance over spots, diagonalised once for all genes and all nuggets.
 
 With an unknown constant mean, everything kriging needs is in the matrix P = R C (C (RKR + tI) C)^+ C R, where K is the
-correlation between spots, t the nugget, R the root of the spots' precisions (the noise of spot i has the variance
+correlation between spots, t the nugget, R the root of the noise weights (the noise of spot i has the variance
 t / weight) and C takes off the mean, which R makes proportional to R1: P is the inverse covariance of what is left
 of the data once the mean is estimated from them. The eigenvectors U of C RKR C, other than R1, do not depend on t, so
 P = B diag(1 / (eigenvalues + t)) B' with B = RU.
@@ -90,7 +90,7 @@ def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], noise_w
     centred *= root[:, None].astype(np.float32)
     centred *= root[None, :].astype(np.float32)
     product = centred @ constant.astype(np.float64)
-    # The constant gets the eigenvalue -1, away from all others: it is the first eigenvector and can be left out.
+    # The constant gets the eigenvalue -1, away from all others: it is the first eigenvector and can be removed.
     offset = (product - constant * ((constant @ product - 1) / 2)).astype(np.float32)
     centred -= offset[:, None] * constant
     centred -= constant[:, None] * offset

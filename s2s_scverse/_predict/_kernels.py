@@ -18,9 +18,9 @@ class Kernel(NamedTuple):
     length: float
 
 
-# Beyond 8 pitches a length is chosen by noise: on small real sections the longer ones only lost accuracy.
+# Lengths beyond 8 pitches are chosen by noise: on small real sections they reduced accuracy.
 _LENGTHS: Final = (1.0, 2.0, 4.0, 8.0)
-# With many spots fewer do as well (-0.2 to +0.02 % of PCC on four real sections), and each takes time.
+# With many spots fewer suffice (-0.2 to +0.02 % of PCC on four real sections), and each takes time.
 _SPARSE_LENGTHS: Final = (2.0, 6.0)
 _MANY_SPOTS: Final = 800
 KERNELS: Final = tuple(

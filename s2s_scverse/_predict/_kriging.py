@@ -19,7 +19,7 @@ _SITE_BLOCK = 2**21  # correlations between sites and spots held at a time: 8 MB
 
 @dataclass(frozen=True)
 class Settings:
-    """What leave-one-out chose.
+    """Hyper-parameters chosen by leave-one-out.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Kriging:
     """Gaussian processes with a constant mean over one set of spots, one for each gene.
 
     Kernel, length and nugget are chosen for each gene by exact leave-one-out :cite:p:`dubrule1983`; the mean is
-    estimated anew each time a spot is left out.
+    estimated anew for each held-out spot.
 
     Parameters
     ----------
@@ -78,10 +78,10 @@ class Kriging:
     kernels, nuggets
         All that there is to choose from.
     max_exact
-        With more spots than this, overlapping tiles are kriged (see `tiles`) and blended; kernel, length and nugget are
-        still one choice per gene for the whole section, made on at most `max_scored` tiles spread over it.
+        With more spots than this, overlapping tiles are kriged (see `tiles`) and averaged; each gene still has one
+        kernel, length and nugget for the whole section, chosen on at most `max_scored` tiles spread over it.
     max_core, margin, blend
-        Spots in a tile, and widths in pitches of its margin of spots and of the zone where tiles are blended.
+        Spots in a tile, and widths in pitches of its margin of spots and of the zone where tiles are averaged.
     cache_bytes
         Eigenvectors are kept up to this size, those beyond are computed again when needed.
 

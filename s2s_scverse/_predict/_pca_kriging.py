@@ -19,7 +19,7 @@ class PCAKriged:
     Attributes
     ----------
     sites
-        (m, n_genes) the answer: mean of the two maps below.
+        (m, n_genes) the result: mean of the two maps below.
     loo
         (n, n_genes) prediction at every spot from all other spots, for given components and loadings.
     loo_error

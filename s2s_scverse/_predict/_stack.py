@@ -18,7 +18,7 @@ _FEW, _MANY = 10, 25  # components: few for small sections, many for large ones
 MIN_SPOTS: Final = 20
 """With fewer spots the stack is PCA kriging: weights would be noise."""
 REACH: Final = 1.5
-"""In spot spacings: up to here sites are as near to spots as those that the weights are found with."""
+"""In spot spacings: largest distance from spots at which the cross-validated weights apply."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class StackSettings:
 class Stack:
     """Weighted mean of predictors, with the same weights for all genes.
 
-    Between 1.5 and 3 spot spacings from the nearest spot it passes over to the mixture given by `StackingWeights.far`.
+    Interpolated linearly to the mixture of `StackingWeights.far` between 1.5 and 3 spot spacings from the nearest spot.
 
     Parameters
     ----------
@@ -113,6 +113,6 @@ class Stack:
 
 
 def farness(kriging: Kriging) -> Float64:
-    """How far sites are from all spots, (m,): 0 within the reach of the stacking weights, 1 from twice that on."""
+    """Distance of sites from all spots, (m,), rescaled: 0 within `REACH`, 1 beyond twice that."""
     distance = np.asarray(cKDTree(kriging.spots).query(kriging.sites)[0])
     return np.clip(distance / REACH - 1, 0, 1)

@@ -18,13 +18,13 @@ from ._types import Float, Float32, Float64
 
 __all__ = ["StateKriging"]
 
-_LENGTH = 2.0  # in median distances between profiles
+_LENGTH = 2.0  # in median distances between states
 _NUGGETS: Final = tuple(2.0**power for power in range(-6, 11))
 _MAX_PAIRED = 500
 
 
 class StateKriging:
-    """Gaussian processes over expected profiles, one for each gene.
+    """Gaussian processes over expected expression states, one for each gene.
 
     Parameters
     ----------

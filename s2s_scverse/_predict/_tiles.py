@@ -1,4 +1,4 @@
-"""Overlapping pieces of a large section, so that cost grows with the number of spots and not with its cube."""
+"""Overlapping tiles of a large section, so that cost is linear, not cubic, in the number of spots."""
 
 from dataclasses import dataclass
 

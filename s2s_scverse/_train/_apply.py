@@ -17,11 +17,11 @@ __all__ = ["predict_sites", "run_stages", "whole_maps", "whole_section"]
 
 CELLS_PER_BATCH = 2**19
 LARGEST_SIDE = 1024
-"""Of the pieces in which a large section is imputed, without their rims."""
+"""Largest side of the pieces in which a large section is imputed, without their rims."""
 
 
 def whole_maps(scene: Scene, scored: Tensor, genes: Tensor | None = None) -> list[Batch]:
-    """Cut the whole upright section, view by view, a few genes at a time; `scored` is (n_views, n_sites)."""
+    """Cut the whole upright section, mask by mask, a few genes at a time; `scored` is (n_masks, n_sites)."""
     chosen = torch.arange(scene.n_genes) if genes is None else genes
     size = max(1, CELLS_PER_BATCH // scene.gathers[0].numel())
     parts = [chosen[first : first + size] for first in range(0, len(chosen), size)]
@@ -81,9 +81,8 @@ def predict_sites(
 ) -> Tensor:
     """Impute whole maps.
 
-    Networks with attention see windows as large as those they were trained on, overlapping by half, whose answers are
-    averaged. Purely convolutional ones see the section at once, or a large one in pieces with a rim as wide as they
-    can see, which makes no difference.
+    Networks with attention process crops of the training size, overlapping by half, and average. Purely convolutional
+    ones process the section at once, or a large one in pieces with a rim as wide as their reach, with the same result.
 
     Parameters
     ----------
@@ -116,7 +115,7 @@ def predict_sites(
 
 
 def _windows(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:  # noqa: ARG001 - as _pieces
-    """Cover an axis with windows that overlap by at least half; all of each counts."""
+    """Cover an axis with crops that overlap by at least half."""
     if extent <= side:
         yield slice(0, extent), slice(None)
         return
@@ -126,13 +125,13 @@ def _windows(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]
 
 
 def _pieces(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:
-    """Cut an axis into pieces with a rim, and say which part of each is no rim."""
+    """Cut an axis into pieces with a rim; yield each piece and its part without the rim."""
     for start in range(0, extent, side):
         first, last = max(start - reach, 0), min(start + side + reach, extent)
         yield slice(first, last), slice(start - first, min(start + side, extent) - first)
 
 
 def _within(window: slice, part: slice) -> slice:
-    """Return where a part of a window lies on the axis."""
+    """Return the position of a part of a crop on the axis."""
     start, stop, _ = part.indices(window.stop - window.start)
     return slice(window.start + start, window.start + stop)

@@ -1,4 +1,4 @@
-"""Batches of training windows; a draw depends on (seed, epoch, step) alone, so that runs can be resumed exactly."""
+"""Batches of training crops; a draw depends on (seed, epoch, step) alone, so that runs can be resumed exactly."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -21,7 +21,7 @@ SMALLEST_WINDOW = 16
 
 @dataclass(frozen=True)
 class Term:
-    """One term of the loss: windows of genes or of natural images, from one scene of every section."""
+    """One term of the loss: crops of genes or of natural images, from one scene of every section."""
 
     name: str
     scenes: tuple[Scene, ...]
@@ -31,7 +31,7 @@ class Term:
 
 @dataclass
 class Batch:
-    """Windows that share a view and an orientation; all (B, channels, height, width)."""
+    """Crops that share a training mask and an orientation; all (B, channels, height, width)."""
 
     start: Tensor
     values: Tensor
@@ -44,7 +44,7 @@ class Batch:
     """Whether the lattice is."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """Change all tensors alike."""
+        """Apply a function to all tensors."""
         names = [field.name for field in fields(self) if field.name != "hexagonal"]
         changed: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
         return replace(self, **changed)
@@ -53,7 +53,7 @@ class Batch:
 class Windows(Dataset[dict[str, Batch]]):
     """The steps of one epoch; each item has one batch per term.
 
-    Of several processes each takes its own genes of one larger batch, which depends on their number alone.
+    Each of several processes takes its own genes of one larger batch, which depends on their number alone.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class Windows(Dataset[dict[str, Batch]]):
         return cut(scene, view, chosen, sites, tissue, scored)
 
     def _choose(self, scenes: tuple[Scene, ...], rng: np.random.Generator) -> Scene:
-        """Draw a section, a large one more often."""
+        """Draw a section with a probability proportional to its number of spots."""
         if len(scenes) == 1:
             return scenes[0]
         sizes = np.array([float(scene.known[0].sum()) for scene in scenes])
         return scenes[int(rng.choice(len(scenes), p=sizes / sizes.sum()))]
 
     def _place(self, scene: Scene, gather: Tensor, scored: Tensor, rng: np.random.Generator) -> tuple[slice, slice]:
-        """Put a window around a random site that counts."""
+        """Place a crop around a random scored site."""
         window = max(self.config.crop // scene.stride, SMALLEST_WINDOW) if scene.stride > 1 else self.config.crop
         candidates = torch.nonzero(scored[gather.reshape(-1)]).reshape(-1)
         cell = int(candidates[int(rng.integers(len(candidates)))])
@@ -107,7 +107,7 @@ class Windows(Dataset[dict[str, Batch]]):
 
 
 def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, scored: Tensor) -> Batch:
-    """Cut windows (height, width) of `sites` out of the maps `chosen` of a scene."""
+    """Cut crops (height, width) of `sites` out of the maps `chosen` of a scene."""
     flat = sites.reshape(-1)
     shape = (len(chosen), 1, *sites.shape)
 
@@ -131,14 +131,14 @@ def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, 
 
 
 class Batches(lightning.LightningDataModule):
-    """Serves a fresh epoch of windows each time lightning asks, and the spots kept aside."""
+    """Provides the crops of each epoch, and the validation spots."""
 
     def __init__(self, terms: list[Term], aside: list[Batch], config: TrainingConfig, seed: int) -> None:
         super().__init__()
         self.terms, self.aside, self.config, self.seed = terms, aside, config, seed
 
     def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
-        """Windows of the current epoch, for this process."""
+        """Crops of the current epoch, for this process."""
         epoch, rank, world_size = 0, 0, 1
         if self.trainer is not None:
             epoch, rank, world_size = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
@@ -146,7 +146,7 @@ class Batches(lightning.LightningDataModule):
         return DataLoader(windows, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Whole maps with the spots kept aside as targets, the same in every process."""
+        """Whole maps with the validation spots as targets, the same in every process."""
         return DataLoader(_AsDataset(self.aside), batch_size=None)
 
 

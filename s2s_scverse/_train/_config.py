@@ -53,14 +53,14 @@ class TrainingConfig:
 
     #: Initial estimate of the cascade, by a method of :func:`s2s_scverse.tl.interpolate`.
     initial: Initial = "stack"
-    #: Whether the network also sees the smooth starting maps, which data consistency overwrites at measured sites.
+    #: Whether the network also sees the smooth initial estimates, which data consistency overwrites at measured sites.
     show_maps: bool = True
     #: Divide every gene by this, keep photographs in [0, 1], and count errors in the genes' own units; None
     #: standardises each gene on the measured spots, and each photograph.
     gene_scale: float | None = None
-    #: Error that is minimised, between map and target.
+    #: Error between prediction and target that is minimised.
     loss: Loss = "l2"
-    #: Sites whose error counts, either those hidden from the network or all whose value is known.
+    #: Sites that are scored: those hidden from the network, or all known ones.
     scored: Scored = "hidden"
     #: Weight of the genes' sparser -> sparse term.
     sparser_weight: float = 1.0
@@ -70,41 +70,41 @@ class TrainingConfig:
     image_weight: float = 0.25
     #: Number of natural images.
     n_images: int = 32
-    #: What natural images are given of the genes, nothing; white noise as strong, relative to the signal, as kriging
-    #: finds it in a gene drawn for each image; or such noise and then that gene's distribution of values, by rank.
+    #: What natural images take from the genes: nothing; white noise with the noise ratio that kriging finds in a gene
+    #: drawn for each image; or such noise and that gene's distribution of values, by rank.
     match_images: Matching = "none"
-    #: Largest fraction of visible spots that is hidden at random on top of the regular sparser sample.
+    #: Largest fraction of visible spots that training masks hide at random, besides the regular subsample.
     mask_dropout: float = 0.3
-    #: Number of sampling patterns drawn per term.
+    #: Number of training masks per term.
     masks: int = 4
-    #: Whether windows are shown in all orientations of the lattice.
+    #: Whether crops are shown in all orientations of the lattice.
     augment: bool = True
-    #: Side of training windows in sites of the dense lattice; those of spots are as large in space, at least 16 spots.
+    #: Side of training crops in sites of the dense lattice; crops of spots are as large in space, at least 16 spots.
     crop: int = 64
-    #: Windows per term and step.
+    #: Crops per term and step.
     batch_size: int = 4
     #: Adam's step size, the largest one.
     learning_rate: float = 3e-3
-    #: Step size over training, constant, or rising over the first pass and then falling along a cosine to 0.
+    #: Step size over training: constant, or rising over the first epoch and then falling along a cosine to 0.
     schedule: Schedule = "cosine"
     #: Adam's decay rates.
     betas: tuple[float, float] = (0.9, 0.99)
-    #: Most passes, each of which is `steps_per_epoch` steps and one look at the spots kept aside; 0 trains nothing.
+    #: Largest number of epochs, each of `steps_per_epoch` steps and one validation; 0 trains nothing.
     max_epochs: int = 40
-    #: Steps per pass.
+    #: Steps per epoch.
     steps_per_epoch: int = 20
-    #: Stop after this many passes without improvement on the spots kept aside. Before a falling step size has reached
-    #: its end that says little: the default never stops early.
+    #: Stop after this many epochs without improvement on validation spots. The default never stops early, because the
+    #: error before the end of the schedule is a poor criterion.
     patience: int = 40
-    #: Weights that are used, those after the last epoch, or of the epoch with the smallest error on validation spots.
+    #: Weights to use: those after the last epoch, or of the epoch with the smallest error on validation spots.
     keep: Keep = "last"
     #: Fraction of the measured spots used for validation, to stop early, choose weights and find the shrinkage factor.
     validation_fraction: float = 0.1
-    #: Whether the network's correction is scaled by the factor that fits the spots kept aside best, 0 to 1.
+    #: Whether to multiply the network's correction by a shrinkage factor chosen on validation spots, 0 to 1.
     shrink: bool = True
-    #: Genes that are trained on, the most variable ones; all are imputed.
+    #: Number of most variable genes to train on; all are imputed.
     max_genes: int = 256
-    #: Arithmetic of the network, single precision, or bfloat16, which is faster on some processors and accelerators.
+    #: Arithmetic of the network: single precision, or bfloat16, which is faster on some processors and accelerators.
     precision: Precision = "32"
     #: Further arguments of :class:`lightning.Trainer`, for those who train the published network at length.
     trainer_kwargs: Mapping[str, Any] = field(default_factory=dict)

@@ -30,9 +30,9 @@ __all__ = ["MIN_SPOTS", "fit"]
 log = logging.getLogger(__name__)
 
 WATCHED: Final = 16
-"""Genes whose error at validation spots is recorded after every epoch."""
+"""Number of genes whose error at validation spots is recorded after every epoch."""
 MAX_TRAINED, PIECE = 3000, 1500
-"""Of a section with more spots, pieces of at most 1500 with about 3000 spots in all are trained on."""
+"""Sections with more spots are trained on in pieces of at most 1500, with about 3000 spots in total."""
 MIN_SPOTS: Final = 16
 """With fewer spots nothing is trained."""
 
@@ -93,7 +93,7 @@ def fit(
     if training.max_epochs or pretrained is not None:
         config = _fitting(network, training, [sections[number] for number in large])
         run = Run.read([models[number] for number in large], config, seeds, checkpoint, pretrained)
-    # Validation spots have no say in the initial estimates that they will judge.
+    # The initial estimates that are validated do not use validation spots.
     progress.begin("initial estimates", len(large))
     for number in large:
         models[number] = progress.after(_estimated(models[number]))
@@ -104,7 +104,7 @@ def fit(
 
 
 def _estimated(model: SectionModel) -> SectionModel:
-    """The same with cross-validated spots, and the stacking weights that follow from them."""
+    """Add the cross-validation and the stacking weights derived from it."""
     left_out = leave_out(model.section, model.known, model.training.initial, seed=model.seed)
     if model.training.initial == "stack":
         left_out.folds.stacking_weights(model.section.positions(model.known))
@@ -124,11 +124,11 @@ class Run:
     cuts
         Of every section, the sites of the pieces that are trained on.
     described
-        What tells one run from another.
+        Identifies the run.
     weights
         To start from.
     checkpoint, found
-        Where to write after every epoch, and what an interrupted run has left there.
+        Where to write after every epoch, and the checkpoint of an interrupted run.
     """
 
     network: CDCINConfig
@@ -191,7 +191,7 @@ def _train_network(
 
 
 def _arrays(model: SectionModel, cuts: list[NDArray[np.bool_]]) -> Iterator[NDArray[Any]]:
-    """All of a section that is trained on."""
+    """Training data of a section."""
     for sites in cuts:
         piece = model.section.cut(sites)
         yield from (piece.lattice.index, model.known[sites], piece.values)
@@ -211,7 +211,7 @@ def _pieces(section: SectionOnLattice) -> list[NDArray[np.bool_]]:
 
 
 def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[SectionOnLattice]) -> CDCINConfig:
-    """Set the fields of a network that follow from the sections and from what it is shown."""
+    """Set the fields of a network that depend on the sections and its inputs."""
     maps = N_MAPS[training.initial] if training.show_maps else 0
     hexagonal = any(section.lattice.kind.hexagonal for section in sections)
     return replace(network, hexagonal=hexagonal, context_channels=maps + int(network.mask_channel))

@@ -30,7 +30,7 @@ def images_at_sites(images: NDArray[np.float32], lattice: Lattice, *, standardis
 
     Returns
     -------
-    (n_sites, n); flat images are left out.
+    (n_sites, n); flat images are removed.
     """
     x, y = (lattice.unit_coordinates - lattice.unit_coordinates.min(axis=0)).T
     values = np.stack([map_coordinates(image, (y, x), order=1, mode="nearest") for image in images], axis=1)

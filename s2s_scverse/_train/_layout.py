@@ -1,4 +1,4 @@
-"""Laying out a section: terms of the loss, and maps to validate on."""
+"""Terms of the loss and validation maps of a section."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,14 +42,14 @@ def lay_out(
     images: Images | None,
     rng: np.random.Generator,
 ) -> tuple[list[Term], list[list[Batch]]]:
-    """Build the terms of the loss, and whole maps in which the spots kept aside are hidden, in one or two ways.
+    """Build the terms of the loss, and whole maps for one or two validation masks.
 
     Parameters
     ----------
     section
-        What may be seen; all its genes are trained on.
+        Its genes are all trained on.
     known
-        (n_sites,): the measured sites that training may see.
+        (n_sites,): the training spots.
     stacking
         Weights of the stack.
     training, images, rng
@@ -123,7 +123,7 @@ def _pictures(
 
 
 def _terms(name: str, scene: Scene, weight: float, training: TrainingConfig) -> list[Term]:
-    # Divided genes: their errors count in their own units, as those of photographs do.
+    # Divided genes: errors are in the units of the genes, as those of photographs are.
     unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
     terms = [Term(f"genes_{name}", (scene,), images=False, weight=weight * unit)]
     if scene.n_images:

@@ -24,9 +24,9 @@ from ._scale import Scale
 __all__ = ["Block", "LeftOut", "Prediction", "SectionModel", "leave_out", "predict_block"]
 
 FEW_SPOTS = 500
-"""Up to so many spots, validation spots are left out as well to learn of errors; it takes no time."""
+"""Up to this many spots, validation spots take part in the cross-validation of errors; it is fast."""
 SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23
-"""Genes, and values of a map of these at all sites, that are predicted at a time."""
+"""Genes, and values of their maps at all sites, predicted at a time."""
 
 Float32 = NDArray[np.float32]
 
@@ -115,7 +115,7 @@ class SectionModel:
     section
         Its sites, its measured spots and the genes that it was fitted to.
     training
-        Hyper-parameters; `start` names the method of the initial estimate.
+        Hyper-parameters; `initial` names the method of the initial estimate.
     network
         Trained cascade, None if only the initial estimate is used.
     shrinkage
@@ -158,19 +158,19 @@ class SectionModel:
 
     @property
     def has_errors(self) -> bool:
-        """Whether there are spots to learn of errors from, and anything to say of them."""
+        """Whether there are enough spots to estimate errors, and sites to estimate them for."""
         section = self.section
         return len(section.values) >= FEWEST and bool(section.wanted.any() or section.unit is not None)
 
     def with_errors(self) -> "SectionModel":
-        """The same with an error model from the genes that it was fitted to."""
+        """Add an error model, estimated from the genes that the model was fitted to."""
         values, left_out = self.section.values, self._cross_validation
         predicted = _bounded(left_out.folds.predict_informative(), values)
         return replace(self, left_out=left_out, errors=Pool.fit(values[left_out.chosen], predicted, self._gain()))
 
     def predict(self, values: Float32) -> Prediction:
         """Predict a block of genes, (n_measured, n_genes)."""
-        # On a large section a few at a time: maps of whole sections are what takes memory.
+        # On a large section a few at a time: maps of whole sections dominate memory.
         size = max(SMALLEST_BLOCK, VALUES_PER_BLOCK // len(self.section.lattice))
         parts = [self._predict(values[:, start : start + size]) for start in range(0, values.shape[1], size)]
         return parts[0] if len(parts) == 1 else Prediction.joined(parts)
@@ -196,7 +196,7 @@ class SectionModel:
 
     @cached_property
     def _predictor(self) -> Predictor:
-        """Of the initial estimate; with a network at all sites."""
+        """Predictor of the initial estimate; at all sites if there is a network."""
         section = self.section
         sites = section.positions(section.measured)
         shown = sites[section.wanted] if self._network is None else sites
@@ -211,7 +211,7 @@ class SectionModel:
 
     @cached_property
     def _cross_validation(self) -> LeftOut:
-        """Of all spots where they are few or denoised, else of those not used for validation."""
+        """Cross-validation of all spots if they are few or denoised, else of those not used for validation."""
         section, everything = self.section, self.section.unit is not None
         every = everything or len(section.values) <= FEW_SPOTS
         if self.left_out is not None and not every:
@@ -226,7 +226,7 @@ class SectionModel:
         )
 
     def _gain(self) -> float:
-        """Spread of initial estimates at the wanted sites over that at spots left out; see :func:`gain`."""
+        """Spread of initial estimates at the wanted sites over that in cross-validation; see :func:`gain`."""
         section, left_out = self.section, self._cross_validation
         if not section.wanted.any():
             return 1.0
@@ -259,13 +259,13 @@ class SectionModel:
 
 
 def _bounded(predicted: Float32, measured: Float32) -> Float32:
-    """Let no gene be negative that is nowhere negative where it was measured, (n_measured, n_genes)."""
+    """Clip genes at 0 if none of their measured values, (n_measured, n_genes), is negative."""
     return np.maximum(predicted, np.where(measured.min(axis=0) >= 0, np.float32(0), np.float32(-np.inf)))
 
 
 @dataclass(frozen=True)
 class Block:
-    """What is written of a block of genes of all sections."""
+    """Results for a block of genes of all sections."""
 
     values: Float32
     """(n_obs, n_genes)."""

@@ -1,4 +1,4 @@
-"""Pairs drawn from one section: which spots the network sees, which it must predict. Masks only, numpy only."""
+"""Training and validation masks of one section: which spots are visible, and which are to be predicted."""
 
 from dataclasses import dataclass
 
@@ -10,31 +10,31 @@ from .._lattice import Lattice, random_sample, regular_sample
 __all__ = ["Views", "dense_views", "held_views", "sparser_views"]
 
 MAX_KEPT = 0.8
-"""Where nearly all sites are measured, still hide a fifth of the spots: otherwise there is little to learn from."""
+"""Largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked."""
 SPARSER = 2
 """Spacing of the sparser sample, in spots."""
 MIN_VISIBLE = 4
-"""Fewer spots are no sample to predict others from."""
+"""Smallest number of visible spots of a validation mask."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """One lattice and several ways of looking at it."""
+    """One lattice with several masks."""
 
     lattice: Lattice
     known: NDArray[np.bool_]
     """(n_sites,): where the truth is known."""
     visible: NDArray[np.bool_]
-    """(n_views, n_sites): what the network sees; always known."""
+    """(n_masks, n_sites): visible to the network; a subset of the known sites."""
 
 
 def sparser_views(
     lattice: Lattice, known: NDArray[np.bool_], *, n: int, drop: float, rng: np.random.Generator
 ) -> Views:
-    """Subsample the spots once more, one of four: sparser -> sparse.
+    """Training masks that keep one spot in four: sparser -> sparse.
 
-    That is the way the dense lattice was subsampled if it is twice as fine. Where it is finer, a sample as sparse would
-    leave too few spots to learn from.
+    Spots are related in the same way to a dense lattice that is twice as fine. For finer ones, an equally sparse sample
+    would leave too few spots to learn from.
 
     Parameters
     ----------
@@ -43,13 +43,13 @@ def sparser_views(
     known
         (n_sites,): the spots.
     n
-        Number of views; more where there are more phases, so that each is seen.
+        Number of masks; at least the number of phases.
     drop
-        Largest fraction of the remaining spots that is dropped at random; every second view drops none.
+        Mask dropout: largest fraction of the remaining spots that is masked at random; every second mask drops none.
     """
     stride = lattice.stride(known)
     if stride == 1:
-        # Spots have no regular spacing of their own: thin them as randomly as they were sampled.
+        # Spots have no regular spacing: thin them at random.
         kept = min(known.mean(), MAX_KEPT)
         return Views(lattice, known, _thinned(known, n, np.full(n, 1 - kept), rng))
     spots = lattice.subset(known).coarsened(stride)
@@ -57,14 +57,14 @@ def sparser_views(
     n = max(n, len(phases))
     regular = [regular_sample(spots, SPARSER, divmod(int(phases[view % len(phases)]), SPARSER)) for view in range(n)]
     regular = [phase if phase.any() else np.ones(len(spots), bool) for phase in regular]
-    # In the next round of phases the other half of them drops spots.
+    # In the next round of phases the other half of the masks drops spots.
     dropped = [drop * rng.uniform(0.2, 1) * ((view + view // len(phases)) % 2) for view in range(n)]
     thinned = [_thinned(phase, 1, np.array([part]), rng) for phase, part in zip(regular, dropped, strict=True)]
     return Views(spots, np.ones(len(spots), dtype=bool), np.concatenate(thinned))
 
 
 def dense_views(lattice: Lattice, known: NDArray[np.bool_], *, n: int, drop: float, rng: np.random.Generator) -> Views:
-    """Hide a few of the spots on the dense lattice itself: sparse -> dense.
+    """Training masks that hide some of the spots on the dense lattice: sparse -> dense.
 
     Parameters
     ----------
@@ -73,9 +73,9 @@ def dense_views(lattice: Lattice, known: NDArray[np.bool_], *, n: int, drop: flo
     known
         (n_sites,): the spots.
     n
-        Number of views.
+        Number of masks.
     drop
-        Largest fraction of spots hidden; at least half of it is.
+        Mask dropout: largest fraction of spots that is masked; at least half of it is.
     """
     return Views(lattice, known, _thinned(known, n, drop * (0.5 + 0.5 * rng.random(n)), rng))
 
@@ -83,11 +83,11 @@ def dense_views(lattice: Lattice, known: NDArray[np.bool_], *, n: int, drop: flo
 def held_views(
     lattice: Lattice, measured: NDArray[np.bool_], known: NDArray[np.bool_]
 ) -> list[tuple[Views, NDArray[np.bool_]]]:
-    """Hide the spots kept aside in two ways, neither of which is quite that of unmeasured sites.
+    """Build two validation masks that bracket the true prediction distance.
 
-    On the dense lattice, at its own scale, they are holes in the lattice of spots, farther from visible spots than
-    almost any unmeasured site. From the sparser samples of the spots, those that lie between a sample's sites lie as
-    unmeasured sites do, but at twice the distance. The latter needs a regular spacing and enough spots.
+    On the dense lattice, validation spots are holes in the lattice of spots, farther from visible spots than almost any
+    unmeasured site. In sparser samples, those between the sites of a sample are placed like unmeasured sites, at
+    twice the distance; this needs a regular spacing and enough spots.
 
     Parameters
     ----------
@@ -96,11 +96,11 @@ def held_views(
     measured
         (n_sites,): the spots.
     known
-        (n_sites,): those not kept aside.
+        (n_sites,): those not used for validation.
 
     Returns
     -------
-    One or two times, the views, and which sites are to be predicted in each, (n_views, n_sites).
+    One or two masks, each with the sites to be predicted, (n_masks, n_sites).
     """
     ways = [(Views(lattice, measured, known[None]), (measured & ~known)[None])]
     stride = lattice.stride(measured)
@@ -117,7 +117,7 @@ def held_views(
 def _thinned(
     known: NDArray[np.bool_], n: int, parts: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Hide a random part of the known sites, n times."""
+    """Mask a random part of the known sites, n times."""
     visible = np.tile(known, (n, 1))
     sites = np.flatnonzero(known)
     for row, part in zip(visible, parts, strict=True):

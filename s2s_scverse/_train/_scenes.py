@@ -1,4 +1,4 @@
-"""Everything a training window is cut from, laid out once per fit."""
+"""Everything that training crops are cut from, computed once per fit."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ from ._pairs import Views
 __all__ = ["Scene", "build_scene"]
 
 SMALLEST_SPREAD = 0.2
-"""Of a map that is standardised as a whole: seen at few spots, it may hardly vary there."""
+"""Lower bound of the standard deviation that a map is divided by: it may hardly vary over few visible spots."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One lattice with its truth and, for each view, its starting maps. Genes come first, natural images after."""
+    """One lattice with its truth and, for each mask, its initial estimates. Genes come first, natural images after."""
 
     gathers: list[Tensor]
     """For every orientation, (height, width): the site shown in each cell."""
@@ -28,15 +28,15 @@ class Scene:
     truth: Tensor
     """(n_maps, n_sites), 0 where unknown."""
     centre: Tensor
-    """(n_views, n_maps): what is taken off the truth in each view, as it is off the maps."""
+    """(n_masks, n_maps): subtracted from truth and maps under each mask."""
     spread: Tensor
-    """(n_views, n_maps): what both are divided by."""
+    """(n_masks, n_maps): divisor of both."""
     known: Tensor
     """(2, n_sites): where the truth is known, of genes and of images."""
     visible: Tensor
-    """(n_views, n_sites)."""
+    """(n_masks, n_sites)."""
     maps: Tensor
-    """(n_views, n_kinds, n_maps, n_sites); the first kind is the starting map."""
+    """(n_masks, n_kinds, n_maps, n_sites); the first kind is the initial estimate."""
     n_genes: int
     stride: int
     """Sites of the dense lattice to one of this lattice."""
@@ -59,10 +59,10 @@ def build_scene(
     standardise: bool,
     stride: int = 1,
 ) -> Scene:
-    """Compute the initial estimates of every view from what is visible in it, and from nothing else.
+    """Compute the initial estimates under every mask from the visible spots alone.
 
-    The mean of all known spots would tell on which side of the visible ones the hidden ones lie, which nothing tells of
-    unmeasured sites. So every view is standardised by its own visible spots.
+    Data are standardised by the visible spots of each mask: the mean over all known spots would reveal on which side
+    of it the masked ones lie.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ def build_scene(
     noise_weights
         (n_known,), the same for all by default.
     orientations
-        Symmetries (n, 2, 2) in which windows are shown.
+        Symmetries (n, 2, 2) in which crops are shown.
     standardise
-        Whether to standardise every view.
+        Whether to standardise under every mask.
     stride
         Sites of the dense lattice to one of this lattice.
     """

@@ -21,9 +21,9 @@ def find_shrinkage(
 ) -> float:
     """Least-squares factor of the correction at validation spots, shrunk, within 0 and 1.
 
-    A factor f with the standard error e becomes f (1 - e²/f²), or 0 if e exceeds f. The error is jackknifed over spots:
-    values of one spot err together. Validation spots are not quite what unmeasured sites are,
-    and what helped at a few of them mostly did not help there: `DOUBT` more spots without any error are assumed.
+    A factor f with the standard error e becomes f (1 - e²/f²), or 0 if e exceeds f. The error is jackknifed over spots,
+    because errors at one spot are correlated. `DOUBT` pseudo-spots without error are added: validation spots differ
+    from unmeasured sites, and corrections that helped at a few of them mostly did not help there.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def find_shrinkage(
 
 
 def _fits_and_powers(network: CDCIN, batches: list[Batch], training: TrainingConfig, device: torch.device) -> Tensor:
-    """For every cell of a section's image, summed over genes and views, (2, n_cells).
+    """For every cell of a section's image, summed over genes and masks, (2, n_cells).
 
-    What is summed is the correction times what is missing, and the correction squared.
+    Sums of the correction times the residual of the initial estimate, and of the squared correction.
     """
     sums = torch.zeros(2, batches[0].start[0, 0].numel(), dtype=torch.float64)
     for batch in batches:

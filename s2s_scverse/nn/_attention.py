@@ -76,14 +76,14 @@ class WindowAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Scales every channel by a gate in (0, 1) computed from the means of all channels.
+    """Scales every channel by a factor in (0, 1) computed from the means of all channels.
 
     Parameters
     ----------
     features
         Channels of the maps.
     squeeze
-        The gate has ``features // squeeze`` channels inside.
+        The factors are computed through ``features // squeeze`` channels.
     """
 
     def __init__(self, features: int, *, squeeze: int) -> None:

@@ -58,7 +58,7 @@ class CDCIN(nn.Module):
         Parameters
         ----------
         start
-            Starting map, (B, 1, H, W).
+            Initial estimate, (B, 1, H, W).
         values
             Measured values, (B, 1, H, W). Not read where ``mask`` is 0.
         mask
@@ -79,7 +79,7 @@ class CDCIN(nn.Module):
         """
         self._check(start, values, mask, context)
         measured = mask != 0
-        values = values.masked_fill(~measured, 0)  # so that nothing hidden can get in
+        values = values.masked_fill(~measured, 0)  # no leak of masked values
         fixed = self._fixed_channels(values, mask.to(values.dtype), context)
         x, outputs = start, []
         for k in range(self.config.stages):
@@ -112,7 +112,7 @@ class CDCIN(nn.Module):
         return data_consistency(x, values, measured, mode=mode, noise_level=noise_level)
 
     def _fixed_channels(self, values: Tensor, mask: Tensor, context: Tensor | None) -> list[Tensor]:
-        """What every stage sees beside the running map."""
+        """Inputs of every stage besides the running map."""
         channels = [values] if self.config.values_channel else []
         if self.config.mask_channel:
             channels.append(mask)

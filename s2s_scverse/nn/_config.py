@@ -78,7 +78,7 @@ class CDCINConfig:
     noise_level: float = 1.0
     #: Whether all stages have the same weights.
     share_stages: bool = False
-    #: Whether each stage's last convolution starts at zero, so that an untrained cascade returns its starting map.
+    #: Whether each stage's last convolution starts at zero, so that an untrained cascade returns the initial estimate.
     zero_init: bool = True
     #: Whether 3x3 kernels reach only the centre and the 6 neighbours of a hexagonal lattice in axial coordinates.
     hexagonal: bool = False

@@ -51,13 +51,13 @@ def evaluate(
     Parameters
     ----------
     adata
-        A section with spots hidden by :func:`s2s_scverse.pp.sparsify`, and imputed afterwards.
+        A section with spots held out by :func:`s2s_scverse.pp.sparsify`, and imputed afterwards.
     keys
         Names of the layers to score: one method each.
     truth
         Layer with the true values, or ``"X"``. By default what the methods read: X, or the `layer` given to them.
     genes
-        Names of the genes to score. By default all that are in every layer; those left out of one are skipped.
+        Names of the genes to score. By default all that are in every layer; those missing in one are skipped.
     n_bootstrap
         Number of resamples of genes for the intervals of mean scores.
     rng
@@ -87,7 +87,7 @@ def evaluate(
     Notes
     -----
     Scores of a gene are taken over the held-out spots; with several sections, over those of each section, and then
-    averaged, weighted by their number. Spots that a method left NaN, too far from all it saw, are left out:
+    averaged, weighted by their number. Spots that a method left NaN, too far from all measured spots, are excluded:
 
     ``pcc``, ``spearman``
         Correlation of Pearson, and of Spearman (ties averaged). NaN if the truth is constant; 0 if only the prediction

@@ -61,7 +61,7 @@ def impute(
     """Impute genes at the unmeasured sites of a section by S2S-ST :cite:p:`Fang2025`.
 
     The measured spots are subsampled once more; a cascaded network (:class:`s2s_scverse.nn.CDCIN`) learns to predict
-    the spots left out, and is then applied to the spots themselves. All genes share one network. It refines a stack of
+    the masked spots, and is then applied to all measured spots. All genes share one network. It refines a stack of
     kriging estimates (of each gene in space, of principal components, between sites with similar expression); its
     correction is scaled by a factor chosen on validation spots, 0 where it does not help.
 
@@ -72,8 +72,8 @@ def impute(
         them, and each is imputed from its own spots. Values are expected to be normalised and log-transformed
         (:func:`s2s_scverse.pp.normalize`).
     genes
-        Names of the genes to write, all by default. What is learnt from is always the most variable genes of the
-        section, so a gene gets the same values, whichever others are asked for.
+        Names of the genes to write, all by default. The model is always fitted to the most variable genes of the
+        section, so the values of a gene do not depend on this selection.
     layer
         Layer to read instead of X. Only rows of measured spots are ever read.
     key_added
@@ -84,7 +84,7 @@ def impute(
     network, training
         Hyper-parameters that replace those of the preset.
     natural_images
-        What the network learns from besides the genes: ``"photographs"`` (shipped with scikit-image), ``"textures"``,
+        Additional training data: ``"photographs"`` (shipped with scikit-image), ``"textures"``,
         a folder, an array or a list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None for nothing.
     max_epochs
         Most epochs to train for, instead of the preset's; 0 trains nothing.
@@ -92,21 +92,21 @@ def impute(
         How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
         every spot stay NaN. None: no limit.
     total_counts
-        Depth (library size) of the spots; the less was counted in a spot beside its neighbours, the less its values
-        count. ``"auto"``: read back from the values, which works for counts as they are or scaled to a common total,
-        with or without log1p; otherwise all spots count the same. Or the name of a column of `.obs`, such as
-        ``"total_counts"`` from :func:`scanpy.pp.calculate_qc_metrics`. None: all spots count the same. The log and
-        ``.uns["s2s"][key_added]["params"]["depth"]`` say what was used: ``"values"``, the column, or ``"none"`` (asked
-        for, not found, or the same for all spots).
+        Depth (library size) of the spots; spots with lower depth than their neighbours get lower noise weights.
+        ``"auto"``: recovered from the values, if these are counts or counts scaled to a common total, with or without
+        log1p; otherwise weights are equal. Or a column of `.obs`, such as ``"total_counts"`` from
+        :func:`scanpy.pp.calculate_qc_metrics`. None: equal weights. The log and
+        ``.uns["s2s"][key_added]["params"]["depth"]`` give the source: ``"values"``, the column, or ``"none"``
+        (requested, not found, or the same for all spots).
     uncertainty
-        Whether to estimate errors: standard deviations and the reliability of genes. Measured spots are left out in
-        turn for that (a fifth at a time), which takes a few seconds and a second layer. Needs 16 measured spots. Errors
+        Whether to estimate errors by five-fold cross-validation: standard deviations and the reliability of genes.
+        Takes a few seconds and a second layer. Needs 16 measured spots. Errors
         are those of the initial estimate, an upper bound for ``"paper"``, which starts from the nearest spot.
     denoise
-        Whether measured spots get a value too: the mean of what was measured and of what the others lead to expect
-        there, weighted by their precision, instead of what was measured. The noise is that of counting, so values must
-        be counts, or counts scaled to a common total, with or without log1p (panels of a few genes that are all
-        high may not show what one molecule is worth). Needs 16 measured spots.
+        Whether to replace measured values by the mean of the measured value and its prediction from other spots,
+        weighted by their inverse variances. The noise model is counting noise, so values must
+        be counts, or counts scaled to a common total, with or without log1p (the scale of one molecule may not be
+        identifiable for panels of a few highly expressed genes). Needs 16 measured spots.
     dtype
         Of the layers written. ``"float16"`` takes half the memory and keeps three digits, also of measured values.
     store
@@ -256,7 +256,7 @@ PRESETS = ("default", "fast", "quick", "paper")
 
 
 def _warn(source: Source, training: "TrainingConfig", *, errors: bool) -> None:
-    """Warn of values and of spots from which little can be learnt."""
+    """Warn of unsuitable values and of too few spots."""
     from .._train import MIN_SPOTS
 
     spots = {section.name: len(section.values) for section in source.sections}
@@ -282,7 +282,7 @@ def _warn(source: Source, training: "TrainingConfig", *, errors: bool) -> None:
 def _configure(
     preset: str, network: "CDCINConfig | None", training: "TrainingConfig | None", max_epochs: int | None
 ) -> "tuple[CDCINConfig, TrainingConfig]":
-    """Take from the preset what was not given."""
+    """Complete the hyper-parameters from the preset."""
     from .. import nn
     from .._train import TRAINING_PRESETS, TrainingConfig
 
@@ -310,7 +310,7 @@ def _image_source(source: "NaturalImages | None") -> Any:
 
 
 def _entry(models: "list[SectionModel]", layer: str | None, *, std: bool) -> dict[str, Any]:
-    """Describe a run, but for its parameters."""
+    """Describe a run without its parameters."""
     run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
     run |= {"shrinkage": models[0].shrinkage, "history": pd.DataFrame(models[0].history)}
     if std:
@@ -320,7 +320,7 @@ def _entry(models: "list[SectionModel]", layer: str | None, *, std: bool) -> dic
 
 
 def _params(preset: str, network: "CDCINConfig", training: "TrainingConfig", images: Any, rng: Any) -> dict[str, Any]:
-    """Describe the run in values that h5ad can hold; what is None is left out."""
+    """Describe the run in values that h5ad can hold, without those that are None."""
 
     def plain(config: Any) -> dict[str, Any]:
         fields = {

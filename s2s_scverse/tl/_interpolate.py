@@ -33,8 +33,8 @@ def interpolate(
 ) -> "AnnData | None":
     """Interpolate genes at the unmeasured sites of a section by one method.
 
-    These are what :func:`s2s_scverse.tl.impute` is compared with. All use true distances on any lattice, and measured
-    spots only.
+    These are the baselines and the initial estimates of :func:`s2s_scverse.tl.impute`. All use true distances on any
+    lattice, and measured spots only.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def interpolate(
         non-negative cross-validated combination, which :func:`s2s_scverse.tl.impute` starts from. The methods of
         several genes learn from the 256 most variable ones.
     genes
-        Names of the genes to write, all by default; a gene gets the same values, whichever others are asked for.
+        Names of the genes to write, all by default; the values of a gene do not depend on this selection.
     layer
         Layer to read instead of X. Only rows of measured spots are ever read.
     key_added
@@ -59,7 +59,7 @@ def interpolate(
         How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
         every spot stay NaN. None: no limit.
     total_counts
-        Depth (library size) of the spots, as for :func:`s2s_scverse.tl.impute`; used by kriging and what is made of it.
+        Depth (library size) of the spots, as for :func:`s2s_scverse.tl.impute`; used by kriging and methods based on it.
     rng
         Seed or generator of the cross-validation folds of the stack.
     copy

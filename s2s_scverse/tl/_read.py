@@ -1,4 +1,4 @@
-"""What `tl.impute` and `tl.interpolate` read of an AnnData before anything is fitted."""
+"""Reading the input of `tl.impute` and `tl.interpolate` from an AnnData."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -101,7 +101,7 @@ def read_source(
 
 
 def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:
-    """Refuse spots that may be seen and are to be scored."""
+    """Refuse spots that are both measured and held out."""
     both = int((measured & held_out).sum())
     if both:
         msg = (
@@ -112,7 +112,7 @@ def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> Non
 
 
 def _read_sections(adata: "AnnData", max_distance: object) -> tuple[list[SectionOnLattice], NDArray[np.bool_]]:
-    """Return sections in an order of their own, and all measured spots; warn of sites that are left out."""
+    """Return sections in a canonical order, and all measured spots; warn of sites that are too far away."""
     reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
     placed = [section.by_position() for section in read_sections(adata)]
     measured = read_measured(adata)
@@ -138,7 +138,7 @@ def _read_sections(adata: "AnnData", max_distance: object) -> tuple[list[Section
 def _with_counts(
     adata: "AnnData", section: SectionOnLattice, layer: str | None, total_counts: str | None, *, denoise: bool
 ) -> SectionOnLattice:
-    """Add the depth of the spots and, to denoise them, what one molecule is worth."""
+    """Add the depth of the spots and, to denoise them, the value of one molecule."""
     here = np.zeros(adata.n_obs, dtype=bool)
     here[section.spots] = True
     order = np.searchsorted(np.sort(section.spots), section.spots)

@@ -22,7 +22,7 @@ GENE_BLOCK = 1024
 
 @dataclass(frozen=True)
 class Layers:
-    """What is to be scored, and against what."""
+    """Layers to score, and the truth."""
 
     adata: "AnnData"
     names: list[str]
@@ -91,7 +91,7 @@ def score_genes(
         for name, values in predictions.items():
             _check_finite(layers, name, values, block)
 
-        # Genes without variation are easily right: that proves nothing.
+        # Constant genes are trivially right.
         varying = truth.max(axis=0) > truth.min(axis=0)
         varied |= bool(varying.any())
         for name in copies:
