@@ -231,7 +231,7 @@ def impute(
         std = uncertainty and any(model.errors for model in models)
         predict = partial(_train.predict_block, models, source.rows, adata.n_obs, uncertainty=uncertainty)
         bar.begin("imputing", len(blocks))
-        # Closed whatever happens: what is still to be computed on a cluster is given up.
+        # Closed in any case, to cancel pending tasks on a cluster.
         found = closing(predicted_blocks(predict, source.matrix, blocks))
         with open_layers(folder, key_added, adata.n_obs, wanted, dtype, std=std) as layers, found as predicted:
             for columns, block in predicted:
