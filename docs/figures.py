@@ -29,9 +29,9 @@ def cascade() -> Figure:
     ax.set(xlim=(0, 100), ylim=(0, 43.75))
     ax.axis("off")
     lane, over, start_over, values, context = 23.0, 30.5, 35.0, 9.0, 3.0
-    consistent, networks, sums, gate, end = (18.0, 43.5, 83.0), (28.0, 53.5), (36.2, 61.7), 72.0, 94.0
+    consistent, networks, sums, shrinkage, end = (18.0, 43.5, 83.0), (28.0, 53.5), (36.2, 61.7), 72.0, 94.0
 
-    _box(ax, 6, lane, 10, "starting\nmap $s$", BLACK)
+    _box(ax, 6, lane, 10, "initial\nestimate", BLACK)
     for x in consistent:
         _box(ax, x, lane, 7, "DC", BLUE)
     for k, x in enumerate(networks, 1):
@@ -39,7 +39,7 @@ def cascade() -> Figure:
     for x in sums:
         ax.plot(x, lane, "o", markersize=13, markerfacecolor="white", markeredgecolor=BLACK)
         ax.text(x, lane, "+", ha="center", va="center_baseline", fontsize=12)
-    _box(ax, gate, lane, 8.5, "gate $\\gamma$", BLACK)
+    _box(ax, shrinkage, lane, 8.5, "shrink $\\gamma$", BLACK)
     _box(ax, end, lane, 10, "imputed\nmap", BLACK)
 
     stops = (
@@ -58,21 +58,21 @@ def cascade() -> Figure:
     for dc, plus in zip(consistent, sums, strict=False):  # round each network
         _line(ax, [dc + 4.8, dc + 4.8, plus], [lane, over, over])
         _arrow(ax, (plus, over), (plus, lane + 1.6), BLACK)
-    _line(ax, [6, 6, gate], [lane + 3.2, start_over, start_over])
-    _arrow(ax, (gate, start_over), (gate, lane + 3.2), BLACK)
-    ax.text(gate + 1.3, 31, "$s + \\gamma\\,(x_2 - s)$", ha="left", va="center")
+    _line(ax, [6, 6, shrinkage], [lane + 3.2, start_over, start_over])
+    _arrow(ax, (shrinkage, start_over), (shrinkage, lane + 3.2), BLACK)
+    ax.text(shrinkage + 1.3, 31, "$s + \\gamma\\,(x_2 - s)$", ha="left", va="center")
     for k, (x, weight) in enumerate(zip(sums, ("1/2", "1"), strict=True), 1):
         ax.plot([x + 2.3, x + 2.3], [lane, 38.2], color="#666666", lw=1.1, ls=(0, (2, 1.5)))
         ax.text(x + 2.3, 40.4, f"$x_{k}$: loss, weighted {weight}", ha="center", va="center", color="#555555")
 
     _bar(ax, values, 59, "measured values $y$, mask $m$", BLUE)
-    _bar(ax, context, 59, "starting maps, tissue", ORANGE)
+    _bar(ax, context, 59, "initial estimates, tissue", ORANGE)
     for x in consistent:
         _arrow(ax, (x, values + 2.1), (x, lane - 3.2), BLUE)
     for x in networks:
         _arrow(ax, (x - 1.3, values + 2.1), (x - 1.3, lane - 3.2), BLUE)
         _arrow(ax, (x + 1.3, context + 2.1), (x + 1.3, lane - 3.2), ORANGE, ls=(0, (4, 1.5)))
-    ax.text(1, (values + context) / 2, "fed in", va="center", color="#555555")
+    ax.text(1, (values + context) / 2, "inputs", va="center", color="#555555")
     return figure
 
 
@@ -169,8 +169,8 @@ def _draw(ax: Axes, lattice: Lattice, layers: list[tuple[NDArray[np.bool_], dict
 def _legend() -> list[Line2D]:
     looks = (
         ("seen by the network", SEEN),
-        ("hidden and scored", SCORED),
-        ("kept aside for validation", ASIDE),
+        ("masked and scored", SCORED),
+        ("validation spots", ASIDE),
         ("unmeasured", SITE),
     )
     handles = []

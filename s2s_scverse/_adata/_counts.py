@@ -1,4 +1,4 @@
-"""What counts were behind the values: how deep every spot was sequenced, and what one molecule is worth there."""
+"""Recover per-spot size factors from (log-)normalised counts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ __all__ = ["AUTO", "Molecules", "find_depth", "read_molecules"]
 AUTO = "auto"
 ROW_BLOCK, COLUMN_BLOCK, SPOT_BLOCK = 512, 512, 64
 SAMPLED = 200
-"""Spots whose values are looked at to find out what they are."""
+"""Number of spots whose values are examined."""
 LARGEST_LOG = 50
 LARGEST_DIVISOR = 20
-"""Molecules behind the smallest value of a spot, at most."""
+"""Largest number of molecules behind the smallest value of a spot."""
 MOST = 0.95
 """Part of the spots that must be alike."""
 TELLING, FEWEST = 4, 10
@@ -34,13 +34,13 @@ class Molecules:
     """Values that are counts times a factor of the spot, with or without log1p."""
 
     unit: Float64
-    """(n_spots,): what one molecule is worth, before the logarithm."""
+    """(n_spots,): value of one molecule, before the logarithm."""
     depth: Float64
-    """(n_spots,): total count, in a unit of its own."""
+    """(n_spots,): total count, up to a common factor."""
     logged: bool
 
     def at(self, spots: NDArray[np.int64]) -> "Molecules":
-        """Of some of the spots, or of all in another order."""
+        """Select or reorder spots."""
         return Molecules(self.unit[spots], self.depth[spots], self.logged)
 
 

@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 __all__ = ["GENE_BLOCK", "GeneMatrix", "Survey", "gene_blocks", "read_values"]
 
 GENE_BLOCK = 256
-"""Genes that are read, imputed and written at a time."""
+"""Number of genes that are read, imputed and written at a time."""
 
 
 def gene_blocks(wanted: NDArray[np.bool_]) -> list[slice]:
     """Cut all genes into blocks, and return those with any that is wanted, (n_genes,).
 
-    What is computed of a gene depends, by rounding, on the others of its block: these are always the same.
+    Blocks are fixed, because the rounding of a result depends on the other genes of its block.
     """
     blocks = [slice(start, min(start + GENE_BLOCK, len(wanted))) for start in range(0, len(wanted), GENE_BLOCK)]
     return [block for block in blocks if wanted[block].any()]
 
 
 ROW_BLOCK = 1024
-"""Rows of a file that are read at a time."""
+"""Number of rows read from a file at a time."""
 LARGEST = 1e15
-"""Of values: sums of their squares have to fit into single precision."""
+"""Largest absolute value: sums of squares must fit into single precision."""
 
 
 class GeneMatrix:
     """Values of some sites, read a block of genes at a time; matrices may be in memory, backed by a file, or lazy.
 
-    Only the rows asked for are ever read: what is held out never leaves the AnnData.
+    Only the requested rows are read: held-out values never leave the AnnData.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class GeneMatrix:
         return len(self._columns)
 
     def by_gene(self) -> "GeneMatrix":
-        """The same, with sparse rows in memory sorted by gene once, not anew for every block."""
+        """Sort sparse rows in memory by gene once instead of for every block."""
         if not is_sparse(self._matrix) or self._matrix.format == "csc":
             return self
         found = copy(self)
@@ -123,7 +123,7 @@ class GeneMatrix:
         raise ValueError(msg)
 
     def read_some(self, genes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the values of some genes anywhere among them, (n_rows, n_genes)."""
+        """Return the values of any genes, (n_rows, n_genes)."""
         return as_dense(_submatrix(self._matrix, self._rows, self._columns[genes]))
 
 
@@ -166,7 +166,7 @@ def _columns(matrix: Any, columns: NDArray[np.int64]) -> Any:
 
 @dataclass(frozen=True)
 class Survey:
-    """What all genes of all sections are like at measured spots.
+    """Summary statistics of all genes of all sections at measured spots.
 
     Attributes
     ----------
@@ -221,6 +221,6 @@ class Survey:
         return cls(variance, mean, bool((whole & (largest > 1)).all()))
 
     def most_variable(self, n: int) -> NDArray[np.int64]:
-        """Return the n genes that vary most, in their order; constant ones have nothing to teach."""
+        """Return the n genes that vary most, in their order; constant ones are excluded."""
         order = np.argsort(-self.variance, kind="stable")[:n]
         return np.sort(order[self.variance[order] > 0])

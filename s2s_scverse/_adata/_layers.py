@@ -115,7 +115,7 @@ def open_layers(
 
 
 def check_store(path: "str | PathLike[str]") -> Path:
-    """Refuse what is no path, a folder that cannot be made, and one that exists.
+    """Refuse values that are not paths, folders that cannot be made, and folders that exist.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def check_store(path: "str | PathLike[str]") -> Path:
     FileNotFoundError
         If the folder it is to be in does not exist.
     FileExistsError
-        If it exists, or what is called ``<path>.partial`` was not left by an interrupted call.
+        If it exists, or if ``<path>.partial`` was not left by an interrupted call.
     """
     store = check_path("store", path)
     check_folder(store.parent, f"store={str(path)!r}")

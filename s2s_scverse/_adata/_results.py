@@ -25,7 +25,7 @@ RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores"}
 
 
 def check_run_key(adata: "AnnData", key: object) -> str:
-    """Return the name of a run, refusing names under which something else would be overwritten."""
+    """Return the name of a run; refuse names that would overwrite other data."""
     name = check_key_added(key)
     if name in RESERVED:
         msg = f"key_added={name!r} is taken by {RESERVED[name]} in adata.uns[{_keys.UNS!r}]; choose another"
@@ -112,7 +112,7 @@ def write_evaluation(adata: "AnnData", entry: dict[str, Any], *, copy: bool) -> 
 
 
 def _own(adata: "AnnData", *, copy: bool) -> "AnnData":
-    """Return what to write to: `adata` itself, made actual if it is a view, or a copy."""
+    """Return `adata` (actualised if it is a view) or a copy, to write to."""
     if copy:
         return adata.copy()
     if adata.is_view:

@@ -1,4 +1,4 @@
-"""Runs that earlier calls left in an AnnData: their layers, what they read, what they saw."""
+"""Runs of earlier calls in an AnnData: their layers, inputs and measured sites."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ def find_source(adata: "AnnData", keys: Sequence[str], given: str | None, *, arg
 
 
 def read_visible(adata: "AnnData", key: str) -> NDArray[np.bool_] | None:
-    """Return which sites a run saw, None if there is no record."""
+    """Return the sites that were measured in a run, None if there is no record."""
     column = _keys.VISIBLE.format(key)
     if column not in adata.obs:
         return None

@@ -84,7 +84,7 @@ def read_sections(adata: "AnnData") -> list[SectionOnLattice]:
     KeyError
         If there is no lattice.
     ValueError
-        If what is there cannot be what `pp.grid` wrote.
+        If the fields are not as `pp.grid` writes them.
     """
     grid = _read_grid(adata)
     array, measured = array_positions(adata), read_mask(adata, _keys.MEASURED)

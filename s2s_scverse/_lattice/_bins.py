@@ -14,7 +14,7 @@ from ._lattice import Lattice
 __all__ = ["auto_bin_size", "bin_lattice"]
 
 CELLS_PER_BIN = 4
-"""What `auto_bin_size` aims at."""
+"""Mean number of cells per bin that `auto_bin_size` aims at."""
 SNAP = 0.02
 """Relative difference up to which a bin size is taken for a multiple of the pitch."""
 MAX_PLACE_RESIDUAL, FEWEST_PLACES = 0.1, 16
@@ -89,7 +89,7 @@ def bin_lattice(
 
 
 def _bin_grid(coordinates: NDArray[np.float64], bin_size: float, shape: Literal["square", "hex"]) -> Lattice:
-    """Return the lattice of bins, without any site of its own."""
+    """Return the lattice of bins, without sites."""
     places = _places(coordinates)
     if places is None or places.kind.name != shape:
         basis, start = bin_size * np.asarray(KINDS[shape].unit_basis), coordinates.min(axis=0)
@@ -104,7 +104,7 @@ def _bin_grid(coordinates: NDArray[np.float64], bin_size: float, shape: Literal[
 
 
 def _places(coordinates: NDArray[np.float64]) -> Lattice | None:
-    """Return the lattice on which the cells lie; None if they lie anywhere."""
+    """Return the lattice on which the cells lie; None if there is none."""
     unique = np.unique(coordinates, axis=0)
     sample = unique[:: len(unique) // 5000 + 1]
     distance = np.asarray(cKDTree(unique).query(sample, k=2)[0])[:, 1] if len(unique) >= FEWEST_PLACES else np.ones(1)

@@ -20,7 +20,7 @@ MAX_DISTORTION, FLAT = np.log(1.3), np.log(1000)
 """Of a lattice, as `_distortion` measures it: a hexagonal and a quincunx lattice are log(1.73) apart, and the pitches
 of real arrays differ by up to log(1.11) along both axes; beyond the second, the coordinates have no width."""
 FEW_NEIGHBOURS = 0.2
-"""Of the neighbouring pairs that as many randomly chosen positions have: with fewer, array positions may be pixels."""
+"""Fraction of the neighbouring pairs of as many random positions: with fewer, array positions may be pixels."""
 SUSPICIOUS_RESIDUAL = 0.15
 """Of array positions, in pitches: beyond, they may be rounded pixels."""
 PIXELS = 2.8
@@ -188,7 +188,7 @@ def _fitted(lattice: Lattice, coordinates: NDArray[np.float64]) -> Lattice:
 
 
 def _distortion(lattice: Lattice) -> float:
-    """How far the fitted basis is from a rotated and scaled ideal one."""
+    """Distance of the fitted basis from a rotated and scaled ideal one."""
     linear = np.linalg.solve(np.asarray(lattice.kind.unit_basis), lattice.basis)
     singular = np.linalg.svd(linear, compute_uv=False)
     return float(np.log(max(singular[0], 1e-300) / max(singular[1], 1e-300)))

@@ -21,9 +21,9 @@ NEIGHBOURS = 8
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """The way from site vectors to images and back.
+    """Maps between site vectors and images.
 
-    Cells that are no site show the nearest site (so that images have no artificial edge at the tissue's rim) and are
+    Cells without a site show the nearest site (so that images have no artificial edge at the tissue's rim) and are
     False in `tissue`.
     """
 

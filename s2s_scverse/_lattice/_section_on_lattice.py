@@ -16,7 +16,7 @@ def _nothing() -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class SectionOnLattice:
-    """Sites of one section: which rows of the AnnData they are, where they lie, which are measured, and what is learnt.
+    """Sites of one section: their rows of the AnnData, lattice, measured spots, and the values to learn from.
 
     Everything that depends on the order of sites, such as random draws and rounding, is done `by_position`, so results
     do not depend on the order of observations.
@@ -27,13 +27,13 @@ class SectionOnLattice:
     rows: NDArray[np.int64]
     """(n_sites,) its rows of the AnnData."""
     lattice: Lattice
-    """Of these rows, in their order."""
+    """Lattice of these rows, in their order."""
     measured: NDArray[np.bool_]
-    """(n_sites,) its spots: what may be seen."""
+    """(n_sites,) its spots."""
     wanted: NDArray[np.bool_]
     """(n_sites,) where to predict."""
     values: NDArray[np.float32] = field(default_factory=_nothing)
-    """(n_measured, n_informative) measured values of the genes that are learnt from, and of no others."""
+    """(n_measured, n_informative) measured values of the genes to learn from."""
     depth: NDArray[np.float64] | None = None
     """(n_measured,) total counts in any unit; None where they are not known."""
     unit: NDArray[np.float64] | None = None
@@ -51,7 +51,7 @@ class SectionOnLattice:
         return self.lattice.unit_coordinates / self.lattice.spot_pitch(seen)
 
     def by_position(self) -> "SectionOnLattice":
-        """The same sites in an order that does not depend on that of the AnnData; before `values` are read."""
+        """Sort sites into an order that does not depend on that of the AnnData; before `values` are read."""
         order = np.argsort(self.lattice.position)
         return replace(
             self,
@@ -62,7 +62,7 @@ class SectionOnLattice:
         )
 
     def cut(self, sites: NDArray[np.bool_]) -> "SectionOnLattice":
-        """Some of the sites, (n_sites,)."""
+        """Select some of the sites, (n_sites,)."""
         if sites.all():
             return self
         kept = sites[self.measured]

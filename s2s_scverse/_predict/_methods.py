@@ -1,4 +1,4 @@
-"""Every predictor by its name: fitted to spots and sites, tuned and applied to blocks of genes."""
+"""Predictors by name."""
 
 from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol, get_args
@@ -29,7 +29,7 @@ class Predictor(Protocol):
         """Choose the hyper-parameters of each of the genes (n, n_genes) by leave-one-out."""
 
     def maps(self, values: Float, settings: Any = None) -> list[Float32]:
-        """Predict genes (n, n_genes): (m, n_genes), then other maps that this is made of; tuned unless given."""
+        """Predict genes (n, n_genes): (m, n_genes), then the maps that it combines; tuned without settings."""
 
 
 Interpolation = Callable[[Float64, Float32, Float64], Float32]
@@ -80,7 +80,7 @@ def fit(
     informative
         (n, n_informative) measured values that `MULTI_GENE` methods learn from.
     noise_weights
-        (n,) inverse noise variance of the spots, relative to one another; for kriging and what is made of it.
+        (n,) inverse noise variance of the spots, relative to one another; for all kriging methods.
     stacking
         Weights of the stack, from :meth:`CrossValidation.stacking_weights`; by default those of PCA kriging.
 

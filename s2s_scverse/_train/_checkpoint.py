@@ -33,9 +33,9 @@ def describe(
     network, training
         Hyper-parameters.
     seeds
-        Of all randomness.
+        All seeds of the run.
     *arrays
-        Everything the run is trained on.
+        Training data.
     """
     digest = hashlib.sha256(repr(seeds).encode())
     for array in arrays:
@@ -51,7 +51,7 @@ def describe(
 
 
 def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLike[str] | None) -> None:
-    """Refuse paths at which nothing can be written or read.
+    """Refuse paths that cannot be written or read.
 
     Raises
     ------

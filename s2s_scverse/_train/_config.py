@@ -60,7 +60,7 @@ class TrainingConfig:
     gene_scale: float | None = None
     #: Error between prediction and target that is minimised.
     loss: Loss = "l2"
-    #: Sites that are scored: those hidden from the network, or all known ones.
+    #: Sites that are scored, either those hidden from the network or all known ones.
     scored: Scored = "hidden"
     #: Weight of the genes' sparser -> sparse term.
     sparser_weight: float = 1.0
@@ -70,7 +70,7 @@ class TrainingConfig:
     image_weight: float = 0.25
     #: Number of natural images.
     n_images: int = 32
-    #: What natural images take from the genes: nothing; white noise with the noise ratio that kriging finds in a gene
+    #: What natural images take from the genes, nothing; white noise with the noise ratio that kriging finds in a gene
     #: drawn for each image; or such noise and that gene's distribution of values, by rank.
     match_images: Matching = "none"
     #: Largest fraction of visible spots that training masks hide at random, besides the regular subsample.
@@ -85,7 +85,7 @@ class TrainingConfig:
     batch_size: int = 4
     #: Adam's step size, the largest one.
     learning_rate: float = 3e-3
-    #: Step size over training: constant, or rising over the first epoch and then falling along a cosine to 0.
+    #: Step size over training, constant, or rising over the first epoch and then falling along a cosine to 0.
     schedule: Schedule = "cosine"
     #: Adam's decay rates.
     betas: tuple[float, float] = (0.9, 0.99)
@@ -96,7 +96,7 @@ class TrainingConfig:
     #: Stop after this many epochs without improvement on validation spots. The default never stops early, because the
     #: error before the end of the schedule is a poor criterion.
     patience: int = 40
-    #: Weights to use: those after the last epoch, or of the epoch with the smallest error on validation spots.
+    #: Weights to use, those after the last epoch, or of the epoch with the smallest error on validation spots.
     keep: Keep = "last"
     #: Fraction of the measured spots used for validation, to stop early, choose weights and find the shrinkage factor.
     validation_fraction: float = 0.1
@@ -104,7 +104,7 @@ class TrainingConfig:
     shrink: bool = True
     #: Number of most variable genes to train on; all are imputed.
     max_genes: int = 256
-    #: Arithmetic of the network: single precision, or bfloat16, which is faster on some processors and accelerators.
+    #: Arithmetic of the network, single precision, or bfloat16, which is faster on some processors and accelerators.
     precision: Precision = "32"
     #: Further arguments of :class:`lightning.Trainer`, for those who train the published network at length.
     trainer_kwargs: Mapping[str, Any] = field(default_factory=dict)

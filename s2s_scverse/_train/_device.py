@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""The device to compute on."""
 
 import torch
 
@@ -6,12 +6,12 @@ __all__ = ["find_device"]
 
 
 def find_device(name: str | torch.device) -> torch.device:
-    """Turn the name of a device into one that is there.
+    """Return the available device of a name.
 
     Raises
     ------
     ValueError
-        If the name means nothing to torch, or the device is not available.
+        If torch does not know the name, or the device is not available.
     TypeError
         If it is no name.
     """

@@ -62,7 +62,7 @@ class TrainingPlan(lightning.LightningModule):
             self.log(name, error, on_epoch=True, batch_size=int(n))
 
     def on_validation_epoch_end(self) -> None:
-        """Write one row of the history, and keep the weights that count so far."""
+        """Write one row of the history, and keep the weights to be used."""
         row = {"epoch": float(self.current_epoch)}
         for name, total in self._sums.items():
             row[f"loss_{name}"] = float(total) / self.config.steps_per_epoch
@@ -74,7 +74,7 @@ class TrainingPlan(lightning.LightningModule):
         self._sums.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what identifies the run, and what its result is made of."""
+        """Add the identification of the run and its result so far."""
         checkpoint[ENTRY] = {**self.run, "weights": self.kept, "history": self.history}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

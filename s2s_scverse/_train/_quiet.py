@@ -1,4 +1,4 @@
-"""Lightning without its chatter, inside a call only."""
+"""Muting lightning inside a call."""
 
 import logging
 import signal

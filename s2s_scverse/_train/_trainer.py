@@ -1,4 +1,4 @@
-"""Running lightning."""
+"""Training with lightning."""
 
 import signal
 from os import PathLike
@@ -27,11 +27,11 @@ class Epochs(Callback):
         self._progress = progress
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Begin, perhaps where an earlier run ended."""
+        """Begin, possibly after the last epoch of an earlier run."""
         self._progress.begin("training", trainer.max_epochs or 0, done=trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Count one."""
+        """Count an epoch."""
         metrics = trainer.callback_metrics
         self._progress.step(
             f"error / initial estimate's: {float(metrics['validation'] / metrics['validation_start']):.3f}"
@@ -48,12 +48,12 @@ class AfterEveryEpoch(Checkpoint):
         self._path = path
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Save."""
+        """Save a checkpoint."""
         trainer.save_checkpoint(self._path)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes beside a checkpoint and then renames, so that whenever the process is killed there is a whole one.
+    """Writes beside a checkpoint and then renames, so that a complete one exists whenever the process is killed.
 
     Lightning moves it from the folder for temporary files, which copies where that is on another disk.
     """
@@ -61,7 +61,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | PathLike[str], storage_options: Any = None
     ) -> None:
-        """Save it."""
+        """Write the checkpoint atomically."""
         partial = Path(f"{path}.partial")
         try:
             super().save_checkpoint(checkpoint, partial, storage_options)

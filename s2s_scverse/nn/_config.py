@@ -123,7 +123,7 @@ class CDCINConfig:
 
     @property
     def in_channels(self) -> int:
-        """Channels that a stage sees, the running map and what is switched on."""
+        """Number of input channels of a stage."""
         return 1 + self.mask_channel + self.values_channel + self.context_channels
 
     @property

@@ -165,7 +165,7 @@ def evaluate(
 def _out_of_reach(
     adata: "AnnData", names: list[str], columns: NDArray[np.int64], held_out: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Return the held-out sites that a method left NaN in all genes, too far from what it saw; warn of them."""
+    """Return the held-out sites that are NaN in all genes, too far from measured spots; warn of them."""
     far = np.zeros(adata.n_obs, dtype=bool)
     for name in names:
         nowhere = held_out.copy()

@@ -137,16 +137,16 @@ def impute(
         float32, (n_obs, n_vars): imputed values on the scale of the input. Measured spots keep theirs exactly (unless
         `denoise`); NaN for genes not asked for.
     `.layers[f'{key_added}_std']`
-        float32, (n_obs, n_vars): standard deviation of the difference between what is imputed and what would be
-        measured, scaled so that 90 % of the differences are within 1.645 of it (found on measured spots that were left
-        out, with allowance for their distance from others); see :func:`s2s_scverse.get.interval`. 0 at measured spots;
-        at denoised ones, of what is left of their noise.
+        float32, (n_obs, n_vars): standard deviation of the difference between imputed value and measurement,
+        scaled so that 90 % of the differences are within 1.645 of it (in cross-validation, corrected for the distance
+        from other spots); see :func:`s2s_scverse.get.interval`. 0 at measured spots; at denoised ones, of their
+        remaining noise.
     `.var[f'{key_added}_reliability']`
         Expected Pearson correlation of imputed with measured values over the unmeasured sites; NaN for constant genes.
     `.obs[f'{key_added}_visible']`
-        Which sites were measured when this ran: :func:`s2s_scverse.tl.evaluate` refuses to score them.
+        Sites that were measured when this ran; :func:`s2s_scverse.tl.evaluate` refuses to score them.
     `.uns['s2s'][key_added]`
-        `params`, `layer`, `history` (one row an epoch; see :func:`s2s_scverse.get.history_df`), `shrinkage` (factor of
+        `params`, `layer`, `history` (one row per epoch; see :func:`s2s_scverse.get.history_df`), `shrinkage` (factor of
         the network's correction, 0 to 1), `intervals` (half-widths in standard deviations, by level) and `versions`.
 
     Raises
@@ -231,7 +231,7 @@ def impute(
         std = uncertainty and any(model.errors for model in models)
         predict = partial(_train.predict_block, models, source.rows, adata.n_obs, uncertainty=uncertainty)
         bar.begin("imputing", len(blocks))
-        # Closed whatever happens: what is still to be computed on a cluster is given up.
+        # Closed in any case, to cancel pending tasks on a cluster.
         found = closing(predicted_blocks(predict, source.matrix, blocks))
         with open_layers(folder, key_added, adata.n_obs, wanted, dtype, std=std) as layers, found as predicted:
             for columns, block in predicted:

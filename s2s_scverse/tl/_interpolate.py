@@ -59,7 +59,7 @@ def interpolate(
         How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
         every spot stay NaN. None: no limit.
     total_counts
-        Depth (library size) of the spots, as for :func:`s2s_scverse.tl.impute`; used by kriging and methods based on it.
+        Depth (library size) of the spots, as for :func:`s2s_scverse.tl.impute`; used by all kriging methods.
     rng
         Seed or generator of the cross-validation folds of the stack.
     copy

@@ -33,12 +33,12 @@ MAX_DISTANCE = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Sections with what is learnt from, and the values of all genes.
+    """Sections with the values to learn from, and the values of all genes.
 
     Attributes
     ----------
     sections
-        With the values of the most variable genes, and what is known of the depth of their spots.
+        With the values of the most variable genes, and the depth of their spots if it is known.
     matrix
         Values of all measured spots, a block of genes at a time.
     rows
@@ -48,7 +48,7 @@ class Source:
     counts
         Whether values look like counts.
     depth
-        Where the depth of the spots is from: ``"values"``, a column of obs, or ``"none"``.
+        Source of the depth of the spots: ``"values"``, a column of obs, or ``"none"``.
     """
 
     sections: list[SectionOnLattice]
