@@ -30,7 +30,7 @@ def test_no_worse_than_the_reference_of_an_independent_script(table):
     assert table["pca_kriging"][0] > 0.6431 - 0.005
 
 
-def test_better_than_kriging_and_cokriging_in_all_scores(table):
+def test_better_than_kriging_and_pca_kriging_in_all_scores(table):
     ours = table["s2s"]
     assert ours[0] > 0.62
     for method in ("linear", "kriging", "pca_kriging"):

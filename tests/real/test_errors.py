@@ -24,10 +24,10 @@ def _benchmarks(data):
 
 @pytest.fixture(scope="module")
 def versus(_benchmarks):
-    """Rows of benchmarks/versus_cokriging.py, as numbers."""
-    import versus_cokriging
+    """Rows of benchmarks/versus_pca_kriging.py, as numbers."""
+    import versus_pca_kriging
 
-    return lambda name: versus_cokriging.rows(name, [0], None, "default")[0][1]
+    return lambda name: versus_pca_kriging.rows(name, [0], None, "default")[0][1]
 
 
 SECTIONS = ["visium_breast_cancer_crop", "st_mouse_olfactory_bulb_rep11", "st_her2_breast_F1"]
@@ -40,7 +40,7 @@ def scored(versus):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SECTIONS)
-def test_better_than_cokriging_and_honest(scored, name):
+def test_better_than_pca_kriging_and_honest(scored, name):
     _, _, _, gain, _, _, rmse, mae, coverage, _, off, agreement, *_ = scored[name]
     assert gain > 0.01
     assert rmse < 0
@@ -53,7 +53,7 @@ def test_better_than_cokriging_and_honest(scored, name):
 
 
 @pytest.mark.slow
-def test_intervals_are_narrower_than_those_of_cokriging_on_average(scored):
+def test_intervals_are_narrower_than_those_of_pca_kriging_on_average(scored):
     # The latter are fitted to the truth, at the same coverage.
     widths = [width for _, _, _, _, _, _, _, _, _, width, *_ in scored.values()]
     assert np.mean(widths) < 1
