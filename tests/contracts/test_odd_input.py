@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,9 +37,7 @@ def laid(adata: ad.AnnData) -> ad.AnnData:
 
 
 def imputed(adata: ad.AnnData, **arguments: Any) -> ad.AnnData:
-    training = s2s.tl.TRAINING_PRESETS["default"]
-    training = replace(training, max_epochs=1, steps_per_epoch=2, masks=2, batch_size=2, n_images=2, shrink=False)
-    s2s.tl.impute(adata, progress=False, **({"training": training, "natural_images": None} | arguments))
+    s2s.tl.impute(adata, progress=False, **({"preset": "quick", "natural_images": None} | arguments))
     return adata
 
 
@@ -547,8 +544,10 @@ def test_images_of_different_sizes(tmp_path: Any) -> None:
 
 
 def test_imputing_with_images_of_other_kinds(fresh_dense: ad.AnnData, tmp_path: Any) -> None:
+    training = s2s.tl.TrainingConfig(max_epochs=1, steps_per_epoch=2, masks=2, batch_size=2, n_images=2, shrink=False)
     found = [
-        imputed(fresh_dense.copy(), natural_images=images).layers["s2s"] for images in (bytes_of, [bytes_of / 255])
+        imputed(fresh_dense.copy(), training=training, natural_images=images).layers["s2s"]
+        for images in (bytes_of, [bytes_of / 255])
     ]
     np.testing.assert_array_equal(*found)
 
