@@ -215,7 +215,7 @@ class Survey:
             cause = "normalise over measured spots alone: s2s.pp.normalize(adata) instead of sc.pp.normalize_total"
             if not mean.any():
                 what = "all measured values are 0"
-                cause += ", whose median total is 0 where most sites are unmeasured"
+                cause += ", whose median total can be 0 where most sites are unmeasured; start from counts"
             msg = f"{what}, so there is nothing to predict; check X, or {cause}"
             raise ValueError(msg)
         return cls(variance, mean, bool((whole & (largest > 1)).all()))

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["interval", "reliable_genes"]
 
 
-def reliable_genes(adata: "AnnData", min_reliability: float = 0.5, *, key: str = _keys.UNS) -> list[str]:
+def reliable_genes(
+    adata: "AnnData",
+    min_reliability: float = 0.5,
+    *,
+    key: str = _keys.UNS,
+    min: float | None = None,  # noqa: A002
+) -> list[str]:
     """Name the genes whose imputed values are expected to be of use.
 
     Parameters
@@ -26,6 +32,8 @@ def reliable_genes(adata: "AnnData", min_reliability: float = 0.5, *, key: str =
         Smallest expected Pearson correlation of imputed with measured values at unmeasured sites, -1 to 1.
     key
         Name of the run (its `key_added`).
+    min
+        Former name of `min_reliability`.
 
     Returns
     -------
@@ -50,7 +58,7 @@ def reliable_genes(adata: "AnnData", min_reliability: float = 0.5, *, key: str =
     True
     """
     check_adata(adata)
-    least = check_number("min_reliability", min_reliability, least=-1, most=1)
+    least = check_number("min_reliability", min_reliability if min is None else min, least=-1, most=1)
     found = read_reliability(adata, key)
     ordered = found[found >= least].sort_values(ascending=False, kind="stable")
     return [str(name) for name in ordered.index]

@@ -29,7 +29,7 @@ def normalize(
 
     The same as :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, except that the default `target_sum`
     comes from measured spots only. After :func:`s2s_scverse.pp.grid` most rows can be unmeasured sites, which are 0:
-    scanpy's median over all rows is then 0 too, and so is every value scaled to it.
+    scanpy's median over all rows (up to scanpy 1.11) is then 0 too, and so is every value scaled to it.
 
     Parameters
     ----------
