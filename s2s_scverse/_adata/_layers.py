@@ -108,8 +108,8 @@ def open_layers(
         except OSError as error:
             msg = f"store={str(store)!r} could not be written ({error.strerror or error})"
             raise OSError(error.errno, msg) from error
-    (partial / LOCK).unlink(missing_ok=True)
     partial.rename(store)
+    (store / LOCK).unlink(missing_ok=True)
     stored = [da.from_zarr(str(store), component=name) for name in names]  # type: ignore[no-untyped-call]
     layers.values, layers.std = stored[0], stored[1] if std else None
 
@@ -129,7 +129,7 @@ def check_store(path: "str | PathLike[str]") -> Path:
     store = check_path("store", path)
     check_folder(store.parent, f"store={str(path)!r}")
     partial = _partial(store)
-    ours = not partial.exists() or (partial / LOCK).exists()
+    ours = not partial.exists() or (partial / LOCK).exists() or (partial.is_dir() and not any(partial.iterdir()))
     if store.exists() or not ours:
         there = store if store.exists() else partial
         msg = f"{there} exists already; pass another store, or delete it"

@@ -26,12 +26,12 @@ def demo(
     *,
     out_dir: Annotated[Path, typer.Option(help="Folder for demo.h5ad and demo.png; made if needed.")] = Path(),
     seed: Annotated[int, typer.Option(help="Random seed of the section and of training.")] = 0,
-    preset: Annotated[Literal["default", "fast", "quick"], typer.Option(help="Training preset.")] = "default",
+    preset: Annotated[Literal["default", "fast", "quick"], typer.Option(help="Training preset.")] = "fast",
     as_json: options.Json = False,
     rows: Annotated[int, typer.Option(hidden=True)] = 48,
     cols: Annotated[int, typer.Option(hidden=True)] = 56,
     n_genes: Annotated[int, typer.Option(hidden=True)] = 60,
-    max_epochs: Annotated[int, typer.Option(hidden=True)] = 10,
+    max_epochs: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Simulate a section, hold out three quarters of its spots, impute them, and score the result.
 
@@ -43,7 +43,7 @@ def demo(
     out_dir.mkdir(parents=True, exist_ok=True)
     table, picture = (check_output(out_dir / name, option="--out-dir") for name in ("demo.h5ad", "demo.png"))
     dense = _simulate(rows, cols, n_genes, seed)
-    methods = ["s2s", "nearest", "linear"]
+    methods = ["s2s", "nearest", "linear", "kriging"]
     seconds = run_methods(dense, methods, None, preset=preset, max_epochs=max_epochs, rng=seed)
     tl.evaluate(dense, methods)
     means = mean_scores(get.evaluation_df(dense), seconds)

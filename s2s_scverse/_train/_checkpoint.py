@@ -44,7 +44,7 @@ def describe(
     return {
         "kind": kind,
         "network": asdict(network),
-        "training": asdict(training),
+        "training": training.described(),
         "data": digest.hexdigest(),
         "version": version("s2s-scverse"),
     }

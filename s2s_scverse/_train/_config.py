@@ -1,7 +1,7 @@
 """Hyper-parameters of training, and the named recipes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
@@ -107,7 +107,7 @@ class TrainingConfig:
     #: Arithmetic of the network, single precision, or bfloat16, which is faster on some processors and accelerators.
     precision: Precision = "32"
     #: Further arguments of :class:`lightning.Trainer`, for those who train the published network at length.
-    trainer_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    trainer_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -128,7 +128,9 @@ class TrainingConfig:
             object.__setattr__(self, name, value)
         for name in [each.name for each in fields(self) if each.type is bool]:
             check_bool(f"TrainingConfig: {name}", getattr(self, name))
-        object.__setattr__(self, "trainer_kwargs", dict(self.trainer_kwargs))
+        if not isinstance(self.trainer_kwargs, Mapping):
+            msg = f"TrainingConfig: trainer_kwargs must be a dictionary, found {self.trainer_kwargs!r}"
+            raise TypeError(msg)
         pair = isinstance(self.betas, tuple) and len(self.betas) == 2
         if not pair or not all(isinstance(beta, float | int) and 0 <= beta < 1 for beta in self.betas):
             msg = f"TrainingConfig: betas must be two numbers of at least 0 and below 1, found {self.betas!r}"
@@ -139,6 +141,12 @@ class TrainingConfig:
         if not self.sparser_weight + self.dense_weight:
             msg = "TrainingConfig: sparser_weight and dense_weight are both 0, so there is nothing to learn from"
             raise ValueError(msg)
+
+    def described(self) -> dict[str, Any]:
+        """Return the fields that determine a result in plain values: all but `trainer_kwargs`."""
+        fields = asdict(replace(self, trainer_kwargs={}))
+        del fields["trainer_kwargs"]
+        return fields
 
 
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(

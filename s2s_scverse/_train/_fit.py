@@ -186,7 +186,10 @@ def _train_network(
     # The smaller of the factors that the two validation masks give.
     ways = [[of[way] for of in validation if len(of) > way] for way in range(max(map(len, validation)))]
     shrinkage = min(find_shrinkage(network, of, training, device) for of in ways) if training.shrink else 1.0
-    log.info("trained %d epochs; shrinkage factor of the network's correction %.2f", len(plan.history), shrinkage)
+    note = "" if shrinkage else ": the initial estimate is not corrected"
+    log.info(
+        "trained %d epochs; shrinkage factor of the network's correction %.2f%s", len(plan.history), shrinkage, note
+    )
     return {"network": network, "shrinkage": shrinkage, "history": tuple(plan.history)}
 
 

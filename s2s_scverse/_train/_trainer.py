@@ -87,11 +87,12 @@ def train(
     if found is not None and _is_finished(found["history"], training):
         plan.on_load_checkpoint({ENTRY: found})
     else:
+        more = dict(training.trainer_kwargs)
+        callbacks = _callbacks(training, path, progress) + list(more.pop("callbacks", []))
         arguments: dict[str, Any] = {
             "accelerator": device.type,
             "devices": 1 if device.index is None or device.type == "cpu" else [device.index],
             "precision": "bf16-mixed" if training.precision == "bf16" else "32-true",
-            "callbacks": _callbacks(training, path, progress),
             "plugins": [WholeCheckpoints()],
             "logger": False,
             "enable_progress_bar": False,
@@ -102,7 +103,8 @@ def train(
             max_epochs=training.max_epochs,
             reload_dataloaders_every_n_epochs=1,
             enable_checkpointing=path is not None,
-            **{**arguments, **training.trainer_kwargs},
+            callbacks=callbacks,
+            **arguments | more,
         )
         try:
             trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)

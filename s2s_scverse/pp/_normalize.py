@@ -146,12 +146,14 @@ def _median_total(adata: "AnnData", matrix: Any, what: str) -> float:
         raise ValueError(msg)
     if not are_counts(seen):
         warnings.warn(
-            f"{what} has values that are not whole numbers, so it may be normalized already; pp.normalize needs counts",
+            f"{what} has values that are not whole numbers, so it may be normalized already; pp.normalize needs counts"
+            ": pass the layer that has them",
             UserWarning,
             stacklevel=3,
         )
     totals = _totals(seen)
     if not totals.any():
-        msg = f"{what} is 0 at all {int(measured.sum())} measured spots, so there is nothing to scale; pass layer="
+        n = int(measured.sum())
+        msg = f"{what} is 0 at all {n} measured spots, so there is nothing to scale; pass the layer that has counts"
         raise ValueError(msg)
     return float(np.median(totals[totals > 0]))

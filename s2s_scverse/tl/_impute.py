@@ -322,16 +322,14 @@ def _entry(models: "list[SectionModel]", layer: str | None, *, std: bool) -> dic
 def _params(preset: str, network: "CDCINConfig", training: "TrainingConfig", images: Any, rng: Any) -> dict[str, Any]:
     """Describe the run in values that h5ad can hold, without those that are None."""
 
-    def plain(config: Any) -> dict[str, Any]:
-        fields = {
-            name: np.array(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()
-        }
-        return {name: value for name, value in fields.items() if value is not None and name != "trainer_kwargs"}
+    def plain(fields: dict[str, Any]) -> dict[str, Any]:
+        arrays = {name: np.array(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+        return {name: value for name, value in arrays.items() if value is not None}
 
     return {
         "preset": preset,
-        "network": plain(network),
-        "training": plain(training),
+        "network": plain(asdict(network)),
+        "training": plain(training.described()),
         "natural_images": "none" if images is None else str(images) if not hasattr(images, "__array__") else "array",
         "rng": int(rng) if isinstance(rng, int | np.integer) else "generator" if rng is not None else "none",
     }

@@ -105,7 +105,7 @@ def interpolate(
     wanted = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
-    name: Method = "pca_kriging" if method == "cokriging" else method  # the name in cases that people have
+    name: Method = "pca_kriging" if method == "cokriging" else method  # its former name
     seed = int(check_rng(rng).integers(2**31))
     source = read_source(
         adata,

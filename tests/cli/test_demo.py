@@ -20,9 +20,9 @@ def test_demo(run, tmp_path):
     first, *lines = result.stdout.splitlines()
     assert first == f"Simulated section: {measured.sum()} spots measured, {held_out.sum()} held out, 8 genes."
     assert lines[2].split() == ["method", "pcc", "spearman", "rmse", "mae", "ssim", "coverage", "seconds"]
-    rows = {line.split()[0]: [float(value) for value in line.split()[1:6]] for line in lines[3:6]}
+    rows = {line.split()[0]: [float(value) for value in line.split()[1:6]] for line in lines[3:7]}
     means = s2s.get.evaluation_df(adata).groupby("method", observed=True)[["pcc", "spearman", "rmse", "mae", "ssim"]]
-    assert set(rows) == {"s2s", "nearest", "linear"}
+    assert set(rows) == {"s2s", "nearest", "linear", "kriging"}
     for method, expected in means.mean().iterrows():
         assert rows[method] == pytest.approx(expected.tolist(), abs=6e-4)
     np.testing.assert_array_equal(adata.layers["s2s"][measured], adata.X.toarray()[measured])

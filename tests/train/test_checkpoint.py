@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 
 import s2s_scverse as s2s
 from s2s_scverse._train._module import TrainingPlan
@@ -136,3 +137,26 @@ def test_settings_of_numpy_are_gone_on_from_as_well(section, longer, tmp_path):
     expected = s2s.tl.impute(section, copy=True, checkpoint=tmp_path / "run.ckpt", **options)
     s2s.tl.impute(section, checkpoint=tmp_path / "run.ckpt", **options)
     assert np.array_equal(section.layers["s2s"], expected.layers["s2s"])
+
+
+class Counting(Callback):
+    """An argument of lightning that is no plain value."""
+
+    batches = 0
+
+    def on_train_batch_end(self, *_):
+        self.batches += 1
+
+
+def test_arguments_of_lightning_are_passed_on_and_are_no_part_of_the_run(section, longer, tmp_path):
+    counting = Counting()
+    training = replace(longer["training"], trainer_kwargs={"callbacks": [counting], "limit_train_batches": 1})
+    path = tmp_path / "run.ckpt"
+    s2s.tl.impute(section, checkpoint=path, **longer | {"training": training})
+    assert counting.batches == training.max_epochs
+    assert "trainer_kwargs" not in section.uns["s2s"]["s2s"]["params"]["training"]
+    expected = section.layers["s2s"].copy()
+    s2s.tl.impute(section, checkpoint=path, **longer)  # finished already
+    assert np.array_equal(section.layers["s2s"], expected)
+    with pytest.raises(TypeError, match="trainer_kwargs must be a dictionary, found 3"):
+        replace(training, trainer_kwargs=3)
