@@ -1,8 +1,8 @@
 """Parts of a section that were lost whole: what is predicted far from all spots.
 
 ``python benchmarks/extrapolation.py [--sections ...]``. Of each section, all spots are measured but those of a corner,
-of a hole, of an outer strip or of a strip across; these are predicted (no limit to the distance) by kriging, co-kriging
-and the starting map of s2s, which is what the network starts from. Genes as in the other benchmarks.
+of a hole, of an outer strip or of a strip across; these are predicted (no limit to the distance) by kriging, PCA
+kriging and the initial estimate of s2s. Genes as in the other benchmarks.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "no image")
     print(machine())
-    print("| section | lost spots | PCC: kriging | co-kriging | s2s | RMSE: kriging | co-kriging | s2s |")
+    print("| section | lost spots | PCC: kriging | PCA kriging | s2s | RMSE: kriging | PCA kriging | s2s |")
     print("|---|---|---|---|---|---|---|---|")
     every = []
     for name in arguments.sections:

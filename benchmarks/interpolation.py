@@ -1,8 +1,8 @@
 """Classical answers on ten real sections, next to reference scores of an independent script.
 
 One site in four is measured, the rest is hidden; scores are means over genes on the hidden sites. The reference of
-``blend`` is that of co-kriging. Run with
-``python benchmarks/interpolation.py [--methods kriging cokriging] [--sections visium_dlpfc_151673 ...]``; sections are
+``stack`` is that of PCA kriging. Run with
+``python benchmarks/interpolation.py [--methods kriging pca_kriging] [--sections ...]``; sections are
 looked for in ``$S2S_DATA_DIR``, else in ``../shared/data``.
 """
 
@@ -29,7 +29,7 @@ BINS = {
 }
 HEX = ("visium_mouse_brain_coronal", "visium_dlpfc_151673", "visium_breast_cancer_crop")
 QUINCUNX = ("st2k_mouse_liver_CN16_E1",)
-# measured, hidden, genes; PCC of nearest, linear, cubic, idw; kriging and co-kriging: PCC, RMSE, MAE.
+# measured, hidden, genes; PCC of nearest, linear, cubic, idw; kriging and PCA kriging: PCC, RMSE, MAE.
 REFERENCE = {
     "xenium_mouse_brain_ctxhp": (
         (1353, 4010, 200), (0.4955, 0.5805, 0.5687, 0.6155), (0.6219, 0.7210, 0.5537), (0.6431, 0.7071, 0.5460)),

@@ -1,4 +1,4 @@
-"""What cutting a large section into tiles costs in accuracy, and saves in time, in kriging and co-kriging.
+"""What cutting a large section into tiles costs in accuracy, and saves in time, in kriging and PCA kriging.
 
 ``python benchmarks/tiles.py [--sections ...] [--fraction 0.5]``. Random spots are measured, more than the 1600 up to
 which a section is kriged whole; held-out spots and genes of the protocol. Both ways run in one process, in turn.

@@ -1,11 +1,11 @@
-"""s2s against co-kriging on every section and seed, and whether what it says of its own errors is true.
+"""s2s against PCA kriging on every section and seed, and whether what it says of its own errors is true.
 
 ``python benchmarks/versus_pca_kriging.py [--sections ...] [--seeds 0 1 2] [--fraction 0.5] [--preset default]``.
 Protocol: see protocol.py; every section in a process of its own. Columns:
 
-* PCC, RMSE, MAE of s2s, gains over co-kriging, 95 % interval of the relative gain in PCC over genes (bootstrap);
+* PCC, RMSE, MAE of s2s, gains over PCA kriging, 95 % interval of the relative gain in PCC over genes (bootstrap);
 * coverage: part of held-out values inside the 90 % intervals; width: their mean width, over that of intervals about
-  co-kriging as wide for each gene as its error at the held-out spots asks for, scaled to the same coverage;
+  PCA kriging as wide for each gene as its error at the held-out spots asks for, scaled to the same coverage;
 * reliability: mean expected PCC minus mean PCC found, and Spearman's correlation of the two over genes.
 """
 
@@ -76,9 +76,9 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"{machine()}; preset {arguments.preset}, measured: {arguments.fraction or 'every second spot'}")
     names = (
-        "section | seed | co-kriging PCC | s2s PCC | gain (over genes) | RMSE | gain | MAE | gain | coverage | width"
+        "section | seed | PCA kriging PCC | s2s PCC | gain (over genes) | RMSE | gain | MAE | gain | coverage | width"
     )
-    print(f"| {names} | reliability off | Spearman | gate | seconds | GB |\n" + "|---" * 16 + "|", flush=True)
+    print(f"| {names} | reliability off | Spearman | shrinkage | seconds | GB |\n" + "|---" * 16 + "|", flush=True)
     gains = []
     for name in arguments.sections:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
