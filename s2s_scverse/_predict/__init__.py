@@ -9,6 +9,7 @@ from ._noise_weights import find_noise_weights, section_noise_weights
 from ._pca_kriging import PCAKriged, PCAKriging
 from ._stack import Stack, StackingWeights, StackSettings
 from ._state_kriging import StateKriging
+from ._threads import parallel
 from ._tiles import boxes
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "find_noise_weights",
     "fit",
     "folds",
+    "parallel",
     "section_noise_weights",
 ]

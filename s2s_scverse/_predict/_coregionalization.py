@@ -9,9 +9,9 @@ in the basis V with V'DV = I, V'BV = diag(s) all genes are: each component is kr
 import numpy as np
 from scipy.linalg import eigh
 
-from ._factor import one_thread
 from ._kernels import Kernel
 from ._kriging import Kriging, Settings
+from ._threads import one_thread
 from ._types import Float, Float32, Float64
 
 __all__ = ["Coregionalization"]

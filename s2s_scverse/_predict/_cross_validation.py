@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from ._kriging import Kriging
 from ._methods import Method, Predictor, fit
 from ._stack import MIN_SPOTS, REACH, Stack, StackingWeights, farness
+from ._threads import parallel
 from ._types import Bool, Float, Float32, Float64, Index
 
 __all__ = ["FOLDS", "MAX_LEFT_OUT", "CrossValidation", "folds"]
@@ -70,14 +71,18 @@ class CrossValidation:
         self._limit, self._seed = limit, seed
         self._fold = folds(informative, limit, seed)
         self.chosen = np.flatnonzero(self._fold >= 0)
-        self._predictors: dict[int, Predictor] = {}
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
-        distance = np.zeros(len(spots))
-        for number, hidden, seen in _partition(spots, self._fold):
+
+        def fitted(part: tuple[int, Index, Bool]) -> Predictor:
+            _, hidden, seen = part
             weights = None if noise_weights is None else noise_weights[seen]
-            self._predictors[number] = fit(
-                method, spots[seen], spots[hidden], informative[seen], noise_weights=weights, stacking=stacking
-            )
+            return fit(method, spots[seen], spots[hidden], informative[seen], noise_weights=weights, stacking=stacking)
+
+        parts = list(_partition(spots, self._fold))
+        predictors = parallel(fitted, parts)
+        self._predictors = {number: each for (number, *_), each in zip(parts, predictors, strict=True)}
+        distance = np.zeros(len(spots))
+        for _, hidden, seen in parts:
             distance[hidden] = cKDTree(spots[seen]).query(spots[hidden])[0]
         self.distance = distance[self.chosen]
 
@@ -87,9 +92,12 @@ class CrossValidation:
         Without `settings` from a predictor of all spots, each fold is tuned by itself.
         """
         result = np.empty(values.shape, np.float32)
-        for number, predictor in self._predictors.items():
+
+        def predict_fold(number: int) -> None:
             hidden = self._fold == number
-            result[hidden] = predictor.maps(values[~hidden], settings)[0]
+            result[hidden] = self._predictors[number].maps(values[~hidden], settings)[0]
+
+        parallel(predict_fold, self._predictors)
         return result[self.chosen]
 
     def predict_informative(self) -> Float32:
@@ -118,10 +126,10 @@ class CrossValidation:
         if self.stacking is None:
             varying = np.ptp(self._informative, axis=0) > 0
             moments = Moments(self._informative, varying)
-            for number in self._predictors:
-                hidden = self._fold == number
-                self._members[number] = self._stack(number).members(self._informative[~hidden])
-                moments.add(self._members[number][0], hidden)
+            members = parallel(lambda i: self._stack(i).members(self._informative[self._fold != i]), self._predictors)
+            self._members = dict(zip(self._predictors, members, strict=True))
+            for number, (maps, _) in self._members.items():
+                moments.add(maps, self._fold == number)
             weights = StackingWeights(_simplex(moments.square, moments.cross))
             self._predictors = {number: self._stack(number).with_weights(weights) for number in self._predictors}
             kriging = Kriging(self._spots, sites, noise_weights=self._noise_weights)
@@ -136,10 +144,16 @@ class CrossValidation:
         spots, weights = kriging.spots[piece], kriging.noise_weights[piece]
         informative = self._informative[piece]
         moments = Moments(informative, varying)
-        for rng in np.random.default_rng(self._seed).spawn(_PARTITIONS):
-            for _, hidden, seen in _partition(spots, _blocks(spots, informative, rng), beyond=REACH):
-                stack = Stack(Kriging(spots[seen], spots[hidden], noise_weights=weights[seen]), informative[seen])
-                moments.add(stack.members(informative[seen])[0], hidden)
+        blocks = [_blocks(spots, informative, rng) for rng in np.random.default_rng(self._seed).spawn(_PARTITIONS)]
+        parts = [part for fold in blocks for part in _partition(spots, fold, beyond=REACH)]
+
+        def predicted(part: tuple[int, Index, Bool]) -> list[Float32]:
+            _, hidden, seen = part
+            kriging = Kriging(spots[seen], spots[hidden], noise_weights=weights[seen])
+            return Stack(kriging, informative[seen]).members(informative[seen])[0]
+
+        for (_, hidden, _), maps in zip(parts, parallel(predicted, parts), strict=True):
+            moments.add(maps, hidden)
         start = np.array(StackingWeights().members)
         step = members - start
         power = step @ moments.square @ step

@@ -8,19 +8,17 @@ P = B diag(1 / (eigenvalues + t)) B' with B = RU.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from ._kernels import Kernel, correlation
+from ._threads import one_thread
 from ._types import Bool, Float32, Float64, Index
 
-__all__ = ["Factor", "factorise", "one_thread"]
+__all__ = ["Factor", "factorise"]
 
 
 @dataclass(frozen=True)
@@ -103,18 +101,3 @@ def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], noise_w
     share = (noise_weights / norm**2).astype(np.float32)
     mean_correlation = (product / (root * norm)).astype(np.float32)
     return Factor(basis, eigenvalues, shrinkage, np.square(basis) @ shrinkage, share, mean_correlation)
-
-
-def one_thread() -> AbstractContextManager[object]:
-    """Context in which BLAS keeps to one thread.
-
-    Eigendecompositions wait for all threads once per column: on a busy two-core machine two threads took 62 s for 8
-    kernels of 1353 spots, one took 1.2 s.
-    """
-    limits: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
-    return limits
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()

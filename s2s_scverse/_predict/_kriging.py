@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 from ._checks import check_points, check_values
 from ._factor import Factor, factorise
 from ._kernels import KERNELS, NUGGETS, Kernel, correlation, kernels_for
+from ._threads import parallel
 from ._tiles import Tile, tiles
 from ._types import Float, Float32, Float64, Index
 
@@ -152,7 +153,8 @@ class Kriging:
         compared = [k for k, kernel in enumerate(self.kernels) if kernel in kernels]
         compared = compared or list(range(len(self.kernels)))
         centred = [_centre(values[self._tiles[number].spots])[0] for number in self._scored]
-        errors, nuggets = zip(*(self._compare(self.kernels[k], centred) for k in compared), strict=True)
+        found = parallel(lambda k: self._compare(self.kernels[k], centred), compared)
+        errors, nuggets = zip(*found, strict=True)
         best = np.argmin(errors, axis=0)
         return Settings(np.asarray(compared)[best], np.asarray(nuggets)[best, np.arange(values.shape[1])])
 

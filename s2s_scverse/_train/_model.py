@@ -166,7 +166,10 @@ class SectionModel:
         """Add an error model, estimated from the genes that the model was fitted to."""
         values, left_out = self.section.values, self._cross_validation
         predicted = _bounded(left_out.folds.predict_informative(), values)
-        return replace(self, left_out=left_out, errors=Pool.fit(values[left_out.chosen], predicted, self._gain()))
+        errors = Pool.fit(values[left_out.chosen], predicted, self._gain())
+        model = replace(self, left_out=left_out, errors=errors)
+        model.__dict__["_predictor"] = self._predictor  # fitted once
+        return model
 
     def predict(self, values: Float32) -> Prediction:
         """Predict a block of genes, (n_measured, n_genes)."""

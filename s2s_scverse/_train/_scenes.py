@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._lattice import Raster
+from .._predict import parallel
 from ._initial import InitialEstimate
 from ._pairs import Views
 
@@ -90,8 +91,9 @@ def build_scene(
     at_sites[views.known] = 1 if noise_weights is None else noise_weights
     n_views, n_maps = len(views.visible), truth.shape[1] + images.shape[1]
     centre, spread = np.zeros((n_views, n_maps), np.float32), np.ones((n_views, n_maps), np.float32)
-    maps = []
-    for view, visible in enumerate(views.visible):
+
+    def estimated(view: int) -> NDArray[np.float32]:
+        visible = views.visible[view]
         weight = None if noise_weights is None else at_sites[visible]
         parts = [estimate.genes(views.lattice, visible, everywhere[visible], weight)]
         if images.shape[1]:
@@ -100,7 +102,9 @@ def build_scene(
             seen = np.concatenate([everywhere[visible], images[visible]], axis=1)
             centre[view] = seen.mean(axis=0)
             spread[view] = np.maximum(seen.std(axis=0), SMALLEST_SPREAD)
-        maps.append((np.concatenate(parts, axis=1) - centre[view, :, None]) / spread[view, :, None])
+        return np.asarray((np.concatenate(parts, axis=1) - centre[view, :, None]) / spread[view, :, None], np.float32)
+
+    maps = parallel(estimated, range(n_views))
     rasters = [views.lattice.transformed(symmetry).raster() for symmetry in orientations]
     return Scene(
         gathers=[torch.from_numpy(raster.gather) for raster in rasters],
