@@ -1,0 +1,40 @@
+"""Threads: several independent fits at a time, each with one thread of BLAS."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+__all__ = ["one_thread", "parallel"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Apply a function to every item, in as many threads as BLAS may use; calls inside such a thread are serial."""
+    items = list(items)
+    blas = (library["num_threads"] for library in _controller().info() if library["user_api"] == "blas")
+    threads = min(max(blas, default=1), len(items))
+    if threads <= 1:
+        return [function(item) for item in items]
+    with one_thread(), ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, items))
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Context in which BLAS keeps to one thread.
+
+    Eigendecompositions wait for all threads once per column: on a busy two-core machine two threads took 62 s for 8
+    kernels of 1353 spots, one took 1.2 s.
+    """
+    limits: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
+    return limits
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
