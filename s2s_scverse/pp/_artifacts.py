@@ -20,12 +20,12 @@ __all__ = ["dead_lines", "mask_artifacts"]
 log = logging.getLogger(__name__)
 
 LINE_FRACTION = 0.1
-"""Of the depth of neighbouring rows or columns: those of real sections have at least .16."""
+"""Smallest depth relative to neighbouring rows or columns; real sections have at least .16."""
 WINDOW, FEWEST = 5, 5
-"""Neighbouring rows on either side, and spots that a row needs to be judged."""
+"""Neighbouring rows on either side; spots or neighbours below which a row or spot is not judged."""
 NEIGHBOURS, REACH = 18, 3.5
-"""Spots with which one is compared, two rings of a hexagonal lattice, and how far away they are, in pitches."""
-ROW, COLUMN, DEPTH, GENES = "row", "column", "depth", "genes"
+"""Spots with which one is compared, two rings of a hexagonal lattice, and their largest distance in pitches."""
+REASONS = ["row", "column", "depth", "genes"]
 
 
 def mask_artifacts(
@@ -109,27 +109,19 @@ def mask_artifacts(
     adata = adata.copy() if copy else adata
     if _keys.ARTIFACT in adata.obs:
         reason = np.where(marked, reason, adata.obs[_keys.ARTIFACT].astype(object).fillna("").to_numpy())
-    reasons = [each or None for each in reason]
-    adata.obs[_keys.ARTIFACT] = pd.Categorical(reasons, categories=[ROW, COLUMN, DEPTH, GENES])
+    adata.obs[_keys.ARTIFACT] = pd.Categorical([each or None for each in reason], categories=REASONS)
     adata.obs[_keys.MEASURED] = measured & ~marked
-    found = ", ".join(f"{int((reason[marked] == each).sum())} for their {each}" for each in (ROW, COLUMN, DEPTH, GENES))
-    log.info("%d of %d spots marked as unmeasured: %s", marked.sum(), measured.sum(), found)
+    numbers = ", ".join(f"{int((reason[marked] == each).sum())} for their {each}" for each in REASONS)
+    log.info("%d of %d spots marked as unmeasured: %s", marked.sum(), measured.sum(), numbers)
     return adata if copy else None
 
 
 def dead_lines(
     lines: NDArray[np.int64], depth: NDArray[np.float64], fraction: float = LINE_FRACTION
 ) -> NDArray[np.int64]:
-    """Return the rows (or columns) with hardly any counts.
+    """Return the rows (or columns) whose median depth is below a fraction of that of the rows around.
 
-    Parameters
-    ----------
-    lines
-        (n_spots,): the row of every spot.
-    depth
-        (n_spots,): how deep it was sequenced.
-    fraction
-        Rows are dead if their median depth is below this fraction of that of the rows around.
+    `lines` and `depth`, (n_spots,), are the row and the depth of every spot.
     """
     by_line = pd.Series(depth).groupby(lines)
     median = by_line.median()[by_line.size() >= FEWEST]
@@ -149,7 +141,7 @@ def _reasons(
     spot: float,
     n_mads: float,
 ) -> NDArray[np.object_]:
-    """Say why each measured spot of a section is an artifact; empty text if it is none."""
+    """Return why each measured spot of a section is an artifact, (n_spots,); an empty text if it is none."""
     lattice = section.lattice.subset(here[section.rows])
     depth, genes = read_depth(adata, here, layer=layer), read_detected(adata, here, layer=layer)
     if depth is None and genes is None:
@@ -161,21 +153,20 @@ def _reasons(
     reason = np.full(len(lattice), "", dtype=object)
     # Rows of bins are no channels.
     if depth is not None and "bins" not in adata.uns[_keys.UNS][_keys.GRID]:
-        for name, numbers in ((COLUMN, lattice.array[:, 1]), (ROW, lattice.array[:, 0])):
+        for name, numbers in (("column", lattice.array[:, 1]), ("row", lattice.array[:, 0])):
             reason[np.isin(numbers, dead_lines(numbers, depth, line))] = name
-    alive = reason == ""
-    for name, values in ((GENES, genes), (DEPTH, depth)):
+    alive = np.flatnonzero(reason == "")
+    for name, values in (("genes", genes), ("depth", depth)):
         if values is not None:
-            reason[np.flatnonzero(alive)[_outliers(lattice.unit_coordinates[alive], values[alive], spot, n_mads)]] = (
-                name
-            )
+            outliers = _outliers(lattice.unit_coordinates[alive], values[alive], spot, n_mads)
+            reason[alive[outliers]] = name
     return reason
 
 
 def _outliers(
     at: NDArray[np.float64], values: NDArray[np.float64], fraction: float, n_mads: float
 ) -> NDArray[np.bool_]:
-    """Return which spots lie far below the spots around them."""
+    """Return which spots have values far below those of the spots around them, (n_spots,)."""
     k = min(NEIGHBOURS + 1, len(at))
     if k <= FEWEST:
         return np.zeros(len(at), dtype=bool)
