@@ -85,12 +85,10 @@ def at(
     site = _nearest(lattice, at, coordinates, measured | read_mask(section, _keys.HELD_OUT), dense=imputed)
     if not imputed:
         site[(site >= 0) & ~measured[site]] = -1
-    read = np.unique(site[site >= 0])
-    here = np.zeros(section.n_obs, dtype=bool)
-    here[read] = True
+    read = np.isin(np.arange(section.n_obs), site)
     values = np.full((len(coordinates), len(columns)), np.nan, dtype=np.float32)
-    found = read_values(section, here, columns, layer=layer, finite=not imputed)
-    values[site >= 0] = found[np.searchsorted(read, site[site >= 0])]
+    of_sites = read_values(section, read, columns, layer=layer, finite=not imputed)
+    values[site >= 0] = of_sites[np.cumsum(read)[site[site >= 0]] - 1]
     return pd.DataFrame(values, index=names, columns=section.var_names[columns])
 
 
@@ -102,12 +100,12 @@ def _nearest(
     *,
     dense: bool,
 ) -> "NDArray[np.int64]":
-    """(n_points,): the nearest of all sites, or of those on the lattice of the spots; -1 where none is within reach."""
+    """Return the nearest of all sites, or of those on the lattice of the spots, (n_points,); -1 beyond reach."""
     stride = lattice.stride(spots)
     on_spots = ((lattice.index - lattice.index[spots][0]) % stride == 0).all(axis=1)
     among = np.flatnonzero(np.ones(len(lattice), dtype=bool) if dense else on_spots)
     distance, found = cKDTree(at[among]).query(points)
-    # A cell on the edge of two bins is in the one that pp.grid counted it in.
+    # A cell on the edge of two bins belongs to the bin in which pp.grid counted it.
     laid = lattice.subset(among).coarsened(1 if dense else stride)
     own = laid.find(laid.nearest(points))
     tied = np.linalg.norm(at[among][own] - points, axis=1) <= distance + 1e-6 * lattice.pitch

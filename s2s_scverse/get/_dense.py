@@ -123,7 +123,7 @@ def dense(
 def _reliable(
     adata: "AnnData", key: str, columns: NDArray[np.int64], min_reliability: float | None
 ) -> NDArray[np.int64]:
-    """Return the columns of genes that are reliable enough."""
+    """Return the columns of genes that are reliable enough, (n_reliable,)."""
     if min_reliability is None:
         return columns
     least = check_number("min_reliability", min_reliability, least=-1, most=1)
@@ -137,7 +137,7 @@ def _reliable(
 
 
 def _kept_obsm(adata: "AnnData", sites: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
-    """Coordinates and what else is known at every site; embeddings belong to other values."""
+    """Return coordinates and what else is known at every site, without embeddings."""
     found = {name: np.asarray(adata.obsm[name])[sites] for name in adata.obsm if not name.startswith("X_")}
     return {name: array for name, array in found.items() if array.dtype.kind in "iuf" and np.isfinite(array).all()}
 

@@ -78,10 +78,8 @@ def mask_artifacts(
     ------
     KeyError
         If `adata` has no lattice, or the layer does not exist.
-    TypeError
-        If an argument is of a wrong type.
-    ValueError
-        If an argument is out of bounds, no spot is measured, or no depth can be read.
+    TypeError, ValueError
+        If an argument is of a wrong type or out of bounds, no spot is measured, or no depth can be read.
 
     Examples
     --------
@@ -101,10 +99,8 @@ def mask_artifacts(
     measured = read_measured(adata)
     reason = np.full(adata.n_obs, "", dtype=object)
     for section in read_sections(adata):
-        here = np.zeros(adata.n_obs, dtype=bool)
-        here[section.rows] = measured[section.rows]
-        if here.any():
-            reason[here] = _reasons(adata, section, here, layer, line, spot, n_mads)
+        if section.measured.any():
+            reason[section.spots] = _reasons(adata, section, layer, line, spot, n_mads)
     marked = reason != ""
     adata = adata.copy() if copy else adata
     if _keys.ARTIFACT in adata.obs:
@@ -135,14 +131,14 @@ def dead_lines(
 def _reasons(
     adata: "AnnData",
     section: SectionOnLattice,
-    here: NDArray[np.bool_],
     layer: str | None,
     line: float,
     spot: float,
     n_mads: float,
 ) -> NDArray[np.object_]:
     """Return why each measured spot of a section is an artifact, (n_spots,); an empty text if it is none."""
-    lattice = section.lattice.subset(here[section.rows])
+    lattice, here = section.lattice.subset(section.measured), np.zeros(adata.n_obs, dtype=bool)
+    here[section.spots] = True
     depth, genes = read_depth(adata, here, layer=layer), read_detected(adata, here, layer=layer)
     if depth is None and genes is None:
         msg = (
