@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 
-from s2s_scverse._checks import check_choice, check_int, check_number, check_positive, check_rng
-from s2s_scverse._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
-
+from .._checks import check_choice, check_int, check_number, check_positive, check_rng
+from .._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
 from ._tissue import DOMAINS, N_CELL_TYPES, Canvas, draw_cells, draw_sites
 
 if TYPE_CHECKING:
@@ -95,11 +94,9 @@ def simulated_tissue(
 
     Raises
     ------
-    TypeError
-        A size is no integer, or another parameter no number.
-    ValueError
-        A size is too small, ``depth`` or ``pitch`` is not positive, ``dispersion`` is negative, or ``lattice`` is
-        unknown.
+    TypeError, ValueError
+        If a size is not an integer or too small, another parameter is not a number, ``depth`` or ``pitch`` is not
+        positive, ``dispersion`` is negative, or ``lattice`` is unknown.
 
     Examples
     --------

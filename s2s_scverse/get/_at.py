@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["at"]
 
 REACH = 0.71
-"""How far from a site there may be values, in distances of spots: half the diagonal of a square bin."""
+"""Largest distance of a point from its site, in spot spacings: half the diagonal of a square bin."""
 
 
 def at(
@@ -29,11 +29,11 @@ def at(
     spatial_key: str = _keys.SPATIAL,
     library_id: str | None = None,
 ) -> "pd.DataFrame":
-    """Read values at any points of a section, for example to carry those of bins back to their cells.
+    """Return values at any points of a section, for example those of bins at their cells.
 
-    Every point gets the values of the nearest site, if that is no farther than the corner of a bin or of the square
-    around a spot is from its centre (0.71 distances of spots). Of an imputed layer these are all sites; of X and other
-    layers the spots or bins, so a cell gets the values of the bin it is in.
+    Every point gets the values of the nearest site within 0.71 spot spacings (the distance from the centre of a bin to
+    its corner). For imputed layers all sites are used; for X and other layers the spots or bins, so a cell gets the
+    values of its bin.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def at(
 
     Returns
     -------
-    One row a point (named as the cells, if `points` is an AnnData), one column a gene; float32. NaN where there is no
-    value: at points outside the tissue, and in unmeasured bins unless imputed.
+    One row per point (named as the cells, if `points` is an AnnData), one column per gene; float32. NaN at points
+    outside the tissue and, unless imputed, in unmeasured bins.
 
     Raises
     ------

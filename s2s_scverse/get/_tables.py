@@ -119,9 +119,9 @@ def history_df(adata: "AnnData", key: str = _keys.UNS) -> "pd.DataFrame":
 
     Returns
     -------
-    One row an epoch: `epoch`; `loss_genes_sparser`, `loss_genes_dense`, `loss_images_sparser`, `loss_images_dense`
-    (mean training losses of the terms that took part); `validation` and `validation_start` (squared error, in
-    variances of the genes, of the network and of its starting map at the spots kept aside).
+    One row per epoch: `epoch`; `loss_genes_sparser`, `loss_genes_dense`, `loss_images_sparser`, `loss_images_dense`
+    (mean training losses of the terms in use); `validation` and `validation_start` (squared error of the network and of
+    the initial estimate at the validation spots, in variances of the genes).
 
     Raises
     ------

@@ -39,23 +39,22 @@ def mask_artifacts(
 ) -> "AnnData | None":
     """Mark spots that failed technically as unmeasured, so that :func:`s2s_scverse.tl.impute` fills them.
 
-    Found are rows and columns of the array (not of bins) with hardly any counts, such as clogged microfluidic channels,
-    and single spots with far fewer counts or detected genes than the spots around them. Look at what was marked before
-    you go on: tissue that is empty by nature (lumina, necrosis, fat) can look alike.
+    Rows and columns of the array (not of bins) with hardly any counts, such as clogged microfluidic channels, are
+    marked, and single spots with far fewer counts or detected genes than the spots around them. Inspect the marked
+    spots before you go on: tissue that is empty by nature (lumina, necrosis, fat) can look alike.
 
     Parameters
     ----------
     adata
-        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, each of which is judged by itself.
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, which are judged separately.
     line_fraction
         Rows and columns are marked if their median depth is below this fraction of the median depth of the 5 rows (or
         columns) on either side.
     spot_fraction
         Spots are marked if their depth, or their number of detected genes, is below this fraction of the median of the
-        18 spots around them, and `n_mads` says so too.
+        18 spots around them, and its logarithm lies more than `n_mads` deviations below theirs.
     n_mads
-        How many median absolute deviations (scaled to standard deviations of a normal distribution) the logarithm of
-        the depth, or of the number of genes, must lie below that of the spots around.
+        Number of median absolute deviations, scaled to standard deviations of a normal distribution.
     layer
         Layer to read. By default depth comes from ``layers["counts"]`` or X where they hold counts, else from
         ``obs["total_counts"]``, else from the size of one molecule in normalised (and logged) values.
@@ -70,7 +69,7 @@ def mask_artifacts(
         False for the marked spots too. Their values stay as they are.
     `.obs['s2s_artifact']`
         Why a spot was marked (categorical): ``"row"``, ``"column"``, ``"depth"`` or ``"genes"``; missing elsewhere.
-        Reasons of an earlier call stay.
+        Reasons from an earlier call are kept.
 
     Values of held-out spots are never read.
 

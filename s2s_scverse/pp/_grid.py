@@ -55,31 +55,29 @@ def grid(
         One section, or several with `library_key`. Not changed.
     upsample
         Spacing of the spots in sites of the result, 1 to 8. 2 puts one site between two neighbouring spots (four
-        times as many sites), 1 adds only the holes inside the tissue.
+        times as many sites), 1 only fills holes inside the tissue.
     bin_size
         For cells or beads (Xenium, MERFISH, CosMx, Slide-seq, Stereo-seq, Visium HD): side of square bins, or distance
-        of the centres of hexagonal ones, in the units of the coordinates; ``"auto"``: so that bins hold 4 cells on
-        average. A bin's counts are the sums over its cells. Values that are no counts (any that is not a whole number,
-        or negative) are averaged instead. Bins without cells inside the tissue are unmeasured sites, and so are bins
-        whose cells have no counts. Where cells lie on a lattice of the same shape (small bins of Visium HD), bins
-        follow it, so that each holds whole small bins around its centre.
-        :func:`s2s_scverse.get.at` carries values back to the cells: which bin a cell is in follows from the lattice.
+        of the centres of hexagonal ones, in the units of the coordinates; ``"auto"`` for 4 cells per bin on average.
+        Counts are summed over the cells of a bin; other values (any negative or not whole) are averaged. Bins without
+        cells inside the tissue and bins without counts are unmeasured sites. Where cells lie on a lattice of the same
+        shape (small bins of Visium HD), bins follow it, so that each holds whole small bins around its centre.
+        :func:`s2s_scverse.get.at` carries values back to the cells.
     bin_shape
         ``"square"``, or ``"hex"`` for bins on a hexagonal lattice.
     min_cells
-        Bins with fewer cells count as unmeasured: their counts say little.
+        Bins with fewer cells are unmeasured sites.
     fill
-        Where to add sites. ``"tissue"``: the morphological closing of the spots on the dense lattice, so gaps up to two
-        spots wide are filled and larger holes stay holes. ``"hull"``: the convex hull of the spots. ``"all"``: the
-        whole bounding box.
+        Where to add sites: ``"tissue"``, in the morphological closing of the spots on the dense lattice, which fills
+        gaps up to two spots wide; ``"hull"``, in the convex hull of the spots; ``"all"``, in the bounding box.
     spatial_key
         Key of `adata.obsm` with x and y of every spot. Without coordinates, those of the array positions at a distance
         of 1 are used and written.
     library_key
-        Column of `adata.obs` that tells several sections apart. Each is laid out as if it were alone, on a lattice of
-        its own kind and size; their coordinates may overlap. Without it, `adata` is refused, or a warning given, if it
-        looks like several sections: ``uns["spatial"]`` names several, positions repeat or contradict each other, or a
-        column is named like one of samples.
+        Column of `adata.obs` that tells several sections apart. Each is laid out on a lattice of its own; their
+        coordinates may overlap. Without it, an `adata` that looks like several sections is refused or warned of:
+        ``uns["spatial"]`` names several, positions repeat or contradict each other, or a column is named like one of
+        samples.
 
     Returns
     -------
@@ -95,34 +93,30 @@ def grid(
     `.obs['n_cells']`
         Only with `bin_size`: number of cells in the bin.
     `.obsm[spatial_key]`
-        Coordinates, of spots as given, of new sites by the fitted lattice. Where spots lie beside it, new sites do so
-        as the spots around them.
+        Coordinates of spots as given, of new sites from the fitted lattice, displaced like the spots around them.
     `.uns['s2s']['grid']`
         Kind, shape, stride, pitch (units of the coordinates), basis and origin of the lattice, and `residual`: root
         mean square distance of the spots from their lattice positions, in spot pitches. With `library_key`:
         `library_key`, and in `sections` such an entry for each. With `bin_size` also `bins`: whether X and each layer
         were summed or averaged.
     `.uns['spatial']`
-        Where there is one: as it was, with ``spot_diameter_fullres`` divided by `upsample` (of bins: set to their size
-        first), so that squidpy draws sites in their size on the image. Coordinates (and `bin_size`) must then be in
-        pixels of the full image, as squidpy expects.
+        If present: ``spot_diameter_fullres`` (of bins: their size) is divided by `upsample`, so that squidpy draws
+        sites in their size. Coordinates and `bin_size` must then be in pixels of the full image, as squidpy expects.
 
     Integer annotations of spots become floats and truth values nullable, since new sites have none. Where sites are
     added, pairwise annotations (`.obsp`, with their entries in `.uns`) and all of `.obsm` but the coordinates are
-    dropped. So are layers that this package wrote: they belong to the lattice they were made on. With `bin_size`, only
-    X, layers, var and ``uns["spatial"]`` are carried over to the bins. Backed and lazy (dask) sections are read into
-    memory.
+    dropped. Layers that this package wrote are always dropped. With `bin_size`, only X, layers, var and
+    ``uns["spatial"]`` are kept. Backed and lazy (dask) sections are read into memory.
 
     Raises
     ------
     KeyError
         If the coordinates or the `library_key` are missing.
-    TypeError
-        If arguments or coordinates are of a wrong type.
-    ValueError
-        If no lattice is found, spots share a position, array positions contradict the coordinates, no spot lies on
-        tissue or holds counts, `adata` holds several sections or coordinates local to fields of view, has unmeasured
-        sites already, or bins would hold values that are held out.
+    TypeError, ValueError
+        If arguments or coordinates are of a wrong type or out of bounds, no lattice is found, spots share a position,
+        array positions contradict the coordinates, no spot lies on tissue or holds counts, `adata` holds several
+        sections or coordinates local to fields of view, has unmeasured sites already, or bins would hold held-out
+        values.
 
     Warns
     -----

@@ -38,15 +38,14 @@ def normalize(
 
     The same as :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, except that the default `target_sum`
     comes from measured spots only. After :func:`s2s_scverse.pp.grid` most rows can be unmeasured sites, which are 0:
-    scanpy's median over all rows (up to scanpy 1.11) is then 0 too, and so is every value scaled to it.
+    scanpy's median over all rows (up to scanpy 1.11) is then 0 too, and so are all scaled values.
 
     Parameters
     ----------
     adata
         A section with counts, before or after :func:`s2s_scverse.pp.grid`. Bins must be made from counts, thus before.
     target_sum
-        Total of every spot after scaling. By default the median total of the measured spots; unmeasured sites, held-out
-        spots and spots without counts do not take part.
+        Total of every spot after scaling. By default the median total of the measured spots that have counts.
     layer
         Layer to normalize, X by default.
     log1p
@@ -68,16 +67,14 @@ def normalize(
     ------
     KeyError
         If the layer does not exist.
-    TypeError
-        If an argument or the values are of a wrong type.
-    ValueError
-        If values are NaN, infinite or (at measured spots) negative, no measured spot has counts, or `adata` is backed
-        by a file.
+    TypeError, ValueError
+        If an argument or the values are of a wrong type, values are NaN, infinite or (at measured spots) negative, no
+        measured spot has counts, or `adata` is backed by a file.
 
     Warns
     -----
     UserWarning
-        If the values are no whole numbers, and so probably normalized already.
+        If the values are not whole numbers, as after an earlier normalization.
 
     Examples
     --------

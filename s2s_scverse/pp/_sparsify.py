@@ -40,7 +40,7 @@ def sparsify(
         Keep this random fraction of the spots instead; `stride` and `phase` are then ignored.
     keep
         Keep these spots instead, to simulate holes, lost rows or anything else: truth values for every site of `adata`,
-        or the name of an obs column of them. What it says of unmeasured sites does not matter.
+        or the name of an obs column with them. Values at unmeasured sites are ignored.
     rng
         Seed or generator for `fraction`.
     copy
