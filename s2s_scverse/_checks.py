@@ -57,13 +57,13 @@ def named_layers(adata: "AnnData") -> dict[str, Any]:
     return {name: values for name, values in adata.layers.items() if name is not None}
 
 
-def check_adata(adata: object) -> None:
-    """Refuse what is no AnnData, and an empty one; read obs and var where they are lazy, since they are small."""
+def check_adata(adata: Any) -> None:
+    """Refuse anything but a non-empty AnnData; read obs and var into memory where they are lazy."""
     if not all(hasattr(adata, name) for name in ("obs", "var", "obsm", "layers", "uns", "X")):
         msg = f"expected an AnnData, found {type(adata).__name__}"
         raise TypeError(msg)
-    if 0 in adata.shape:  # type: ignore[attr-defined]
-        msg = f"expected at least one spot and one gene, found an AnnData of shape {adata.shape}"  # type: ignore[attr-defined]
+    if 0 in adata.shape:
+        msg = f"expected at least one spot and one gene, found an AnnData of shape {adata.shape}"
         raise ValueError(msg)
     for name in ("obs", "var"):
         if not isinstance(getattr(adata, name), pd.DataFrame):
@@ -71,13 +71,13 @@ def check_adata(adata: object) -> None:
 
 
 def read_table(table: Any) -> pd.DataFrame:
-    """Return a table that may be lazy."""
+    """Return a table, which may be lazy, in memory."""
     found: pd.DataFrame = table if isinstance(table, pd.DataFrame) else table.to_memory()
     return found
 
 
 def check_unique_genes(adata: "AnnData") -> None:
-    """Refuse duplicated gene names: a gene could not be asked for by name."""
+    """Refuse duplicated gene names, which do not identify genes."""
     if not adata.var_names.is_unique:
         repeated = adata.var_names[adata.var_names.duplicated()].unique()
         msg = f"gene names are not unique ({few(repeated)}); call adata.var_names_make_unique() first"

@@ -104,13 +104,9 @@ def dense(
     if not (len(columns) and sites.any()):
         msg = f"layer {key!r} has no site with values for all genes; call s2s.tl.impute or s2s.tl.interpolate again"
         raise ValueError(msg)
-    log.info(
-        "left out %d of %d genes, and %d of %d sites without values",
-        adata.n_vars - len(columns),
-        adata.n_vars,
-        int((~sites).sum()),
-        adata.n_obs,
-    )
+    genes_out, sites_out = adata.n_vars - len(columns), int((~sites).sum())
+    text = "left out %d of %d genes, and %d of %d sites without values"
+    log.info(text, genes_out, adata.n_vars, sites_out, adata.n_obs)
     return AnnData(
         X=values if sites.all() else values[sites],
         obs=adata.obs[sites].copy(),
