@@ -112,7 +112,7 @@ def _total_counts(adata: "AnnData") -> NDArray[np.float64] | None:
 
 def _zero_rows(matrix: Any) -> NDArray[np.bool_]:
     """Return which rows of a matrix in memory are 0 throughout, (n_rows,); NaN is not 0."""
-    return np.asarray(matrix.astype(bool).sum(axis=1)).ravel() == 0
+    return np.asarray(matrix.astype(bool).sum(axis=1) == 0).ravel()
 
 
 def _are_counts(matrix: Any, rows: NDArray[np.int64]) -> bool:
