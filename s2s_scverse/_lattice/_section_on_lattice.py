@@ -10,10 +10,6 @@ from ._lattice import Lattice
 __all__ = ["SectionOnLattice"]
 
 
-def _nothing() -> NDArray[np.float32]:
-    return np.empty((0, 0), np.float32)
-
-
 @dataclass(frozen=True, eq=False)
 class SectionOnLattice:
     """Sites of one section: their rows of the AnnData, lattice, measured spots, and the values to learn from.
@@ -32,7 +28,7 @@ class SectionOnLattice:
     """(n_sites,) its spots."""
     wanted: NDArray[np.bool_]
     """(n_sites,) where to predict."""
-    values: NDArray[np.float32] = field(default_factory=_nothing)
+    values: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     """(n_measured, n_informative) measured values of the genes to learn from."""
     depth: NDArray[np.float64] | None = None
     """(n_measured,) total counts in any unit; None where they are not known."""
