@@ -23,13 +23,13 @@ LARGEST = 1e15
 """Largest absolute value: sums of squares must fit into single precision."""
 
 
-def gene_blocks(wanted: NDArray[np.bool_]) -> list[slice]:
-    """Cut all genes into blocks, and return those with any that is wanted, (n_genes,).
+def gene_blocks(written: NDArray[np.bool_]) -> list[slice]:
+    """Cut all genes into blocks, and return those with any gene to be written, (n_genes,).
 
     Blocks are fixed, because the rounding of a result depends on the other genes of its block.
     """
-    blocks = [slice(start, min(start + GENE_BLOCK, len(wanted))) for start in range(0, len(wanted), GENE_BLOCK)]
-    return [block for block in blocks if wanted[block].any()]
+    blocks = [slice(start, min(start + GENE_BLOCK, len(written))) for start in range(0, len(written), GENE_BLOCK)]
+    return [block for block in blocks if written[block].any()]
 
 
 class GeneMatrix:
@@ -58,11 +58,11 @@ class GeneMatrix:
         """Sort sparse rows in memory by gene once instead of for every block."""
         if not is_sparse(self._matrix) or self._matrix.format == "csc":
             return self
-        found = copy(self)
-        found._matrix = self.lazy(slice(None)).tocsc()
-        found._rows, found._columns = np.arange(len(self._rows)), np.arange(len(self._columns))
-        found._names = self._names[self._columns]
-        return found
+        by_gene = copy(self)
+        by_gene._matrix = self.lazy(slice(None)).tocsc()
+        by_gene._rows, by_gene._columns = np.arange(len(self._rows)), np.arange(len(self._columns))
+        by_gene._names = self._names[self._columns]
+        return by_gene
 
     def lazy(self, genes: slice | NDArray[np.int64]) -> Any:
         """Values (n_rows, n_genes) as they are stored, not yet read if the matrix is lazy."""
@@ -141,21 +141,21 @@ class Survey:
     """Whether values look like counts in every section."""
 
     @classmethod
-    def of(cls, values: GeneMatrix, sections: list[NDArray[np.int64]], wanted: NDArray[np.bool_]) -> "Survey":
-        """Read everything once; `sections` are rows of the values, `wanted` genes (n_genes,) must be finite.
+    def of(cls, matrix: GeneMatrix, sections: list[NDArray[np.int64]], written: NDArray[np.bool_]) -> "Survey":
+        """Read everything once; `sections` are rows of the matrix, genes that are `written` (n_genes,) must be finite.
 
-        Refused are also values that are all 0, and genes none of which varies.
+        Refuses values that are all 0, and genes none of which varies.
         """
-        variance, mean = np.zeros(len(values)), np.zeros(len(values))
+        variance, mean = np.zeros(len(matrix)), np.zeros(len(matrix))
         whole, largest = np.ones(len(sections), bool), np.zeros(len(sections))
-        for block in gene_blocks(np.ones(len(values), bool)):
-            found = values.read(block, finite=wanted[block])
-            mean[block] = found.mean(axis=0, dtype=np.float64)
+        for block in gene_blocks(np.ones(len(matrix), bool)):
+            values = matrix.read(block, finite=written[block])
+            mean[block] = values.mean(axis=0, dtype=np.float64)
             for number, rows in enumerate(sections):
-                here = found if len(rows) == len(found) else found[rows]
-                variance[block] += len(rows) * here.var(axis=0, dtype=np.float64)
-                largest[number] = max(largest[number], here.max())
-                whole[number] &= bool(whole[number]) and are_counts(here)
+                own = values if len(rows) == len(values) else values[rows]
+                variance[block] += len(rows) * own.var(axis=0, dtype=np.float64)
+                largest[number] = max(largest[number], own.max())
+                whole[number] &= bool(whole[number]) and are_counts(own)
         if not variance.any() and max(map(len, sections)) > 1:
             what = "no gene varies between measured spots"
             cause = "normalise over measured spots alone: s2s.pp.normalize(adata) instead of sc.pp.normalize_total"

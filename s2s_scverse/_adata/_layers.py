@@ -28,7 +28,7 @@ SITE_CHUNK = 4096
 
 @dataclass
 class Layers:
-    """A layer, its standard deviations and the reliability of genes; NaN for genes that are not wanted."""
+    """A layer, its standard deviations and the reliability of genes; NaN for genes that are not written."""
 
     values: Any
     """(n_obs, n_genes) array of numpy, zarr or, once complete, dask."""
@@ -36,7 +36,7 @@ class Layers:
     """The same; None where no errors are estimated."""
     reliability: NDArray[np.float32]
     """(n_genes,)."""
-    wanted: NDArray[np.bool_]
+    written: NDArray[np.bool_]
     """(n_genes,) which genes are written."""
 
     def write(
@@ -47,29 +47,29 @@ class Layers:
         reliability: NDArray[np.float64] | None,
     ) -> None:
         """Put a block (n_obs, n_block) into its place."""
-        wanted = self.wanted[genes]
+        written = self.written[genes]
         for array, block in ((self.values, values), (self.std, std)):
             if block is not None:
-                array[:, genes] = block if wanted.all() else np.where(wanted, block, np.float32(np.nan))
+                array[:, genes] = block if written.all() else np.where(written, block, np.float32(np.nan))
         if reliability is not None:
-            self.reliability[genes] = np.where(wanted, reliability, np.nan)
+            self.reliability[genes] = np.where(written, reliability, np.nan)
 
 
 @contextmanager
 def open_layers(
-    store: Path | None, key: str, n_obs: int, wanted: NDArray[np.bool_], dtype: str, *, std: bool
+    store: Path | None, key: str, n_obs: int, written: NDArray[np.bool_], dtype: str, *, std: bool
 ) -> Iterator[Layers]:
-    """Make the layer `key`, and `std`, to be filled for the `wanted` genes, (n_genes,).
+    """Make the layer `key`, and `std`, to be filled for the genes that are `written`, (n_genes,).
 
     In memory, or in the folder `store`: it is called ``<store>.partial`` until the context ends, when the layers become
     dask arrays. FileExistsError if another process writes there.
     """
-    shape, reliability = (n_obs, len(wanted)), np.full(len(wanted), np.nan, np.float32)
+    shape, reliability = (n_obs, len(written)), np.full(len(written), np.nan, np.float32)
     if store is None:
         arrays: list[Any] = [np.empty(shape, dtype) for _ in range(1 + std)]
-        for array in arrays if not wanted.all() else []:
+        for array in arrays if not written.all() else []:
             array.fill(np.nan)
-        yield Layers(arrays[0], arrays[1] if std else None, reliability, wanted)
+        yield Layers(arrays[0], arrays[1] if std else None, reliability, written)
         return
     import dask.array as da
     import zarr
@@ -81,10 +81,10 @@ def open_layers(
             if old.name != LOCK:
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
         group = zarr.create_group(partial, overwrite=False)
-        chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(wanted))
+        chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
         made: dict[str, Any] = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill_value": np.nan}
         arrays = [group.create_array(name, attributes=ENCODING, **made) for name in names]
-        layers = Layers(arrays[0], arrays[1] if std else None, reliability, wanted)
+        layers = Layers(arrays[0], arrays[1] if std else None, reliability, written)
         try:
             yield layers
         except OSError as error:

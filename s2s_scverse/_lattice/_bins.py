@@ -89,10 +89,11 @@ def _bin_grid(coordinates: NDArray[np.float64], bin_size: float, shape: Literal[
 def _places(coordinates: NDArray[np.float64]) -> Lattice | None:
     """Return the lattice on which the cells lie; None if there is none."""
     unique = np.unique(coordinates, axis=0)
-    sample = unique[:: len(unique) // 5000 + 1]
-    distance = np.asarray(cKDTree(unique).query(sample, k=2)[0])[:, 1] if len(unique) >= FEWEST_PLACES else np.ones(1)
+    if len(unique) < FEWEST_PLACES:
+        return None
+    distance = np.asarray(cKDTree(unique).query(unique[:: len(unique) // 5000 + 1], k=2)[0])[:, 1]
     low, high = np.quantile(distance, [0.05, 0.75])
-    if len(unique) < FEWEST_PLACES or high > 1.3 * low:
+    if high > 1.3 * low:
         return None
     try:
         lattice = lattice_from_coordinates(unique)

@@ -184,7 +184,7 @@ def impute(
     True
     """
     check_adata(adata)
-    wanted = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
+    written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     check_choice("preset", preset, PRESETS)
     check_choice("dtype", dtype, ("float32", "float16"))
     folder = None if store is None else check_store(store)
@@ -202,7 +202,7 @@ def impute(
     with explained(1.0):
         inputs = read_inputs(
             adata,
-            wanted,
+            written,
             layer=layer,
             max_distance=max_distance,
             total_counts=total_counts,
@@ -210,7 +210,7 @@ def impute(
             n_informative=training.max_genes,
         )
     _warn(inputs, training, errors=uncertainty or denoise)
-    blocks = gene_blocks(wanted)
+    blocks = gene_blocks(written)
     largest = max(len(section.lattice) for section in inputs.sections)
     gigabytes = needed_gigabytes(adata.n_obs, largest, adata.n_vars if folder is None else 0, 1 + uncertainty)
     log.info("%d spots; depth: %s; about %.1f GB", inputs.measured.sum(), inputs.depth, gigabytes)
@@ -233,7 +233,7 @@ def impute(
         predict = partial(_train.predict_block, models, inputs.rows, adata.n_obs, uncertainty=uncertainty)
         bar.begin("imputing", len(blocks))
         with (
-            open_layers(folder, key_added, adata.n_obs, wanted, dtype, std=std) as layers,
+            open_layers(folder, key_added, adata.n_obs, written, dtype, std=std) as layers,
             # Closed in any case, to cancel pending tasks on a cluster.
             closing(predicted_blocks(predict, inputs.matrix, blocks)) as predicted,
         ):

@@ -102,14 +102,14 @@ def interpolate(
     """
     check_adata(adata)
     check_choice("method", method, (*METHODS, "cokriging"))
-    wanted = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
+    written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
     name: Method = "pca_kriging" if method == "cokriging" else method  # its former name
     seed = int(check_rng(rng).integers(2**31))
     inputs = read_inputs(
         adata,
-        wanted,
+        written,
         layer=layer,
         max_distance=max_distance,
         total_counts=total_counts,
@@ -121,12 +121,12 @@ def interpolate(
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
     for section, rows in zip(inputs.sections, inputs.rows, strict=True):
         predictor = _fitted(section, name, seed)
-        for block in gene_blocks(wanted):
-            values = inputs.matrix.read(block, finite=wanted[block])[rows]
+        for block in gene_blocks(written):
+            values = inputs.matrix.read(block, finite=written[block])[rows]
             dense[section.spots, block] = values
             if section.wanted.any():
                 dense[section.rows[section.wanted], block] = predictor.maps(values)[0]
-    dense[:, ~wanted] = np.nan
+    dense[:, ~written] = np.nan
     run: dict[str, Any] = {
         "params": {"method": method, "depth": inputs.depth},
         "layer": layer or "X",

@@ -47,7 +47,7 @@ class Inputs:
 
 def read_inputs(
     adata: "AnnData",
-    genes: NDArray[np.bool_],
+    written: NDArray[np.bool_],
     *,
     layer: str | None,
     max_distance: object,
@@ -55,14 +55,14 @@ def read_inputs(
     denoise: bool,
     n_informative: int,
 ) -> Inputs:
-    """Read the measured rows; `genes` (n_vars,) are those to predict. Errors are those of `tl.impute`."""
+    """Read the measured rows; `written` (n_vars,) are the genes to predict. Errors are those of `tl.impute`."""
     if total_counts is not None and not isinstance(total_counts, str):
         msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
         raise TypeError(msg)
     sections, measured = _read_sections(adata, max_distance)
     matrix = GeneMatrix(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
     rows = [np.searchsorted(np.flatnonzero(measured), section.spots) for section in sections]
-    survey = Survey.of(matrix, rows, genes)
+    survey = Survey.of(matrix, rows, written)
     informative = matrix.read(survey.most_variable(n_informative), finite=False)
     sections = [
         _with_counts(adata, replace(section, values=informative[spots]), layer, total_counts, denoise=denoise)
