@@ -95,17 +95,10 @@ def window_mask(
         return None
     # Lightning validates in inference mode; a tensor made there could not be used in training afterwards.
     with torch.inference_mode(mode=False):
-        row_wrapped, row_real = _axis(height, window, shift[0], device)
-        col_wrapped, col_real = _axis(width, window, shift[1], device)
-        label = 2 * row_wrapped[:, None] + col_wrapped[None, :]  # (H', W'), 0 to 3
-        label = label.masked_fill(~(row_real[:, None] & col_real[None, :]), -1)
+        rows, cols = (torch.arange(-(-size // window) * window, device=device) for size in (height, width))
+        label = 2 * (rows < shift[0])[:, None] + (cols < shift[1])  # (H', W'), 0 to 3: which side the roll takes it to
+        label = label.masked_fill((rows >= height)[:, None] | (cols >= width), -1)
+        label = label.roll((-shift[0], -shift[1]), dims=(0, 1))
         label = partition_windows(label[None, :, :, None], window)[0, :, :, 0]  # (n_windows, N)
         hidden = label[:, :, None] != label[:, None, :]  # (n_windows, N, N)
         return torch.zeros(hidden.shape, device=device, dtype=dtype).masked_fill_(hidden, -torch.inf)
-
-
-def _axis(size: int, window: int, shift: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Whether each place of a padded and rolled axis came round the end (int64), and whether it is real (bool)."""
-    padded = -(-size // window) * window
-    origin = (torch.arange(padded, device=device) + shift) % padded
-    return (origin < shift).long(), origin < size
