@@ -59,7 +59,7 @@ class Kind:
     def index_from_array(self, array: NDArray[np.int64]) -> NDArray[np.int64]:
         """Turn (n, 2) array positions (row, col) into (n, 2) indices (u, v)."""
         (a, b), (c, d) = self.to_array
-        return array @ np.array([[d, -b], [-c, a]]).T // (a * d - b * c)
+        return np.asarray(array @ np.array([[d, -b], [-c, a]]).T // (a * d - b * c))
 
 
 KINDS: Final[Mapping[KindName, Kind]] = MappingProxyType(
