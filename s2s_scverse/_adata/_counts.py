@@ -122,7 +122,7 @@ def _by_spot(matrix: Any, spots: NDArray[np.int64]) -> Iterator[Float64]:
         yield from np.split(block.data.astype(np.float64), block.indptr[1:-1])
 
 
-def _positive(matrix: Any, spots: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Float64]]:
+def _positive(matrix: Any, spots: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.integer[Any]], Float64]]:
     """Yield to which of the spots positive values belong, and these values, block by block."""
     if getattr(getattr(matrix, "_meta", matrix), "format", None) == "csr":
         starts = range(0, len(spots), ROW_BLOCK)
