@@ -25,7 +25,7 @@ __all__ = [
     "write_run",
 ]
 
-RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores"}
+RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores", _keys.IMAGE: "image features"}
 
 
 def find_runs(adata: "AnnData") -> dict[str, Mapping[str, Any]]:

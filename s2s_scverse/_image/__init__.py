@@ -1,0 +1,16 @@
+"""Images of the tissue: where they lie, what they show at every site, and whether they lie where they should."""
+
+from ._features import Description, FeatureMaps, cut_patches
+from ._placed import PlacedImage, image_file, library_image
+from ._registration import Misfit, check_registration
+
+__all__ = [
+    "Description",
+    "FeatureMaps",
+    "Misfit",
+    "PlacedImage",
+    "check_registration",
+    "cut_patches",
+    "image_file",
+    "library_image",
+]

@@ -1,0 +1,185 @@
+"""Descriptors of an image at sites: local mean and spread of stains or channels at several scales."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+from skimage.color import rgb2hed
+from skimage.util import img_as_float32
+
+from ._placed import PlacedImage
+
+__all__ = ["Description", "FeatureMaps", "cut_patches"]
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+SAMPLES: Final = 2.0
+"""Pixels of the reduced image to the standard deviation of the narrowest Gaussian."""
+CLEAR: Final = 0.06
+"""Mean optical density below which an RGB image shows no tissue."""
+SATURATED: Final = 0.35
+"""Saturation above which green and cyan are pen marks; neither stain has these hues."""
+DARK: Final = 0.12
+"""Brightness below which pixels are ink or fiducials."""
+COVERED: Final = 0.3
+"""Smallest part of a site's surroundings that must be visible."""
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """Descriptors of sites; those that are missing are filled with the median of the others."""
+
+    features: Float32
+    """(n_sites, n_features)."""
+    names: list[str]
+    missing: NDArray[np.bool_]
+    """(n_sites,) off the image, on blank background, or under pen marks or fiducials."""
+
+    @classmethod
+    def filled(cls, features: Float32, names: list[str], missing: NDArray[np.bool_]) -> "Description":
+        """Fill the missing descriptors."""
+        known = features[~missing]
+        features = np.where(missing[:, None], np.median(known, axis=0) if len(known) else 0, features)
+        return cls(features.astype(np.float32), names, missing)
+
+
+class FeatureMaps:
+    """Descriptors of an image everywhere, computed once and sampled at any positions.
+
+    Of an RGB image the haematoxylin and eosin densities :cite:p:`ruifrok2001` are described, of any other its channels.
+    Every channel gives its mean and its standard deviation under Gaussians of several widths, each over visible pixels
+    alone. The image is reduced band by band, so that slides of any size need little memory.
+
+    Parameters
+    ----------
+    image
+        The image.
+    spacing
+        Distance between neighbouring spots in pixels of the image.
+    scales
+        Standard deviations of the Gaussians, in units of `spacing`.
+    stain
+        Whether an RGB image is separated into stains.
+    """
+
+    def __init__(self, image: PlacedImage, spacing: float, scales: Sequence[float], *, stain: bool = True) -> None:
+        self.image = image
+        self._factor = max(1, int(min(scales) * spacing / SAMPLES))
+        self._maps: list[Float32] = []
+        self.names: list[str] = []
+        means, squares, visible, density = self._reduced(stain=stain)
+        channels = ("haematoxylin", "eosin") if density is not None else [f"channel{i}" for i in range(means.shape[-1])]
+        for scale in scales:
+            width = scale * spacing / self._factor
+            cover = gaussian_filter(visible, width)
+            for number, channel in enumerate(channels):
+                mean = gaussian_filter(means[..., number], width) / np.maximum(cover, 1e-6)
+                square = gaussian_filter(squares[..., number], width) / np.maximum(cover, 1e-6)
+                self._maps += [mean, np.sqrt(np.maximum(square - np.square(mean), 0))]
+                self.names += [f"{channel}_mean_{scale:g}", f"{channel}_std_{scale:g}"]
+        width = max(scales) * spacing / self._factor
+        self._seen = gaussian_filter(visible, width, mode="constant")
+        if density is not None:
+            self._seen[gaussian_filter(density, width) < CLEAR * np.maximum(gaussian_filter(visible, width), 1e-6)] = 0
+
+    def describe(self, coordinates: Float64) -> Description:
+        """Sample the descriptors at coordinates (n, 2)."""
+        features, missing = self.sample(coordinates)
+        return Description.filled(features, self.names, missing)
+
+    def sample(self, coordinates: Float64) -> tuple[Float32, NDArray[np.bool_]]:
+        """Descriptors (n, n_features) at coordinates (n, 2), and where they are missing, (n,)."""
+        at = (self.image.at(coordinates)[:, ::-1].T + 0.5) / self._factor - 0.5
+        found = [map_coordinates(each, at, order=1, mode="nearest") for each in self._maps]
+        return np.stack(found, axis=1), map_coordinates(self._seen, at, order=1, mode="constant") < COVERED
+
+    def _reduced(self, *, stain: bool) -> tuple[Float32, Float32, Float32, Float32 | None]:
+        """Sums of channels, of their squares, of visible pixels and (of RGB images) of density, per block of pixels."""
+        rows: list[list[Float32]] = []
+        for _, band in self.image.bands(self._factor):
+            colour = stain and band.shape[-1] in (3, 4)
+            channels, visible, density = _stains(band) if colour else _channels(band)
+            layers = [channels * visible[..., None], np.square(channels) * visible[..., None], visible[..., None]]
+            layers += [] if density is None else [(density * visible)[..., None]]
+            rows.append([_block_mean(layer, self._factor) for layer in layers])
+        means, squares, visible, *density_ = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+        return means, squares, visible[..., 0], density_[0][..., 0] if density_ else None
+
+
+def cut_patches(
+    image: PlacedImage,
+    coordinates: Float64,
+    extractor: Callable[[NDArray[Any]], Any],
+    side: int,
+    batch_size: int,
+) -> Description:
+    """Describe sites by a function of the square patches around them.
+
+    Parameters
+    ----------
+    coordinates
+        (n_sites, 2).
+    extractor
+        Takes (n, side, side, channels) and returns (n, n_features), an array or tensor.
+    side
+        Of the patches, in pixels.
+    batch_size
+        Patches given to `extractor` at a time.
+    """
+    centre = np.round(image.at(coordinates)[:, ::-1]).astype(int)
+    corner = centre - side // 2
+    height, width = image.shape
+    inside = np.all((corner >= 0) & (corner + side <= (height, width)), axis=1)
+    found: list[Float32] = []
+    sites = np.flatnonzero(inside)
+    for start in range(0, len(sites), batch_size):
+        patches = [
+            np.asarray(image.pixels[row : row + side])[:, col : col + side]
+            for row, col in corner[sites[start : start + batch_size]]
+        ]
+        batch = np.stack([patch if patch.ndim == 3 else patch[..., None] for patch in patches])
+        result = extractor(batch)
+        result = np.asarray(result.detach().cpu() if hasattr(result, "detach") else result, np.float32)
+        if result.ndim != 2 or len(result) != len(batch):
+            msg = f"extractor must return an array of shape ({len(batch)}, n_features), found {result.shape}"
+            raise ValueError(msg)
+        found.append(result)
+    if not found:
+        msg = f"no site has a whole patch of {side} pixels inside the image"
+        raise ValueError(msg)
+    features = np.zeros((len(coordinates), found[0].shape[1]), np.float32)
+    features[inside] = np.concatenate(found)
+    return Description.filled(features, [f"feature{i}" for i in range(features.shape[1])], ~inside)
+
+
+def _stains(band: NDArray[Any]) -> tuple[Float32, Float32, Float32]:
+    """Haematoxylin and eosin (h, w, 2), visible pixels and optical density, (h, w) each, of an RGB(A) band."""
+    colour = img_as_float32(band)
+    visible = np.ones(band.shape[:2], np.float32) if band.shape[-1] == 3 else (colour[..., 3] > 0.5).astype(np.float32)
+    colour = colour[..., :3]
+    brightest, darkest = colour.max(axis=-1), colour.min(axis=-1)
+    saturation = (brightest - darkest) / np.maximum(brightest, 1e-6)
+    green = (colour[..., 1] >= brightest - 1e-6) & (saturation > SATURATED)
+    visible[green | (brightest < DARK)] = 0
+    density = -np.log10(np.maximum(colour, 1 / 255)).mean(axis=-1)
+    return rgb2hed(colour)[..., :2].astype(np.float32), visible, density.astype(np.float32)
+
+
+def _channels(band: NDArray[Any]) -> tuple[Float32, Float32, None]:
+    channels = band.astype(np.float32)
+    return channels, np.ones(band.shape[:2], np.float32), None
+
+
+def _block_mean(values: Float32, factor: int) -> Float32:
+    """Means (h, w, channels) over blocks of pixels, those at the lower and right edge smaller."""
+    if factor == 1:
+        return values
+    height, width = values.shape[:2]
+    summed = np.add.reduceat(values, np.arange(0, height, factor), axis=0)
+    summed = np.add.reduceat(summed, np.arange(0, width, factor), axis=1)
+    rows, cols = (np.diff(np.append(np.arange(0, length, factor), length)) for length in (height, width))
+    return np.asarray(summed / (rows[:, None, None] * cols[None, :, None]), np.float32)

@@ -1,0 +1,151 @@
+"""Images with their place in the coordinates of the sites."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._checks import check_positive, few
+
+__all__ = ["PlacedImage", "image_file", "library_image"]
+
+FINEST: Final = 24
+"""Of an image pyramid, the coarsest level with at least this many pixels to a spot spacing is read."""
+BAND: Final = 2**26
+"""Values of an image that are read at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedImage:
+    """An image and the affine map from coordinates of the sites to its pixels (column, row; centres are whole)."""
+
+    pixels: Any
+    """(height, width) or (height, width, channels): anything with a shape and a dtype whose rows can be sliced."""
+    to_pixels: NDArray[np.float64]
+    """(2, 3) or (3, 3) affine matrix; its third row is not used."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.pixels.shape[:2]
+        return int(height), int(width)
+
+    @property
+    def scale(self) -> float:
+        """Pixels to a unit of the coordinates."""
+        return float(np.sqrt(abs(np.linalg.det(self.to_pixels[:2, :2]))))
+
+    def at(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels (n, 2) of coordinates (n, 2)."""
+        return np.asarray(coordinates @ self.to_pixels[:2, :2].T + self.to_pixels[:2, 2])
+
+    def bands(self, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield bands of a multiple of `rows` rows, the last one shorter: its first row, (n_rows, width, channels)."""
+        height, width = self.shape
+        channels = int(np.prod(self.pixels.shape[2:]))
+        size = max(1, BAND // max(1, width * channels * rows)) * rows
+        for start in range(0, height, size):
+            yield start, np.asarray(self.pixels[start : start + size]).reshape(-1, width, channels)
+
+
+def library_image(spatial: object, section: str | None, name: str | None = None) -> PlacedImage:
+    """Return the image of a section from ``adata.uns["spatial"]``, that of the highest resolution unless named."""
+    # Other entries stand beside the libraries, such as CELLxGENE's "is_single".
+    libraries = {
+        key: entry
+        for key, entry in (spatial.items() if isinstance(spatial, Mapping) else ())
+        if isinstance(entry, Mapping) and ("images" in entry or "scalefactors" in entry)
+    }
+    if not libraries:
+        msg = (
+            "no image found: adata.uns['spatial'] has no entry that holds 'images' and 'scalefactors'; read the "
+            "section together with its image (squidpy.read.visium), or pass img="
+        )
+        raise KeyError(msg)
+    if section is None and len(libraries) > 1:
+        msg = (
+            f"adata.uns['spatial'] holds images of several sections ({few(libraries)}) and adata is one section "
+            "without a name; keep only its own entry, or pass library_key= to s2s.pp.grid"
+        )
+        raise ValueError(msg)
+    if section is not None and section not in libraries:
+        msg = f"no image of section {section!r} found; adata.uns['spatial'] has: {few(libraries)}; pass img="
+        raise KeyError(msg)
+    library = libraries[next(iter(libraries)) if section is None else section]
+    images, scales = library.get("images") or {}, library.get("scalefactors") or {}
+    if name is None:
+        name = next((known for known in ("hires", "lowres") if known in images), next(iter(images), "hires"))
+    key = f"tissue_{name}_scalef"
+    if name not in images or scales.get(key) is None:
+        found, there = (f"image {name!r}", images) if name not in images else (f"scale factor {key!r}", scales)
+        msg = f"{found} not found in adata.uns['spatial'], which has: {few(there) or 'none'}; pass img="
+        raise KeyError(msg)
+    pixels = np.asarray(images[name])
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or 0 in pixels.shape:
+        msg = f"image {name!r} must have shape (height, width), with 3 or 4 colours if any, found {pixels.shape}"
+        raise ValueError(msg)
+    scale = check_positive(f"scale factor {key!r}", float(scales[key]))
+    return PlacedImage(pixels, np.diag([scale, scale, 1.0]))
+
+
+def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], spacing: float) -> PlacedImage:
+    """Open an image file: PNG or JPEG as a whole; TIFF, OME-TIFF and .btf lazily, at a level that suffices.
+
+    Parameters
+    ----------
+    path
+        The file.
+    to_pixels
+        Affine map from coordinates to pixels of its highest resolution, (2, 3) or (3, 3).
+    spacing
+        Distance between neighbouring spots, in units of the coordinates.
+    """
+    path = Path(path)
+    if not path.exists():
+        msg = f"no image found at {path}"
+        raise FileNotFoundError(msg)
+    if path.suffix.lower() not in (".tif", ".tiff", ".btf"):
+        from skimage.io import imread
+
+        return PlacedImage(imread(path), to_pixels)
+    import tifffile
+    import zarr
+
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        axes, full = series.axes, series.levels[0].shape
+        wide = axes.index("X")
+        factors = [full[wide] / level.shape[wide] for level in series.levels]
+    finest = PlacedImage(np.empty((1, 1)), to_pixels).scale * spacing / FINEST
+    level = max((number for number, factor in enumerate(factors) if factor <= max(finest, 1)), default=0)
+    array: Any = zarr.open(tifffile.imread(path, series=0, level=level, aszarr=True), mode="r")
+    factor = factors[level]
+    # The centre of pixel i of a level is the mean of those of the pixels that it was made of.
+    shrink = np.array([[1 / factor, 0, (1 / factor - 1) / 2], [0, 1 / factor, (1 / factor - 1) / 2], [0, 0, 1]])
+    return PlacedImage(Rows(array, axes), shrink @ np.vstack([to_pixels[:2], [0, 0, 1]]))
+
+
+class Rows:
+    """Bands of rows of a lazily read image, channels last; other axes (time, depth) must have length 1."""
+
+    def __init__(self, array: Any, axes: str) -> None:
+        self._array = array
+        self._rows, self._cols = axes.index("Y"), axes.index("X")
+        others = [axis for axis in range(len(axes)) if axis not in (self._rows, self._cols)]
+        self._order = (self._rows, self._cols, *others)
+        channels = [array.shape[axis] for axis in others]
+        if sum(length > 1 for length in channels) > 1:
+            msg = f"an image needs two axes and channels, found axes {axes} of lengths {array.shape}"
+            raise ValueError(msg)
+        self.shape = (array.shape[self._rows], array.shape[self._cols], int(np.prod(channels)))
+        self.dtype = array.dtype
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        index = [slice(None)] * len(self._order)
+        index[self._rows] = rows
+        band = np.asarray(self._array[tuple(index)])
+        return np.transpose(band, self._order).reshape(-1, *self.shape[1:])

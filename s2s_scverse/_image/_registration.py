@@ -1,0 +1,127 @@
+"""Whether an image lies where it should: the fit of expression on colour in place, against other places."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import svd
+from scipy.spatial import cKDTree
+
+__all__ = ["Misfit", "check_registration"]
+
+Float64 = NDArray[np.float64]
+
+FEWEST: Final = 30
+"""Spots below which the fit is too uncertain to judge."""
+COMPONENTS, NEIGHBOURS = 10, 8
+SHIFTS: Final = (0.5, 1.0, 1.5, 2.0)
+DOUBT, EXPLAINED = 2.0, 0.02
+"""Another place is better if it explains at least this part of the variance, and `DOUBT` standard errors more."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Another place in which an image fits the expression better."""
+
+    place: str
+    explained_here: float
+    """Cross-validated part of the variance of the leading components that colour explains in place."""
+    explained_there: float
+
+
+def check_registration(
+    describe: Callable[[Float64], tuple[NDArray[np.float32], NDArray[np.bool_]]],
+    spots: Float64,
+    values: NDArray[np.float32],
+    spacing: float,
+    box: tuple[Float64, Float64],
+) -> Misfit | None:
+    """Compare the fit of expression on colour in place with shifted, mirrored and turned places.
+
+    Parameters
+    ----------
+    describe
+        Descriptors (n, n_features) at coordinates (n, 2), and where they are missing.
+    spots
+        (n_spots, 2) coordinates.
+    values
+        (n_spots, n_genes) measured values.
+    spacing
+        Distance between neighbouring spots, in units of the coordinates.
+    box
+        Smallest and largest coordinates of the image, (2,) each, that it is mirrored and turned in.
+
+    Returns
+    -------
+    The best other place if it is clearly better, else None; None for fewer than 30 spots.
+    """
+    if len(spots) < FEWEST:
+        return None
+    left, strength, _ = svd(values - values.mean(axis=0), full_matrices=False)
+    scores = (left * strength)[:, :COMPONENTS].astype(np.float64)
+    neighbours = cKDTree(spots).query(spots, k=NEIGHBOURS + 1)[1][:, 1:]
+
+    def local(of_spots: Float64) -> Float64:
+        return np.asarray(of_spots - of_spots[neighbours].mean(axis=1))
+
+    # A turned image disagrees on every scale. A shifted one disagrees in details; large structures may even fit better.
+    for places, view in ((_turned(spots, box), np.asarray), (_shifted(spots, spacing), local)):
+        wanted = view(scores)
+        here, total = _errors(*describe(spots), wanted, view), np.square(wanted).sum()
+        best: Misfit | None = None
+        for place, moved in places:
+            there = _errors(*describe(moved), wanted, view)
+            if here is None or there is None or not total > 0:
+                continue
+            gain, explained = here - there, float(1 - there.sum() / total)
+            clear = gain.sum() > DOUBT * gain.std() * np.sqrt(len(gain)) and explained > EXPLAINED
+            if clear and (best is None or explained > best.explained_there):
+                best = Misfit(place, float(1 - here.sum() / total), explained)
+        if best is not None:
+            return best
+    return None
+
+
+def _shifted(spots: Float64, spacing: float) -> Iterator[tuple[str, Float64]]:
+    for steps in SHIFTS:
+        for angle in np.deg2rad(range(0, 360, 45)):
+            shift = np.array([np.cos(angle), np.sin(angle)]) * steps * spacing
+            yield f"shifted by x {shift[0]:+.3g}, y {shift[1]:+.3g}", spots + shift
+
+
+def _turned(spots: Float64, box: tuple[Float64, Float64]) -> Iterator[tuple[str, Float64]]:
+    centre = (box[0] + box[1]) / 2
+    x, y = (spots - centre).T
+    # Swapped columns are swapped as numbers, not about the centre.
+    yield "with x and y swapped", spots[:, ::-1]
+    for name, pair in {
+        "mirrored left to right": (-x, y),
+        "mirrored upside down": (x, -y),
+        "turned by 180 degrees": (-x, -y),
+        "turned by 90 degrees": (-y, x),
+        "turned by 270 degrees": (y, -x),
+        "mirrored about a diagonal": (-y, -x),
+    }.items():
+        yield name, np.column_stack(pair) + centre
+
+
+def _errors(
+    features: NDArray[np.float32], missing: NDArray[np.bool_], wanted: Float64, view: Callable[[Float64], Float64]
+) -> Float64 | None:
+    """Squared leave-one-out errors of ridge regression, (n_spots,), with the best penalty; None if most are missing."""
+    if missing.mean() > 0.5:
+        return None
+    design = view(np.where(missing[:, None], features[~missing].mean(axis=0), features).astype(np.float64))
+    design = (design - design.mean(axis=0)) / np.maximum(design.std(axis=0), 1e-9)
+    left, strength, _ = svd(design, full_matrices=False)
+    rotated, n = left.T @ wanted, len(wanted)
+    best: Float64 | None = None
+    for penalty in np.geomspace(1e-3, 10, 9) * n:
+        kept = np.square(strength) / (np.square(strength) + penalty)
+        leverage = np.square(left) @ kept + 1 / n
+        errors = np.square((wanted - left @ (kept[:, None] * rotated)) / (1 - leverage)[:, None]).sum(axis=1)
+        if best is None or errors.sum() < best.sum():
+            best = errors
+    return best
