@@ -39,31 +39,22 @@ SEEN: Final = 5
 
 @dataclass(frozen=True)
 class Pool:
-    """Error statistics pooled over genes: a prior for gene-wise estimates.
-
-    Attributes
-    ----------
-    factor, factor_variance
-        Regression of measured values on cross-validated predictions: pooled coefficient, and its variance between
-        genes beyond sampling.
-    gain
-        Spread of predictions at the unmeasured sites over that in cross-validation, see :func:`gain`.
-    slope, between
-        Relative growth of squared errors with predictions, in standard deviations of these: mean over genes, and
-        variance between genes beyond sampling.
-    ratio
-        Quantile `LEVEL` of errors in units of their standard deviations.
-    widths
-        (n_levels,) half-widths of intervals of `LEVELS` in standard deviations.
-    """
+    """Error statistics pooled over genes: a prior for gene-wise estimates."""
 
     factor: float = 1.0
+    """Coefficient of the regression of measured values on cross-validated predictions."""
     factor_variance: float = 0.0
+    """Its variance between genes beyond sampling."""
     gain: float = 1.0
+    """Spread of predictions at the unmeasured sites over that in cross-validation, see :func:`gain`."""
     slope: float = 0.0
+    """Relative growth of squared errors with predictions, in standard deviations of these: mean over genes."""
     between: float = 0.0
+    """Its variance between genes beyond sampling."""
     ratio: float = NORMAL
+    """Quantile `LEVEL` of errors in units of their standard deviations."""
     widths: Float64 = field(default_factory=lambda: np.asarray(norm.ppf((1 + LEVELS) / 2)))
+    """(n_levels,) half-widths of intervals of `LEVELS` in standard deviations."""
 
     @classmethod
     def fit(cls, values: Float32, left_out: Float32, gain: float = 1.0) -> "Pool":
@@ -84,25 +75,21 @@ class Pool:
 
 @dataclass(frozen=True)
 class Errors:
-    """Cross-validated predictions and their residuals; arrays as in `Calibration`."""
+    """Cross-validated predictions (n, n_genes) and their residuals."""
 
     left_out: Float32
     residual: Float32
-    variance: Float64
-    middle: Float64
+    variance: Float64  # (n_genes,) mean square of the residuals
+    middle: Float64  # (n_genes,) mean and standard deviation of predictions
     unit: Float64
 
     @classmethod
     def of(cls, values: Float32, left_out: Float32) -> "Errors":
         """Errors of predictions, (n, n_genes)."""
         residual = values - left_out
-        return cls(
-            left_out,
-            residual,
-            np.square(residual).mean(axis=0, dtype=np.float64),
-            left_out.mean(axis=0, dtype=np.float64),
-            left_out.std(axis=0, dtype=np.float64),
-        )
+        variance = np.square(residual).mean(axis=0, dtype=np.float64)
+        middle, unit = left_out.mean(axis=0, dtype=np.float64), left_out.std(axis=0, dtype=np.float64)
+        return cls(left_out, residual, variance, middle, unit)
 
     def slopes(self) -> tuple[Float64, Float64]:
         """Growth of squared errors with predictions (both relative) for each gene, and its sampling variance."""
@@ -118,7 +105,7 @@ class Errors:
 
     def ratio(self, slope: Float64) -> Float64:
         """Errors in units of the standard deviations that follow from the growth, (n, n_genes)."""
-        spread = _std(self.left_out, self.variance, slope, self.middle, self.unit, np.ones_like(slope))
+        spread = self.std(self.left_out, slope, np.ones_like(slope))
         return np.asarray(np.abs(self.residual) / np.maximum(spread, 1e-9), np.float64)
 
     def scale(self, ratio: Float64, pool: Pool) -> Float64:
@@ -127,29 +114,25 @@ class Errors:
         part = len(ratio) / (len(ratio) + FEW)
         return np.asarray((pool.ratio + part * (each - pool.ratio)) / NORMAL)
 
+    def std(self, predicted: Float32, slope: Float64, scale: Float64) -> Float32:
+        """Standard deviation (m, n_genes) of the errors of predictions, with a growth and a factor for every gene."""
+        growth = slope / np.maximum(self.unit, 1e-9)
+        relative = predicted * growth.astype(np.float32)
+        relative += (1 - growth * self.middle).astype(np.float32)
+        np.maximum(relative, SMALLEST, out=relative)
+        np.sqrt(relative, out=relative)
+        relative *= (scale * np.sqrt(self.variance)).astype(np.float32)
+        return np.asarray(relative, np.float32)
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """Error model of a block of genes.
+    """Error model of a block of genes."""
 
-    Attributes
-    ----------
-    reliability
-        (n_genes,) expected PCC at unmeasured sites.
-    variance, slope
-        (n_genes,) variance of the error where the prediction is `middle`, and its relative growth in units of `unit`.
-    middle, unit
-        (n_genes,) mean and standard deviation of cross-validated predictions.
-    scale
-        (n_genes,) scale factor of the standard deviations.
-    """
-
-    reliability: Float64
-    variance: Float64
-    slope: Float64
-    middle: Float64
-    unit: Float64
-    scale: Float64
+    errors: Errors
+    reliability: Float64  # (n_genes,) expected PCC at unmeasured sites
+    slope: Float64  # (n_genes,) relative growth of the squared error with predictions, in units of their spread
+    scale: Float64  # (n_genes,) scale factor of the standard deviations
 
     @classmethod
     def fit(cls, values: Float32, left_out: Float32, pool: Pool) -> "Calibration":
@@ -173,23 +156,11 @@ class Calibration:
         unexplained = (1 - np.square(reliability)) / (1 - np.square(explained))
         scale *= np.where(varies, np.clip(np.sqrt(unexplained), *NEARER), 1)
         reliability = np.where(varies, reliability, np.nan)
-        return cls(reliability, errors.variance, slope, errors.middle, errors.unit, scale)
+        return cls(errors, reliability, slope, scale)
 
     def std(self, predicted: Float32) -> Float32:
         """Standard deviation (m, n_genes) of the errors of predictions: 90 % are within 1.645 of them."""
-        return _std(predicted, self.variance, self.slope, self.middle, self.unit, self.scale)
-
-
-def _std(
-    predicted: Float32, variance: Float64, slope: Float64, middle: Float64, unit: Float64, scale: Float64
-) -> Float32:
-    growth = slope / np.maximum(unit, 1e-9)
-    relative = predicted * growth.astype(np.float32)
-    relative += (1 - growth * middle).astype(np.float32)
-    np.maximum(relative, SMALLEST, out=relative)
-    np.sqrt(relative, out=relative)
-    relative *= (scale * np.sqrt(variance)).astype(np.float32)
-    return np.asarray(relative, np.float32)
+        return self.errors.std(predicted, self.slope, self.scale)
 
 
 def _factors(values: Float32, left_out: Float32) -> tuple[Float64, Float64]:
@@ -214,17 +185,10 @@ def _pooled_factor(values: Float32, left_out: Float32) -> tuple[float, float]:
 
 
 def gain(left_out: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> float:
-    """Spread of predictions at unmeasured sites over that in cross-validation.
+    """Spread of predictions (m, n_genes) at unmeasured sites over that of `left_out` (n, n_genes), cross-validated.
 
     Only sites nearer to, or farther from, spots than nearly all cross-validated spots contribute; the ratio is 1 at
-    others.
-
-    Parameters
-    ----------
-    left_out, distance
-        (n, n_genes) cross-validated predictions, and (n,) distances of these spots to the nearest other one.
-    predicted, site_distance
-        (m, n_genes) predictions of the same genes at the unmeasured sites, and (m,) distances to the nearest spot.
+    others. Distances, (n,) and (m,), are those to the nearest (other) spot.
     """
     if not len(site_distance):
         return 1.0
@@ -248,24 +212,12 @@ def denoise(
     The error variance of x beyond the mean variance of the noise, for each gene, is its unexplained variance; v is the
     ratio of that to the variance of the noise.
 
-    Parameters
-    ----------
-    values, left_out
-        (n_spots, n_genes).
-    unit
-        (n_spots,): value of one molecule.
-    calibration
-        Error model of `left_out`.
-    logged
-        Whether values are log1p of counts times `unit`.
-
-    Returns
-    -------
-    Denoised values, and the standard deviation of their errors; (n_spots, n_genes).
+    Values and predictions are (n_spots, n_genes), `unit` (n_spots,) is the value of one molecule; values are counts
+    times `unit`, or log1p of these if `logged`. Returns denoised values, and the standard deviation of their errors.
     """
     expected = np.maximum(left_out, 0).astype(np.float64)
     noise = _logged_noise(expected, unit) if logged else unit[:, None] * expected
-    unknown = np.maximum(calibration.variance - noise.mean(axis=0), 0)
+    unknown = np.maximum(calibration.errors.variance - noise.mean(axis=0), 0)
     noise = np.maximum(noise, 1e-9)
     level = unknown / noise
     found = (expected + level * values) / (1 + level)

@@ -5,7 +5,7 @@ from scipy.interpolate import CloughTocher2DInterpolator, RBFInterpolator
 from scipy.sparse import csr_array
 from scipy.spatial import Delaunay, cKDTree
 
-from ._types import Float32, Float64, Index
+from ._arrays import Float32, Float64, Index
 
 __all__ = ["cubic", "idw", "linear", "nearest", "rbf"]
 

@@ -9,10 +9,10 @@ in the basis V with V'DV = I, V'BV = diag(s) all genes are: each component is kr
 import numpy as np
 from scipy.linalg import eigh
 
-from ._kernels import Kernel
+from ._arrays import Float, Float32, Float64
+from ._factor import Kernel
 from ._kriging import Kriging, Settings
 from ._threads import one_thread
-from ._types import Float, Float32, Float64
 
 __all__ = ["Coregionalization"]
 
@@ -26,12 +26,10 @@ class Coregionalization:
 
     Parameters
     ----------
-    spots, sites
-        (n, 2) and (m, 2), in spot pitches.
+    spots, sites, noise_weights
+        As for `Kriging`.
     informative
         (n, n_informative) values to fit the covariances to.
-    noise_weights
-        (n,) as for `Kriging`.
     length
         Of the exponential kernel, in pitches. Long, because the marginal likelihood and with it the EM take what varies
         from spot to spot for signal otherwise.

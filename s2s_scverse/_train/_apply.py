@@ -11,7 +11,7 @@ from .._lattice import Lattice
 from ..nn import CDCIN
 from ._batches import Batch, cut
 from ._config import TrainingConfig
-from ._scenes import Scene
+from ._scenes import Scene, lay_on_rasters
 
 __all__ = ["predict_sites", "run_stages", "whole_maps", "whole_section"]
 
@@ -20,13 +20,12 @@ LARGEST_SIDE = 1024
 """Largest side of the pieces in which a large section is imputed, without their rims."""
 
 
-def whole_maps(scene: Scene, scored: Tensor, genes: Tensor | None = None) -> list[Batch]:
+def whole_maps(scene: Scene, scored: Tensor, genes: Tensor) -> Iterator[Batch]:
     """Cut the whole upright section, mask by mask, a few genes at a time; `scored` is (n_masks, n_sites)."""
-    chosen = torch.arange(scene.n_genes) if genes is None else genes
-    size = max(1, CELLS_PER_BATCH // scene.gathers[0].numel())
-    parts = [chosen[first : first + size] for first in range(0, len(chosen), size)]
-    upright = scene.gathers[0], scene.tissues[0]
-    return [cut(scene, view, part, *upright, of) for view, of in enumerate(scored) for part in parts]
+    gather, tissue = scene.gathers[0], scene.tissues[0]
+    for view, of in enumerate(scored):
+        for part in genes.split(max(1, CELLS_PER_BATCH // gather.numel())):
+            yield cut(scene, view, part, gather, tissue, of)
 
 
 def whole_section(
@@ -34,35 +33,26 @@ def whole_section(
 ) -> Iterator[Batch]:
     """Lay out a whole upright section to be predicted, a few genes at a time.
 
-    Parameters
-    ----------
-    lattice, measured
-        The sites, and (n_sites,) which are measured.
-    values
-        (n_measured, n_genes), standardised.
-    maps
-        (n_maps, n_genes, n_sites) initial estimates, standardised.
+    Takes which sites are measured (n_sites,), standardised values (n_measured, n_genes), and initial estimates
+    (n_maps, n_genes, n_sites) of these.
     """
-    raster = lattice.raster()
-    gather, tissue = torch.from_numpy(raster.gather), torch.from_numpy(raster.tissue.astype(np.float32))
-    everywhere = np.zeros((values.shape[1], len(lattice)), np.float32)
-    everywhere[:, measured] = values.T
-    seen = torch.from_numpy(measured.astype(np.float32))
-    size = max(1, CELLS_PER_BATCH // gather.numel())
-    for first in range(0, len(everywhere), size):
-        truth = torch.from_numpy(everywhere[first : first + size])[:, None, gather]
-        shown = torch.from_numpy(maps[:, first : first + size])[:, :, gather].transpose(0, 1)
-        mask = (seen[gather] * tissue).expand(truth.shape)
-        yield Batch(
-            start=shown[:, :1],
-            values=truth * mask,
-            mask=mask,
-            maps=shown,
-            tissue=tissue.expand(truth.shape),
-            target=truth,
-            weight=mask,
-            hexagonal=lattice.kind.hexagonal,
-        )
+    n_genes = values.shape[1]
+    truth = np.zeros((n_genes, len(lattice)), np.float32)
+    truth[:, measured] = values.T
+    seen = torch.from_numpy(measured.astype(np.float32))[None]
+    scene = Scene(
+        *lay_on_rasters(lattice, lattice.kind.symmetries[:1]),
+        truth=torch.from_numpy(truth),
+        centre=torch.zeros(1, n_genes),
+        spread=torch.ones(1, n_genes),
+        known=seen,
+        visible=seen,
+        maps=torch.from_numpy(maps)[None],
+        n_genes=n_genes,
+        stride=1,
+        hexagonal=lattice.kind.hexagonal,
+    )
+    return whole_maps(scene, seen, torch.arange(n_genes))
 
 
 def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor:
@@ -79,21 +69,10 @@ def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor
 def predict_sites(
     network: CDCIN, batch: Batch, position: Tensor, training: TrainingConfig, device: torch.device
 ) -> Tensor:
-    """Impute whole maps.
+    """Impute whole maps at the cells `position` (n_sites,): (n_maps, n_sites) on the CPU, float32.
 
     Networks with attention process crops of the training size, overlapping by half, and average. Purely convolutional
     ones process the section at once, or a large one in pieces with a rim as wide as their reach, with the same result.
-
-    Parameters
-    ----------
-    batch
-        Whole maps.
-    position
-        (n_sites,): the cell of every site.
-
-    Returns
-    -------
-    (n_maps, n_sites) on the CPU, float32; measured sites as the last stage left them.
     """
     height, width = batch.start.shape[-2:]
     total = torch.zeros(len(batch.start), 1, height, width)
