@@ -16,45 +16,30 @@ __all__ = ["FEWEST", "GAIN_GENES", "LEVELS", "Calibration", "Pool", "denoise", "
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-LEVELS: Final = np.append(np.arange(0.05, 0.95, 0.05), [0.95, 0.98, 0.99])
-"""Levels of the intervals."""
-LEVEL: Final = 0.9
-"""Level of the interval that standard deviations are scaled to."""
-FEWEST: Final = 16
-"""Smallest number of spots, or of sites, for error estimates."""
+LEVELS: Final = np.append(np.arange(0.05, 0.95, 0.05), [0.95, 0.98, 0.99])  # levels of the intervals
+LEVEL: Final = 0.9  # level of the interval that standard deviations are scaled to
+FEWEST: Final = 16  # smallest number of spots, or of sites, for error estimates
 NORMAL: Final = float(norm.ppf((1 + LEVEL) / 2))
-FEW: Final = 200
-"""Number of spots at which gene-wise and pooled quantiles get equal weight."""
-MANY: Final = 30.0
-"""Molecules beyond which the logarithm of a count is nearly linear in it."""
-SMALLEST: Final = 0.1
-"""Lower bound of the predicted variance, relative to its mean over the gene."""
-NEARER: Final = (0.7, 1.1)
-"""Bounds of the ratio of errors at unmeasured sites to those in cross-validation."""
-GAIN_GENES: Final = 64
-"""Number of genes that the gain is estimated from."""
-SEEN: Final = 5
-"""Spots with expression at which the expected correlation of a gene is halved."""
+FEW: Final = 200  # number of spots at which gene-wise and pooled quantiles get equal weight
+MANY: Final = 30.0  # molecules beyond which the logarithm of a count is nearly linear in it
+SMALLEST: Final = 0.1  # lower bound of the predicted variance, relative to its mean over the gene
+NEARER: Final = (0.7, 1.1)  # bounds of the ratio of errors at unmeasured sites to those in cross-validation
+GAIN_GENES: Final = 64  # number of genes that the gain is estimated from
+SEEN: Final = 5  # spots with expression at which the expected correlation of a gene is halved
 
 
 @dataclass(frozen=True)
 class Pool:
     """Error statistics pooled over genes: a prior for gene-wise estimates."""
 
-    factor: float = 1.0
-    """Coefficient of the regression of measured values on cross-validated predictions."""
-    factor_variance: float = 0.0
-    """Its variance between genes beyond sampling."""
-    gain: float = 1.0
-    """Spread of predictions at the unmeasured sites over that in cross-validation, see :func:`gain`."""
-    slope: float = 0.0
-    """Relative growth of squared errors with predictions, in standard deviations of these: mean over genes."""
-    between: float = 0.0
-    """Its variance between genes beyond sampling."""
-    ratio: float = NORMAL
-    """Quantile `LEVEL` of errors in units of their standard deviations."""
+    factor: float = 1.0  # coefficient of the regression of measured values on cross-validated predictions
+    factor_variance: float = 0.0  # its variance between genes beyond sampling
+    gain: float = 1.0  # spread of predictions at the unmeasured sites over that in cross-validation, see `gain`
+    slope: float = 0.0  # mean relative growth of squared errors with predictions, in standard deviations of these
+    between: float = 0.0  # its variance between genes beyond sampling
+    ratio: float = NORMAL  # quantile `LEVEL` of errors in units of their standard deviations
+    # (n_levels,) half-widths of intervals of `LEVELS` in standard deviations
     widths: Float64 = field(default_factory=lambda: np.asarray(norm.ppf((1 + LEVELS) / 2)))
-    """(n_levels,) half-widths of intervals of `LEVELS` in standard deviations."""
 
     @classmethod
     def fit(cls, values: Float32, left_out: Float32, gain: float = 1.0) -> "Pool":

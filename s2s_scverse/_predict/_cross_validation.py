@@ -18,8 +18,7 @@ from ._threads import parallel
 __all__ = ["FOLDS", "MAX_LEFT_OUT", "CrossValidation", "folds"]
 
 FOLDS: Final = 5
-MAX_LEFT_OUT: Final = 1500
-"""Number of cross-validated spots of larger sections, spread over the section."""
+MAX_LEFT_OUT: Final = 1500  # number of cross-validated spots of larger sections, spread over the section
 _RARE = 0.01  # of the sites: if more are far from all spots, the stack is weighted separately there
 _BLOCK = 20  # spots held out together for that
 _PARTITIONS = 4  # into blocks: a single one gave shares from 0 to .97 for one section of 665 spots
@@ -32,21 +31,10 @@ Part = tuple[int, Index, Bool]
 class CrossValidation:
     """Predicts measured spots from those of other folds, by a method that is fitted anew in every fold.
 
-    Parameters
-    ----------
-    method, spots, informative, noise_weights
-        As for :func:`fit`.
-    stacking
-        Weights of a stack; None if `stacking_weights` determines them.
-    limit
-        About this many spots are held out, spread over the section; at most a fifth at a time.
-    seed
-        Of the folds.
-
-    Attributes
-    ----------
-    chosen, distance
-        (n_chosen,) the spots that are held out, and their distances to the nearest spot that they are predicted from.
+    Takes spots (n, 2), informative genes (n, n_informative) and noise weights (n,) as :func:`fit` does. A stack has the
+    weights `stacking`; without, `stacking_weights` determines them. About `limit` spots are held out, spread over the
+    section, at most a fifth at a time: those `chosen` (n_chosen,), at a `distance` (n_chosen,) from the nearest spot
+    that they are predicted from.
     """
 
     def __init__(

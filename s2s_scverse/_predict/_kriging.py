@@ -13,6 +13,7 @@ from ._tiles import Tile, tiles
 
 __all__ = ["Kriged", "Kriging", "Settings"]
 
+_MAX_SCORED = 16  # tiles on which kernels are compared
 _SITE_BLOCK = 2**21  # correlations between sites and spots held at a time: 8 MB
 
 
@@ -38,29 +39,17 @@ class Kriged:
 class Kriging:
     """Gaussian processes with a constant mean over one set of spots, one for each gene.
 
-    Kernel, length and nugget are chosen for each gene by exact leave-one-out :cite:p:`dubrule1983`; the mean is
-    estimated anew for each held-out spot.
+    Predicts from spots (n, 2) at sites (m, 2), both in spot pitches. Kernel, length and nugget are chosen for each gene
+    by exact leave-one-out :cite:p:`dubrule1983`; the mean is estimated anew for each held-out spot.
 
-    Parameters
-    ----------
-    spots, sites
-        (n, 2) measured spots and (m, 2) where to predict, in units of the spot pitch.
-    noise_weights
-        (n,) inverse noise variance of every spot, relative to the others (1 by default): the variance of its noise is
-        the nugget over its weight. Predictions are shifted so that the mean leave-one-out error is 0: spots of low
-        weight may have another mean.
-    places
-        Positions of spots (n, n_dimensions) and sites (m, n_dimensions) between which correlations are computed, in
-        space by default. Tiles are made in space in any case.
-    kernels, nuggets
-        Those to choose from.
-    max_exact, max_scored
-        With more than `max_exact` spots, overlapping tiles are kriged (see `tiles`) and averaged; each gene still has
-        one kernel, length and nugget for the whole section, chosen on at most `max_scored` tiles spread over it.
-    max_core, margin, blend
-        Spots in a tile, and widths in pitches of its margin of spots and of the zone where tiles are averaged.
-    cache_bytes
-        Eigenvectors are kept up to this size, those beyond are computed again when needed.
+    The noise of a spot has the variance nugget / weight, with `noise_weights` (n,) relative to one another, 1 by
+    default. Predictions are shifted so that the mean leave-one-out error is 0: spots of low weight may have another
+    mean. Correlations are computed between `places` of spots (n, n_dimensions) and sites (m, n_dimensions), which are
+    their positions by default.
+
+    With more than `max_exact` spots, overlapping tiles of at most `max_core` spots, made in space, are kriged and
+    averaged; each gene still has one kernel, length and nugget for the whole section, chosen on some tiles spread over
+    it. Eigenvectors are kept up to `cache_bytes`, those beyond are computed again when needed.
     """
 
     def __init__(
@@ -74,9 +63,6 @@ class Kriging:
         nuggets: Sequence[float] = NUGGETS,
         max_exact: int = 1600,
         max_core: int = 400,
-        margin: float = 6.0,
-        blend: float = 2.0,
-        max_scored: int = 16,
         cache_bytes: int = 2**30,
     ) -> None:
         self.spots, self.sites = check_points(spots, sites)
@@ -86,8 +72,8 @@ class Kriging:
         at_spots, at_sites = (self.spots, self.sites) if places is None else places
         self._at_spots, self._at_sites = np.asarray(at_spots, np.float64), np.asarray(at_sites, np.float64)
         self.kernels, self.nuggets = tuple(kernels), tuple(nuggets)
-        self._tiles = tiles(self.spots, self.sites, max_exact=max_exact, max_core=max_core, margin=margin, blend=blend)
-        self._scored = _spread(len(self._tiles), max_scored)
+        self._tiles = tiles(self.spots, self.sites, max_exact=max_exact, max_core=max_core)
+        self._scored = _spread(len(self._tiles), _MAX_SCORED)
         self._cache: dict[tuple[int, Kernel], Factor] = {}
         self._cache_left = cache_bytes
 
@@ -192,7 +178,7 @@ class Kriging:
     def spectrum(self, values: Float, kernel: Kernel) -> tuple[Float64, Float64]:
         """Eigenvalues (n_modes,) of a kernel, and the genes (n, n_genes) in its eigenvectors (n_modes, n_genes).
 
-        For a section cut into tiles, all modes of at most `max_scored` tiles.
+        For a section cut into tiles, all modes of some tiles.
         """
         values = check_values(values, self.spots)
         factors = {number: self._factor(number, kernel) for number in self._scored}

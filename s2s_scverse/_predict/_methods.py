@@ -1,10 +1,9 @@
 """Predictors by name."""
 
-from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol, get_args
 
-from ._arrays import Float, Float32, Float64, check_points, check_values
-from ._classical import cubic, idw, linear, nearest, rbf
+from ._arrays import Float, Float32, Float64, check_values
+from ._classical import CLASSICAL, Classical
 from ._coregionalization import Coregionalization
 from ._kriging import Kriging
 from ._pca_kriging import PCAKriging
@@ -17,8 +16,7 @@ Method = Literal[
     "nearest", "linear", "cubic", "idw", "rbf", "kriging", "pca_kriging", "coregionalization", "state_kriging", "stack"
 ]
 METHODS: Final[tuple[str, ...]] = get_args(Method)
-MULTI_GENE: Final = ("pca_kriging", "coregionalization", "state_kriging", "stack")
-"""Methods that learn from other genes."""
+MULTI_GENE: Final = ("pca_kriging", "coregionalization", "state_kriging", "stack")  # learn from other genes
 
 
 class Predictor(Protocol):
@@ -29,26 +27,6 @@ class Predictor(Protocol):
 
     def maps(self, values: Float, settings: Any = None) -> list[Float32]:
         """Predict genes (n, n_genes): (m, n_genes), then the maps that it combines; tuned without settings."""
-
-
-Interpolation = Callable[[Float64, Float32, Float64], Float32]
-CLASSICAL: Final[dict[str, Interpolation]] = {
-    function.__name__: function for function in (nearest, linear, cubic, idw, rbf)
-}
-
-
-class Classical:
-    """A method without hyper-parameters, as a :class:`Predictor`."""
-
-    def __init__(self, function: Interpolation, spots: Float64, sites: Float64) -> None:
-        self._function, self._spots, self._sites = function, spots, sites
-
-    def tune(self, values: Float) -> None:
-        """Choose nothing."""
-
-    def maps(self, values: Float, settings: None = None) -> list[Float32]:  # noqa: ARG002
-        """Predict genes (n, n_genes), (m, n_genes)."""
-        return [self._function(self._spots, check_values(values, self._spots), self._sites)]
 
 
 def fit(
@@ -67,7 +45,7 @@ def fit(
     With less than 20 spots, coregionalization and state kriging are PCA kriging.
     """
     if method in CLASSICAL:
-        return Classical(CLASSICAL[method], *check_points(spots, sites))
+        return Classical(method, spots, sites)
     kriging = Kriging(spots, sites, noise_weights=noise_weights)
     if method == "kriging":
         return kriging

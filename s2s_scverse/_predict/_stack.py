@@ -16,10 +16,8 @@ from ._state_kriging import StateKriging
 __all__ = ["MIN_SPOTS", "REACH", "Stack", "StackingWeights", "farness"]
 
 _FEW, _MANY = 10, 25  # components: few for small sections, many for large ones
-MIN_SPOTS: Final = 20
-"""With fewer spots the stack is PCA kriging: weights would be noise."""
-REACH: Final = 1.5
-"""In spot spacings: largest distance from spots at which the cross-validated weights apply."""
+MIN_SPOTS: Final = 20  # with fewer spots the stack is PCA kriging: weights would be noise
+REACH: Final = 1.5  # in spot spacings: largest distance from spots at which the cross-validated weights apply
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,7 @@ class StackingWeights:
 
     members: tuple[float, ...] = (0.5, 0.0, 0.5, 0.0, 0.0)
     """Of kriging, PCA kriging (10 and 25 components), state kriging and coregionalization; non-negative, sum 1."""
-    far: float = 1.0
-    """Share of this mean far from all spots; the rest is PCA kriging."""
+    far: float = 1.0  # share of this mean far from all spots; the rest is PCA kriging
 
 
 StackSettings = tuple[Settings, Settings]

@@ -8,6 +8,8 @@ from ._arrays import Bool, Float64, Index
 
 __all__ = ["Tile", "boxes", "tiles"]
 
+_MARGIN, _BLEND = 6.0, 2.0  # in pitches: width of the margin of spots, and of the zone where tiles are averaged
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -19,21 +21,21 @@ class Tile:
     share: Float64  # (m,) its weight there; over all tiles the shares of a site add up to 1
 
 
-def tiles(spots: Float64, sites: Float64, *, max_exact: int, max_core: int, margin: float, blend: float) -> list[Tile]:
+def tiles(spots: Float64, sites: Float64, *, max_exact: int, max_core: int) -> list[Tile]:
     """Cut a section into tiles, or leave it whole if it has at most `max_exact` spots.
 
-    Boxes are halved until they hold at most `max_core` spots, and get a margin of further spots of width `margin`.
-    Sites up to `blend` outside a box average its prediction with that of their own box. All in pitches.
+    Boxes are halved until they hold at most `max_core` spots, and get a margin of further spots. Sites a little outside
+    a box average its prediction with that of their own box.
     """
     if len(spots) <= max_exact:
         everything = np.ones(len(spots), bool)
         return [Tile(np.arange(len(spots)), everything, np.arange(len(sites)), np.ones(len(sites)))]
     cut = boxes(spots, max_core)
-    says = [np.clip(1 - _outside(sites, low, high) / blend, 0, 1) for low, high, _ in cut]
+    says = [np.clip(1 - _outside(sites, low, high) / _BLEND, 0, 1) for low, high, _ in cut]
     total = np.sum(says, axis=0)
     result = []
     for (low, high, core), say in zip(cut, says, strict=True):
-        near = np.flatnonzero(_outside(spots, low, high) <= margin)
+        near = np.flatnonzero(_outside(spots, low, high) <= _MARGIN)
         reached = np.flatnonzero(say)
         result.append(Tile(near, np.isin(near, core), reached, say[reached] / total[reached]))
     return result

@@ -16,8 +16,7 @@ from ._scenes import Scene, lay_on_rasters
 __all__ = ["predict_sites", "run_stages", "whole_maps", "whole_section"]
 
 CELLS_PER_BATCH = 2**19
-LARGEST_SIDE = 1024
-"""Largest side of the pieces in which a large section is imputed, without their rims."""
+LARGEST_SIDE = 1024  # largest side of the pieces in which a large section is imputed, without their rims
 
 
 def whole_maps(scene: Scene, scored: Tensor, genes: Tensor) -> Iterator[Batch]:
@@ -81,36 +80,32 @@ def predict_sites(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
     cut = _windows if network.config.attention else _pieces
     side = training.crop if network.config.attention else LARGEST_SIDE
-    for rows, inner_rows in cut(height, side, network.config.reach):
-        for cols, inner_cols in cut(width, side, network.config.reach):
+    for rows, kept_rows in cut(height, side, network.config.reach):
+        for cols, kept_cols in cut(width, side, network.config.reach):
             part = batch.each(lambda tensor: tensor[..., rows, cols].to(device))  # noqa: B023 - called at once
             with autocast:
                 found = run_stages(network, part, training)[-1].float().cpu()
-            inner = found[..., inner_rows, inner_cols]
-            place = (..., _within(rows, inner_rows), _within(cols, inner_cols))
-            total[place] += inner
-            count[place] += 1
+            total[..., kept_rows, kept_cols] += found[..., _within(rows, kept_rows), _within(cols, kept_cols)]
+            count[kept_rows, kept_cols] += 1
     return (total / count).flatten(1)[:, position]
 
 
 def _windows(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:  # noqa: ARG001 - as _pieces
-    """Cover an axis with crops that overlap by at least half."""
-    if extent <= side:
-        yield slice(0, extent), slice(None)
-        return
+    """Cover an axis with crops that overlap by at least half; yield each twice."""
+    side = min(side, extent)
     n = int(np.ceil((extent - side) / (side / 2))) + 1
     for corner in np.linspace(0, extent - side, n).round().astype(int):
-        yield slice(int(corner), int(corner) + side), slice(None)
+        window = slice(int(corner), int(corner) + side)
+        yield window, window
 
 
 def _pieces(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:
     """Cut an axis into pieces with a rim; yield each piece and its part without the rim."""
     for start in range(0, extent, side):
-        first, last = max(start - reach, 0), min(start + side + reach, extent)
-        yield slice(first, last), slice(start - first, min(start + side, extent) - first)
+        stop = min(start + side, extent)
+        yield slice(max(start - reach, 0), min(start + side + reach, extent)), slice(start, stop)
 
 
 def _within(window: slice, part: slice) -> slice:
-    """Return the position of a part of a crop on the axis."""
-    start, stop, _ = part.indices(window.stop - window.start)
-    return slice(window.start + start, window.start + stop)
+    """Return the position of a part of the axis in a crop."""
+    return slice(part.start - window.start, part.stop - window.start)

@@ -17,8 +17,7 @@ from ._config import TrainingConfig
 
 __all__ = ["check_files", "describe", "read_checkpoint", "read_pretrained"]
 
-ENTRY = "s2s"
-"""Key of a lightning checkpoint under which a run is described."""
+ENTRY = "s2s"  # key of a lightning checkpoint under which a run is described
 
 
 def describe(

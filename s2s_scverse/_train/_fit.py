@@ -32,12 +32,10 @@ __all__ = ["MIN_SPOTS", "fit"]
 
 log = logging.getLogger(__name__)
 
-WATCHED: Final = 16
-"""Number of genes whose error at validation spots is recorded after every epoch."""
+WATCHED: Final = 16  # number of genes whose error at validation spots is recorded after every epoch
 MAX_TRAINED, PIECE = 3000, 1500
 """Sections with more spots are trained on in pieces of at most 1500, with about 3000 spots in total."""
-MIN_SPOTS: Final = 16
-"""With fewer spots nothing is trained."""
+MIN_SPOTS: Final = 16  # with fewer spots nothing is trained
 
 
 def fit(

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from .._lattice import Lattice, SectionOnLattice, random_sample
-from .._predict import StackingWeights, section_noise_weights
+from .._predict import NUGGETS, Kriging, StackingWeights, section_noise_weights
 from ._apply import whole_maps
 from ._batches import Batch, Term
 from ._config import TrainingConfig
 from ._images import image_box, images_at_sites, matched_images
 from ._pairs import dense_views, held_views, sparser_views
-from ._scenes import InitialEstimate, Scale, build_scene, find_noise_ratios
+from ._scenes import InitialEstimate, Scale, build_scene
 
 __all__ = ["Images", "choose_validation", "join_terms", "lay_out"]
 
@@ -50,8 +50,10 @@ def lay_out(
     standard = scale.apply(section.values)
     shown = standard[known[section.measured]]
     orientations = lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1]
-    matched = images and training.match_images != "none"
-    noise_ratios = find_noise_ratios(lattice, known, shown) if matched else np.empty(0)
+    noise_ratios = np.empty(0)
+    if images and training.match_images != "none":
+        spots = section.positions(known)[known]
+        noise_ratios = np.asarray(NUGGETS)[Kriging(spots, spots[:0]).tune(shown).nugget]
     estimate = InitialEstimate(training.initial, scale.spread, stacking)
     build = partial(build_scene, estimate=estimate, standardise=training.gene_scale is None)
     # Divided genes: errors are in the units of the genes, as those of photographs are.

@@ -22,10 +22,8 @@ from ._scenes import Scale
 
 __all__ = ["Block", "LeftOut", "Prediction", "SectionModel", "find_device", "leave_out", "predict_block"]
 
-FEW_SPOTS = 500
-"""Up to this many spots, validation spots take part in the cross-validation of errors; it is fast."""
-SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23
-"""Genes, and values of their maps at all sites, predicted at a time."""
+FEW_SPOTS = 500  # up to this many spots, validation spots take part in the cross-validation of errors; it is fast
+SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23  # genes, and values of their maps at all sites, predicted at a time
 
 Float32 = NDArray[np.float32]
 
@@ -41,10 +39,6 @@ class LeftOut:
     def chosen(self) -> NDArray[np.int64]:
         """(n_chosen,) the spots that are predicted, among the measured ones."""
         return self.seen[self.folds.chosen]
-
-    def predict(self, values: Float32, settings: Any) -> Float32:
-        """Predict a block of genes (n_measured, n_genes) at the chosen spots, each from others."""
-        return _bounded(self.folds.predict(values[self.seen], settings), values)
 
 
 def leave_out(
@@ -138,7 +132,7 @@ class SectionModel:
         if self.errors is None:
             return Prediction(sites)
         left_out = self._cross_validation
-        predicted = left_out.predict(values, settings)
+        predicted = _bounded(left_out.folds.predict(values[left_out.seen], settings), values)
         known = Calibration.fit(values[left_out.chosen], predicted, self.errors)
         spots = None
         if self.section.unit is not None:

@@ -9,12 +9,9 @@ from .._lattice import Lattice, random_sample, regular_sample
 
 __all__ = ["Views", "dense_views", "held_views", "sparser_views"]
 
-MAX_KEPT = 0.8
-"""Largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked."""
-SPARSER = 2
-"""Spacing of the sparser sample, in spots."""
-MIN_VISIBLE = 4
-"""Smallest number of visible spots of a validation mask."""
+MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked
+SPARSER = 2  # spacing of the sparser sample, in spots
+MIN_VISIBLE = 4  # smallest number of visible spots of a validation mask
 
 
 @dataclass(frozen=True)

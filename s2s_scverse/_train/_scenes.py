@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._lattice import Lattice
-from .._predict import NUGGETS, Kriging, StackingWeights, fit, parallel
+from .._predict import StackingWeights, fit, parallel
 from ._config import Initial
 from ._pairs import Views
 
-__all__ = ["N_MAPS", "InitialEstimate", "Scale", "Scene", "build_scene", "find_noise_ratios", "lay_on_rasters"]
+__all__ = ["N_MAPS", "InitialEstimate", "Scale", "Scene", "build_scene", "lay_on_rasters"]
 
 SMALLEST_SPREAD = 0.2
 """Lower bound of the standard deviation that a map is divided by: it may hardly vary over few visible spots."""
@@ -43,14 +43,11 @@ class Scale:
 
     def apply(self, values: Float32) -> Float32:
         """Standardise (n, n_genes)."""
-        spread = np.where(self.spread > 0, self.spread, 1).astype(np.float32)
-        standard: Float32 = (values - self.centre) / spread
-        return standard
+        return np.asarray((values - self.centre) / np.where(self.spread > 0, self.spread, np.float32(1)))
 
     def undo(self, standard: Float32) -> Float32:
         """Return to the scale of the values; a constant gene stays constant."""
-        values: Float32 = standard * self.spread + self.centre
-        return values
+        return np.asarray(standard * self.spread + self.centre)
 
 
 @dataclass(frozen=True)
@@ -75,12 +72,6 @@ class InitialEstimate:
         sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
         predictor = fit("nearest" if self.method == "nearest" else "kriging", sites[visible], sites)
         return np.stack([predictor.maps(values)[0].T] * N_MAPS[self.method])
-
-
-def find_noise_ratios(lattice: Lattice, visible: Bool, values: Float32) -> Float64:
-    """Variance of the noise over that of the signal of genes (n_visible, n_genes), as kriging chooses it."""
-    sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
-    return np.asarray(NUGGETS)[Kriging(sites[visible], sites[:0]).tune(values).nugget]
 
 
 @dataclass(frozen=True)
