@@ -16,45 +16,30 @@ __all__ = ["FEWEST", "GAIN_GENES", "LEVELS", "Calibration", "Pool", "denoise", "
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-LEVELS: Final = np.append(np.arange(0.05, 0.95, 0.05), [0.95, 0.98, 0.99])
-"""Levels of the intervals."""
-LEVEL: Final = 0.9
-"""Level of the interval that standard deviations are scaled to."""
-FEWEST: Final = 16
-"""Smallest number of spots, or of sites, for error estimates."""
+LEVELS: Final = np.append(np.arange(0.05, 0.95, 0.05), [0.95, 0.98, 0.99])  # levels of the intervals
+LEVEL: Final = 0.9  # level of the interval that standard deviations are scaled to
+FEWEST: Final = 16  # smallest number of spots, or of sites, for error estimates
 NORMAL: Final = float(norm.ppf((1 + LEVEL) / 2))
-FEW: Final = 200
-"""Number of spots at which gene-wise and pooled quantiles get equal weight."""
-MANY: Final = 30.0
-"""Molecules beyond which the logarithm of a count is nearly linear in it."""
-SMALLEST: Final = 0.1
-"""Lower bound of the predicted variance, relative to its mean over the gene."""
-NEARER: Final = (0.7, 1.1)
-"""Bounds of the ratio of errors at unmeasured sites to those in cross-validation."""
-GAIN_GENES: Final = 64
-"""Number of genes that the gain is estimated from."""
-SEEN: Final = 5
-"""Spots with expression at which the expected correlation of a gene is halved."""
+FEW: Final = 200  # number of spots at which gene-wise and pooled quantiles get equal weight
+MANY: Final = 30.0  # molecules beyond which the logarithm of a count is nearly linear in it
+SMALLEST: Final = 0.1  # lower bound of the predicted variance, relative to its mean over the gene
+NEARER: Final = (0.7, 1.1)  # bounds of the ratio of errors at unmeasured sites to those in cross-validation
+GAIN_GENES: Final = 64  # number of genes that the gain is estimated from
+SEEN: Final = 5  # spots with expression at which the expected correlation of a gene is halved
 
 
 @dataclass(frozen=True)
 class Pool:
     """Error statistics pooled over genes: a prior for gene-wise estimates."""
 
-    factor: float = 1.0
-    """Coefficient of the regression of measured values on cross-validated predictions."""
-    factor_variance: float = 0.0
-    """Its variance between genes beyond sampling."""
-    gain: float = 1.0
-    """Spread of predictions at the unmeasured sites over that in cross-validation, see :func:`gain`."""
-    slope: float = 0.0
-    """Mean relative growth of squared errors with predictions, in standard deviations of these."""
-    between: float = 0.0
-    """Its variance between genes beyond sampling."""
-    ratio: float = NORMAL
-    """Quantile `LEVEL` of errors in units of their standard deviations."""
+    factor: float = 1.0  # coefficient of the regression of measured values on cross-validated predictions
+    factor_variance: float = 0.0  # its variance between genes beyond sampling
+    gain: float = 1.0  # spread of predictions at the unmeasured sites over that in cross-validation, see `gain`
+    slope: float = 0.0  # mean relative growth of squared errors with predictions, in standard deviations of these
+    between: float = 0.0  # its variance between genes beyond sampling
+    ratio: float = NORMAL  # quantile `LEVEL` of errors in units of their standard deviations
+    # (n_levels,) half-widths of intervals of `LEVELS` in standard deviations
     widths: Float64 = field(default_factory=lambda: np.asarray(norm.ppf((1 + LEVELS) / 2)))
-    """(n_levels,) half-widths of intervals of `LEVELS` in standard deviations."""
 
     @classmethod
     def fit(cls, values: Float32, left_out: Float32, gain: float = 1.0) -> "Pool":
@@ -75,30 +60,21 @@ class Pool:
 
 @dataclass(frozen=True)
 class Errors:
-    """Cross-validated predictions of a block of genes, and their residuals."""
+    """Cross-validated predictions (n, n_genes) and their residuals."""
 
     left_out: Float32
-    """(n, n_genes) predictions."""
     residual: Float32
-    """(n, n_genes)."""
-    variance: Float64
-    """(n_genes,) mean square of the residuals."""
-    middle: Float64
-    """(n_genes,) mean of the predictions."""
+    variance: Float64  # (n_genes,) mean square of the residuals
+    middle: Float64  # (n_genes,) mean and standard deviation of predictions
     unit: Float64
-    """(n_genes,) their standard deviation."""
 
     @classmethod
     def of(cls, values: Float32, left_out: Float32) -> "Errors":
         """Errors of predictions, (n, n_genes)."""
         residual = values - left_out
-        return cls(
-            left_out,
-            residual,
-            np.square(residual).mean(axis=0, dtype=np.float64),
-            left_out.mean(axis=0, dtype=np.float64),
-            left_out.std(axis=0, dtype=np.float64),
-        )
+        variance = np.square(residual).mean(axis=0, dtype=np.float64)
+        middle, unit = left_out.mean(axis=0, dtype=np.float64), left_out.std(axis=0, dtype=np.float64)
+        return cls(left_out, residual, variance, middle, unit)
 
     def slopes(self) -> tuple[Float64, Float64]:
         """Growth of squared errors with predictions (both relative) for each gene, and its sampling variance."""
@@ -119,12 +95,12 @@ class Errors:
 
     def scale(self, ratio: Float64, pool: Pool) -> Float64:
         """Scale factor for the standard deviations, shrunken towards the pooled value."""
-        quantile = np.quantile(ratio, LEVEL, axis=0)
+        each = np.quantile(ratio, LEVEL, axis=0)
         part = len(ratio) / (len(ratio) + FEW)
-        return np.asarray((pool.ratio + part * (quantile - pool.ratio)) / NORMAL)
+        return np.asarray((pool.ratio + part * (each - pool.ratio)) / NORMAL)
 
     def std(self, predicted: Float32, slope: Float64, scale: Float64) -> Float32:
-        """Standard deviation (m, n_genes) of errors whose variance grows by `slope` with predictions, times `scale`."""
+        """Standard deviation (m, n_genes) of the errors of predictions, with a growth and a factor for every gene."""
         growth = slope / np.maximum(self.unit, 1e-9)
         relative = predicted * growth.astype(np.float32)
         relative += (1 - growth * self.middle).astype(np.float32)
@@ -138,14 +114,10 @@ class Errors:
 class Calibration:
     """Error model of a block of genes."""
 
-    reliability: Float64
-    """(n_genes,) expected PCC at unmeasured sites."""
     errors: Errors
-    """Of cross-validated predictions."""
-    slope: Float64
-    """(n_genes,) relative growth of their variance with predictions, in standard deviations of these."""
-    scale: Float64
-    """(n_genes,) scale factor of the standard deviations."""
+    reliability: Float64  # (n_genes,) expected PCC at unmeasured sites
+    slope: Float64  # (n_genes,) relative growth of the squared error with predictions, in units of their spread
+    scale: Float64  # (n_genes,) scale factor of the standard deviations
 
     @classmethod
     def fit(cls, values: Float32, left_out: Float32, pool: Pool) -> "Calibration":
@@ -168,7 +140,8 @@ class Calibration:
         # Unmeasured sites may be nearer to spots than held-out spots are to others.
         unexplained = (1 - np.square(reliability)) / (1 - np.square(explained))
         scale *= np.where(varies, np.clip(np.sqrt(unexplained), *NEARER), 1)
-        return cls(np.where(varies, reliability, np.nan), errors, slope, scale)
+        reliability = np.where(varies, reliability, np.nan)
+        return cls(errors, reliability, slope, scale)
 
     def std(self, predicted: Float32) -> Float32:
         """Standard deviation (m, n_genes) of the errors of predictions: 90 % are within 1.645 of them."""
@@ -197,10 +170,10 @@ def _pooled_factor(values: Float32, left_out: Float32) -> tuple[float, float]:
 
 
 def gain(left_out: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> float:
-    """Spread of predictions at unmeasured sites, (m, n_genes), over that in cross-validation, (n, n_genes).
+    """Spread of predictions (m, n_genes) at unmeasured sites over that of `left_out` (n, n_genes), cross-validated.
 
     Only sites nearer to, or farther from, spots than nearly all cross-validated spots contribute; the ratio is 1 at
-    others. Distances (n,), (m,) are those of these spots and sites to the nearest (other) spot.
+    others. Distances, (n,) and (m,), are those to the nearest (other) spot.
     """
     if not len(site_distance):
         return 1.0
@@ -219,12 +192,13 @@ def denoise(
 ) -> tuple[Float32, Float32]:
     """Noisy data consistency: the mean of measured value and prediction, weighted by their inverse variances.
 
-    ``(x + v y) / (1 + v)`` of the measured value y and its cross-validated prediction x, as between the stages of the
-    published network. The noise of y is counting noise, a Poisson variable times `unit` (n_spots,), before log1p if
-    values are `logged`. The error variance of x beyond the mean variance of the noise, for each gene, is its
-    unexplained variance; v is the ratio of that to the variance of the noise.
+    ``(x + v y) / (1 + v)`` of the measured value y and its cross-validated prediction x, as between the
+    stages of the published network. The noise of y is counting noise, a Poisson variable times `unit`, before log1p.
+    The error variance of x beyond the mean variance of the noise, for each gene, is its unexplained variance; v is the
+    ratio of that to the variance of the noise.
 
-    Returns denoised values and the standard deviation of their errors, (n_spots, n_genes).
+    Values and predictions are (n_spots, n_genes), `unit` (n_spots,) is the value of one molecule; values are counts
+    times `unit`, or log1p of these if `logged`. Returns denoised values, and the standard deviation of their errors.
     """
     expected = np.maximum(left_out, 0).astype(np.float64)
     noise = _logged_noise(expected, unit) if logged else unit[:, None] * expected

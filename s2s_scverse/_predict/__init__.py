@@ -1,19 +1,18 @@
 """Prediction of all genes at once at unmeasured sites: arrays in, arrays out."""
 
 from ._coregionalization import Coregionalization
-from ._cross_validation import FOLDS, MAX_LEFT_OUT, CrossValidation, folds
-from ._kernels import KERNELS, NUGGETS, Kernel
-from ._kriging import Kriged, Kriging, Settings
+from ._cross_validation import MAX_LEFT_OUT, CrossValidation, folds
+from ._factor import KERNELS, NUGGETS, Kernel
+from ._kriging import Kriging, Settings
 from ._methods import METHODS, Method, Predictor, fit
 from ._noise_weights import find_noise_weights, section_noise_weights
-from ._pca_kriging import PCAKriged, PCAKriging
-from ._stack import Stack, StackingWeights, StackSettings
+from ._pca_kriging import PCAKriging
+from ._stack import Stack, StackingWeights
 from ._state_kriging import StateKriging
 from ._threads import parallel
 from ._tiles import boxes
 
 __all__ = [
-    "FOLDS",
     "KERNELS",
     "MAX_LEFT_OUT",
     "METHODS",
@@ -21,15 +20,12 @@ __all__ = [
     "Coregionalization",
     "CrossValidation",
     "Kernel",
-    "Kriged",
     "Kriging",
     "Method",
-    "PCAKriged",
     "PCAKriging",
     "Predictor",
     "Settings",
     "Stack",
-    "StackSettings",
     "StackingWeights",
     "StateKriging",
     "boxes",

@@ -1,18 +1,42 @@
 """Interpolation without a model: nearest, linear, cubic, inverse distance, radial basis functions."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
 import numpy as np
 from scipy.interpolate import CloughTocher2DInterpolator, RBFInterpolator
 from scipy.sparse import csr_array
 from scipy.spatial import Delaunay, cKDTree
 
-from ._types import Float32, Float64, Index
+from ._arrays import Float, Float32, Float64, Index, check_points, check_values
 
-__all__ = ["cubic", "idw", "linear", "nearest", "rbf"]
+__all__ = ["CLASSICAL", "Classical"]
 
 _TIE = 1e-9  # distances are equal up to this much, relative
 _STRAIN = 1e-3
 _RBF_ALL = 3000  # spots; with more of them, a site sees only its nearest
 _RBF_NEIGHBOURS = 64
+
+
+Interpolation = Callable[[Float64, Float32, Float64], Float32]
+"""Spots (n, 2), values (n, n_genes) and sites (m, 2) in, (m, n_genes) out."""
+
+
+class Classical:
+    """A method without hyper-parameters, as a predictor."""
+
+    def __init__(self, method: str, spots: Float, sites: Float) -> None:
+        self._spots, self._sites = check_points(spots, sites)
+        line = _line(self._spots) if method in PLANAR else None
+        self._function: Interpolation = CLASSICAL[method] if line is None else partial(_on_a_line, direction=line)
+
+    def tune(self, values: Float) -> None:
+        """Choose nothing."""
+
+    def maps(self, values: Float, settings: None = None) -> list[Float32]:  # noqa: ARG002
+        """Predict genes (n, n_genes), (m, n_genes)."""
+        return [self._function(self._spots, check_values(values, self._spots), self._sites)]
 
 
 def nearest(spots: Float64, values: Float32, sites: Float64) -> Float32:
@@ -31,9 +55,6 @@ def idw(spots: Float64, values: Float32, sites: Float64) -> Float32:
 
 def linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
     """Linear on triangles; outside the hull the nearest spot."""
-    line = _line(spots)
-    if line is not None:
-        return _on_a_line(spots, values, sites, line)
     result = np.zeros((len(sites), values.shape[1]), np.float32)
     for strain in _strains():
         result += _linear(spots @ strain, values, sites @ strain) / 2
@@ -42,9 +63,6 @@ def linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
 
 def cubic(spots: Float64, values: Float32, sites: Float64) -> Float32:
     """Smooth cubic on triangles :cite:p:`alfeld1984`; outside the hull the nearest spot."""
-    line = _line(spots)
-    if line is not None:
-        return _on_a_line(spots, values, sites, line)
     order = np.lexsort(spots.T)
     result = np.zeros((len(sites), values.shape[1]), np.float32)
     for strain in _strains():
@@ -55,12 +73,13 @@ def cubic(spots: Float64, values: Float32, sites: Float64) -> Float32:
 
 def rbf(spots: Float64, values: Float32, sites: Float64) -> Float32:
     """Thin-plate spline through all spots :cite:p:`duchon1977`."""
-    line = _line(spots)
-    if line is not None:
-        return _on_a_line(spots, values, sites, line)
     neighbours = None if len(spots) <= _RBF_ALL else _RBF_NEIGHBOURS
     spline = RBFInterpolator(spots, values, neighbors=neighbours, kernel="thin_plate_spline")
     return np.asarray(spline(sites), np.float32)
+
+
+PLANAR: Final[dict[str, Interpolation]] = {"linear": linear, "cubic": cubic, "rbf": rbf}  # not for spots on a line
+CLASSICAL: Final[dict[str, Interpolation]] = {"nearest": nearest, "idw": idw, **PLANAR}
 
 
 def _nearest(spots: Float64, sites: Float64) -> Index:

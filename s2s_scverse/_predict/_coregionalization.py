@@ -9,10 +9,10 @@ in the basis V with V'DV = I, V'BV = diag(s) all genes are: each component is kr
 import numpy as np
 from scipy.linalg import eigh
 
-from ._kernels import Kernel
+from ._arrays import Float, Float32, Float64
+from ._factor import Kernel
 from ._kriging import Kriging, Settings
 from ._threads import one_thread
-from ._types import Float, Float32, Float64
 
 __all__ = ["Coregionalization"]
 
@@ -24,20 +24,11 @@ _NUGGETS = tuple(2.0 ** (power / 2) for power in range(-16, 29))
 class Coregionalization:
     """Matrix normal signal and noise, fitted by expectation maximisation (EM), from which any gene is predicted.
 
-    Parameters
-    ----------
-    spots, sites
-        (n, 2) and (m, 2), in spot pitches.
-    informative
-        (n, n_informative) values to fit the covariances to.
-    noise_weights
-        (n,) as for `Kriging`.
-    length
-        Of the exponential kernel, in pitches. Long, because the marginal likelihood and with it the EM take what varies
-        from spot to spot for signal otherwise.
-    shrinkage
-        Part of the way that D is moved to its diagonal in every step. Half-way was best on real sections; where the
-        noise that genes share is much stronger than the signal it is too much, and 0.05 is right.
+    Covariances are fitted to `informative` (n, n_informative); the other arrays are those of `Kriging`. The kernel is
+    exponential; its `length` is long, because the marginal likelihood and with it the EM take what varies from spot to
+    spot for signal otherwise. In every step D is moved part of the way, `shrinkage`, to its diagonal. Half-way was best
+    on real sections; where the noise that genes share is much stronger than the signal it is too much, and 0.05 is
+    right.
     """
 
     def __init__(

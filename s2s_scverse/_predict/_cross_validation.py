@@ -1,6 +1,6 @@
 """Cross-validation of predictors, and the stacking weights that follow from it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,48 +9,32 @@ from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from ._arrays import Bool, Float, Float32, Float64, Index
 from ._kriging import Kriging
 from ._methods import Method, Predictor, fit
 from ._stack import MIN_SPOTS, REACH, Stack, StackingWeights, farness
 from ._threads import parallel
-from ._types import Bool, Float, Float32, Float64, Index
 
 __all__ = ["FOLDS", "MAX_LEFT_OUT", "CrossValidation", "folds"]
 
 FOLDS: Final = 5
-MAX_LEFT_OUT: Final = 1500
-"""Number of cross-validated spots of larger sections, spread over the section."""
+MAX_LEFT_OUT: Final = 1500  # number of cross-validated spots of larger sections, spread over the section
 _RARE = 0.01  # of the sites: if more are far from all spots, the stack is weighted separately there
 _BLOCK = 20  # spots held out together for that
 _PARTITIONS = 4  # into blocks: a single one gave shares from 0 to .97 for one section of 665 spots
 
 
+Part = tuple[int, Index, Bool]
+"""Number of a fold, the spots to predict, (n_hidden,), and from which, (n,)."""
+
+
 class CrossValidation:
     """Predicts measured spots from those of other folds, by a method that is fitted anew in every fold.
 
-    Parameters
-    ----------
-    method
-        Of :func:`fit`.
-    spots
-        (n, 2) in units of the spot spacing.
-    informative
-        (n, n_informative) values that the predictors are fitted to.
-    noise_weights
-        (n,) of the spots.
-    stacking
-        Weights of a stack; None if `stacking_weights` determines them.
-    limit
-        About this many spots are held out, spread over the section; at most a fifth at a time.
-    seed
-        Of the folds.
-
-    Attributes
-    ----------
-    chosen
-        (n_chosen,) the spots that are held out.
-    distance
-        (n_chosen,) from these to the nearest spot that they are predicted from.
+    Takes spots (n, 2), informative genes (n, n_informative) and noise weights (n,) as :func:`fit` does. A stack has the
+    weights `stacking`; without, `stacking_weights` determines them. About `limit` spots are held out, spread over the
+    section, at most a fifth at a time: those `chosen` (n_chosen,), at a `distance` (n_chosen,) from the nearest spot
+    that they are predicted from.
     """
 
     def __init__(
@@ -73,14 +57,14 @@ class CrossValidation:
         self.chosen = np.flatnonzero(self._fold >= 0)
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
 
-        def fitted(part: tuple[int, Index, Bool]) -> Predictor:
+        def fitted(part: Part) -> Predictor:
             _, hidden, seen = part
             weights = None if noise_weights is None else noise_weights[seen]
             return fit(method, spots[seen], spots[hidden], informative[seen], noise_weights=weights, stacking=stacking)
 
         parts = list(_partition(spots, self._fold))
-        predictors = parallel(fitted, parts)
-        self._predictors = {number: each for (number, *_), each in zip(parts, predictors, strict=True)}
+        numbers = [number for number, *_ in parts]
+        self._predictors: dict[int, Any] = dict(zip(numbers, parallel(fitted, parts), strict=True))
         distance = np.zeros(len(spots))
         for _, hidden, seen in parts:
             distance[hidden] = cKDTree(spots[seen]).query(spots[hidden])[0]
@@ -106,15 +90,8 @@ class CrossValidation:
             return self.predict(self._informative)
         result = np.empty(self._informative.shape, np.float32)
         for number, members in self._members.items():
-            result[self._fold == number] = self._stack(number).combine(*members)
+            result[self._fold == number] = self._predictors[number].combine(*members)
         return result[self.chosen]
-
-    def _stack(self, number: int) -> Stack:
-        stack = self._predictors[number]
-        if not isinstance(stack, Stack):
-            msg = "only a stack has stacking weights"
-            raise TypeError(msg)
-        return stack
 
     def stacking_weights(self, sites: Float64) -> StackingWeights:
         """Find the weights of the stack for some sites (m, 2), and use them from now on.
@@ -125,13 +102,12 @@ class CrossValidation:
         """
         if self.stacking is None:
             varying = np.ptp(self._informative, axis=0) > 0
-            moments = Moments(self._informative, varying)
-            members = parallel(lambda i: self._stack(i).members(self._informative[self._fold != i]), self._predictors)
-            self._members = dict(zip(self._predictors, members, strict=True))
-            for number, (maps, _) in self._members.items():
-                moments.add(maps, self._fold == number)
-            weights = StackingWeights(_simplex(moments.square, moments.cross))
-            self._predictors = {number: self._stack(number).with_weights(weights) for number in self._predictors}
+            stacks, fold = self._predictors, self._fold
+            members = parallel(lambda i: stacks[i].members(self._informative[fold != i]), stacks)
+            self._members = dict(zip(stacks, members, strict=True))
+            predicted = ((maps, fold == number) for number, (maps, _) in self._members.items())
+            weights = StackingWeights(_simplex(*_moments(self._informative, varying, predicted)))
+            self._predictors = {number: stack.with_weights(weights) for number, stack in stacks.items()}
             kriging = Kriging(self._spots, sites, noise_weights=self._noise_weights)
             if np.sum(farness(kriging) > 0) > _RARE * len(sites):
                 weights = replace(weights, far=self._far_share(np.array(weights.members), kriging, varying))
@@ -143,37 +119,38 @@ class CrossValidation:
         piece = kriging.sample(self._limit)
         spots, weights = kriging.spots[piece], kriging.noise_weights[piece]
         informative = self._informative[piece]
-        moments = Moments(informative, varying)
         blocks = [_blocks(spots, informative, rng) for rng in np.random.default_rng(self._seed).spawn(_PARTITIONS)]
         parts = [part for fold in blocks for part in _partition(spots, fold, beyond=REACH)]
 
-        def predicted(part: tuple[int, Index, Bool]) -> list[Float32]:
+        def predicted(part: Part) -> list[Float32]:
             _, hidden, seen = part
             kriging = Kriging(spots[seen], spots[hidden], noise_weights=weights[seen])
             return Stack(kriging, informative[seen]).members(informative[seen])[0]
 
-        for (_, hidden, _), maps in zip(parts, parallel(predicted, parts), strict=True):
-            moments.add(maps, hidden)
+        held = (hidden for _, hidden, _ in parts)
+        square, cross = _moments(informative, varying, zip(parallel(predicted, parts), held, strict=True))
         start = np.array(StackingWeights().members)
         step = members - start
-        power = step @ moments.square @ step
-        return float(np.clip(step @ (moments.cross - moments.square @ start) / power, 0, 1)) if power > 0 else 1.0
+        power = step @ square @ step
+        return float(np.clip(step @ (cross - square @ start) / power, 0, 1)) if power > 0 else 1.0
 
 
-class Moments:
-    """Products of the members' predictions with one another, (5, 5), and with the measured values, (5,)."""
+def _moments(
+    informative: Float32, varying: Bool, predictions: Iterable[tuple[list[Float32], Bool | Index]]
+) -> tuple[Float64, Float64]:
+    """Products of the members' predictions with one another, (5, 5), and with the measured values, (5,).
 
-    def __init__(self, informative: Float32, varying: Bool) -> None:
-        self._values, self._varying = informative[:, varying], varying
-        self._scale = np.maximum(self._values.std(axis=0), 1e-6)
-        n = len(StackingWeights().members)
-        self.square, self.cross = np.zeros((n, n)), np.zeros(n)
-
-    def add(self, members: list[Float32], spots: Bool | Index) -> None:
-        """Add predictions (n_spots, n_genes) of some spots."""
-        flat = (np.stack(members)[:, :, self._varying] / self._scale).reshape(len(members), -1).astype(np.float64)
-        self.square += flat @ flat.T
-        self.cross += flat @ (self._values[spots] / self._scale).ravel()
+    Members predict (n_spots, n_genes) at some spots each time.
+    """
+    values = informative[:, varying]
+    scale = np.maximum(values.std(axis=0), 1e-6)
+    n = len(StackingWeights().members)
+    square, cross = np.zeros((n, n)), np.zeros(n)
+    for members, spots in predictions:
+        flat = (np.stack(members)[:, :, varying] / scale).reshape(len(members), -1).astype(np.float64)
+        square += flat @ flat.T
+        cross += flat @ (values[spots] / scale).ravel()
+    return square, cross
 
 
 def folds(values: Float32, limit: int = MAX_LEFT_OUT, seed: int = 0) -> Index:
@@ -188,7 +165,7 @@ def folds(values: Float32, limit: int = MAX_LEFT_OUT, seed: int = 0) -> Index:
     return np.where(fold < n_folds, fold, -1)
 
 
-def _partition(spots: Float64, fold: Index, beyond: float = 0.0) -> Iterator[tuple[int, Index, Bool]]:
+def _partition(spots: Float64, fold: Index, beyond: float = 0.0) -> Iterator[Part]:
     """Yield each fold's number, its spots farther than `beyond` from all others, and which spots are not in it."""
     for number in range(fold.max() + 1):
         hidden, seen = np.flatnonzero(fold == number), fold != number

@@ -6,27 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from ._checks import check_points, check_values
-from ._factor import Factor, factorise
-from ._kernels import KERNELS, NUGGETS, Kernel, correlation, kernels_for
+from ._arrays import Float, Float32, Float64, Index, check_points, check_values
+from ._factor import KERNELS, NUGGETS, Factor, Kernel, correlation, factorise, kernels_for
 from ._threads import parallel
 from ._tiles import Tile, tiles
-from ._types import Float, Float32, Float64, Index
 
 __all__ = ["Kriged", "Kriging", "Settings"]
 
+_MAX_SCORED = 16  # tiles on which kernels are compared
 _SITE_BLOCK = 2**21  # correlations between sites and spots held at a time: 8 MB
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyper-parameters chosen by leave-one-out.
-
-    Attributes
-    ----------
-    kernel, nugget
-        (n_genes,) indices into `Kriging.kernels` and `Kriging.nuggets`.
-    """
+    """Hyper-parameters chosen by leave-one-out: (n_genes,) indices into `Kriging.kernels` and `Kriging.nuggets`."""
 
     kernel: Index
     nugget: Index
@@ -34,62 +27,29 @@ class Settings:
 
 @dataclass(frozen=True)
 class Kriged:
-    """Kriging of a block of genes.
+    """Kriging of a block of genes."""
 
-    Attributes
-    ----------
-    sites
-        (m, n_genes) predictions at the sites.
-    loo
-        (n, n_genes) prediction at every spot from all other spots; NaN if there is only one.
-    loo_error
-        (n_genes,) mean squared error of `loo`.
-    variance
-        (n_genes,) variance of the spatial signal; times `Kriging.relative_variance` it is the predictive variance.
-    settings
-        Kernel and nugget of every gene.
-    """
-
-    sites: Float32
-    loo: Float32
-    loo_error: Float64
-    variance: Float64
+    sites: Float32  # (m, n_genes) predictions at the sites
+    loo: Float32  # (n, n_genes) prediction at every spot from all other spots; NaN if there is only one
+    loo_error: Float64  # (n_genes,) mean squared error of `loo`
+    variance: Float64  # (n_genes,) of the spatial signal; times `Kriging.relative_variance` the predictive variance
     settings: Settings
 
 
 class Kriging:
     """Gaussian processes with a constant mean over one set of spots, one for each gene.
 
-    Kernel, length and nugget are chosen for each gene by exact leave-one-out :cite:p:`dubrule1983`; the mean is
-    estimated anew for each held-out spot.
+    Predicts from spots (n, 2) at sites (m, 2), both in spot pitches. Kernel, length and nugget are chosen for each gene
+    by exact leave-one-out :cite:p:`dubrule1983`; the mean is estimated anew for each held-out spot.
 
-    Parameters
-    ----------
-    spots
-        (n, 2) positions of the measured spots, in units of the spot pitch.
-    sites
-        (m, 2) where to predict, same units.
-    noise_weights
-        (n,) inverse noise variance of every spot, relative to the others (1 by default): the variance of its noise is
-        the nugget over its weight. Predictions are shifted so that the mean leave-one-out error is 0: spots of low
-        weight may have another mean.
-    places
-        Where the spots (n, n_dimensions) and sites (m, n_dimensions) are as far as correlations go, unless these are
-        functions of distance in space. Tiles are made in space in any case.
-    kernels, nuggets
-        All that there is to choose from.
-    max_exact
-        With more spots than this, overlapping tiles are kriged (see `tiles`) and averaged; each gene still has one
-        kernel, length and nugget for the whole section, chosen on at most `max_scored` tiles spread over it.
-    max_core, margin, blend
-        Spots in a tile, and widths in pitches of its margin of spots and of the zone where tiles are averaged.
-    cache_bytes
-        Eigenvectors are kept up to this size, those beyond are computed again when needed.
+    The noise of a spot has the variance nugget / weight, with `noise_weights` (n,) relative to one another, 1 by
+    default. Predictions are shifted so that the mean leave-one-out error is 0: spots of low weight may have another
+    mean. Correlations are computed between `places` of spots (n, n_dimensions) and sites (m, n_dimensions), which are
+    their positions by default.
 
-    Raises
-    ------
-    ValueError
-        If positions are not finite (n, 2) arrays, or two spots coincide, or there are none.
+    With more than `max_exact` spots, overlapping tiles of at most `max_core` spots, made in space, are kriged and
+    averaged; each gene still has one kernel, length and nugget for the whole section, chosen on some tiles spread over
+    it. Eigenvectors are kept up to `cache_bytes`, those beyond are computed again when needed.
     """
 
     def __init__(
@@ -103,9 +63,6 @@ class Kriging:
         nuggets: Sequence[float] = NUGGETS,
         max_exact: int = 1600,
         max_core: int = 400,
-        margin: float = 6.0,
-        blend: float = 2.0,
-        max_scored: int = 16,
         cache_bytes: int = 2**30,
     ) -> None:
         self.spots, self.sites = check_points(spots, sites)
@@ -115,8 +72,8 @@ class Kriging:
         at_spots, at_sites = (self.spots, self.sites) if places is None else places
         self._at_spots, self._at_sites = np.asarray(at_spots, np.float64), np.asarray(at_sites, np.float64)
         self.kernels, self.nuggets = tuple(kernels), tuple(nuggets)
-        self._tiles = tiles(self.spots, self.sites, max_exact=max_exact, max_core=max_core, margin=margin, blend=blend)
-        self._scored = _spread(len(self._tiles), max_scored)
+        self._tiles = tiles(self.spots, self.sites, max_exact=max_exact, max_core=max_core)
+        self._scored = _spread(len(self._tiles), _MAX_SCORED)
         self._cache: dict[tuple[int, Kernel], Factor] = {}
         self._cache_left = cache_bytes
 
@@ -127,14 +84,28 @@ class Kriging:
     def predict(self, values: Float, settings: Settings | None = None) -> Kriged:
         """Krige a block of genes, (n, n_genes); kernels and nuggets are chosen unless given."""
         values = check_values(values, self.spots)
-        if settings is None:
-            settings = self.tune(values)
+        settings = settings or self.tune(values)
         maps = np.zeros((len(self.sites), values.shape[1]), np.float32)
         residuals = np.empty_like(values)
         variance = np.zeros(values.shape[1])
         for number, tile in enumerate(self._tiles):
-            weights, offset, means = self._solve(number, values, settings, residuals, variance)
-            self._add(tile, weights, offset, means, settings, maps)
+            centred, offset = _centre(values[tile.spots])
+            weights, means = np.empty_like(centred), {}
+            for k, genes in _by_kernel(settings):
+                factor, nugget = self._factor(number, self.kernels[k]), settings.nugget[genes]
+                weights[:, genes] = found = factor.weights(factor.rotate(centred[:, genes]), nugget)
+                residual = factor.leave_one_out(found, nugget)
+                residuals[np.ix_(tile.spots[tile.core], genes)] = residual[tile.core]
+                variance[genes] += np.sum((residual * found)[tile.core], axis=0, dtype=np.float64)
+                offset[genes] += factor.share @ centred[:, genes]
+                means[k] = factor.mean_correlation
+            for rows, distances in self._site_blocks(tile):
+                share = tile.share[rows, None].astype(np.float32)
+                for k, genes in _by_kernel(settings):
+                    # Less is rounded than with the mean correlation as a part of the offset.
+                    cross = correlation(self.kernels[k], distances)
+                    cross -= means[k]
+                    maps[np.ix_(tile.sites[rows], genes)] += share * (cross @ weights[:, genes] + offset[genes])
         if self._weighted:
             shift = residuals.mean(axis=0)
             maps += shift
@@ -150,8 +121,7 @@ class Kriging:
         """
         values = check_values(values, self.spots)
         kernels = kernels or kernels_for(len(self.spots), smooth=False)
-        compared = [k for k, kernel in enumerate(self.kernels) if kernel in kernels]
-        compared = compared or list(range(len(self.kernels)))
+        compared = [k for k, kernel in enumerate(self.kernels) if kernel in kernels] or range(len(self.kernels))
         centred = [_centre(values[self._tiles[number].spots])[0] for number in self._scored]
         found = parallel(lambda k: self._compare(self.kernels[k], centred), compared)
         errors, nuggets = zip(*found, strict=True)
@@ -167,20 +137,22 @@ class Kriging:
         rotated = [factor.rotate(block) for factor, block in zip(factors, centred, strict=True)]
         cores = [factor.at(self._tiles[number].core) for number, factor in zip(self._scored, factors, strict=True)]
 
-        def error_of(nugget: Index) -> Float64:
-            total = np.zeros(len(nugget))
-            for core, block in zip(cores, rotated, strict=True):
-                residual = core.leave_one_out(core.weights(block, nugget), nugget)
-                total += np.square(residual, dtype=np.float64).sum(axis=0)
-            return total
-
         n_genes, last = centred[0].shape[1], len(self.nuggets) - 1
         best, error = np.zeros(n_genes, np.intp), np.full(n_genes, np.inf)
-        tried = [np.full(n_genes, number) for number in range(min(1, last), last + 1, 3)]
-        for nugget in tried:
-            best, error = _better(best, error, nugget, error_of(nugget))
+
+        def compare(nugget: Index) -> None:
+            nonlocal best, error
+            found = np.zeros(n_genes)
+            for core, block in zip(cores, rotated, strict=True):
+                residual = core.leave_one_out(core.weights(block, nugget), nugget)
+                found += np.square(residual, dtype=np.float64).sum(axis=0)
+            improved = found < error  # NaN (a single spot) is never better
+            best, error = np.where(improved, nugget, best), np.where(improved, found, error)
+
+        for number in range(min(1, last), last + 1, 3):
+            compare(np.full(n_genes, number))
         for nugget in (np.maximum(best - 1, 0), np.minimum(best + 1, last)):
-            best, error = _better(best, error, nugget, error_of(nugget))
+            compare(nugget)
         return error, best
 
     def relative_variance(self, settings: Settings) -> Float32:
@@ -190,19 +162,23 @@ class Kriging:
         """
         result = np.zeros((len(self.sites), len(settings.kernel)), np.float32)
         for number, tile in enumerate(self._tiles):
-            for k in np.unique(settings.kernel):
-                genes = np.flatnonzero(settings.kernel == k)
+            for k, genes in _by_kernel(settings):
                 factor = self._factor(number, self.kernels[k])
+                mean, share = factor.mean_correlation, factor.share
                 used, position = np.unique(settings.nugget[genes], return_inverse=True)
-                for rows in self._site_blocks(tile):
-                    relative = self._variances(tile, rows, self.kernels[k], factor, used)
+                of_mean = np.asarray(self.nuggets, np.float32)[used, None] / self.noise_weights[tile.spots].sum()
+                for rows, distances in self._site_blocks(tile):
+                    cross = correlation(self.kernels[k], distances)
+                    prior = 1 - 2 * cross @ share + share @ mean + of_mean
+                    known = np.square((cross - mean) @ factor.vectors) @ factor.shrinkage[:, used]
+                    relative = np.maximum(prior.T - known, 0)
                     result[np.ix_(tile.sites[rows], genes)] += tile.share[rows, None] * relative[:, position]
         return result
 
     def spectrum(self, values: Float, kernel: Kernel) -> tuple[Float64, Float64]:
         """Eigenvalues (n_modes,) of a kernel, and the genes (n, n_genes) in its eigenvectors (n_modes, n_genes).
 
-        For a section cut into tiles, all modes of at most `max_scored` tiles.
+        For a section cut into tiles, all modes of some tiles.
         """
         values = check_values(values, self.spots)
         factors = {number: self._factor(number, kernel) for number in self._scored}
@@ -226,62 +202,18 @@ class Kriging:
             self._cache_left -= factor.vectors.nbytes
         return factor
 
-    def _solve(
-        self, number: int, values: Float32, settings: Settings, residuals: Float32, variance: Float64
-    ) -> tuple[Float32, Float32, dict[int, Float32]]:
-        tile = self._tiles[number]
-        centred, offset = _centre(values[tile.spots])
-        weights, means = np.empty_like(centred), {}
-        for k in np.unique(settings.kernel):
-            genes = np.flatnonzero(settings.kernel == k)
-            nugget = settings.nugget[genes]
-            factor = self._factor(number, self.kernels[k])
-            weights[:, genes] = found = factor.weights(factor.rotate(centred[:, genes]), nugget)
-            residual = factor.leave_one_out(found, nugget)
-            residuals[np.ix_(tile.spots[tile.core], genes)] = residual[tile.core]
-            variance[genes] += np.sum((residual * found)[tile.core], axis=0, dtype=np.float64)
-            offset[genes] += factor.share @ centred[:, genes]
-            means[k] = factor.mean_correlation
-        return weights, offset, means
-
-    def _add(
-        self,
-        tile: Tile,
-        weights: Float32,
-        offset: Float32,
-        means: dict[int, Float32],
-        settings: Settings,
-        maps: Float32,
-    ) -> None:
-        for rows in self._site_blocks(tile):
-            sites = tile.sites[rows]
-            distances = cdist(self._at_sites[sites], self._at_spots[tile.spots])
-            share = tile.share[rows, None].astype(np.float32)
-            for k in np.unique(settings.kernel):
-                genes = np.flatnonzero(settings.kernel == k)
-                # Less is rounded than with the mean correlation as a part of the offset.
-                cross = correlation(self.kernels[k], distances)
-                cross -= means[k]
-                maps[np.ix_(sites, genes)] += share * (cross @ weights[:, genes] + offset[genes])
-
-    def _variances(self, tile: Tile, rows: slice, kernel: Kernel, factor: Factor, nuggets: Index) -> Float32:
-        cross = correlation(kernel, cdist(self._at_sites[tile.sites[rows]], self._at_spots[tile.spots]))
-        mean, share = factor.mean_correlation, factor.share
-        of_mean = np.asarray(self.nuggets, np.float32)[nuggets, None] / self.noise_weights[tile.spots].sum()
-        prior = 1 - 2 * cross @ share + share @ mean + of_mean
-        known = np.square((cross - mean) @ factor.vectors) @ factor.shrinkage[:, nuggets]
-        result: Float32 = np.maximum(prior.T - known, 0)
-        return result
-
-    def _site_blocks(self, tile: Tile) -> Iterator[slice]:
+    def _site_blocks(self, tile: Tile) -> Iterator[tuple[slice, Float64]]:
+        """Yield rows of the tile's sites, and their distances (n_rows, n_tile_spots) to its spots."""
         size = max(1, _SITE_BLOCK // len(tile.spots))
-        return (slice(start, start + size) for start in range(0, len(tile.sites), size))
+        for start in range(0, len(tile.sites), size):
+            rows = slice(start, start + size)
+            yield rows, cdist(self._at_sites[tile.sites[rows]], self._at_spots[tile.spots])
 
 
-def _better(best: Index, error: Float64, nugget: Index, found: Float64) -> tuple[Index, Float64]:
-    # NaN (a single spot) is never better.
-    improved = found < error
-    return np.where(improved, nugget, best), np.where(improved, found, error)
+def _by_kernel(settings: Settings) -> Iterator[tuple[int, Index]]:
+    """Yield every kernel in use, with its genes."""
+    for k in np.unique(settings.kernel):
+        yield int(k), np.flatnonzero(settings.kernel == k)
 
 
 def _centre(values: Float32) -> tuple[Float32, Float32]:

@@ -1,16 +1,14 @@
 """Predictors by name."""
 
-from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol, get_args
 
-from . import _classical
-from ._checks import check_points, check_values
+from ._arrays import Float, Float32, Float64, check_values
+from ._classical import CLASSICAL, Classical
 from ._coregionalization import Coregionalization
 from ._kriging import Kriging
 from ._pca_kriging import PCAKriging
 from ._stack import MIN_SPOTS, Stack, StackingWeights
 from ._state_kriging import StateKriging
-from ._types import Float, Float32, Float64
 
 __all__ = ["METHODS", "MULTI_GENE", "Method", "Predictor", "fit"]
 
@@ -18,8 +16,7 @@ Method = Literal[
     "nearest", "linear", "cubic", "idw", "rbf", "kriging", "pca_kriging", "coregionalization", "state_kriging", "stack"
 ]
 METHODS: Final[tuple[str, ...]] = get_args(Method)
-MULTI_GENE: Final = ("pca_kriging", "coregionalization", "state_kriging", "stack")
-"""Methods that learn from other genes."""
+MULTI_GENE: Final = ("pca_kriging", "coregionalization", "state_kriging", "stack")  # learn from other genes
 
 
 class Predictor(Protocol):
@@ -32,32 +29,6 @@ class Predictor(Protocol):
         """Predict genes (n, n_genes): (m, n_genes), then the maps that it combines; tuned without settings."""
 
 
-Interpolation = Callable[[Float64, Float32, Float64], Float32]
-
-
-class Classical:
-    """A method without hyper-parameters, as a :class:`Predictor`."""
-
-    def __init__(self, function: Interpolation, spots: Float64, sites: Float64) -> None:
-        self._function, self._spots, self._sites = function, spots, sites
-
-    def tune(self, values: Float) -> None:
-        """Choose nothing."""
-
-    def maps(self, values: Float, settings: None = None) -> list[Float32]:  # noqa: ARG002
-        """Predict genes (n, n_genes), (m, n_genes)."""
-        return [self._function(self._spots, check_values(values, self._spots), self._sites)]
-
-
-CLASSICAL: Final = {
-    "nearest": _classical.nearest,
-    "linear": _classical.linear,
-    "cubic": _classical.cubic,
-    "idw": _classical.idw,
-    "rbf": _classical.rbf,
-}
-
-
 def fit(
     method: Method,
     spots: Float,
@@ -67,30 +38,14 @@ def fit(
     noise_weights: Float64 | None = None,
     stacking: StackingWeights | None = None,
 ) -> Predictor:
-    """Fit a predictor to positions, and to the genes that others are predicted from.
+    """Fit a predictor to positions, and to the genes (n, n_informative) that `MULTI_GENE` methods learn from.
 
+    Spots (n, 2) and sites (m, 2) are in units of the spot spacing; noise weights (n,) are used by all kriging methods,
+    stacking weights, from :meth:`CrossValidation.stacking_weights`, by the stack (by default those of PCA kriging).
     With less than 20 spots, coregionalization and state kriging are PCA kriging.
-
-    Parameters
-    ----------
-    method
-        One of `METHODS`.
-    spots, sites
-        (n, 2) measured spots and (m, 2) sites to predict, in units of the spot spacing.
-    informative
-        (n, n_informative) measured values that `MULTI_GENE` methods learn from.
-    noise_weights
-        (n,) inverse noise variance of the spots, relative to one another; for all kriging methods.
-    stacking
-        Weights of the stack, from :meth:`CrossValidation.stacking_weights`; by default those of PCA kriging.
-
-    Raises
-    ------
-    ValueError
-        If the method is unknown, or the arrays do not fit.
     """
     if method in CLASSICAL:
-        return Classical(CLASSICAL[method], *check_points(spots, sites))
+        return Classical(method, spots, sites)
     kriging = Kriging(spots, sites, noise_weights=noise_weights)
     if method == "kriging":
         return kriging

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .._lattice import SectionOnLattice
-from ._types import Bool, Float, Float64
+from ._arrays import Bool, Float, Float64
 
 __all__ = ["find_noise_weights", "section_noise_weights"]
 
@@ -13,19 +13,12 @@ _LENGTH = 1.0  # in spot pitches
 
 
 def find_noise_weights(spots: Float, depth: Float) -> Float64:
-    """Inverse noise variance of every spot, relative to the spots around it, (n,).
+    """Inverse noise variance of every spot (n, 2), relative to the spots around it, from its total count (n,).
 
     Of the variance of a spot's value, one part is the same for all and one is due to counting and falls with the
     spot's depth; at a spot as deep as those around it the two are taken to be equal: weight = 1 / (1 + r), with r
     the depth around a spot over its own. Only the depth relative to that around counts: whole regions differ in depth
     for reasons of biology, and must not be predicted from other regions.
-
-    Parameters
-    ----------
-    spots
-        (n, 2), in spot pitches.
-    depth
-        (n,): total count of every spot, in any unit; positive.
     """
     if len(spots) < 2:
         return np.ones(len(spots))

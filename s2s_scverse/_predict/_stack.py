@@ -1,63 +1,44 @@
 """Stacking: a non-negative combination of predictors, with weights from cross-validation."""
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ._arrays import Float, Float32, Float64
 from ._coregionalization import Coregionalization
 from ._kriging import Kriging, Settings
 from ._pca_kriging import PCAKriging
 from ._state_kriging import StateKriging
-from ._types import Float, Float32, Float64
 
-__all__ = ["MIN_SPOTS", "REACH", "Stack", "StackSettings", "StackingWeights", "farness"]
+__all__ = ["MIN_SPOTS", "REACH", "Stack", "StackingWeights", "farness"]
 
 _FEW, _MANY = 10, 25  # components: few for small sections, many for large ones
-MIN_SPOTS: Final = 20
-"""With fewer spots the stack is PCA kriging: weights would be noise."""
-REACH: Final = 1.5
-"""In spot spacings: largest distance from spots at which the cross-validated weights apply."""
+MIN_SPOTS: Final = 20  # with fewer spots the stack is PCA kriging: weights would be noise
+REACH: Final = 1.5  # in spot spacings: largest distance from spots at which the cross-validated weights apply
 
 
 @dataclass(frozen=True)
 class StackingWeights:
-    """Weights of the members of a stack.
-
-    Attributes
-    ----------
-    members
-        Of kriging, PCA kriging (10 and 25 components), state kriging and coregionalization; non-negative, sum 1.
-    far
-        Share of this mean far from all spots; the rest is PCA kriging.
-    """
+    """Weights of the members of a stack."""
 
     members: tuple[float, ...] = (0.5, 0.0, 0.5, 0.0, 0.0)
-    far: float = 1.0
+    """Of kriging, PCA kriging (10 and 25 components), state kriging and coregionalization; non-negative, sum 1."""
+    far: float = 1.0  # share of this mean far from all spots; the rest is PCA kriging
 
 
-@dataclass(frozen=True)
-class StackSettings:
-    """Kernel and nugget of every gene, for kriging and for state kriging."""
-
-    kriging: Settings
-    state: Settings
+StackSettings = tuple[Settings, Settings]
+"""Kernel and nugget of every gene, for kriging and for state kriging."""
 
 
 class Stack:
     """Weighted mean of predictors, with the same weights for all genes.
 
     Interpolated linearly to the mixture of `StackingWeights.far` between 1.5 and 3 spot spacings from the nearest spot.
-
-    Parameters
-    ----------
-    kriging
-        The spots, the sites and the noise weights.
-    informative
-        (n, n_informative) values that all members are fitted to.
-    weights
-        From :meth:`CrossValidation.stacking_weights`. Without, all members are fitted and combined as in PCA kriging.
+    All members are fitted to `informative` (n, n_informative). Without `weights`, which are those of
+    :meth:`CrossValidation.stacking_weights`, all members are fitted and combined as in PCA kriging.
     """
 
     def __init__(self, kriging: Kriging, informative: Float, *, weights: StackingWeights | None = None) -> None:
@@ -76,7 +57,7 @@ class Stack:
     def tune(self, values: Float) -> StackSettings:
         """Kernels and nuggets of a block of genes, (n, n_genes)."""
         kriging = self._many.tune(values)
-        return StackSettings(kriging, kriging if self._state is None else self._state.tune(values))
+        return kriging, kriging if self._state is None else self._state.tune(values)
 
     def maps(self, values: Float, settings: StackSettings | None = None) -> list[Float32]:
         """Predict genes (n, n_genes): the stack, PCA kriging, kriging and state kriging, (m, n_genes) each."""
@@ -85,30 +66,28 @@ class Stack:
 
     def members(self, values: Float, settings: StackSettings | None = None) -> tuple[list[Float32], Float32]:
         """Maps (m, n_genes) of the members, and of PCA kriging."""
-        kriged = self._many.predict(values, None if settings is None else settings.kriging)
-        state = kriged.components
-        if self._state is not None:
-            state = self._state.maps(values, None if settings is None else settings.state)[0]
+        kriging, states = settings or (None, None)
+        kriged = self._many.predict(values, kriging)
+        state = kriged.components if self._state is None else self._state.maps(values, states)[0]
         members = [kriged.kriging.sites, self._few.project(values), kriged.components, state]
         if self._coregionalization is not None:
             members += self._coregionalization.maps(values)
         return members, kriged.sites
 
-    def combine(self, members: list[Float32], pca: Float32, weights: StackingWeights | None = None) -> Float32:
+    def combine(self, members: list[Float32], pca: Float32) -> Float32:
         """Weighted mean of members, (m, n_genes)."""
-        weights = weights or self.weights
         result = np.zeros_like(pca)
-        for weight, member in zip(weights.members, members, strict=False):
+        for weight, member in zip(self.weights.members, members, strict=False):
             if weight:
                 result += np.float32(weight) * member
-        if weights.far < 1:
-            result += np.float32(1 - weights.far) * self._far * (pca - result)
+        if self.weights.far < 1:
+            result += np.float32(1 - self.weights.far) * self._far * (pca - result)
         return result
 
     def with_weights(self, weights: StackingWeights) -> "Stack":
         """The same members with other weights."""
-        other = Stack.__new__(Stack)
-        other.__dict__ = self.__dict__ | {"weights": weights}
+        other = copy(self)
+        other.weights = weights
         return other
 
 

@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from ._kernels import Kernel
-from ._kriging import Kriging, Settings
+from ._arrays import Float64
+from ._factor import Kernel
+from ._kriging import Kriging
 from ._pca_kriging import PCAKriging
-from ._types import Float, Float32, Float64
 
 __all__ = ["StateKriging"]
 
@@ -23,37 +23,22 @@ _NUGGETS: Final = tuple(2.0**power for power in range(-6, 11))
 _MAX_PAIRED = 500
 
 
-class StateKriging:
-    """Gaussian processes over expected expression states, one for each gene.
-
-    Parameters
-    ----------
-    components
-        The components and their maps.
-    """
+class StateKriging(Kriging):
+    """Gaussian processes over expected expression states, one for each gene."""
 
     def __init__(self, components: PCAKriging) -> None:
         kriging, scale = components.kriging, components.strength
-        at_spots, at_sites = components.kriged.loo * scale, components.kriged.sites * scale
-        kernel = Kernel("matern32", _LENGTH * _typical_distance(at_spots))
-        self._kriging = Kriging(
+        states = components.at_spots * scale, components.at_sites * scale
+        super().__init__(
             kriging.spots,
             kriging.sites,
             noise_weights=kriging.noise_weights,
-            places=(at_spots, at_sites),
-            kernels=[kernel],
+            places=states,
+            kernels=[Kernel("matern32", _LENGTH * _typical_distance(states[0]))],
             nuggets=_NUGGETS,
         )
 
-    def tune(self, values: Float) -> Settings:
-        """Nuggets of a block of genes, (n, n_genes)."""
-        return self._kriging.tune(values)
 
-    def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
-        """Predict genes (n, n_genes), (m, n_genes); nuggets are chosen unless given."""
-        return self._kriging.maps(values, settings)
-
-
-def _typical_distance(profiles: Float64) -> float:
-    some = profiles[np.linspace(0, len(profiles) - 1, min(len(profiles), _MAX_PAIRED)).round().astype(int)]
+def _typical_distance(states: Float64) -> float:
+    some = states[np.linspace(0, len(states) - 1, min(len(states), _MAX_PAIRED)).round().astype(int)]
     return max(float(np.median(pdist(some))) if len(some) > 1 else 0.0, 1e-6)

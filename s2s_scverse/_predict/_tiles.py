@@ -4,58 +4,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._types import Bool, Float64, Index
+from ._arrays import Bool, Float64, Index
 
 __all__ = ["Tile", "boxes", "tiles"]
+
+_MARGIN, _BLEND = 6.0, 2.0  # in pitches: width of the margin of spots, and of the zone where tiles are averaged
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A box of the section with a margin of spots around it.
+    """A box of the section with a margin of spots around it."""
 
-    Attributes
-    ----------
-    spots
-        (n,) indices of the spots inside the box or its margin, ascending.
-    core
-        (n,) which of them are inside the box. Every spot is in the core of exactly one tile.
-    sites
-        (m,) indices of the sites that this tile has a say in.
-    share
-        (m,) how much of a say; over all tiles the shares of a site add up to 1.
-    """
-
-    spots: Index
-    core: Bool
-    sites: Index
-    share: Float64
+    spots: Index  # (n,) those inside the box or its margin, ascending
+    core: Bool  # (n,) which of them are inside the box; every spot is in the core of exactly one tile
+    sites: Index  # (m,) those that this tile contributes to
+    share: Float64  # (m,) its weight there; over all tiles the shares of a site add up to 1
 
 
-def tiles(spots: Float64, sites: Float64, *, max_exact: int, max_core: int, margin: float, blend: float) -> list[Tile]:
-    """Cut a section into tiles, or leave it whole.
+def tiles(spots: Float64, sites: Float64, *, max_exact: int, max_core: int) -> list[Tile]:
+    """Cut a section into tiles, or leave it whole if it has at most `max_exact` spots.
 
-    Parameters
-    ----------
-    spots, sites
-        (n, 2) and (m, 2), in pitches.
-    max_exact
-        Up to this many spots there is one tile with everything in it.
-    max_core
-        Otherwise boxes are halved until they hold no more spots than this.
-    margin
-        Width of the margin of spots around a box, in pitches.
-    blend
-        Sites up to this far outside a box, in pitches, mix its answer with their own box's.
+    Boxes are halved until they hold at most `max_core` spots, and get a margin of further spots. Sites a little outside
+    a box average its prediction with that of their own box.
     """
     if len(spots) <= max_exact:
         everything = np.ones(len(spots), bool)
         return [Tile(np.arange(len(spots)), everything, np.arange(len(sites)), np.ones(len(sites)))]
     cut = boxes(spots, max_core)
-    says = [np.clip(1 - _outside(sites, low, high) / blend, 0, 1) for low, high, _ in cut]
+    says = [np.clip(1 - _outside(sites, low, high) / _BLEND, 0, 1) for low, high, _ in cut]
     total = np.sum(says, axis=0)
     result = []
     for (low, high, core), say in zip(cut, says, strict=True):
-        near = np.flatnonzero(_outside(spots, low, high) <= margin)
+        near = np.flatnonzero(_outside(spots, low, high) <= _MARGIN)
         reached = np.flatnonzero(say)
         result.append(Tile(near, np.isin(near, core), reached, say[reached] / total[reached]))
     return result
@@ -64,30 +44,26 @@ def tiles(spots: Float64, sites: Float64, *, max_exact: int, max_core: int, marg
 def boxes(spots: Float64, most: int) -> list[tuple[Float64, Float64, Index]]:
     """Halve a section until no box holds more than `most` of the spots (n, 2).
 
-    Returns
-    -------
-    Lower corner (2,), upper corner (2,), excluded, and the spots inside, of every box; together they fill the plane.
+    Returns the lower corner (2,), the upper corner (2,), excluded, and the spots of every box; they fill the plane.
     """
-    return _halve(spots, np.arange(len(spots)), np.full(2, -np.inf), np.full(2, np.inf), most)
+
+    def halve(inside: Index, low: Float64, high: Float64) -> list[tuple[Float64, Float64, Index]]:
+        extent = np.ptp(spots[inside], axis=0)
+        if len(inside) <= most or not extent.any():
+            return [(low, high, inside)]
+        axis = int(np.argmax(extent))
+        cut = _middle(spots[inside, axis])
+        left = spots[inside, axis] < cut
+        below, above = high.copy(), low.copy()
+        below[axis] = above[axis] = cut
+        return halve(inside[left], low, below) + halve(inside[~left], above, high)
+
+    return halve(np.arange(len(spots)), np.full(2, -np.inf), np.full(2, np.inf))
 
 
 def _outside(points: Float64, low: Float64, high: Float64) -> Float64:
     distance: Float64 = np.maximum(low - points, points - high).max(axis=1)
     return np.maximum(distance, 0)
-
-
-def _halve(
-    spots: Float64, inside: Index, low: Float64, high: Float64, max_core: int
-) -> list[tuple[Float64, Float64, Index]]:
-    extent = np.ptp(spots[inside], axis=0)
-    if len(inside) <= max_core or not extent.any():
-        return [(low, high, inside)]
-    axis = int(np.argmax(extent))
-    cut = _middle(spots[inside, axis])
-    left = spots[inside, axis] < cut
-    below, above = high.copy(), low.copy()
-    below[axis] = above[axis] = cut
-    return _halve(spots, inside[left], low, below, max_core) + _halve(spots, inside[~left], above, high, max_core)
 
 
 def _middle(positions: Float64) -> float:

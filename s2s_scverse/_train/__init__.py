@@ -2,9 +2,8 @@
 
 from ._checkpoint import check_files
 from ._config import TRAINING_PRESETS, TrainingConfig
-from ._device import find_device
 from ._fit import MIN_SPOTS, fit
-from ._model import Block, SectionModel, predict_block
+from ._model import Block, SectionModel, find_device, predict_block
 
 __all__ = [
     "MIN_SPOTS",

@@ -11,22 +11,20 @@ from .._lattice import Lattice
 from ..nn import CDCIN
 from ._batches import Batch, cut
 from ._config import TrainingConfig
-from ._scenes import Scene
+from ._scenes import Scene, lay_on_rasters
 
 __all__ = ["predict_sites", "run_stages", "whole_maps", "whole_section"]
 
 CELLS_PER_BATCH = 2**19
-LARGEST_SIDE = 1024
-"""Largest side of the pieces in which a large section is imputed, without their rims."""
+LARGEST_SIDE = 1024  # largest side of the pieces in which a large section is imputed, without their rims
 
 
-def whole_maps(scene: Scene, scored: Tensor, genes: Tensor | None = None) -> list[Batch]:
+def whole_maps(scene: Scene, scored: Tensor, genes: Tensor) -> Iterator[Batch]:
     """Cut the whole upright section, mask by mask, a few genes at a time; `scored` is (n_masks, n_sites)."""
-    chosen = torch.arange(scene.n_genes) if genes is None else genes
-    size = max(1, CELLS_PER_BATCH // scene.gathers[0].numel())
-    parts = [chosen[first : first + size] for first in range(0, len(chosen), size)]
-    upright = scene.gathers[0], scene.tissues[0]
-    return [cut(scene, view, part, *upright, of) for view, of in enumerate(scored) for part in parts]
+    gather, tissue = scene.gathers[0], scene.tissues[0]
+    for view, of in enumerate(scored):
+        for part in genes.split(max(1, CELLS_PER_BATCH // gather.numel())):
+            yield cut(scene, view, part, gather, tissue, of)
 
 
 def whole_section(
@@ -34,35 +32,26 @@ def whole_section(
 ) -> Iterator[Batch]:
     """Lay out a whole upright section to be predicted, a few genes at a time.
 
-    Parameters
-    ----------
-    lattice, measured
-        The sites, and (n_sites,) which are measured.
-    values
-        (n_measured, n_genes), standardised.
-    maps
-        (n_maps, n_genes, n_sites) initial estimates, standardised.
+    Takes which sites are measured (n_sites,), standardised values (n_measured, n_genes), and initial estimates
+    (n_maps, n_genes, n_sites) of these.
     """
-    raster = lattice.raster()
-    gather, tissue = torch.from_numpy(raster.gather), torch.from_numpy(raster.tissue.astype(np.float32))
-    everywhere = np.zeros((values.shape[1], len(lattice)), np.float32)
-    everywhere[:, measured] = values.T
-    seen = torch.from_numpy(measured.astype(np.float32))
-    size = max(1, CELLS_PER_BATCH // gather.numel())
-    for first in range(0, len(everywhere), size):
-        truth = torch.from_numpy(everywhere[first : first + size])[:, None, gather]
-        shown = torch.from_numpy(maps[:, first : first + size])[:, :, gather].transpose(0, 1)
-        mask = (seen[gather] * tissue).expand(truth.shape)
-        yield Batch(
-            start=shown[:, :1],
-            values=truth * mask,
-            mask=mask,
-            maps=shown,
-            tissue=tissue.expand(truth.shape),
-            target=truth,
-            weight=mask,
-            hexagonal=lattice.kind.hexagonal,
-        )
+    n_genes = values.shape[1]
+    truth = np.zeros((n_genes, len(lattice)), np.float32)
+    truth[:, measured] = values.T
+    seen = torch.from_numpy(measured.astype(np.float32))[None]
+    scene = Scene(
+        *lay_on_rasters(lattice, lattice.kind.symmetries[:1]),
+        truth=torch.from_numpy(truth),
+        centre=torch.zeros(1, n_genes),
+        spread=torch.ones(1, n_genes),
+        known=seen,
+        visible=seen,
+        maps=torch.from_numpy(maps)[None],
+        n_genes=n_genes,
+        stride=1,
+        hexagonal=lattice.kind.hexagonal,
+    )
+    return whole_maps(scene, seen, torch.arange(n_genes))
 
 
 def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor:
@@ -79,21 +68,10 @@ def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor
 def predict_sites(
     network: CDCIN, batch: Batch, position: Tensor, training: TrainingConfig, device: torch.device
 ) -> Tensor:
-    """Impute whole maps.
+    """Impute whole maps at the cells `position` (n_sites,): (n_maps, n_sites) on the CPU, float32.
 
     Networks with attention process crops of the training size, overlapping by half, and average. Purely convolutional
     ones process the section at once, or a large one in pieces with a rim as wide as their reach, with the same result.
-
-    Parameters
-    ----------
-    batch
-        Whole maps.
-    position
-        (n_sites,): the cell of every site.
-
-    Returns
-    -------
-    (n_maps, n_sites) on the CPU, float32; measured sites as the last stage left them.
     """
     height, width = batch.start.shape[-2:]
     total = torch.zeros(len(batch.start), 1, height, width)
@@ -102,36 +80,32 @@ def predict_sites(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
     cut = _windows if network.config.attention else _pieces
     side = training.crop if network.config.attention else LARGEST_SIDE
-    for rows, inner_rows in cut(height, side, network.config.reach):
-        for cols, inner_cols in cut(width, side, network.config.reach):
+    for rows, kept_rows in cut(height, side, network.config.reach):
+        for cols, kept_cols in cut(width, side, network.config.reach):
             part = batch.each(lambda tensor: tensor[..., rows, cols].to(device))  # noqa: B023 - called at once
             with autocast:
                 found = run_stages(network, part, training)[-1].float().cpu()
-            inner = found[..., inner_rows, inner_cols]
-            place = (..., _within(rows, inner_rows), _within(cols, inner_cols))
-            total[place] += inner
-            count[place] += 1
+            total[..., kept_rows, kept_cols] += found[..., _within(rows, kept_rows), _within(cols, kept_cols)]
+            count[kept_rows, kept_cols] += 1
     return (total / count).flatten(1)[:, position]
 
 
 def _windows(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:  # noqa: ARG001 - as _pieces
-    """Cover an axis with crops that overlap by at least half."""
-    if extent <= side:
-        yield slice(0, extent), slice(None)
-        return
+    """Cover an axis with crops that overlap by at least half; yield each twice."""
+    side = min(side, extent)
     n = int(np.ceil((extent - side) / (side / 2))) + 1
     for corner in np.linspace(0, extent - side, n).round().astype(int):
-        yield slice(int(corner), int(corner) + side), slice(None)
+        window = slice(int(corner), int(corner) + side)
+        yield window, window
 
 
 def _pieces(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:
     """Cut an axis into pieces with a rim; yield each piece and its part without the rim."""
     for start in range(0, extent, side):
-        first, last = max(start - reach, 0), min(start + side + reach, extent)
-        yield slice(first, last), slice(start - first, min(start + side, extent) - first)
+        stop = min(start + side, extent)
+        yield slice(max(start - reach, 0), min(start + side + reach, extent)), slice(start, stop)
 
 
 def _within(window: slice, part: slice) -> slice:
-    """Return the position of a part of a crop on the axis."""
-    start, stop, _ = part.indices(window.stop - window.start)
-    return slice(window.start + start, window.start + stop)
+    """Return the position of a part of the axis in a crop."""
+    return slice(part.start - window.start, part.stop - window.start)

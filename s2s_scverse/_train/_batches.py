@@ -1,8 +1,7 @@
 """Batches of training crops; a draw depends on (seed, epoch, step) alone, so that runs can be resumed exactly."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import lightning
 import numpy as np
@@ -33,35 +32,35 @@ class Term:
 class Batch:
     """Crops that share a training mask and an orientation; all (B, channels, height, width)."""
 
-    start: Tensor
-    values: Tensor
+    maps: Tensor  # initial estimates; the cascade starts from the first
     mask: Tensor
-    maps: Tensor
     tissue: Tensor
     target: Tensor
     weight: Tensor
-    hexagonal: bool
-    """Whether the lattice is."""
+    hexagonal: bool  # the lattice
+
+    @property
+    def start(self) -> Tensor:
+        """Where the cascade starts, (B, 1, height, width)."""
+        return self.maps[:, :1]
+
+    @property
+    def values(self) -> Tensor:
+        """Visible values, (B, 1, height, width)."""
+        return self.target * self.mask
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Apply a function to all tensors."""
-        names = [field.name for field in fields(self) if field.name != "hexagonal"]
-        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
-        return replace(self, **changed)
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})  # type: ignore[arg-type]
 
 
 class Windows(Dataset[dict[str, Batch]]):
-    """The steps of one epoch; each item has one batch per term.
+    """The steps of one epoch; each item has one batch per term."""
 
-    Each of several processes takes its own genes of one larger batch, which depends on their number alone.
-    """
-
-    def __init__(
-        self, terms: list[Term], config: TrainingConfig, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, terms: list[Term], config: TrainingConfig, *, seed: int, epoch: int) -> None:
         self.terms, self.config = terms, config
         self.seed, self.epoch = seed, epoch
-        self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
         return self.config.steps_per_epoch
@@ -73,11 +72,13 @@ class Windows(Dataset[dict[str, Batch]]):
         return {term.name: self._draw(term, rng) for term in self.terms}
 
     def _draw(self, term: Term, rng: np.random.Generator) -> Batch:
-        scene = self._choose(term.scenes, rng)
+        scene = term.scenes[0]
+        if len(term.scenes) > 1:
+            # Draw a section with a probability proportional to its number of spots.
+            sizes = np.array([float(each.known[0].sum()) for each in term.scenes])
+            scene = term.scenes[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
         first, n = (scene.n_genes, scene.n_images) if term.images else (0, scene.n_genes)
-        size = self.config.batch_size
-        drawn = first + rng.integers(n, size=self.world_size * size)
-        chosen = torch.from_numpy(drawn[self.rank * size : (self.rank + 1) * size])
+        chosen = torch.from_numpy(first + rng.integers(n, size=self.config.batch_size))
         view = int(rng.integers(len(scene.visible)))
         orientation = int(rng.integers(len(scene.gathers)))
         known, visible = scene.known[int(term.images)], scene.visible[view]
@@ -86,15 +87,8 @@ class Windows(Dataset[dict[str, Batch]]):
         sites, tissue = scene.gathers[orientation][rows, cols], scene.tissues[orientation][rows, cols]
         return cut(scene, view, chosen, sites, tissue, scored)
 
-    def _choose(self, scenes: tuple[Scene, ...], rng: np.random.Generator) -> Scene:
-        """Draw a section with a probability proportional to its number of spots."""
-        if len(scenes) == 1:
-            return scenes[0]
-        sizes = np.array([float(scene.known[0].sum()) for scene in scenes])
-        return scenes[int(rng.choice(len(scenes), p=sizes / sizes.sum()))]
-
-    def _place(self, scene: Scene, gather: Tensor, scored: Tensor, rng: np.random.Generator) -> tuple[slice, slice]:
-        """Place a crop around a random scored site."""
+    def _place(self, scene: Scene, gather: Tensor, scored: Tensor, rng: np.random.Generator) -> list[slice]:
+        """Place a crop around a random scored site: its rows and columns."""
         window = max(self.config.crop // scene.stride, SMALLEST_WINDOW) if scene.stride > 1 else self.config.crop
         candidates = torch.nonzero(scored[gather.reshape(-1)]).reshape(-1)
         cell = int(candidates[int(rng.integers(len(candidates)))])
@@ -103,29 +97,21 @@ class Windows(Dataset[dict[str, Batch]]):
             side = min(window, extent)
             corner = min(max(centre - int(rng.integers(side)), 0), extent - side)
             place.append(slice(corner, corner + side))
-        return place[0], place[1]
+        return place
 
 
 def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, scored: Tensor) -> Batch:
     """Cut crops (height, width) of `sites` out of the maps `chosen` of a scene."""
     flat = sites.reshape(-1)
     shape = (len(chosen), 1, *sites.shape)
-
-    def spread(of_sites: Tensor) -> Tensor:
-        return of_sites[sites].expand(shape)
-
-    mask = spread(scene.visible[view]) * tissue
     truth = (scene.truth[chosen][:, flat] - scene.centre[view, chosen, None]) / scene.spread[view, chosen, None]
-    truth = truth.reshape(shape)
     maps = scene.maps[view][:, chosen][:, :, flat].reshape(-1, *shape[:1], *sites.shape).transpose(0, 1)
     return Batch(
-        start=maps[:, :1],
-        values=truth * mask,
-        mask=mask,
         maps=maps,
+        mask=scene.visible[view][sites].expand(shape) * tissue,
         tissue=tissue.expand(shape),
-        target=truth,
-        weight=spread(scored) * tissue,
+        target=truth.reshape(shape),
+        weight=scored[sites].expand(shape) * tissue,
         hexagonal=scene.hexagonal,
     )
 
@@ -138,24 +124,10 @@ class Batches(lightning.LightningDataModule):
         self.terms, self.aside, self.config, self.seed = terms, aside, config, seed
 
     def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
-        """Crops of the current epoch, for this process."""
-        epoch, rank, world_size = 0, 0, 1
-        if self.trainer is not None:
-            epoch, rank, world_size = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
-        windows = Windows(self.terms, self.config, seed=self.seed, epoch=epoch, rank=rank, world_size=world_size)
-        return DataLoader(windows, batch_size=None)
+        """Crops of the current epoch."""
+        epoch = 0 if self.trainer is None else self.trainer.current_epoch
+        return DataLoader(Windows(self.terms, self.config, seed=self.seed, epoch=epoch), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Whole maps with the validation spots as targets, the same in every process."""
-        return DataLoader(_AsDataset(self.aside), batch_size=None)
-
-
-class _AsDataset(Dataset[Batch]):
-    def __init__(self, items: list[Batch]) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.items[index]
+        """Whole maps with the validation spots as targets."""
+        return DataLoader(self.aside, batch_size=None)  # type: ignore[arg-type] # a list is a dataset

@@ -17,26 +17,13 @@ from ._config import TrainingConfig
 
 __all__ = ["check_files", "describe", "read_checkpoint", "read_pretrained"]
 
-ENTRY = "s2s"
-"""Key of a lightning checkpoint under which a run is described."""
+ENTRY = "s2s"  # key of a lightning checkpoint under which a run is described
 
 
 def describe(
     kind: str, network: CDCINConfig, training: TrainingConfig, seeds: list[int], *arrays: NDArray[Any]
 ) -> dict[str, Any]:
-    """Describe a run in plain values, so that its checkpoint loads without pickle.
-
-    Parameters
-    ----------
-    kind
-        Kind of the lattice; of several sections, of each.
-    network, training
-        Hyper-parameters.
-    seeds
-        All seeds of the run.
-    *arrays
-        Training data.
-    """
+    """Describe a run and its training data in plain values, so that its checkpoint loads without pickle."""
     digest = hashlib.sha256(repr(seeds).encode())
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
@@ -51,15 +38,7 @@ def describe(
 
 
 def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLike[str] | None) -> None:
-    """Refuse paths that cannot be written or read.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no folder for the checkpoint, or no such weights.
-    TypeError
-        If one is no path.
-    """
+    """Refuse paths that cannot be written or read."""
     if checkpoint is not None:
         check_folder(check_path("checkpoint", checkpoint).parent, f"checkpoint={str(checkpoint)!r}")
     if pretrained is not None and not check_path("pretrained", pretrained).exists():
@@ -68,13 +47,7 @@ def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLi
 
 
 def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str, Any] | None:
-    """Read the checkpoint of an interrupted run; None if there is none yet.
-
-    Raises
-    ------
-    ValueError
-        If the file is no checkpoint, or one of another run.
-    """
+    """Read the checkpoint of an interrupted run, refusing those of other runs; None if there is none yet."""
     if not Path(path).exists():
         return None
     found = _read(path)
@@ -89,13 +62,7 @@ def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str,
 
 
 def read_pretrained(path: str | PathLike[str], kind: str, network: CDCINConfig) -> dict[str, torch.Tensor]:
-    """Read the weights that a run on any section kept.
-
-    Raises
-    ------
-    ValueError
-        If the file is no checkpoint, or its network does not fit.
-    """
+    """Read the weights that a run on any section kept, refusing those of another network."""
     found = _read(path)
     expected = {"network": asdict(network)}
     if found.get("network") != expected["network"]:

@@ -1,10 +1,14 @@
 """Training on sections: arrays in, fitted models out."""
 
 import logging
+import signal
+import threading
+import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from os import PathLike
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -17,11 +21,10 @@ from ..nn import CDCIN, CDCINConfig
 from ._batches import Batches
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
-from ._initial import N_MAPS
 from ._layout import Images, choose_validation, join_terms, lay_out
 from ._model import SectionModel, leave_out
 from ._module import TrainingPlan
-from ._quiet import quiet_lightning
+from ._scenes import N_MAPS
 from ._shrinkage import find_shrinkage
 from ._trainer import train
 
@@ -29,12 +32,10 @@ __all__ = ["MIN_SPOTS", "fit"]
 
 log = logging.getLogger(__name__)
 
-WATCHED: Final = 16
-"""Number of genes whose error at validation spots is recorded after every epoch."""
+WATCHED: Final = 16  # number of genes whose error at validation spots is recorded after every epoch
 MAX_TRAINED, PIECE = 3000, 1500
 """Sections with more spots are trained on in pieces of at most 1500, with about 3000 spots in total."""
-MIN_SPOTS: Final = 16
-"""With fewer spots nothing is trained."""
+MIN_SPOTS: Final = 16  # with fewer spots nothing is trained
 
 
 def fit(
@@ -51,29 +52,12 @@ def fit(
 ) -> list[SectionModel]:
     """Train one network on all sections; see :func:`s2s_scverse.tl.impute`.
 
-    Parameters
-    ----------
-    sections
-        With the values of the genes to train on; each lies alone in space.
-    network, training
-        Hyper-parameters. `context_channels` and `hexagonal` of the network are set to what the sections need.
-    images
-        Natural images to learn from besides the genes, or None.
-    device
-        Where to train and predict.
-    rng
-        Source of all randomness.
-    progress
-        Progress reporter.
-    checkpoint
-        File to write after every epoch, and to resume from if it exists.
-    pretrained
-        Checkpoint whose weights to start from.
+    The sections have the values of the genes to train on. `context_channels` and `hexagonal` of the network are set to
+    what they need. A `checkpoint` is written after every epoch, and resumed from if it exists; training starts from
+    the weights of the checkpoint `pretrained`.
 
-    Returns
-    -------
-    One model for each section, all with the same network; without one if nothing is to be trained, no section has
-    enough spots to train on, or none has unmeasured sites.
+    Returns one model for each section, all with the same network; without one if nothing is to be trained, no section
+    has enough spots to train on, or none has unmeasured sites.
     """
     rng_validation, rng_scenes, rng_seeds, rng_folds = rng.spawn(4)
     seed, seeds = int(rng_folds.integers(2**31)), rng_seeds.integers(2**31, size=2).tolist()
@@ -91,8 +75,7 @@ def fit(
         models[number] = replace(models[number], known=measured & ~validation)
     run = None
     if training.max_epochs or pretrained is not None:
-        config = _fitting(network, training, [sections[number] for number in large])
-        run = Run.read([models[number] for number in large], config, seeds, checkpoint, pretrained)
+        run = _read_run([models[number] for number in large], network, seeds, checkpoint, pretrained)
     # The initial estimates that are validated do not use validation spots.
     progress.begin("initial estimates", len(large))
     for number in large:
@@ -111,51 +94,39 @@ def _estimated(model: SectionModel) -> SectionModel:
     return replace(model, left_out=left_out, stacking=left_out.folds.stacking)
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a network is trained on, and the files that the training reads and writes.
-
-    Attributes
-    ----------
-    network
-        Hyper-parameters.
-    seeds
-        Of the weights and of the batches.
-    cuts
-        Of every section, the sites of the pieces that are trained on.
-    described
-        Identifies the run.
-    weights
-        To start from.
-    checkpoint, found
-        Where to write after every epoch, and the checkpoint of an interrupted run.
-    """
+class Run(NamedTuple):
+    """What a network is trained on, and the files that the training reads and writes."""
 
     network: CDCINConfig
-    seeds: list[int]
-    cuts: list[list[NDArray[np.bool_]]]
-    described: dict[str, Any]
-    weights: dict[str, torch.Tensor] | None
+    seeds: list[int]  # of the weights and of the batches
+    pieces: list[tuple[int, NDArray[np.bool_]]]  # number of a model, and sites of its section, trained on together
+    described: dict[str, Any]  # identifies the run
+    weights: dict[str, torch.Tensor] | None  # to start from
     checkpoint: str | PathLike[str] | None
-    found: dict[str, Any] | None
+    found: dict[str, Any] | None  # checkpoint of an interrupted run
 
-    @classmethod
-    def read(
-        cls,
-        models: list[SectionModel],
-        network: CDCINConfig,
-        seeds: list[int],
-        checkpoint: str | PathLike[str] | None,
-        pretrained: str | PathLike[str] | None,
-    ) -> "Run":
-        """Read the files, refusing those of other runs."""
-        kinds = "+".join(model.section.lattice.kind.name for model in models)
-        weights = None if pretrained is None else read_pretrained(pretrained, kinds, network)
-        cuts = [_pieces(model.section) for model in models]
-        arrays = (array for model, parts in zip(models, cuts, strict=True) for array in _arrays(model, parts))
-        described = describe(kinds, network, models[0].training, seeds, *arrays)
-        found = None if checkpoint is None else read_checkpoint(checkpoint, described)
-        return cls(network, seeds, cuts, described, weights, checkpoint, found)
+
+def _read_run(
+    models: list[SectionModel],
+    network: CDCINConfig,
+    seeds: list[int],
+    checkpoint: str | PathLike[str] | None,
+    pretrained: str | PathLike[str] | None,
+) -> Run:
+    """Read the files, refusing those of other runs."""
+    training = models[0].training
+    network = _fitting(network, training, [model.section for model in models])
+    kinds = "+".join(model.section.lattice.kind.name for model in models)
+    weights = None if pretrained is None else read_pretrained(pretrained, kinds, network)
+    pieces = [(number, sites) for number, model in enumerate(models) for sites in _pieces(model.section)]
+    arrays: list[NDArray[Any]] = []
+    for number, sites in pieces:
+        piece = models[number].section.cut(sites)
+        arrays += [piece.lattice.index, models[number].known[sites], piece.values]
+        arrays += [] if piece.depth is None else [piece.depth]
+    described = describe(kinds, network, training, seeds, *arrays)
+    found = None if checkpoint is None else read_checkpoint(checkpoint, described)
+    return Run(network, seeds, pieces, described, weights, checkpoint, found)
 
 
 def _train_network(
@@ -163,12 +134,12 @@ def _train_network(
 ) -> dict[str, Any]:
     """Train one network on all sections; return it, its shrinkage factor and its history."""
     training, device = models[0].training, models[0].device
-    parts = [(model, sites) for model, cut in zip(models, run.cuts, strict=True) for sites in cut]
-    progress.begin("training data", len(parts))
-    laid_out = [
-        progress.after(lay_out(model.section.cut(sites), model.known[sites], model.stacking, training, images, child))
-        for (model, sites), child in zip(parts, rng.spawn(len(parts)), strict=True)
-    ]
+    progress.begin("training data", len(run.pieces))
+    laid_out = []
+    for (number, sites), child in zip(run.pieces, rng.spawn(len(run.pieces)), strict=True):
+        model = models[number]
+        section, known = model.section.cut(sites), model.known[sites]
+        laid_out.append(progress.after(lay_out(section, known, model.stacking, training, images, child)))
     terms = join_terms([terms for terms, _ in laid_out])
     validation = [ways for _, ways in laid_out]
     with torch.random.fork_rng(devices=[]), quiet_lightning():
@@ -193,15 +164,6 @@ def _train_network(
     return {"network": network, "shrinkage": shrinkage, "history": tuple(plan.history)}
 
 
-def _arrays(model: SectionModel, cuts: list[NDArray[np.bool_]]) -> Iterator[NDArray[Any]]:
-    """Training data of a section."""
-    for sites in cuts:
-        piece = model.section.cut(sites)
-        yield from (piece.lattice.index, model.known[sites], piece.values)
-        if piece.depth is not None:
-            yield piece.depth
-
-
 def _pieces(section: SectionOnLattice) -> list[NDArray[np.bool_]]:
     """All sites, or of a large section some pieces spread over it with about `MAX_TRAINED` spots in all, (n_sites,)."""
     n = len(section.values)
@@ -218,3 +180,28 @@ def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[
     maps = N_MAPS[training.initial] if training.show_maps else 0
     hexagonal = any(section.lattice.kind.hexagonal for section in sections)
     return replace(network, hexagonal=hexagonal, context_channels=maps + int(network.mask_channel))
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Mute lightning's log and warnings, and turn its exit upon Ctrl-C back into a KeyboardInterrupt."""
+    names = ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning")
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        for logger in levels:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
+        if on_main_thread and handler is not None:
+            signal.signal(signal.SIGINT, handler)

@@ -17,20 +17,9 @@ def image_box(lattice: Lattice) -> tuple[int, int]:
 
 
 def images_at_sites(images: NDArray[np.float32], lattice: Lattice, *, standardise: bool) -> NDArray[np.float32]:
-    """Sample images (n, height, width) at the sites.
+    """Sample images (n, height, width), of brightness 0 to 1, at the sites: (n_sites, n), without flat images.
 
-    Parameters
-    ----------
-    images
-        Brightness from 0 to 1.
-    lattice
-        The sites.
-    standardise
-        Whether to bring each image to mean 0 and standard deviation 1 over the sites.
-
-    Returns
-    -------
-    (n_sites, n); flat images are removed.
+    `standardise` brings each image to mean 0 and standard deviation 1 over the sites.
     """
     x, y = (lattice.unit_coordinates - lattice.unit_coordinates.min(axis=0)).T
     values = np.stack([map_coordinates(image, (y, x), order=1, mode="nearest") for image in images], axis=1)
@@ -49,24 +38,10 @@ def matched_images(
     matching: Matching,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Make images look like measurements of genes; each follows one gene, drawn at random.
+    """Make images (n_sites, n) look like measurements of genes; each follows one gene, drawn at random.
 
-    Parameters
-    ----------
-    images
-        (n_sites, n), standardised.
-    genes
-        (n_spots, n_genes), standardised.
-    nuggets
-        (n_genes,): variance of the noise over that of the signal.
-    matching
-        ``"none"``, ``"noise"`` or ``"distribution"``; see :class:`s2s_scverse.tl.TrainingConfig`.
-    rng
-        Source of the noise and of the genes drawn.
-
-    Returns
-    -------
-    (n_sites, n), standardised as well as the genes are.
+    Images and genes (n_spots, n_genes) are standardised, and so is the result. `nuggets` (n_genes,) are the variance of
+    the noise over that of the signal; for `matching` see :class:`s2s_scverse.tl.TrainingConfig`.
     """
     if matching == "none":
         return images

@@ -2,21 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from .._lattice import Lattice, SectionOnLattice, random_sample
-from .._predict import StackingWeights, section_noise_weights
+from .._predict import NUGGETS, Kriging, StackingWeights, section_noise_weights
 from ._apply import whole_maps
 from ._batches import Batch, Term
 from ._config import TrainingConfig
 from ._images import image_box, images_at_sites, matched_images
-from ._initial import InitialEstimate, find_noise_ratios
-from ._pairs import Views, dense_views, held_views, sparser_views
-from ._scale import Scale
-from ._scenes import Scene, build_scene
+from ._pairs import dense_views, held_views, sparser_views
+from ._scenes import InitialEstimate, Scale, build_scene
 
 __all__ = ["Images", "choose_validation", "join_terms", "lay_out"]
 
@@ -44,69 +44,49 @@ def lay_out(
 ) -> tuple[list[Term], list[list[Batch]]]:
     """Build the terms of the loss, and whole maps for one or two validation masks.
 
-    Parameters
-    ----------
-    section
-        Its genes are all trained on.
-    known
-        (n_sites,): the training spots.
-    stacking
-        Weights of the stack.
-    training, images, rng
-        As in :func:`s2s_scverse._train.fit`.
+    All genes of the section are trained on; `known` (n_sites,) are the training spots.
     """
-    lattice = section.lattice
-    scale = Scale.of(section.values, training.gene_scale)
+    lattice, scale = section.lattice, Scale.of(section.values, training.gene_scale)
     standard = scale.apply(section.values)
     shown = standard[known[section.measured]]
     orientations = lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1]
+    noise_ratios = np.empty(0)
+    if images and training.match_images != "none":
+        spots = section.positions(known)[known]
+        noise_ratios = np.asarray(NUGGETS)[Kriging(spots, spots[:0]).tune(shown).nugget]
     estimate = InitialEstimate(training.initial, scale.spread, stacking)
-    noise_ratios = (
-        find_noise_ratios(lattice, known, shown) if images and training.match_images != "none" else np.empty(0)
-    )
-
-    def scene(views: Views, stride: int, rng: np.random.Generator) -> Scene:
-        pictures = _pictures(views.lattice, training, images, rng)
-        pictures = matched_images(pictures, shown, noise_ratios, training.match_images, rng)
-        return build_scene(
-            views,
-            shown,
-            pictures,
-            estimate=estimate,
-            noise_weights=section_noise_weights(section, known),
-            orientations=orientations,
-            standardise=training.gene_scale is None,
-            stride=stride,
-        )
-
+    build = partial(build_scene, estimate=estimate, standardise=training.gene_scale is None)
+    # Divided genes: errors are in the units of the genes, as those of photographs are.
+    unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
     rng_sparser, rng_dense, rng_images, rng_validated = rng.spawn(4)
     terms = []
-    if training.sparser_weight:
-        views = sparser_views(lattice, known, n=training.masks, drop=training.mask_dropout, rng=rng_sparser)
-        terms += _terms("sparser", scene(views, lattice.stride(known), rng_images), training.sparser_weight, training)
-    if training.dense_weight:
-        views = dense_views(lattice, known, n=training.masks, drop=training.mask_dropout, rng=rng_dense)
-        terms += _terms("dense", scene(views, 1, rng_images), training.dense_weight, training)
+    for name, make_views, stride, weight, child in (
+        ("sparser", sparser_views, lattice.stride(known), training.sparser_weight, rng_sparser),
+        ("dense", dense_views, 1, training.dense_weight, rng_dense),
+    ):
+        if not weight:
+            continue
+        views = make_views(lattice, known, n=training.masks, drop=training.mask_dropout, rng=child)
+        pictures = _pictures(views.lattice, training, images, rng_images)
+        pictures = matched_images(pictures, shown, noise_ratios, training.match_images, rng_images)
+        weights = section_noise_weights(section, known)
+        scene = build(views, shown, pictures, noise_weights=weights, orientations=orientations, stride=stride)
+        terms.append(Term(f"genes_{name}", (scene,), images=False, weight=weight * unit))
+        if scene.n_images:
+            terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
     validated = torch.from_numpy(rng_validated.permutation(standard.shape[1])[:MAX_VALIDATED])
     validation = []
     for views, scored in held_views(lattice, section.measured, known):
-        held = build_scene(
-            views,
-            standard,
-            np.empty((len(views.lattice), 0), np.float32),
-            estimate=estimate,
-            noise_weights=section_noise_weights(section, section.measured),
-            orientations=orientations[:1],
-            standardise=training.gene_scale is None,
-        )
-        validation.append(whole_maps(held, torch.from_numpy(scored.astype(np.float32)), validated))
+        none, weights = np.empty((len(views.lattice), 0), np.float32), section_noise_weights(section, section.measured)
+        held = build(views, standard, none, noise_weights=weights, orientations=orientations[:1])
+        validation.append(list(whole_maps(held, torch.from_numpy(scored.astype(np.float32)), validated)))
     return terms, validation
 
 
 def join_terms(sections: list[list[Term]]) -> list[Term]:
     """Put the scenes of the same term of several sections together."""
     joined: dict[str, Term] = {}
-    for term in (term for terms in sections for term in terms):
+    for term in chain(*sections):
         earlier = joined.get(term.name)
         joined[term.name] = term if earlier is None else replace(earlier, scenes=earlier.scenes + term.scenes)
     return list(joined.values())
@@ -120,12 +100,3 @@ def _pictures(
         return np.empty((len(lattice), 0), np.float32)
     drawn = images(image_box(lattice), training.n_images, rng)
     return images_at_sites(drawn, lattice, standardise=training.gene_scale is None)
-
-
-def _terms(name: str, scene: Scene, weight: float, training: TrainingConfig) -> list[Term]:
-    # Divided genes: errors are in the units of the genes, as those of photographs are.
-    unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
-    terms = [Term(f"genes_{name}", (scene,), images=False, weight=weight * unit)]
-    if scene.n_images:
-        terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
-    return terms

@@ -10,15 +10,7 @@ __all__ = ["masked_error", "staged_loss"]
 
 
 def masked_error(prediction: Tensor, target: Tensor, weight: Tensor, kind: Loss) -> Tensor:
-    """Mean error over sites, weighted.
-
-    Parameters
-    ----------
-    prediction, target, weight
-        Of one shape; `weight` 0 where the error does not count.
-    kind
-        ``"l1"``: absolute; ``"l2"``: squared; ``"huber"``: squared below 1, absolute beyond.
-    """
+    """Mean error over sites, weighted; all of one shape. Huber's is squared below 1 and absolute beyond."""
     if kind == "l1":
         error = (prediction - target).abs()
     elif kind == "l2":
@@ -29,17 +21,7 @@ def masked_error(prediction: Tensor, target: Tensor, weight: Tensor, kind: Loss)
 
 
 def staged_loss(stages: Tensor, target: Tensor, weight: Tensor, kind: Loss) -> Tensor:
-    """Mean error of every stage k = 1 ... K, weighted k/K and summed.
-
-    Parameters
-    ----------
-    stages
-        (K, B, 1, H, W).
-    target, weight
-        (B, 1, H, W).
-    kind
-        See :func:`masked_error`.
-    """
+    """Mean error (of B, 1, H, W) of every stage k = 1 ... K of (K, B, 1, H, W), weighted k/K and summed."""
     n = len(stages)
     errors = [masked_error(stage.float(), target, weight, kind) * (k / n) for k, stage in enumerate(stages, start=1)]
     return torch.stack(errors).sum()

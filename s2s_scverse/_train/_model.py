@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,41 +18,27 @@ from .._scores import mean_over_sections
 from ..nn import CDCIN
 from ._apply import predict_sites, whole_section
 from ._config import Initial, TrainingConfig
-from ._device import find_device
-from ._scale import Scale
+from ._scenes import Scale
 
-__all__ = ["Block", "LeftOut", "Prediction", "SectionModel", "leave_out", "predict_block"]
+__all__ = ["Block", "LeftOut", "Prediction", "SectionModel", "find_device", "leave_out", "predict_block"]
 
-FEW_SPOTS = 500
-"""Up to this many spots, validation spots take part in the cross-validation of errors; it is fast."""
-SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23
-"""Genes, and values of their maps at all sites, predicted at a time."""
+FEW_SPOTS = 500  # up to this many spots, validation spots take part in the cross-validation of errors; it is fast
+SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23  # genes, and values of their maps at all sites, predicted at a time
 
 Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """Cross-validation of some of the measured spots of a section.
+    """Cross-validation of some of the measured spots of a section."""
 
-    Attributes
-    ----------
-    seen
-        (n_seen,) the spots that take part, among the measured ones.
-    chosen
-        (n_chosen,) those that are predicted, among the measured ones.
-    """
-
-    seen: NDArray[np.int64]
+    seen: NDArray[np.int64]  # (n_seen,) the spots that take part, among the measured ones
     folds: CrossValidation
 
     @property
     def chosen(self) -> NDArray[np.int64]:
+        """(n_chosen,) the spots that are predicted, among the measured ones."""
         return self.seen[self.folds.chosen]
-
-    def predict(self, values: Float32, settings: Any) -> Float32:
-        """Predict a block of genes (n_measured, n_genes) at the chosen spots, each from others."""
-        return _bounded(self.folds.predict(values[self.seen], settings), values)
 
 
 def leave_out(
@@ -80,71 +66,29 @@ def leave_out(
 
 @dataclass(frozen=True)
 class Prediction:
-    """A block of genes in one section; `std`, `reliability` and `spots` are None where no errors are estimated."""
+    """A block of genes in one section; all but `sites` are None where no errors are estimated."""
 
-    sites: Float32
-    """(n_wanted, n_genes) on the scale of the values; not negative if no measured value is."""
-    std: Float32 | None = None
-    """(n_wanted, n_genes) standard deviation of the error."""
-    reliability: NDArray[np.float64] | None = None
-    """(n_genes,) expected correlation with the truth."""
-    spots: tuple[Float32, Float32] | None = None
-    """(n_measured, n_genes) denoised values and their standard deviations, where the section is to be denoised."""
-
-    @classmethod
-    def joined(cls, parts: "list[Prediction]") -> "Prediction":
-        """Put blocks of genes side by side."""
-        sites = np.hstack([part.sites for part in parts])
-        std = [part.std for part in parts if part.std is not None]
-        reliability = [part.reliability for part in parts if part.reliability is not None]
-        spots = [part.spots for part in parts if part.spots is not None]
-        return cls(
-            sites,
-            np.hstack(std) if std else None,
-            np.concatenate(reliability) if reliability else None,
-            (np.hstack([values for values, _ in spots]), np.hstack([left for _, left in spots])) if spots else None,
-        )
+    sites: Float32  # (n_wanted, n_genes) on the scale of the values; not negative if no measured value is
+    std: Float32 | None = None  # (n_wanted, n_genes) standard deviation of the error
+    reliability: NDArray[np.float64] | None = None  # (n_genes,) expected correlation with the truth
+    spots: Float32 | None = None  # (2, n_measured, n_genes) denoised values and their standard deviations
 
 
 @dataclass(frozen=True, eq=False)
 class SectionModel:
-    """Everything that predicts any gene of a section from its measured spots.
+    """Everything that predicts any gene of a section from its measured spots."""
 
-    Attributes
-    ----------
-    section
-        Its sites, its measured spots and the genes that it was fitted to.
-    training
-        Hyper-parameters; `initial` names the method of the initial estimate.
-    network
-        Trained cascade, None if only the initial estimate is used.
-    shrinkage
-        Factor of the network's correction, 0 to 1.
-    stacking
-        Weights of the stack, None for other methods.
-    known
-        (n_sites,) the spots that were not used for validation.
-    left_out
-        Cross-validation of these, if it is there already.
-    errors
-        Error statistics pooled over genes; None where no errors are estimated.
-    history
-        One row per epoch.
-    seed
-        Of the cross-validation folds.
-    """
-
-    section: SectionOnLattice
+    section: SectionOnLattice  # with the genes that it is fitted to
     training: TrainingConfig
     device: torch.device
-    seed: int
-    known: NDArray[np.bool_]
-    network: CDCIN | None = None
-    shrinkage: float = 0.0
+    seed: int  # of the cross-validation folds
+    known: NDArray[np.bool_]  # (n_sites,) the spots that are not used for validation
+    network: CDCIN | None = None  # None if only the initial estimate is used
+    shrinkage: float = 0.0  # factor of the network's correction, 0 to 1
     stacking: StackingWeights | None = None
-    left_out: LeftOut | None = None
-    errors: Pool | None = None
-    history: tuple[dict[str, float], ...] = ()
+    left_out: LeftOut | None = None  # cross-validation of the known spots, if it has been computed
+    errors: Pool | None = None  # error statistics pooled over genes; None where no errors are estimated
+    history: tuple[dict[str, float], ...] = ()  # one row per epoch
 
     def __getstate__(self) -> dict[str, Any]:
         # Where it is unpickled there may be no such device. What is derived is quicker computed again than sent.
@@ -176,7 +120,10 @@ class SectionModel:
         # On a large section a few at a time: maps of whole sections dominate memory.
         size = max(SMALLEST_BLOCK, VALUES_PER_BLOCK // len(self.section.lattice))
         parts = [self._predict(values[:, start : start + size]) for start in range(0, values.shape[1], size)]
-        return parts[0] if len(parts) == 1 else Prediction.joined(parts)
+        if len(parts) == 1:
+            return parts[0]
+        joined = ([getattr(part, field.name) for part in parts] for field in fields(Prediction))
+        return Prediction(*(None if arrays[0] is None else np.concatenate(arrays, axis=-1) for arrays in joined))
 
     def _predict(self, values: Float32) -> Prediction:
         settings = self._predictor.tune(values)
@@ -185,11 +132,11 @@ class SectionModel:
         if self.errors is None:
             return Prediction(sites)
         left_out = self._cross_validation
-        predicted = left_out.predict(values, settings)
+        predicted = _bounded(left_out.folds.predict(values[left_out.seen], settings), values)
         known = Calibration.fit(values[left_out.chosen], predicted, self.errors)
         spots = None
         if self.section.unit is not None:
-            spots = denoise(values, predicted, self.section.unit, known, logged=self.section.logged)
+            spots = np.stack(denoise(values, predicted, self.section.unit, known, logged=self.section.logged))
         return Prediction(sites, known.std(sites), known.reliability, spots)
 
     @cached_property
@@ -270,30 +217,18 @@ def _bounded(predicted: Float32, measured: Float32) -> Float32:
 class Block:
     """Results for a block of genes of all sections."""
 
-    values: Float32
-    """(n_obs, n_genes)."""
+    values: Float32  # (n_obs, n_genes)
     std: Float32 | None
-    reliability: NDArray[np.float64] | None
-    """(n_genes,)."""
+    reliability: NDArray[np.float64] | None  # (n_genes,)
 
 
 def predict_block(
     models: Sequence[SectionModel], rows: Sequence[NDArray[np.int64]], n_obs: int, values: Any, *, uncertainty: bool
 ) -> Block:
-    """Predict a block of genes in all sections.
+    """Predict a block of genes in all sections, with all their sites, from a matrix (n_all_measured, n_genes).
 
-    Parameters
-    ----------
-    models
-        Of each section.
-    rows
-        Of each, its spots among all measured spots.
-    n_obs
-        Sites of all sections.
-    values
-        (n_all_measured, n_genes) a matrix of any kind; genes that are not finite are predicted as 0.
-    uncertainty
-        Whether to give standard deviations and reliability.
+    `rows` are the spots of each section in the matrix. Genes that are not finite are predicted as 0. Standard
+    deviations and reliability are given if there is to be `uncertainty`.
     """
     values = as_dense(values)
     values = np.where(np.isfinite(values).all(axis=0), values, np.float32(0))
@@ -319,3 +254,23 @@ def predict_block(
             reliability.append(predicted.reliability)
             weights.append(max(1, len(wanted)))
     return Block(found, std, None if std is None else mean_over_sections(reliability, weights))
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """Return the available device of a name."""
+    if not isinstance(name, str | torch.device):
+        msg = f"device must be 'auto' or a torch device, found {name!r} ({type(name).__name__})"
+        raise TypeError(msg)
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if name == "auto":
+        return torch.device("cpu") if accelerator is None else accelerator
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        msg = f"device must be 'auto' or a torch device, found {name!r}"
+        raise ValueError(msg) from None
+    there = accelerator is not None and device.type == accelerator.type
+    if device.type != "cpu" and not (there and (device.index or 0) < torch.accelerator.device_count()):
+        msg = f"device {name!r} is not available here; pass device='auto' or 'cpu'"
+        raise ValueError(msg)
+    return device

@@ -9,12 +9,9 @@ from .._lattice import Lattice, random_sample, regular_sample
 
 __all__ = ["Views", "dense_views", "held_views", "sparser_views"]
 
-MAX_KEPT = 0.8
-"""Largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked."""
-SPARSER = 2
-"""Spacing of the sparser sample, in spots."""
-MIN_VISIBLE = 4
-"""Smallest number of visible spots of a validation mask."""
+MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked
+SPARSER = 2  # spacing of the sparser sample, in spots
+MIN_VISIBLE = 4  # smallest number of visible spots of a validation mask
 
 
 @dataclass(frozen=True)
@@ -22,30 +19,18 @@ class Views:
     """One lattice with several masks."""
 
     lattice: Lattice
-    known: NDArray[np.bool_]
-    """(n_sites,): where the truth is known."""
-    visible: NDArray[np.bool_]
-    """(n_masks, n_sites): visible to the network; a subset of the known sites."""
+    known: NDArray[np.bool_]  # (n_sites,): where the truth is known
+    visible: NDArray[np.bool_]  # (n_masks, n_sites): visible to the network; a subset of the known sites
 
 
 def sparser_views(
     lattice: Lattice, known: NDArray[np.bool_], *, n: int, drop: float, rng: np.random.Generator
 ) -> Views:
-    """Training masks that keep one spot in four: sparser -> sparse.
+    """At least `n` training masks that keep one of four spots `known` (n_sites,): sparser -> sparse.
 
     Spots are related in the same way to a dense lattice that is twice as fine. For finer ones, an equally sparse sample
-    would leave too few spots to learn from.
-
-    Parameters
-    ----------
-    lattice
-        All sites of the section.
-    known
-        (n_sites,): the spots.
-    n
-        Number of masks; at least the number of phases.
-    drop
-        Mask dropout: largest fraction of the remaining spots that is masked at random; every second mask drops none.
+    would leave too few spots to learn from. Mask dropout, `drop`, is the largest fraction of the remaining spots that
+    is masked at random; every second mask drops none.
     """
     stride = lattice.stride(known)
     if stride == 1:
@@ -64,43 +49,18 @@ def sparser_views(
 
 
 def dense_views(lattice: Lattice, known: NDArray[np.bool_], *, n: int, drop: float, rng: np.random.Generator) -> Views:
-    """Training masks that hide some of the spots on the dense lattice: sparse -> dense.
-
-    Parameters
-    ----------
-    lattice
-        All sites of the section.
-    known
-        (n_sites,): the spots.
-    n
-        Number of masks.
-    drop
-        Mask dropout: largest fraction of spots that is masked; at least half of it is.
-    """
+    """`n` training masks that hide half to all of the fraction `drop` of the spots `known`: sparse -> dense."""
     return Views(lattice, known, _thinned(known, n, drop * (0.5 + 0.5 * rng.random(n)), rng))
 
 
 def held_views(
     lattice: Lattice, measured: NDArray[np.bool_], known: NDArray[np.bool_]
 ) -> list[tuple[Views, NDArray[np.bool_]]]:
-    """Build two validation masks that bracket the true prediction distance.
+    """Build two validation masks that bracket the true prediction distance, each with the sites to predict.
 
-    On the dense lattice, validation spots are holes in the lattice of spots, farther from visible spots than almost any
-    unmeasured site. In sparser samples, those between the sites of a sample are placed like unmeasured sites, at
-    twice the distance; this needs a regular spacing and enough spots.
-
-    Parameters
-    ----------
-    lattice
-        All sites of the section.
-    measured
-        (n_sites,): the spots.
-    known
-        (n_sites,): those not used for validation.
-
-    Returns
-    -------
-    One or two masks, each with the sites to be predicted, (n_masks, n_sites).
+    On the dense lattice, validation spots, measured but not known, are holes in the lattice of spots, farther from
+    visible spots than almost any unmeasured site. In sparser samples, those between the sites of a sample are placed
+    like unmeasured sites, at twice the distance; this needs a regular spacing and enough spots.
     """
     ways = [(Views(lattice, measured, known[None]), (measured & ~known)[None])]
     stride = lattice.stride(measured)

@@ -1,46 +1,93 @@
 """Everything that training crops are cut from, computed once per fit."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._lattice import Raster
-from .._predict import parallel
-from ._initial import InitialEstimate
+from .._lattice import Lattice
+from .._predict import StackingWeights, fit, parallel
+from ._config import Initial
 from ._pairs import Views
 
-__all__ = ["Scene", "build_scene"]
+__all__ = ["N_MAPS", "InitialEstimate", "Scale", "Scene", "build_scene", "lay_on_rasters"]
 
 SMALLEST_SPREAD = 0.2
 """Lower bound of the standard deviation that a map is divided by: it may hardly vary over few visible spots."""
+N_MAPS: Final[dict[Initial, int]] = {"nearest": 1, "kriging": 1, "pca_kriging": 3, "stack": 4}
+"""Maps that each method gives: the estimate, then those that it is made of."""
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Centre and spread of genes on the measured spots, (n_genes,) each."""
+
+    centre: Float32
+    spread: Float32
+
+    @classmethod
+    def of(cls, values: Float32, gene_scale: float | None) -> "Scale":
+        """Mean and standard deviation of genes (n, n_genes), or 0 and a fixed number."""
+        n_genes = values.shape[1]
+        if gene_scale is not None:
+            return cls(np.zeros(n_genes, np.float32), np.full(n_genes, gene_scale, np.float32))
+        centre = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return cls(centre, values.std(axis=0, dtype=np.float64).astype(np.float32))
+
+    def apply(self, values: Float32) -> Float32:
+        """Standardise (n, n_genes)."""
+        return np.asarray((values - self.centre) / np.where(self.spread > 0, self.spread, np.float32(1)))
+
+    def undo(self, standard: Float32) -> Float32:
+        """Return to the scale of the values; a constant gene stays constant."""
+        return np.asarray(standard * self.spread + self.centre)
+
+
+@dataclass(frozen=True)
+class InitialEstimate:
+    """How maps of genes, and of natural images, are estimated from visible spots."""
+
+    method: Initial
+    spread: Float32  # (n_genes,) of the genes before they were standardised
+    stacking: StackingWeights | None
+
+    def genes(self, lattice: Lattice, visible: Bool, values: Float32, noise_weights: Float64 | None) -> Float32:
+        """Estimate genes (n_visible, n_genes) at all sites of a lattice, (n_maps, n_genes, n_sites)."""
+        # Components of standardised genes would be made of noise as much as of signal.
+        informative, sites = values * self.spread, lattice.unit_coordinates / lattice.spot_pitch(visible)
+        predictor = fit(
+            self.method, sites[visible], sites, informative, noise_weights=noise_weights, stacking=self.stacking
+        )
+        return np.stack([each.T for each in predictor.maps(values)])
+
+    def images(self, lattice: Lattice, visible: Bool, values: Float32) -> Float32:
+        """Estimate natural images, which share nothing: as many equal maps, (n_maps, n_images, n_sites)."""
+        sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
+        predictor = fit("nearest" if self.method == "nearest" else "kriging", sites[visible], sites)
+        return np.stack([predictor.maps(values)[0].T] * N_MAPS[self.method])
 
 
 @dataclass(frozen=True)
 class Scene:
     """One lattice with its truth and, for each mask, its initial estimates. Genes come first, natural images after."""
 
-    gathers: list[Tensor]
-    """For every orientation, (height, width): the site shown in each cell."""
-    tissues: list[Tensor]
-    """For every orientation, (height, width): 1 at sites."""
-    truth: Tensor
-    """(n_maps, n_sites), 0 where unknown."""
-    centre: Tensor
-    """(n_masks, n_maps): subtracted from truth and maps under each mask."""
-    spread: Tensor
-    """(n_masks, n_maps): divisor of both."""
-    known: Tensor
-    """(2, n_sites): where the truth is known, of genes and of images."""
-    visible: Tensor
-    """(n_masks, n_sites)."""
-    maps: Tensor
-    """(n_masks, n_kinds, n_maps, n_sites); the first kind is the initial estimate."""
+    gathers: list[Tensor]  # for every orientation, (height, width): the site shown in each cell
+    tissues: list[Tensor]  # for every orientation, (height, width): 1 at sites
+    truth: Tensor  # (n_maps, n_sites), 0 where unknown
+    centre: Tensor  # (n_masks, n_maps): subtracted from truth and maps under each mask
+    spread: Tensor  # (n_masks, n_maps): divisor of both
+    known: Tensor  # (2, n_sites): where the truth is known, of genes and of images
+    visible: Tensor  # (n_masks, n_sites)
+    maps: Tensor  # (n_masks, n_kinds, n_maps, n_sites); the first kind is the initial estimate
     n_genes: int
-    stride: int
-    """Sites of the dense lattice to one of this lattice."""
+    stride: int  # sites of the dense lattice to one of this lattice
     hexagonal: bool
 
     @property
@@ -51,38 +98,20 @@ class Scene:
 
 def build_scene(
     views: Views,
-    truth: NDArray[np.float32],
-    images: NDArray[np.float32],
+    truth: Float32,
+    images: Float32,
     *,
     estimate: InitialEstimate,
-    noise_weights: NDArray[np.float64] | None = None,
+    noise_weights: Float64 | None = None,
     orientations: NDArray[np.int64],
     standardise: bool,
     stride: int = 1,
 ) -> Scene:
     """Compute the initial estimates under every mask from the visible spots alone.
 
-    Data are standardised by the visible spots of each mask: the mean over all known spots would reveal on which side
-    of it the masked ones lie.
-
-    Parameters
-    ----------
-    views
-        Lattice and masks.
-    truth
-        (n_known, n_genes), standardised.
-    images
-        (n_sites, n_images), standardised.
-    estimate
-        How initial estimates are computed.
-    noise_weights
-        (n_known,), the same for all by default.
-    orientations
-        Symmetries (n, 2, 2) in which crops are shown.
-    standardise
-        Whether to standardise under every mask.
-    stride
-        Sites of the dense lattice to one of this lattice.
+    Takes genes (n_known, n_genes) and images (n_sites, n_images), both standardised, noise weights (n_known,), and the
+    symmetries (n, 2, 2) in which crops are shown. Data are standardised by the visible spots of each mask: the mean
+    over all known spots would reveal on which side of it the masked ones lie.
     """
     n_sites = len(views.lattice)
     everywhere = np.zeros((n_sites, truth.shape[1]), dtype=np.float32)
@@ -92,7 +121,7 @@ def build_scene(
     n_views, n_maps = len(views.visible), truth.shape[1] + images.shape[1]
     centre, spread = np.zeros((n_views, n_maps), np.float32), np.ones((n_views, n_maps), np.float32)
 
-    def estimated(view: int) -> NDArray[np.float32]:
+    def estimated(view: int) -> Float32:
         visible = views.visible[view]
         weight = None if noise_weights is None else at_sites[visible]
         parts = [estimate.genes(views.lattice, visible, everywhere[visible], weight)]
@@ -105,10 +134,8 @@ def build_scene(
         return np.asarray((np.concatenate(parts, axis=1) - centre[view, :, None]) / spread[view, :, None], np.float32)
 
     maps = parallel(estimated, range(n_views))
-    rasters = [views.lattice.transformed(symmetry).raster() for symmetry in orientations]
     return Scene(
-        gathers=[torch.from_numpy(raster.gather) for raster in rasters],
-        tissues=[_tissue(raster) for raster in rasters],
+        *lay_on_rasters(views.lattice, orientations),
         truth=torch.from_numpy(np.ascontiguousarray(np.concatenate([everywhere, images], axis=1).T)),
         centre=torch.from_numpy(centre),
         spread=torch.from_numpy(spread),
@@ -121,5 +148,8 @@ def build_scene(
     )
 
 
-def _tissue(raster: Raster) -> Tensor:
-    return torch.from_numpy(raster.tissue.astype(np.float32))
+def lay_on_rasters(lattice: Lattice, orientations: NDArray[np.int64]) -> tuple[list[Tensor], list[Tensor]]:
+    """For every orientation, (height, width): the site shown in each cell, and 1 at sites."""
+    rasters = [lattice.transformed(symmetry).raster() for symmetry in orientations]
+    tissues = [torch.from_numpy(raster.tissue.astype(np.float32)) for raster in rasters]
+    return [torch.from_numpy(raster.gather) for raster in rasters], tissues

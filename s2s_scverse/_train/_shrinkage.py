@@ -24,11 +24,6 @@ def find_shrinkage(
     A factor f with the standard error e becomes f (1 - e²/f²), or 0 if e exceeds f. The error is jackknifed over spots,
     because errors at one spot are correlated. `DOUBT` pseudo-spots without error are added: validation spots differ
     from unmeasured sites, and corrections that helped at a few of them mostly did not help there.
-
-    Parameters
-    ----------
-    validation
-        Whole maps of each section.
     """
     sections = [_fits_and_powers(network, batches, training, device) for batches in validation]
     fits, powers = torch.cat(sections, dim=1).numpy()  # (n_cells,) each

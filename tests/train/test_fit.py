@@ -9,7 +9,7 @@ from s2s_scverse._predict import fit as fit_predictor
 from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, fit
 from s2s_scverse._train._apply import _windows, predict_sites, whole_section
 from s2s_scverse._train._images import image_box, images_at_sites
-from s2s_scverse._train._scale import Scale
+from s2s_scverse._train._scenes import Scale
 from s2s_scverse.nn import CDCIN, CDCINConfig
 
 QUICK = TrainingConfig(max_epochs=2, steps_per_epoch=3, masks=2, n_images=2, batch_size=4)

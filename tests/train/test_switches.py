@@ -272,10 +272,8 @@ class Doubling(torch.nn.Module):
 def test_shrinkage_factor(missing, expected):
     zeros = torch.zeros(1, 1, 1, 4)
     batch = Batch(
-        start=zeros,
-        values=zeros,
-        mask=zeros,
         maps=zeros,
+        mask=zeros,
         tissue=zeros + 1,
         target=torch.tensor(missing).reshape(1, 1, 1, 4),
         weight=zeros + 1,

@@ -1,20 +1,21 @@
-"""Validators of the arrays of predictors."""
+"""Array types, and checks of the arrays that predictors take."""
+
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ._types import Float, Float32, Float64
+__all__ = ["Bool", "Float", "Float32", "Float64", "Index", "check_points", "check_values"]
 
-__all__ = ["check_points", "check_values"]
+Float32: TypeAlias = NDArray[np.float32]
+Float64: TypeAlias = NDArray[np.float64]
+Float: TypeAlias = NDArray[np.floating]
+Index: TypeAlias = NDArray[np.intp]
+Bool: TypeAlias = NDArray[np.bool_]
 
 
 def check_points(spots: Float, sites: Float) -> tuple[Float64, Float64]:
-    """Positions as float64, (n, 2) with n >= 1 distinct spots and (m, 2).
-
-    Raises
-    ------
-    ValueError
-        If shapes are different, a number is not finite, or two spots coincide.
-    """
+    """Positions as float64, (n, 2) with n >= 1 distinct spots and (m, 2)."""
     spots, sites = (np.ascontiguousarray(points, np.float64) for points in (spots, sites))
     for name, points in (("spots", spots), ("sites", sites)):
         if points.ndim != 2 or points.shape[1] != 2:
@@ -34,13 +35,7 @@ def check_points(spots: Float, sites: Float) -> tuple[Float64, Float64]:
 
 
 def check_values(values: Float, spots: Float64) -> Float32:
-    """Values as float32, (n, n_genes).
-
-    Raises
-    ------
-    ValueError
-        If there is not one row for each spot, or a number is not finite.
-    """
+    """Finite values as float32, (n, n_genes)."""
     values = np.ascontiguousarray(values, np.float32)
     if values.ndim != 2 or len(values) != len(spots):
         msg = f"values: expected shape ({len(spots)}, n_genes), one row per spot, found {values.shape}."
