@@ -6,7 +6,7 @@ import pandas as pd
 
 from .._checks import check_name, few
 from ..get import evaluation_df
-from ._figure import finish, make_axes, set_titles
+from ._figure import finish, make_axes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -30,15 +30,7 @@ MAX_LINES = 100
 
 
 def score_tables(table: pd.DataFrame, scores: Sequence[str], methods: Sequence[str] | None) -> dict[str, pd.DataFrame]:
-    """Turn the table of :func:`s2s_scverse.get.evaluation_df` into one of genes by methods for each score.
-
-    Raises
-    ------
-    KeyError
-        If a score or a method is not in the table.
-    ValueError
-        If there is nothing to draw.
-    """
+    """Turn the table of :func:`s2s_scverse.get.evaluation_df` into one of genes by methods for each score."""
     found = list(dict.fromkeys(table["method"].astype(str)))
     chosen = found if methods is None else list(methods)
     missing = [name for name in chosen if name not in found]
@@ -119,8 +111,7 @@ def evaluation(
     for axis, (score, by_gene) in zip(drawn, tables.items(), strict=True):
         _draw_score(axis, score, by_gene)
         axis.set_yticklabels(chosen if axis is drawn[0] else [], parse_math=False)
-    set_titles(drawn, title)
-    return finish(drawn, show=show, return_fig=return_fig)
+    return finish(drawn, title, show=show, return_fig=return_fig)
 
 
 def _names(argument: str, given: object) -> list[str]:

@@ -7,7 +7,7 @@ from .. import _keys
 from .._checks import check_adata
 from ..get import evaluation_df
 from ..get._reliability import read_reliability
-from ._figure import finish, make_axes, set_titles
+from ._figure import finish, make_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,8 +81,7 @@ def reliability(
     _draw_ranked(drawn[0], expected)
     if found is not None:
         _draw_found(drawn[1], expected, found)
-    set_titles(drawn, title)
-    return finish(drawn, show=show, return_fig=return_fig)
+    return finish(drawn, title, show=show, return_fig=return_fig)
 
 
 def _found(adata: "AnnData", key: str, expected: "pd.Series") -> "pd.Series | None":
