@@ -38,16 +38,9 @@ REACH = 5
 
 
 class Scorer:
-    """Scores predictions of a block of genes.
+    """Scores predictions of a block of genes against `truth`, (n_spots, n_genes).
 
-    Parameters
-    ----------
-    truth
-        (n_spots, n_genes).
-    data_range
-        (n_genes,): the range of values that SSIM is relative to.
-    weights
-        (n_spots, n_spots): from `window`.
+    SSIM is relative to `data_range`, (n_genes,), under the weights of a `window`, (n_spots, n_spots).
     """
 
     def __init__(self, truth: Float, data_range: Float, weights: csr_array) -> None:
