@@ -100,8 +100,7 @@ def _read_positions(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-        table = table if COLUMNS[0] in table else table.reset_index()
+        table = pd.read_parquet(path).reset_index()  # barcodes may be the index
     else:
         # As text: barcodes can be digits. Space Ranger 1 wrote no header.
         table = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
