@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ._figure import GivenAxes, Shown
 
-    Values = NDArray[np.float32]
-
 __all__ = ["compare", "compare_data"]
 
 
@@ -139,35 +137,26 @@ def compare_data(
         truth[held_out] = read_values(adata, held_out, columns, layer=source, finite=False)
     visible = {key: read_visible(adata, key) for key in layers}
     leaked = {key for key, sites in visible.items() if sites is not None and np.any(sites & held_out)}
+    names = {key: key if len(layers) > 1 else "imputed" for key in layers}
     rows = []
     for i, gene in enumerate(adata.var_names[columns].astype(str)):
+        panels = [Panel("measured", seen[:, i]), *(Panel(names[key], values[:, i]) for key, values in imputed.items())]
+        if held_out.any():
+            panels.append(Panel("truth", truth[:, i]))
+            for key, values in imputed.items():
+                error = np.where(held_out, values[:, i] - truth[:, i], np.float32(np.nan))
+                score = "saw the truth" if key in leaked else _correlation(values[held_out, i], truth[held_out, i])
+                panels.append(Panel(f"{names[key]} − truth", error, "error", score))
         # Measured values alone set both ranges of colours; that of errors is as wide.
         low, high = colour_limits(seen[measured, i], vmin, vmax)
-        by_key = {key: values[:, i] for key, values in imputed.items()}
-        panels = _panels(seen[:, i], by_key, truth[:, i], held_out, leaked)
-        rows.append(GeneRow(gene, panels, {"expression": (low, high), "error": ((low - high) / 2, (high - low) / 2)}))
+        half = (high - low) / 2
+        rows.append(GeneRow(gene, tuple(panels), {"expression": (low, high), "error": (-half, half)}))
     return Maps(section, tuple(rows), source is None and "log1p" in adata.uns)
 
 
-def _panels(
-    seen: "Values", imputed: dict[str, "Values"], truth: "Values", held_out: NDArray[np.bool_], leaked: set[str]
-) -> tuple[Panel, ...]:
-    """Make the maps of one gene; those in `leaked` get no score."""
-    names = {key: key if len(imputed) > 1 else "imputed" for key in imputed}
-    panels = [Panel("measured", seen), *(Panel(names[key], values) for key, values in imputed.items())]
-    if not held_out.any():
-        return tuple(panels)
-    panels.append(Panel("truth", truth))
-    for key, values in imputed.items():
-        error = np.where(held_out, values - truth, np.float32(np.nan))
-        note = "saw the truth" if key in leaked else f"PCC {_correlation(values[held_out], truth[held_out])}"
-        panels.append(Panel(f"{names[key]} − truth", error, "error", note))
-    return tuple(panels)
-
-
-def _correlation(values: "Values", truth: "Values") -> str:
-    """Pearson's correlation in words: none where the truth is constant."""
+def _correlation(values: NDArray[np.float32], truth: NDArray[np.float32]) -> str:
+    """Pearson's correlation at held-out spots, for the reader: undefined where the truth is constant."""
     known = np.isfinite(values) & np.isfinite(truth)
     found = float(pearson(truth[known][:, None], values[known][:, None])[0]) if known.sum() > 1 else np.nan
     # Adding 0 turns -0.0 into 0.0.
-    return "undefined" if np.isnan(found) else f"{round(found, 2) + 0.0:.2f}".replace("-", "−")
+    return "PCC undefined" if np.isnan(found) else f"PCC {round(found, 2) + 0.0:.2f}".replace("-", "−")

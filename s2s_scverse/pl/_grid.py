@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["GridSites", "grid", "grid_sites"]
 
 MARKS: Final = {"measured": ("#0072b2", 0.85), "held out": ("#e69f00", 0.85), "unmeasured": ("#000000", 0.3)}
-"""Colour (of Okabe and Ito, told apart by all) and diameter, in distances of neighbouring sites."""
+"""Colour (from the colour-blind safe palette of Okabe and Ito) and diameter, in distances of neighbouring sites."""
 TISSUE: Final = "#eeeeee"
 """Colour of the tissue where there is no image."""
 
@@ -60,7 +60,7 @@ def grid(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> "Axes | Figure | None":
-    """Draw the lattice of a section: which sites are measured, and which there are besides.
+    """Draw the lattice of a section: its measured, held-out and unmeasured sites.
 
     Measured spots are blue discs, spots held out (:func:`s2s_scverse.pp.sparsify`) orange ones, unmeasured sites black
     dots; the line is the outline of the tissue, around the cells of all sites and around its holes. y points down, as
@@ -156,14 +156,15 @@ def _draw_sites(axis: "Axes", data: GridSites, alpha: float, *, rim: bool, raste
         )
         discs.set_in_layout(False)
         axis.add_collection(discs, autolim=False)
-        marker = {"marker": "o", "markersize": 8 * diameter, "markeredgewidth": 0}
-        handles.append(Line2D([], [], linestyle="", color=colour, alpha=alpha, **marker))
+        mark = Line2D([], [], linestyle="", marker="o", markersize=8 * diameter, markeredgewidth=0, color=colour)
+        mark.set(alpha=alpha, label=f"{kind} ({len(points):,})")
+        handles.append(mark)
     edges = LineCollection(list(outline(lattice)), colors="black", linewidths=0.8, capstyle="round", zorder=3)
+    edges.set_label("outline")
     edges.set_in_layout(False)
     axis.add_collection(edges, autolim=False)
     axis.legend(
-        [*handles, Line2D([], [], color="black", linewidth=0.8)],
-        [*(f"{kind} ({len(points):,})" for kind, points in data.points.items()), "outline"],
+        handles=[*handles, edges],
         loc="upper left",
         bbox_to_anchor=(1, 1),
         frameon=False,

@@ -25,7 +25,7 @@ TERMS: Final = {
     "loss_images_sparser": ("images, sparser → sparse", "#0072b2", ":"),
     "loss_images_dense": ("images, sparse → dense", "#d55e00", ":"),
 }
-"""Terms of the loss: name, colour (of Okabe and Ito, told apart by all), dash."""
+"""Terms of the loss: name, colour (from the colour-blind safe palette of Okabe and Ito), dash."""
 
 
 def relative_error(table: "pd.DataFrame", *, keep: str) -> tuple[NDArray[np.float64], int | None]:
@@ -49,7 +49,7 @@ def history(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> "Shown":
-    """Draw how a run of :func:`s2s_scverse.tl.impute` was trained.
+    """Draw the training history of a run of :func:`s2s_scverse.tl.impute`.
 
     Left: the training loss of each term by epoch. Right: the squared error on validation spots, relative to that of the
     initial estimate (below 1, the network improves on it); a dot marks the epoch whose weights are used.

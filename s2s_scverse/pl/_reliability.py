@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["reliability"]
 
 LABELLED = 8
-"""Genes whose names are written."""
+"""Number of genes whose names are written."""
 
 
 def reliability(
@@ -34,11 +34,11 @@ def reliability(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> "Shown":
-    """Draw which genes to trust.
+    """Draw the expected accuracy of every gene.
 
-    Genes from the most to the least reliable, by the correlation expected at unmeasured sites; some are named. If
-    :func:`s2s_scverse.tl.evaluate` has scored the run, a second panel shows what was expected beside what came true
-    at held-out spots.
+    Genes are sorted by their reliability, the Pearson correlation expected at unmeasured sites; some are named. If
+    :func:`s2s_scverse.tl.evaluate` has scored the run, a second panel compares the expected correlation of each gene
+    with the one found at held-out spots.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ def uncertainty(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> "Shown":
-    """Draw imputed genes and how far to trust them, site by site.
+    """Draw imputed genes and their standard deviations at every site.
 
     A row per gene: imputed, with the gene's reliability (the Pearson correlation expected at unmeasured sites) |
     standard deviation, with its median over unmeasured sites relative to the standard deviation of the measured
@@ -56,7 +56,7 @@ def uncertainty(
         Name of the run (its `key_added`).
     vmin, vmax
         Limits of the colours of expression, as in :func:`s2s_scverse.pl.compare`. Those of standard deviations run
-        from 0 to their 99th percentile, so a gene that is as uncertain everywhere is drawn in one colour.
+        from 0 to their 99th percentile, so a gene that is equally uncertain everywhere has one colour.
     cmap, std_cmap
         Colour maps of values and of standard deviations.
     library_id, unit, img, img_alpha, alpha, title, figsize, rasterized, axes, show, return_fig
