@@ -34,7 +34,7 @@ def info(
     adata = read_section(source, positions=positions, table=table, layer=layer)
     on_lattice = has_lattice(adata)
     dense = lay_out(adata, upsample=upsample, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key)
-    sections = [
+    sections: list[dict[str, Any]] = [
         {
             "section": section.name,
             "lattice": section.lattice.kind.name,

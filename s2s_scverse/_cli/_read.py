@@ -88,8 +88,10 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
     with _reading(path):
         # As after an interrupted copy: zarr reads missing chunks of a sparse matrix as zeros.
         for name, array in group.members(max_depth=None):
-            if Path(name).name == "data" and array.nchunks_initialized < array.nchunks:
-                missing = array.nchunks - array.nchunks_initialized
+            if Path(name).name != "data" or not isinstance(array, zarr.Array):
+                continue
+            missing = array.nchunks - array.nchunks_initialized
+            if missing:
                 msg = f"{missing} of {array.nchunks} chunks of {name} are missing; copy the folder again"
                 raise ValueError(msg)
         if group.attrs.get("encoding-type") == "anndata":

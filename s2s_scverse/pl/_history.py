@@ -108,8 +108,8 @@ def history(
 
 
 def _draw_losses(axis: "Axes", table: "pd.DataFrame") -> None:
-    losses = table.filter(regex="^loss_").astype(float)
-    for name in losses:
+    losses = table[[name for name in table.columns if name.startswith("loss_")]].astype(float)
+    for name in losses.columns:
         label, colour, dash = TERMS.get(name, (name.removeprefix("loss_").replace("_", " "), "#555555", "--"))
         marker = "o" if len(table) == 1 else ""
         axis.plot(table["epoch"], losses[name], dash, color=colour, label=label, marker=marker, linewidth=1.4)

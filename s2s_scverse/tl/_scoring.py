@@ -41,7 +41,7 @@ class Layers:
         """Return the range of the true values of every gene at measured spots, NaN if there are none."""
         if not self.measured.any():
             return np.full(len(columns), np.nan, dtype=np.float32)
-        return np.ptp(read_values(self.adata, self.measured, columns, layer=self.truth), axis=0)
+        return np.asarray(np.ptp(read_values(self.adata, self.measured, columns, layer=self.truth), axis=0))
 
     def read_std(self, name: str, columns: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """Return the standard deviations that belong to a layer, if there are any."""
