@@ -33,8 +33,7 @@ def summary_frame(methods: Sequence[str], table: Table, n_bootstrap: int, rng: n
     columns = np.stack([table[name] for name in names], axis=1).reshape(len(rows), -1).T  # (n_genes, n_rows)
     lower, upper = bootstrap_interval(columns, n_bootstrap, rng)
     known = np.isfinite(columns)
-    number = known.sum(axis=0)
-    total = np.where(known, columns, 0).sum(axis=0)
+    number, total = known.sum(axis=0), np.where(known, columns, 0).sum(axis=0)
     return pd.DataFrame(
         {
             "method": pd.Categorical([method for method, _ in rows], categories=list(methods)),
@@ -50,21 +49,17 @@ def summary_frame(methods: Sequence[str], table: Table, n_bootstrap: int, rng: n
 def pairs_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
     """Return one row for each score and pair of methods; none for the coverage, whose best value is its level."""
     pairs = list(combinations(range(len(methods)), 2))
-    rows = [(name, a, b) for name in SCORES for a, b in pairs]
-    found = [paired_test(table[name][a], table[name][b]) for name, a, b in rows]
-    pvalues = np.array([each[3] for each in found]).reshape(len(SCORES), len(pairs))
-    return pd.DataFrame(
-        {
-            "score": pd.Categorical([name for name, _, _ in rows], categories=list(SCORES)),
-            "first": pd.Categorical([methods[a] for _, a, _ in rows], categories=list(methods)),
-            "second": pd.Categorical([methods[b] for _, _, b in rows], categories=list(methods)),
-            "n_genes": np.array([each[0] for each in found], dtype=np.int64),
-            "difference": np.array([each[1] for each in found], dtype=np.float64),
-            "statistic": np.array([each[2] for each in found], dtype=np.float64),
-            "pvalue": pvalues.ravel(),
-            "pvalue_holm": np.concatenate([holm(family) for family in pvalues]),
-        }
-    )
+    rows = [
+        (name, methods[a], methods[b], *paired_test(table[name][a], table[name][b]))
+        for name in SCORES
+        for a, b in pairs
+    ]
+    frame = pd.DataFrame(rows, columns=["score", "first", "second", "n_genes", "difference", "statistic", "pvalue"])
+    frame = frame.astype({"n_genes": np.int64, "difference": float, "statistic": float, "pvalue": float})
+    for name, categories in (("score", SCORES), ("first", methods), ("second", methods)):
+        frame[name] = pd.Categorical(frame[name], categories=list(categories))
+    pvalues = frame["pvalue"].to_numpy().reshape(len(SCORES), len(pairs))
+    return frame.assign(pvalue_holm=np.concatenate([holm(family) for family in pvalues]))
 
 
 def bootstrap_interval(
@@ -72,20 +67,8 @@ def bootstrap_interval(
 ) -> NDArray[np.float64]:
     """Percentile intervals of means over genes, the same genes drawn for every column.
 
-    Parameters
-    ----------
-    scores
-        (n_genes, n_columns); NaN where a gene has no score.
-    n_bootstrap
-        Number of resamples.
-    rng
-        Generator to draw genes from.
-    level
-        Part of the resampled means inside the interval.
-
-    Returns
-    -------
-    (2, n_columns): lower and upper ends; NaN for columns without any score.
+    `scores` (n_genes, n_columns) are NaN where a gene has none. Returns (2, n_columns): lower and upper ends, NaN for
+    columns without any score.
     """
     n_genes = len(scores)
     known = np.isfinite(scores)
@@ -108,10 +91,8 @@ def bootstrap_interval(
 def paired_test(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[int, float, float, float]:
     """Wilcoxon signed-rank test of paired scores of genes, (n_genes,) each.
 
-    Returns
-    -------
-    Number of genes that have both scores, mean difference (first - second), statistic, p value (two-sided; 1 if no gene
-    differs, NaN if there is no gene).
+    Returns the number of genes that have both scores, mean difference (first - second), statistic and p value
+    (two-sided; 1 if no gene differs, NaN if there is no gene).
     """
     difference = first - second
     difference = difference[np.isfinite(difference)]

@@ -1,7 +1,6 @@
 """A progress bar that every phase of a run fills once, and lines in the log."""
 
 import logging
-from types import TracebackType
 from typing import Any, TypeVar
 
 __all__ = ["SILENT", "Progress"]
@@ -28,9 +27,7 @@ class Progress:
         self._bar = tqdm(desc="s2s", disable=not self._show)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
 
     def begin(self, phase: str, steps: int = 1, *, done: int = 0) -> None:
@@ -46,10 +43,8 @@ class Progress:
     def step(self, note: str = "") -> None:
         """Count a step of the phase."""
         self._step += 1
-        if (
-            self._steps >= QUARTERS
-            and self._step * QUARTERS // self._steps != (self._step - 1) * QUARTERS // self._steps
-        ):
+        before, after = ((step * QUARTERS) // self._steps for step in (self._step - 1, self._step))
+        if self._steps >= QUARTERS and after > before:
             log.info("%s: %d of %d%s", self._phase, self._step, self._steps, note and f", {note}")
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)

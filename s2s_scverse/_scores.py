@@ -38,16 +38,9 @@ REACH = 5
 
 
 class Scorer:
-    """Scores predictions of a block of genes.
+    """Scores predictions of a block of genes against `truth`, (n_spots, n_genes).
 
-    Parameters
-    ----------
-    truth
-        (n_spots, n_genes).
-    data_range
-        (n_genes,): the range of values that SSIM is relative to.
-    weights
-        (n_spots, n_spots): from `window`.
+    SSIM is relative to `data_range`, (n_genes,), under the weights of a `window`, (n_spots, n_spots).
     """
 
     def __init__(self, truth: Float, data_range: Float, weights: csr_array) -> None:
@@ -116,11 +109,7 @@ def window(lattice: Lattice) -> csr_array:
     distance = np.square(offsets @ np.asarray(lattice.kind.unit_basis)).sum(axis=1)
     weight = np.exp(-distance / (2 * SIGMA**2))
 
-    height, width = lattice.shape
-    site = np.full((height + 2 * REACH, width + 2 * REACH), -1, dtype=np.int64)
-    row, col = (lattice.index - lattice.lower + REACH).T
-    site[row, col] = np.arange(len(lattice))
-    neighbour = site[row[:, None] + offsets[:, 0], col[:, None] + offsets[:, 1]]  # (n_sites, n_offsets)
+    neighbour = lattice.find((lattice.index[:, None] + offsets).reshape(-1, 2)).reshape(len(lattice), -1)
     found = neighbour >= 0
     weights = np.where(found, weight, 0)
     weights /= weights.sum(axis=1, keepdims=True)

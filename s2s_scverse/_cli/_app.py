@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -32,13 +31,7 @@ app = typer.Typer(
 )
 
 
-@dataclass
-class _Verbosity:
-    quiet: bool = False
-    debug: bool = False
-
-
-_verbosity = _Verbosity()
+_shown = {"quiet": False, "debug": False}
 
 
 def main() -> None:
@@ -66,12 +59,12 @@ def _s2s(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors and warnings only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    _verbosity.quiet, _verbosity.debug = quiet, debug
+    _shown.update(quiet=quiet, debug=debug)
 
 
 def on_a_terminal() -> bool:
     """Whether to show a progress bar."""
-    return sys.stderr.isatty() and not _verbosity.quiet
+    return sys.stderr.isatty() and not _shown["quiet"]
 
 
 @contextmanager
@@ -84,7 +77,7 @@ def reported() -> Iterator[None]:
         handler.addFilter(lambda record: record.name.startswith(("s2s_scverse._cli", "s2s_scverse.tl")))
     logger = logging.getLogger("s2s_scverse")
     level = logger.level
-    if not _verbosity.quiet:
+    if not _shown["quiet"]:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
     try:
@@ -96,7 +89,7 @@ def reported() -> Iterator[None]:
         typer.echo("s2s: interrupted", err=True)
         raise typer.Exit(128 + signal.SIGINT) from None
     except (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
-        if _verbosity.debug:
+        if _shown["debug"]:
             raise
         typer.echo(f"s2s: error: {_in_one_line(error)}", err=True)
         raise typer.Exit(1) from error
@@ -107,17 +100,8 @@ def reported() -> Iterator[None]:
 
 def print_json(values: Mapping[str, Any]) -> None:
     """Print plain values; NaN and infinity become null."""
-    typer.echo(json.dumps(_plain(values), indent=2, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value
+    text = json.dumps(values, default=lambda value: value.tolist())
+    typer.echo(json.dumps(json.loads(text, parse_constant=lambda _: None), indent=2))
 
 
 def _in_one_line(error: BaseException) -> str:

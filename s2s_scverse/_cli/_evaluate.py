@@ -75,26 +75,24 @@ def evaluate(
     if keys is None:
         _check_methods(names)
     else:
-        refuse_useless(_given(context, *IMPUTING), "layers of --keys are scored as they are")
+        refuse_useless(_given(context), "layers of --keys are scored as they are")
     adata = read_section(source, positions=positions, table=table, layer=layer)
     section = lay_out(adata, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key, default_upsample=1)
     seconds: dict[str, float] = {}
     if keys is None:
         pp.sparsify(section, stride=2 if stride is None else stride, fraction=fraction, rng=seed)
         normalise(section, normalised)
-        training = {"preset": preset, "max_epochs": max_epochs, "device": device, "rng": seed}
-        seconds = run_methods(section, names, wanted, **training)
+        seconds = run_methods(section, names, wanted, preset=preset, max_epochs=max_epochs, device=device, rng=seed)
     tl.evaluate(section, names, genes=wanted)
     scores = get.evaluation_df(section)
     if output is not None:
         with replacing(output) as temporary:
             scores.to_csv(temporary, index=False)
     means = mean_scores(scores, seconds)
-    n_genes, held_out = scores["gene"].nunique(), int(section.obs[_keys.HELD_OUT].sum())
+    measured, held_out = (int(section.obs[key].sum()) for key in (_keys.MEASURED, _keys.HELD_OUT))
+    n_genes = scores["gene"].nunique()
     if as_json:
-        measured = int(section.obs[_keys.MEASURED].sum())
-        rows = means.to_dict("records")
-        print_json({"spots": measured, "held_out": held_out, "genes": n_genes, "scores": rows})
+        print_json({"spots": measured, "held_out": held_out, "genes": n_genes, "scores": means.to_dict("records")})
         return
     typer.echo(f"Means over {n_genes} genes at {held_out} held-out spots:\n\n{as_text(means)}")
     if output is not None:
@@ -142,8 +140,8 @@ def _check_methods(names: list[str]) -> None:
         raise ValueError(msg)
 
 
-def _given(context: typer.Context, *names: str) -> list[str]:
-    """Return those options that the user gave, as typed."""
-    found = [name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
-    typed = {option.name: option.opts[0] for option in context.command.params}
-    return [typed[name] for name in found]
+def _given(context: typer.Context) -> list[str]:
+    """Return those options of `IMPUTING` that the user gave, as typed."""
+    options = [option for option in context.command.params if option.name in IMPUTING]
+    sources = {option.opts[0]: context.get_parameter_source(str(option.name)) for option in options}
+    return [typed for typed, source in sources.items() if getattr(source, "name", "") == "COMMANDLINE"]

@@ -1,17 +1,13 @@
 """``s2s info``: what a file holds, and what would be done with it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-from .. import _keys
 from . import _options as options
 from ._app import print_json
 from ._layout import has_lattice, lay_out, measured_counts
 from ._read import read_genes, read_section
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["info"]
 
@@ -30,39 +26,30 @@ def info(
     as_json: options.Json = False,
 ) -> None:
     """Show the lattice of a section, and what s2s impute would do."""
-    names = read_genes(genes)
-    adata = read_section(source, positions=positions, table=table, layer=layer)
-    on_lattice = has_lattice(adata)
-    dense = lay_out(adata, upsample=upsample, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key)
-    found = {"observations": adata.n_obs, "on_lattice": on_lattice, **_describe(dense, names)}
-    if as_json:
-        print_json(found)
-    else:
-        typer.echo("\n".join(_lines(found)))
-
-
-def _describe(dense: "AnnData", names: list[str] | None) -> dict[str, Any]:
     from .._adata import find_runs, read_sections
     from .._checks import check_genes
     from ..tl._blocks import needed_gigabytes
 
-    measured = dense.obs[_keys.MEASURED].to_numpy()
-    sections: list[dict[str, Any]] = []
-    for section in read_sections(dense):
-        lattice, spots = section.lattice, measured[section.rows]
-        sections.append(
-            {
-                "section": section.name,
-                "lattice": lattice.kind.name,
-                "rows": lattice.shape[0],
-                "columns": lattice.shape[1],
-                "stride": lattice.stride(spots),
-                "spots": int(spots.sum()),
-                "sites": len(lattice),
-            }
-        )
+    names = read_genes(genes)
+    adata = read_section(source, positions=positions, table=table, layer=layer)
+    on_lattice = has_lattice(adata)
+    dense = lay_out(adata, upsample=upsample, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key)
+    sections: list[dict[str, Any]] = [
+        {
+            "section": section.name,
+            "lattice": section.lattice.kind.name,
+            "rows": section.lattice.shape[0],
+            "columns": section.lattice.shape[1],
+            "stride": section.lattice.stride(section.measured),
+            "spots": int(section.measured.sum()),
+            "sites": len(section.lattice),
+        }
+        for section in read_sections(dense)
+    ]
     largest = max(section["sites"] for section in sections)
-    return {
+    found = {
+        "observations": adata.n_obs,
+        "on_lattice": on_lattice,
         "genes": dense.n_vars,
         "imputed": len(check_genes(dense, names)),
         "sections": sections,
@@ -70,6 +57,10 @@ def _describe(dense: "AnnData", names: list[str] | None) -> dict[str, Any]:
         "runs": list(find_runs(dense)),
         "gigabytes": round(needed_gigabytes(dense.n_obs, largest, dense.n_vars, 2), 1),
     }
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(_lines(found)))
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

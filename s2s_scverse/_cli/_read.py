@@ -1,13 +1,16 @@
 """Read sections from the files that people have."""
 
+import json
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ._space_ranger import find_matrix, find_outputs, read_10x, reading
-
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 __all__ = ["read_genes", "read_section"]
@@ -18,6 +21,9 @@ FORMATS: Final = (
     "an .h5ad file, a .zarr folder (AnnData or SpatialData), a 10x .h5 matrix with its positions, or a folder of Space "
     "Ranger's output"
 )
+MATRICES: Final = tuple(f"{kind}_feature_bc_matrix{end}" for kind in ("filtered", "raw") for end in (".h5", ""))
+POSITIONS: Final = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
+COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
 
 
 def read_section(
@@ -29,15 +35,15 @@ def read_section(
     if not path.exists():
         msg = f"{path} does not exist; expected {FORMATS}"
         raise FileNotFoundError(msg)
-    matrix = find_matrix(path)
+    matrix = _find_matrix(path)
     if matrix is not None:
-        adata = read_10x(matrix, positions)
+        adata = _read_10x(matrix, positions)
     elif path.is_dir():
         adata = _read_zarr(path, table)
     elif path.suffix == ".h5ad":
         import anndata
 
-        with reading(path):
+        with _reading(path):
             adata = anndata.read_h5ad(path)
     else:
         msg = f"{path} is of no known kind; expected {FORMATS}"
@@ -58,7 +64,7 @@ def read_genes(genes: str | None) -> list[str] | None:
         return None
     names = genes.split(",")
     if isfile(genes):  # noqa: PTH113 - Path.is_file fails for lists that are longer than the name of a file may be
-        with reading(Path(genes)):
+        with _reading(Path(genes)):
             names = Path(genes).read_text("utf-8-sig").split("\n")
     names = [name.strip() for name in names if name.strip()]
     if not names:
@@ -76,13 +82,19 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
         parts = set(group.group_keys())
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         msg = f"the folder {path} is neither a zarr store nor Space Ranger's output; expected {FORMATS}"
-        if found := find_outputs(path):
+        if found := _find_outputs(path):
             msg = f"{path} holds Space Ranger's output under other names or further down; pass one of: {found}"
         raise ValueError(msg) from error
-    with reading(path):
-        _check_chunks(group)
-    if group.attrs.get("encoding-type") == "anndata":
-        with reading(path):
+    with _reading(path):
+        # As after an interrupted copy: zarr reads missing chunks of a sparse matrix as zeros.
+        for name, array in group.members(max_depth=None):
+            if Path(name).name != "data" or not isinstance(array, zarr.Array):
+                continue
+            missing = array.nchunks - array.nchunks_initialized
+            if missing:
+                msg = f"{missing} of {array.nchunks} chunks of {name} are missing; copy the folder again"
+                raise ValueError(msg)
+        if group.attrs.get("encoding-type") == "anndata":
             return anndata.read_zarr(path)
     if not parts & {"table", "tables"}:
         msg = f"the zarr store {path} holds neither an AnnData nor a SpatialData with a table"
@@ -91,15 +103,139 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
     from .._spatialdata import import_spatialdata
 
     spatialdata = import_spatialdata()
-    with reading(path):
+    with _reading(path):
         sdata = spatialdata.read_zarr(path)
     return pp.from_spatialdata(sdata, table=table)
 
 
-def _check_chunks(group: Any) -> None:
-    """Refuse sparse matrices with missing chunks, as after an interrupted copy: zarr reads them as zeros."""
-    for name, array in group.members(max_depth=None):
-        if Path(name).name == "data" and array.nchunks_initialized < array.nchunks:
-            missing = array.nchunks - array.nchunks_initialized
-            msg = f"{missing} of {array.nchunks} chunks of {name} are missing; copy the folder again"
-            raise ValueError(msg)
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name the file in errors: what libraries raise for damaged files is of any class and rarely does."""
+    try:
+        with warnings.catch_warnings():
+            # Names are made unique or refused later; foreign files in a store are ignored.
+            warnings.filterwarnings("ignore", message=".* names are not unique|Object at .* is not recognized")
+            yield
+    except MemoryError as error:
+        msg = f"{path} does not fit into memory"
+        raise MemoryError(msg) from error
+    except Exception as error:
+        msg = f"{path} cannot be read, it may be truncated or of another kind: {str(error) or type(error).__name__}"
+        raise ValueError(msg) from error
+
+
+def _find_matrix(path: Path) -> Path | None:
+    """Return the matrix of Space Ranger's output: a file, a folder with a file of text, or one of them inside."""
+    if path.suffix == ".h5" or any((path / name).is_file() for name in ("matrix.mtx", "matrix.mtx.gz")):
+        return path
+    return next((path / name for name in MATRICES if (path / name).exists()), None)
+
+
+def _find_outputs(folder: Path) -> str:
+    """List what can be read instead: samples or sizes of Visium HD's bins further down, renamed matrices."""
+    from .._checks import few
+
+    levels = ("*", "*/*", "*/*/*")
+    found = sorted({path.parent for level in levels for name in MATRICES for path in folder.glob(f"{level}/{name}")})
+    text = few([*found, *sorted(folder.glob(f"*_{MATRICES[0]}"))], 12)
+    if any(path.name.startswith("square_") for path in found):
+        text += " (of Visium HD square_008um or square_016um, with --upsample 1: smaller bins hold too few counts)"
+    return text
+
+
+def _read_10x(matrix: Path, positions: Path | None) -> "AnnData":
+    """Read a 10x matrix with scanpy, and add the positions and images of its spots.
+
+    ``squidpy.read.visium`` needs images and a CSV table, and gives NaN to barcodes that it does not find there.
+    """
+    import scanpy as sc
+
+    from .._checks import few
+
+    where = _find_positions(matrix.parent if positions is None else positions)
+    with _reading(where):
+        table = _read_positions(where)
+    with _reading(matrix):
+        adata = sc.read_10x_mtx(matrix, make_unique=False) if matrix.is_dir() else sc.read_10x_h5(matrix)
+        image = next(filter(None, map(_read_images, (where.parent, matrix.parent / "spatial"))), None)
+    if not adata.var_names.is_unique:
+        repeated = adata.var_names[adata.var_names.duplicated()].unique()
+        log.info("gene names that occur more than once get -1, -2, ...: %s", few(repeated))
+        adata.var_names_make_unique()
+    table = _match_barcodes(adata.obs_names, table, f"{matrix} and {where}").set_axis(adata.obs_names)
+    adata.obs = table[["in_tissue", "array_row", "array_col"]].copy()
+    adata.obsm["spatial"] = table[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(dtype=float)
+    if image is not None:
+        adata.uns["spatial"] = {matrix.resolve().parent.name: image}
+    return adata
+
+
+def _find_positions(where: Path) -> Path:
+    if where.is_file():
+        return where
+    paths = [folder / name for name in POSITIONS for folder in (where, where / "spatial")]
+    found = next((path for path in paths if path.exists()), None)
+    if found is None:
+        msg = f"no spot positions ({', '.join(POSITIONS)}) in {where} and {where / 'spatial'}; pass --positions FILE"
+        raise FileNotFoundError(msg)
+    return found
+
+
+def _read_positions(path: Path) -> "pd.DataFrame":
+    """Return Space Ranger's columns of positions as numbers, (n_spots, 5), by barcode."""
+    import pandas as pd
+
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path).reset_index()  # barcodes may be the index
+    else:
+        # As text: barcodes can be digits. Space Ranger 1 wrote no header.
+        table = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
+        first = table.iloc[0].str.strip().str.lower()
+        if COLUMNS[0] in set(first):
+            table = table[1:].set_axis(first, axis=1)
+        elif len(first) == len(COLUMNS):
+            table = table.set_axis(list(COLUMNS), axis=1)
+    if not set(COLUMNS) <= set(table):
+        msg = f"expected the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table))}"
+        raise ValueError(msg)
+    barcodes = pd.Index(table[COLUMNS[0]].astype(str))
+    if not barcodes.is_unique:
+        msg = f"expected one line per spot, found several of barcode {barcodes[barcodes.duplicated()][0]}"
+        raise ValueError(msg)
+    numbers: pd.DataFrame = table[list(COLUMNS[1:])].apply(pd.to_numeric, errors="coerce").set_axis(barcodes)
+    bad = numbers.index[numbers.isna().any(axis=1)]
+    if len(bad):
+        msg = f"expected a number in each of {', '.join(COLUMNS[1:])}, found none for barcode {bad[0]}"
+        raise ValueError(msg)
+    return numbers
+
+
+def _match_barcodes(barcodes: "pd.Index", table: "pd.DataFrame", files: str) -> "pd.DataFrame":
+    """Return the positions of the spots of a matrix; the suffix of barcodes ("-1") may differ."""
+    from .._checks import few
+
+    missing = barcodes[~barcodes.isin(table.index)]
+    if not len(missing):
+        return table.loc[barcodes]
+    bare, known = (names.str.replace(r"-\d+$", "", regex=True) for names in (barcodes, table.index))
+    if not (bare.is_unique and known.is_unique and bare.isin(known).all()):
+        msg = (
+            f"{len(missing)} of {len(barcodes)} spots have no position, for example {few(missing, 3)}; positions are "
+            f"those of {few(table.index, 3)}; are {files} of the same sample, and of one only?"
+        )
+        raise ValueError(msg)
+    log.info("barcodes such as %s and %s are matched without their suffix", barcodes[0], table.index[0])
+    return table.set_axis(known).loc[bare]
+
+
+def _read_images(folder: Path) -> dict[str, Any] | None:
+    """Read the images of the tissue and their scale factors, as an entry of scanpy's ``uns["spatial"]``."""
+    import numpy as np
+    from PIL import Image
+
+    scales = folder / "scalefactors_json.json"
+    if not scales.is_file():
+        return None
+    paths = {kind: folder / f"tissue_{kind}_image.png" for kind in ("hires", "lowres")}
+    images = {kind: np.asarray(Image.open(path)) for kind, path in paths.items() if path.is_file()}
+    return {"images": images, "scalefactors": json.loads(scales.read_text()), "metadata": {}}

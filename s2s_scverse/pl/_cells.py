@@ -1,29 +1,34 @@
-"""The cells of a lattice as polygons, and the outline of all of them."""
+"""The cells of a lattice: their polygons, the outline of all of them, and how they are drawn."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ._underlay import find_underlay
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PolyCollection
     from numpy.typing import NDArray
 
-    from .._lattice import Kind, Lattice
+    from .._lattice import Kind, Lattice, SectionOnLattice
+    from ._underlay import Box, Underlay
 
-    Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
-
-__all__ = ["bounds", "outline", "site_polygons"]
+__all__ = ["bounds", "draw_cells", "hairline", "lay_out", "outline", "set_frame", "site_polygons"]
 
 SIXTHS = 6
 """Corners of squares and hexagons lie at whole multiples of 1/6 along u and v."""
+THINNEST = 1 / 3
+"""Shorter over longer side of a panel, at least: room for its title or the label of its colour bar."""
 
 
 def site_polygons(lattice: "Lattice") -> "NDArray[np.float64]":
-    """Return the cell of every site: what lies nearer to it than to any other position of the (ideal) lattice.
+    """Return the corners of the cell of every site in turn, (n_sites, 4 or 6, 2): x and y.
 
-    Returns
-    -------
-    (n_sites, 4 or 6, 2): x and y of the corners in turn, in the units of the coordinates. Neighbouring cells share
-    corners, so the polygons tile the section without gap or overlap.
+    A cell holds what lies nearer to its site than to any other position of the (ideal) lattice. Neighbouring cells
+    share corners, so they tile the section without gap or overlap.
     """
     corners = _corners(lattice.kind) / SIXTHS
     polygons: NDArray[np.float64] = lattice.coordinates[:, None] + (corners @ lattice.basis)[None]
@@ -47,6 +52,52 @@ def bounds(polygons: "NDArray[np.float64]") -> "Box":
     """Return left, right, top (the smallest y) and bottom of polygons."""
     (left, top), (right, bottom) = (f(axis=(0, 1)) for f in (polygons.min, polygons.max))
     return float(left), float(right), float(top), float(bottom)
+
+
+def lay_out(
+    section: "SectionOnLattice", spatial: object, img: bool | str | None, *, margin: float = 0.0
+) -> "tuple[NDArray[np.float64], Box, Underlay | None]":
+    """Return the cells of a section, the limits of its panel and the image below.
+
+    The limits leave a margin around the cells, and room beside thin or flat sections.
+    """
+    polygons = site_polygons(section.lattice)
+    left, right, top, bottom = bounds(polygons)
+    underlay = find_underlay(spatial, section.name, img, (left, right, top, bottom))
+    width, height = right - left + 2 * margin, bottom - top + 2 * margin
+    x = margin + max(THINNEST * height - width, 0) / 2
+    y = margin + max(THINNEST * width - height, 0) / 2
+    return polygons, (left - x, right + x, top - y, bottom + y), underlay
+
+
+def set_frame(axis: "Axes", box: "Box") -> None:
+    """Prepare axes for a map: y points down, both axes have one scale, nothing around."""
+    left, right, top, bottom = box
+    axis.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[], facecolor="none")
+    axis.spines[:].set_visible(False)
+
+
+def draw_cells(axis: "Axes", polygons: "NDArray[np.float64]", **style: Any) -> "PolyCollection":
+    """Fill the cells of a lattice, in axes whose limits are set."""
+    from matplotlib.collections import PolyCollection
+
+    verts = cast("Sequence[NDArray[np.float64]]", polygons)  # an array is what it takes fastest
+    radius = float(np.linalg.norm(polygons[0, 0] - polygons[0].mean(axis=0)))
+    cells = PolyCollection(verts, edgecolors="face", linewidths=hairline(axis, radius), **style)
+    cells.set_in_layout(False)  # they never leave the axes, and measuring them all takes long
+    axis.add_collection(cells, autolim=False)
+    return cells
+
+
+def hairline(axis: "Axes", radius: float) -> float:
+    """Width of the edges, in points, of cells of a radius in units of the data.
+
+    Edges in the colour of the cell close the seams that antialiasing leaves between cells; wider ones than these would
+    make small cells look larger than they are.
+    """
+    left, right = axis.get_xlim()
+    points = radius / (right - left) * axis.get_position().width * axis.figure.bbox.width * 72 / axis.figure.dpi
+    return min(0.4, points / 5)
 
 
 def _corners(kind: "Kind") -> "NDArray[np.int64]":

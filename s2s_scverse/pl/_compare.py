@@ -1,9 +1,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .. import _keys
-from ._compare_data import compare_data
-from ._draw_maps import Look, draw_maps
+from .._adata import check_keys, find_source, read_mask, read_measured, read_values, read_visible
+from .._checks import check_genes
+from .._scores import pearson
+from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed, read_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -11,7 +16,7 @@ if TYPE_CHECKING:
 
     from ._figure import GivenAxes, Shown
 
-__all__ = ["compare"]
+__all__ = ["compare", "compare_data"]
 
 
 def compare(
@@ -104,17 +109,54 @@ def compare(
     ['measured', 'imputed', 'truth', 'imputed − truth']
     """
     data = compare_data(adata, genes, keys=keys, layer=layer, library_id=library_id, vmin=vmin, vmax=vmax)
-    look = Look(
-        {"expression": cmap, "error": error_cmap},
-        unit,
-        title,
-        img,
-        img_alpha,
-        alpha,
-        figsize,
-        rasterized,
-        axes,
-        show,
-        return_fig,
-    )
-    return draw_maps(data, adata.uns.get("spatial"), look)
+    look = Look(unit, title, img, img_alpha, alpha, figsize, rasterized, axes, show, return_fig)
+    return draw_maps(data, adata.uns.get("spatial"), {"expression": cmap, "error": error_cmap}, look)
+
+
+def compare_data(
+    adata: "AnnData",
+    genes: str | Sequence[str] | None,
+    *,
+    keys: str | Sequence[str] = (_keys.UNS,),
+    layer: str | None = None,
+    library_id: str | None = None,
+    vmin: float | str = "p1",
+    vmax: float | str = "p99",
+) -> Maps:
+    """Collect measured, imputed and true values and errors; see :func:`s2s_scverse.pl.compare`."""
+    adata, section = read_section(adata, library_id)
+    columns = check_genes(adata, genes)
+    layers = check_keys(adata, keys)
+    source = find_source(adata, layers, layer, argument="layer")
+    measured, held_out = read_measured(adata), read_mask(adata, _keys.HELD_OUT)
+    seen = np.full((adata.n_obs, len(columns)), np.nan, dtype=np.float32)
+    seen[measured] = read_values(adata, measured, columns, layer=source)
+    imputed = {key: read_imputed(adata, key, columns) for key in layers}
+    truth = seen.copy()
+    if held_out.any():
+        truth[held_out] = read_values(adata, held_out, columns, layer=source, finite=False)
+    visible = {key: read_visible(adata, key) for key in layers}
+    leaked = {key for key, sites in visible.items() if sites is not None and np.any(sites & held_out)}
+    names = {key: key if len(layers) > 1 else "imputed" for key in layers}
+    rows = []
+    for i, gene in enumerate(adata.var_names[columns].astype(str)):
+        panels = [Panel("measured", seen[:, i]), *(Panel(names[key], values[:, i]) for key, values in imputed.items())]
+        if held_out.any():
+            panels.append(Panel("truth", truth[:, i]))
+            for key, values in imputed.items():
+                error = np.where(held_out, values[:, i] - truth[:, i], np.float32(np.nan))
+                score = "saw the truth" if key in leaked else _correlation(values[held_out, i], truth[held_out, i])
+                panels.append(Panel(f"{names[key]} − truth", error, "error", score))
+        # Measured values alone set both ranges of colours; that of errors is as wide.
+        low, high = colour_limits(seen[measured, i], vmin, vmax)
+        half = (high - low) / 2
+        rows.append(GeneRow(gene, tuple(panels), {"expression": (low, high), "error": (-half, half)}))
+    return Maps(section, tuple(rows), source is None and "log1p" in adata.uns)
+
+
+def _correlation(values: NDArray[np.float32], truth: NDArray[np.float32]) -> str:
+    """Pearson's correlation at held-out spots, for the reader: undefined where the truth is constant."""
+    known = np.isfinite(values) & np.isfinite(truth)
+    found = float(pearson(truth[known][:, None], values[known][:, None])[0]) if known.sum() > 1 else np.nan
+    # Adding 0 turns -0.0 into 0.0.
+    return "PCC undefined" if np.isnan(found) else f"PCC {round(found, 2) + 0.0:.2f}".replace("-", "−")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from .._checks import check_name, few
 from ..get import evaluation_df
-from ._figure import finish, make_axes, set_titles
+from ._figure import finish, make_axes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ._figure import GivenAxes, Shown
 
-__all__ = ["evaluation", "score_tables"]
+__all__ = ["evaluation"]
 
 SCORES: Final = {
     "pcc": ("PCC", "higher is better"),
@@ -27,36 +27,6 @@ SCORES: Final = {
 """Name of each score, and which way is up."""
 MAX_LINES = 100
 """With more genes, lines between methods would hide the points."""
-
-
-def score_tables(table: pd.DataFrame, scores: Sequence[str], methods: Sequence[str] | None) -> dict[str, pd.DataFrame]:
-    """Turn the table of :func:`s2s_scverse.get.evaluation_df` into one of genes by methods for each score.
-
-    Raises
-    ------
-    KeyError
-        If a score or a method is not in the table.
-    ValueError
-        If there is nothing to draw.
-    """
-    found = list(dict.fromkeys(table["method"].astype(str)))
-    chosen = found if methods is None else list(methods)
-    missing = [name for name in chosen if name not in found]
-    if missing:
-        msg = f"methods without scores: {few(missing)}; scored are {few(found)}: call s2s.tl.evaluate with them too"
-        raise KeyError(msg)
-    have = [name for name in table.columns if name not in ("gene", "method")]
-    unknown = [name for name in scores if name not in have]
-    if unknown:
-        msg = f"scores not found: {few(unknown)}; there are {few(have, 10)}"
-        raise KeyError(msg)
-    if not scores or not chosen:
-        msg = "expected at least one score and one method, found an empty list"
-        raise ValueError(msg)
-    by_method = {method: table[table["method"] == method].set_index("gene") for method in chosen}
-    return {
-        name: pd.DataFrame({method: rows[name].astype(float) for method, rows in by_method.items()}) for name in scores
-    }
 
 
 def evaluation(
@@ -110,17 +80,36 @@ def evaluation(
     >>> [axes.get_title() for axes in s2s.pl.evaluation(dense, show=False)]
     ['PCC', 'SSIM', 'RMSE']
     """
-    tables = score_tables(
-        evaluation_df(adata), _names("scores", scores), None if methods is None else _names("methods", methods)
-    )
+    tables = _score_tables(evaluation_df(adata), scores, methods)
     chosen = list(next(iter(tables.values())))
     size = figsize or (0.6 + 2.9 * len(tables), 1.1 + 0.5 * len(chosen))
     drawn = make_axes(axes, (1, len(tables)), size, return_fig=return_fig)[0]
     for axis, (score, by_gene) in zip(drawn, tables.items(), strict=True):
         _draw_score(axis, score, by_gene)
         axis.set_yticklabels(chosen if axis is drawn[0] else [], parse_math=False)
-    set_titles(drawn, title)
-    return finish(drawn, show=show, return_fig=return_fig)
+    return finish(drawn, title, show=show, return_fig=return_fig)
+
+
+def _score_tables(table: pd.DataFrame, scores: object, methods: object) -> dict[str, pd.DataFrame]:
+    """Turn the table of :func:`s2s_scverse.get.evaluation_df` into one of genes by methods for each score."""
+    names, known = _names("scores", scores), [name for name in table.columns if name not in ("gene", "method")]
+    scored = list(dict.fromkeys(table["method"].astype(str)))
+    chosen = scored if methods is None else _names("methods", methods)
+    missing = [name for name in chosen if name not in scored]
+    if missing:
+        msg = f"methods without scores: {few(missing)}; scored are {few(scored)}: call s2s.tl.evaluate with them too"
+        raise KeyError(msg)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        msg = f"scores not found: {few(unknown)}; there are {few(known, 10)}"
+        raise KeyError(msg)
+    if not names or not chosen:
+        msg = "expected at least one score and one method, found an empty list"
+        raise ValueError(msg)
+    by_method = {method: table[table["method"] == method].set_index("gene") for method in chosen}
+    return {
+        name: pd.DataFrame({method: rows[name].astype(float) for method, rows in by_method.items()}) for name in names
+    }
 
 
 def _names(argument: str, given: object) -> list[str]:

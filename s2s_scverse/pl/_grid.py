@@ -7,13 +7,12 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import read_mask
-from .._checks import check_adata, check_coordinates, check_number
+from .._checks import check_coordinates
 from .._lattice import SectionOnLattice
-from ._cells import bounds, outline, site_polygons
-from ._draw_maps import draw_cells, panel_box, set_frame
-from ._figure import finish, hairline, make_axes
-from ._maps_data import read_section
-from ._underlay import draw_underlay, find_underlay
+from ._cells import draw_cells, hairline, lay_out, outline, set_frame
+from ._figure import finish, make_axes
+from ._maps import check_opacity, read_section
+from ._underlay import draw_underlay
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["GridSites", "grid", "grid_sites"]
 
 MARKS: Final = {"measured": ("#0072b2", 0.85), "held out": ("#e69f00", 0.85), "unmeasured": ("#000000", 0.3)}
-"""Colour (of Okabe and Ito, told apart by all) and diameter, in distances of neighbouring sites."""
+"""Colour (from the colour-blind safe palette of Okabe and Ito) and diameter, in distances of neighbouring sites."""
 TISSUE: Final = "#eeeeee"
 """Colour of the tissue where there is no image."""
 
@@ -39,7 +38,6 @@ class GridSites:
 
 def grid_sites(adata: "AnnData", *, spatial_key: str = _keys.SPATIAL, library_id: str | None = None) -> GridSites:
     """Sort sites into measured, held out and unmeasured ones; see :func:`s2s_scverse.pl.grid`."""
-    check_adata(adata)
     adata, section = read_section(adata, library_id)
     at = check_coordinates(adata, spatial_key)
     measured, held_out = (read_mask(adata, key) for key in (_keys.MEASURED, _keys.HELD_OUT))
@@ -62,7 +60,7 @@ def grid(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> "Axes | Figure | None":
-    """Draw the lattice of a section: which sites are measured, and which there are besides.
+    """Draw the lattice of a section: its measured, held-out and unmeasured sites.
 
     Measured spots are blue discs, spots held out (:func:`s2s_scverse.pp.sparsify`) orange ones, unmeasured sites black
     dots; the line is the outline of the tissue, around the cells of all sites and around its holes. y points down, as
@@ -113,29 +111,26 @@ def grid(
     >>> [text.get_text() for text in axis.get_legend().get_texts()]
     ['measured (314)', 'unmeasured (919)', 'outline']
     """
-    for name, opacity in (("alpha", alpha), ("img_alpha", img_alpha)):
-        check_number(name, opacity, least=0, most=1)
+    check_opacity(alpha=alpha, img_alpha=img_alpha)
     data = grid_sites(adata, spatial_key=spatial_key, library_id=library_id)
     lattice = data.section.lattice
-    polygons = site_polygons(lattice)
-    box = panel_box(polygons, margin=lattice.pitch / 2)
-    underlay = find_underlay(adata.uns.get("spatial"), data.section.name, img, bounds(polygons))
-    if figsize is None:
-        width, height = 4 * np.array([box[1] - box[0], box[3] - box[2]]) / max(box[1] - box[0], box[3] - box[2])
-        figsize = width + 1.7, height + 0.3
-    axes = make_axes(ax, (1, 1), figsize, layout="compressed", return_fig=return_fig)
+    polygons, box, underlay = lay_out(data.section, adata.uns.get("spatial"), img, margin=lattice.pitch / 2)
+    left, right, top, bottom = box
+    width, height = 4 * np.array([right - left, bottom - top]) / max(right - left, bottom - top)
+    size = figsize or (width + 1.7, height + 0.3)
+    axes = make_axes(ax, (1, 1), size, layout="compressed", return_fig=return_fig)
     axis: Axes = axes[0, 0]
     set_frame(axis, box)
-    name = f"{lattice.kind.name} lattice"
-    name = name if data.section.name is None else f"{data.section.name}, {name}"
-    # From the left: a name wider than the section reaches over the legend.
-    axis.set_title(fill(title or name, 34), fontsize=10, loc="left", parse_math=False)
     if underlay is None:
         draw_cells(axis, polygons, facecolor=TISSUE, zorder=0.5, rasterized=rasterized)
     else:
         draw_underlay(axis, underlay, img_alpha)
     _draw_sites(axis, data, alpha, rim=underlay is not None, rasterized=rasterized)
-    shown = finish(axes, show=show, return_fig=return_fig)
+    name = f"{lattice.kind.name} lattice"
+    name = name if data.section.name is None else f"{data.section.name}, {name}"
+    # From the left: a name wider than the section reaches over the legend.
+    axis.set_title(fill(title or name, 34), fontsize=10, loc="left", parse_math=False)
+    shown = finish(axes, None, show=show, return_fig=return_fig)
     return axis if shown is axes else cast("Figure | None", shown)
 
 
@@ -145,7 +140,6 @@ def _draw_sites(axis: "Axes", data: GridSites, alpha: float, *, rim: bool, raste
     from matplotlib.lines import Line2D
 
     lattice = data.section.lattice
-    left, right = axis.get_xlim()
     handles = []
     for kind, points in data.points.items():
         colour, diameter = MARKS[kind]
@@ -156,23 +150,21 @@ def _draw_sites(axis: "Axes", data: GridSites, alpha: float, *, rim: bool, raste
             offset_transform=axis.transData,
             facecolors=colour,
             edgecolors="white" if rim else "none",  # blue and black stand out from a dark stain only with a rim
-            linewidths=hairline(axis, lattice.pitch / (right - left) / 2),
+            linewidths=hairline(axis, lattice.pitch / 2),
             alpha=alpha,
             rasterized=rasterized,
         )
         discs.set_in_layout(False)
         axis.add_collection(discs, autolim=False)
-        handles.append(
-            Line2D(
-                [], [], linestyle="", marker="o", color=colour, markersize=8 * diameter, markeredgewidth=0, alpha=alpha
-            )
-        )
+        mark = Line2D([], [], linestyle="", marker="o", markersize=8 * diameter, markeredgewidth=0, color=colour)
+        mark.set(alpha=alpha, label=f"{kind} ({len(points):,})")
+        handles.append(mark)
     edges = LineCollection(list(outline(lattice)), colors="black", linewidths=0.8, capstyle="round", zorder=3)
+    edges.set_label("outline")
     edges.set_in_layout(False)
     axis.add_collection(edges, autolim=False)
     axis.legend(
-        [*handles, Line2D([], [], color="black", linewidth=0.8)],
-        [*(f"{kind} ({len(points):,})" for kind, points in data.points.items()), "outline"],
+        handles=[*handles, edges],
         loc="upper left",
         bbox_to_anchor=(1, 1),
         frameon=False,

@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -7,17 +6,18 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._adata import find_runs
 from ..get import history_df
-from ._figure import finish, make_axes, set_titles
+from ._figure import finish, make_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
     from anndata import AnnData
+    from matplotlib.axes import Axes
 
     from ._figure import GivenAxes, Shown
 
-__all__ = ["Curves", "history", "history_curves"]
+__all__ = ["history", "relative_error"]
 
 TERMS: Final = {
     "loss_genes_sparser": ("genes, sparser → sparse", "#0072b2", "-"),
@@ -25,33 +25,18 @@ TERMS: Final = {
     "loss_images_sparser": ("images, sparser → sparse", "#0072b2", ":"),
     "loss_images_dense": ("images, sparse → dense", "#d55e00", ":"),
 }
-"""Terms of the loss: name, colour (of Okabe and Ito, told apart by all), dash."""
+"""Terms of the loss: name, colour (from the colour-blind safe palette of Okabe and Ito), dash."""
 
 
-@dataclass(frozen=True, eq=False)
-class Curves:
-    """What the history plot shows."""
+def relative_error(table: "pd.DataFrame", *, keep: str) -> tuple[NDArray[np.float64], int | None]:
+    """Return the validation error over that of the initial estimate, (n_epochs,), and the epoch whose weights are used.
 
-    epoch: NDArray[np.float64]
-    losses: dict[str, NDArray[np.float64]]
-    """Training loss by term."""
-    relative: NDArray[np.float64]
-    """Validation error of the network over that of the initial estimate."""
-    used: int | None
-    """Position of the epoch whose weights the run uses, None if its error is not known."""
-
-
-def history_curves(table: "pd.DataFrame", *, keep: str) -> Curves:
-    """Turn the table of :func:`s2s_scverse.get.history_df` into curves; `keep` as in `TrainingConfig`."""
+    `keep` as in `TrainingConfig`; the epoch is None if its error is not known.
+    """
     start, found = (table[name].to_numpy(float) for name in ("validation_start", "validation"))
-    relative = np.divide(found, start, out=np.full(len(table), np.nan), where=start > 0)
+    relative = found / np.where(start > 0, start, np.nan)
     used = int(np.nanargmin(found)) if keep == "best" and np.isfinite(found).any() else len(table) - 1
-    return Curves(
-        table["epoch"].to_numpy(float),
-        {name: table[name].to_numpy(float) for name in table.columns if name.startswith("loss_")},
-        relative,
-        used if np.isfinite(relative).any() and np.isfinite(relative[used]) else None,
-    )
+    return relative, used if np.isfinite(relative[used]) else None
 
 
 def history(
@@ -64,7 +49,7 @@ def history(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> "Shown":
-    """Draw how a run of :func:`s2s_scverse.tl.impute` was trained.
+    """Draw the training history of a run of :func:`s2s_scverse.tl.impute`.
 
     Left: the training loss of each term by epoch. Right: the squared error on validation spots, relative to that of the
     initial estimate (below 1, the network improves on it); a dot marks the epoch whose weights are used.
@@ -102,6 +87,8 @@ def history(
     >>> s2s.pl.history(adata, show=False).shape
     (2,)
     """
+    from matplotlib.ticker import MaxNLocator
+
     table = history_df(adata, key)
     if table.empty:
         msg = (
@@ -110,37 +97,35 @@ def history(
         )
         raise ValueError(msg)
     training = find_runs(adata)[key].get("params", {}).get("training", {})
-    curves = history_curves(table, keep=str(training.get("keep", "last")))
     drawn = make_axes(axes, (1, 2), figsize, return_fig=return_fig)[0]
-    _draw(drawn, curves)
-    set_titles(drawn, title)
-    return finish(drawn, show=show, return_fig=return_fig)
-
-
-def _draw(axes: NDArray[np.object_], curves: Curves) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    losses, error = axes
-    marker = "o" if len(curves.epoch) == 1 else ""
-    for name, values in curves.losses.items():
-        label, colour, dash = TERMS.get(name, (name.removeprefix("loss_").replace("_", " "), "#555555", "--"))
-        losses.plot(curves.epoch, values, dash, color=colour, label=label, marker=marker, linewidth=1.4)
-    losses.set_ylabel("training loss")
-    # Room for the legend above the curves.
-    losses.set_ylim(0, 1.5 * max((float(np.nanmax(values)) for values in curves.losses.values()), default=1.0))
-    if curves.losses:
-        losses.legend(frameon=False, fontsize=8, loc="upper right")
-
-    error.axhline(1, color="#888888", linewidth=1, linestyle="--", label="initial estimate")
-    error.plot(curves.epoch, curves.relative, color="#0072b2", linewidth=1.4, label="network")
-    if curves.used is not None:
-        epoch, value = curves.epoch[curves.used], curves.relative[curves.used]
-        error.plot(epoch, value, "o", color="#d55e00", label=f"used: {value:.3f}, epoch {epoch:g}")
-    error.set_ylabel("validation error\nrelative to initial estimate")
-    low, high = error.get_ylim()
-    error.set_ylim(low, high + 0.4 * (high - low))
-    error.legend(frameon=False, fontsize=8, loc="upper right")
-    for axis in axes:
+    _draw_losses(drawn[0], table)
+    _draw_error(drawn[1], table, keep=str(training.get("keep", "last")))
+    for axis in drawn:
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.spines[["top", "right"]].set_visible(False)
+    return finish(drawn, title, show=show, return_fig=return_fig)
+
+
+def _draw_losses(axis: "Axes", table: "pd.DataFrame") -> None:
+    losses = table[[name for name in table.columns if name.startswith("loss_")]].astype(float)
+    for name in losses.columns:
+        label, colour, dash = TERMS.get(name, (name.removeprefix("loss_").replace("_", " "), "#555555", "--"))
+        marker = "o" if len(table) == 1 else ""
+        axis.plot(table["epoch"], losses[name], dash, color=colour, label=label, marker=marker, linewidth=1.4)
+    # Room for the legend above the curves.
+    axis.set(ylabel="training loss", ylim=(0, 1.5 * float(np.nanmax(losses)) if losses.size else 1.5))
+    if losses.size:
+        axis.legend(frameon=False, fontsize=8, loc="upper right")
+
+
+def _draw_error(axis: "Axes", table: "pd.DataFrame", *, keep: str) -> None:
+    relative, used = relative_error(table, keep=keep)
+    axis.axhline(1, color="#888888", linewidth=1, linestyle="--", label="initial estimate")
+    axis.plot(table["epoch"], relative, color="#0072b2", linewidth=1.4, label="network")
+    if used is not None:
+        epoch, value = table["epoch"].iloc[used], relative[used]
+        axis.plot(epoch, value, "o", color="#d55e00", label=f"used: {value:.3f}, epoch {epoch:g}")
+    low, high = axis.get_ylim()
+    axis.set(ylabel="validation error\nrelative to initial estimate", ylim=(low, high + 0.4 * (high - low)))
+    axis.legend(frameon=False, fontsize=8, loc="upper right")

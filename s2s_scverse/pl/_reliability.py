@@ -7,7 +7,7 @@ from .. import _keys
 from .._checks import check_adata
 from ..get import evaluation_df
 from ..get._reliability import read_reliability
-from ._figure import finish, make_axes, set_titles
+from ._figure import finish, make_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["reliability"]
 
 LABELLED = 8
-"""Genes whose names are written."""
+"""Number of genes whose names are written."""
 
 
 def reliability(
@@ -34,11 +34,11 @@ def reliability(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> "Shown":
-    """Draw which genes to trust.
+    """Draw the expected accuracy of every gene.
 
-    Genes from the most to the least reliable, by the correlation expected at unmeasured sites; some are named. If
-    :func:`s2s_scverse.tl.evaluate` has scored the run, a second panel shows what was expected beside what came true
-    at held-out spots.
+    Genes are sorted by their reliability, the Pearson correlation expected at unmeasured sites; some are named. If
+    :func:`s2s_scverse.tl.evaluate` has scored the run, a second panel compares the expected correlation of each gene
+    with the one found at held-out spots.
 
     Parameters
     ----------
@@ -81,8 +81,7 @@ def reliability(
     _draw_ranked(drawn[0], expected)
     if found is not None:
         _draw_found(drawn[1], expected, found)
-    set_titles(drawn, title)
-    return finish(drawn, show=show, return_fig=return_fig)
+    return finish(drawn, title, show=show, return_fig=return_fig)
 
 
 def _found(adata: "AnnData", key: str, expected: "pd.Series") -> "pd.Series | None":

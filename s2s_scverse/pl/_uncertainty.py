@@ -2,12 +2,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from .. import _keys
 from .._adata import check_keys, find_source, read_mask, read_measured, read_values
-from .._checks import check_adata, check_genes, check_name
-from ._draw_maps import Look, draw_maps
-from ._maps_data import GeneRow, Maps, Panel, colour_limits, read_imputed, read_section
+from .._checks import check_genes, check_name
+from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed, read_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -39,7 +39,7 @@ def uncertainty(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> "Shown":
-    """Draw imputed genes and how far to trust them, site by site.
+    """Draw imputed genes and their standard deviations at every site.
 
     A row per gene: imputed, with the gene's reliability (the Pearson correlation expected at unmeasured sites) |
     standard deviation, with its median over unmeasured sites relative to the standard deviation of the measured
@@ -56,7 +56,7 @@ def uncertainty(
         Name of the run (its `key_added`).
     vmin, vmax
         Limits of the colours of expression, as in :func:`s2s_scverse.pl.compare`. Those of standard deviations run
-        from 0 to their 99th percentile, so a gene that is as uncertain everywhere is drawn in one colour.
+        from 0 to their 99th percentile, so a gene that is equally uncertain everywhere has one colour.
     cmap, std_cmap
         Colour maps of values and of standard deviations.
     library_id, unit, img, img_alpha, alpha, title, figsize, rasterized, axes, show, return_fig
@@ -88,20 +88,8 @@ def uncertainty(
     ['imputed', 'standard deviation']
     """
     data = uncertainty_data(adata, genes, key=key, library_id=library_id, vmin=vmin, vmax=vmax)
-    look = Look(
-        {"expression": cmap, "SD": std_cmap},
-        unit,
-        title,
-        img,
-        img_alpha,
-        alpha,
-        figsize,
-        rasterized,
-        axes,
-        show,
-        return_fig,
-    )
-    return draw_maps(data, adata.uns.get("spatial"), look)
+    look = Look(unit, title, img, img_alpha, alpha, figsize, rasterized, axes, show, return_fig)
+    return draw_maps(data, adata.uns.get("spatial"), {"expression": cmap, "SD": std_cmap}, look)
 
 
 def uncertainty_data(
@@ -114,7 +102,6 @@ def uncertainty_data(
     vmax: float | str = "p99",
 ) -> Maps:
     """Collect imputed values and their standard deviations; see :func:`s2s_scverse.pl.uncertainty`."""
-    check_adata(adata)
     adata, section = read_section(adata, library_id)
     columns = check_genes(adata, genes)
     check_name("key", key)
@@ -134,13 +121,10 @@ def uncertainty_data(
     std = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=layer, finite=False)
     std = np.where(std > 0, std, np.float32(np.nan))  # 0 at spots that keep what was measured
     unknown = ~measured & ~read_mask(adata, _keys.VISIBLE.format(key))
-    column = _keys.RELIABILITY.format(key)
-    reliability = (
-        adata.var[column].to_numpy(float, na_value=np.nan) if column in adata.var else np.full(adata.n_vars, np.nan)
-    )
+    reliability = adata.var.get(_keys.RELIABILITY.format(key), pd.Series(np.nan, adata.var_names)).astype(float)
     rows = []
     for i, gene in enumerate(adata.var_names[columns].astype(str)):
-        expected, spread = reliability[columns[i]] + 0.0, float(seen[:, i].std(dtype=np.float64))
+        expected, spread = reliability.iloc[columns[i]] + 0.0, float(seen[:, i].std(dtype=np.float64))
         trust = f"reliability {expected:.2f}".replace("-", "−") if np.isfinite(expected) else ""
         doubt, uncertain = std[unknown, i], std[np.isfinite(std[:, i]), i]
         known = np.isfinite(doubt)

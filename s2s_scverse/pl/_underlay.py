@@ -13,7 +13,7 @@ from .._checks import check_positive, few
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ._cells import Box
+    Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
 
 __all__ = ["Underlay", "draw_underlay", "find_underlay"]
 
@@ -25,32 +25,13 @@ class Underlay:
     pixels: NDArray[Any]
     """(height, width), (height, width, 3) or (height, width, 4)."""
     box: "Box"
-    """Its left, right, top and bottom edge, in the units of the coordinates."""
+    """Its edges, in the units of the coordinates."""
 
 
 def find_underlay(spatial: object, section: str | None, img: bool | str | None, box: "Box") -> Underlay | None:
-    """Return the image that a section lies on.
+    """Return the image in ``adata.uns["spatial"]`` that a section with the edges `box` lies on.
 
-    Parameters
-    ----------
-    spatial
-        ``adata.uns["spatial"]``, None if there is none.
-    section
-        Name of the section, None if there is only one.
-    img
-        True for the image of the highest resolution there is, or its name; False for none; None for one where there is
-        one.
-    box
-        Left, right, top and bottom of the section.
-
-    Raises
-    ------
-    KeyError
-        If there is no such image, or its scale factor is missing.
-    TypeError
-        If `img` is none of these.
-    ValueError
-        If several images could be meant, it is no image, or the section lies beside it.
+    `img` is its name; True for the one of the highest resolution, None for that if there is one, False for none.
     """
     if not (img is None or isinstance(img, bool | str)):
         msg = f"img must be True, False, None or the name of an image, found {img!r} ({type(img).__name__})"
@@ -130,13 +111,11 @@ def _read(library: Mapping[str, Any], name: str | None) -> Underlay:
 def _check_overlap(section: "Box", image: "Box") -> None:
     if section[0] < image[1] and section[1] > image[0] and section[2] < image[3] and section[3] > image[2]:
         return
-    places = (
-        f"x {left:.4g} to {right:.4g}, y {top:.4g} to {bottom:.4g}" for left, right, top, bottom in (section, image)
-    )
+    at, below = ("x {:.4g} to {:.4g}, y {:.4g} to {:.4g}".format(*box) for box in (section, image))
     msg = (
-        "the section ({}) lies beside its image ({}); coordinates must be in pixels of the full image: rescale them, "
-        "or pass img=False"
-    ).format(*places)
+        f"the section ({at}) lies beside its image ({below}); coordinates must be in pixels of the full image: rescale "
+        "them, or pass img=False"
+    )
     raise ValueError(msg)
 
 

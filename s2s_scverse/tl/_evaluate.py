@@ -135,21 +135,32 @@ def evaluate(
     generator = check_rng(rng)
     sections = read_sections(adata)
     measured = read_mask(adata, _keys.MEASURED)
-    held_out = _read_held_out(adata, measured)
-    source = _find_truth(adata, names, truth)
+    held_out = read_mask(adata, _keys.HELD_OUT)
+    if not held_out.any():
+        msg = (
+            f"no spot is held out (adata.obs[{_keys.HELD_OUT!r}] is missing or False everywhere), so there is no truth "
+            "to score against; call s2s.pp.sparsify, then impute again"
+        )
+        raise ValueError(msg)
+    check_apart(measured, held_out)
+    source = find_source(adata, names, truth, argument="truth")
+    if source in names:
+        msg = f"layer {source!r} is both in keys and the truth; expected other layers in keys"
+        raise ValueError(msg)
     unrecorded = _check_unseen(adata, names, held_out)
 
     scored_spots = held_out & ~_out_of_reach(adata, names, columns, held_out)
-    parts = []
+    parts, n_spots = [], []
     for section in sections:
         here = np.zeros(adata.n_obs, dtype=bool)
         here[section.rows] = True
-        if not (here & scored_spots).any():
-            continue
-        layers = Layers(adata, names, source, measured & here, scored_spots & here, unrecorded)
-        neighbours = window(_held_out_lattice(section, measured | held_out, scored_spots))
-        parts.append(score_genes(layers, columns, neighbours, skip_missing=genes is None))
-    scored, table = _mean_over_sections(parts, [int(scored_spots[section.rows].sum()) for section in sections])
+        n = int((here & scored_spots).sum())
+        if n:
+            layers = Layers(adata, names, source, measured & here, scored_spots & here, unrecorded)
+            neighbours = window(_held_out_lattice(section, measured | held_out, scored_spots))
+            parts.append(score_genes(layers, columns, neighbours, skip_missing=genes is None))
+            n_spots.append(n)
+    scored, table = _mean_over_sections(parts, n_spots)
     entry = {
         "scores": scores_frame(names, adata.var_names[scored], table),
         "summary": summary_frame(names, table, n_bootstrap, generator),
@@ -170,13 +181,11 @@ def _out_of_reach(
     for name in names:
         nowhere = held_out.copy()
         for start in range(0, len(columns), GENE_BLOCK):
-            rows = np.flatnonzero(nowhere)
-            block = read_values(adata, nowhere, columns[start : start + GENE_BLOCK], layer=name, finite=False)
-            nowhere[rows[~np.isnan(block).all(axis=1)]] = False
-            if not nowhere.any():
-                break
+            if nowhere.any():
+                block = read_values(adata, nowhere, columns[start : start + GENE_BLOCK], layer=name, finite=False)
+                nowhere[nowhere] = np.isnan(block).all(axis=1)
         far |= nowhere
-    if far.all() or np.array_equal(far, held_out):
+    if np.array_equal(far, held_out):
         return np.zeros_like(far)  # nothing was imputed at all, which is refused with its own words
     if far.any():
         warnings.warn(
@@ -201,33 +210,11 @@ def _mean_over_sections(
     if len(parts) == 1:
         return parts[0]
     common = reduce(np.intersect1d, [columns for columns, _ in parts])
-    share = [n for n in n_spots if n]
     mean = {
-        score: mean_over_sections([table[score][:, np.isin(columns, common)] for columns, table in parts], share)
+        score: mean_over_sections([table[score][:, np.isin(columns, common)] for columns, table in parts], n_spots)
         for score in parts[0][1]
     }
     return parts[0][0][np.isin(parts[0][0], common)], mean
-
-
-def _read_held_out(adata: "AnnData", measured: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    held_out = read_mask(adata, _keys.HELD_OUT)
-    if not held_out.any():
-        msg = (
-            f"no spot is held out (adata.obs[{_keys.HELD_OUT!r}] is missing or False everywhere), so there is no truth "
-            "to score against; call s2s.pp.sparsify, then impute again"
-        )
-        raise ValueError(msg)
-    check_apart(measured, held_out)
-    return held_out
-
-
-def _find_truth(adata: "AnnData", names: list[str], truth: str | None) -> str | None:
-    """Return the layer of true values, None for X."""
-    source = find_source(adata, names, truth, argument="truth")
-    if source in names:
-        msg = f"layer {source!r} is both in keys and the truth; expected other layers in keys"
-        raise ValueError(msg)
-    return source
 
 
 def _check_unseen(adata: "AnnData", names: list[str], held_out: NDArray[np.bool_]) -> list[str]:

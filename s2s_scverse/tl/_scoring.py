@@ -41,55 +41,50 @@ class Layers:
         """Return the range of the true values of every gene at measured spots, NaN if there are none."""
         if not self.measured.any():
             return np.full(len(columns), np.nan, dtype=np.float32)
-        values = read_values(self.adata, self.measured, columns, layer=self.truth)
-        return np.asarray(values.max(axis=0) - values.min(axis=0))
+        return np.asarray(np.ptp(read_values(self.adata, self.measured, columns, layer=self.truth), axis=0))
 
     def read_std(self, name: str, columns: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """Return the standard deviations that belong to a layer, if there are any."""
         layer = _keys.STD.format(name)
         return self.read(layer, columns) if layer in self.adata.layers else None
 
+    def check_finite(self, layer: str | None, values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
+        """Refuse missing values."""
+        bad = ~np.isfinite(values).all(axis=0)
+        if bad.any():
+            what, genes = "adata.X" if layer is None else f"adata.layers[{layer!r}]", self.adata.var_names[columns[bad]]
+            msg = f"{what} is NaN or infinite at held-out spots for {few(genes)}; set these values or pass other genes"
+            raise ValueError(msg)
+
 
 def score_genes(
     layers: Layers, columns: NDArray[np.int64], weights: csr_array, *, skip_missing: bool
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-    """Score the genes of some columns.
+    """Return the columns scored, and the values of every score, (n_layers, n_scored).
 
-    Parameters
-    ----------
-    layers
-        What to score.
-    columns
-        The genes.
-    weights
-        (n_held_out, n_held_out): the window of SSIM.
-    skip_missing
-        Leave out genes that are not in every layer, instead of refusing them.
-
-    Returns
-    -------
-    The columns scored, and of every score the values, (n_layers, n_scored).
-
-    Raises
-    ------
-    ValueError
-        If values are missing, or a layer without a record equals the truth.
+    `weights` (n_held_out, n_held_out) is the window of SSIM. Genes that are not in every layer are left out with
+    `skip_missing`, else refused, as are missing values, and layers without a record that equal the truth.
     """
     scored, parts = [], []
-    copies = dict.fromkeys(layers.unrecorded, True)
-    varied = False
+    copies, varied = dict.fromkeys(layers.unrecorded, True), False
     for start in range(0, len(columns), GENE_BLOCK):
         block = columns[start : start + GENE_BLOCK]
         predictions = {name: layers.read(name, block) for name in layers.names}
-        kept = _in_every_layer(layers, block, predictions, skip_missing=skip_missing)
+        kept = np.ones(len(block), dtype=bool)
+        for name, values in predictions.items():
+            missing = np.isnan(values).all(axis=0)
+            if missing.any() and not skip_missing:
+                absent = few(layers.adata.var_names[block[missing]])
+                msg = f"genes not imputed in layer {name!r}: {absent}; impute them, or pass genes=None to skip them"
+                raise ValueError(msg)
+            kept &= ~missing
         if not kept.any():
             continue
         block = block[kept]
         predictions = {name: values[:, kept] for name, values in predictions.items()}
         truth = layers.read(layers.truth, block)
-        _check_finite(layers, layers.truth, truth, block)
-        for name, values in predictions.items():
-            _check_finite(layers, name, values, block)
+        for layer, values in ((layers.truth, truth), *predictions.items()):
+            layers.check_finite(layer, values, block)
 
         # Constant genes are trivially right.
         varying = truth.max(axis=0) > truth.min(axis=0)
@@ -112,27 +107,3 @@ def score_genes(
         )
         raise ValueError(msg)
     return np.concatenate(scored), {key: np.hstack([part[key] for part in parts]) for key in parts[0]}
-
-
-def _in_every_layer(
-    layers: Layers, columns: NDArray[np.int64], predictions: dict[str, NDArray[np.float32]], *, skip_missing: bool
-) -> NDArray[np.bool_]:
-    """Whether genes are imputed (not NaN everywhere) in all layers."""
-    kept = np.ones(len(columns), dtype=bool)
-    for name, values in predictions.items():
-        missing = np.isnan(values).all(axis=0)
-        if missing.any() and not skip_missing:
-            absent = few(layers.adata.var_names[columns[missing]])
-            msg = f"genes not imputed in layer {name!r}: {absent}; impute them, or pass genes=None to skip them"
-            raise ValueError(msg)
-        kept &= ~missing
-    return kept
-
-
-def _check_finite(layers: Layers, layer: str | None, values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
-    bad = ~np.isfinite(values).all(axis=0)
-    if bad.any():
-        what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-        genes = few(layers.adata.var_names[columns[bad]])
-        msg = f"{what} is NaN or infinite at held-out spots for {genes}; set those values or leave the genes out"
-        raise ValueError(msg)

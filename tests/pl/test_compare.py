@@ -8,9 +8,8 @@ from matplotlib.colors import to_rgba
 from scipy import sparse
 
 import s2s_scverse as s2s
-from s2s_scverse.pl._compare_data import compare_data
-from s2s_scverse.pl._draw_maps import NOTHING
-from s2s_scverse.pl._maps_data import colour_limits
+from s2s_scverse.pl._compare import compare_data
+from s2s_scverse.pl._maps import NOTHING, colour_limits
 
 NAN = np.nan
 VIRIDIS, GREY = mpl.colormaps["viridis"], to_rgba(NOTHING)

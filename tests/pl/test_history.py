@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse.pl._history import history_curves
+from s2s_scverse.pl._history import relative_error
 
 TABLE = pd.DataFrame(
     {
@@ -24,9 +24,9 @@ def trained(make_lattice, build_section):
 
 
 def test_a_perfect_initial_estimate_has_no_relative_error():
-    curves = history_curves(TABLE.assign(validation_start=0.0), keep="best")
-    assert np.isnan(curves.relative).all()
-    assert curves.used is None
+    relative, used = relative_error(TABLE.assign(validation_start=0.0), keep="best")
+    assert np.isnan(relative).all()
+    assert used is None
 
 
 @pytest.mark.parametrize(("keep", "epoch", "value"), [("best", 1, 0.5), ("last", 2, 0.75)])

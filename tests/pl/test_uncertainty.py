@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 import s2s_scverse as s2s
-from s2s_scverse.pl._draw_maps import NOTHING
+from s2s_scverse.pl._maps import NOTHING
 from s2s_scverse.pl._uncertainty import uncertainty_data
 
 NAN = np.nan
