@@ -1,59 +1,100 @@
-"""How long a panel and a whole transcriptome take, and in how much memory.
+"""How long imputation takes, and in how much memory; two versions of the package side by side.
 
-``python benchmarks/speed.py [--threads 2]``. xenium_mouse_brain_ctxhp in 50 um bins, every second bin measured, all 248
-genes; and a simulated Visium section: 5,000 spots, 20,000 sites, 18,000 genes. Kriging, gene by gene, ran in the same
-call: ratios to it can be compared with those of another machine. Every run has a process of its own.
+``python benchmarks/speed.py [--before FOLDER] [--jobs panel st ...] [--threads 2]``. Every run has its own process;
+with ``--before``, a checkout of another version runs each job directly before this one. Jobs:
+
+* panel: xenium_mouse_brain_ctxhp in 50 um bins, all 248 genes; presets default and quick, and kriging of every gene;
+* visium: visium_mouse_brain_coronal, 200 genes, presets default and quick;
+* st: st_mouse_olfactory_bulb_rep11, all genes, presets default and quick;
+* transcriptome: a simulated Visium section, 5,000 spots, 20,000 sites, 18,000 genes;
+* import: importing the package, and anndata alone.
+
+Of real sections every second spot is measured.
 """
 
 import argparse
-import resource
-import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
-from processes import Cost, Job, cost
-from protocol import load, machine
+from protocol import machine
 
+JOBS = ("import", "st", "visium", "panel", "transcriptome")
+RUNS = {
+    "panel": ("xenium_mouse_brain_ctxhp", ("default", "quick", "kriging")),
+    "visium": ("visium_mouse_brain_coronal", ("default", "quick")),
+    "st": ("st_mouse_olfactory_bulb_rep11", ("default", "quick")),
+    "transcriptome": ("", ("default",)),
+}
+SECTION = """
+import json, resource, sys, time
+from protocol import load, most_variable
 import s2s_scverse as s2s
-from s2s_scverse._checks import named_layers
+name, how = sys.argv[1:]
+section = load(name)
+genes = most_variable(section) if name.startswith("visium") else None
+start = time.perf_counter()
+if how == "kriging":
+    s2s.tl.interpolate(section, "kriging")
+else:
+    s2s.tl.impute(section, genes, preset=how, progress=False)
+seconds = time.perf_counter() - start
+layers = sum(section.layers[name].nbytes for name in section.layers if name is not None) / 2**30
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+print(json.dumps([section.n_obs, seconds, memory, layers]))
+"""
+SIMULATED = """
+import json, os
+from processes import Job, cost
+found = cost(Job(20_000, 18_000, threads=int(os.environ["OMP_NUM_THREADS"])))
+print(json.dumps([found.sites, found.seconds, found.gigabytes, found.layers]))
+"""
+IMPORT = """
+import json, resource, sys, time
+start = time.perf_counter()
+__import__(sys.argv[1])
+print(json.dumps([0, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 0]))
+"""
 
 
-def panel(method: str) -> Cost:
-    section = load("xenium_mouse_brain_ctxhp")
-    start = time.perf_counter()
-    if method == "s2s":
-        s2s.tl.impute(section, progress=False)
-    else:
-        s2s.tl.interpolate(section, method)
-    seconds = time.perf_counter() - start
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    layers = sum(layer.nbytes for layer in named_layers(section).values()) / 2**30
-    return Cost(section.n_obs, int(section.obs["s2s_measured"].sum()), seconds, memory, layers)
+def measure(code: str, *arguments: str, version: Path, threads: int) -> list[float]:
+    """Sites, seconds, peak memory and size of the layers in GB, of a job in a new process."""
+    here = Path(__file__).parent
+    counts = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads))
+    environment = os.environ | counts | {"PYTHONPATH": f"{version}{os.pathsep}{here}", "PYTHONWARNINGS": "ignore"}
+    found = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code, *arguments], env=environment, cwd=here, capture_output=True, text=True, check=False
+    )
+    if found.returncode:
+        sys.exit(found.stderr)
+    return list(json.loads(found.stdout.splitlines()[-1]))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", type=Path, help="root of a checkout of another version")
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--sections", nargs="+", choices=("panel", "transcriptome"), default=("panel", "transcriptome"))
-    parser.add_argument("--methods", nargs="+", default=("kriging", "s2s"), help="the first is what others are over")
     arguments = parser.parse_args()
-    print(f"{machine()}; {arguments.threads} threads for the transcriptome")
-    print("| section | method | sites | seconds | over the first | peak GB | layers GB | peak / layers |")
-    print("|---" * 8 + "|")
-    for name in arguments.sections:
-        base = 0.0
-        for method in arguments.methods:
-            if name == "panel":
-                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                    found = pool.submit(panel, method).result()
-            else:
-                found = cost(Job(20_000, 18_000, method, threads=arguments.threads))
-            base = base or found.seconds
-            print(
-                f"| {name} | {method} | {found.sites} | {found.seconds:.1f} | {found.seconds / base:.1f} | "
-                f"{found.gigabytes:.2f} | {found.layers:.2f} | {found.gigabytes / found.layers:.2f} |",
-                flush=True,
-            )
+    versions = [path.resolve() for path in (arguments.before, Path(__file__).parent.parent) if path is not None]
+    print(f"{machine()}; {arguments.threads} threads")
+    columns = ["job", "sites", "seconds", "peak GB", "layers GB", "peak / layers"]
+    columns[3:3] = ["seconds before", "before / now"] if len(versions) > 1 else []
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+    for job in arguments.jobs:
+        name, presets = RUNS.get(job, ("", ("s2s_scverse", "anndata")))
+        code = {"import": IMPORT, "transcriptome": SIMULATED}.get(job, SECTION)
+        for how in presets:
+            given = {"import": (how,), "transcriptome": ()}.get(job, (name, how))
+            runs = [measure(code, *given, version=version, threads=arguments.threads) for version in versions]
+            sites, seconds, memory, layers = runs[-1]
+            cells = [f"{job}, {how}", f"{sites:.0f}", f"{seconds:.2f}", f"{memory:.2f}", f"{layers:.2f}"]
+            cells.append(f"{memory / layers:.2f}" if layers else "")
+            if len(runs) > 1:
+                cells[3:3] = [f"{runs[0][1]:.2f}", f"{runs[0][1] / seconds:.2f}"]
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

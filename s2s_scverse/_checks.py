@@ -3,6 +3,7 @@
 import os
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "check_choice",
     "check_column",
     "check_coordinates",
+    "check_finite",
     "check_folder",
     "check_fraction",
     "check_genes",
@@ -34,11 +36,13 @@ __all__ = [
     "check_points",
     "check_positive",
     "check_rng",
+    "check_type",
     "check_unique_genes",
     "few",
     "is_sparse",
     "named_layers",
     "read_table",
+    "stored_values",
 ]
 
 
@@ -53,13 +57,13 @@ def named_layers(adata: "AnnData") -> dict[str, Any]:
     return {name: values for name, values in adata.layers.items() if name is not None}
 
 
-def check_adata(adata: object) -> None:
-    """Refuse what is no AnnData, and an empty one; read obs and var where they are lazy, since they are small."""
+def check_adata(adata: Any) -> None:
+    """Refuse anything but a non-empty AnnData; read obs and var into memory where they are lazy."""
     if not all(hasattr(adata, name) for name in ("obs", "var", "obsm", "layers", "uns", "X")):
         msg = f"expected an AnnData, found {type(adata).__name__}"
         raise TypeError(msg)
-    if 0 in adata.shape:  # type: ignore[attr-defined]
-        msg = f"expected at least one spot and one gene, found an AnnData of shape {adata.shape}"  # type: ignore[attr-defined]
+    if 0 in adata.shape:
+        msg = f"expected at least one spot and one gene, found an AnnData of shape {adata.shape}"
         raise ValueError(msg)
     for name in ("obs", "var"):
         if not isinstance(getattr(adata, name), pd.DataFrame):
@@ -67,24 +71,29 @@ def check_adata(adata: object) -> None:
 
 
 def read_table(table: Any) -> pd.DataFrame:
-    """Return a table that may be lazy."""
+    """Return a table, which may be lazy, in memory."""
     found: pd.DataFrame = table if isinstance(table, pd.DataFrame) else table.to_memory()
     return found
 
 
 def check_unique_genes(adata: "AnnData") -> None:
-    """Refuse duplicated gene names: a gene could not be asked for by name."""
+    """Refuse duplicated gene names, which do not identify genes."""
     if not adata.var_names.is_unique:
         repeated = adata.var_names[adata.var_names.duplicated()].unique()
         msg = f"gene names are not unique ({few(repeated)}); call adata.var_names_make_unique() first"
         raise ValueError(msg)
 
 
-def check_int(name: str, value: object, *, least: int, most: int | None = None) -> int:
-    """Return `value` as an int within bounds."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        msg = f"{name} must be an integer, found {value!r} ({type(value).__name__})"
+def check_type(name: str, value: object, expected: str, *types: type) -> None:
+    """Refuse a value of a wrong type; truth values are no integers."""
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        msg = f"{name} must be {expected}, found {value!r} ({type(value).__name__})"
         raise TypeError(msg)
+
+
+def check_int(name: str, value: Any, *, least: int, most: int | None = None) -> int:
+    """Return `value` as an int within bounds."""
+    check_type(name, value, "an integer", int, np.integer)
     if value < least or (most is not None and value > most):
         bounds = f"at least {least}" if most is None else f"from {least} to {most}"
         msg = f"{name} must be {bounds}, found {value}"
@@ -92,11 +101,9 @@ def check_int(name: str, value: object, *, least: int, most: int | None = None) 
     return int(value)
 
 
-def check_number(name: str, value: object, *, least: float, most: float | None = None) -> float:
+def check_number(name: str, value: Any, *, least: float, most: float | None = None) -> float:
     """Return `value` as a finite float within bounds."""
-    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
-        msg = f"{name} must be a number, found {value!r} ({type(value).__name__})"
-        raise TypeError(msg)
+    check_type(name, value, "a number", float, int, np.floating, np.integer)
     if not np.isfinite(value) or value < least or (most is not None and value > most):
         bounds = f"at least {least} and finite" if most is None else f"from {least} to {most}"
         msg = f"{name} must be {bounds}, found {value}"
@@ -104,22 +111,18 @@ def check_number(name: str, value: object, *, least: float, most: float | None =
     return float(value)
 
 
-def check_positive(name: str, value: object) -> float:
+def check_positive(name: str, value: Any) -> float:
     """Return `value` as a finite float above 0."""
-    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
-        msg = f"{name} must be a number, found {value!r} ({type(value).__name__})"
-        raise TypeError(msg)
-    if not (np.isfinite(value) and value > 0):
+    check_type(name, value, "a number", float, int, np.floating, np.integer)
+    if not 0 < value < np.inf:
         msg = f"{name} must be positive and finite, found {value}"
         raise ValueError(msg)
     return float(value)
 
 
-def check_fraction(name: str, value: object) -> float:
+def check_fraction(name: str, value: Any) -> float:
     """Return `value` as a float strictly between 0 and 1."""
-    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
-        msg = f"{name} must be a number, found {value!r} ({type(value).__name__})"
-        raise TypeError(msg)
+    check_type(name, value, "a number", float, int, np.floating, np.integer)
     if not 0 < value < 1:
         msg = f"{name} must lie between 0 and 1, found {value}"
         raise ValueError(msg)
@@ -128,9 +131,7 @@ def check_fraction(name: str, value: object) -> float:
 
 def check_bool(name: str, value: object) -> None:
     """Refuse what is neither True nor False."""
-    if not isinstance(value, bool):
-        msg = f"{name} must be True or False, found {value!r} ({type(value).__name__})"
-        raise TypeError(msg)
+    check_type(name, value, "True or False", bool)
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -142,18 +143,13 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 
 def check_name(name: str, value: object) -> None:
     """Refuse what is no name, such as a list of them."""
-    if not isinstance(value, str):
-        msg = f"{name} must be a name, found {value!r} ({type(value).__name__})"
-        raise TypeError(msg)
+    check_type(name, value, "a name", str)
 
 
-def check_path(name: str, value: object) -> Path:
+def check_path(name: str, value: Any) -> Path:
     """Return `value` as a path."""
-    try:
-        return Path(value)  # type: ignore[arg-type]
-    except TypeError:
-        msg = f"{name} must be a path, found {value!r} ({type(value).__name__})"
-        raise TypeError(msg) from None
+    check_type(name, value, "a path", str, os.PathLike)
+    return Path(value)
 
 
 def check_folder(folder: Path, of: str) -> None:
@@ -166,52 +162,35 @@ def check_folder(folder: Path, of: str) -> None:
         raise PermissionError(msg)
 
 
-def check_rng(rng: object) -> np.random.Generator:
+def check_rng(rng: Any) -> np.random.Generator:
     """Turn a seed or a generator into a generator."""
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if rng is not None and (isinstance(rng, bool) or not isinstance(rng, int | np.integer)):
-        msg = f"rng must be an integer seed, a numpy Generator or None, found {rng!r} ({type(rng).__name__})"
-        raise TypeError(msg)
-    if rng is not None and rng < 0:
+    expected = "an integer seed, a numpy Generator or None"
+    check_type("rng", rng, expected, int, np.integer, np.random.Generator, NoneType)
+    if isinstance(rng, int | np.integer) and rng < 0:
         msg = f"rng must be a seed of at least 0, found {rng}"
         raise ValueError(msg)
-    return np.random.default_rng(None if rng is None else int(rng))
+    return np.random.default_rng(rng)
 
 
 def check_layer(adata: "AnnData", layer: str | None, *, argument: str = "layer") -> None:
     """Refuse a layer that does not exist."""
-    if layer is not None and not isinstance(layer, str):
-        msg = f"{argument} must be a name or None, found {layer!r} ({type(layer).__name__})"
-        raise TypeError(msg)
+    check_type(argument, layer, "a name or None", str, NoneType)
     if layer is not None and layer not in adata.layers:
         msg = f"layer {layer!r} not found in adata.layers, which has: {few(named_layers(adata)) or 'none'}"
         raise KeyError(msg)
 
 
-def check_key_added(key: object) -> str:
+def check_key_added(key: Any) -> str:
     """Refuse a key that cannot be written to h5ad."""
-    if not isinstance(key, str):
-        msg = f"key_added must be a string, found {key!r} ({type(key).__name__})"
-        raise TypeError(msg)
+    check_type("key_added", key, "a string", str)
     if not key or "/" in key:
         msg = f"key_added must be a non-empty string without '/', found {key!r}"
         raise ValueError(msg)
-    return key
+    return str(key)
 
 
 def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[np.int64]:
-    """Find the columns of the genes named, in the order asked for; None means all.
-
-    Raises
-    ------
-    KeyError
-        If a gene is unknown.
-    TypeError
-        If these are no names.
-    ValueError
-        If no gene or one gene twice is named.
-    """
+    """Return the columns of some genes, (n_genes,), in the order of their names; None means all genes."""
     check_unique_genes(adata)
     if genes is None:
         return np.arange(adata.n_vars)
@@ -264,8 +243,9 @@ def check_points(points: Any, key: str) -> "tuple[NDArray[np.float64], pd.Index 
     if found.dtype.kind not in "fiu":
         msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} of {found.dtype}"
         raise TypeError(msg)
-    if found.ndim != 2 or found.shape[1] != 2 or not np.isfinite(found).all():
-        what = f"shape {found.shape}" if found.ndim != 2 or found.shape[1] != 2 else "values that are NaN or infinite"
+    paired = found.ndim == 2 and found.shape[1] == 2
+    if not paired or not np.isfinite(found).all():
+        what = "values that are NaN or infinite" if paired else f"shape {found.shape}"
         msg = f"points must be finite numbers of shape (n, 2): x and y; found {what}"
         raise ValueError(msg)
     return found.astype(np.float64), None
@@ -281,7 +261,7 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
         )
         raise KeyError(msg)
     found = np.asarray(adata.obsm[key])
-    if found.dtype.kind == "b" or not np.issubdtype(found.dtype, np.number) or np.iscomplexobj(found):
+    if found.dtype.kind not in "fiu":
         msg = f"adata.obsm[{key!r}] must hold numbers, found dtype {found.dtype} ({type(adata.obsm[key]).__name__})"
         raise TypeError(msg)
     if found.ndim != 2 or found.shape[1] != 2:
@@ -318,15 +298,29 @@ def as_dense(block: Any) -> NDArray[np.float32]:
     return np.ascontiguousarray(dense, dtype=np.float32)
 
 
-def are_counts(values: Any) -> bool:
-    """Whether all values, of an array or a sparse matrix, are whole numbers and none is negative."""
-    stored = values.data if is_sparse(values) else np.asarray(values)
+def stored_values(matrix: Any) -> NDArray[Any]:
+    """Return the values that a sparse matrix in memory stores, or a dense one as it is."""
+    return matrix.data if is_sparse(matrix) else np.asarray(matrix)
+
+
+def are_counts(matrix: Any) -> bool:
+    """Whether all values of a matrix in memory are whole numbers and none is negative."""
+    stored = stored_values(matrix)
     return bool(np.all(stored >= 0) and np.all(stored == np.round(stored)))
 
 
-def check_numeric(values: Any, what: str) -> None:
+def check_numeric(matrix: Any, what: str) -> None:
     """Refuse a matrix whose values are no real numbers."""
-    dtype = np.dtype(values.dtype)
-    if dtype.kind == "b" or not (np.issubdtype(dtype, np.floating) or np.issubdtype(dtype, np.integer)):
+    dtype = np.dtype(matrix.dtype)
+    if dtype.kind not in "fiu":
         msg = f"{what} must hold real numbers, found dtype {dtype}; if it does, convert it: {what}.astype('float32')"
         raise TypeError(msg)
+
+
+def check_finite(matrix: Any, what: str) -> None:
+    """Refuse a matrix in memory that holds anything but finite real numbers."""
+    check_numeric(matrix, what)
+    bad = int((~np.isfinite(stored_values(matrix))).sum())
+    if bad:
+        msg = f"{what} has {bad} values that are NaN or infinite; set those, or drop their spots or genes"
+        raise ValueError(msg)

@@ -6,13 +6,7 @@ __all__ = ["import_spatialdata"]
 
 
 def import_spatialdata() -> ModuleType:
-    """Import spatialdata, or say how to install it.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed.
-    """
+    """Import spatialdata, or raise an ImportError that says how to install it."""
     try:
         import spatialdata
         import spatialdata.models

@@ -1,10 +1,19 @@
 """The only place that reads from and writes to an AnnData."""
 
-from ._counts import AUTO, Molecules, find_depth, read_molecules
-from ._genes import GENE_BLOCK, GeneMatrix, Survey, gene_blocks, read_values
+from ._counts import find_depth, read_molecules
+from ._genes import GeneMatrix, Survey, gene_blocks, read_values
 from ._layers import Layers, check_store, open_layers
-from ._results import check_copy, check_run_key, versions, write_evaluation, write_run
-from ._runs import check_keys, find_runs, find_source, read_visible
+from ._runs import (
+    check_copy,
+    check_keys,
+    check_run_key,
+    find_runs,
+    find_source,
+    read_visible,
+    versions,
+    write_evaluation,
+    write_run,
+)
 from ._sections import (
     array_positions,
     choose_section,
@@ -16,11 +25,8 @@ from ._sections import (
 )
 
 __all__ = [
-    "AUTO",
-    "GENE_BLOCK",
     "GeneMatrix",
     "Layers",
-    "Molecules",
     "Survey",
     "array_positions",
     "check_copy",

@@ -17,45 +17,25 @@ __all__ = ["GENE_BLOCK", "GeneMatrix", "Survey", "gene_blocks", "read_values"]
 
 GENE_BLOCK = 256
 """Number of genes that are read, imputed and written at a time."""
-
-
-def gene_blocks(wanted: NDArray[np.bool_]) -> list[slice]:
-    """Cut all genes into blocks, and return those with any that is wanted, (n_genes,).
-
-    Blocks are fixed, because the rounding of a result depends on the other genes of its block.
-    """
-    blocks = [slice(start, min(start + GENE_BLOCK, len(wanted))) for start in range(0, len(wanted), GENE_BLOCK)]
-    return [block for block in blocks if wanted[block].any()]
-
-
 ROW_BLOCK = 1024
 """Number of rows read from a file at a time."""
 LARGEST = 1e15
 """Largest absolute value: sums of squares must fit into single precision."""
 
 
+def gene_blocks(written: NDArray[np.bool_]) -> list[slice]:
+    """Cut all genes into blocks, and return those with any gene to be written, (n_genes,).
+
+    Blocks are fixed, because the rounding of a result depends on the other genes of its block.
+    """
+    blocks = [slice(start, min(start + GENE_BLOCK, len(written))) for start in range(0, len(written), GENE_BLOCK)]
+    return [block for block in blocks if written[block].any()]
+
+
 class GeneMatrix:
-    """Values of some sites, read a block of genes at a time; matrices may be in memory, backed by a file, or lazy.
+    """Values of some sites, `rows` (n_obs,), and genes, `columns`; in memory, backed by a file, or lazy.
 
-    Only the requested rows are read: held-out values never leave the AnnData.
-
-    Parameters
-    ----------
-    adata, layer
-        Where they are; X by default.
-    rows
-        (n_obs,): the sites.
-    columns
-        The genes, in the order in which they are counted here.
-
-    Raises
-    ------
-    KeyError
-        If the layer does not exist.
-    TypeError
-        If the values are no real numbers.
-    ValueError
-        If there is no X.
+    Only these rows are ever read: held-out values never leave the AnnData.
     """
 
     def __init__(
@@ -78,31 +58,23 @@ class GeneMatrix:
         """Sort sparse rows in memory by gene once instead of for every block."""
         if not is_sparse(self._matrix) or self._matrix.format == "csc":
             return self
-        found = copy(self)
-        found._matrix = _submatrix(self._matrix, self._rows, self._columns).tocsc()
-        found._rows, found._columns = np.arange(len(self._rows)), np.arange(len(self._columns))
-        found._names = self._names[self._columns]
-        return found
+        by_gene = copy(self)
+        by_gene._matrix = self.lazy(slice(None)).tocsc()
+        by_gene._rows, by_gene._columns = np.arange(len(self._rows)), np.arange(len(self._columns))
+        by_gene._names = self._names[self._columns]
+        return by_gene
 
-    def lazy(self, genes: slice) -> Any:
+    def lazy(self, genes: slice | NDArray[np.int64]) -> Any:
         """Values (n_rows, n_genes) as they are stored, not yet read if the matrix is lazy."""
         return _submatrix(self._matrix, self._rows, self._columns[genes])
 
-    def read(self, genes: slice, *, finite: "NDArray[np.bool_] | bool" = True) -> NDArray[np.float32]:
+    def read(
+        self, genes: slice | NDArray[np.int64], *, finite: "NDArray[np.bool_] | bool" = True
+    ) -> NDArray[np.float32]:
         """Values as a dense array (n_rows, n_genes).
 
-        Parameters
-        ----------
-        genes
-            Which.
-        finite
-            (n_genes,) or one for all: whose values must be finite. Of others a gene with values that are NaN, infinite
-            or too large to compute with is 0 everywhere, unless `finite` is False for all.
-
-        Raises
-        ------
-        ValueError
-            If a value that must be is not.
+        Values that are NaN, infinite or too large to compute with are refused in genes that must be `finite`,
+        (n_genes,) or one for all; other genes that have some become 0 everywhere. False for all: nothing is checked.
         """
         values = as_dense(self.lazy(genes))
         if finite is False:
@@ -110,21 +82,14 @@ class GeneMatrix:
         bad = ~(np.abs(values) <= LARGEST).all(axis=0)
         refused = bad & finite
         if refused.any():
-            self._refuse(values[:, refused], self._names[self._columns[genes][refused]])
+            most, names = np.abs(values[:, refused]).max(), few(self._names[self._columns[genes][refused]])
+            if np.isfinite(most):
+                msg = f"{self._what} has values up to {most:g} for {names}, more than {LARGEST:g}; rescale"
+            else:
+                msg = f"{self._what} is NaN or infinite at measured spots for {names}; set or drop those values"
+            raise ValueError(msg)
         values[:, bad] = 0
         return values
-
-    def _refuse(self, values: NDArray[np.float32], names: Any) -> None:
-        if np.isfinite(values).all():
-            most = np.abs(values).max()
-            msg = f"{self._what} has values up to {most:g} for {few(names)}, more than {LARGEST:g}; rescale"
-        else:
-            msg = f"{self._what} is NaN or infinite at measured spots for {few(names)}; set or drop those values"
-        raise ValueError(msg)
-
-    def read_some(self, genes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the values of any genes, (n_rows, n_genes)."""
-        return as_dense(_submatrix(self._matrix, self._rows, self._columns[genes]))
 
 
 def read_values(
@@ -166,50 +131,31 @@ def _columns(matrix: Any, columns: NDArray[np.int64]) -> Any:
 
 @dataclass(frozen=True)
 class Survey:
-    """Summary statistics of all genes of all sections at measured spots.
-
-    Attributes
-    ----------
-    variance
-        (n_genes,) within sections, times the number of spots.
-    mean
-        (n_genes,) over all sections.
-    counts
-        Whether values look like counts in every section.
-    """
+    """Summary statistics of all genes of all sections at measured spots."""
 
     variance: NDArray[np.float64]
+    """(n_genes,) within sections, times the number of spots."""
     mean: NDArray[np.float64]
+    """(n_genes,) over all sections."""
     counts: bool
+    """Whether values look like counts in every section."""
 
     @classmethod
-    def of(cls, values: GeneMatrix, sections: list[NDArray[np.int64]], wanted: NDArray[np.bool_]) -> "Survey":
-        """Read everything once.
+    def of(cls, matrix: GeneMatrix, sections: list[NDArray[np.int64]], written: NDArray[np.bool_]) -> "Survey":
+        """Read everything once; `sections` are rows of the matrix, genes that are `written` (n_genes,) must be finite.
 
-        Parameters
-        ----------
-        values
-            Of all measured spots and all genes.
-        sections
-            Which of these rows belong to each section.
-        wanted
-            (n_genes,): whose values must be finite; others that are not count as constant.
-
-        Raises
-        ------
-        ValueError
-            If wanted values are not finite, all values are 0, or no gene varies.
+        Refuses values that are all 0, and genes none of which varies.
         """
-        variance, mean = np.zeros(len(values)), np.zeros(len(values))
+        variance, mean = np.zeros(len(matrix)), np.zeros(len(matrix))
         whole, largest = np.ones(len(sections), bool), np.zeros(len(sections))
-        for block in gene_blocks(np.ones(len(values), bool)):
-            found = values.read(block, finite=wanted[block])
-            mean[block] = found.mean(axis=0, dtype=np.float64)
+        for block in gene_blocks(np.ones(len(matrix), bool)):
+            values = matrix.read(block, finite=written[block])
+            mean[block] = values.mean(axis=0, dtype=np.float64)
             for number, rows in enumerate(sections):
-                here = found if len(rows) == len(found) else found[rows]
-                variance[block] += len(rows) * here.var(axis=0, dtype=np.float64)
-                largest[number] = max(largest[number], here.max())
-                whole[number] &= bool(whole[number]) and are_counts(here)
+                own = values if len(rows) == len(values) else values[rows]
+                variance[block] += len(rows) * own.var(axis=0, dtype=np.float64)
+                largest[number] = max(largest[number], own.max())
+                whole[number] &= bool(whole[number]) and are_counts(own)
         if not variance.any() and max(map(len, sections)) > 1:
             what = "no gene varies between measured spots"
             cause = "normalise over measured spots alone: s2s.pp.normalize(adata) instead of sc.pp.normalize_total"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Layers", "check_store", "open_layers"]
 
+LOCK = ".lock"
 ENCODING: dict[str, Any] = {"encoding-type": "array", "encoding-version": "0.2.0"}
 """Attributes with which :func:`anndata.io.read_elem` reads an array."""
 SITE_CHUNK = 4096
@@ -27,22 +28,16 @@ SITE_CHUNK = 4096
 
 @dataclass
 class Layers:
-    """A layer, its standard deviations and the reliability of genes; NaN for genes that are not wanted.
-
-    Attributes
-    ----------
-    values, std
-        (n_obs, n_genes) arrays of numpy, zarr or, once complete, dask; `std` is None where no errors are estimated.
-    reliability
-        (n_genes,).
-    wanted
-        (n_genes,) which genes are written.
-    """
+    """A layer, its standard deviations and the reliability of genes; NaN for genes that are not written."""
 
     values: Any
+    """(n_obs, n_genes) array of numpy, zarr or, once complete, dask."""
     std: Any
+    """The same; None where no errors are estimated."""
     reliability: NDArray[np.float32]
-    wanted: NDArray[np.bool_]
+    """(n_genes,)."""
+    written: NDArray[np.bool_]
+    """(n_genes,) which genes are written."""
 
     def write(
         self,
@@ -52,42 +47,29 @@ class Layers:
         reliability: NDArray[np.float64] | None,
     ) -> None:
         """Put a block (n_obs, n_block) into its place."""
-        wanted = self.wanted[genes]
+        written = self.written[genes]
         for array, block in ((self.values, values), (self.std, std)):
             if block is not None:
-                array[:, genes] = block if wanted.all() else np.where(wanted, block, np.float32(np.nan))
+                array[:, genes] = block if written.all() else np.where(written, block, np.float32(np.nan))
         if reliability is not None:
-            self.reliability[genes] = np.where(wanted, reliability, np.nan)
+            self.reliability[genes] = np.where(written, reliability, np.nan)
 
 
 @contextmanager
 def open_layers(
-    store: Path | None, key: str, n_obs: int, wanted: NDArray[np.bool_], dtype: str, *, std: bool
+    store: Path | None, key: str, n_obs: int, written: NDArray[np.bool_], dtype: str, *, std: bool
 ) -> Iterator[Layers]:
-    """Make layers to be filled; those in a folder are complete, and dask arrays, after the context.
+    """Make the layer `key`, and `std`, to be filled for the genes that are `written`, (n_genes,).
 
-    Parameters
-    ----------
-    store
-        Folder, called ``<store>.partial`` until it is complete; None for layers in memory.
-    key
-        Name of the layer in it.
-    n_obs, wanted, dtype
-        Number of sites, (n_genes,) which genes are written, and the type of the layers.
-    std
-        Whether there are standard deviations.
-
-    Raises
-    ------
-    FileExistsError
-        If another process writes there.
+    In memory, or in the folder `store`: it is called ``<store>.partial`` until the context ends, when the layers become
+    dask arrays. FileExistsError if another process writes there.
     """
-    shape, reliability = (n_obs, len(wanted)), np.full(len(wanted), np.nan, np.float32)
+    shape, reliability = (n_obs, len(written)), np.full(len(written), np.nan, np.float32)
     if store is None:
         arrays: list[Any] = [np.empty(shape, dtype) for _ in range(1 + std)]
-        for array in arrays if not wanted.all() else []:
+        for array in arrays if not written.all() else []:
             array.fill(np.nan)
-        yield Layers(arrays[0], arrays[1] if std else None, reliability, wanted)
+        yield Layers(arrays[0], arrays[1] if std else None, reliability, written)
         return
     import dask.array as da
     import zarr
@@ -95,14 +77,14 @@ def open_layers(
     names = [key, _keys.STD.format(key)] if std else [key]
     partial = _partial(store)
     with _locked(partial):
-        for each in partial.iterdir():
-            if each.name != LOCK:
-                shutil.rmtree(each) if each.is_dir() else each.unlink()
+        for old in partial.iterdir():
+            if old.name != LOCK:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
         group = zarr.create_group(partial, overwrite=False)
-        chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(wanted))
+        chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
         made: dict[str, Any] = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill_value": np.nan}
         arrays = [group.create_array(name, attributes=ENCODING, **made) for name in names]
-        layers = Layers(arrays[0], arrays[1] if std else None, reliability, wanted)
+        layers = Layers(arrays[0], arrays[1] if std else None, reliability, written)
         try:
             yield layers
         except OSError as error:
@@ -115,16 +97,9 @@ def open_layers(
 
 
 def check_store(path: "str | PathLike[str]") -> Path:
-    """Refuse values that are not paths, folders that cannot be made, and folders that exist.
+    """Return a folder to be made; refuse what is no path, a folder that exists, and one that cannot be made.
 
-    Raises
-    ------
-    TypeError
-        If it is no path.
-    FileNotFoundError
-        If the folder it is to be in does not exist.
-    FileExistsError
-        If it exists, or if ``<path>.partial`` was not left by an interrupted call.
+    A ``<path>.partial`` that an interrupted call left is fine.
     """
     store = check_path("store", path)
     check_folder(store.parent, f"store={str(path)!r}")
@@ -135,9 +110,6 @@ def check_store(path: "str | PathLike[str]") -> Path:
         msg = f"{there} exists already; pass another store, or delete it"
         raise FileExistsError(msg)
     return store
-
-
-LOCK = ".lock"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""Runs of earlier calls in an AnnData: their layers, inputs and measured sites."""
+"""Runs: the names they may have, what earlier calls left in an AnnData, and writing the results of new ones."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -7,35 +8,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._checks import check_layer, few, named_layers
+from .._checks import check_key_added, check_layer, few, named_layers
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["check_keys", "find_runs", "find_source", "read_visible"]
+__all__ = [
+    "check_copy",
+    "check_keys",
+    "check_run_key",
+    "find_runs",
+    "find_source",
+    "read_visible",
+    "versions",
+    "write_evaluation",
+    "write_run",
+]
+
+RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores"}
 
 
 def find_runs(adata: "AnnData") -> dict[str, Mapping[str, Any]]:
     """Return the runs of this package, by the name of their layer; without details where `anndata.concat` lost them."""
     entry = adata.uns.get(_keys.UNS, {})
     runs = entry if isinstance(entry, Mapping) else {}
-    reserved = (_keys.GRID, _keys.EVALUATION)
-    found = {name: run for name, run in runs.items() if name not in reserved and isinstance(run, Mapping)}
+    found = {name: run for name, run in runs.items() if name not in RESERVED and isinstance(run, Mapping)}
     return {name: {} for name in named_layers(adata) if _keys.VISIBLE.format(name) in adata.obs} | found
 
 
 def check_keys(adata: "AnnData", keys: object, *, argument: str = "keys") -> list[str]:
-    """Return the names of imputed layers as a list.
-
-    Raises
-    ------
-    TypeError
-        If `keys` is neither a name nor a list of names.
-    ValueError
-        If no layer, or one layer twice, is named.
-    KeyError
-        If a layer does not exist.
-    """
+    """Return the names of imputed layers as a list; refuse names that are missing or repeated."""
     names = [keys] if isinstance(keys, str) else list(keys) if isinstance(keys, Sequence | np.ndarray) else None
     if names is None or not all(isinstance(name, str) for name in names):
         msg = f"keys must be the name of a layer or a list of them, found {keys!r}"
@@ -56,12 +58,7 @@ def check_keys(adata: "AnnData", keys: object, *, argument: str = "keys") -> lis
 def find_source(adata: "AnnData", keys: Sequence[str], given: str | None, *, argument: str) -> str | None:
     """Return the layer of measured and true values, None for X: the one given, else what the runs read.
 
-    Raises
-    ------
-    KeyError
-        If the layer does not exist.
-    ValueError
-        If the runs read different ones and `argument` does not say which counts.
+    Refuses runs that read different ones if `argument` does not say which counts.
     """
     source = given
     if source is None:
@@ -84,3 +81,98 @@ def read_visible(adata: "AnnData", key: str) -> NDArray[np.bool_] | None:
         return None
     # isin: sites that other functions added since are missing in the column.
     return np.asarray(adata.obs[column].isin([True]), dtype=bool)
+
+
+def check_run_key(adata: "AnnData", key: object) -> str:
+    """Return the name of a run; refuse names that would overwrite other data."""
+    name = check_key_added(key)
+    if name in RESERVED:
+        msg = f"key_added={name!r} is taken by {RESERVED[name]} in adata.uns[{_keys.UNS!r}]; choose another"
+        raise ValueError(msg)
+    if name.endswith(_keys.STD.format("")):
+        msg = f"key_added={name!r} is the name of a standard deviation; choose one that does not end in '_std'"
+        raise ValueError(msg)
+    fields = (("layers", "{}"), ("layers", _keys.STD), ("obs", _keys.VISIBLE), ("var", _keys.RELIABILITY))
+    written = [(place, field.format(name)) for place, field in fields]
+    taken = [f"adata.{place}[{field!r}]" for place, field in written if field in getattr(adata, place)]
+    if taken and name not in find_runs(adata):
+        msg = f"key_added={name!r} would overwrite {taken[0]}, which no run of s2s wrote; choose another"
+        raise ValueError(msg)
+    return name
+
+
+def check_copy(adata: "AnnData", *, copy: bool) -> None:
+    """Refuse to copy a section that is backed by a file, before any work is done."""
+    if copy and adata.isbacked:
+        msg = "copy=True needs a section in memory, found one backed by a file; call adata = adata.to_memory() first"
+        raise ValueError(msg)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the installed versions of this package and of those named."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("s2s-scverse", *packages)}
+
+
+def write_run(
+    adata: "AnnData",
+    key: str,
+    dense: Any,
+    visible: NDArray[np.bool_],
+    run: dict[str, Any],
+    *,
+    std: Any = None,
+    reliability: NDArray[np.float32] | None = None,
+    copy: bool,
+) -> "AnnData | None":
+    """Write the layers of a run (numpy or dask arrays), which sites it saw, how reliable genes are, and its entry.
+
+    Standard deviations and reliability of an earlier run of that name go if there are no new ones.
+    """
+    adata = _own(adata, copy=copy)
+    obs, var, entry = adata.obs, adata.var, adata.uns[_keys.UNS]
+    new = {key: dense, _keys.STD.format(key): std}
+    old = {name: adata.layers.get(name) for name in new}
+    column = _keys.RELIABILITY.format(key)
+    try:
+        # Aligned to obs, unlike anything in uns: still right after subsetting, reordering or a later sparsify.
+        adata.obs = obs.assign(**{_keys.VISIBLE.format(key): visible})
+        if reliability is not None:
+            adata.var = var.assign(**{column: reliability})
+        elif column in var:
+            adata.var = var.drop(columns=column)
+        adata.uns[_keys.UNS] = {**entry, key: run}
+        _set_layers(adata, new)
+    except BaseException:
+        # Also upon Ctrl-C: all or none.
+        adata.obs, adata.var, adata.uns[_keys.UNS] = obs, var, entry
+        _set_layers(adata, old)
+        raise
+    return adata if copy else None
+
+
+def _set_layers(adata: "AnnData", layers: dict[str, Any]) -> None:
+    """Set layers, and remove those that are None."""
+    for name, values in layers.items():
+        if values is not None:
+            adata.layers[name] = values
+        elif name in adata.layers:
+            del adata.layers[name]
+
+
+def write_evaluation(adata: "AnnData", entry: dict[str, Any], *, copy: bool) -> "AnnData | None":
+    """Write the tables of an evaluation, in place of those of an earlier one."""
+    adata = _own(adata, copy=copy)
+    adata.uns[_keys.UNS] = {**adata.uns[_keys.UNS], _keys.EVALUATION: entry}
+    return adata if copy else None
+
+
+def _own(adata: "AnnData", *, copy: bool) -> "AnnData":
+    """Return `adata` (actualised if it is a view) or a copy, to write to."""
+    if copy:
+        return adata.copy()
+    if adata.is_view:
+        warnings.warn("Received a view of an AnnData. Making a copy.", UserWarning, stacklevel=4)
+        adata._init_as_actual(adata.copy())
+    return adata

@@ -33,31 +33,22 @@ AGAIN = (
 
 
 def array_positions(adata: "AnnData") -> NDArray[np.int64]:
-    """Return array_row and array_col, of shape (n_obs, 2).
-
-    Raises
-    ------
-    TypeError
-        If they are no numbers.
-    ValueError
-        If they are missing for some spots or no whole numbers.
-    """
+    """Return array_row and array_col, (n_obs, 2), which must be whole numbers."""
     columns = []
     for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL):
         column = adata.obs[key]
+        advice = "or drop both array columns to have the lattice fitted from the coordinates"
         if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
             msg = (
                 f"adata.obs[{key!r}] must hold whole numbers, found dtype {column.dtype}; convert it "
-                "(pandas.to_numeric), or drop both array columns to have the lattice fitted from the coordinates"
+                f"(pandas.to_numeric), {advice}"
             )
             raise TypeError(msg)
         values = column.to_numpy(dtype=float, na_value=np.nan)
-        if not np.all(np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2**53)):
-            bad = ~(np.isfinite(values) & (values == np.round(values)))
-            msg = (
-                f"adata.obs[{key!r}] must hold whole numbers, found {few(values[bad]) or 'values beyond 2^53'}; "
-                "correct them, or drop both array columns to have the lattice fitted from the coordinates"
-            )
+        whole = np.isfinite(values) & (values == np.round(values))
+        if not np.all(whole & (np.abs(values) < 2**53)):
+            found = few(values[~whole]) or "values beyond 2^53"
+            msg = f"adata.obs[{key!r}] must hold whole numbers, found {found}; correct them, {advice}"
             raise ValueError(msg)
         columns.append(values.astype(np.int64))
     return np.stack(columns, axis=1)
@@ -79,14 +70,16 @@ def grid_entry(lattice: Lattice, *, stride: int) -> dict[str, Any]:
 def read_sections(adata: "AnnData") -> list[SectionOnLattice]:
     """Return the sections of :func:`s2s_scverse.pp.grid` that have rows, all their unmeasured sites wanted.
 
-    Raises
-    ------
-    KeyError
-        If there is no lattice.
-    ValueError
-        If the fields are not as `pp.grid` writes them.
+    KeyError if there is no lattice, ValueError if its fields are not as `pp.grid` writes them.
     """
-    grid = _read_grid(adata)
+    entry = adata.uns.get(_keys.UNS, {})
+    grid = entry.get(_keys.GRID) if isinstance(entry, Mapping) else None
+    missing = [key for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL, _keys.MEASURED) if key not in adata.obs]
+    if not isinstance(grid, Mapping) or missing:
+        found = f"adata.obs has no {few(missing)}" if missing else f"adata.uns[{_keys.UNS!r}] has no {_keys.GRID!r}"
+        advice = "call dense = s2s.pp.grid(adata) first and go on with dense" if missing else AGAIN
+        msg = f"no lattice found ({found}); {advice}"
+        raise KeyError(msg)
     array, measured = array_positions(adata), read_mask(adata, _keys.MEASURED)
     if _keys.SECTIONS not in grid:
         return [SectionOnLattice(None, np.arange(adata.n_obs), _lattice(grid, array), measured, ~measured)]
@@ -110,15 +103,7 @@ def read_sections(adata: "AnnData") -> list[SectionOnLattice]:
 
 
 def read_lattice(adata: "AnnData") -> Lattice:
-    """Return the lattice of an AnnData that is one section.
-
-    Raises
-    ------
-    KeyError
-        If there is no lattice.
-    ValueError
-        If there are several sections.
-    """
+    """Return the lattice of an AnnData that is one section; ValueError if there are several."""
     sections = read_sections(adata)
     if len(sections) > 1:
         names = few(section.name for section in sections)
@@ -128,13 +113,7 @@ def read_lattice(adata: "AnnData") -> Lattice:
 
 
 def choose_section(adata: "AnnData", library_id: str | None) -> "AnnData":
-    """Return the AnnData, or of several sections the one named.
-
-    Raises
-    ------
-    KeyError
-        If there is no such section.
-    """
+    """Return the AnnData, or of several sections the one named; KeyError if there is none of that name."""
     if library_id is None:
         return adata
     check_name("library_id", library_id)
@@ -146,35 +125,19 @@ def choose_section(adata: "AnnData", library_id: str | None) -> "AnnData":
     return adata[sections[library_id]]
 
 
-def _read_grid(adata: "AnnData") -> Mapping[str, Any]:
-    entry = adata.uns.get(_keys.UNS, {})
-    grid = entry.get(_keys.GRID) if isinstance(entry, Mapping) else None
-    missing = [key for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL, _keys.MEASURED) if key not in adata.obs]
-    if not isinstance(grid, Mapping) or missing:
-        found = f"adata.obs has no {few(missing)}" if missing else f"adata.uns[{_keys.UNS!r}] has no {_keys.GRID!r}"
-        advice = "call dense = s2s.pp.grid(adata) first and go on with dense" if missing else AGAIN
-        msg = f"no lattice found ({found}); {advice}"
-        raise KeyError(msg)
-    return grid
-
-
 def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
+    """Build the lattice of a section from its entry in uns and its array positions, (n_sites, 2)."""
     if grid.get("kind") not in KINDS:
         msg = f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] has an unknown kind {grid.get('kind')!r}; {AGAIN}"
         raise ValueError(msg)
     basis, origin = _geometry(grid, "basis", (2, 2)), _geometry(grid, "origin", (2,))
     lattice = Lattice.from_array(grid["kind"], array, basis, origin)
-    lattice.check_extent(_stride(grid))
+    stride = grid.get("stride", 1)
+    lattice.check_extent(int(stride) if isinstance(stride, int | np.integer) and 1 <= stride <= 8 else 1)
     if len(np.unique(lattice.position)) < len(lattice):
         msg = f"two sites share one lattice position, since adata was changed after s2s.pp.grid; {AGAIN}"
         raise ValueError(msg)
     return lattice
-
-
-def _stride(grid: Mapping[str, Any]) -> int:
-    """Return the spacing of the spots that `pp.grid` laid out: 1 to 8."""
-    stride = grid.get("stride", 1)
-    return int(stride) if isinstance(stride, int | np.integer) and 1 <= stride <= 8 else 1
 
 
 def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -194,9 +157,7 @@ def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDAr
 
 def read_mask(adata: "AnnData", key: str) -> NDArray[np.bool_]:
     """Return `s2s_measured` or `s2s_held_out`; a missing one means nothing is held out."""
-    if key not in adata.obs:
-        return np.zeros(adata.n_obs, dtype=bool)
-    return check_column(adata, key)
+    return check_column(adata, key) if key in adata.obs else np.zeros(adata.n_obs, dtype=bool)
 
 
 def read_measured(adata: "AnnData") -> NDArray[np.bool_]:

@@ -4,9 +4,8 @@ from ._bins import auto_bin_size, bin_lattice
 from ._infer import affine_residual, lattice_from_array, lattice_from_coordinates, residual, unit_coordinates
 from ._kinds import KINDS, Kind, KindName
 from ._lattice import Lattice, Raster
-from ._outline import Fill, fill_sites
-from ._sampling import random_sample, regular_sample
 from ._section_on_lattice import SectionOnLattice
+from ._sites import Fill, fill_sites, random_sample, regular_sample
 
 __all__ = [
     "KINDS",

@@ -18,7 +18,7 @@ CELLS_PER_BIN = 4
 SNAP = 0.02
 """Relative difference up to which a bin size is taken for a multiple of the pitch."""
 MAX_PLACE_RESIDUAL, FEWEST_PLACES = 0.1, 16
-"""Of a lattice on which cells lie: root mean square distance, in pitches, and places."""
+"""Largest residual, in pitches, and smallest number of places of a lattice on which cells lie."""
 
 
 def bin_lattice(
@@ -31,25 +31,8 @@ def bin_lattice(
     that multiple: the centre of a bin is the centre of the positions in it. Else square bins start at the smallest
     coordinates, and hexagonal ones are centred there.
 
-    Parameters
-    ----------
-    coordinates
-        (n_cells, 2): x and y.
-    bin_size
-        Side of square bins, distance of the centres of hexagonal ones.
-    shape
-        ``"square"`` or ``"hex"``.
-    min_cells
-        Bins with fewer cells are removed.
-
-    Returns
-    -------
-    The lattice of the bins (in row-major order), and the bin of each cell, of shape (n_cells,), -1 for none.
-
-    Raises
-    ------
-    ValueError
-        If the bins are absurdly small, or one holds all cells, or none has enough.
+    Returns the lattice of the bins with `min_cells` cells, in row-major order, and the bin of each cell, (n_cells,), -1
+    for none. Refuses bins that are absurdly small, one that holds all cells, and `min_cells` that none has.
     """
     across = np.ptp(coordinates, axis=0).max() / bin_size
     if across > 2**31:
@@ -106,10 +89,11 @@ def _bin_grid(coordinates: NDArray[np.float64], bin_size: float, shape: Literal[
 def _places(coordinates: NDArray[np.float64]) -> Lattice | None:
     """Return the lattice on which the cells lie; None if there is none."""
     unique = np.unique(coordinates, axis=0)
-    sample = unique[:: len(unique) // 5000 + 1]
-    distance = np.asarray(cKDTree(unique).query(sample, k=2)[0])[:, 1] if len(unique) >= FEWEST_PLACES else np.ones(1)
+    if len(unique) < FEWEST_PLACES:
+        return None
+    distance = np.asarray(cKDTree(unique).query(unique[:: len(unique) // 5000 + 1], k=2)[0])[:, 1]
     low, high = np.quantile(distance, [0.05, 0.75])
-    if len(unique) < FEWEST_PLACES or high > 1.3 * low:
+    if high > 1.3 * low:
         return None
     try:
         lattice = lattice_from_coordinates(unique)
@@ -131,15 +115,7 @@ def _advice(coordinates: NDArray[np.float64]) -> str:
 def auto_bin_size(sections: Sequence[NDArray[np.float64]]) -> float:
     """Return the size of square bins that hold 4 cells on average, of those that hold any, to two digits.
 
-    Parameters
-    ----------
-    sections
-        (n_cells, 2) each: x and y.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 8 cells, or all lie on a line.
+    Sections are (n_cells, 2) each. Refuses fewer than 8 cells, and cells on a line.
     """
     n_cells = sum(len(section) for section in sections)
     extents = np.array([np.ptp(section, axis=0) for section in sections])

@@ -28,19 +28,9 @@ PIXELS = 2.8
 
 
 def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64]) -> Lattice:
-    """Build the lattice from array positions, and fit where it lies.
+    """Build the lattice from array positions (row, col) of any offset and spacing, and fit it to x and y; both (n, 2).
 
-    Parameters
-    ----------
-    array
-        (n_spots, 2): array_row and array_col, any offset and spacing.
-    coordinates
-        (n_spots, 2): x and y.
-
-    Raises
-    ------
-    ValueError
-        If two spots share a position, if the positions span an absurd extent, or if the coordinates contradict them.
+    Refuses positions that two spots share, that span an absurd extent, or that the coordinates contradict.
     """
     _check_unique(array, "array_row/array_col")
     fits = [_fitted(ideal, coordinates) for ideal in _ideals(array)]
@@ -94,7 +84,10 @@ def _ideals(array: NDArray[np.int64]) -> list[Lattice]:
 
 
 def _check_no_pixels(lattice: Lattice, coordinates: NDArray[np.float64], found: float) -> None:
-    """Refuse array positions that are pixels: the coordinates then lie on a lattice of a larger pitch."""
+    """Refuse array positions that are pixels: the coordinates then lie on a lattice of a larger pitch.
+
+    `found` is the residual of the lattice that was fitted to them.
+    """
     steps = [(0, 1), (1, 0), (1, -1)][: lattice.kind.n_neighbours // 2]
     pairs = sum(int((lattice.find(lattice.index + step) >= 0).sum()) for step in steps)
     height, width = lattice.shape
@@ -123,17 +116,9 @@ def _check_no_pixels(lattice: Lattice, coordinates: NDArray[np.float64], found: 
 
 
 def lattice_from_coordinates(coordinates: NDArray[np.float64]) -> Lattice:
-    """Find kind, pitch, rotation and positions from coordinates alone.
+    """Find kind, pitch, rotation and positions from x and y alone, (n_spots, 2).
 
-    Parameters
-    ----------
-    coordinates
-        (n_spots, 2): x and y.
-
-    Raises
-    ------
-    ValueError
-        If the spots lie on no square or hex lattice, or two of them on one position.
+    Refuses spots that lie on no square or hexagonal lattice, or two of which share a position.
     """
     if len(coordinates) < 4:
         msg = (

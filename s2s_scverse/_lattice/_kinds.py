@@ -26,7 +26,7 @@ class Kind:
     unit_basis: tuple[tuple[float, float], tuple[float, float]]
     """(x, y) of one step along u and of one step along v, on a lattice of pitch 1."""
     to_array: tuple[tuple[int, int], tuple[int, int]]
-    """Rows: the (u, v) weights of `array_row` and of `array_col` (the field's conventions, see `../design.md`)."""
+    """Rows: the (u, v) weights of `array_row` and of `array_col` (Visium counts columns by twos)."""
     n_neighbours: int
     """Number of nearest neighbours of a site."""
 
@@ -58,12 +58,8 @@ class Kind:
 
     def index_from_array(self, array: NDArray[np.int64]) -> NDArray[np.int64]:
         """Turn (n, 2) array positions (row, col) into (n, 2) indices (u, v)."""
-        if self.name == "square":
-            return array
-        row, col = array.T
-        if self.name == "hex":
-            return np.stack([row, (col - row) // 2], axis=1)
-        return np.stack([(row + col) // 2, (col - row) // 2], axis=1)
+        (a, b), (c, d) = self.to_array
+        return np.asarray(array @ np.array([[d, -b], [-c, a]]).T // (a * d - b * c))
 
 
 KINDS: Final[Mapping[KindName, Kind]] = MappingProxyType(

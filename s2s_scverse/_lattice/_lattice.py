@@ -11,34 +11,25 @@ from ._kinds import KINDS, Kind, KindName
 
 __all__ = ["Lattice", "Raster"]
 
-# A bounding box this much larger than the number of sites is no section but a mistake in the coordinates.
 MAX_EMPTY_RATIO = 200
-# Distances that differ less, in pitches, are equal but for rounding.
+"""Cells of a bounding box per site, beyond which coordinates are taken for mistaken."""
 TIE = 1e-7
-# Spots around a spot that tell how dense spots are there.
+"""Distances that differ less, in pitches, are equal but for rounding."""
 NEIGHBOURS = 8
+"""Number of spots around a spot that its local density is computed from."""
 
 
 @dataclass(frozen=True, eq=False)
 class Raster:
     """Maps between site vectors and images.
 
-    Cells without a site show the nearest site (so that images have no artificial edge at the tissue's rim) and are
-    False in `tissue`.
+    Cells without a site show the nearest site, so that images have no artificial edge at the tissue's rim.
     """
 
     gather: NDArray[np.int64]
     """(height, width): the site shown in each cell."""
     tissue: NDArray[np.bool_]
     """(height, width): True where the cell is a site."""
-    position: NDArray[np.int64]
-    """(n_sites,): the cell of each site in the ravelled image."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width."""
-        height, width = self.gather.shape
-        return height, width
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +112,7 @@ class Lattice:
         return Lattice(self.kind, self.index * factor, self.basis / factor, self.origin)
 
     def coarsened(self, stride: int) -> "Lattice":
-        """Return the sites as positions of the lattice of every `stride`-th site: the inverse of densified.
-
-        All sites must share one phase.
-        """
+        """Return sites of one phase as positions of the lattice of every `stride`-th site; inverts `densified`."""
         phase = self.lower % stride
         return Lattice(self.kind, (self.index - phase) // stride, self.basis * stride, self.origin + phase @ self.basis)
 
@@ -134,10 +122,9 @@ class Lattice:
         return max(int(np.gcd.reduce(np.abs(steps), axis=None)), 1)
 
     def spot_pitch(self, measured: NDArray[np.bool_]) -> float:
-        """Distance of neighbouring spots, in sites.
+        """Distance of neighbouring spots, in sites; of irregular ones, of a regular sample of the same local density.
 
-        For irregular spots that of a regular sample as dense as they are around most of them: how much of the section
-        is lost elsewhere does not matter.
+        The median over spots: how much of the section is lost elsewhere does not matter.
         """
         sites, spots = cKDTree(self.unit_coordinates), self.unit_coordinates[measured]
         tree, others = cKDTree(spots), min(NEIGHBOURS, len(spots) - 1)
@@ -194,21 +181,10 @@ class Lattice:
             cells = self.lower + np.stack(np.unravel_index(empty, self.shape), axis=1)
             at = cells @ np.asarray(self.kind.unit_basis)
             gather[empty] = cKDTree(self.unit_coordinates).query(at)[1]
-        return Raster(gather.reshape(self.shape), tissue.reshape(self.shape), self.position)
+        return Raster(gather.reshape(self.shape), tissue.reshape(self.shape))
 
     def check_extent(self, stride: int = 1) -> None:
-        """Refuse a bounding box that would need memory out of proportion to the sites.
-
-        Parameters
-        ----------
-        stride
-            Spacing of the spots, which the box is counted in.
-
-        Raises
-        ------
-        ValueError
-            If the bounding box has more than 200 cells per site where `stride` is 1.
-        """
+        """Refuse a bounding box of more than 200 cells per site where spots are `stride` sites apart."""
         height, width = (int(n) for n in np.ptp(self.index, axis=0).astype(object) + 1)
         if height * width > MAX_EMPTY_RATIO * stride**2 * max(len(self), 50):
             msg = (

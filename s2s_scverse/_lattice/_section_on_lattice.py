@@ -10,10 +10,6 @@ from ._lattice import Lattice
 __all__ = ["SectionOnLattice"]
 
 
-def _nothing() -> NDArray[np.float32]:
-    return np.empty((0, 0), np.float32)
-
-
 @dataclass(frozen=True, eq=False)
 class SectionOnLattice:
     """Sites of one section: their rows of the AnnData, lattice, measured spots, and the values to learn from.
@@ -32,7 +28,7 @@ class SectionOnLattice:
     """(n_sites,) its spots."""
     wanted: NDArray[np.bool_]
     """(n_sites,) where to predict."""
-    values: NDArray[np.float32] = field(default_factory=_nothing)
+    values: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     """(n_measured, n_informative) measured values of the genes to learn from."""
     depth: NDArray[np.float64] | None = None
     """(n_measured,) total counts in any unit; None where they are not known."""
@@ -52,14 +48,7 @@ class SectionOnLattice:
 
     def by_position(self) -> "SectionOnLattice":
         """Sort sites into an order that does not depend on that of the AnnData; before `values` are read."""
-        order = np.argsort(self.lattice.position)
-        return replace(
-            self,
-            rows=self.rows[order],
-            lattice=self.lattice.subset(order),
-            measured=self.measured[order],
-            wanted=self.wanted[order],
-        )
+        return self._at(np.argsort(self.lattice.position))
 
     def cut(self, sites: NDArray[np.bool_]) -> "SectionOnLattice":
         """Select some of the sites, (n_sites,)."""
@@ -67,12 +56,18 @@ class SectionOnLattice:
             return self
         kept = sites[self.measured]
         return replace(
+            self._at(sites),
+            values=self.values[kept],
+            depth=None if self.depth is None else self.depth[kept],
+            unit=None if self.unit is None else self.unit[kept],
+        )
+
+    def _at(self, sites: NDArray[np.bool_] | NDArray[np.int64]) -> "SectionOnLattice":
+        """Select or reorder sites, but not the values of spots."""
+        return replace(
             self,
             rows=self.rows[sites],
             lattice=self.lattice.subset(sites),
             measured=self.measured[sites],
             wanted=self.wanted[sites],
-            values=self.values[kept],
-            depth=None if self.depth is None else self.depth[kept],
-            unit=None if self.unit is None else self.unit[kept],
         )

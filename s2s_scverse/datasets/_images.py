@@ -1,11 +1,12 @@
-"""Grayscale images from where the user keeps them."""
+"""Grayscale images from files and arrays."""
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -41,9 +42,9 @@ def find_images(source: object) -> list[Callable[[], Image]]:
     if isinstance(source, str) and source == "photographs":
         # Files are opened directly: the functions of skimage.data download what they do not find.
         folder = Path(str(files("skimage"))) / "data"
-        return [lambda path=folder / name: _read(path) for name in PHOTOGRAPHS]  # type: ignore[misc]
+        return [partial(_read, folder / name) for name in PHOTOGRAPHS]
     if isinstance(source, str | PathLike):
-        return [lambda path=path: _read(path) for path in _list_folder(Path(source))]  # type: ignore[misc]
+        return [partial(_read, path) for path in _list_folder(Path(source))]
     if isinstance(source, np.ndarray):
         in_colour = source.ndim >= 3 and source.shape[-1] in (3, 4)
         source = list(source) if source.ndim - in_colour == 3 else [source]
@@ -56,8 +57,7 @@ def find_images(source: object) -> list[Callable[[], Image]]:
     if not source:
         msg = "source holds no images; give at least one array, or source='photographs'"
         raise ValueError(msg)
-    images = [_to_gray(array, f"image {i} of source") for i, array in enumerate(source)]
-    return [lambda image=image: image for image in images]  # type: ignore[misc]
+    return [partial(np.asarray, _to_gray(array, f"image {i} of source")) for i, array in enumerate(source)]
 
 
 def _list_folder(folder: Path) -> list[Path]:
@@ -84,14 +84,14 @@ def _read(path: Path) -> Image:
         array = imread(path)
     except FileNotFoundError:
         raise
-    except Exception as error:  # image readers raise what they like for damaged files
+    except Exception as error:  # the errors of image readers for damaged files are of many classes
         msg = f"{str(path)!r} cannot be read as an image: {error}; repair or remove it"
         raise ValueError(msg) from error
     return _to_gray(array, repr(str(path)))
 
 
 def _to_gray(array: object, name: str) -> Image:
-    """Luminance in [0, 1] of an image of any numeric dtype, after checking it."""
+    """Return the luminance of an image of any real dtype, scaled to [0, 1]."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
         found = f"dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
         msg = f"{name} must be a boolean, integer or float array, found {found}"
@@ -111,14 +111,10 @@ def _to_gray(array: object, name: str) -> Image:
     image = np.asarray(array[..., :3] if array.ndim == 3 else array, dtype=np.float64)
     if array.ndim == 3:
         image = image @ (0.2125, 0.7154, 0.0721)  # ITU-R BT.709, as skimage.color.rgb2gray
-    return _to_unit_range(image, array.dtype).astype(np.float32)
-
-
-def _to_unit_range(image: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.float64]:
     low, high = image.min(), image.max()
-    if dtype == np.uint8:
+    if array.dtype == np.uint8:
         low, high = 0.0, 255.0
-    elif dtype.kind == "b" or (dtype.kind == "f" and low >= 0 and high <= 1):
+    elif array.dtype.kind == "b" or (array.dtype.kind == "f" and low >= 0 and high <= 1):
         low, high = 0.0, 1.0
-    span = high - low
-    return np.clip((image - low) / span, 0.0, 1.0) if span > 0 else np.zeros_like(image)
+    scaled = np.clip((image - low) / (high - low), 0.0, 1.0) if high > low else np.zeros_like(image)
+    return scaled.astype(np.float32)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from s2s_scverse._checks import check_int, check_rng
-
+from .._checks import check_int, check_rng
 from ._images import MIN_SIDE, find_images
 from ._textures import textures
 
@@ -39,11 +38,10 @@ def natural_images(
 ) -> NDArray[np.float32]:
     """Draw random grayscale crops of natural images.
 
-    Every crop is turned by any angle, flipped half of the time, and reduced by a random factor between 1 and 6 as far
-    as the image is large enough, after low-pass filtering; so edges and texture of all scales appear at the scale of
-    single pixels, as in a map of gene expression. A crop lies wholly inside its image: there are no filled corners.
-    Images too small for a crop are enlarged. All images are used about equally often. Nothing is downloaded and nothing
-    is written to disk.
+    Every crop is rotated by a random angle, flipped half of the time, and, where the image is large enough, low-pass
+    filtered and reduced by a random factor between 1 and 6, so that edges and texture of all scales appear at the scale
+    of single pixels, as in a map of gene expression. Crops lie wholly inside their images; images too small for a crop
+    are enlarged. All images are used about equally often. Nothing is downloaded or written to disk.
 
     Parameters
     ----------
@@ -61,8 +59,8 @@ def natural_images(
             A folder. Its image files (png, jpg, tif, bmp, gif, webp) are used, without those of its subfolders.
         an array, or a sequence of arrays
             Images of shape (height, width), or (height, width, 3 or 4) in colour, at least 8 x 8 pixels, of any real
-            dtype. A single array may also hold a stack, of shape (images, height, width) or (images, height, width, 3
-            or 4); three axes of which the last has length 3 or 4 are read as one image in colour.
+            dtype. A single array may also be a stack of images, along a first axis; an array of shape (any, any, 3 or
+            4) is one image in colour.
     size
         Height and width of the crops, in pixels.
     n
@@ -80,12 +78,12 @@ def natural_images(
     Raises
     ------
     TypeError
-        `source` is none of the above, an image is not numeric, or `size` or `n` are no integers.
+        If `source` is none of the above, an image is not numeric, or `size` or `n` are no integers.
     ValueError
-        The folder does not exist, holds no images or one that cannot be read; an image has the wrong shape, fewer
+        If the folder does not exist, holds no images or one that cannot be read; an image has the wrong shape, fewer
         than 8 pixels on a side, NaN or infinite values; `size` or `n` are not positive.
     FileNotFoundError
-        The installed scikit-image lacks one of the photographs; use another source.
+        If the installed scikit-image lacks one of the photographs; use another source.
 
     Examples
     --------
@@ -94,7 +92,11 @@ def natural_images(
     >>> crops.shape, crops.dtype
     ((5, 48, 32), dtype('float32'))
     """
-    height, width = _check_size(size)
+    if not isinstance(size, list | tuple) or len(size) != 2:
+        msg = f"size must be a pair of integers (height, width), found {size!r}"
+        raise TypeError(msg)
+    height = check_int("the height in size", size[0], least=1)
+    width = check_int("the width in size", size[1], least=1)
     n = check_int("n", n, least=1)
     rng = check_rng(rng)
     if isinstance(source, str) and source == "textures":
@@ -111,7 +113,7 @@ def natural_images(
 
 
 def _pyramid(image: Image) -> list[Image]:
-    """The image, reduced 1, 2, 4 ... times, as long as both sides have 8 pixels."""
+    """Return the image reduced 1, 2 and 4 times, as long as both sides have 8 pixels."""
     levels = [image]
     while min(levels[-1].shape) >= 2 * MIN_SIDE and 2 ** len(levels) <= MAX_REDUCTION:
         height, width = (side // 2 for side in levels[-1].shape)
@@ -120,12 +122,11 @@ def _pyramid(image: Image) -> list[Image]:
 
 
 def _draw_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Generator) -> Image:
-    """Draw a crop; again, a few times, if nothing is to be seen in it."""
-    crop = _draw_any_crop(levels, size, rng)
-    for _ in range(TRIES - 1):
+    """Draw a crop with contrast, or the last of a few tries."""
+    for _ in range(TRIES):
+        crop = _draw_any_crop(levels, size, rng)
         if crop.std() >= MIN_CONTRAST:
             break
-        crop = _draw_any_crop(levels, size, rng)
     return crop
 
 
@@ -157,10 +158,3 @@ def _draw_any_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Ge
     where = (centre - first)[:, None, None] + np.stack([cos * y - sin * x, sin * y + cos * x])
     crop: Image = map_coordinates(box, where, order=1, mode="nearest")
     return crop
-
-
-def _check_size(size: object) -> tuple[int, int]:
-    if not isinstance(size, list | tuple) or len(size) != 2:
-        msg = f"size must be a pair of integers (height, width), found {size!r}"
-        raise TypeError(msg)
-    return check_int("the height in size", size[0], least=1), check_int("the width in size", size[1], least=1)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 
-from s2s_scverse._checks import check_choice, check_int, check_number, check_positive, check_rng
-from s2s_scverse._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
-
+from .._checks import check_choice, check_int, check_number, check_positive, check_rng
+from .._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
 from ._tissue import DOMAINS, N_CELL_TYPES, Canvas, draw_cells, draw_sites
 
 if TYPE_CHECKING:
@@ -95,11 +94,9 @@ def simulated_tissue(
 
     Raises
     ------
-    TypeError
-        A size is no integer, or another parameter no number.
-    ValueError
-        A size is too small, ``depth`` or ``pitch`` is not positive, ``dispersion`` is negative, or ``lattice`` is
-        unknown.
+    TypeError, ValueError
+        If a size is not an integer or too small, another parameter is not a number, ``depth`` or ``pitch`` is not
+        positive, ``dispersion`` is negative, or ``lattice`` is unknown.
 
     Examples
     --------
@@ -125,7 +122,10 @@ def simulated_tissue(
     tissue, obs, position = _draw_observations(rng, shape, lattice)
     share = _expected_shares(rng, tissue, patterns)
     library = depth * np.exp(0.25 * tissue.sample(tissue.canvas.smooth_noise(rng, 0.15)) + rng.normal(0, 0.2, tissue.n))
-    counts = _draw_counts(rng, library[:, None] * share, dispersion)
+    rate = library[:, None] * share
+    if dispersion > 0:  # a Poisson distribution with gamma-distributed rates is negative binomial
+        rate = rng.gamma(1 / dispersion, rate * dispersion)
+    counts = rng.poisson(rate).astype(np.float64)
 
     totals = counts.sum(axis=1)
     target = np.median(totals[totals > 0]) if totals.any() else 0.0
@@ -145,7 +145,7 @@ def simulated_tissue(
 def _draw_observations(
     rng: np.random.Generator, shape: tuple[int, int], lattice: LatticeKind
 ) -> tuple[Tissue, pd.DataFrame, Field]:
-    """Anatomy, names with array positions, and x and y in pitches."""
+    """Return the anatomy, a table of array positions, and x and y in pitches, (n, 2)."""
     import pandas as pd
 
     if lattice == "cells":
@@ -161,7 +161,7 @@ def _draw_observations(
 
 
 def _gene_patterns(n_genes: int) -> list[str]:
-    """Pattern of every gene, in the order of `PATTERNS`: one each, the rest by largest remainder."""
+    """Return the pattern of every gene, sorted as `PATTERNS`: one of each, the rest by largest remainder."""
     quota = np.array(list(PATTERNS.values())) * (n_genes - len(PATTERNS)) / sum(PATTERNS.values())
     number = np.floor(quota).astype(int)
     number[np.argsort(number - quota, kind="stable")[: n_genes - len(PATTERNS) - number.sum()]] += 1
@@ -216,9 +216,3 @@ def _draw_bumps(rng: np.random.Generator, tissue: Tissue) -> Field:
         squared = (y[:, None] - y[centres]) ** 2 + (x[:, None] - x[centres]) ** 2
         sets.append(np.exp(-0.5 * squared / width**2).max(axis=1))
     return np.stack(sets, axis=1)
-
-
-def _draw_counts(rng: np.random.Generator, mean: Field, dispersion: float) -> Field:
-    """Counts of the given mean and dispersion: Poisson with a gamma-distributed rate."""
-    rate = rng.gamma(1 / dispersion, mean * dispersion) if dispersion > 0 else mean
-    return rng.poisson(rate).astype(np.float64)

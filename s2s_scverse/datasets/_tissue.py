@@ -27,19 +27,15 @@ class Canvas:
     shape: tuple[int, int]
     spacing: tuple[float, float] = (1.0, 1.0)  # of rows and of columns, in pitches
 
-    @property
-    def half(self) -> float:
-        """Half the shorter side, in pitches: the unit of `coordinates`."""
-        return min((n - 1) * step for n, step in zip(self.shape, self.spacing, strict=True)) / 2
-
     def coordinates(self) -> tuple[Field, Field]:
-        """Row and column position of every pixel, centred, with half the shorter side as the unit."""
+        """Return the row and column position of every pixel, centred, in units of half the shorter side."""
+        half = min((n - 1) * step for n, step in zip(self.shape, self.spacing, strict=True)) / 2
         y, x = np.indices(self.shape, dtype=float)
         centre = [(n - 1) / 2 for n in self.shape]
-        return (y - centre[0]) * self.spacing[0] / self.half, (x - centre[1]) * self.spacing[1] / self.half
+        return (y - centre[0]) * self.spacing[0] / half, (x - centre[1]) * self.spacing[1] / half
 
     def smooth_noise(self, rng: np.random.Generator, length: float) -> Field:
-        """White noise smoothed over `length` times the shorter side, of mean 0 and standard deviation 1."""
+        """Return white noise smoothed over `length` times the shorter side, of mean 0 and standard deviation 1."""
         from scipy.ndimage import gaussian_filter
 
         shorter = min(n * step for n, step in zip(self.shape, self.spacing, strict=True))
@@ -51,7 +47,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Tissue:
-    """The anatomy: what lies where. Observations are the sites of a lattice, or single cells."""
+    """The anatomy at all observations: sites of a lattice, or single cells."""
 
     canvas: Canvas
     at: tuple[NDArray[np.intp], NDArray[np.intp]]  # row and column of the pixel of every observation
@@ -69,7 +65,7 @@ class Tissue:
 
 
 def draw_sites(rng: np.random.Generator, canvas: Canvas, *, alternating: bool) -> Tissue:
-    """A tissue whose observations are pixels, all or those with an even sum of row and column, in row-major order."""
+    """Draw a tissue observed at all pixels, or at those whose row + column is even, in row-major order."""
     inside = _draw_outline(rng, canvas)
     if alternating:
         inside[np.indices(canvas.shape).sum(axis=0) % 2 == 1] = False
@@ -77,7 +73,7 @@ def draw_sites(rng: np.random.Generator, canvas: Canvas, *, alternating: bool) -
 
 
 def draw_cells(rng: np.random.Generator, canvas: Canvas, density: float) -> tuple[Tissue, Field]:
-    """A tissue whose observations are single cells, about `density` a pixel, and their (row, column) positions."""
+    """Draw a tissue of single cells, about `density` per pixel, and their positions (row, column), (n, 2)."""
     inside = _draw_outline(rng, canvas)
     position = rng.uniform(-0.5, np.asarray(canvas.shape) - 0.5, size=(round(density * inside.size), 2))
     pixel = np.rint(position).astype(np.intp).clip(0, np.asarray(canvas.shape) - 1)
@@ -103,7 +99,7 @@ def _draw_tissue(rng: np.random.Generator, canvas: Canvas, at: tuple[NDArray[np.
 
 
 def _draw_outline(rng: np.random.Generator, canvas: Canvas) -> NDArray[np.bool_]:
-    """Whether each pixel lies in the tissue: a wavy rounded shape in one piece, minus two holes."""
+    """Return which pixels lie in the tissue: a wavy rounded shape in one piece, minus two holes."""
     from scipy.ndimage import label
 
     y, x = canvas.coordinates()
@@ -127,7 +123,7 @@ def _draw_outline(rng: np.random.Generator, canvas: Canvas) -> NDArray[np.bool_]
 
 
 def _draw_nuclei(rng: np.random.Generator) -> list[list[tuple[float, float, float]]]:
-    """Discs (y, x, radius) of the two kinds of nuclei: one large, and a loose cluster of small ones."""
+    """Draw discs (y, x, radius) for two kinds of nuclei: one large, and a loose cluster of small ones."""
     side = rng.choice([-1.0, 1.0])
     large = [(rng.uniform(0.0, 0.3), side * rng.uniform(0.35, 0.5), rng.uniform(0.26, 0.32))]
     cy, cx = rng.uniform(-0.45, -0.25), -side * rng.uniform(0.3, 0.45)
@@ -143,7 +139,7 @@ def _draw_mixtures(
     domain: NDArray[np.intp],
     mean_cells: int,
 ) -> Field:
-    """Proportions of the cell types in every observation, of shape (n, types)."""
+    """Draw the proportions of the cell types in every observation, (n, types)."""
     composition = rng.dirichlet(np.full(N_CELL_TYPES, 0.4), size=len(DOMAINS)) + 0.01
     drift = np.stack([canvas.smooth_noise(rng, 0.10)[at] for _ in range(N_CELL_TYPES)], axis=1)
     expected = composition[domain] * np.exp(0.8 * drift)

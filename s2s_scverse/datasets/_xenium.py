@@ -30,14 +30,13 @@ def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress
     """Load cells of a mouse brain section (cortex and hippocampus) by 10x Xenium, downloading it on first use.
 
     The public data set ``Xenium_V1_FF_Mouse_Brain_Coronal_Subset_CTX_HP`` of 10x Genomics (Xenium Onboard Analysis
-    1.0.2, CC BY 4.0). The two files that are needed are taken out of its archive, checked by their SHA-256 and kept;
-    the archive, of some gigabytes, is deleted.
+    1.0.2, CC BY 4.0). Two files are extracted from its archive, checked by their SHA-256 and kept; the archive, of
+    some gigabytes, is deleted.
 
     Parameters
     ----------
     cache_dir
-        Folder of the files; by default ``xenium_mouse_brain`` in ``$S2S_CACHE_DIR``, or else in the cache folder that
-        the operating system has for ``s2s_scverse``.
+        Folder of the files; by default ``xenium_mouse_brain`` in ``$S2S_CACHE_DIR``, else in the user's cache folder.
     progress
         Whether to show a progress bar while downloading.
 
@@ -84,7 +83,7 @@ def _download(folder: Path, *, progress: bool) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     log.info("downloading %s to %s", URL, folder)
-    # A folder of its own: other processes may be doing the same.
+    # A separate folder, since other processes may download at the same time.
     with TemporaryDirectory(prefix=".download-", dir=folder) as work:
         downloader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
         try:

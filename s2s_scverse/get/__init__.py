@@ -2,11 +2,10 @@
 
 from ._at import at
 from ._dense import dense
-from ._evaluation import evaluation_df, evaluation_summary_df, evaluation_tests_df
-from ._history import history_df
 from ._image import image
 from ._reliability import interval, reliable_genes
 from ._spatialdata import spatialdata, spatialdata_image
+from ._tables import evaluation_df, evaluation_summary_df, evaluation_tests_df, history_df
 
 __all__ = [
     "at",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["at"]
 
 REACH = 0.71
-"""How far from a site there may be values, in distances of spots: half the diagonal of a square bin."""
+"""Largest distance of a point from its site, in spot spacings: half the diagonal of a square bin."""
 
 
 def at(
@@ -29,11 +29,11 @@ def at(
     spatial_key: str = _keys.SPATIAL,
     library_id: str | None = None,
 ) -> "pd.DataFrame":
-    """Read values at any points of a section, for example to carry those of bins back to their cells.
+    """Return values at any points of a section, for example those of bins at their cells.
 
-    Every point gets the values of the nearest site, if that is no farther than the corner of a bin or of the square
-    around a spot is from its centre (0.71 distances of spots). Of an imputed layer these are all sites; of X and other
-    layers the spots or bins, so a cell gets the values of the bin it is in.
+    Every point gets the values of the nearest site within 0.71 spot spacings (the distance from the centre of a bin to
+    its corner). For imputed layers all sites are used; for X and other layers the spots or bins, so a cell gets the
+    values of its bin.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def at(
 
     Returns
     -------
-    One row a point (named as the cells, if `points` is an AnnData), one column a gene; float32. NaN where there is no
-    value: at points outside the tissue, and in unmeasured bins unless imputed.
+    One row per point (named as the cells, if `points` is an AnnData), one column per gene; float32. NaN at points
+    outside the tissue and, unless imputed, in unmeasured bins.
 
     Raises
     ------
@@ -85,12 +85,10 @@ def at(
     site = _nearest(lattice, at, coordinates, measured | read_mask(section, _keys.HELD_OUT), dense=imputed)
     if not imputed:
         site[(site >= 0) & ~measured[site]] = -1
-    read = np.unique(site[site >= 0])
-    here = np.zeros(section.n_obs, dtype=bool)
-    here[read] = True
+    read = np.isin(np.arange(section.n_obs), site)
     values = np.full((len(coordinates), len(columns)), np.nan, dtype=np.float32)
-    found = read_values(section, here, columns, layer=layer, finite=not imputed)
-    values[site >= 0] = found[np.searchsorted(read, site[site >= 0])]
+    of_sites = read_values(section, read, columns, layer=layer, finite=not imputed)
+    values[site >= 0] = of_sites[np.cumsum(read)[site[site >= 0]] - 1]
     return pd.DataFrame(values, index=names, columns=section.var_names[columns])
 
 
@@ -102,12 +100,12 @@ def _nearest(
     *,
     dense: bool,
 ) -> "NDArray[np.int64]":
-    """(n_points,): the nearest of all sites, or of those on the lattice of the spots; -1 where none is within reach."""
+    """Return the nearest of all sites, or of those on the lattice of the spots, (n_points,); -1 beyond reach."""
     stride = lattice.stride(spots)
     on_spots = ((lattice.index - lattice.index[spots][0]) % stride == 0).all(axis=1)
     among = np.flatnonzero(np.ones(len(lattice), dtype=bool) if dense else on_spots)
     distance, found = cKDTree(at[among]).query(points)
-    # A cell on the edge of two bins is in the one that pp.grid counted it in.
+    # A cell on the edge of two bins belongs to the bin in which pp.grid counted it.
     laid = lattice.subset(among).coarsened(1 if dense else stride)
     own = laid.find(laid.nearest(points))
     tied = np.linalg.norm(at[among][own] - points, axis=1) <= distance + 1e-6 * lattice.pitch

@@ -104,13 +104,9 @@ def dense(
     if not (len(columns) and sites.any()):
         msg = f"layer {key!r} has no site with values for all genes; call s2s.tl.impute or s2s.tl.interpolate again"
         raise ValueError(msg)
-    log.info(
-        "left out %d of %d genes, and %d of %d sites without values",
-        adata.n_vars - len(columns),
-        adata.n_vars,
-        int((~sites).sum()),
-        adata.n_obs,
-    )
+    genes_out, sites_out = adata.n_vars - len(columns), int((~sites).sum())
+    text = "left out %d of %d genes, and %d of %d sites without values"
+    log.info(text, genes_out, adata.n_vars, sites_out, adata.n_obs)
     return AnnData(
         X=values if sites.all() else values[sites],
         obs=adata.obs[sites].copy(),
@@ -123,7 +119,7 @@ def dense(
 def _reliable(
     adata: "AnnData", key: str, columns: NDArray[np.int64], min_reliability: float | None
 ) -> NDArray[np.int64]:
-    """Return the columns of genes that are reliable enough."""
+    """Return the columns of genes that are reliable enough, (n_reliable,)."""
     if min_reliability is None:
         return columns
     least = check_number("min_reliability", min_reliability, least=-1, most=1)
@@ -137,7 +133,7 @@ def _reliable(
 
 
 def _kept_obsm(adata: "AnnData", sites: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
-    """Coordinates and what else is known at every site; embeddings belong to other values."""
+    """Return coordinates and what else is known at every site, without embeddings."""
     found = {name: np.asarray(adata.obsm[name])[sites] for name in adata.obsm if not name.startswith("X_")}
     return {name: array for name, array in found.items() if array.dtype.kind in "iuf" and np.isfinite(array).all()}
 

@@ -34,7 +34,6 @@ def image(
     layer
         Layer to show, X by default. Only layers written by :func:`s2s_scverse.tl.impute` or
         :func:`s2s_scverse.tl.interpolate` have values at unmeasured sites; of all others measured spots are shown.
-
     library_id
         Which section to show, if `adata` holds several.
 

@@ -22,7 +22,7 @@ def reliable_genes(
     key: str = _keys.UNS,
     min: float | None = None,  # noqa: A002
 ) -> list[str]:
-    """Name the genes whose imputed values are expected to be of use.
+    """Return the names of the genes whose imputed values are expected to be useful.
 
     Parameters
     ----------
@@ -82,17 +82,17 @@ def read_reliability(adata: "AnnData", key: str) -> "pd.Series":
 def interval(
     adata: "AnnData", level: float = 0.9, *, genes: str | Sequence[str] | None = None, key: str = _keys.UNS
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return intervals that hold what would be measured.
+    """Return prediction intervals.
 
-    Over genes and unmeasured sites together, a part `level` of the values that would be measured there are expected
-    inside. Widths come from measured spots that were left out, see :func:`s2s_scverse.tl.impute`.
+    Over genes and unmeasured sites together, a fraction `level` of the values that would be measured there is expected
+    inside. Widths are calibrated by cross-validation on measured spots, see :func:`s2s_scverse.tl.impute`.
 
     Parameters
     ----------
     adata
         A section that :func:`s2s_scverse.tl.impute` was run on.
     level
-        Part of the values that are to be inside, 0.05 to 0.99.
+        Expected fraction of values inside, 0.05 to 0.99.
     genes
         Names of the genes, all by default.
     key

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["spatialdata", "spatialdata_image"]
 
 REGION, INSTANCE = "s2s_region", "s2s_site"
-"""Columns that spatialdata needs; names of our own, since sections are often told apart by a column "region"."""
+"""Columns that spatialdata needs; not "region", since that column often names the sections."""
 
 
 def spatialdata(
@@ -45,16 +45,14 @@ def spatialdata(
     table
         Name of the table: by default ``"table"``, or ``"<region>_table"`` with `into`.
     coordinate_system
-        The coordinate system that the units of ``obsm[spatial_key]`` belong to: the one that was passed to
-        :func:`s2s_scverse.pp.from_spatialdata`.
+        The coordinate system of ``obsm[spatial_key]``: the one passed to :func:`s2s_scverse.pp.from_spatialdata`.
     spatial_key
         Key of ``obsm`` with x and y of every site.
 
     Returns
     -------
     A :class:`spatialdata.SpatialData` (`into`, if given) with shapes (circles, whose radius is half the distance of
-    neighbouring sites) and the table, a copy of `adata` that annotates them by its columns ``s2s_region`` and
-    ``s2s_site``.
+    neighbouring sites) and a copy of `adata` that annotates them by its columns ``s2s_region`` and ``s2s_site``.
 
     Raises
     ------
@@ -62,10 +60,8 @@ def spatialdata(
         If spatialdata is not installed.
     KeyError
         If `adata` has no lattice or no coordinates, or `into` has no such coordinate system.
-    TypeError
-        If `into` is no SpatialData.
-    ValueError
-        If spatialdata cannot tell the names of two sections apart, or `into` has elements of these names.
+    TypeError, ValueError
+        If `into` is no SpatialData or has elements of these names, or names of sections are the same in spatialdata.
 
     Examples
     --------
@@ -128,7 +124,7 @@ def _check_into(library: ModuleType, into: Any, names: Sequence[str], coordinate
 
 
 def _check_element(argument: str, name: object, sanitize: "Callable[[str], str]") -> None:
-    """Refuse what spatialdata takes for no name."""
+    """Refuse a name that spatialdata does not allow."""
     check_name(argument, name)
     allowed = sanitize(str(name))
     if name != allowed:

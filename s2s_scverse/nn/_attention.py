@@ -1,34 +1,19 @@
-"""The hybrid attention block: window attention and a convolutional branch side by side."""
+"""Attention within (shifted) windows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from s2s_scverse.nn._conv import conv3x3
-from s2s_scverse.nn._windows import merge_windows, partition_windows, relative_position_index, window_mask
-
-if TYPE_CHECKING:
-    from s2s_scverse.nn._config import CDCINConfig
-
-__all__ = ["ChannelAttention", "HybridAttentionBlock", "WindowAttention"]
+__all__ = ["WindowAttention", "merge_windows", "partition_windows", "relative_position_index", "window_mask"]
 
 
 class WindowAttention(nn.Module):
-    """Multi-head self-attention within windows, with a learned bias per relative position and head.
+    """Multi-head self-attention within windows of `window` sites, with a learned bias per relative position and head.
 
-    Parameters
-    ----------
-    features
-        Channels of the maps.
-    window
-        Side of the windows, in sites.
-    heads
-        Number of heads; must divide ``features``.
-    shift
-        By how many sites the windows are displaced. An axis that one window covers is not shifted.
+    `heads` must divide `features`. Windows are displaced by `shift` sites, along axes that more than one window covers.
     """
 
     position_index: Tensor
@@ -47,15 +32,11 @@ class WindowAttention(nn.Module):
         _, h, w, _ = x.shape
         x = nn.functional.pad(x, (0, 0, 0, -w % self.window, 0, -h % self.window))  # (B, H', W', C)
         padded = x.shape[1:3]
-        shift = tuple(self.shift if side > self.window else 0 for side in padded)
-        mask = window_mask(h, w, self.window, (shift[0], shift[1]), x.device, torch.float32)
-        if any(shift):
-            x = x.roll((-shift[0], -shift[1]), dims=(1, 2))
-        x = self._attend(partition_windows(x, self.window), mask)  # (B, n_windows, N, C)
-        x = merge_windows(x, self.window, *padded)  # (B, H', W', C)
-        if any(shift):
-            x = x.roll(shift, dims=(1, 2))
-        return x[:, :h, :w]
+        down, right = (self.shift if side > self.window else 0 for side in padded)
+        mask = window_mask(h, w, self.window, (down, right), x.device, torch.float32)
+        x = partition_windows(x.roll((-down, -right), dims=(1, 2)), self.window)  # (B, n_windows, N, C)
+        x = merge_windows(self._attend(x, mask), self.window, *padded)  # (B, H', W', C)
+        return x.roll((down, right), dims=(1, 2))[:, :h, :w]
 
     def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
         b, n_windows, n, c = x.shape
@@ -75,62 +56,49 @@ class WindowAttention(nn.Module):
         return out
 
 
-class ChannelAttention(nn.Module):
-    """Scales every channel by a factor in (0, 1) computed from the means of all channels.
+def partition_windows(x: Tensor, window: int) -> Tensor:
+    """Cut maps into windows, row by row: (B, H, W, C) to (B, n_windows, window**2, C); window divides H and W."""
+    b, h, w, c = x.shape
+    x = x.view(b, h // window, window, w // window, window, c).transpose(2, 3)  # (B, H/w, W/w, w, w, C)
+    return x.reshape(b, -1, window * window, c)
 
-    Parameters
-    ----------
-    features
-        Channels of the maps.
-    squeeze
-        The factors are computed through ``features // squeeze`` channels.
+
+def merge_windows(x: Tensor, window: int, height: int, width: int) -> Tensor:
+    """Invert :func:`partition_windows`: (B, n_windows, window**2, C) to (B, height, width, C)."""
+    b, c = x.shape[0], x.shape[-1]
+    x = x.view(b, height // window, width // window, window, window, c).transpose(2, 3)  # (B, H/w, w, W/w, w, C)
+    return x.reshape(b, height, width, c)
+
+
+def relative_position_index(window: int) -> Tensor:
+    """Row of the bias table for every pair (query, key) of one window, (window**2, window**2), int64.
+
+    The offset (dr, dc) of query minus key, each from ``1 - window`` to ``window - 1``, counted row by row.
     """
-
-    def __init__(self, features: int, *, squeeze: int) -> None:
-        super().__init__()
-        inner = features // squeeze
-        self.down = nn.Conv2d(features, inner, kernel_size=1)
-        self.up = nn.Conv2d(inner, features, kernel_size=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps (B, C, H, W) to the same shape."""
-        mean = x.mean(dim=(2, 3), keepdim=True)  # (B, C, 1, 1)
-        return x * torch.sigmoid(self.up(nn.functional.relu(self.down(mean))))
+    rows, cols = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+    sites = torch.stack([rows.flatten(), cols.flatten()])  # (2, N)
+    offset = sites[:, :, None] - sites[:, None, :] + window - 1  # (2, N, N), from 0
+    return offset[0] * (2 * window - 1) + offset[1]
 
 
-class HybridAttentionBlock(nn.Module):
-    """Window attention plus, in parallel, convolutions with channel attention; then a perceptron. Both residual.
+# Few sizes occur in one run (two in training, some in prediction); a module attribute would be stored once per block.
+@lru_cache(maxsize=16)
+def window_mask(
+    height: int, width: int, window: int, shift: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> Tensor | None:
+    """Mask to add to attention scores on a map that was padded to whole windows and rolled by `shift`.
 
-    Parameters
-    ----------
-    config
-        The network's hyper-parameters.
-    shifted
-        Whether the windows are displaced by half their side.
+    (n_windows, window**2, window**2): 0 where query and key are neighbours on the map, ``-inf`` where the roll brought
+    them together or the key is padding. Padding sees padding, so that no row is all ``-inf``. None if all may see all.
     """
-
-    def __init__(self, config: CDCINConfig, *, shifted: bool) -> None:
-        super().__init__()
-        c, hidden, inner = config.features, config.features * config.mlp_ratio, config.features // config.conv_squeeze
-        self.conv_scale = config.conv_scale
-        self.norm1 = nn.LayerNorm(c)
-        self.attention = WindowAttention(
-            c, window=config.window, heads=config.heads, shift=config.window // 2 if shifted else 0
-        )
-        self.conv = nn.Sequential(
-            conv3x3(c, inner, hexagonal=config.hexagonal),
-            nn.GELU(),
-            conv3x3(inner, c, hexagonal=config.hexagonal),
-            ChannelAttention(c, squeeze=config.channel_squeeze),
-        )
-        self.norm2 = nn.LayerNorm(c)
-        self.mlp = nn.Sequential(nn.Linear(c, hidden), nn.GELU(), nn.Linear(hidden, c))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps (B, C, H, W) to the same shape."""
-        x = x.permute(0, 2, 3, 1)  # (B, H, W, C); no copy in channels_last
-        y = self.norm1(x)
-        conv = self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        x = x + self.attention(y) + self.conv_scale * conv
-        x = x + self.mlp(self.norm2(x))
-        return x.permute(0, 3, 1, 2)
+    if shift == (0, 0) and height % window == 0 and width % window == 0:
+        return None
+    # Lightning validates in inference mode; a tensor made there could not be used in training afterwards.
+    with torch.inference_mode(mode=False):
+        rows, cols = (torch.arange(-(-size // window) * window, device=device) for size in (height, width))
+        label = 2 * (rows < shift[0])[:, None] + (cols < shift[1])  # (H', W'), 0 to 3: which side the roll takes it to
+        label = label.masked_fill((rows >= height)[:, None] | (cols >= width), -1)
+        label = label.roll((-shift[0], -shift[1]), dims=(0, 1))
+        label = partition_windows(label[None, :, :, None], window)[0, :, :, 0]  # (n_windows, N)
+        hidden = label[:, :, None] != label[:, None, :]  # (n_windows, N, N)
+        return torch.zeros(hidden.shape, device=device, dtype=dtype).masked_fill_(hidden, -torch.inf)

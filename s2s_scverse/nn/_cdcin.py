@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from s2s_scverse.nn._blocks import ResidualDenseNetwork
-from s2s_scverse.nn._config import CDCINConfig
-from s2s_scverse.nn._consistency import data_consistency
-from s2s_scverse.nn._conv import HexConv2d
+from s2s_scverse.nn._blocks import HexConv2d, ResidualDenseNetwork
+from s2s_scverse.nn._config import CDCINConfig, Consistency
 
-__all__ = ["CDCIN"]
+__all__ = ["CDCIN", "data_consistency"]
 
 
 class CDCIN(nn.Module):
@@ -80,7 +78,9 @@ class CDCIN(nn.Module):
         self._check(start, values, mask, context)
         measured = mask != 0
         values = values.masked_fill(~measured, 0)  # no leak of masked values
-        fixed = self._fixed_channels(values, mask.to(values.dtype), context)
+        fixed = [values] if self.config.values_channel else []
+        fixed += [mask.to(values.dtype)] if self.config.mask_channel else []
+        fixed += [context] if context is not None else []
         x, outputs = start, []
         for k in range(self.config.stages):
             x = self._consistent(x, values, measured)
@@ -90,10 +90,10 @@ class CDCIN(nn.Module):
         return torch.stack(outputs)
 
     def use_lattice(self, *, hexagonal: bool) -> None:
-        """Say what kind of lattice the maps that follow lie on.
+        """Set the kind of lattice of the maps that follow.
 
-        Only networks with ``config.hexagonal`` can tell the two apart: they leave out two weights of each 3x3 kernel on
-        hexagonal lattices, which is what they are built for, and use all nine on square ones.
+        It matters to networks with ``config.hexagonal`` only: they use seven weights of each 3x3 kernel on hexagonal
+        lattices, and all nine on square ones.
         """
         for module in self.modules():
             if isinstance(module, HexConv2d):
@@ -111,15 +111,6 @@ class CDCIN(nn.Module):
         mode, noise_level = self.config.consistency, self.config.noise_level
         return data_consistency(x, values, measured, mode=mode, noise_level=noise_level)
 
-    def _fixed_channels(self, values: Tensor, mask: Tensor, context: Tensor | None) -> list[Tensor]:
-        """Inputs of every stage besides the running map."""
-        channels = [values] if self.config.values_channel else []
-        if self.config.mask_channel:
-            channels.append(mask)
-        if context is not None:
-            channels.append(context)
-        return channels
-
     def _check(self, start: Tensor, values: Tensor, mask: Tensor, context: Tensor | None) -> None:
         for name, given in (("start", start), ("values", values), ("mask", mask)):
             if not isinstance(given, Tensor):
@@ -128,16 +119,27 @@ class CDCIN(nn.Module):
         if start.ndim != 4 or start.shape[1] != 1 or min(start.shape[2:]) < 1:
             msg = f"CDCIN: start must have shape (B, 1, H, W), found {tuple(start.shape)}"
             raise ValueError(msg)
-        shapes = {"values": (values, 1), "mask": (mask, 1)}
-        expected = self.config.context_channels
-        if (context is not None) != (expected > 0):
+        channels = self.config.context_channels
+        if (context is not None) != (channels > 0):
             found = "None" if context is None else f"a tensor of shape {tuple(context.shape)}"
-            msg = f"CDCIN: config.context_channels is {expected}, but context is {found}"
+            msg = f"CDCIN: config.context_channels is {channels}, but context is {found}"
             raise ValueError(msg)
-        if context is not None:
-            shapes["context"] = (context, expected)
-        for name, (tensor, channels) in shapes.items():
-            shape = (start.shape[0], channels, *start.shape[2:])
-            if tensor.shape != shape:
+        for name, tensor, n in (("values", values, 1), ("mask", mask, 1), ("context", context, channels)):
+            shape = (start.shape[0], n, *start.shape[2:])
+            if tensor is not None and tensor.shape != shape:
                 msg = f"CDCIN: {name} must have shape {shape} to go with start, found {tuple(tensor.shape)}"
                 raise ValueError(msg)
+
+
+def data_consistency(x: Tensor, values: Tensor, measured: Tensor, *, mode: Consistency, noise_level: float) -> Tensor:
+    """Pull a map x towards the measured values at measured sites, (B, 1, H, W); values elsewhere are not read.
+
+    ``"exact"``: the measured value, bit for bit. ``"noisy"``: ``(x + v * values) / (1 + v)``, with v the noise level.
+    ``"off"``: x.
+    """
+    if mode == "off":
+        return x
+    if mode == "noisy":
+        values = (x + noise_level * values) / (1 + noise_level)
+    # A selection rather than (1 - m) x + m x0: exact, and a NaN at an unread place goes no further.
+    return torch.where(measured, values, x)

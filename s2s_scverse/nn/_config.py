@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -14,20 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["PRESETS", "CDCINConfig", "Consistency"]
 
 Consistency = Literal["exact", "noisy", "off"]
-
-_POSITIVE = (
-    "stages",
-    "features",
-    "growth",
-    "blocks",
-    "layers",
-    "window",
-    "heads",
-    "mlp_ratio",
-    "conv_squeeze",
-    "channel_squeeze",
-)
-_SWITCHES = ("mask_channel", "values_channel", "share_stages", "zero_init", "hexagonal", "attention", "recompute")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,24 +86,22 @@ class CDCINConfig:
     recompute: bool = False
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            object.__setattr__(self, name, check_int(f"CDCINConfig: {name}", getattr(self, name), least=1))
-        channels = check_int("CDCINConfig: context_channels", self.context_channels, least=0)
-        object.__setattr__(self, "context_channels", channels)
-        for name in _SWITCHES:
-            check_bool(f"CDCINConfig: {name}", getattr(self, name))
-        for name in ("noise_level", "conv_scale"):
-            object.__setattr__(self, name, check_positive(f"CDCINConfig: {name}", getattr(self, name)))
-        check_choice("CDCINConfig: consistency", self.consistency, get_args(Consistency))
-        if self.attention:
-            self._check_attention()
-
-    def _check_attention(self) -> None:
-        if self.features % self.heads:
+        for field in fields(self):
+            name, value = f"CDCINConfig: {field.name}", getattr(self, field.name)
+            if field.type == "int":
+                value = check_int(name, value, least=0 if field.name == "context_channels" else 1)
+            elif field.type == "float":
+                value = check_positive(name, value)
+            elif field.type == "bool":
+                check_bool(name, value)
+            else:
+                check_choice(name, value, get_args(Consistency))
+            object.__setattr__(self, field.name, value)
+        if self.attention and self.features % self.heads:
             msg = f"CDCINConfig: features must be a multiple of heads, found {self.features} and {self.heads}"
             raise ValueError(msg)
         for name in ("conv_squeeze", "channel_squeeze"):
-            if getattr(self, name) > self.features:
+            if self.attention and getattr(self, name) > self.features:
                 msg = f"CDCINConfig: {name} must be at most features={self.features}, found {getattr(self, name)}"
                 raise ValueError(msg)
 

@@ -20,12 +20,12 @@ __all__ = ["dead_lines", "mask_artifacts"]
 log = logging.getLogger(__name__)
 
 LINE_FRACTION = 0.1
-"""Of the depth of neighbouring rows or columns: those of real sections have at least .16."""
+"""Smallest depth relative to neighbouring rows or columns; real sections have at least .16."""
 WINDOW, FEWEST = 5, 5
-"""Neighbouring rows on either side, and spots that a row needs to be judged."""
+"""Neighbouring rows on either side; spots or neighbours below which a row or spot is not judged."""
 NEIGHBOURS, REACH = 18, 3.5
-"""Spots with which one is compared, two rings of a hexagonal lattice, and how far away they are, in pitches."""
-ROW, COLUMN, DEPTH, GENES = "row", "column", "depth", "genes"
+"""Spots with which one is compared, two rings of a hexagonal lattice, and their largest distance in pitches."""
+REASONS = ["row", "column", "depth", "genes"]
 
 
 def mask_artifacts(
@@ -39,23 +39,22 @@ def mask_artifacts(
 ) -> "AnnData | None":
     """Mark spots that failed technically as unmeasured, so that :func:`s2s_scverse.tl.impute` fills them.
 
-    Found are rows and columns of the array (not of bins) with hardly any counts, such as clogged microfluidic channels,
-    and single spots with far fewer counts or detected genes than the spots around them. Look at what was marked before
-    you go on: tissue that is empty by nature (lumina, necrosis, fat) can look alike.
+    Rows and columns of the array (not of bins) with hardly any counts, such as clogged microfluidic channels, are
+    marked, and single spots with far fewer counts or detected genes than the spots around them. Inspect the marked
+    spots before you go on: tissue that is empty by nature (lumina, necrosis, fat) can look alike.
 
     Parameters
     ----------
     adata
-        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, each of which is judged by itself.
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, which are judged separately.
     line_fraction
         Rows and columns are marked if their median depth is below this fraction of the median depth of the 5 rows (or
         columns) on either side.
     spot_fraction
         Spots are marked if their depth, or their number of detected genes, is below this fraction of the median of the
-        18 spots around them, and `n_mads` says so too.
+        18 spots around them, and its logarithm lies more than `n_mads` deviations below theirs.
     n_mads
-        How many median absolute deviations (scaled to standard deviations of a normal distribution) the logarithm of
-        the depth, or of the number of genes, must lie below that of the spots around.
+        Number of median absolute deviations, scaled to standard deviations of a normal distribution.
     layer
         Layer to read. By default depth comes from ``layers["counts"]`` or X where they hold counts, else from
         ``obs["total_counts"]``, else from the size of one molecule in normalised (and logged) values.
@@ -70,7 +69,7 @@ def mask_artifacts(
         False for the marked spots too. Their values stay as they are.
     `.obs['s2s_artifact']`
         Why a spot was marked (categorical): ``"row"``, ``"column"``, ``"depth"`` or ``"genes"``; missing elsewhere.
-        Reasons of an earlier call stay.
+        Reasons from an earlier call are kept.
 
     Values of held-out spots are never read.
 
@@ -78,10 +77,8 @@ def mask_artifacts(
     ------
     KeyError
         If `adata` has no lattice, or the layer does not exist.
-    TypeError
-        If an argument is of a wrong type.
-    ValueError
-        If an argument is out of bounds, no spot is measured, or no depth can be read.
+    TypeError, ValueError
+        If an argument is of a wrong type or out of bounds, no spot is measured, or no depth can be read.
 
     Examples
     --------
@@ -101,35 +98,25 @@ def mask_artifacts(
     measured = read_measured(adata)
     reason = np.full(adata.n_obs, "", dtype=object)
     for section in read_sections(adata):
-        here = np.zeros(adata.n_obs, dtype=bool)
-        here[section.rows] = measured[section.rows]
-        if here.any():
-            reason[here] = _reasons(adata, section, here, layer, line, spot, n_mads)
+        if section.measured.any():
+            reason[section.spots] = _reasons(adata, section, layer, line, spot, n_mads)
     marked = reason != ""
     adata = adata.copy() if copy else adata
     if _keys.ARTIFACT in adata.obs:
         reason = np.where(marked, reason, adata.obs[_keys.ARTIFACT].astype(object).fillna("").to_numpy())
-    reasons = [each or None for each in reason]
-    adata.obs[_keys.ARTIFACT] = pd.Categorical(reasons, categories=[ROW, COLUMN, DEPTH, GENES])
+    adata.obs[_keys.ARTIFACT] = pd.Categorical([each or None for each in reason], categories=REASONS)
     adata.obs[_keys.MEASURED] = measured & ~marked
-    found = ", ".join(f"{int((reason[marked] == each).sum())} for their {each}" for each in (ROW, COLUMN, DEPTH, GENES))
-    log.info("%d of %d spots marked as unmeasured: %s", marked.sum(), measured.sum(), found)
+    numbers = ", ".join(f"{int((reason[marked] == each).sum())} for their {each}" for each in REASONS)
+    log.info("%d of %d spots marked as unmeasured: %s", marked.sum(), measured.sum(), numbers)
     return adata if copy else None
 
 
 def dead_lines(
     lines: NDArray[np.int64], depth: NDArray[np.float64], fraction: float = LINE_FRACTION
 ) -> NDArray[np.int64]:
-    """Return the rows (or columns) with hardly any counts.
+    """Return the rows (or columns) whose median depth is below a fraction of that of the rows around.
 
-    Parameters
-    ----------
-    lines
-        (n_spots,): the row of every spot.
-    depth
-        (n_spots,): how deep it was sequenced.
-    fraction
-        Rows are dead if their median depth is below this fraction of that of the rows around.
+    `lines` and `depth`, (n_spots,), are the row and the depth of every spot.
     """
     by_line = pd.Series(depth).groupby(lines)
     median = by_line.median()[by_line.size() >= FEWEST]
@@ -143,14 +130,14 @@ def dead_lines(
 def _reasons(
     adata: "AnnData",
     section: SectionOnLattice,
-    here: NDArray[np.bool_],
     layer: str | None,
     line: float,
     spot: float,
     n_mads: float,
 ) -> NDArray[np.object_]:
-    """Say why each measured spot of a section is an artifact; empty text if it is none."""
-    lattice = section.lattice.subset(here[section.rows])
+    """Return why each measured spot of a section is an artifact, (n_spots,); an empty text if it is none."""
+    lattice, here = section.lattice.subset(section.measured), np.zeros(adata.n_obs, dtype=bool)
+    here[section.spots] = True
     depth, genes = read_depth(adata, here, layer=layer), read_detected(adata, here, layer=layer)
     if depth is None and genes is None:
         msg = (
@@ -161,21 +148,20 @@ def _reasons(
     reason = np.full(len(lattice), "", dtype=object)
     # Rows of bins are no channels.
     if depth is not None and "bins" not in adata.uns[_keys.UNS][_keys.GRID]:
-        for name, numbers in ((COLUMN, lattice.array[:, 1]), (ROW, lattice.array[:, 0])):
+        for name, numbers in (("column", lattice.array[:, 1]), ("row", lattice.array[:, 0])):
             reason[np.isin(numbers, dead_lines(numbers, depth, line))] = name
-    alive = reason == ""
-    for name, values in ((GENES, genes), (DEPTH, depth)):
+    alive = np.flatnonzero(reason == "")
+    for name, values in (("genes", genes), ("depth", depth)):
         if values is not None:
-            reason[np.flatnonzero(alive)[_outliers(lattice.unit_coordinates[alive], values[alive], spot, n_mads)]] = (
-                name
-            )
+            outliers = _outliers(lattice.unit_coordinates[alive], values[alive], spot, n_mads)
+            reason[alive[outliers]] = name
     return reason
 
 
 def _outliers(
     at: NDArray[np.float64], values: NDArray[np.float64], fraction: float, n_mads: float
 ) -> NDArray[np.bool_]:
-    """Return which spots lie far below the spots around them."""
+    """Return which spots have values far below those of the spots around them, (n_spots,)."""
     k = min(NEIGHBOURS + 1, len(at))
     if k <= FEWEST:
         return np.zeros(len(at), dtype=bool)

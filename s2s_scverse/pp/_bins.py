@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from .._checks import are_counts, check_numeric, is_sparse, named_layers
+from .._checks import are_counts, check_finite, is_sparse, named_layers
 from .._lattice import Lattice
 
 if TYPE_CHECKING:
@@ -22,22 +22,9 @@ __all__ = ["binned"]
 def binned(
     adata: "AnnData", lattices: Sequence[Lattice], bins: NDArray[np.int64], spatial_key: str
 ) -> tuple["AnnData", dict[str, str]]:
-    """Sum (or average) cells over bins, and say which.
+    """Return the bins of all sections, without names, and whether X and each layer are a ``"sum"`` or a ``"mean"``.
 
-    Parameters
-    ----------
-    adata
-        The cells.
-    lattices
-        The bins of every section.
-    bins
-        (n_cells,): the bin of each cell, counted through all sections; -1 for none.
-    spatial_key
-        Where to write the centres of the bins.
-
-    Returns
-    -------
-    The bins, without names, and for X and each layer ``"sum"`` or ``"mean"``.
+    `bins`, (n_cells,), is the bin of each cell, counted through all lattices; -1 for none.
     """
     from anndata import AnnData
 
@@ -48,17 +35,10 @@ def binned(
     pooling = {}
 
     def pooled(matrix: Any, key: str, what: str) -> Any:
-        check_numeric(matrix, what)
-        data = matrix.data if is_sparse(matrix) else np.asarray(matrix)
-        if not np.isfinite(data).all():
-            msg = (
-                f"{what} has {int((~np.isfinite(data)).sum())} values that are NaN or infinite; set or drop them first"
-            )
-            raise ValueError(msg)
-        counts = are_counts(matrix)
-        pooling[key] = "sum" if counts else "mean"
-        total = members @ (matrix if is_sparse(matrix) else data)
-        if not counts:
+        check_finite(matrix, what)
+        total = members @ (matrix if is_sparse(matrix) else np.asarray(matrix))
+        pooling[key] = "sum" if are_counts(matrix) else "mean"
+        if pooling[key] == "mean":
             total = sparse.diags_array((1 / n_cells).astype(np.float32)) @ total
         return total.astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""What tells that an AnnData without `library_key` holds several sections, or fields of view in local coordinates."""
+"""Signs that an AnnData without `library_key` holds several sections, or fields of view in local coordinates."""
 
 import re
 import warnings
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from .. import _keys
 from .._checks import few
 from .._lattice import Lattice, affine_residual, residual
 
@@ -23,19 +24,17 @@ SECTION_WORDS = (
     "specimen|dataset|orig|chip|capture|experiment|gsm|genotype|treatment"
 )
 FIELD_WORDS = "fovs?|field|tiles?|roi|image|region|position|view|scan"
-"""One of the words of a column's name."""
-MOST_VALUES = 500
-"""Of a column that may name sections or fields of view."""
-MOST_SUFFIXES = 12
-"""Of the names of spots: more are no sections."""
+"""Words in the names of columns that tell sections, or fields of view, apart."""
+MOST_VALUES, MOST_SUFFIXES = 500, 12
+"""Largest numbers of values of such a column, and of endings of spot names."""
 MIXED = 0.3
-"""Cells whose nearest cell is of another group, of what groups that lie anywhere have: contiguous fields have fewer."""
+"""Share of cells whose nearest cell is of another group, relative to groups at random places; less in real fields."""
 CONTRADICTION, EXPLAINED, FEWEST = 0.1, 0.1, 10
-"""Residual of a lattice, in pitches, that groups may explain; the part that they may leave; spots of each."""
+"""Smallest residual of a lattice, in pitches, that groups may explain; largest share left; fewest spots of each."""
 
 
 def hint(adata: "AnnData", positions: NDArray[np.generic]) -> str:
-    """Say, for a lattice that was not found, which column may tell several sections apart."""
+    """Return advice for spots without a common lattice: which column may tell several sections apart."""
     names, places = _columns(adata, SECTION_WORDS), pd.DataFrame(positions)
     if not names and places.duplicated().any():
         columns = _discrete(adata).items()
@@ -46,13 +45,7 @@ def hint(adata: "AnnData", positions: NDArray[np.generic]) -> str:
 
 
 def check_libraries(adata: "AnnData") -> None:
-    """Refuse several entries in ``uns["spatial"]``, unless obs says that all spots are of one, or of fields of view.
-
-    Raises
-    ------
-    ValueError
-        If there are several.
-    """
+    """Refuse several entries in ``uns["spatial"]``, unless obs says that all spots are of one, or of fields of view."""
     spatial = adata.uns.get("spatial")
     entries = spatial.items() if isinstance(spatial, Mapping) else ()
     libraries = {str(name) for name, entry in entries if isinstance(entry, Mapping)}
@@ -62,12 +55,9 @@ def check_libraries(adata: "AnnData") -> None:
     matching = [key for key, values in texts.items() if values <= libraries]
     if any(len(texts[key]) == 1 or _named(key, FIELD_WORDS) for key in matching):
         return
-    key = matching[0] if matching else None
-    how = (
-        f"pass library_key={key!r}, since adata.obs[{key!r}] names them"
-        if key
-        else "pass library_key=, a column of adata.obs that names the section of each spot"
-    )
+    how = "pass library_key=, a column of adata.obs that names the section of each spot"
+    if matching:
+        how = f"pass library_key={matching[0]!r}, since adata.obs[{matching[0]!r}] names them"
     msg = (
         f"adata.uns['spatial'] names {len(libraries)} libraries ({few(sorted(libraries))}), as if adata held several "
         f"sections: {how}; if all is one section, keep only its entry"
@@ -76,13 +66,7 @@ def check_libraries(adata: "AnnData") -> None:
 
 
 def check_lattice(adata: "AnnData", lattice: Lattice, coordinates: NDArray[np.float64]) -> None:
-    """Refuse, or warn of, a lattice whose spots are of several sections.
-
-    Raises
-    ------
-    ValueError
-        If a column that is named like one of sections splits the spots into parts, each on a lattice of its own.
-    """
+    """Refuse spots that a column named like one of sections splits into parts on lattices of their own; else warn."""
     named, found = _columns(adata, SECTION_WORDS), residual(lattice, coordinates)
     for key, column in _discrete(adata).items() if found > CONTRADICTION else ():
         groups = [np.flatnonzero(column == value) for value in column.unique()]
@@ -103,22 +87,13 @@ def check_lattice(adata: "AnnData", lattice: Lattice, coordinates: NDArray[np.fl
 
 
 def check_cells(adata: "AnnData", coordinates: NDArray[np.float64], spatial_key: str) -> None:
-    """Refuse cells of several sections, or of fields of view with local coordinates, that lie over one another.
-
-    Raises
-    ------
-    ValueError
-        If they do.
-    """
+    """Refuse cells of several sections, or of fields of view with local coordinates, that lie over one another."""
+    others = {name: values for name, values in adata.obsm.items() if "spatial" in name.lower() and name != spatial_key}
     for key in _columns(adata, FIELD_WORDS):
         if not _mixed(adata.obs[key], coordinates):
             continue
-        others = [
-            name
-            for name, values in adata.obsm.items()
-            if name != spatial_key and np.ndim(values) == 2 and values.shape[1] == 2 and "spatial" in name.lower()
-        ]
-        apart = [name for name in others if not _mixed(adata.obs[key], np.asarray(adata.obsm[name], dtype=float))]
+        planar = {name: np.asarray(values, float) for name, values in others.items() if values.shape[1:] == (2,)}
+        apart = [name for name, values in planar.items() if not _mixed(adata.obs[key], values)]
         how = f"spatial_key={apart[0]!r}" if apart else f"coordinates of the whole section, or library_key={key!r}"
         msg = (
             f"the cells of different {key!r} (adata.obs) lie over one another in adata.obsm[{spatial_key!r}], as "
@@ -160,10 +135,9 @@ def _discrete(adata: "AnnData") -> dict[str, pd.Series]:
     """Return the columns of obs that hold few names or whole numbers."""
     found = {}
     for key, column in adata.obs.items():
-        if str(key) in ("in_tissue", "array_row", "array_col") or str(key).startswith("s2s_"):
+        if str(key) in (_keys.IN_TISSUE, _keys.ARRAY_ROW, _keys.ARRAY_COL) or str(key).startswith("s2s_"):
             continue
-        floats = column.dtype.kind == "f" if hasattr(column.dtype, "kind") else False
-        if floats and not (column == column.round()).all():
+        if column.dtype.kind == "f" and not (column == column.round()).all():
             continue
         if column.astype(str).nunique() <= min(MOST_VALUES, max(len(column) // 2, 1)):
             found[str(key)] = column
@@ -172,8 +146,7 @@ def _discrete(adata: "AnnData") -> dict[str, pd.Series]:
 
 def _columns(adata: "AnnData", words: str) -> list[str]:
     """Return the columns with several values that are named like sections (or fields of view)."""
-    likely = [str(key) for key in adata.obs.columns if _named(str(key), words)]
-    return [key for key, column in _discrete(adata).items() if key in likely and len(column.unique()) > 1]
+    return [key for key, column in _discrete(adata).items() if _named(key, words) and len(column.unique()) > 1]
 
 
 def _named(key: str, words: str) -> bool:
@@ -182,7 +155,7 @@ def _named(key: str, words: str) -> bool:
 
 
 def _mixed(column: pd.Series, coordinates: NDArray[np.float64]) -> bool:
-    """Whether groups of cells lie over one another: the nearest cell is of any group."""
+    """Whether groups of cells lie over one another, so that the nearest cell may be of any group."""
     codes, names = pd.factorize(column)
     share = np.bincount(codes[codes >= 0], minlength=len(names)) / max(len(codes), 1)
     sample = np.arange(0, len(codes), len(codes) // 20_000 + 1)

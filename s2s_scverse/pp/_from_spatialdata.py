@@ -15,17 +15,17 @@ __all__ = ["from_spatialdata"]
 def from_spatialdata(
     sdata: Any, *, table: str = "table", coordinate_system: str = "global", spatial_key: str = _keys.SPATIAL
 ) -> "AnnData":
-    """Take a table out of a SpatialData object, with the coordinates of what it annotates.
+    """Copy a table from a SpatialData object, with the coordinates of the elements that it annotates.
 
-    Images stay where they are: add the result to them with ``s2s.get.spatialdata(dense, into=sdata)``.
+    Add the dense section to the object's images with ``s2s.get.spatialdata(dense, into=sdata)``.
 
     Parameters
     ----------
     sdata
         A :class:`spatialdata.SpatialData`. Not changed.
     table
-        Name of the table. It must annotate shapes, points or labels: one region, or several, which are then told apart
-        by the table's region column (pass that as `library_key` to :func:`s2s_scverse.pp.grid`).
+        Name of the table. It must annotate shapes, points or labels. If it annotates several regions, pass its region
+        column as `library_key` to :func:`s2s_scverse.pp.grid`.
     coordinate_system
         Coordinate system in which x and y are given.
     spatial_key
@@ -41,10 +41,8 @@ def from_spatialdata(
         If spatialdata is not installed.
     KeyError
         If there is no such table, or no element that it annotates.
-    TypeError
-        If `sdata` is no SpatialData.
-    ValueError
-        If the table annotates nothing, or observations are missing in the elements.
+    TypeError, ValueError
+        If `sdata` is no SpatialData, the table annotates nothing, or observations are missing in the elements.
 
     Examples
     --------

@@ -6,22 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import grid_entry
-from .._checks import check_adata, check_choice, check_column, check_int, check_positive, check_unique_genes
-from .._lattice import Fill, Lattice, auto_bin_size, bin_lattice, fill_sites, residual
+from .._adata import grid_entry, read_mask
+from .._checks import check_adata, check_choice, check_int, check_positive, check_type, check_unique_genes
+from .._lattice import Fill, auto_bin_size, bin_lattice, residual
 from ._bins import binned
 from ._check_sections import check_cells, check_libraries
-from ._sites import Laid, extended, site_names, with_spot_size
+from ._sites import Laid, extended, with_spot_size
 from ._spots import (
     find_lattice,
     find_measured,
     in_memory,
-    named,
+    naming,
     read_coordinates,
     read_spots,
     split,
     warn_of_dead_lines,
-    without_runs,
 )
 
 if TYPE_CHECKING:
@@ -56,31 +55,29 @@ def grid(
         One section, or several with `library_key`. Not changed.
     upsample
         Spacing of the spots in sites of the result, 1 to 8. 2 puts one site between two neighbouring spots (four
-        times as many sites), 1 adds only the holes inside the tissue.
+        times as many sites), 1 only fills holes inside the tissue.
     bin_size
         For cells or beads (Xenium, MERFISH, CosMx, Slide-seq, Stereo-seq, Visium HD): side of square bins, or distance
-        of the centres of hexagonal ones, in the units of the coordinates; ``"auto"``: so that bins hold 4 cells on
-        average. A bin's counts are the sums over its cells. Values that are no counts (any that is not a whole number,
-        or negative) are averaged instead. Bins without cells inside the tissue are unmeasured sites, and so are bins
-        whose cells have no counts. Where cells lie on a lattice of the same shape (small bins of Visium HD), bins
-        follow it, so that each holds whole small bins around its centre.
-        :func:`s2s_scverse.get.at` carries values back to the cells: which bin a cell is in follows from the lattice.
+        of the centres of hexagonal ones, in the units of the coordinates; ``"auto"`` for 4 cells per bin on average.
+        Counts are summed over the cells of a bin; other values (any negative or not whole) are averaged. Bins without
+        cells inside the tissue and bins without counts are unmeasured sites. Where cells lie on a lattice of the same
+        shape (small bins of Visium HD), bins follow it, so that each holds whole small bins around its centre.
+        :func:`s2s_scverse.get.at` carries values back to the cells.
     bin_shape
         ``"square"``, or ``"hex"`` for bins on a hexagonal lattice.
     min_cells
-        Bins with fewer cells count as unmeasured: their counts say little.
+        Bins with fewer cells are unmeasured sites.
     fill
-        Where to add sites. ``"tissue"``: the morphological closing of the spots on the dense lattice, so gaps up to two
-        spots wide are filled and larger holes stay holes. ``"hull"``: the convex hull of the spots. ``"all"``: the
-        whole bounding box.
+        Where to add sites: ``"tissue"``, in the morphological closing of the spots on the dense lattice, which fills
+        gaps up to two spots wide; ``"hull"``, in the convex hull of the spots; ``"all"``, in the bounding box.
     spatial_key
         Key of `adata.obsm` with x and y of every spot. Without coordinates, those of the array positions at a distance
         of 1 are used and written.
     library_key
-        Column of `adata.obs` that tells several sections apart. Each is laid out as if it were alone, on a lattice of
-        its own kind and size; their coordinates may overlap. Without it, `adata` is refused, or a warning given, if it
-        looks like several sections: ``uns["spatial"]`` names several, positions repeat or contradict each other, or a
-        column is named like one of samples.
+        Column of `adata.obs` that tells several sections apart. Each is laid out on a lattice of its own; their
+        coordinates may overlap. Without it, an `adata` that looks like several sections is refused or warned of:
+        ``uns["spatial"]`` names several, positions repeat or contradict each other, or a column is named like one of
+        samples.
 
     Returns
     -------
@@ -96,34 +93,30 @@ def grid(
     `.obs['n_cells']`
         Only with `bin_size`: number of cells in the bin.
     `.obsm[spatial_key]`
-        Coordinates, of spots as given, of new sites by the fitted lattice. Where spots lie beside it, new sites do so
-        as the spots around them.
+        Coordinates of spots as given, of new sites from the fitted lattice, displaced like the spots around them.
     `.uns['s2s']['grid']`
         Kind, shape, stride, pitch (units of the coordinates), basis and origin of the lattice, and `residual`: root
         mean square distance of the spots from their lattice positions, in spot pitches. With `library_key`:
         `library_key`, and in `sections` such an entry for each. With `bin_size` also `bins`: whether X and each layer
         were summed or averaged.
     `.uns['spatial']`
-        Where there is one: as it was, with ``spot_diameter_fullres`` divided by `upsample` (of bins: set to their size
-        first), so that squidpy draws sites in their size on the image. Coordinates (and `bin_size`) must then be in
-        pixels of the full image, as squidpy expects.
+        If present: ``spot_diameter_fullres`` (of bins: their size) is divided by `upsample`, so that squidpy draws
+        sites in their size. Coordinates and `bin_size` must then be in pixels of the full image, as squidpy expects.
 
     Integer annotations of spots become floats and truth values nullable, since new sites have none. Where sites are
     added, pairwise annotations (`.obsp`, with their entries in `.uns`) and all of `.obsm` but the coordinates are
-    dropped. So are layers that this package wrote: they belong to the lattice they were made on. With `bin_size`, only
-    X, layers, var and ``uns["spatial"]`` are carried over to the bins. Backed and lazy (dask) sections are read into
-    memory.
+    dropped. Layers that this package wrote are always dropped. With `bin_size`, only X, layers, var and
+    ``uns["spatial"]`` are kept. Backed and lazy (dask) sections are read into memory.
 
     Raises
     ------
     KeyError
         If the coordinates or the `library_key` are missing.
-    TypeError
-        If arguments or coordinates are of a wrong type.
-    ValueError
-        If no lattice is found, spots share a position, array positions contradict the coordinates, no spot lies on
-        tissue or holds counts, `adata` holds several sections or coordinates local to fields of view, has unmeasured
-        sites already, or bins would hold values that are held out.
+    TypeError, ValueError
+        If arguments or coordinates are of a wrong type or out of bounds, no lattice is found, spots share a position,
+        array positions contradict the coordinates, no spot lies on tissue or holds counts, `adata` holds several
+        sections or coordinates local to fields of view, has unmeasured sites already, or bins would hold held-out
+        values.
 
     Warns
     -----
@@ -153,36 +146,28 @@ def grid(
     pooling: dict[str, str] = {}
     size: float | None = None
     if bin_size is None:
-        lattices = [find_lattice(adata, coordinates, name, rows) for name, rows in sections.items()]
-        spots = without_runs(in_memory(adata))
+        laid = []
+        for name, rows in sections.items():
+            with naming(name):
+                lattice = find_lattice(adata if name is None else adata[rows], coordinates[rows], alone=name is None)
+            laid.append(Laid(name, rows, lattice, coordinates[rows]))
+        spots = in_memory(adata)
+        measured = find_measured(spots, laid, what="spots")
+        warn_of_dead_lines(spots, laid, measured)
     else:
-        _check_nothing_hidden(adata)
-        size = _bin_size(bin_size, [coordinates[rows] for rows in sections.values()])
-        lattices, bins = _laid_bins(coordinates, sections, size, bin_shape, min_cells)
+        size = _bin_size(adata, bin_size, [coordinates[rows] for rows in sections.values()])
+        laid, bins = _laid_bins(coordinates, sections, size, bin_shape, min_cells)
         if library_key is None:
             check_cells(adata, coordinates, spatial_key)
-        spots, pooling = binned(without_runs(in_memory(adata)), lattices, bins, spatial_key)
-        ends = np.cumsum([len(lattice) for lattice in lattices])
-        sections = {
-            name: np.arange(end - len(lattice), end)
-            for name, end, lattice in zip(sections, ends, lattices, strict=True)
-        }
+        spots, pooling = binned(in_memory(adata), [each.lattice for each in laid], bins, spatial_key)
         if library_key is not None:
-            spots.obs[library_key] = [str(name) for name, rows in sections.items() for _ in rows]
-        coordinates = spots.obsm[spatial_key]
-        # On the lattice of small bins a size may have become a multiple of theirs.
-        size = size if np.isclose(size, lattices[0].pitch, rtol=1e-9) else lattices[0].pitch
-
-    measured = find_measured(spots, sections, what="spots" if size is None else "bins")
-    if size is None:
-        warn_of_dead_lines(spots, sections, lattices, measured)
-    laid = [
-        Laid(name, rows, _filled(lattice, factor, fill), coordinates[rows])
-        for (name, rows), lattice in zip(sections.items(), lattices, strict=True)
-    ]
+            spots.obs[library_key] = [str(each.name) for each in laid for _ in each.rows]
+        # Where cells lie on a lattice, the size may have become a multiple of its pitch.
+        size = size if np.isclose(size, laid[0].lattice.pitch, rtol=1e-9) else laid[0].lattice.pitch
+        measured = find_measured(spots, laid, what="bins")
+    laid = [each.filled(factor, fill) for each in laid]
     if size is not None:
-        names = [site_names(each.lattice, each.name)[: len(each.rows)] for each in laid]
-        spots.obs_names = names[0].append(names[1:])
+        spots.obs_names = [name for each in laid for name in each.names(each.spots)]
     dense = extended(spots, laid, measured, spatial_key, library_key)
     entries = {each.name: _entry(each, factor) for each in laid}
     entry = entries[None] if library_key is None else {_keys.LIBRARY_KEY: library_key, _keys.SECTIONS: entries}
@@ -195,16 +180,14 @@ def grid(
 
 def _entry(section: Laid, factor: int) -> dict[str, Any]:
     """Describe a lattice, and how well its spots lie on it; warn where they do not."""
-    spots = section.lattice.subset(np.arange(len(section.rows)))
-    found = residual(spots, section.coordinates) / factor
-    if found > WARPED:
+    distance = residual(section.spots, section.coordinates) / factor
+    if distance > WARPED:
         msg = (
-            f"{'' if section.name is None else f'section {section.name!r}: '}spots lie {found:.2f} pitches (root mean "
-            "square) from the lattice that fits them best, as in a warped section; coordinates of new sites follow "
-            "those of the spots around them"
+            f"{section.prefix}spots lie {distance:.2f} pitches (root mean square) from the lattice that fits them "
+            "best, as in a warped section; coordinates of new sites follow those of the spots around them"
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
-    return grid_entry(section.lattice, stride=factor) | {"residual": found}
+    return grid_entry(section.lattice, stride=factor) | {"residual": distance}
 
 
 def _laid_bins(
@@ -213,46 +196,36 @@ def _laid_bins(
     size: float,
     shape: Literal["square", "hex"],
     min_cells: int,
-) -> tuple[list[Lattice], NDArray[np.int64]]:
-    """Lay bins over each section; the bin of each cell is counted through all sections, -1 for none."""
-    bins, lattices, n_bins = np.full(len(coordinates), -1, dtype=np.int64), [], 0
+) -> tuple[list[Laid], NDArray[np.int64]]:
+    """Lay bins over each section; return them, and the bin of each cell, counted through all sections, -1 for none."""
+    laid, bins, n_bins = [], np.full(len(coordinates), -1, dtype=np.int64), 0
     for name, rows in sections.items():
-        lattice, own = named(name, bin_lattice, coordinates[rows], size, shape=shape, min_cells=min_cells)
+        with naming(name):
+            lattice, own = bin_lattice(coordinates[rows], size, shape=shape, min_cells=min_cells)
         bins[rows] = np.where(own >= 0, own + n_bins, -1)
-        lattices.append(lattice)
+        laid.append(Laid(name, np.arange(n_bins, n_bins + len(lattice)), lattice, lattice.coordinates))
         n_bins += len(lattice)
-    return lattices, bins
-
-
-def _filled(lattice: Lattice, factor: int, fill: Fill) -> Lattice:
-    """Return the spots on the dense lattice, and after them the new sites."""
-    lattice = lattice.densified(factor)
-    new = fill_sites(lattice, factor=factor, fill=fill)
-    return lattice.with_index(np.concatenate([lattice.index, new])).rebased()
-
-
-def _check_nothing_hidden(adata: "AnnData") -> None:
-    """Refuse to pool values that are held out with others."""
-    if _keys.HELD_OUT in adata.obs and check_column(adata, _keys.HELD_OUT).any():
-        msg = (
-            f"bins would mix held-out values (adata.obs[{_keys.HELD_OUT!r}]) with others; bin first, then call "
-            "s2s.pp.sparsify"
-        )
-        raise ValueError(msg)
+    return laid, bins
 
 
 def _earlier_stride(adata: "AnnData") -> float:
-    """By how much an earlier call has divided the diameter of spots; 1 if there was none."""
+    """Return the number by which an earlier call divided the diameter of spots; 1 if there was none."""
     earlier = adata.uns.get(_keys.UNS, {})
     grid = earlier.get(_keys.GRID, {}) if isinstance(earlier, Mapping) else {}
     entries = [*grid.get(_keys.SECTIONS, {}).values(), grid]
     return float(entries[0].get("stride", 1))
 
 
-def _bin_size(bin_size: object, sections: list[NDArray[np.float64]]) -> float:
+def _bin_size(adata: "AnnData", bin_size: object, sections: list[NDArray[np.float64]]) -> float:
+    """Return the size of bins; refuse to pool held-out values with others."""
+    if read_mask(adata, _keys.HELD_OUT).any():
+        msg = (
+            f"bins would mix held-out values (adata.obs[{_keys.HELD_OUT!r}]) with others; bin first, then call "
+            "s2s.pp.sparsify"
+        )
+        raise ValueError(msg)
     if isinstance(bin_size, str) and bin_size == "auto":
         return auto_bin_size(sections)
-    if isinstance(bin_size, bool) or not isinstance(bin_size, int | float | np.number):
-        msg = f"bin_size must be a number in the units of the coordinates, or 'auto', found {bin_size!r}"
-        raise TypeError(msg)
+    expected = "a number in the units of the coordinates, or 'auto'"
+    check_type("bin_size", bin_size, expected, float, int, np.floating, np.integer)
     return check_positive("bin_size", bin_size)

@@ -7,7 +7,16 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import read_mask
-from .._checks import are_counts, check_adata, check_bool, check_layer, check_numeric, check_positive, is_sparse
+from .._checks import (
+    are_counts,
+    check_adata,
+    check_bool,
+    check_finite,
+    check_layer,
+    check_positive,
+    is_sparse,
+    stored_values,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,15 +38,14 @@ def normalize(
 
     The same as :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, except that the default `target_sum`
     comes from measured spots only. After :func:`s2s_scverse.pp.grid` most rows can be unmeasured sites, which are 0:
-    scanpy's median over all rows (up to scanpy 1.11) is then 0 too, and so is every value scaled to it.
+    scanpy's median over all rows (up to scanpy 1.11) is then 0 too, and so are all scaled values.
 
     Parameters
     ----------
     adata
         A section with counts, before or after :func:`s2s_scverse.pp.grid`. Bins must be made from counts, thus before.
     target_sum
-        Total of every spot after scaling. By default the median total of the measured spots; unmeasured sites, held-out
-        spots and spots without counts do not take part.
+        Total of every spot after scaling. By default the median total of the measured spots that have counts.
     layer
         Layer to normalize, X by default.
     log1p
@@ -59,16 +67,14 @@ def normalize(
     ------
     KeyError
         If the layer does not exist.
-    TypeError
-        If an argument or the values are of a wrong type.
-    ValueError
-        If values are NaN, infinite or (at measured spots) negative, no measured spot has counts, or `adata` is backed
-        by a file.
+    TypeError, ValueError
+        If an argument or the values are of a wrong type, values are NaN, infinite or (at measured spots) negative, no
+        measured spot has counts, or `adata` is backed by a file.
 
     Warns
     -----
     UserWarning
-        If the values are no whole numbers, and so probably normalized already.
+        If the values are not whole numbers, as after an earlier normalization.
 
     Examples
     --------
@@ -93,7 +99,7 @@ def normalize(
         raise ValueError(msg)
     if hasattr(matrix, "compute"):
         matrix = matrix.compute()
-    check_numeric(matrix, what)
+    check_finite(matrix, what)
     median = _median_total(adata, matrix, what)
     target = median if target is None else target
     scaled = _scaled(matrix, target, log1p=log1p)
@@ -125,32 +131,27 @@ def _scaled(matrix: Any, target: float, *, log1p: bool) -> Any:
         scaled.data /= divisor[scaled.tocoo().row]
     else:
         scaled /= divisor[:, None]
-    values = scaled.data if is_sparse(scaled) else scaled
+    values = stored_values(scaled)
     if log1p:
-        # Of negative values, which only held-out spots can have, the logarithm is NaN, and tl.evaluate reports that.
+        # Held-out spots can have negative values: their logarithm is NaN, which tl.evaluate reports.
         with np.errstate(invalid="ignore", divide="ignore"):
             np.log1p(values, out=values)
     return scaled
 
 
 def _median_total(adata: "AnnData", matrix: Any, what: str) -> float:
-    """Return the median total of measured spots with counts, refusing or warning of values that are none."""
+    """Return the median total of measured spots with counts; refuse negative values, warn of fractions."""
     measured = read_mask(adata, _keys.MEASURED) if _keys.MEASURED in adata.obs else np.ones(adata.n_obs, dtype=bool)
-    bad = int((~np.isfinite(matrix.data if is_sparse(matrix) else matrix)).sum())
-    if bad:
-        msg = f"{what} has {bad} values that are NaN or infinite; set those, or drop their spots or genes"
-        raise ValueError(msg)
     seen = matrix[measured]
     if seen.shape[0] and seen.min() < 0:
         msg = f"{what} has negative values at measured spots; pp.normalize needs counts: pass the layer that has them"
         raise ValueError(msg)
     if not are_counts(seen):
-        warnings.warn(
+        msg = (
             f"{what} has values that are not whole numbers, so it may be normalized already; pp.normalize needs counts"
-            ": pass the layer that has them",
-            UserWarning,
-            stacklevel=3,
+            ": pass the layer that has them"
         )
+        warnings.warn(msg, UserWarning, stacklevel=3)
     totals = _totals(seen)
     if not totals.any():
         n = int(measured.sum())

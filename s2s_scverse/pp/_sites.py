@@ -1,9 +1,9 @@
-"""Appending unmeasured sites to spots."""
+"""Sections on their lattices, and unmeasured sites appended to their spots."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +14,12 @@ from scipy.spatial import cKDTree
 
 from .. import _keys
 from .._checks import is_sparse, named_layers
-from .._lattice import Lattice
+from .._lattice import Fill, Lattice, fill_sites
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Laid", "extended", "site_names", "with_spot_size"]
-
+__all__ = ["Laid", "extended", "with_spot_size"]
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ ON_LATTICE, AROUND = 0.01, 32
 
 @dataclass(frozen=True, eq=False)
 class Laid:
-    """A section on its dense lattice."""
+    """A section on its lattice."""
 
     name: str | None
     """None where there is only one."""
@@ -41,51 +40,71 @@ class Laid:
     coordinates: NDArray[np.float64]
     """(n_spots, 2): x and y of the spots as given."""
 
+    @property
+    def prefix(self) -> str:
+        """How messages about this section begin."""
+        return "" if self.name is None else f"section {self.name!r}: "
+
+    @property
+    def spots(self) -> Lattice:
+        """The lattice of the spots alone."""
+        return self.lattice.subset(np.arange(len(self.rows)))
+
+    @property
+    def new(self) -> Lattice:
+        """The lattice of the new sites alone."""
+        return self.lattice.subset(np.arange(len(self.rows), len(self.lattice)))
+
+    def filled(self, factor: int, fill: Fill) -> "Laid":
+        """Return the spots on the dense lattice, with the new sites."""
+        lattice = self.lattice.densified(factor)
+        index = np.concatenate([lattice.index, fill_sites(lattice, factor=factor, fill=fill)])
+        return replace(self, lattice=lattice.with_index(index).rebased())
+
     def new_coordinates(self) -> NDArray[np.float64]:
-        """(n_new, 2): x and y of the new sites, as far beside the lattice as the spots around them."""
+        """Return x and y of the new sites, (n_new, 2), displaced from the lattice like the spots around them."""
         n_spots, exact, at = len(self.rows), self.lattice.coordinates, self.lattice.unit_coordinates
         aside = self.coordinates - exact[:n_spots]
         if n_spots == len(exact) or np.sqrt((aside**2).sum(axis=1).mean()) < ON_LATTICE * self.lattice.pitch:
             return exact[n_spots:]
-        # In the order of positions: the spots found do not depend on that of obs.
+        # Sorted by position, so that the nearest spots do not depend on the order of obs.
         order = np.argsort(self.lattice.position[:n_spots])
         nearest = cKDTree(at[order]).query(at[n_spots:], k=list(range(1, min(AROUND, n_spots) + 1)))
         distance, near = np.asarray(nearest[0]), order[np.asarray(nearest[1])]
-        # Weights reach 0 at twice the distance of the nearest spot: equally near ones count alike.
+        # Weights fall to 0 at about twice the distance of the nearest spot; equally near spots count alike.
         weight = np.maximum(1 / distance - 0.499 / distance[:, :1], 0) ** 2
         return np.asarray(exact[n_spots:] + (weight[..., None] * aside[near]).sum(axis=1) / weight.sum(axis=1)[:, None])
 
-
-def site_names(lattice: Lattice, name: str | None) -> pd.Index:
-    """Name sites after their array positions, and their section if there are several."""
-    section = "" if name is None else f"{name}_"
-    return pd.Index([f"{section}site_{row}x{col}" for row, col in lattice.array.tolist()])
+    def names(self, sites: Lattice) -> list[str]:
+        """Name sites after their array positions, and after their section if there are several."""
+        section = "" if self.name is None else f"{self.name}_"
+        return [f"{section}site_{row}x{col}" for row, col in sites.array.tolist()]
 
 
 def extended(
     spots: "AnnData", sections: Sequence[Laid], measured: NDArray[np.bool_], spatial_key: str, library_key: str | None
 ) -> "AnnData":
-    """Append the new sites of all sections to the spots, and write where everything lies and what is measured."""
+    """Append the new sites of all sections to the spots, and write array positions and what is measured."""
     import anndata
 
     spots, n_spots = spots.copy(), spots.n_obs
-    new = [section.lattice.subset(np.arange(len(section.rows), len(section.lattice))) for section in sections]
-    names = spots.obs_names
-    for section, sites in zip(sections, new, strict=True):
-        names = names.append(site_names(sites, section.name))
+    names = spots.obs_names.append([pd.Index(section.names(section.new)) for section in sections])
     names = pd.Index(anndata.utils.make_index_unique(names)[n_spots:])
     dense = spots
     if spatial_key not in spots.obsm:
         spots.obsm[spatial_key] = np.concatenate([section.coordinates for section in sections])
     if len(names):
         _drop_pairwise(spots, spatial_key)
-        blank = _blank(spots, names, {spatial_key: np.concatenate([each.new_coordinates() for each in sections])})
+        blank = _blank(spots, names)
+        blank.obsm[spatial_key] = np.concatenate([section.new_coordinates() for section in sections])
         spots.obsm[spatial_key] = np.asarray(spots.obsm[spatial_key], dtype=np.float64)
         dense = anndata.concat([spots, blank], join="outer", merge="first", fill_value=np.nan)
-        dense.uns = spots.uns  # merged by anndata, it would lose what is empty, such as scanpy's mark of log1p
-        dense.obs = _extended_obs(spots.obs, dense.obs_names)
+        dense.uns = spots.uns  # concat drops empty entries, such as scanpy's uns["log1p"]
+        # Truth values of spots become nullable, since h5ad cannot store them as objects.
+        truth = dict.fromkeys(spots.obs.select_dtypes("bool").columns, "boolean")
+        dense.obs = spots.obs.astype(truth).reindex(dense.obs_names)
     array = np.empty((dense.n_obs, 2), dtype=np.int64)
-    array[n_spots:] = np.concatenate([sites.array for sites in new])
+    array[n_spots:] = np.concatenate([section.new.array for section in sections])
     for section in sections:
         array[section.rows] = section.lattice.array[: len(section.rows)]
     dense.obs[_keys.ARRAY_ROW], dense.obs[_keys.ARRAY_COL] = array.T
@@ -94,7 +113,7 @@ def extended(
         dense.obs[_keys.HELD_OUT] = np.r_[spots.obs[_keys.HELD_OUT].to_numpy(bool), np.zeros(len(names), bool)]
     if library_key is not None:
         column = spots.obs[library_key]
-        added = [str(section.name) for section, sites in zip(sections, new, strict=True) for _ in range(len(sites))]
+        added = [str(section.name) for section in sections for _ in range(len(section.new))]
         values = pd.Index([*column.astype(str), *added])
         order = column.cat.categories.astype(str) if isinstance(column.dtype, pd.CategoricalDtype) else None
         dense.obs[library_key] = pd.Categorical(values, categories=order)
@@ -102,7 +121,7 @@ def extended(
 
 
 def _drop_pairwise(spots: "AnnData", spatial_key: str) -> None:
-    """Drop what new sites cannot have: embeddings, graphs, and what uns says of graphs."""
+    """Drop what new sites cannot have: embeddings, graphs, and the entries of graphs in uns."""
     gone = [key for key in spots.obsm if key != spatial_key]
     graphs = [
         key
@@ -114,8 +133,9 @@ def _drop_pairwise(spots: "AnnData", spatial_key: str) -> None:
     for key in graphs:
         del spots.uns[key]
     if gone or graphs or len(spots.obsp):
-        found = [f"obsm[{key!r}]" for key in gone] + [f"obsp[{key!r}]" for key in spots.obsp]
-        log.info("dropped, since new sites have none: %s", ", ".join(found + [f"uns[{key!r}]" for key in graphs]))
+        dropped = {"obsm": gone, "obsp": spots.obsp, "uns": graphs}
+        texts = [f"{name}[{key!r}]" for name, keys in dropped.items() for key in keys]
+        log.info("dropped, since new sites have none: %s", ", ".join(texts))
 
 
 def with_spot_size(spatial: Any, factor: float, size: float | None) -> Any:
@@ -130,21 +150,18 @@ def with_spot_size(spatial: Any, factor: float, size: float | None) -> Any:
     return spatial
 
 
-def _blank(section: "AnnData", names: pd.Index, obsm: dict[str, NDArray[np.float64]]) -> "AnnData":
-    """New sites: nothing but zeros and coordinates."""
+def _blank(section: "AnnData", names: pd.Index) -> "AnnData":
+    """Return new sites, whose values are all 0."""
     from anndata import AnnData
 
     def zeros(like: Any, n_columns: int) -> Any:
-        if is_sparse(like):
-            nothing = np.empty(0, like.dtype), (np.empty(0, np.int32), np.empty(0, np.int32))
-            return sparse.coo_matrix(nothing, shape=(len(names), n_columns)).tocsr()
-        return np.zeros((len(names), n_columns), dtype=like.dtype)
+        make = sparse.csr_matrix if is_sparse(like) else np.zeros
+        return make((len(names), n_columns), dtype=like.dtype)
 
     blank = AnnData(
         X=None if section.X is None else zeros(section.X, section.n_vars),
         obs=pd.DataFrame(index=names),
         var=pd.DataFrame(index=section.var_names),
-        obsm=obsm,
         layers={key: zeros(layer, section.n_vars) for key, layer in named_layers(section).items()},
     )
     if section.raw is not None:
@@ -152,9 +169,3 @@ def _blank(section: "AnnData", names: pd.Index, obsm: dict[str, NDArray[np.float
             X=zeros(section.raw.X, section.raw.n_vars), obs=blank.obs, var=pd.DataFrame(index=section.raw.var_names)
         )
     return blank
-
-
-def _extended_obs(obs: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
-    """Missing annotations of new sites; truth values become nullable, since h5ad cannot hold them as objects."""
-    truth = obs.select_dtypes("bool").columns
-    return obs.astype(dict.fromkeys(truth, "boolean")).reindex(names)

@@ -5,7 +5,7 @@ import numpy as np
 from .. import _keys
 from .._adata import read_mask, read_sections
 from .._checks import check_adata, check_fraction, check_int, check_rng
-from .._lattice import SectionOnLattice, random_sample, regular_sample
+from .._lattice import random_sample, regular_sample
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -40,7 +40,7 @@ def sparsify(
         Keep this random fraction of the spots instead; `stride` and `phase` are then ignored.
     keep
         Keep these spots instead, to simulate holes, lost rows or anything else: truth values for every site of `adata`,
-        or the name of an obs column of them. What it says of unmeasured sites does not matter.
+        or the name of an obs column with them. Values at unmeasured sites are ignored.
     rng
         Seed or generator for `fraction`.
     copy
@@ -59,11 +59,9 @@ def sparsify(
     ------
     KeyError
         If `adata` has no lattice, or no column `keep`.
-    TypeError
-        If an argument is of a wrong type.
-    ValueError
-        If both `fraction` and `keep` are given, `keep` has another length, no spot would be kept, or spots are hidden
-        already.
+    TypeError, ValueError
+        If an argument is of a wrong type or out of bounds, both `fraction` and `keep` are given, `keep` has another
+        length, no spot would be kept, or spots are hidden already.
 
     Examples
     --------
@@ -95,34 +93,31 @@ def sparsify(
 
     kept = np.zeros(adata.n_obs, dtype=bool)
     for section in sections:
-        here = measured[section.rows]
-        if not here.any():
-            msg = f"no site is measured in {_called(section)}"
+        called = "the section" if section.name is None else f"section {section.name!r}"
+        if not section.measured.any():
+            msg = f"no site is measured in {called}"
             raise ValueError(msg)
-        spots = section.lattice.subset(here)
+        spots = section.lattice.subset(section.measured)
         if keep is not None:
-            kept_spots = chosen[section.rows[here]]
+            kept_spots = chosen[section.spots]
         elif fraction is not None:
             kept_spots = random_sample(len(spots), fraction, generator)
         else:
-            kept_spots = regular_sample(spots.coarsened(section.lattice.stride(here)), stride, (first, second))
+            spots = spots.coarsened(section.lattice.stride(section.measured))
+            kept_spots = regular_sample(spots, stride, (first, second))
         if not kept_spots.any():
             how = "keep" if keep is not None else f"stride={stride}, phase={phase}"
-            msg = f"no spot is left with {how}: {_called(section)} has {len(spots)} spots"
+            msg = f"no spot is left with {how}: {called} has {len(spots)} spots"
             raise ValueError(msg)
-        kept[section.rows[here][kept_spots]] = True
+        kept[section.spots[kept_spots]] = True
     adata = adata.copy() if copy else adata
     adata.obs[_keys.HELD_OUT] = measured & ~kept
     adata.obs[_keys.MEASURED] = kept
     return adata if copy else None
 
 
-def _called(section: "SectionOnLattice") -> str:
-    return "the section" if section.name is None else f"section {section.name!r}"
-
-
 def _check_keep(adata: "AnnData", keep: "NDArray[np.bool_] | str", fraction: float | None) -> "NDArray[np.bool_]":
-    """Return which sites to keep, of shape (n_obs,)."""
+    """Return which sites to keep, (n_obs,)."""
     if fraction is not None:
         msg = "fraction and keep exclude each other; pass one of them"
         raise ValueError(msg)

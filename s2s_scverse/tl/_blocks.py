@@ -1,23 +1,23 @@
-"""Predicting blocks of genes one after the other, or on the cluster of a dask client."""
+"""Predicting blocks of genes one after the other, or on the cluster of a dask client; the memory that it needs."""
 
+import operator
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from .._adata import GeneMatrix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from .._train import Block
 
 __all__ = ["memory_explained", "needed_gigabytes", "predicted_blocks"]
 
-Predict = Callable[[Any], "Block"]
 
-
-def predicted_blocks(predict: Predict, matrix: GeneMatrix, blocks: list[slice]) -> "Generator[tuple[slice, Block]]":
+def predicted_blocks(
+    predict: "Callable[[Any], Block]", matrix: GeneMatrix, blocks: list[slice]
+) -> "Generator[tuple[slice, Block]]":
     """Yield blocks of genes as they are done; closing the generator gives up the others."""
     client = _client()
     if client is None:
@@ -28,17 +28,17 @@ def predicted_blocks(predict: Predict, matrix: GeneMatrix, blocks: list[slice]) 
     from dask.delayed import delayed
     from distributed import as_completed
 
-    # A task by itself, and not part of each: it is sent to every worker once.
-    held = delayed(_itself, pure=False)(predict)
-    tasks = [delayed(_impute_block, pure=False)(held, matrix.lazy(genes)) for genes in blocks]
+    # The model is a task by itself, and not part of each: it is sent to every worker once.
+    model = delayed(lambda itself: itself, pure=False)(predict)
+    tasks = [delayed(operator.call, pure=False)(model, matrix.lazy(genes)) for genes in blocks]
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "16GiB"}):
-        place = dict(zip(client.compute(tasks), blocks, strict=True))
+        pending = dict(zip(client.compute(tasks), blocks, strict=True))
     try:
-        for future in as_completed(list(place)):  # type: ignore[no-untyped-call]
-            yield place.pop(future), future.result()
+        for future in as_completed(list(pending)):  # type: ignore[no-untyped-call]
+            yield pending.pop(future), future.result()
             future.release()
     finally:
-        client.cancel(list(place))
+        client.cancel(list(pending))
 
 
 def _client() -> Any:
@@ -46,24 +46,12 @@ def _client() -> Any:
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return None
-    try:
+    with suppress(ValueError):
         distributed.get_worker()
-    except ValueError:
-        pass
-    else:
         return None  # this runs on a cluster itself, and would wait for its own thread
-    try:
+    with suppress(ValueError):
         return distributed.default_client()
-    except ValueError:
-        return None
-
-
-def _itself(predict: Predict) -> Predict:
-    return predict
-
-
-def _impute_block(predict: Predict, values: Any) -> "Block":
-    return predict(values)
+    return None
 
 
 def needed_gigabytes(n_sites: int, largest: int, n_genes: int, layers: int) -> float:
@@ -78,9 +66,8 @@ def memory_explained(gigabytes: float, *, device: str, stored: bool) -> "Iterato
         yield
     except (MemoryError, RuntimeError) as error:
         on_device = "OutOfMemory" in type(error).__name__
-        if not (
-            isinstance(error, MemoryError) or on_device or "allocate memory" in str(error) or "bad_alloc" in str(error)
-        ):
+        texts = ("allocate memory", "bad_alloc")
+        if not (on_device or isinstance(error, MemoryError) or any(text in str(error) for text in texts)):
             raise
         if on_device:
             msg = f"device {device!r} ran out of memory; pass device='cpu', or training= with a smaller batch_size"

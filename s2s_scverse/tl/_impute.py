@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._adata import AUTO, check_copy, check_run_key, check_store, gene_blocks, open_layers, versions, write_run
+from .._adata import check_copy, check_run_key, check_store, gene_blocks, open_layers, versions, write_run
 from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
 from .._scores import mean_over_sections
 from ._blocks import memory_explained, needed_gigabytes, predicted_blocks
-from ._read import MAX_DISTANCE, Source, read_source
+from ._read import MAX_DISTANCE, Inputs, read_inputs
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from .._train import SectionModel, TrainingConfig
+    from .._train import TrainingConfig
     from ..nn import CDCINConfig
 
     NaturalImages = Literal["photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["impute"]
 
 log = logging.getLogger(__name__)
+
+PRESETS = ("default", "fast", "quick", "paper")
 
 
 def impute(
@@ -46,7 +48,7 @@ def impute(
     natural_images: "NaturalImages | None" = "photographs",
     max_epochs: int | None = None,
     max_distance: float | None = MAX_DISTANCE,
-    total_counts: str | None = AUTO,
+    total_counts: str | None = "auto",
     uncertainty: bool = True,
     denoise: bool = False,
     dtype: Literal["float32", "float16"] = "float32",
@@ -100,13 +102,13 @@ def impute(
         (requested, not found, or the same for all spots).
     uncertainty
         Whether to estimate errors by five-fold cross-validation: standard deviations and the reliability of genes.
-        Takes a few seconds and a second layer. Needs 16 measured spots. Errors
-        are those of the initial estimate, an upper bound for ``"paper"``, which starts from the nearest spot.
+        Takes a few seconds and a second layer. Needs 16 measured spots. Errors are those of the initial estimate, an
+        upper bound for ``"paper"``, which starts from the nearest spot.
     denoise
         Whether to replace measured values by the mean of the measured value and its prediction from other spots,
-        weighted by their inverse variances. The noise model is counting noise, so values must
-        be counts, or counts scaled to a common total, with or without log1p (the scale of one molecule may not be
-        identifiable for panels of a few highly expressed genes). Needs 16 measured spots.
+        weighted by their inverse variances. The noise model is counting noise, so values must be counts, or counts
+        scaled to a common total, with or without log1p (the scale of one molecule may not be identifiable for panels of
+        a few highly expressed genes). Needs 16 measured spots.
     dtype
         Of the layers written. ``"float16"`` takes half the memory and keeps three digits, also of measured values.
     store
@@ -182,7 +184,7 @@ def impute(
     True
     """
     check_adata(adata)
-    wanted = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
+    written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     check_choice("preset", preset, PRESETS)
     check_choice("dtype", dtype, ("float32", "float16"))
     folder = None if store is None else check_store(store)
@@ -192,34 +194,33 @@ def impute(
 
     from .. import _train
 
-    where = _train.find_device(device)
+    torch_device = _train.find_device(device)
     network, training = _configure(preset, network, training, max_epochs)
     images = _image_source(natural_images)
     _train.check_files(checkpoint, pretrained)
-    with memory_explained(1.0, device=str(where), stored=folder is not None):
-        source = read_source(
+    explained = partial(memory_explained, device=str(torch_device), stored=folder is not None)
+    with explained(1.0):
+        inputs = read_inputs(
             adata,
-            wanted,
+            written,
             layer=layer,
             max_distance=max_distance,
             total_counts=total_counts,
             denoise=denoise,
             n_informative=training.max_genes,
         )
-    _warn(source, training, errors=uncertainty or denoise)
-    blocks = gene_blocks(wanted)
-    held = adata.n_vars if folder is None else 0
-    largest = max(len(section.lattice) for section in source.sections)
-    gigabytes = needed_gigabytes(adata.n_obs, largest, held, 1 + uncertainty)
-    log.info("%d spots; depth: %s; about %.1f GB", source.measured.sum(), source.depth, gigabytes)
-    explained = memory_explained(gigabytes, device=str(where), stored=folder is not None)
-    with explained, Progress(show=progress) as bar:
+    _warn(inputs, training, errors=uncertainty or denoise)
+    blocks = gene_blocks(written)
+    largest = max(len(section.lattice) for section in inputs.sections)
+    gigabytes = needed_gigabytes(adata.n_obs, largest, adata.n_vars if folder is None else 0, 1 + uncertainty)
+    log.info("%d spots; depth: %s; about %.1f GB", inputs.measured.sum(), inputs.depth, gigabytes)
+    with explained(gigabytes), Progress(show=progress) as bar:
         models = _train.fit(
-            source.sections,
+            inputs.sections,
             network=network,
             training=training,
             images=images,
-            device=where,
+            device=torch_device,
             rng=generator,
             progress=bar,
             checkpoint=checkpoint,
@@ -229,47 +230,64 @@ def impute(
             bar.begin("errors", len(models))
             models = [bar.after(model.with_errors() if model.has_errors else model) for model in models]
         std = uncertainty and any(model.errors for model in models)
-        predict = partial(_train.predict_block, models, source.rows, adata.n_obs, uncertainty=uncertainty)
+        predict = partial(_train.predict_block, models, inputs.rows, adata.n_obs, uncertainty=uncertainty)
         bar.begin("imputing", len(blocks))
-        # Closed in any case, to cancel pending tasks on a cluster.
-        found = closing(predicted_blocks(predict, source.matrix, blocks))
-        with open_layers(folder, key_added, adata.n_obs, wanted, dtype, std=std) as layers, found as predicted:
+        with (
+            open_layers(folder, key_added, adata.n_obs, written, dtype, std=std) as layers,
+            # Closed in any case, to cancel pending tasks on a cluster.
+            closing(predicted_blocks(predict, inputs.matrix, blocks)) as predicted,
+        ):
             for columns, block in predicted:
                 layers.write(columns, block.values, block.std, block.reliability)
                 bar.step()
-    run = _entry(models, layer, std=std)
-    network = network if models[0].network is None else models[0].network.config
-    run["params"] = _params(preset, network, training, natural_images, rng) | {
+
+    run: dict[str, Any] = {
+        "layer": layer or "X",
+        "versions": versions("torch", "lightning", "numpy"),
+        "shrinkage": models[0].shrinkage,
+        "history": pd.DataFrame(models[0].history),
+    }
+    if std:
+        known = [(model.errors.widths, max(1, model.section.wanted.sum())) for model in models if model.errors]
+        run["intervals"] = {"level": LEVELS, "width": mean_over_sections(*zip(*known, strict=True))}
+    run["params"] = {
+        "preset": preset,
+        "network": asdict(network if models[0].network is None else models[0].network.config),
+        "training": {
+            # As h5ad can hold them.
+            name: np.array(value) if isinstance(value, tuple) else value
+            for name, value in training.described().items()
+            if value is not None
+        },
+        "natural_images": "array" if hasattr(natural_images, "__array__") else str(natural_images or "none"),
+        "rng": int(rng) if isinstance(rng, int | np.integer) else "generator" if rng is not None else "none",
         "uncertainty": uncertainty,
         "denoise": denoise,
         "total_counts": str(total_counts),
         "max_distance": np.inf if max_distance is None else float(max_distance),
-        "depth": source.depth,
+        "depth": inputs.depth,
     }
     reliability = layers.reliability if std else None
     return write_run(
-        adata, key_added, layers.values, source.measured, run, std=layers.std, reliability=reliability, copy=copy
+        adata, key_added, layers.values, inputs.measured, run, std=layers.std, reliability=reliability, copy=copy
     )
 
 
-PRESETS = ("default", "fast", "quick", "paper")
-
-
-def _warn(source: Source, training: "TrainingConfig", *, errors: bool) -> None:
+def _warn(inputs: Inputs, training: "TrainingConfig", *, errors: bool) -> None:
     """Warn of unsuitable values and of too few spots."""
     from .._train import MIN_SPOTS
 
-    spots = {section.name: len(section.values) for section in source.sections}
-    messages = ["values look like counts; call s2s.pp.normalize(adata) first"] if source.counts else []
-    most, where = max(spots.values()), f"the initial estimate ({training.initial}) is returned"
-    if source.measured.all():
+    spots = {section.name: len(section.values) for section in inputs.sections}
+    messages = ["values look like counts; call s2s.pp.normalize(adata) first"] if inputs.counts else []
+    most, outcome = max(spots.values()), f"the initial estimate ({training.initial}) is returned"
+    if inputs.measured.all():
         messages.append("every site is measured: there is nothing to impute")
     elif training.max_epochs and most < MIN_SPOTS:
-        messages.append(f"only {most} spots are measured, too few to train on (at least {MIN_SPOTS}); {where}")
-    elif training.max_epochs and not source.varies:
-        messages.append(f"no gene varies between measured spots; {where}")
+        messages.append(f"only {most} spots are measured, too few to train on (at least {MIN_SPOTS}); {outcome}")
+    elif training.max_epochs and not inputs.varies:
+        messages.append(f"no gene varies between measured spots; {outcome}")
     for name, count in spots.items():
-        if errors and count < FEWEST and not source.measured.all():
+        if errors and count < FEWEST and not inputs.measured.all():
             section = "" if name is None else f" in section {name!r}"
             messages.append(
                 f"only {count} spots are measured{section} (at least {FEWEST}): no errors are estimated, and nothing "
@@ -296,40 +314,10 @@ def _configure(
 
 
 def _image_source(source: "NaturalImages | None") -> Any:
-    """Wrap natural images, refusing unusable ones before the first slow step."""
+    """Return a function (size, n, rng) that draws natural images; refuse unusable ones before the first slow step."""
     if source is None:
         return None
     from ..datasets import natural_images
 
     natural_images(source, size=(8, 8), n=1, rng=0)
-
-    def draw(size: tuple[int, int], n: int, rng: np.random.Generator) -> "NDArray[np.float32]":
-        return natural_images(source, size=size, n=n, rng=rng)
-
-    return draw
-
-
-def _entry(models: "list[SectionModel]", layer: str | None, *, std: bool) -> dict[str, Any]:
-    """Describe a run without its parameters."""
-    run: dict[str, Any] = {"layer": layer or "X", "versions": versions("torch", "lightning", "numpy")}
-    run |= {"shrinkage": models[0].shrinkage, "history": pd.DataFrame(models[0].history)}
-    if std:
-        known = [(model.errors.widths, max(1, model.section.wanted.sum())) for model in models if model.errors]
-        run["intervals"] = {"level": LEVELS, "width": mean_over_sections(*zip(*known, strict=True))}
-    return run
-
-
-def _params(preset: str, network: "CDCINConfig", training: "TrainingConfig", images: Any, rng: Any) -> dict[str, Any]:
-    """Describe the run in values that h5ad can hold, without those that are None."""
-
-    def plain(fields: dict[str, Any]) -> dict[str, Any]:
-        arrays = {name: np.array(value) if isinstance(value, tuple) else value for name, value in fields.items()}
-        return {name: value for name, value in arrays.items() if value is not None}
-
-    return {
-        "preset": preset,
-        "network": plain(asdict(network)),
-        "training": plain(training.described()),
-        "natural_images": "none" if images is None else str(images) if not hasattr(images, "__array__") else "array",
-        "rng": int(rng) if isinstance(rng, int | np.integer) else "generator" if rng is not None else "none",
-    }
+    return lambda size, n, rng: natural_images(source, size=size, n=n, rng=rng)

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .._adata import AUTO, check_copy, check_run_key, gene_blocks, versions, write_run
+from .._adata import check_copy, check_run_key, gene_blocks, versions, write_run
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._lattice import SectionOnLattice
 from .._predict import METHODS, CrossValidation, Method, Predictor, StackingWeights, fit, section_noise_weights
-from ._read import MAX_DISTANCE, read_source
+from ._read import MAX_DISTANCE, read_inputs
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,7 +27,7 @@ def interpolate(
     layer: str | None = None,
     key_added: str | None = None,
     max_distance: float | None = MAX_DISTANCE,
-    total_counts: str | None = AUTO,
+    total_counts: str | None = "auto",
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
 ) -> "AnnData | None":
@@ -102,44 +102,43 @@ def interpolate(
     """
     check_adata(adata)
     check_choice("method", method, (*METHODS, "cokriging"))
-    wanted = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
+    written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
     name: Method = "pca_kriging" if method == "cokriging" else method  # its former name
     seed = int(check_rng(rng).integers(2**31))
-    source = read_source(
+    inputs = read_inputs(
         adata,
-        wanted,
+        written,
         layer=layer,
         max_distance=max_distance,
         total_counts=total_counts,
         denoise=False,
         n_informative=INFORMATIVE,
     )
-    if source.measured.all():
+    if inputs.measured.all():
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
-    for section, rows in zip(source.sections, source.rows, strict=True):
+    for section, rows in zip(inputs.sections, inputs.rows, strict=True):
         predictor = _fitted(section, name, seed)
-        for block in gene_blocks(wanted):
-            asked = np.flatnonzero(wanted[block])
-            values = source.matrix.read(block, finite=wanted[block])[rows]
-            dense[np.ix_(section.spots, block.start + asked)] = values[:, asked]
+        for block in gene_blocks(written):
+            values = inputs.matrix.read(block, finite=written[block])[rows]
+            dense[section.spots, block] = values
             if section.wanted.any():
-                predicted = predictor.maps(values)[0]
-                dense[np.ix_(section.rows[section.wanted], block.start + asked)] = predicted[:, asked]
+                dense[section.rows[section.wanted], block] = predictor.maps(values)[0]
+    dense[:, ~written] = np.nan
     run: dict[str, Any] = {
-        "params": {"method": method, "depth": source.depth},
+        "params": {"method": method, "depth": inputs.depth},
         "layer": layer or "X",
         "versions": versions("numpy", "scipy"),
     }
-    return write_run(adata, key, dense, source.measured, run, copy=copy)
+    return write_run(adata, key, dense, inputs.measured, run, copy=copy)
 
 
 def _fitted(section: SectionOnLattice, method: Method, seed: int) -> Predictor:
     """Fit a method to the spots and the wanted sites of a section."""
-    sites, weights = section.positions(section.measured), section_noise_weights(section, section.measured)
-    spots, wanted = sites[section.measured], sites[section.wanted]
+    at, weights = section.positions(section.measured), section_noise_weights(section, section.measured)
+    spots, wanted = at[section.measured], at[section.wanted]
     stacking: StackingWeights | None = None
     if method == "stack":
         folds = CrossValidation(method, spots, section.values, noise_weights=weights, seed=seed)

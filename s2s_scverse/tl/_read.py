@@ -8,16 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import (
-    AUTO,
-    GeneMatrix,
-    Survey,
-    find_depth,
-    read_mask,
-    read_measured,
-    read_molecules,
-    read_sections,
-)
+from .._adata import GeneMatrix, Survey, find_depth, read_mask, read_measured, read_molecules, read_sections
 from .._calibration import FEWEST
 from .._checks import check_number
 from .._lattice import SectionOnLattice
@@ -25,38 +16,28 @@ from .._lattice import SectionOnLattice
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["MAX_DISTANCE", "Source", "check_apart", "read_source"]
+__all__ = ["MAX_DISTANCE", "Inputs", "check_apart", "read_inputs"]
 
 MAX_DISTANCE = 5.0
 """How far from measured spots to extrapolate, in units of the spot spacing."""
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """Sections with the values to learn from, and the values of all genes.
-
-    Attributes
-    ----------
-    sections
-        With the values of the most variable genes, and the depth of their spots if it is known.
-    matrix
-        Values of all measured spots, a block of genes at a time.
-    rows
-        Of each section, its spots among those of the matrix.
-    measured
-        (n_obs,) all measured spots.
-    counts
-        Whether values look like counts.
-    depth
-        Source of the depth of the spots: ``"values"``, a column of obs, or ``"none"``.
-    """
+class Inputs:
+    """Sections with the values to learn from, and the values of all genes."""
 
     sections: list[SectionOnLattice]
+    """With the values of the most variable genes, and the depth of their spots if it is known."""
     matrix: GeneMatrix
+    """Values of all measured spots, a block of genes at a time."""
     rows: list[NDArray[np.int64]]
+    """Rows of the matrix of each section's spots."""
     measured: NDArray[np.bool_]
+    """(n_obs,) all measured spots."""
     counts: bool
+    """Whether values look like counts."""
     depth: str
+    """Source of the depth of the spots: ``"values"``, a column of obs, or ``"none"``."""
 
     @property
     def varies(self) -> bool:
@@ -64,40 +45,34 @@ class Source:
         return bool(self.sections[0].values.shape[1])
 
 
-def read_source(
+def read_inputs(
     adata: "AnnData",
-    wanted: NDArray[np.bool_],
+    written: NDArray[np.bool_],
     *,
     layer: str | None,
     max_distance: object,
     total_counts: object,
     denoise: bool,
     n_informative: int,
-) -> Source:
-    """Read the measured rows; `wanted` (n_vars,) are the genes to predict.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        If something is missing, or not as described in :func:`s2s_scverse.tl.impute`.
-    """
+) -> Inputs:
+    """Read the measured rows; `written` (n_vars,) are the genes to predict. Errors are those of `tl.impute`."""
     if total_counts is not None and not isinstance(total_counts, str):
         msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
         raise TypeError(msg)
     sections, measured = _read_sections(adata, max_distance)
     matrix = GeneMatrix(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
     rows = [np.searchsorted(np.flatnonzero(measured), section.spots) for section in sections]
-    survey = Survey.of(matrix, rows, wanted)
-    informative = matrix.read_some(survey.most_variable(n_informative))
+    survey = Survey.of(matrix, rows, written)
+    informative = matrix.read(survey.most_variable(n_informative), finite=False)
     sections = [
         _with_counts(adata, replace(section, values=informative[spots]), layer, total_counts, denoise=denoise)
         for section, spots in zip(sections, rows, strict=True)
     ]
     known, depth = sum(section.depth is not None for section in sections), "none"
     if known:
-        depth = "values" if total_counts == AUTO else f"obs[{total_counts!r}]"
+        depth = "values" if total_counts == "auto" else f"obs[{total_counts!r}]"
         depth += "" if known == len(sections) else f" in {known} of {len(sections)} sections"
-    return Source(sections, matrix, rows, measured, survey.counts, depth)
+    return Inputs(sections, matrix, rows, measured, survey.counts, depth)
 
 
 def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:
@@ -139,17 +114,16 @@ def _with_counts(
     adata: "AnnData", section: SectionOnLattice, layer: str | None, total_counts: str | None, *, denoise: bool
 ) -> SectionOnLattice:
     """Add the depth of the spots and, to denoise them, the value of one molecule."""
-    here = np.zeros(adata.n_obs, dtype=bool)
-    here[section.spots] = True
-    order = np.searchsorted(np.sort(section.spots), section.spots)
-    molecules = read_molecules(adata, here, layer=layer) if denoise or total_counts == AUTO else None
+    spots = np.isin(np.arange(adata.n_obs), section.spots)
+    molecules = read_molecules(adata, spots, layer=layer) if denoise or total_counts == "auto" else None
     if denoise and molecules is None:
         msg = (
             "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p); found "
             "others, or too few genes of low counts to tell what one molecule is worth"
         )
         raise ValueError(msg)
-    depth = find_depth(adata, here, molecules, total_counts)
+    depth = find_depth(adata, spots, molecules, total_counts)
+    order = np.searchsorted(np.flatnonzero(spots), section.spots)  # these were read in the order of the AnnData
     section = replace(section, depth=None if depth is None else depth[order])
     if molecules is None or not denoise or len(section.values) < FEWEST:
         return section

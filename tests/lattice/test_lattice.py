@@ -39,13 +39,12 @@ def test_rebased_keeps_the_parity_of_the_array(name):
 
 def test_raster_shows_the_nearest_site_outside_the_tissue():
     raster = square([[0, 0], [0, 3], [2, 0]]).raster()
-    assert raster.shape == (3, 4)
+    assert raster.gather.shape == (3, 4)
     assert raster.tissue.sum() == 3
     assert raster.gather[0].tolist()[0] == 0
     assert raster.gather[0, 3] == 1
     assert raster.gather[1, 3] == 1
     assert raster.gather[2, 1] == 2
-    assert raster.position.tolist() == [0, 3, 8]
 
 
 @given(
@@ -58,7 +57,7 @@ def test_index_survives_image_densify_and_symmetry(name, cells, factor):
     lattice = Lattice(KINDS[name], np.array(sorted(cells)), np.array([[1.0, 0.2], [-0.1, 1.5]]), np.zeros(2))
     raster = lattice.raster()
     sites = np.arange(len(lattice))
-    assert np.array_equal(raster.gather.ravel()[raster.position], sites)  # sites -> image -> sites
+    assert np.array_equal(raster.gather.ravel()[lattice.position], sites)  # sites -> image -> sites
 
     dense = lattice.densified(factor)
     np.testing.assert_allclose(dense.coordinates, lattice.coordinates, atol=1e-9)

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from s2s_scverse.nn import CDCINConfig
-from s2s_scverse.nn._attention import ChannelAttention, HybridAttentionBlock, WindowAttention
-from s2s_scverse.nn._windows import window_mask
+from s2s_scverse.nn._attention import WindowAttention, window_mask
+from s2s_scverse.nn._blocks import ChannelAttention, HybridAttentionBlock
 
 
 def arrays(module):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2s_scverse.nn._consistency import data_consistency
+from s2s_scverse.nn._cdcin import data_consistency
 
 
 @pytest.fixture

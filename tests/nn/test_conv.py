@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from s2s_scverse.nn._conv import conv3x3
+from s2s_scverse.nn._blocks import conv3x3
 
 NEIGHBOURS = {(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, -1), (-1, 1)}
 

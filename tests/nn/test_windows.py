@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2s_scverse.nn._windows import merge_windows, partition_windows, relative_position_index, window_mask
+from s2s_scverse.nn._attention import merge_windows, partition_windows, relative_position_index, window_mask
 
 CPU = torch.device("cpu")
 

@@ -268,7 +268,7 @@ def test_other_types_and_empty_sections_are_refused():
 
 def test_bins_refuse_values_that_are_no_numbers():
     adata = ad.AnnData(np.array([[1, np.nan], [3, 4]], np.float32), obsm={"spatial": np.array([[0.0, 0], [9, 9]])})
-    with pytest.raises(ValueError, match=r"adata.X has 1 values that are NaN or infinite; set or drop them first"):
+    with pytest.raises(ValueError, match=r"adata.X has 1 values that are NaN or infinite; set those, or drop"):
         s2s.pp.grid(adata, bin_size=5)
 
 

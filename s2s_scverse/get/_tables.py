@@ -2,13 +2,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .. import _keys
-from .._checks import check_adata, read_table
+from .._adata import find_runs
+from .._checks import check_adata, check_name, few, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["evaluation_df", "evaluation_summary_df", "evaluation_tests_df"]
+__all__ = ["evaluation_df", "evaluation_summary_df", "evaluation_tests_df", "history_df"]
 
 
 def evaluation_df(adata: "AnnData") -> "pd.DataFrame":
@@ -104,6 +105,47 @@ def evaluation_tests_df(adata: "AnnData") -> "pd.DataFrame":
     ['score', 'first', 'second', 'n_genes', 'difference', 'statistic', 'pvalue', 'pvalue_holm']
     """
     return _table(adata, "tests")
+
+
+def history_df(adata: "AnnData", key: str = _keys.UNS) -> "pd.DataFrame":
+    """Return the training history of a run.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.impute` was run on.
+    key
+        Name of the run (its `key_added`).
+
+    Returns
+    -------
+    One row per epoch: `epoch`; `loss_genes_sparser`, `loss_genes_dense`, `loss_images_sparser`, `loss_images_dense`
+    (mean training losses of the terms in use); `validation` and `validation_start` (squared error of the network and of
+    the initial estimate at the validation spots, in variances of the genes).
+
+    Raises
+    ------
+    KeyError
+        If there is no such run.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s, scanpy as sc
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6)
+    >>> sc.pp.normalize_total(adata)
+    >>> sc.pp.log1p(adata)
+    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> s2s.tl.impute(dense, max_epochs=2, natural_images=None, progress=False)
+    >>> list(s2s.get.history_df(dense).columns)
+    ['epoch', 'loss_genes_sparser', 'loss_genes_dense', 'validation', 'validation_start']
+    """
+    check_adata(adata)
+    check_name("key", key)
+    runs = {name: run for name, run in find_runs(adata).items() if "history" in run}
+    if key not in runs:
+        msg = f"no run {key!r} found in adata.uns[{_keys.UNS!r}], which has: {few(runs) or 'none'}; call s2s.tl.impute"
+        raise KeyError(msg)
+    return read_table(runs[key]["history"]).copy()
 
 
 def _table(adata: "AnnData", name: str) -> "pd.DataFrame":

@@ -1,4 +1,4 @@
-"""Which unmeasured sites belong to the section."""
+"""Which unmeasured sites belong to a section, and which sites a sparser sample keeps."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from scipy.spatial import ConvexHull, Delaunay, QhullError, cKDTree
 
 from ._lattice import Lattice
 
-__all__ = ["Fill", "fill_sites"]
+__all__ = ["Fill", "fill_sites", "random_sample", "regular_sample"]
 
 Fill = Literal["tissue", "hull", "all"]
 
@@ -18,21 +18,10 @@ _SLACK = 1e-6
 
 
 def fill_sites(lattice: Lattice, *, factor: int, fill: Fill) -> NDArray[np.int64]:
-    """Find the unmeasured sites.
+    """Find the sites that are no spots, (n, 2) indices in row-major order.
 
-    Parameters
-    ----------
-    lattice
-        The spots, as positions of the dense lattice.
-    factor
-        Spacing of the spots in dense sites.
-    fill
-        ``"tissue"``: the morphological closing of the spots; ``"hull"``: their convex hull; ``"all"``: the whole
-        bounding box of the lattice.
-
-    Returns
-    -------
-    (n, 2) indices of the sites that are no spots, in row-major order.
+    `lattice` has the spots as positions of the dense lattice, `factor` sites apart. `fill` is ``"tissue"`` (the
+    morphological closing of the spots), ``"hull"`` (their convex hull) or ``"all"`` (the bounding box of the lattice).
     """
     margin = int(np.ceil(2 * CLOSING_RADIUS * factor)) if fill == "tissue" else 0
     boxes = [
@@ -76,3 +65,16 @@ def _on_segment(spots: NDArray[np.float64], candidates: NDArray[np.float64]) -> 
     reach = (spots - centre) @ direction
     on: NDArray[np.bool_] = (np.abs(across) < _SLACK) & (along > reach.min() - _SLACK) & (along < reach.max() + _SLACK)
     return on
+
+
+def regular_sample(lattice: Lattice, stride: int, phase: tuple[int, int]) -> NDArray[np.bool_]:
+    """(n_sites,): True where u and v, counted from the smallest ones, are `phase` modulo `stride`."""
+    kept: NDArray[np.bool_] = np.all((lattice.index - lattice.lower) % stride == np.asarray(phase) % stride, axis=1)
+    return kept
+
+
+def random_sample(n_sites: int, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """(n_sites,): True at a random `fraction` of the sites, at least one."""
+    kept = np.zeros(n_sites, dtype=bool)
+    kept[rng.permutation(n_sites)[: max(round(fraction * n_sites), 1)]] = True
+    return kept
