@@ -95,9 +95,9 @@ class Errors:
 
     def scale(self, ratio: Float64, pool: Pool) -> Float64:
         """Scale factor for the standard deviations, shrunken towards the pooled value."""
-        each = np.quantile(ratio, LEVEL, axis=0)
+        quantile = np.quantile(ratio, LEVEL, axis=0)
         part = len(ratio) / (len(ratio) + FEW)
-        return np.asarray((pool.ratio + part * (each - pool.ratio)) / NORMAL)
+        return np.asarray((pool.ratio + part * (quantile - pool.ratio)) / NORMAL)
 
     def std(self, predicted: Float32, slope: Float64, scale: Float64) -> Float32:
         """Standard deviation (m, n_genes) of the errors of predictions, with a growth and a factor for every gene."""

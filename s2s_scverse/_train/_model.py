@@ -122,8 +122,12 @@ class SectionModel:
         parts = [self._predict(values[:, start : start + size]) for start in range(0, values.shape[1], size)]
         if len(parts) == 1:
             return parts[0]
-        joined = ([getattr(part, field.name) for part in parts] for field in fields(Prediction))
-        return Prediction(*(None if arrays[0] is None else np.concatenate(arrays, axis=-1) for arrays in joined))
+
+        def joined(name: str) -> Any:
+            arrays = [getattr(part, name) for part in parts]
+            return None if arrays[0] is None else np.concatenate(arrays, axis=-1)
+
+        return Prediction(*(joined(field.name) for field in fields(Prediction)))
 
     def _predict(self, values: Float32) -> Prediction:
         settings = self._predictor.tune(values)
