@@ -32,6 +32,8 @@ class SectionOnLattice:
     """(n_measured, n_informative) measured values of the genes to learn from."""
     depth: NDArray[np.float64] | None = None
     """(n_measured,) total counts in any unit; None where they are not known."""
+    covariates: NDArray[np.float64] | None = None
+    """(n_sites, n_covariates) standardised over the sites; None if there are none."""
     unit: NDArray[np.float64] | None = None
     """(n_measured,) value of one molecule before log1p, where measured values are to be denoised."""
     logged: bool = False
@@ -70,4 +72,5 @@ class SectionOnLattice:
             lattice=self.lattice.subset(sites),
             measured=self.measured[sites],
             wanted=self.wanted[sites],
+            covariates=None if self.covariates is None else self.covariates[sites],
         )

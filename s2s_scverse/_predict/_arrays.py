@@ -5,13 +5,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bool", "Float", "Float32", "Float64", "Index", "check_points", "check_values"]
+__all__ = ["Bool", "Covariates", "Float", "Float32", "Float64", "Index", "check_points", "check_values"]
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
 Float: TypeAlias = NDArray[np.floating]
 Index: TypeAlias = NDArray[np.intp]
 Bool: TypeAlias = NDArray[np.bool_]
+Covariates: TypeAlias = tuple[Float64, Float64]
+"""Of the spots (n, k) and of the sites (m, k), standardised over the section."""
 
 
 def check_points(spots: Float, sites: Float) -> tuple[Float64, Float64]:

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from ._arrays import Bool, Float, Float32, Float64, Index
+from ._covariates import CovariateKriging
 from ._kriging import Kriging
 from ._methods import Method, Predictor, fit
 from ._stack import MIN_SPOTS, REACH, Stack, StackingWeights, farness
@@ -31,7 +32,7 @@ Part = tuple[int, Index, Bool]
 class CrossValidation:
     """Predicts measured spots from those of other folds, by a method that is fitted anew in every fold.
 
-    Takes spots (n, 2), informative genes (n, n_informative) and noise weights (n,) as :func:`fit` does. A stack has the
+    Takes spots (n, 2), informative genes (n, n_informative), noise weights (n,) and covariates (n, k). A stack has the
     weights `stacking`; without, `stacking_weights` determines them. About `limit` spots are held out, spread over the
     section, at most a fifth at a time: those `chosen` (n_chosen,), at a `distance` (n_chosen,) from the nearest spot
     that they are predicted from.
@@ -44,6 +45,7 @@ class CrossValidation:
         informative: Float32,
         *,
         noise_weights: Float64 | None = None,
+        covariates: Float64 | None = None,
         stacking: StackingWeights | None = None,
         limit: int = MAX_LEFT_OUT,
         seed: int = 0,
@@ -52,15 +54,24 @@ class CrossValidation:
             stacking = StackingWeights()
         self.stacking = stacking
         self._spots, self._informative, self._noise_weights = spots, informative, noise_weights
-        self._limit, self._seed = limit, seed
+        self._covariates, self._limit, self._seed = covariates, limit, seed
+        guided = 0 if covariates is None else CovariateKriging.COUNT
+        self._n_members = len(StackingWeights().members) + guided
         self._fold = folds(informative, limit, seed)
         self.chosen = np.flatnonzero(self._fold >= 0)
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
 
         def fitted(part: Part) -> Predictor:
             _, hidden, seen = part
-            weights = None if noise_weights is None else noise_weights[seen]
-            return fit(method, spots[seen], spots[hidden], informative[seen], noise_weights=weights, stacking=stacking)
+            return fit(
+                method,
+                spots[seen],
+                spots[hidden],
+                informative[seen],
+                noise_weights=None if noise_weights is None else noise_weights[seen],
+                stacking=stacking,
+                covariates=None if covariates is None else (covariates[seen], covariates[hidden]),
+            )
 
         parts = list(_partition(spots, self._fold))
         numbers = [number for number, *_ in parts]
@@ -106,7 +117,7 @@ class CrossValidation:
             members = parallel(lambda i: stacks[i].members(self._informative[fold != i]), stacks)
             self._members = dict(zip(stacks, members, strict=True))
             predicted = ((maps, fold == number) for number, (maps, _) in self._members.items())
-            weights = StackingWeights(_simplex(*_moments(self._informative, varying, predicted)))
+            weights = StackingWeights(_simplex(*_moments(self._informative, varying, self._n_members, predicted)))
             self._predictors = {number: stack.with_weights(weights) for number, stack in stacks.items()}
             kriging = Kriging(self._spots, sites, noise_weights=self._noise_weights)
             if np.sum(farness(kriging) > 0) > _RARE * len(sites):
@@ -119,32 +130,34 @@ class CrossValidation:
         piece = kriging.sample(self._limit)
         spots, weights = kriging.spots[piece], kriging.noise_weights[piece]
         informative = self._informative[piece]
+        covariates = None if self._covariates is None else self._covariates[piece]
         blocks = [_blocks(spots, informative, rng) for rng in np.random.default_rng(self._seed).spawn(_PARTITIONS)]
         parts = [part for fold in blocks for part in _partition(spots, fold, beyond=REACH)]
 
         def predicted(part: Part) -> list[Float32]:
             _, hidden, seen = part
             kriging = Kriging(spots[seen], spots[hidden], noise_weights=weights[seen])
-            return Stack(kriging, informative[seen]).members(informative[seen])[0]
+            both = None if covariates is None else (covariates[seen], covariates[hidden])
+            return Stack(kriging, informative[seen], covariates=both).members(informative[seen])[0]
 
         held = (hidden for _, hidden, _ in parts)
-        square, cross = _moments(informative, varying, zip(parallel(predicted, parts), held, strict=True))
-        start = np.array(StackingWeights().members)
+        square, cross = _moments(informative, varying, len(members), zip(parallel(predicted, parts), held, strict=True))
+        default = StackingWeights().members
+        start = np.pad(default, (0, len(members) - len(default)))
         step = members - start
         power = step @ square @ step
         return float(np.clip(step @ (cross - square @ start) / power, 0, 1)) if power > 0 else 1.0
 
 
 def _moments(
-    informative: Float32, varying: Bool, predictions: Iterable[tuple[list[Float32], Bool | Index]]
+    informative: Float32, varying: Bool, n: int, predictions: Iterable[tuple[list[Float32], Bool | Index]]
 ) -> tuple[Float64, Float64]:
-    """Products of the members' predictions with one another, (5, 5), and with the measured values, (5,).
+    """Products of the members' predictions with one another, (n_members, n_members), and with the values, (n_members,).
 
     Members predict (n_spots, n_genes) at some spots each time.
     """
     values = informative[:, varying]
     scale = np.maximum(values.std(axis=0), 1e-6)
-    n = len(StackingWeights().members)
     square, cross = np.zeros((n, n)), np.zeros(n)
     for members, spots in predictions:
         flat = (np.stack(members)[:, :, varying] / scale).reshape(len(members), -1).astype(np.float64)

@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Literal, Protocol, get_args
 
-from ._arrays import Float, Float32, Float64, check_values
+from ._arrays import Covariates, Float, Float32, Float64, check_values
 from ._classical import CLASSICAL, Classical
 from ._coregionalization import Coregionalization
 from ._kriging import Kriging
@@ -37,11 +37,13 @@ def fit(
     *,
     noise_weights: Float64 | None = None,
     stacking: StackingWeights | None = None,
+    covariates: Covariates | None = None,
 ) -> Predictor:
     """Fit a predictor to positions, and to the genes (n, n_informative) that `MULTI_GENE` methods learn from.
 
     Spots (n, 2) and sites (m, 2) are in units of the spot spacing; noise weights (n,) are used by all kriging methods,
     stacking weights, from :meth:`CrossValidation.stacking_weights`, by the stack (by default those of PCA kriging).
+    Covariates of spots (n, k) and sites (m, k), standardised over the section, are used by the stack.
     With less than 20 spots, coregionalization and state kriging are PCA kriging.
     """
     if method in CLASSICAL:
@@ -54,7 +56,7 @@ def fit(
         raise ValueError(msg)
     values = check_values(informative, kriging.spots)
     if method == "stack":
-        return Stack(kriging, values, weights=stacking)
+        return Stack(kriging, values, weights=stacking, covariates=covariates)
     enough = len(values) >= MIN_SPOTS
     if method == "coregionalization" and enough:
         return Coregionalization(spots, sites, values, noise_weights=noise_weights)

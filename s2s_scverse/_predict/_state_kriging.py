@@ -16,7 +16,7 @@ from ._factor import Kernel
 from ._kriging import Kriging
 from ._pca_kriging import PCAKriging
 
-__all__ = ["StateKriging"]
+__all__ = ["StateKriging", "typical_distance"]
 
 _LENGTH = 2.0  # in median distances between states
 _NUGGETS: Final = tuple(2.0**power for power in range(-6, 11))
@@ -34,11 +34,12 @@ class StateKriging(Kriging):
             kriging.sites,
             noise_weights=kriging.noise_weights,
             places=states,
-            kernels=[Kernel("matern32", _LENGTH * _typical_distance(states[0]))],
+            kernels=[Kernel("matern32", _LENGTH * typical_distance(states[0]))],
             nuggets=_NUGGETS,
         )
 
 
-def _typical_distance(states: Float64) -> float:
+def typical_distance(states: Float64) -> float:
+    """Median distance between states (n, n_dimensions)."""
     some = states[np.linspace(0, len(states) - 1, min(len(states), _MAX_PAIRED)).round().astype(int)]
     return max(float(np.median(pdist(some))) if len(some) > 1 else 0.0, 1e-6)

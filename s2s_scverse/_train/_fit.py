@@ -123,7 +123,7 @@ def _read_run(
     for number, sites in pieces:
         piece = models[number].section.cut(sites)
         arrays += [piece.lattice.index, models[number].known[sites], piece.values]
-        arrays += [] if piece.depth is None else [piece.depth]
+        arrays += [each for each in (piece.depth, piece.covariates) if each is not None]
     described = describe(kinds, network, training, seeds, *arrays)
     found = None if checkpoint is None else read_checkpoint(checkpoint, described)
     return Run(network, seeds, pieces, described, weights, checkpoint, found)

@@ -15,7 +15,7 @@ from ._apply import whole_maps
 from ._batches import Batch, Term
 from ._config import TrainingConfig
 from ._images import image_box, images_at_sites, matched_images
-from ._pairs import dense_views, held_views, sparser_views
+from ._pairs import Views, dense_views, held_views, sparser_views
 from ._scenes import InitialEstimate, Scale, build_scene
 
 __all__ = ["Images", "choose_validation", "join_terms", "lay_out"]
@@ -70,7 +70,16 @@ def lay_out(
         pictures = _pictures(views.lattice, training, images, rng_images)
         pictures = matched_images(pictures, shown, noise_ratios, training.match_images, rng_images)
         weights = section_noise_weights(section, known)
-        scene = build(views, shown, pictures, noise_weights=weights, orientations=orientations, stride=stride)
+        covariates = _at(section, views, known)
+        scene = build(
+            views,
+            shown,
+            pictures,
+            noise_weights=weights,
+            covariates=covariates,
+            orientations=orientations,
+            stride=stride,
+        )
         terms.append(Term(f"genes_{name}", (scene,), images=False, weight=weight * unit))
         if scene.n_images:
             terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
@@ -78,7 +87,8 @@ def lay_out(
     validation = []
     for views, scored in held_views(lattice, section.measured, known):
         none, weights = np.empty((len(views.lattice), 0), np.float32), section_noise_weights(section, section.measured)
-        held = build(views, standard, none, noise_weights=weights, orientations=orientations[:1])
+        covariates = _at(section, views, section.measured)
+        held = build(views, standard, none, noise_weights=weights, covariates=covariates, orientations=orientations[:1])
         validation.append(list(whole_maps(held, torch.from_numpy(scored.astype(np.float32)), validated)))
     return terms, validation
 
@@ -90,6 +100,13 @@ def join_terms(sections: list[list[Term]]) -> list[Term]:
         earlier = joined.get(term.name)
         joined[term.name] = term if earlier is None else replace(earlier, scenes=earlier.scenes + term.scenes)
     return list(joined.values())
+
+
+def _at(section: SectionOnLattice, views: Views, spots: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """Covariates at the sites of views, which are all sites of the section or its `spots`, (n_sites,)."""
+    if section.covariates is None or len(views.lattice) == len(section.lattice):
+        return section.covariates
+    return section.covariates[spots]
 
 
 def _pictures(

@@ -57,6 +57,7 @@ def leave_out(
         section.positions(known)[known],
         section.values[shown],
         noise_weights=section_noise_weights(section, known),
+        covariates=None if section.covariates is None else section.covariates[known],
         stacking=stacking,
         limit=limit,
         seed=seed,
@@ -153,14 +154,16 @@ class SectionModel:
         """Predictor of the initial estimate; at all sites if there is a network."""
         section = self.section
         sites = section.positions(section.measured)
-        shown = sites[section.wanted] if self._network is None else sites
+        shown = section.wanted if self._network is None else np.ones(len(sites), bool)
+        covariates = section.covariates
         return fit(
             self.training.initial,
             sites[section.measured],
-            shown,
+            sites[shown],
             section.values,
             noise_weights=section_noise_weights(section, section.measured),
             stacking=self.stacking,
+            covariates=None if covariates is None else (covariates[section.measured], covariates[shown]),
         )
 
     @cached_property

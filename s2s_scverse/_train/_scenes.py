@@ -58,12 +58,25 @@ class InitialEstimate:
     spread: Float32  # (n_genes,) of the genes before they were standardised
     stacking: StackingWeights | None
 
-    def genes(self, lattice: Lattice, visible: Bool, values: Float32, noise_weights: Float64 | None) -> Float32:
+    def genes(
+        self,
+        lattice: Lattice,
+        visible: Bool,
+        values: Float32,
+        noise_weights: Float64 | None,
+        covariates: Float64 | None,
+    ) -> Float32:
         """Estimate genes (n_visible, n_genes) at all sites of a lattice, (n_maps, n_genes, n_sites)."""
         # Components of standardised genes would be made of noise as much as of signal.
         informative, sites = values * self.spread, lattice.unit_coordinates / lattice.spot_pitch(visible)
         predictor = fit(
-            self.method, sites[visible], sites, informative, noise_weights=noise_weights, stacking=self.stacking
+            self.method,
+            sites[visible],
+            sites,
+            informative,
+            noise_weights=noise_weights,
+            stacking=self.stacking,
+            covariates=None if covariates is None else (covariates[visible], covariates),
         )
         return np.stack([each.T for each in predictor.maps(values)])
 
@@ -103,14 +116,15 @@ def build_scene(
     *,
     estimate: InitialEstimate,
     noise_weights: Float64 | None = None,
+    covariates: Float64 | None = None,
     orientations: NDArray[np.int64],
     standardise: bool,
     stride: int = 1,
 ) -> Scene:
     """Compute the initial estimates under every mask from the visible spots alone.
 
-    Takes genes (n_known, n_genes) and images (n_sites, n_images), both standardised, noise weights (n_known,), and the
-    symmetries (n, 2, 2) in which crops are shown. Data are standardised by the visible spots of each mask: the mean
+    Takes genes (n_known, n_genes) and images (n_sites, n_images), both standardised, noise weights (n_known,),
+    covariates (n_sites, k), and the symmetries (n, 2, 2) in which crops are shown. Data are standardised by the visible spots of each mask: the mean
     over all known spots would reveal on which side of it the masked ones lie.
     """
     n_sites = len(views.lattice)
@@ -124,7 +138,7 @@ def build_scene(
     def estimated(view: int) -> Float32:
         visible = views.visible[view]
         weight = None if noise_weights is None else at_sites[visible]
-        parts = [estimate.genes(views.lattice, visible, everywhere[visible], weight)]
+        parts = [estimate.genes(views.lattice, visible, everywhere[visible], weight, covariates)]
         if images.shape[1]:
             parts.append(estimate.images(views.lattice, visible, images[visible]))
         if standardise:

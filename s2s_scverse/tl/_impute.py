@@ -48,6 +48,7 @@ def impute(
     natural_images: "NaturalImages | None" = "photographs",
     max_epochs: int | None = None,
     max_distance: float | None = MAX_DISTANCE,
+    covariates: str | Sequence[str] | None = None,
     total_counts: str | None = "auto",
     uncertainty: bool = True,
     denoise: bool = False,
@@ -93,6 +94,10 @@ def impute(
     max_distance
         How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
         every spot stay NaN. None: no limit.
+    covariates
+        What is known at every site besides expression: keys of `.obsm`, such as ``"s2s_image"`` from
+        :func:`s2s_scverse.pp.image_features`, or numeric columns of `.obs`. They guide the stack as much as they help
+        on held-out folds of measured spots; the network sees its guided maps.
     total_counts
         Depth (library size) of the spots; spots with lower depth than their neighbours get lower noise weights.
         ``"auto"``: recovered from the values, if these are counts or counts scaled to a common total, with or without
@@ -206,6 +211,7 @@ def impute(
             layer=layer,
             max_distance=max_distance,
             total_counts=total_counts,
+            covariates=covariates,
             denoise=denoise,
             n_informative=training.max_genes,
         )

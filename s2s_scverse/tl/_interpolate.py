@@ -28,6 +28,7 @@ def interpolate(
     key_added: str | None = None,
     max_distance: float | None = MAX_DISTANCE,
     total_counts: str | None = "auto",
+    covariates: str | Sequence[str] | None = None,
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
 ) -> "AnnData | None":
@@ -60,6 +61,9 @@ def interpolate(
         every spot stay NaN. None: no limit.
     total_counts
         Depth (library size) of the spots, as for :func:`s2s_scverse.tl.impute`; used by all kriging methods.
+    covariates
+        Keys of `.obsm` or numeric columns of `.obs` that are known at all sites, as for :func:`s2s_scverse.tl.impute`;
+        only for ``"stack"``.
     rng
         Seed or generator of the cross-validation folds of the stack.
     copy
@@ -106,6 +110,9 @@ def interpolate(
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
     name: Method = "pca_kriging" if method == "cokriging" else method  # its former name
+    if covariates is not None and name != "stack":
+        msg = f"covariates are used by the method 'stack' alone, found method {method!r}"
+        raise ValueError(msg)
     seed = int(check_rng(rng).integers(2**31))
     inputs = read_inputs(
         adata,
@@ -115,6 +122,7 @@ def interpolate(
         total_counts=total_counts,
         denoise=False,
         n_informative=INFORMATIVE,
+        covariates=covariates,
     )
     if inputs.measured.all():
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
@@ -140,7 +148,10 @@ def _fitted(section: SectionOnLattice, method: Method, seed: int) -> Predictor:
     at, weights = section.positions(section.measured), section_noise_weights(section, section.measured)
     spots, wanted = at[section.measured], at[section.wanted]
     stacking: StackingWeights | None = None
+    known = section.covariates
+    both = None if known is None else (known[section.measured], known[section.wanted])
     if method == "stack":
-        folds = CrossValidation(method, spots, section.values, noise_weights=weights, seed=seed)
+        seen = None if both is None else both[0]
+        folds = CrossValidation(method, spots, section.values, noise_weights=weights, covariates=seen, seed=seed)
         stacking = folds.stacking_weights(wanted)
-    return fit(method, spots, wanted, section.values, noise_weights=weights, stacking=stacking)
+    return fit(method, spots, wanted, section.values, noise_weights=weights, stacking=stacking, covariates=both)

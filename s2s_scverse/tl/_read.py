@@ -1,6 +1,7 @@
 """Reading the input of `tl.impute` and `tl.interpolate` from an AnnData."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._adata import GeneMatrix, Survey, find_depth, read_mask, read_measured, read_molecules, read_sections
 from .._calibration import FEWEST
-from .._checks import check_number
+from .._checks import check_number, few
 from .._lattice import SectionOnLattice
 
 if TYPE_CHECKING:
@@ -54,12 +55,16 @@ def read_inputs(
     total_counts: object,
     denoise: bool,
     n_informative: int,
+    covariates: object = None,
 ) -> Inputs:
     """Read the measured rows; `written` (n_vars,) are the genes to predict. Errors are those of `tl.impute`."""
     if total_counts is not None and not isinstance(total_counts, str):
         msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
         raise TypeError(msg)
+    known_everywhere = read_covariates(adata, covariates)
     sections, measured = _read_sections(adata, max_distance)
+    if known_everywhere is not None:
+        sections = [replace(each, covariates=_standardised(known_everywhere[each.rows])) for each in sections]
     matrix = GeneMatrix(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
     rows = [np.searchsorted(np.flatnonzero(measured), section.spots) for section in sections]
     survey = Survey.of(matrix, rows, written)
@@ -73,6 +78,39 @@ def read_inputs(
         depth = "values" if total_counts == "auto" else f"obs[{total_counts!r}]"
         depth += "" if known == len(sections) else f" in {known} of {len(sections)} sections"
     return Inputs(sections, matrix, rows, measured, survey.counts, depth)
+
+
+def read_covariates(adata: "AnnData", keys: object) -> NDArray[np.float64] | None:
+    """Return covariates (n_obs, n_covariates) from obsm and obs, None without; refuse those not known everywhere."""
+    if keys is None:
+        return None
+    names = [keys] if isinstance(keys, str) else list(keys) if isinstance(keys, Sequence) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        msg = f"covariates must be keys of adata.obsm or numeric columns of adata.obs, found {keys!r}"
+        raise TypeError(msg)
+    found = []
+    for name in names:
+        if name not in adata.obsm and name not in adata.obs:
+            msg = f"covariate {name!r} not found in adata.obsm ({few(adata.obsm) or 'empty'}) or adata.obs"
+            advice = "; call s2s.pp.image_features first" if name == "s2s_image" else ""
+            raise KeyError(msg + advice)
+        values = np.asarray(adata.obsm[name] if name in adata.obsm else adata.obs[name])
+        if values.dtype.kind not in "fiub":
+            msg = f"covariate {name!r} must be numeric, found dtype {values.dtype}"
+            raise TypeError(msg)
+        values = values.reshape(adata.n_obs, -1).astype(np.float64)
+        unknown = int((~np.isfinite(values)).any(axis=1).sum())
+        if unknown:
+            msg = f"covariate {name!r} is NaN or infinite at {unknown} of {adata.n_obs} sites; it must be known at all"
+            raise ValueError(msg)
+        found.append(values)
+    return np.hstack(found)
+
+
+def _standardised(covariates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bring covariates (n_sites, n) to mean 0 and variance 1; constant ones become 0."""
+    centred, spread = covariates - covariates.mean(axis=0), covariates.std(axis=0)
+    return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 1e-9 * np.abs(covariates).max(axis=0))
 
 
 def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:

@@ -1,0 +1,79 @@
+"""Kriging with covariates: what is known at every site besides expression, such as what the image shows.
+
+Spots are close if they are close in space (or of the same expected expression state) and their covariates are alike.
+Components of the genes are kriged with such distances and projected back; single genes too, since some depend on the
+covariates in ways of their own. Covariates that the components do not depend on hardly count: each is scaled by the
+part of their variance that it explains linearly, beyond chance.
+"""
+
+from copy import copy
+from typing import Final
+
+import numpy as np
+
+from ._arrays import Float, Float32, Float64
+from ._factor import Kernel
+from ._kriging import Kriging, Settings
+from ._pca_kriging import PCAKriging
+from ._state_kriging import typical_distance
+
+__all__ = ["CovariateKriging"]
+
+_KERNEL = Kernel("exponential", 4.0)  # in median distances between covariates
+_NUGGETS: Final = tuple(2.0**power for power in range(-6, 11))
+_COMPONENTS = 10
+_DISTANCES: Final = (2.0, 4.0)  # spot spacings that count like a median distance between covariates
+_LEAST = 1e-4  # relevance of covariates that explain nothing
+
+
+class CovariateKriging:
+    """Four predictors with covariates `at_spots` (n, k) and `at_sites` (m, k), standardised over the section.
+
+    Components kriged over covariates and space (twice, with other relative scales), components and single genes over
+    covariates and the expected expression state.
+    """
+
+    COUNT: Final = len(_DISTANCES) + 2
+
+    def __init__(self, components: PCAKriging, at_spots: Float64, at_sites: Float64) -> None:
+        kriging, few = components.kriging, components.with_components(_COMPONENTS)
+        relevance = _relevance(at_spots, components)
+        unit = typical_distance(at_spots * relevance)
+        covariates = at_spots * (relevance / unit), at_sites * (relevance / unit)
+        states = components.at_spots * components.strength, components.at_sites * components.strength
+        length = typical_distance(states[0])
+        places = [(kriging.spots / distance, kriging.sites / distance) for distance in _DISTANCES]
+        places.append((states[0] / length, states[1] / length))
+        scores, self._projections = few.scores.astype(np.float32), []
+        for spots, sites in places:
+            self._kriging = Kriging(
+                kriging.spots,
+                kriging.sites,
+                noise_weights=kriging.noise_weights,
+                places=(np.hstack([spots, covariates[0]]), np.hstack([sites, covariates[1]])),
+                kernels=[_KERNEL],
+                nuggets=_NUGGETS,
+            )
+            projection = copy(few)
+            projection.at_sites = self._kriging.predict(scores).sites
+            self._projections.append(projection)
+
+    def tune(self, values: Float) -> Settings:
+        """Nuggets of a block of genes, (n, n_genes)."""
+        return self._kriging.tune(values)
+
+    def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
+        """Predict genes (n, n_genes) in four ways, (m, n_genes) each."""
+        return [each.project(values) for each in self._projections] + self._kriging.maps(values, settings)
+
+
+def _relevance(covariates: Float64, components: PCAKriging) -> Float64:
+    """Root of the part of the components' variance that each covariate explains beyond chance, (k,)."""
+    weight = components.kriging.noise_weights / components.kriging.noise_weights.sum()
+    centred = covariates - weight @ covariates
+    scores = components.scores * components.strength
+    scores = scores - weight @ scores
+    shared = np.square((centred * weight[:, None]).T @ scores).sum(axis=1)
+    power = (weight @ np.square(centred)) * (weight @ np.square(scores)).sum()
+    explained = np.divide(shared, power, out=np.zeros_like(shared), where=power > 0)
+    return np.asarray(np.sqrt(np.maximum(explained - 1 / len(covariates), 0) + _LEAST))
