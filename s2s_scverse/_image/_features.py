@@ -138,7 +138,7 @@ def cut_patches(
     sites = np.flatnonzero(inside)
     for start in range(0, len(sites), batch_size):
         patches = [
-            np.asarray(image.pixels[row : row + side])[:, col : col + side]
+            np.asarray(image.pixels[row : row + side, col : col + side])
             for row, col in corner[sites[start : start + batch_size]]
         ]
         batch = np.stack([patch if patch.ndim == 3 else patch[..., None] for patch in patches])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ class PlacedImage:
     """An image and the affine map from coordinates of the sites to its pixels (column, row; centres are whole)."""
 
     pixels: Any
-    """(height, width) or (height, width, channels): anything with a shape and a dtype whose rows can be sliced."""
+    """(height, width) or (height, width, channels): an array, or what gives one where it is sliced."""
     to_pixels: NDArray[np.float64]
     """(2, 3) or (3, 3) affine matrix; its third row is not used."""
 
@@ -121,16 +122,18 @@ def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], spacin
         wide = axes.index("X")
         factors = [full[wide] / level.shape[wide] for level in series.levels]
     finest = PlacedImage(np.empty((1, 1)), to_pixels).scale * spacing / FINEST
-    level = max((number for number, factor in enumerate(factors) if factor <= max(finest, 1)), default=0)
-    array: Any = zarr.open(tifffile.imread(path, series=0, level=level, aszarr=True), mode="r")
+    level = max((number for number, factor in enumerate(factors) if factor <= 1.01 * max(finest, 1)), default=0)
+    store: Any = tifffile.imread(path, series=0, level=level, aszarr=True)
+    pixels = LazyPixels(zarr.open(store, mode="r"), axes)
+    finalize(pixels, store.close)
     factor = factors[level]
     # The centre of pixel i of a level is the mean of those of the pixels that it was made of.
     shrink = np.array([[1 / factor, 0, (1 / factor - 1) / 2], [0, 1 / factor, (1 / factor - 1) / 2], [0, 0, 1]])
-    return PlacedImage(Rows(array, axes), shrink @ np.vstack([to_pixels[:2], [0, 0, 1]]))
+    return PlacedImage(pixels, shrink @ np.vstack([to_pixels[:2], [0, 0, 1]]))
 
 
-class Rows:
-    """Bands of rows of a lazily read image, channels last; other axes (time, depth) must have length 1."""
+class LazyPixels:
+    """Windows of an image in a file, channels last; other axes (time, depth) must have length 1."""
 
     def __init__(self, array: Any, axes: str) -> None:
         self._array = array
@@ -144,8 +147,9 @@ class Rows:
         self.shape = (array.shape[self._rows], array.shape[self._cols], int(np.prod(channels)))
         self.dtype = array.dtype
 
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
+    def __getitem__(self, window: slice | tuple[slice, slice]) -> NDArray[Any]:
+        rows, cols = window if isinstance(window, tuple) else (window, slice(None))
         index = [slice(None)] * len(self._order)
-        index[self._rows] = rows
-        band = np.asarray(self._array[tuple(index)])
-        return np.transpose(band, self._order).reshape(-1, *self.shape[1:])
+        index[self._rows], index[self._cols] = rows, cols
+        part = np.transpose(np.asarray(self._array[tuple(index)]), self._order)
+        return part.reshape(*part.shape[:2], self.shape[2])

@@ -40,8 +40,7 @@ class Stack:
 
     Interpolated linearly to the mixture of `StackingWeights.far` between 1.5 and 3 spot spacings from the nearest spot.
     All members are fitted to `informative` (n, n_informative). Without `weights`, which are those of
-    :meth:`CrossValidation.stacking_weights`, all members are fitted and combined as in PCA kriging. Covariates are those
-    of the spots (n, k) and of the sites (m, k), standardised.
+    :meth:`CrossValidation.stacking_weights`, all members are fitted and combined as in PCA kriging.
     """
 
     def __init__(

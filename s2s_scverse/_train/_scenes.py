@@ -124,8 +124,8 @@ def build_scene(
     """Compute the initial estimates under every mask from the visible spots alone.
 
     Takes genes (n_known, n_genes) and images (n_sites, n_images), both standardised, noise weights (n_known,),
-    covariates (n_sites, k), and the symmetries (n, 2, 2) in which crops are shown. Data are standardised by the visible spots of each mask: the mean
-    over all known spots would reveal on which side of it the masked ones lie.
+    covariates (n_sites, k), and the symmetries (n, 2, 2) in which crops are shown. Data are standardised by the visible
+    spots of each mask: the mean over all known spots would reveal on which side of it the masked ones lie.
     """
     n_sites = len(views.lattice)
     everywhere = np.zeros((n_sites, truth.shape[1]), dtype=np.float32)

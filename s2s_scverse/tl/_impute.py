@@ -16,7 +16,7 @@ from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
 from .._scores import mean_over_sections
 from ._blocks import memory_explained, needed_gigabytes, predicted_blocks
-from ._read import MAX_DISTANCE, Inputs, read_inputs
+from ._read import MAX_DISTANCE, Inputs, covariate_names, read_inputs
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -270,6 +270,7 @@ def impute(
         "uncertainty": uncertainty,
         "denoise": denoise,
         "total_counts": str(total_counts),
+        "covariates": ", ".join(covariate_names(covariates)) or "none",
         "max_distance": np.inf if max_distance is None else float(max_distance),
         "depth": inputs.depth,
     }

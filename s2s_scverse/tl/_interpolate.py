@@ -8,7 +8,7 @@ from .._adata import check_copy, check_run_key, gene_blocks, versions, write_run
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._lattice import SectionOnLattice
 from .._predict import METHODS, CrossValidation, Method, Predictor, StackingWeights, fit, section_noise_weights
-from ._read import MAX_DISTANCE, read_inputs
+from ._read import MAX_DISTANCE, covariate_names, read_inputs
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -136,7 +136,11 @@ def interpolate(
                 dense[section.rows[section.wanted], block] = predictor.maps(values)[0]
     dense[:, ~written] = np.nan
     run: dict[str, Any] = {
-        "params": {"method": method, "depth": inputs.depth},
+        "params": {
+            "method": method,
+            "depth": inputs.depth,
+            "covariates": ", ".join(covariate_names(covariates)) or "none",
+        },
         "layer": layer or "X",
         "versions": versions("numpy", "scipy"),
     }

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from .._lattice import SectionOnLattice
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["MAX_DISTANCE", "Inputs", "check_apart", "read_inputs"]
+__all__ = ["MAX_DISTANCE", "Inputs", "check_apart", "covariate_names", "read_inputs"]
 
 MAX_DISTANCE = 5.0
 """How far from measured spots to extrapolate, in units of the spot spacing."""
@@ -80,11 +80,16 @@ def read_inputs(
     return Inputs(sections, matrix, rows, measured, survey.counts, depth)
 
 
+def covariate_names(keys: Any) -> list[str]:
+    """Return keys of covariates as a list."""
+    return [keys] if isinstance(keys, str) else list(keys) if isinstance(keys, Sequence) else []
+
+
 def read_covariates(adata: "AnnData", keys: object) -> NDArray[np.float64] | None:
     """Return covariates (n_obs, n_covariates) from obsm and obs, None without; refuse those not known everywhere."""
     if keys is None:
         return None
-    names = [keys] if isinstance(keys, str) else list(keys) if isinstance(keys, Sequence) else []
+    names = covariate_names(keys)
     if not names or not all(isinstance(name, str) for name in names):
         msg = f"covariates must be keys of adata.obsm or numeric columns of adata.obs, found {keys!r}"
         raise TypeError(msg)

@@ -1,0 +1,172 @@
+"""pp.image_features, and covariates in tl.impute and tl.interpolate."""
+
+import anndata as ad
+import numpy as np
+import pytest
+from skimage.color import hed2rgb
+
+import s2s_scverse as s2s
+
+PITCH = 20.0
+
+
+@pytest.fixture(scope="module")
+def section() -> ad.AnnData:
+    """A section whose genes follow a pattern that its image shows; three of four spots are held out."""
+    rng = np.random.default_rng(0)
+    array = np.stack(np.meshgrid(np.arange(20), np.arange(18), indexing="ij"), axis=-1).reshape(-1, 2)
+    pattern = rng.random(len(array))
+    values = np.outer(pattern, rng.normal(size=12)) * 2 + 3 + 0.2 * rng.standard_normal((len(array), 12))
+    adata = ad.AnnData(np.maximum(values, 0.01).astype(np.float32))
+    adata.obs_names = [f"spot{i}" for i in range(len(array))]
+    adata.obs["array_row"], adata.obs["array_col"] = array.T
+    adata.obsm["spatial"] = (array[:, ::-1] + 1.0) * PITCH * 2
+    density = np.full((21 * int(PITCH), 19 * int(PITCH)), 0.02)
+    density[: 20 * int(PITCH), : 19 * int(PITCH)] = np.kron(pattern.reshape(20, 18), np.ones((20, 20)))[:, :].mean()
+    for (row, col), stain in zip(array, pattern, strict=True):
+        y, x = ((np.array([row, col]) + 1) * PITCH).astype(int)
+        density[y - 10 : y + 10, x - 10 : x + 10] = 0.03 + 0.15 * stain
+    hed = np.stack([density, np.full_like(density, 0.05), np.zeros_like(density)], axis=-1)
+    image = (np.clip(hed2rgb(hed), 0, 1) * 255).astype(np.uint8)
+    scales = {"tissue_hires_scalef": 0.5, "spot_diameter_fullres": PITCH}
+    adata.uns["spatial"] = {"slide": {"images": {"hires": image}, "scalefactors": scales}}
+    dense = s2s.pp.grid(adata, upsample=1)
+    s2s.pp.sparsify(dense, phase=(0, 0))
+    return dense
+
+
+@pytest.fixture(scope="module")
+def described(section: ad.AnnData) -> ad.AnnData:
+    return s2s.pp.image_features(section, copy=True)
+
+
+def held_out_correlation(adata: ad.AnnData, key: str) -> float:
+    s2s.tl.evaluate(adata, key, n_bootstrap=1)
+    return float(s2s.get.evaluation_df(adata)["pcc"].mean())
+
+
+def test_features_are_written_beside_what_is_there(section: ad.AnnData, described: ad.AnnData) -> None:
+    assert described.obsm["s2s_image"].shape == (section.n_obs, 8)
+    assert described.obsm["s2s_image"].dtype == np.float32
+    entry = described.uns["s2s"]["image"]["s2s_image"]
+    assert entry["names"][0] == "haematoxylin_mean_0.3"
+    assert "s2s_image" not in section.obsm
+    assert "image" not in section.uns["s2s"]
+    np.testing.assert_array_equal(described.X, section.X)
+
+
+def test_features_survive_a_file(described: ad.AnnData, tmp_path) -> None:
+    described.write_h5ad(tmp_path / "section.h5ad")
+    again = ad.read_h5ad(tmp_path / "section.h5ad")
+    assert list(again.uns["s2s"]["image"]["s2s_image"]["names"]) == list(
+        described.uns["s2s"]["image"]["s2s_image"]["names"]
+    )
+
+
+def test_covariates_guide_imputation(described: ad.AnnData) -> None:
+    adata = described.copy()
+    s2s.tl.impute(adata, preset="quick", progress=False)
+    plain = held_out_correlation(adata, "s2s")
+    s2s.tl.impute(adata, preset="quick", covariates="s2s_image", key_added="guided", progress=False)
+    assert held_out_correlation(adata, "guided") > plain + 0.2
+    s2s.tl.interpolate(adata, "stack", covariates=["s2s_image"])
+    assert held_out_correlation(adata, "stack") > plain + 0.2
+    assert adata.uns["s2s"]["guided"]["params"]["covariates"] == "s2s_image"
+    measured = adata.obs["s2s_measured"].to_numpy()
+    np.testing.assert_array_equal(adata.layers["guided"][measured], np.asarray(adata.X)[measured])
+
+
+def test_held_out_expression_changes_nothing_and_covariates_do(described: ad.AnnData) -> None:
+    options = {"covariates": "s2s_image", "max_epochs": 1, "natural_images": None, "progress": False}
+    adata, other, moved = described.copy(), described.copy(), described.copy()
+    other.X[other.obs["s2s_held_out"].to_numpy()] = 7
+    again = s2s.pp.image_features(other, copy=True)
+    np.testing.assert_array_equal(again.obsm["s2s_image"], described.obsm["s2s_image"])
+    moved.obsm["s2s_image"] = moved.obsm["s2s_image"][::-1].copy()
+    for each in (adata, other, moved):
+        s2s.tl.impute(each, **options)
+    hidden = ~adata.obs["s2s_measured"].to_numpy()
+    np.testing.assert_array_equal(other.layers["s2s"][hidden], adata.layers["s2s"][hidden])
+    np.testing.assert_array_equal(other.layers["s2s_std"], adata.layers["s2s_std"])
+    assert not np.array_equal(moved.layers["s2s"][hidden], adata.layers["s2s"][hidden])
+
+
+def test_swapped_coordinates_are_noticed(section: ad.AnnData) -> None:
+    adata = section.copy()
+    image = adata.uns["spatial"]["slide"]["images"]["hires"]
+    adata.uns["spatial"]["slide"]["images"]["hires"] = image[::-1]
+    with pytest.warns(UserWarning, match="mirrored upside down"):
+        s2s.pp.image_features(adata)
+
+
+def test_a_torch_module_extracts_features(section: ad.AnnData) -> None:
+    import torch
+
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(5))
+
+    def embed(patches: np.ndarray) -> "torch.Tensor":
+        with torch.inference_mode():
+            return model(torch.from_numpy(patches).float() / 255)
+
+    found = s2s.pp.image_features(section, extractor=embed, patch_size=16, batch_size=50, copy=True)
+    assert found.obsm["s2s_image"].shape == (section.n_obs, 5)
+
+
+def test_several_sections_have_their_own_images(section: ad.AnnData) -> None:
+    spots = section.copy()
+    del spots.uns["s2s"], spots.obs["s2s_measured"], spots.obs["s2s_held_out"]
+    library = spots.uns["spatial"]["slide"]
+    both = ad.concat({"a": spots, "b": spots}, label="library", index_unique="-")
+    dark = {"images": {"hires": library["images"]["hires"] // 2 + 30}, "scalefactors": library["scalefactors"]}
+    both.uns["spatial"] = {"a": library, "b": dark}
+    dense = s2s.pp.grid(both, upsample=1, library_key="library")
+    s2s.pp.image_features(dense)
+    first = dense.obs["library"].to_numpy() == "a"
+    assert not np.allclose(dense.obsm["s2s_image"][first], dense.obsm["s2s_image"][~first], atol=0.01)
+    with pytest.raises(KeyError, match="no image of section b"):
+        s2s.pp.image_features(dense, {"a": library["images"]["hires"]})
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"img": "nowhere.tif"}, FileNotFoundError, "no image found at nowhere.tif"),
+        ({"img": np.zeros(5)}, ValueError, "img must have shape"),
+        ({"img": np.zeros((9, 9, 3)), "transform": np.eye(4)}, ValueError, "transform must be a scale factor"),
+        ({"extractor": "conch"}, ValueError, "extractor must be"),
+        ({"scales": []}, ValueError, "scales must be a sequence"),
+        ({"scales": [-1]}, ValueError, "scales"),
+        ({"layer": "none"}, KeyError, "none"),
+    ],
+)
+def test_bad_input_of_image_features(section: ad.AnnData, options: dict, error: type, text: str) -> None:
+    before = set(section.obsm)
+    with pytest.raises(error, match=text):
+        s2s.pp.image_features(section, **options)
+    assert set(section.obsm) == before
+
+
+def test_an_image_elsewhere_is_refused(section: ad.AnnData) -> None:
+    with pytest.raises(ValueError, match="all sites lie off the image"):
+        s2s.pp.image_features(section, np.zeros((50, 50), np.uint8), transform=np.array([[1, 0, 9e3], [0, 1, 9e3]]))
+
+
+@pytest.mark.parametrize(
+    ("covariates", "error", "text"),
+    [
+        ("s2s_image", KeyError, "call s2s.pp.image_features first"),
+        (["array_row", "none"], KeyError, "covariate 'none' not found"),
+        ([], TypeError, "covariates must be keys"),
+        (3, TypeError, "covariates must be keys"),
+        ("kind", TypeError, "must be numeric"),
+        ("holes", ValueError, "is NaN or infinite at 2 of"),
+    ],
+)
+def test_bad_covariates(section: ad.AnnData, covariates: object, error: type, text: str) -> None:
+    adata = section.copy()
+    adata.obs["kind"] = "tissue"
+    adata.obs["holes"] = np.where(np.arange(adata.n_obs) < 2, np.nan, 1.0)
+    with pytest.raises(error, match=text):
+        s2s.tl.impute(adata, covariates=covariates, progress=False)
+    with pytest.raises(ValueError, match="by the method 'stack' alone"):
+        s2s.tl.interpolate(adata, "kriging", covariates="array_row")
