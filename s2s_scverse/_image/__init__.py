@@ -1,7 +1,7 @@
 """Images of the tissue: where they lie, what they show at every site, and whether they lie where they should."""
 
 from ._features import Description, FeatureMaps, cut_patches
-from ._placed import PlacedImage, image_file, library_image
+from ._placed import PlacedImage, find_library, image_file, library_image
 from ._registration import Misfit, check_registration
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "PlacedImage",
     "check_registration",
     "cut_patches",
+    "find_library",
     "image_file",
     "library_image",
 ]

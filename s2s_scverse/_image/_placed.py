@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._checks import check_positive, few
 
-__all__ = ["PlacedImage", "image_file", "library_image"]
+__all__ = ["PlacedImage", "find_library", "image_file", "library_image"]
 
 FINEST: Final = 24
 """Of an image pyramid, the coarsest level with at least this many pixels to a spot spacing is read."""
@@ -53,18 +53,18 @@ class PlacedImage:
             yield start, np.asarray(self.pixels[start : start + size]).reshape(-1, width, channels)
 
 
-def library_image(spatial: object, section: str | None, name: str | None = None) -> PlacedImage:
-    """Return the image of a section from ``adata.uns["spatial"]``, that of the highest resolution unless named."""
+def find_library(spatial: object, section: str | None, advice: str) -> dict[str, Any]:
+    """Return images and scale factors of a section from ``adata.uns["spatial"]``; errors end with `advice`."""
     # Other entries stand beside the libraries, such as CELLxGENE's "is_single".
     libraries = {
-        key: entry
-        for key, entry in (spatial.items() if isinstance(spatial, Mapping) else ())
+        name: entry
+        for name, entry in (spatial.items() if isinstance(spatial, Mapping) else ())
         if isinstance(entry, Mapping) and ("images" in entry or "scalefactors" in entry)
     }
     if not libraries:
         msg = (
             "no image found: adata.uns['spatial'] has no entry that holds 'images' and 'scalefactors'; read the "
-            "section together with its image (squidpy.read.visium), or pass img="
+            f"section together with its image (squidpy.read.visium), or {advice}"
         )
         raise KeyError(msg)
     if section is None and len(libraries) > 1:
@@ -74,16 +74,23 @@ def library_image(spatial: object, section: str | None, name: str | None = None)
         )
         raise ValueError(msg)
     if section is not None and section not in libraries:
-        msg = f"no image of section {section!r} found; adata.uns['spatial'] has: {few(libraries)}; pass img="
+        msg = f"no image of section {section!r} found; adata.uns['spatial'] has: {few(libraries)}; {advice}"
         raise KeyError(msg)
-    library = libraries[next(iter(libraries)) if section is None else section]
-    images, scales = library.get("images") or {}, library.get("scalefactors") or {}
+    found = libraries[next(iter(libraries)) if section is None else section]
+    return {"images": found.get("images") or {}, "scalefactors": found.get("scalefactors") or {}}
+
+
+def library_image(library: Mapping[str, Any], name: str | None, advice: str) -> PlacedImage:
+    """Return an image of a library, that of the highest resolution unless named."""
+    images, scales = library["images"], library["scalefactors"]
     if name is None:
         name = next((known for known in ("hires", "lowres") if known in images), next(iter(images), "hires"))
+    if name not in images:
+        msg = f"image {name!r} not found in adata.uns['spatial'], which has: {few(images) or 'none'}; {advice}"
+        raise KeyError(msg)
     key = f"tissue_{name}_scalef"
-    if name not in images or scales.get(key) is None:
-        found, there = (f"image {name!r}", images) if name not in images else (f"scale factor {key!r}", scales)
-        msg = f"{found} not found in adata.uns['spatial'], which has: {few(there) or 'none'}; pass img="
+    if scales.get(key) is None:
+        msg = f"scale factor {key!r} of image {name!r} not found; adata.uns['spatial'] has: {few(scales) or 'none'}"
         raise KeyError(msg)
     pixels = np.asarray(images[name])
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or 0 in pixels.shape:

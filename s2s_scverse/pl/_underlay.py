@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._checks import check_positive, few
+from .._image import find_library, library_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
 
 __all__ = ["Underlay", "draw_underlay", "find_underlay"]
+
+ADVICE = "pass img=False"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +41,8 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
     if img is False:
         return None
     try:
-        library = _library(spatial, section)
-        found = _read(library, None if img is True else img)
+        library = find_library(spatial, section, ADVICE)
+        found = _placed(library, None if img is True else img)
         _check_overlap(box, found.box)
     except (KeyError, ValueError):
         if img is None:  # not asked for
@@ -60,52 +62,12 @@ def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool
     image.set_in_layout(False)
 
 
-def _library(spatial: object, section: str | None) -> Mapping[str, Any]:
-    # Other entries stand beside the libraries, such as CELLxGENE's "is_single".
-    libraries = {
-        name: entry
-        for name, entry in (spatial.items() if isinstance(spatial, Mapping) else ())
-        if isinstance(entry, Mapping) and ("images" in entry or "scalefactors" in entry)
-    }
-    if not libraries:
-        msg = (
-            "no image found: adata.uns['spatial'] has no entry that holds 'images' and 'scalefactors'; read the "
-            "section together with its image (squidpy.read.visium), or pass img=False"
-        )
-        raise KeyError(msg)
-    if section is None and len(libraries) > 1:
-        msg = (
-            f"adata.uns['spatial'] holds images of several sections ({few(libraries)}) and adata is one section "
-            "without a name; keep only its own entry, or pass library_key= to s2s.pp.grid"
-        )
-        raise ValueError(msg)
-    if section is not None and section not in libraries:
-        msg = f"no image of section {section!r} found; adata.uns['spatial'] has: {few(libraries)}; pass img=False"
-        raise KeyError(msg)
-    found = libraries[next(iter(libraries)) if section is None else section]
-    return {"images": found.get("images") or {}, "scalefactors": found.get("scalefactors") or {}}
-
-
-def _read(library: Mapping[str, Any], name: str | None) -> Underlay:
-    images, scales = library["images"], library["scalefactors"]
-    if name is None:
-        name = next((known for known in ("hires", "lowres") if known in images), next(iter(images), "hires"))
-    if name not in images:
-        msg = f"image {name!r} not found in adata.uns['spatial'], which has: {few(images) or 'none'}; pass img=False"
-        raise KeyError(msg)
-    key = f"tissue_{name}_scalef"
-    if scales.get(key) is None:
-        msg = f"scale factor {key!r} of image {name!r} not found; adata.uns['spatial'] has: {few(scales) or 'none'}"
-        raise KeyError(msg)
-    pixels = np.asarray(images[name])
-    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or 0 in pixels.shape:
-        msg = f"image {name!r} must have shape (height, width), with 3 or 4 colours if any, found {pixels.shape}"
-        raise ValueError(msg)
-    height, width = pixels.shape[:2]
-    scale = check_positive(f"scale factor {key!r}", float(scales[key]))
+def _placed(library: Mapping[str, Any], name: str | None) -> Underlay:
+    image = library_image(library, name, ADVICE)
+    height, width = image.shape
     # Pixel 0 is centred at coordinate 0, as scanpy and squidpy draw it.
-    left, right, top, bottom = (float(edge) / scale for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
-    return Underlay(pixels, (left, right, top, bottom))
+    left, right, top, bottom = (edge / image.scale for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
+    return Underlay(image.pixels, (left, right, top, bottom))
 
 
 def _check_overlap(section: "Box", image: "Box") -> None:

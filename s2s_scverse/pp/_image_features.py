@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._adata import GeneMatrix, Survey, read_sections
 from .._checks import check_adata, check_choice, check_int, check_layer, check_name, check_positive, few
-from .._image import Description, FeatureMaps, PlacedImage, check_registration, cut_patches, image_file, library_image
+from .._image import (
+    Description,
+    FeatureMaps,
+    PlacedImage,
+    check_registration,
+    cut_patches,
+    find_library,
+    image_file,
+    library_image,
+)
 from .._lattice import SectionOnLattice
 
 if TYPE_CHECKING:
@@ -146,7 +155,8 @@ def image_features(
 def _placed(adata: "AnnData", section: SectionOnLattice, img: Any, transform: Any, spacing: float) -> PlacedImage:
     """Return the image of a section with its place."""
     if img is None:
-        return library_image(adata.uns.get("spatial"), section.name)
+        library = find_library(adata.uns.get("spatial"), section.name, "pass img=")
+        return library_image(library, None, "pass img=")
     matrix = np.eye(3) if transform is None else np.asarray(transform, np.float64)
     if matrix.ndim == 0:
         matrix = np.diag([check_positive("transform", float(matrix)), float(matrix), 1.0])
