@@ -72,33 +72,3 @@ def test_beyond_the_stated_distance_there_is_nothing_but_a_warning(section, quic
         rmse = errors(adata, ["s2s", "kriging"])
     assert np.isfinite(rmse).all()
     assert adata.uns["s2s"]["evaluation"]["n_spots"] == (adata.obs["s2s_held_out"] & ~far).sum()
-
-
-def test_without_a_limit_everything_is_imputed(section):
-    adata = hide(section, "the rim")
-    s2s.tl.interpolate(adata, "kriging", max_distance=None)
-    assert np.isfinite(adata.layers["kriging"]).all()
-
-
-@pytest.mark.parametrize(
-    ("keep", "more", "error", "message"),
-    [
-        pytest.param("nope", {}, KeyError, "keep='nope' not found in adata.obs", id="column"),
-        pytest.param(np.ones(3, bool), {}, ValueError, r"one value for each of the \d+ sites", id="length"),
-        pytest.param(np.ones(3), {}, TypeError, "keep must hold truth values, found dtype float64", id="numbers"),
-        pytest.param("s2s_measured", {"fraction": 0.5}, ValueError, "exclude each other", id="both"),
-    ],
-)
-def test_bad_keep(section, keep, more, error, message):
-    with pytest.raises(error, match=message):
-        s2s.pp.sparsify(section.copy(), keep=keep, **more)
-
-
-def test_nothing_kept(section):
-    with pytest.raises(ValueError, match="no spot is left with keep: the section has"):
-        s2s.pp.sparsify(section.copy(), keep=np.zeros(section.n_obs, bool))
-
-
-def test_max_distance_must_be_a_number(section):
-    with pytest.raises(ValueError, match="max_distance must be at least 0"):
-        s2s.tl.interpolate(hide(section, "a fold"), "linear", max_distance=-1)

@@ -67,56 +67,12 @@ def test_rows_point_down_and_columns_right():
     assert np.array_equal(lattice.array, index - index.min(axis=0))
 
 
-def test_random_points_are_no_lattice():
-    with pytest.raises(ValueError, match=r"lie on no lattice: .* expected at most 0.2.*bin_size="):
-        lattice_from_coordinates(np.random.default_rng(0).random((300, 2)))
-
-
-def test_contradicting_coordinates_are_refused():
-    index = patch()
-    shuffled = np.random.default_rng(0).permutation(index)
-    with pytest.raises(ValueError, match=r"contradict each other: spots lie .* pitches"):
-        lattice_from_array(index, shuffled.astype(float))
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        pytest.param(
-            lambda: lattice_from_array(np.array([[1, 1], [1, 1], [2, 1]]), np.zeros((3, 2))),
-            "1 spots share their array_row/array_col",
-            id="array",
-        ),
-        pytest.param(
-            lambda: lattice_from_coordinates(np.array([[0.0, 0], [0, 0], [1, 0], [0, 1]])),
-            "1 spots share their coordinates",
-            id="coordinates",
-        ),
-        pytest.param(lambda: lattice_from_coordinates(np.zeros((3, 2))), "at least 4 spots .* found 3", id="few"),
-        pytest.param(
-            lambda: lattice_from_array(np.array([[0, 0], [1, 0], [10**9, 7]]), np.random.default_rng(0).random((3, 2))),
-            "nearly all of it would be empty",
-            id="huge",
-        ),
-    ],
-)
-def test_unusable_positions_are_refused(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
-
-
 def test_bins_start_at_the_smallest_coordinates():
     cells = np.array([[0.0, 0], [9.9, 0], [10, 0], [25, 31], [0, 0]])
     lattice, bins = bin_lattice(cells, 10)
     assert lattice.array.tolist() == [[0, 0], [0, 1], [3, 2]]
     assert bins.tolist() == [0, 0, 1, 2, 0]
     np.testing.assert_allclose(lattice.coordinates, [[5, 5], [15, 5], [25, 35]])
-
-
-def test_absurd_bins_are_refused():
-    cells = np.array([[0.0, 0], [1e12, 1]])
-    with pytest.raises(ValueError, match=r"bin_size=0.001 cuts the section into 1e\+15 bins a side"):
-        bin_lattice(cells, 0.001)
 
 
 def test_turning_a_section_turns_its_lattice():

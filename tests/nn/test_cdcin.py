@@ -219,26 +219,3 @@ def test_bfloat16_autocast_is_close_and_finite(config):
 
 
 START, VALUES, MASK, CONTEXT = maps(4, 5, context=2)
-
-
-@pytest.mark.parametrize(
-    ("context_channels", "inputs", "match"),
-    [
-        pytest.param(0, (START[0], VALUES, MASK), r"start must have shape \(B, 1, H, W\), found \(1, 4, 5\)", id="3d"),
-        pytest.param(0, (CONTEXT, VALUES, MASK), r"start must .* found \(2, 2, 4, 5\)", id="two channels"),
-        pytest.param(0, (START[..., :0], VALUES, MASK), r"start must .* found \(2, 1, 4, 0\)", id="empty"),
-        pytest.param(
-            0, (START, VALUES[:1], MASK), r"values must have shape \(2, 1, 4, 5\) .* \(1, 1, 4, 5\)", id="batch"
-        ),
-        pytest.param(
-            0, (START, VALUES, MASK[..., 1:]), r"mask must have shape \(2, 1, 4, 5\) .* \(2, 1, 4, 4\)", id="mask"
-        ),
-        pytest.param(2, (START, VALUES, MASK), "context_channels is 2, but context is None", id="no context"),
-        pytest.param(0, (START, VALUES, MASK, CONTEXT), "context_channels is 0, but context is a tensor", id="context"),
-        pytest.param(3, (START, VALUES, MASK, CONTEXT), r"context must have shape \(2, 3, 4, 5\)", id="few channels"),
-    ],
-)
-def test_bad_shapes(context_channels, inputs, match):
-    network = build(replace(SMALL, context_channels=context_channels))
-    with pytest.raises(ValueError, match=match):
-        network(*inputs)

@@ -3,7 +3,6 @@ from io import BytesIO
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
 from scipy import sparse
 
@@ -220,41 +219,3 @@ def test_files_hold_vectors_unless_asked_otherwise(small, plot):
 
 
 # Bad input
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
-        ({"genes": "nope"}, KeyError, r"genes not found in adata\.var_names: nope"),
-        ({"genes": []}, ValueError, "expected at least one gene"),
-        ({"keys": "magic"}, KeyError, r"layers not found: magic; .* has: s2s, linear; call s2s\.tl\.impute"),
-        ({"keys": ()}, ValueError, r"keys must name at least one layer, and each once, found \[\]"),
-        ({"layer": "nope"}, KeyError, "layer 'nope' not found"),
-        ({"vmin": "p99", "vmax": "p1"}, ValueError, "vmin must lie below vmax, found 'p99' and 'p1'"),
-        ({"vmin": 1, "vmax": 1}, ValueError, "vmin must lie below vmax, found 1 and 1"),
-        ({"vmax": "p101"}, ValueError, "vmax must be a number or a percentile from 'p0' to 'p100', found 'p101'"),
-        ({"vmin": None}, TypeError, "vmin must be a number or a percentile"),
-        ({"alpha": 1.5}, ValueError, "alpha must be from 0 to 1, found 1.5"),
-        ({"img": True}, KeyError, "no image found: adata.uns\\['spatial'\\] has no entry that holds"),
-        ({"cmap": "nope"}, KeyError, "nope"),
-        ({"cmap": 3}, TypeError, "expected the name of a colour map, or a Colormap, found 3"),
-    ],
-)
-def test_bad_arguments(small, options, error, match):
-    with pytest.raises(error, match=match):
-        s2s.pl.compare(small, **{"genes": "gene", "show": False} | options)
-    assert plt.get_fignums() == []
-
-
-def test_bad_sections(small):
-    with pytest.raises(TypeError, match="expected an AnnData, found str"):
-        s2s.pl.compare("adata", "gene")
-    small.layers["s2s"][:] = NAN
-    with pytest.raises(ValueError, match=r"adata\.layers\['s2s'\] holds no values of gene: they were not asked for"):
-        s2s.pl.compare(small, "gene")
-    small.obs["s2s_measured"] = False
-    with pytest.raises(ValueError, match="no site is measured"):
-        s2s.pl.compare(small, "gene")
-    del small.uns["s2s"]
-    with pytest.raises(KeyError, match=r"call s2s\.pp\.grid again on the spots"):
-        s2s.pl.compare(small, "gene")

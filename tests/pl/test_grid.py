@@ -99,25 +99,3 @@ def test_several_sections():
         s2s.pl.grid(both)
     with pytest.raises(KeyError, match="section 'c' not found; adata has: a, b"):
         s2s.pl.grid(both, library_id="c")
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
-        ({"alpha": 2}, ValueError, "alpha must be from 0 to 1, found 2"),
-        ({"img_alpha": "half"}, TypeError, "img_alpha must be a number"),
-        ({"img": True}, KeyError, "no image found"),
-        ({"spatial_key": "nope"}, KeyError, r"adata\.obsm has no 'nope'"),
-    ],
-)
-def test_bad_arguments(small, options, error, match):
-    with pytest.raises(error, match=match):
-        s2s.pl.grid(small, **options)
-
-
-def test_no_lattice(small):
-    del small.uns["s2s"]
-    with pytest.raises(KeyError, match=r"call s2s\.pp\.grid again on the spots"):
-        s2s.pl.grid(small)
-    with pytest.raises(TypeError, match="expected an AnnData, found str"):
-        s2s.pl.grid("adata")

@@ -92,19 +92,6 @@ def test_several_sections(make_lattice, build_section):
         s2s.pl.uncertainty(both, "gene")
 
 
-def test_bad_input(small):
-    with pytest.raises(KeyError, match="genes not found"):
-        s2s.pl.uncertainty(small, "nope")
-    with pytest.raises(KeyError, match="layers not found: linear"):
-        s2s.pl.uncertainty(small, "gene", key="linear")
-    small.layers["linear"] = small.layers["s2s"]
-    with pytest.raises(KeyError, match=r"run 'linear' has no standard deviations.*uncertainty=True.*s2s\.pl\.compare"):
-        s2s.pl.uncertainty(small, "gene", key="linear")
-    small.layers["s2s"][:] = NAN
-    with pytest.raises(ValueError, match="holds no values of gene"):
-        s2s.pl.uncertainty(small, "gene")
-
-
 @pytest.mark.parametrize(
     "plot", [s2s.pl.compare, s2s.pl.uncertainty, lambda adata, _, **options: s2s.pl.grid(adata, **options)]
 )

@@ -78,16 +78,3 @@ def test_reasons_of_an_earlier_call_stay():
     s2s.pp.mask_artifacts(dense)
     s2s.pp.mask_artifacts(dense)
     assert (dense.obs["s2s_artifact"] == "row").sum() == 40
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"line_fraction": 2}, ValueError, "line_fraction must lie between 0 and 1, found 2"),
-        ({"n_mads": 0}, ValueError, "n_mads must be positive and finite, found 0"),
-        ({"layer": "counts"}, KeyError, "layer 'counts' not found in adata.layers"),
-    ],
-)
-def test_bad_arguments(arguments, error, message):
-    with pytest.raises(error, match=message):
-        s2s.pp.mask_artifacts(s2s.pp.grid(section(), upsample=1), **arguments)

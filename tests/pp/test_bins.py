@@ -61,11 +61,6 @@ def test_bins_with_few_cells_are_unmeasured(cells, shape):
     np.testing.assert_allclose(found.obsm["spatial"], expected.obsm["spatial"], atol=1e-6)
 
 
-def test_no_bin_with_enough_cells(cells):
-    with pytest.raises(ValueError, match=r"no bin of size 100 holds min_cells=50 cells; the fullest has \d+"):
-        s2s.pp.grid(cells, bin_size=100, min_cells=50)
-
-
 def test_a_regular_grid_of_small_bins_is_pooled_whole():
     # As Visium HD or Stereo-seq come: many small squares, pooled three by three.
     index = np.stack(np.meshgrid(np.arange(12), np.arange(9), indexing="ij"), axis=-1).reshape(-1, 2)
@@ -73,14 +68,6 @@ def test_a_regular_grid_of_small_bins_is_pooled_whole():
     dense = s2s.pp.grid(adata, bin_size=24, upsample=1)
     assert dense.shape == (12, 2)
     assert (dense.X.toarray() == 9).all()
-
-
-def test_held_out_values_are_not_pooled_with_others(cells):
-    dense = s2s.pp.grid(cells, bin_size=100, upsample=1)
-    s2s.pp.sparsify(dense, stride=2)
-    spots = dense[dense.obs["s2s_measured"] | dense.obs["s2s_held_out"]]
-    with pytest.raises(ValueError, match=r"bins would mix held-out values .* bin first, then call s2s.pp.sparsify"):
-        s2s.pp.grid(spots, bin_size=200)
 
 
 @pytest.mark.parametrize("angle", [0.0, 1.7, 90.0, 200.0])

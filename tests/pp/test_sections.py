@@ -170,15 +170,6 @@ def test_cells_of_several_sections_are_binned_by_themselves():
         assert here[here.obs["s2s_measured"]].obs_names[0] == f"{name}_{alone.obs_names[0]}"
 
 
-def test_files_change_nothing_about_randomness(joined, tmp_path):
-    both = s2s.pp.grid(joined, upsample=1, library_key="slide")
-    both.write_h5ad(tmp_path / "both.h5ad")
-    again = ad.read_h5ad(tmp_path / "both.h5ad")
-    for adata in (both, again):
-        s2s.pp.sparsify(adata, fraction=0.4)
-    assert both.obs["s2s_measured"].equals(again.obs["s2s_measured"])
-
-
 def test_a_column_of_spots_says_what_to_keep(joined):
     joined = joined.copy()
     joined.obs["good"] = np.arange(joined.n_obs) % 3 > 0
@@ -194,12 +185,6 @@ def test_a_section_without_measured_sites_is_named(joined):
         s2s.pp.sparsify(both)
     with pytest.raises(ValueError, match="no site of section 'a' is measured"):
         s2s.tl.interpolate(both, "linear")
-
-
-def test_empty_entries_of_uns_come_along(hand_drawn):
-    adata = hand_drawn("### ### ###")
-    adata.uns["log1p"] = {}
-    assert "log1p" in s2s.pp.grid(adata, upsample=2).uns
 
 
 def test_only_some_sections_have_array_positions(parts):

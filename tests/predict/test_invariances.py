@@ -7,12 +7,12 @@ from s2s_scverse._predict import METHODS, Kriging, PCAKriging, StackingWeights, 
 MODELS = ("kriging", "pca_kriging")
 
 
-def interpolate(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> np.ndarray:
+def interpolate(method, spots, values, sites):
     return fit(method, spots, sites, values, stacking=StackingWeights()).maps(values)[0]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_same_input_same_bits(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+def test_same_input_same_bits(method, spots, values, sites):
     first, again = (interpolate(method, spots.copy(), values.copy(), sites.copy()) for _ in range(2))
     assert first.dtype == np.float32
     assert first.shape == (len(sites), values.shape[1])
@@ -20,7 +20,7 @@ def test_same_input_same_bits(method: str, spots: np.ndarray, values: np.ndarray
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_inputs_stay_as_they_are(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+def test_inputs_stay_as_they_are(method, spots, values, sites):
     before = [array.copy() for array in (spots, values, sites)]
     interpolate(method, spots, values, sites)
     for array, copy in zip((spots, values, sites), before, strict=True):
@@ -28,7 +28,7 @@ def test_inputs_stay_as_they_are(method: str, spots: np.ndarray, values: np.ndar
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_permutations(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+def test_permutations(method, spots, values, sites):
     rng = np.random.default_rng(1)
     i, j, g = (rng.permutation(size) for size in (len(spots), len(sites), values.shape[1]))
     expected = interpolate(method, spots, values, sites)
@@ -38,7 +38,7 @@ def test_permutations(method: str, spots: np.ndarray, values: np.ndarray, sites:
 
 @pytest.mark.parametrize("method", ["linear", "cubic", "idw", "rbf", "kriging", "pca_kriging"])
 @pytest.mark.parametrize("angle", [90, 180, 30])
-def test_turning_the_section(method: str, angle: int, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+def test_turning_the_section(method, angle, spots, values, sites):
     c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     turn = np.array([[c, s], [-s, c]])
     inside = sites[(sites > 1).all(axis=1) & (sites < 6).all(axis=1)]
@@ -48,21 +48,21 @@ def test_turning_the_section(method: str, angle: int, spots: np.ndarray, values:
 
 
 @pytest.mark.parametrize("method", MODELS)
-def test_moving_and_scaling_values(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+def test_moving_and_scaling_values(method, spots, values, sites):
     expected = interpolate(method, spots, values, sites)
     assert_allclose(interpolate(method, spots, 4 * values + 2, sites), 4 * expected + 2, atol=1e-3)
     assert_allclose(interpolate(method, spots + 1000, values, sites + 1000), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_constants_come_back(method: str, spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+def test_constants_come_back(method, spots, values, sites):
     values[:, 2] = 1.2345
     assert_allclose(interpolate(method, spots, values, sites)[:, 2], 1.2345, rtol=1e-5)
     constant = np.full_like(values[:, :2], 0.7)
     assert_allclose(interpolate(method, spots, constant, sites), 0.7, rtol=1e-5)
 
 
-def test_blocks_of_genes(spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> None:
+def test_blocks_of_genes(spots, values, sites):
     kriging = Kriging(spots, sites)
     model = PCAKriging(kriging, values, n_components=3)
     whole = model.predict(values)

@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def table(data) -> dict[str, list[float]]:
+def table(data):
     """Rows of benchmarks/holdout.py on the Xenium mouse brain, all 248 genes: PCC, RMSE, MAE, seconds, GB."""
     command = [sys.executable, BENCHMARKS / "holdout.py", "--sections", "xenium_mouse_brain_ctxhp", "--all-genes"]
     methods = ["--methods", "linear", "kriging", "pca_kriging", "s2s"]

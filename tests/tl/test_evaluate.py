@@ -158,14 +158,6 @@ def test_one_method_has_no_tests(foreign):
     assert "pvalue_holm" in tests.columns
 
 
-def test_same_seed_same_summary(scored):
-    first = s2s.get.evaluation_summary_df(scored)
-    s2s.tl.evaluate(scored, ["nearest", "linear"], rng=np.random.default_rng(0))
-    pd.testing.assert_frame_equal(s2s.get.evaluation_summary_df(scored), first)
-    s2s.tl.evaluate(scored, ["nearest", "linear"], rng=1)
-    assert not s2s.get.evaluation_summary_df(scored)["lower"].equals(first["lower"])
-
-
 def test_constant_genes(foreign):
     values = dense_x(foreign).copy()
     values[:, 0] = 1
@@ -249,14 +241,6 @@ def test_nothing_but_the_tables_is_written(section):
     pd.testing.assert_frame_equal(s2s.get.evaluation_df(copied), s2s.get.evaluation_df(section))
 
 
-def test_a_view_becomes_actual(scored):
-    view = scored[:, :3]
-    with pytest.warns(UserWarning, match=r"Received a view of an AnnData\. Making a copy\."):
-        s2s.tl.evaluate(view, "linear")
-    assert len(s2s.get.evaluation_df(view)) == 3
-    assert len(s2s.get.evaluation_df(scored)) == 24
-
-
 @pytest.mark.parametrize("keys", [["nearest", "linear"], ["linear"]])
 def test_survives_h5ad(scored, tmp_path, keys):
     scored.layers["linear_std"] = np.ones(scored.shape, np.float32)
@@ -280,15 +264,6 @@ def imputed(hand_drawn):
     with pytest.warns(UserWarning, match="too few to train on"):
         s2s.tl.impute(dense, uncertainty=False, progress=False)
     return dense
-
-
-def test_imputed_layers_are_scored(imputed):
-    s2s.tl.interpolate(imputed, "nearest")
-    s2s.tl.evaluate(imputed, ["s2s", "nearest"])
-    tests = s2s.get.evaluation_tests_df(imputed).set_index("score")
-    assert tests.loc["rmse", "difference"] < 0
-    s2s.tl.evaluate(imputed)
-    assert list(s2s.get.evaluation_df(imputed)["method"].unique()) == ["s2s"]
 
 
 def everything_measured(section):
@@ -343,13 +318,6 @@ def test_refusal_survives_everything_that_is_done_to_a_section(section, tmp_path
         assert "evaluation" not in adata.uns["s2s"]
 
 
-def test_spots_hidden_since_can_be_scored_if_they_were_hidden_before_too(section):
-    s2s.tl.interpolate(section, "linear")
-    fewer = section[(np.arange(section.n_obs) % 2 == 0) | section.obs["s2s_measured"].to_numpy()].copy()
-    s2s.tl.evaluate(fewer, "linear")
-    assert fewer.uns["s2s"]["evaluation"]["n_spots"] < section.obs["s2s_held_out"].sum()
-
-
 def test_a_copy_of_the_truth_is_refused(foreign):
     foreign.layers["other"] = dense_x(foreign).astype(np.float32)
     with pytest.raises(ValueError, match="layer 'other' cannot be scored: it equals the truth at all"):
@@ -367,28 +335,6 @@ def test_genes_without_variation_are_no_sign_of_a_copy(foreign):
     assert (by_gene(foreign, "other")["rmse"] == 0).all()
 
 
-def test_a_perfect_interpolation_is_no_copy(hand_drawn):
-    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
-    dense.X[:] = 1
-    dense.X[dense.obs["array_row"] > 1] = 3
-    s2s.pp.sparsify(dense, stride=2)
-    s2s.tl.interpolate(dense, "nearest")
-    s2s.tl.evaluate(dense, "nearest")
-    dense.layers["nearest"][:] = dense.X
-    s2s.tl.evaluate(dense, "nearest")
-    assert (by_gene(dense, "nearest")["rmse"] == 0).all()
-
-
-def test_without_held_out_spots(section):
-    section.layers["other"] = dense_x(section)
-    del section.obs["s2s_held_out"]
-    with pytest.raises(ValueError, match=r"no spot is held out .* call s2s.pp.sparsify, then impute again"):
-        s2s.tl.evaluate(section, "other")
-    section.obs["s2s_held_out"] = section.obs["s2s_measured"]
-    with pytest.raises(ValueError, match="spots are both measured and held out"):
-        s2s.tl.evaluate(section, "other")
-
-
 def test_missing_values(foreign):
     held_out = np.flatnonzero(foreign.obs["s2s_held_out"])
     gene = foreign.var_names[4]
@@ -401,29 +347,3 @@ def test_missing_values(foreign):
     foreign.X = values
     with pytest.raises(ValueError, match=f"adata.X is NaN or infinite at held-out spots for {foreign.var_names[2]};"):
         s2s.tl.evaluate(foreign, "other")
-
-
-def test_bad_keys(foreign):
-    with pytest.raises(KeyError, match=r"layers not found: s2s; adata.layers has: .*other; call s2s\.tl\.impute"):
-        s2s.tl.evaluate(foreign)
-    with pytest.raises(KeyError, match="layers not found: a, b"):
-        s2s.tl.evaluate(foreign, ["a", "other", "b"])
-    with pytest.raises(TypeError, match="keys must be the name of a layer or a list of them, found 3"):
-        s2s.tl.evaluate(foreign, 3)
-    with pytest.raises(TypeError, match="keys must be"):
-        s2s.tl.evaluate(foreign, ["other", None])
-    for keys in ([], ["other", "other"]):
-        with pytest.raises(ValueError, match="keys must name at least one layer, and each once"):
-            s2s.tl.evaluate(foreign, keys)
-    with pytest.raises(KeyError, match="layer 'clean' not found"):
-        s2s.tl.evaluate(foreign, "other", truth="clean")
-    with pytest.raises(ValueError, match="layer 'other' is both in keys and the truth"):
-        s2s.tl.evaluate(foreign, "other", truth="other")
-    with pytest.raises(ValueError, match="n_bootstrap must be at least 1, found 0"):
-        s2s.tl.evaluate(foreign, "other", n_bootstrap=0)
-
-
-def test_tables_before_an_evaluation(section):
-    for table in (s2s.get.evaluation_df, s2s.get.evaluation_summary_df, s2s.get.evaluation_tests_df):
-        with pytest.raises(KeyError, match=r"no scores found in adata.uns\['s2s'\]; call s2s.tl.evaluate"):
-            table(section)

@@ -3,7 +3,6 @@ import re
 import signal
 
 import anndata as ad
-import dask.array as da
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -80,36 +79,6 @@ def test_same_seed_same_result(section, imputed, quick):
     assert not np.array_equal(section.layers["other"], imputed.layers["s2s"])
 
 
-def unsorted(matrix):
-    """The same matrix with each row's indices in falling order, and a stored zero."""
-    lines = [row.tocoo() for row in matrix]
-    gap = np.setdiff1d(np.arange(matrix.shape[1]), lines[0].coords[-1])[:1]
-    columns = [np.sort(line.coords[-1])[::-1] for line in lines]
-    columns[0] = np.concatenate([columns[0], gap])
-    values = [np.asarray(matrix[[i]].toarray()).ravel()[column] for i, column in enumerate(columns)]
-    ends = np.cumsum([0] + [len(column) for column in columns])
-    found = sparse.csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=matrix.shape)
-    assert not found.has_sorted_indices
-    return found
-
-
-@pytest.mark.parametrize(
-    "convert",
-    [
-        pytest.param(sparse.csc_matrix, id="csc"),
-        pytest.param(sparse.csr_array, id="csr_array"),
-        pytest.param(lambda x: x.toarray(), id="dense"),
-        pytest.param(lambda x: x.toarray().astype(np.float64), id="float64"),
-        pytest.param(unsorted, id="unsorted csr with explicit zeros"),
-        pytest.param(lambda x: da.from_array(x.toarray(), chunks=(99, 5)), id="dask"),
-    ],
-)
-def test_storage_of_x_does_not_matter(section, imputed, quick, convert):
-    section.X = convert(section.X)
-    s2s.tl.impute(section, **quick)
-    assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
-
-
 def test_layer_and_key_and_genes(section, quick):
     section.layers["log"] = section.X.copy()
     section.X = sparse.csr_matrix(section.shape, dtype=np.float32)
@@ -142,20 +111,6 @@ def test_genes_not_asked_for_may_be_missing(section, quick):
     assert np.isnan(section.layers["s2s"]).any(axis=0).tolist() == [gene == 3 for gene in range(12)]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda x: 0 * x, "all measured values are 0, so there is nothing to predict.*s2s.pp.normalize"),
-        (lambda x: 0 * x + 1.5, "no gene varies between measured spots, so there is nothing to predict"),
-    ],
-)
-def test_values_without_any_pattern_are_refused(section, quick, change, message):
-    section.X = change(section.X.toarray())
-    for run in (s2s.tl.impute, s2s.tl.interpolate):
-        with pytest.raises(ValueError, match=message):
-            run(section, **(quick if run is s2s.tl.impute else {"method": "kriging"}))
-
-
 def test_history_and_parameters_survive_h5ad(imputed, tmp_path):
     imputed.write_h5ad(tmp_path / "x.h5ad")
     back = ad.read_h5ad(tmp_path / "x.h5ad")
@@ -183,15 +138,6 @@ def test_copy_and_views(section, imputed, quick):
         s2s.tl.impute(view, **quick)
     assert np.array_equal(view.layers["s2s"], imputed.layers["s2s"])
     assert "s2s" not in section.layers
-
-
-def test_order_of_sites_is_kept(section, quick):
-    shuffled = section[np.random.default_rng(0).permutation(section.n_obs)].copy()
-    names = shuffled.obs_names.tolist()
-    s2s.tl.impute(shuffled, **quick)
-    assert shuffled.obs_names.tolist() == names
-    measured = shuffled.obs["s2s_measured"].to_numpy()
-    assert np.array_equal(shuffled.layers["s2s"][measured], shuffled.X[measured].toarray())
 
 
 def fail(*_args, **_kwargs):
@@ -269,114 +215,11 @@ def test_counts_are_warned_of(section, quick):
         s2s.tl.impute(section, layer="counts", **quick)
 
 
-def test_nothing_to_impute(section, quick):
-    section.obs["s2s_measured"] = True
-    del section.obs["s2s_held_out"]
-    with pytest.warns(UserWarning, match="every site is measured"):
-        s2s.tl.impute(section[section.obs_names[:50]].copy(), **quick)
-
-
-@pytest.mark.parametrize("n_spots", [1, 2, 9])
-def test_few_spots(hand_drawn, quick, n_spots):
-    drawing = {1: "#", 2: "##", 9: "### ### ###"}[n_spots]
-    spots = hand_drawn(drawing)
-    spots.X = np.log1p(spots.X + 1)
-    adata = s2s.pp.grid(spots, upsample=2, fill="all")
-    if n_spots == 1:
-        with pytest.warns(UserWarning, match="every site is measured"):
-            s2s.tl.impute(adata, **quick)
-    else:
-        with pytest.warns(UserWarning, match=f"only {n_spots} spots are measured"):
-            s2s.tl.impute(adata, **quick)
-    assert np.isfinite(adata.layers["s2s"]).all()
-
-
-def test_one_row_of_spots(hand_drawn, quick):
-    adata = s2s.pp.grid(hand_drawn("#" * 40), upsample=2)
-    adata.X = np.log1p(adata.X)
-    s2s.tl.impute(adata, **quick)
-    assert np.isfinite(adata.layers["s2s"]).all()
-
-
-def test_genes_and_spots_without_counts(section, quick):
-    section.X = section.X.toarray()
-    section.X[:, 3] = 0
-    section.X[np.flatnonzero(section.obs["s2s_measured"])[:5]] = 0
-    s2s.tl.impute(section, **quick)
-    assert not section.layers["s2s"][:, 3].any()
-    assert np.isfinite(section.layers["s2s"]).all()
-
-
 @pytest.mark.parametrize("images", [None, "textures", np.random.default_rng(0).random((3, 40, 40))])
 def test_natural_images(section, quick, images):
     s2s.tl.impute(section, natural_images=images, **quick)
     columns = s2s.get.history_df(section).columns
     assert any(column.startswith("loss_images") for column in columns) == (images is not None)
-
-
-def with_inf(adata):
-    adata.X = adata.X.toarray()
-    adata.X[np.flatnonzero(adata.obs["s2s_measured"])[0], 1] = np.inf
-
-
-def with_nan(adata):
-    adata.X = adata.X.toarray()
-    adata.X[np.flatnonzero(adata.obs["s2s_measured"])[0], 1] = np.nan
-
-
-@pytest.mark.parametrize(
-    ("change", "arguments", "error", "message"),
-    [
-        pytest.param(
-            lambda a: a.uns.pop("s2s"), {}, KeyError, r"no lattice found .*call s2s.pp.grid again on", id="no grid"
-        ),
-        pytest.param(None, {"genes": ["nope"]}, KeyError, "genes not found in adata.var_names: nope", id="gene"),
-        pytest.param(None, {"genes": []}, ValueError, "at least one gene", id="no gene"),
-        pytest.param(None, {"layer": "nope"}, KeyError, "layer 'nope' not found", id="layer"),
-        pytest.param(None, {"key_added": 3}, TypeError, "key_added must be a string, found 3", id="key"),
-        pytest.param(None, {"key_added": "a/b"}, ValueError, "without '/'", id="key slash"),
-        pytest.param(None, {"key_added": "grid"}, ValueError, "key_added='grid' is taken", id="key grid"),
-        pytest.param(
-            None, {"preset": "x"}, ValueError, "preset must be one of 'default', 'fast', 'quick', 'paper'", id="preset"
-        ),
-        pytest.param(None, {"rng": "x"}, TypeError, "rng must be an integer seed", id="rng"),
-        pytest.param(
-            None, {"device": "nope"}, ValueError, "device must be 'auto' or a torch device, found 'nope'", id="device"
-        ),
-        pytest.param(None, {"device": "cuda:7"}, ValueError, "device 'cuda:7' is not available", id="no cuda"),
-        pytest.param(None, {"max_epochs": -1}, ValueError, "max_epochs must be at least 0", id="epochs"),
-        pytest.param(None, {"training": {}}, TypeError, "training must be a TrainingConfig, found {}", id="training"),
-        pytest.param(
-            None, {"network": "paper"}, TypeError, "network must be a CDCINConfig, found 'paper'", id="network"
-        ),
-        pytest.param(None, {"genes": 3}, TypeError, "genes must be a name or a list of names, found 3", id="genes 3"),
-        pytest.param(None, {"layer": ["a"]}, TypeError, "layer must be a name or None", id="layer list"),
-        pytest.param(None, {"natural_images": 3}, TypeError, "or a list of arrays, found int", id="images"),
-        pytest.param(with_nan, {}, ValueError, "adata.X is NaN or infinite at measured spots for", id="nan"),
-        pytest.param(with_inf, {}, ValueError, "adata.X is NaN or infinite at measured spots for", id="inf"),
-        pytest.param(
-            lambda a: setattr(a, "X", a.X.astype(complex)),
-            {},
-            TypeError,
-            "adata.X must hold real numbers",
-            id="complex",
-        ),
-        pytest.param(
-            lambda a: setattr(a, "X", a.X.astype(bool)), {}, TypeError, "adata.X must hold real numbers", id="bool"
-        ),
-        pytest.param(
-            lambda a: a.obs.__setitem__("s2s_measured", False), {}, ValueError, "no site is measured", id="none"
-        ),
-    ],
-)
-def test_bad_input_is_refused_before_anything_is_written(section, quick, change, arguments, error, message):
-    if change:
-        change(section)
-    layers, columns = list(section.layers), section.obs.columns.tolist()
-    with pytest.raises(error, match=message):
-        s2s.tl.impute(section, **(quick | arguments))
-    assert list(section.layers) == layers
-    assert section.obs.columns.tolist() == columns
 
 
 def test_nan_in_hidden_spots_does_not_matter(section, imputed, quick):

@@ -82,18 +82,3 @@ def test_errors_of_several_sections(section, quick):
     hidden = dense.obs["s2s_held_out"].to_numpy()
     truth = dense.X[hidden].toarray()
     assert ((truth >= lower[hidden]) & (truth <= upper[hidden])).mean() == pytest.approx(0.9, abs=0.05)
-
-
-def test_layers_of_the_user_are_kept(section, quick):
-    for place, name in ((section.layers, "kriging_std"), (section.var, "linear_reliability")):
-        place[name] = np.zeros(section.shape) if name.endswith("std") else 0.0
-        with pytest.raises(ValueError, match=f"would overwrite adata.*{name}"):
-            s2s.tl.interpolate(section, name.split("_")[0])
-
-
-def test_what_was_asked_for_is_on_record(imputed):
-    params = imputed.uns["s2s"]["s2s"]["params"]
-    assert params["uncertainty"]
-    assert not params["denoise"]
-    assert params["total_counts"] == "auto"
-    assert params["max_distance"] == 5

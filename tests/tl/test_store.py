@@ -131,16 +131,3 @@ def test_one_process_writes_to_a_store_at_a_time(section, exact, tmp_path):
     lock = filelock.FileLock(tmp_path / "out.partial" / ".lock")
     with lock, pytest.raises(FileExistsError, match=r"out\.partial is being written by another process"):
         s2s.tl.impute(section, store=tmp_path / "out", **exact)
-
-
-def test_paths_that_will_not_do(section, quick, tmp_path):
-    mine = tmp_path / "mine.partial"
-    mine.mkdir()
-    (mine / "letter").touch()
-    with pytest.raises(FileExistsError, match=r"mine\.partial exists already"):
-        s2s.tl.impute(section, store=tmp_path / "mine", **quick)
-    assert (mine / "letter").exists()
-    with pytest.raises(TypeError, match="store must be a path, found 3"):
-        s2s.tl.impute(section, store=3, **quick)
-    with pytest.raises(FileNotFoundError, match=r"of store=.* does not exist; make it first"):
-        s2s.tl.impute(section, store=tmp_path / "no" / "out", **quick)

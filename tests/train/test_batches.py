@@ -101,30 +101,3 @@ def test_later_stages_weigh_more():
     stages = torch.tensor([1.0, 2.0, 4.0]).reshape(3, 1, 1, 1, 1)
     zero, one = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
     assert staged_loss(stages, zero, one, "l1").item() == pytest.approx(1 / 3 + 2 * 2 / 3 + 4)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"initial": "x"}, "initial must be one of"),
-        ({"loss": "l3"}, "loss must be one of"),
-        ({"crop": 0}, "crop must be at least 1, found 0"),
-        ({"max_epochs": -1}, "max_epochs must be at least 0, found -1"),
-        ({"image_weight": -1}, "image_weight must be at least 0"),
-        ({"mask_dropout": 0.9}, "mask_dropout must be from 0 to 0.5, found 0.9"),
-        ({"learning_rate": 0}, "learning_rate must be positive and finite, found 0"),
-        ({"learning_rate": float("inf")}, "learning_rate must be positive and finite, found inf"),
-        ({"betas": (2, 3)}, "betas must be two numbers"),
-        ({"sparser_weight": 0, "dense_weight": 0}, "both 0, so there is nothing to learn from"),
-    ],
-)
-def test_configurations_are_checked(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        TrainingConfig(**arguments)
-
-
-@pytest.mark.parametrize("arguments", [{"max_epochs": 1.5}, {"n_images": 2.5}, {"sparser_weight": "a"}, {"crop": True}])
-def test_types_of_configurations_are_checked(arguments):
-    (name,) = arguments
-    with pytest.raises(TypeError, match=f"TrainingConfig: {name} must be"):
-        TrainingConfig(**arguments)

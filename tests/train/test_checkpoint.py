@@ -1,4 +1,3 @@
-import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -85,50 +84,6 @@ def test_pretrained_weights_impute_without_training(section, imputed, written, q
     assert not np.array_equal(other.layers["s2s"], untrained.layers["s2s"])
     s2s.tl.impute(other, pretrained=written, **quick)
     assert len(s2s.get.history_df(other)) == 2
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"rng": 1}, r"checkpoint of another run \(measured values, mask or seed differ\)"),
-        ({"max_epochs": 7}, r"another run \(training max_epochs is 2 there and 7 here\)"),
-        ({"layer": "truth"}, r"another run \(measured values"),
-    ],
-)
-def test_checkpoints_of_other_runs_are_refused(section, written, quick, change, message):
-    with pytest.raises(ValueError, match=message):
-        s2s.tl.impute(section, checkpoint=written, **(quick | change))
-
-
-def test_weights_of_other_networks_are_refused(section, written, quick):
-    with pytest.raises(ValueError, match=r"do not fit .* square lattice: network stages is 1 there and 2 here"):
-        s2s.tl.impute(section, pretrained=written, network=CDCINConfig(stages=2), **quick)
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint found at .*nope"):
-        s2s.tl.impute(section, pretrained=written.parent / "nope", **quick)
-    with pytest.raises(FileNotFoundError, match=r"folder .* of checkpoint=.* does not exist; make it first"):
-        s2s.tl.impute(section, checkpoint=written.parent / "nope" / "run.ckpt", **quick)
-
-
-class Harmful:
-    def __reduce__(self):
-        return print, ("executed",)
-
-
-@pytest.mark.parametrize("content", ["truncated", "pickle", "foreign"])
-@pytest.mark.parametrize("argument", ["checkpoint", "pretrained"])
-def test_unreadable_files_are_refused_and_never_executed(section, written, quick, tmp_path, content, argument, capsys):
-    path = tmp_path / "run.ckpt"
-    whole = written.read_bytes()
-    if content == "foreign":
-        torch.save({"weights": torch.ones(3)}, path)
-    elif content == "pickle":
-        path.write_bytes(pickle.dumps(Harmful()))
-    else:
-        path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="no readable checkpoint of s2s_scverse"):
-        s2s.tl.impute(section, **{argument: path}, **quick)
-    assert "executed" not in capsys.readouterr().out
-    assert "s2s" not in section.layers
 
 
 def test_settings_of_numpy_are_gone_on_from_as_well(section, longer, tmp_path):

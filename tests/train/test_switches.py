@@ -25,7 +25,7 @@ def photographs(size, n, rng):
 
 
 @pytest.fixture(scope="module")
-def section() -> SectionOnLattice:
+def section():
     index = np.stack(np.meshgrid(np.arange(14), np.arange(16), indexing="ij"), axis=-1).reshape(-1, 2)
     lattice = Lattice(KINDS["square"], index, np.eye(2)[::-1], np.zeros(2))
     x, y = lattice.unit_coordinates.T / 4
