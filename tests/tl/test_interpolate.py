@@ -26,8 +26,10 @@ def test_linear_worked_out_by_hand(hand_drawn):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_keeps_measured_spots_and_fills_the_rest(section, method):
-    before = section.copy()
+def test_every_method_keeps_measured_spots_fills_the_rest_and_reads_no_hidden_values(section, method):
+    before, other = section.copy(), section.copy()
+    other.X = other.X.toarray()
+    other.X[~other.obs["s2s_measured"].to_numpy()] = np.nan
     assert s2s.tl.interpolate(section, method) is None
     found, measured = section.layers[method], section.obs["s2s_measured"].to_numpy()
     assert found.dtype == np.float32
@@ -37,51 +39,36 @@ def test_every_method_keeps_measured_spots_and_fills_the_rest(section, method):
     truth = section.X[hidden].toarray()
     assert np.abs(found[hidden] - truth).mean() < np.abs(truth - truth.mean(axis=0)).mean() * 1.2
     assert (section.X != before.X).nnz == 0
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_hidden_values_are_never_read(section, method):
-    other = section.copy()
-    hidden = ~other.obs["s2s_measured"].to_numpy()
-    values = other.X.toarray()
-    values[hidden] = np.nan
-    other.X = values
-    s2s.tl.interpolate(section, method)
     s2s.tl.interpolate(other, method)
-    np.testing.assert_array_equal(section.layers[method], other.layers[method])
+    np.testing.assert_array_equal(found, other.layers[method])
 
 
 def test_pitch_is_that_of_spots_where_there_are_any(hand_drawn):
     rng = np.random.default_rng(0)
-    drawing, array = "\n".join(["#" * 40] * 40), np.argwhere(np.ones((40, 40)))
-    lost = np.all(np.abs(array - 20) < 13, axis=1)  # two fifths
+    lattice = read_lattice(s2s.pp.grid(hand_drawn("\n".join(["#" * 40] * 40)), upsample=1))
+    lost = np.all(np.abs(np.argwhere(np.ones((40, 40))) - 20) < 13, axis=1)  # two fifths
     for kept, expected in ((~lost, 1), (rng.random(1600) < 0.25, 2), (~lost & (rng.random(1600) < 0.25), 2)):
-        dense = s2s.pp.grid(hand_drawn(drawing), upsample=1)
-        lattice = read_lattice(dense)
         assert lattice.spot_pitch(kept) == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.parametrize("method", ["kriging", "pca_kriging"])
-def test_a_gene_gets_the_same_values_whichever_others_are_asked_for(section, method):
+@pytest.mark.parametrize("method", ["linear", "kriging", "pca_kriging"])
+def test_genes_not_asked_for_are_missing_and_others_the_same(section, method):
     s2s.tl.interpolate(section, method)
-    s2s.tl.interpolate(section, method, genes=section.var_names[3], key_added="one")
-    np.testing.assert_array_equal(section.layers["one"][:, 3], section.layers[method][:, 3])
-
-
-def test_genes_not_asked_for_are_missing(section):
-    s2s.tl.interpolate(section, "linear")
-    names = [section.var_names[7], section.var_names[2]]
-    s2s.tl.interpolate(section, "linear", genes=names, key_added="two")
+    s2s.tl.interpolate(section, method, genes=[section.var_names[7], section.var_names[2]], key_added="two")
+    s2s.tl.interpolate(section, method, genes=section.var_names[7], key_added="one")
     two = section.layers["two"]
-    np.testing.assert_array_equal(two[:, [7, 2]], section.layers["linear"][:, [7, 2]])
-    assert np.isnan(np.delete(two, [7, 2], axis=1)).all()
-    s2s.tl.interpolate(section, "linear", genes=names[0], key_added="one")
+    np.testing.assert_array_equal(two[:, [7, 2]], section.layers[method][:, [7, 2]])
     np.testing.assert_array_equal(section.layers["one"][:, 7], two[:, 7])
+    assert np.isnan(np.delete(two, [7, 2], axis=1)).all()
 
 
 def test_layer_key_and_run_entry(section):
     section.layers["double"] = section.X * 2
+    copied = s2s.tl.interpolate(section, "idw", copy=True)
+    assert "idw" not in section.layers
+    assert "idw_visible" not in section.obs
     s2s.tl.interpolate(section, "idw")
+    np.testing.assert_array_equal(copied.layers["idw"], section.layers["idw"])
     s2s.tl.interpolate(section, "idw", layer="double", key_added="twice")
     np.testing.assert_allclose(section.layers["twice"], 2 * section.layers["idw"], rtol=1e-6)
     run = section.uns["s2s"]["twice"]
