@@ -77,14 +77,6 @@ def test_empty_spots_are_the_least_deep(counts):
     assert found.depth[ROWS[:4].sum()] == found.depth.min() > 0
 
 
-def test_few_deep_genes_are_enough():
-    rng = np.random.default_rng(5)
-    counts = 3 + rng.poisson(rng.uniform(3, 60, 60)[:, None] * np.ones(12))
-    counts[:, 0] = 4
-    found = read_molecules(adata_of(np.log1p(scaled(counts)).astype(np.float32)), ROWS, layer=None)
-    assert_allclose(found.unit, 100 / counts.sum(axis=1)[ROWS], rtol=1e-3)
-
-
 def test_equal_depths_are_no_news(counts):
     adata = adata_of(np.tile(counts[:1], (60, 1)))
     assert read_depth(adata, ROWS, layer=None, total_counts="auto") is None
@@ -113,10 +105,9 @@ def test_odd_values_tell_nothing_and_stop_nothing(counts, bad):
         assert np.isfinite(found.depth).all()
 
 
-def test_one_value_for_each_spot_tells_nothing():
-    rng = np.random.default_rng(0)
-    assert read_molecules(adata_of(rng.gamma(3, size=(60, 1)).astype(np.float32)), ROWS, layer=None) is None
-    assert (
-        read_molecules(adata_of((rng.gamma(3, size=(60, 40)) * np.eye(60, 40)).astype(np.float32)), ROWS, layer=None)
-        is None
-    )
+def test_few_deep_genes_are_enough():
+    rng = np.random.default_rng(5)
+    counts = 3 + rng.poisson(rng.uniform(3, 60, 60)[:, None] * np.ones(12))
+    counts[:, 0] = 4
+    found = read_molecules(adata_of(np.log1p(scaled(counts)).astype(np.float32)), ROWS, layer=None)
+    assert_allclose(found.unit, 100 / counts.sum(axis=1)[ROWS], rtol=1e-3)

@@ -26,13 +26,17 @@ LITTLE = {
 }
 
 
-def refuses(start, function, *cases, **always):
+def refuses(start, function, **always):
     """Register calls with `spots`, a section on its lattice (`dense`), one that is `imputed`, or no AnnData (None)."""
-    for *wrong, error, text in cases:
-        arguments = always | next((each for each in wrong if isinstance(each, dict)), {})
-        change = next((each for each in wrong if callable(each)), None)
-        name = f"{function.__module__.removeprefix('s2s_scverse.')} {text}"
-        CASES.append(pytest.param(start, change, function, arguments, error, text, id=name[:90]))
+
+    def register(*cases):
+        for *wrong, error, text in cases:
+            arguments = always | next((each for each in wrong if isinstance(each, dict)), {})
+            change = next((each for each in wrong if callable(each)), None)
+            name = f"{function.__module__.removeprefix('s2s_scverse.')} {text}"
+            CASES.append(pytest.param(start, change, function, arguments, error, text, id=name[:90]))
+
+    return register
 
 
 @pytest.mark.filterwarnings("ignore:(Variable|Observation) names are not unique")
@@ -146,9 +150,7 @@ def shuffled(xy):
 
 
 # The lattice.
-refuses(
-    "spots",
-    s2s.pp.grid,
+refuses("spots", s2s.pp.grid)(
     (table, TypeError, "expected an AnnData, found DataFrame"),
     (lambda a: a[:0].copy(), ValueError, r"at least one spot and one gene, found an AnnData of shape \(0, 6\)"),
     ({"upsample": None}, TypeError, "upsample must be an integer, found None"),
@@ -174,12 +176,7 @@ refuses(
     (lambda a: setattr(a, "obs_names", ["s"] * a.n_obs), ValueError, r"not unique \(s\); call adata\.obs_names_make"),
     (obs(slide="a/b"), {"library_key": "slide"}, ValueError, "of sections must not hold '/', .* found a/b; rename"),
     (obs(slide=["a"] * 84 + [None]), {"library_key": "slide"}, ValueError, "is missing for 1 of 85 spots; name the"),
-    (
-        three_spots_in_b,
-        {"library_key": "slide"},
-        ValueError,
-        "section 'b': expected at least 4 spots to find a lattice",
-    ),
+    (three_spots_in_b, {"library_key": "slide"}, ValueError, "section 'b': expected at least 4 spots to find"),
     (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False for every site"),
     (obs(s2s_measured=3), ValueError, r"s2s_measured'\] must hold True or False for every site, found 3"),
     (obs(s2s_measured=[True, None] + [True] * 83), ValueError, r"s2s_measured'\] must hold True or False for every"),
@@ -197,11 +194,7 @@ refuses(
     ),
     (obs(array_row=lambda o: o.array_row.astype(bool)), TypeError, "whole numbers, found dtype bool; convert it"),
     *(
-        (
-            places_beside_array(lambda xy, k=k: xy * k),
-            ValueError,
-            "at one place or on one line, which array_row/array_col",
-        )
+        (places_beside_array(lambda xy, k=k: xy * k), ValueError, "at one place or on one line, which array_row")
         for k in ([0, 0], [1, 0])
     ),
     (places_beside_array(shuffled), ValueError, "array_row/array_col and the coordinates contradict each other"),
@@ -219,62 +212,30 @@ refuses(
     (places(lambda xy: xy * 1e160), ValueError, "expected at most 1e100, .* another unit"),
     (places(lambda xy: xy + noise(xy)), ValueError, r"lie on no lattice: .* For cells or beads give bin_size="),
     (places(lambda xy: noise(xy) * 9), ValueError, r"lie on no lattice: .* expected at most 0\.2\. .* give bin_size="),
-    (
-        places(lambda xy: np.where(np.arange(85)[:, None] < 40, xy, xy * 1.37 + 11)),
-        ValueError,
-        "85 spots lie on no lat",
-    ),
+    (places(lambda xy: np.where(np.arange(85)[:, None] < 40, xy, xy * 1.37 + 11)), ValueError, "lie on no lattice"),
     (places(np.zeros_like), ValueError, "84 spots share their coordinates"),
     (places(lambda xy: xy * [1, 0]), ValueError, "share their coordinates with another"),
-    (
-        places(lambda xy: xy[[0, 1, 2, 4, *range(4, 85)]]),
-        ValueError,
-        "^1 spots share their .*; expected one spot a pos",
-    ),
-    (
-        lambda a: places(lambda xy: xy[:3])(b := a[:3].copy()) or b,
-        ValueError,
-        "at least 4 spots to find a lattice .* 3",
-    ),
+    (places(lambda xy: xy[[0, *range(84)]]), ValueError, "^1 spots share their .*; expected one spot a position"),
+    (lambda a: places(lambda xy: xy[:3])(b := a[:3].copy()) or b, ValueError, "at least 4 spots to find .* 3"),
     (places(lambda xy: xy * [1, 0]), {"bin_size": "auto"}, ValueError, "at least 8 cells that spread in both direct"),
-    (
-        places(lambda xy: xy),
-        {"bin_size": 1e2, "min_cells": 50},
-        ValueError,
-        "of size 100 holds min_cells=50 cells; the",
-    ),
+    (places(lambda xy: xy), {"bin_size": 1e2, "min_cells": 50}, ValueError, "size 100 holds min_cells=50 cells; the"),
 )
-refuses(
-    "dense",
-    s2s.pp.grid,
+refuses("dense", s2s.pp.grid)(
     ({}, ValueError, "unmeasured already|held out"),
-    (
-        only_spots,
-        {"bin_size": 200.0},
-        ValueError,
-        "bins would mix held-out values .* bin first, then call s2s.pp.sparsify",
-    ),
+    (only_spots, {"bin_size": 200.0}, ValueError, "bins would mix held-out values .* bin first, then call s2s.pp"),
 )
 for function in (s2s.pp.sparsify, s2s.tl.impute, s2s.get.image, s2s.pl.grid):
-    refuses(
-        "spots",
-        function,
+    refuses("spots", function)(
         (table, TypeError, "expected an AnnData, found DataFrame"),
         ({}, KeyError, r"no lattice found .*; call dense = s2s\.pp\.grid"),
     )
-    refuses("dense", function, (without_lattice, KeyError, r"no lattice found .*call s2s\.pp\.grid again on the spots"))
-refuses("spots", s2s.tl.interpolate, (table, TypeError, "expected an AnnData"), method="idw")
-refuses("spots", s2s.tl.interpolate, ({}, KeyError, "no lattice found"), method="idw")
-refuses(
-    "dense",
-    s2s.get.image,
+    refuses("dense", function)((without_lattice, KeyError, r"no lattice found .*call s2s\.pp\.grid again on the spots"))
+refuses("spots", s2s.tl.interpolate, method="idw")((table, TypeError, "expected an AnnData"))
+refuses("spots", s2s.tl.interpolate, method="idw")(({}, KeyError, "no lattice found"))
+refuses("dense", s2s.get.image)(
     (grid(kind="round"), ValueError, "has an unknown kind 'round'; call s2s.pp.grid again"),
     *(
-        (
-            grid(**{key: value}),
-            ValueError,
-            rf"(?s)'{key}'\] is no {key} of a lattice, found .*; call s2s\.pp\.grid again",
-        )
+        (grid(**{key: value}), ValueError, rf"(?s)'{key}'\] is no {key} of a lattice, found .*; call s2s\.pp\.grid")
         for key, values in {
             "basis": (None, np.ones(3), np.zeros((2, 2)), np.full((2, 2), np.nan), "wide"),
             "origin": (None, np.ones((2, 2))),
@@ -298,55 +259,39 @@ def through(adata, **arguments):
     return s2s.pp.from_spatialdata(s2s.get.spatialdata(adata), **arguments)
 
 
-refuses("dense", s2s.pp.from_spatialdata, ({}, TypeError, "expected a SpatialData, found AnnData"))
-refuses(
-    "dense",
-    through,
+refuses("dense", s2s.pp.from_spatialdata)(({}, TypeError, "expected a SpatialData, found AnnData"))
+refuses("dense", through)(
     ({"table": "cells"}, KeyError, "table 'cells' not found; the SpatialData has: table"),
     ({"table": 3}, TypeError, "table must be a name, found 3"),
     ({"spatial_key": 3}, TypeError, "spatial_key must be a name, found 3"),
     ({"coordinate_system": None}, TypeError, "coordinate_system must be a name, found None"),
 )
-refuses(
-    "dense",
-    s2s.get.spatialdata,
+refuses("dense", s2s.get.spatialdata)(
     ({"region": None}, TypeError, "region must be a name, found None"),
     ({"region": "a/b"}, ValueError, "a name that spatialdata allows, such as 'a_b', found 'a/b'"),
     ({"coordinate_system": 3}, TypeError, "coordinate_system must be a name, found 3"),
     ({"spatial_key": "xy"}, KeyError, "adata.obsm has no 'xy'"),
     ({"into": 3}, TypeError, "into must be a SpatialData, found int"),
 )
-refuses(
-    "dense",
-    s2s.get.spatialdata_image,
+refuses("dense", s2s.get.spatialdata_image)(
     ({"coordinate_system": 3}, TypeError, "coordinate_system must be a name, found 3"),
     ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope; names there"),
     ({"layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has: truth"),
 )
-refuses(
-    "dense",
-    s2s.pp.normalize,
+refuses("dense", s2s.pp.normalize)(
     (x(lambda v: v - 1), ValueError, r"adata\.X has negative values at measured spots; pp\.normalize needs counts"),
     (x(np.zeros_like), ValueError, r"adata\.X is 0 at all \d+ measured spots, so there is nothing to scale"),
-    (
-        x(lambda v: np.where(v > 1, np.nan, v)),
-        ValueError,
-        r"adata\.X has \d+ values that are NaN or infinite; set those",
-    ),
+    (x(lambda v: np.where(v > 1, np.nan, v)), ValueError, r"adata\.X has \d+ values that are NaN or .*; set"),
     ({"target_sum": 0}, ValueError, "target_sum must be positive and finite"),
     ({"layer": "x"}, KeyError, r"layer 'x' not found in adata\.layers"),
 )
-refuses(
-    "dense",
-    s2s.pp.mask_artifacts,
+refuses("dense", s2s.pp.mask_artifacts)(
     ({"line_fraction": 2}, ValueError, "line_fraction must lie between 0 and 1, found 2"),
     ({"n_mads": 0}, ValueError, "n_mads must be positive and finite, found 0"),
     ({"layer": "counts"}, KeyError, "layer 'counts' not found in adata.layers"),
 )
-refuses("dense", s2s.get.dense, ({}, KeyError, r"layers not found: s2s; adata\.layers has"))
-refuses(
-    "imputed",
-    s2s.get.dense,
+refuses("dense", s2s.get.dense)(({}, KeyError, r"layers not found: s2s; adata\.layers has"))
+refuses("imputed", s2s.get.dense)(
     ({"genes": ["no"]}, KeyError, r"genes not found in adata\.var_names: no"),
     ({"min_reliability": 2}, ValueError, "min_reliability must be from -1 to 1, found 2"),
 )
@@ -355,10 +300,8 @@ refuses(
 # Holding spots out.
 
 
-refuses("dense", s2s.pp.sparsify, ({}, ValueError, "spots are held out already; undo that first"))
-refuses(
-    "dense",
-    s2s.pp.sparsify,
+refuses("dense", s2s.pp.sparsify)(({}, ValueError, "spots are held out already; undo that first"))
+refuses("dense", s2s.pp.sparsify)(
     *(
         (whole, arguments, error, text)
         for arguments, error, text in (
@@ -385,13 +328,11 @@ refuses(
             ({"fraction": 0.5, "rng": "seed"}, TypeError, "rng must be an integer seed, .* found 'seed'"),
             ({"fraction": 0.5, "rng": -1}, ValueError, "rng must be a seed of at least 0, found -1"),
         )
-    ),
+    )
 )
 
 # Imputing.
-refuses(
-    "dense",
-    s2s.tl.impute,
+refuses("dense", s2s.tl.impute, progress=False)(
     *(
         (x(lambda v, k=k: v.astype(k)), TypeError, r"adata\.X must hold real numbers, found dtype .* convert it")
         for k in (object, complex, bool)
@@ -459,7 +400,6 @@ refuses(
     ({"natural_images": np.zeros((9, 5))}, ValueError, "image 0 of source has 9 x 5 pixels, but at least 8 x 8"),
     ({"natural_images": [np.eye(9), None]}, TypeError, "image 1 of source must be a boolean, .* found NoneType"),
     (file("x.bmp"), {"natural_images": "."}, ValueError, "x.bmp' cannot be read as an image"),
-    progress=False,
 )
 
 
@@ -499,9 +439,7 @@ CLOSED = "/proc/x" if os.geteuid() == 0 else "closed/x"  # root may write into a
 UNREADABLE, EXISTS = r"run\.ckpt is no readable checkpoint .*truncated or foreign", "exists already; pass another store"
 DAMAGED = r"run\.ckpt is (no readable checkpoint .*truncated|damaged: )"
 for argument in ("checkpoint", "pretrained"):
-    refuses(
-        "dense",
-        s2s.tl.impute,
+    refuses("dense", s2s.tl.impute, **LITTLE)(
         ({argument: 3}, TypeError, f"{argument} must be a path, found 3"),
         (file("run.ckpt", bytes(range(256)) * 8), {argument: "run.ckpt"}, ValueError, UNREADABLE),
         (file("run.ckpt"), {argument: "run.ckpt"}, ValueError, UNREADABLE),
@@ -510,46 +448,26 @@ for argument in ("checkpoint", "pretrained"):
         (checkpoint(lambda content: content[:-50]), {argument: "run.ckpt"}, ValueError, DAMAGED),
         (checkpoint(one_byte), {argument: "run.ckpt"}, ValueError, DAMAGED),
         ({argument: "."}, ValueError, r"is no readable checkpoint of s2s_scverse \(IsADirectoryError"),
-        **LITTLE,
     )
-refuses(
-    "dense",
-    s2s.tl.impute,
+refuses("dense", s2s.tl.impute, **LITTLE)(
     ({"pretrained": "nowhere.ckpt"}, FileNotFoundError, "no checkpoint found at nowhere.ckpt"),
-    (
-        {"checkpoint": "nowhere/x"},
-        FileNotFoundError,
-        "the folder nowhere of checkpoint=.* does not exist; make it first",
-    ),
+    ({"checkpoint": "nowhere/x"}, FileNotFoundError, "nowhere of checkpoint=.* does not exist; make it"),
     ({"store": "nowhere/x"}, FileNotFoundError, "the folder nowhere of store=.* does not exist; make it first"),
     ({"store": 3}, TypeError, "store must be a path, found 3"),
-    (
-        checkpoint(bytes),
-        {"checkpoint": "run.ckpt", "rng": 1},
-        ValueError,
-        r"another run \(measured .*, mask or seed diff",
-    ),
+    (checkpoint(bytes), {"checkpoint": "run.ckpt", "rng": 1}, ValueError, r"another run \(measured .*, mask or seed"),
     (checkpoint(bytes), {"checkpoint": "run.ckpt", "layer": "truth"}, ValueError, r"another run \(measured values"),
     (checkpoint(bytes), {"checkpoint": "run.ckpt", "max_epochs": 7}, ValueError, "max_epochs is 1 there and 7 here"),
-    (
-        checkpoint(bytes),
-        {"pretrained": "run.ckpt", "network": SMALL},
-        ValueError,
-        "do not fit .* features is 16 there and",
-    ),
+    (checkpoint(bytes), {"pretrained": "run.ckpt", "network": SMALL}, ValueError, "do not fit .* features is 16 there"),
     (file("file"), {"checkpoint": "file/run"}, FileNotFoundError, "the folder file of .* does not exist"),
     (file("file"), {"store": "file/run"}, FileNotFoundError, "the folder file of .* does not exist"),
     (closed, {"checkpoint": CLOSED}, OSError, "could not be written|cannot write checkpoint=.*: permission denied in"),
     (closed, {"store": CLOSED}, OSError, "the folder .* cannot be made|cannot write store=.*: permission denied in"),
     (file("file"), {"store": "file"}, FileExistsError, EXISTS),
     (damaged_store, {"store": "store"}, FileExistsError, EXISTS),
-    **LITTLE,
 )
 
 # Interpolating, scoring.
-refuses(
-    "dense",
-    s2s.tl.interpolate,
+refuses("dense", s2s.tl.interpolate, method="idw")(
     ({"method": "magic"}, ValueError, "method must be one of 'nearest', .* found 'magic'"),
     ({"method": None}, ValueError, "method must be one of 'nearest', .* found None"),
     ({"method": ["idw"]}, ValueError, r"method must be one of 'nearest', .* found \['idw'\]"),
@@ -569,7 +487,6 @@ refuses(
     (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False"),
     (obs(s2s_measured=False), ValueError, "no site is measured"),
     (both_at_once, ValueError, "1 spots are both measured and held out .*sparsify sets"),
-    method="idw",
 )
 
 
@@ -585,9 +502,7 @@ def nothing_held_out(adata):
     adata.obs["s2s_held_out"] = False
 
 
-refuses(
-    "dense",
-    s2s.tl.evaluate,
+refuses("dense", s2s.tl.evaluate)(
     ({"keys": "s2s"}, KeyError, r"layers not found: s2s; adata.layers has: truth; call s2s\.tl\.impute"),
     ({"keys": ["a", "truth", "b"]}, KeyError, "layers not found: a, b"),
     ({"keys": 3}, TypeError, "keys must be the name of a layer or a list of them, found 3"),
@@ -597,9 +512,7 @@ refuses(
     (nothing_held_out, {"keys": "nearest"}, ValueError, "no spot is held out .* call s2s.pp.sparsify, then impute"),
     (seen, {"keys": "nearest"}, ValueError, "were visible to its method"),
 )
-refuses(
-    "imputed",
-    s2s.tl.evaluate,
+refuses("imputed", s2s.tl.evaluate)(
     ({"keys": ["s2s", "s2s"]}, ValueError, r"and each once, found \['s2s', 's2s'\]"),
     ({"keys": [3]}, TypeError, r"keys must be the name of a layer or a list of them, found \[3\]"),
     ({"truth": 3}, TypeError, "truth must be a name or None, found 3"),
@@ -628,10 +541,8 @@ for function, text in (
     (s2s.pl.reliability, NO_RELIABILITY),
     (s2s.get.interval, "layers not found: s2s; .* or pass key="),
 ):
-    refuses("dense", function, ({}, KeyError, text))
-refuses(
-    "imputed",
-    s2s.get.at,
+    refuses("dense", function)(({}, KeyError, text))
+refuses("imputed", s2s.get.at)(
     ({"points": "here"}, TypeError, r"numbers of shape \(n, 2\), found str"),
     ({"points": None}, TypeError, r"numbers of shape \(n, 2\), found NoneType"),
     ({"points": [[1, 2], [3]]}, TypeError, r"numbers of shape \(n, 2\), found list of object"),
@@ -642,23 +553,17 @@ refuses(
     ({"points": [[1, 1]], "layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has"),
     ({"points": [[1, 1]], "layer": ["truth"]}, TypeError, "layer must be a name or None"),
 )
-refuses(
-    "imputed",
-    s2s.get.history_df,
+refuses("imputed", s2s.get.history_df)(
     ({"key": "no"}, KeyError, "no run 'no' found .* which has: s2s; call s2s.tl.impute"),
     ({"key": ["s2s"]}, TypeError, r"key must be a name, found \['s2s'\]"),
 )
-refuses(
-    "imputed",
-    s2s.get.reliable_genes,
+refuses("imputed", s2s.get.reliable_genes)(
     ({"min_reliability": 2}, ValueError, "min_reliability must be from -1 to 1, found 2"),
     ({"min_reliability": "high"}, TypeError, "min_reliability must be a number, found"),
     ({"key": "no"}, KeyError, "adata.var has no 'no_reliability'; runs that have one: s2s"),
     ({"key": None}, TypeError, "key must be a name, found None"),
 )
-refuses(
-    "imputed",
-    s2s.get.interval,
+refuses("imputed", s2s.get.interval)(
     ({"level": 0.01}, ValueError, "level must be from 0.05 to 0.99, found 0.01"),
     ({"level": 1}, ValueError, "level must be from 0.05 to 0.99, found 1"),
     ({"level": "wide"}, TypeError, "level must be a number, found 'wide'"),
@@ -672,17 +577,13 @@ def untrained(adata):
     adata.uns["s2s"]["s2s"]["history"] = pd.DataFrame()
 
 
-refuses(
-    "imputed",
-    s2s.pl.history,
+refuses("imputed", s2s.pl.history)(
     ({"key": "other"}, KeyError, r"no run 'other' found in adata\.uns\['s2s'\], which has: s2s"),
     ({"key": 3}, TypeError, "key must be a name, found 3"),
     ({"axes": 3}, TypeError, "axes must be matplotlib axes, found int"),
     (untrained, ValueError, "history of run 's2s' is empty: nothing was trained"),
 )
-refuses(
-    "imputed",
-    s2s.pl.evaluation,
+refuses("imputed", s2s.pl.evaluation)(
     ({"scores": "no"}, KeyError, "scores not found: no; there are pcc"),
     ({"scores": 3}, TypeError, "each of scores must be a name, found 3"),
     ({"scores": []}, ValueError, "at least one score and one method, found an empty list"),
@@ -691,15 +592,10 @@ refuses(
     ({"methods": ["s2s", 3]}, TypeError, "each of methods must be a name, found 3"),
     ({"axes": "left"}, TypeError, "axes must be matplotlib axes, found str"),
 )
-refuses(
-    "imputed",
-    s2s.pl.reliability,
-    ({"key": None}, TypeError, "key must be a name, found None"),
-    ({"key": "linear"}, KeyError, "linear_reliability"),
+refuses("imputed", s2s.pl.reliability)(
+    ({"key": None}, TypeError, "key must be a name, found None"), ({"key": "linear"}, KeyError, "linear_reliability")
 )
-refuses(
-    "imputed",
-    s2s.pl.grid,
+refuses("imputed", s2s.pl.grid)(
     ({"alpha": 2}, ValueError, "alpha must be from 0 to 1, found 2"),
     ({"img_alpha": "half"}, TypeError, "img_alpha must be a number, found"),
     ({"ax": 3}, TypeError, "axes must be matplotlib axes, found int"),
@@ -709,10 +605,8 @@ refuses(
     ({"library_id": "left"}, KeyError, "section 'left' not found"),
 )
 for function, key, colours in ((s2s.pl.compare, "keys", "error_cmap"), (s2s.pl.uncertainty, "key", "std_cmap")):
-    refuses("dense", function, ({}, KeyError, f"layers not found: s2s; .* or pass {key}="), genes="domain_1")
-    refuses(
-        "imputed",
-        function,
+    refuses("dense", function, genes="domain_1")(({}, KeyError, f"layers not found: s2s; .* or pass {key}="))
+    refuses("imputed", function, genes="flat_1")(
         (table, TypeError, "expected an AnnData, found DataFrame"),
         (lambda a: a.layers["s2s"].fill(np.nan), ValueError, r"holds no values of flat_1: they were not asked for"),
         ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
@@ -728,31 +622,22 @@ for function, key, colours in ((s2s.pl.compare, "keys", "error_cmap"), (s2s.pl.u
         ({"vmin": None}, TypeError, "vmin must be a number or a percentile"),
         ({"library_id": "left"}, KeyError, "section 'left' not found"),
         ({"library_id": 3}, TypeError, "library_id must be a name, found 3"),
-        genes="flat_1",
     )
-refuses(
-    "imputed",
-    s2s.pl.compare,
+refuses("imputed", s2s.pl.compare, genes="flat_1")(
     ({"keys": 3}, TypeError, "keys must be the name of a layer or a list"),
     ({"keys": "magic"}, KeyError, r"layers not found: magic; .* has: .*s2s.*; call s2s\.tl\.impute"),
     ({"keys": ()}, ValueError, r"keys must name at least one layer, and each once, found \[\]"),
     ({"layer": "nope"}, KeyError, "layer 'nope' not found"),
     ({"layer": 3}, TypeError, "layer must be a name or None"),
     (obs(s2s_measured=False), ValueError, "no site is measured"),
-    genes="flat_1",
 )
-refuses(
-    "imputed",
-    s2s.pl.uncertainty,
+refuses("imputed", s2s.pl.uncertainty, genes="flat_1")(
     ({"key": ["s2s"]}, TypeError, r"key must be a name, found \['s2s'\]"),
     ({"key": "truth"}, KeyError, r"run 'truth' has no standard deviations.*uncertainty=True.*s2s\.pl\.compare"),
-    genes="flat_1",
 )
 
 # What takes no AnnData.
-refuses(
-    None,
-    s2s.datasets.simulated_tissue,
+refuses(None, s2s.datasets.simulated_tissue)(
     ({"n_rows": 7}, ValueError, "n_rows must be at least 8, found 7"),
     ({"n_cols": None}, TypeError, "n_cols must be an integer, found None"),
     ({"n_genes": True}, TypeError, "n_genes must be an integer, found True"),
@@ -770,9 +655,7 @@ def one_pixel(adata):
     imsave("x.png", np.zeros((1, 1), np.uint8), check_contrast=False)
 
 
-refuses(
-    None,
-    s2s.datasets.natural_images,
+refuses(None, s2s.datasets.natural_images)(
     ({"size": 3}, TypeError, r"size must be a pair of integers \(height, width\), found 3"),
     ({"size": (8, 8, 3)}, TypeError, "size must be a pair of integers"),
     ({"size": (0, 4)}, ValueError, "the height in size must be at least 1, found 0"),
@@ -791,11 +674,7 @@ refuses(
     ({"source": [np.zeros((9, 9, 2))]}, ValueError, r"found \(9, 9, 2\)"),
     ({"source": np.zeros((2, 3, 4, 5, 6))}, ValueError, r"or 4\), found \(2, 3, 4, 5, 6\)"),
     *(
-        (
-            {"source": np.zeros((9, 9)).astype(kind)},
-            TypeError,
-            rf"a boolean, integer or float array, found dtype {kind}",
-        )
+        ({"source": np.zeros((9, 9)).astype(kind)}, TypeError, rf"integer or float array, found dtype {kind}")
         for kind in ("datetime64", "<U", "complex128", "object")
     ),
     ({"source": np.full((9, 9), np.nan)}, ValueError, "image 0 of source holds NaN or infinite values"),
@@ -803,20 +682,13 @@ refuses(
     ({"source": "."}, ValueError, r"holds no images; expected files ending in \.bmp"),
     (file("x.txt", b"x"), {"source": "x.txt"}, ValueError, "found a file at"),
     *(
-        (
-            file(f"x.{suffix}", bytes(range(256))),
-            {"source": "."},
-            ValueError,
-            "cannot be read as an image: .*; repair or",
-        )
+        (file(f"x.{suffix}", b"no image"), {"source": "."}, ValueError, "cannot be read as an image: .*; repair or")
         for suffix in ("png", "jpg", "tif", "gif", "bmp", "webp")
     ),
     (one_pixel, {"source": "."}, ValueError, "x.png' has 1 x 1 pixels, but at least 8 x 8 are needed; leave it out"),
 )
-refuses(None, s2s.datasets.xenium_mouse_brain, ({"cache_dir": 3}, TypeError, "cache_dir must be a path, found 3"))
-refuses(
-    None,
-    s2s.nn.CDCINConfig,
+refuses(None, s2s.datasets.xenium_mouse_brain)(({"cache_dir": 3}, TypeError, "cache_dir must be a path, found 3"))
+refuses(None, s2s.nn.CDCINConfig)(
     ({"stages": 0}, ValueError, "stages must be at least 1, found 0"),
     ({"features": "many"}, TypeError, "features must be an integer, found 'many'"),
     ({"layers": 2.0}, TypeError, "layers must be an integer, found 2.0"),
@@ -830,9 +702,7 @@ refuses(
     ({"attention": True, "heads": 3}, ValueError, "features must be a multiple of heads, found 16 and 3"),
     ({"attention": True, "conv_squeeze": 99}, ValueError, "conv_squeeze must be at most features=16, found 99"),
 )
-refuses(
-    None,
-    TrainingConfig,
+refuses(None, TrainingConfig)(
     ({"initial": None}, ValueError, "initial must be one of 'nearest', .* found None"),
     ({"loss": "l3"}, ValueError, "loss must be one of"),
     ({"max_epochs": -1}, ValueError, "max_epochs must be at least 0, found -1"),

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -142,15 +141,14 @@ def test_a_store_that_is_being_written_is_refused(section, quick, tmp_path, monk
 
 def test_a_failed_store_can_be_taken_up_at_once(section, quick, tmp_path, monkeypatch):
     def fail(self, values):
-        msg = "a fault"
-        raise RuntimeError(msg)
+        raise RuntimeError("a fault")
 
     monkeypatch.setattr(SectionModel, "predict", fail)
     with pytest.raises(RuntimeError, match="a fault") as error:
         s2s.tl.impute(section, store=tmp_path / "store", **quick)
     monkeypatch.undo()
     assert "s2s" not in section.layers
-    assert not Path(tmp_path / "store").exists()
+    assert not (tmp_path / "store").exists()
     s2s.tl.impute(section, store=tmp_path / "store", **quick)
     assert error.value is not None  # as in a notebook, its frames are still there
     assert "s2s" in section.layers

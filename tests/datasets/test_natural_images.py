@@ -85,12 +85,6 @@ def test_every_angle_and_both_reflections():
     assert 0.4 < ratio.min() < ratio.max() < 1.15
 
 
-def test_small_images_are_enlarged():
-    crops = natural_images(ramp(10, 12), size=(64, 64), n=8)
-    assert (np.abs(np.diff(crops, axis=1)).max(axis=(1, 2)) < 0.03).all()
-    assert (np.ptp(crops, axis=(1, 2)) > 0.3).all()
-
-
 def test_crops_without_contrast_are_drawn_again():
     image = np.zeros((300, 300))
     image[100:200, 100:200] = np.random.default_rng(0).random((100, 100))

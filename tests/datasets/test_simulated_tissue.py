@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 import scanpy as sc
 from scipy.ndimage import label
-from scipy.sparse import issparse
 
 import s2s_scverse as s2s
 from s2s_scverse.datasets._tissue import DOMAINS
@@ -31,21 +30,6 @@ def domain_image(adata):
     image = np.full((50, 58), -1)
     image[adata.obs["array_row"] + 1, adata.obs["array_col"] + 1] = adata.obs["domain"].cat.codes
     return image
-
-
-def test_contents(adata):
-    assert issparse(adata.X)
-    assert adata.X.format == "csr"
-    assert adata.X.dtype == np.float32
-    assert adata.n_vars == 60
-    np.testing.assert_array_equal(adata.X.data, np.round(adata.X.data))
-    assert adata.X.data.min() >= 1
-    assert adata.layers["truth"].dtype == np.float32
-    assert isinstance(adata.layers["truth"], np.ndarray)
-    assert adata.obs_names.is_unique
-    assert adata.var_names.is_unique
-    assert list(adata.obs) == ["array_row", "array_col", "domain"]
-    assert set(adata.obs["domain"]) == set(DOMAINS) == set(adata.obs["domain"].cat.categories)
 
 
 def test_coordinates(adata):

@@ -78,15 +78,13 @@ def test_downloaded_once_and_read(server, tmp_path, monkeypatch):
     np.testing.assert_array_equal(again.X.toarray(), adata.X.toarray())
 
 
-def test_the_cache_folder_can_be_set(server, tmp_path, monkeypatch):
+def test_a_damaged_file_is_fetched_again_into_the_folder_that_was_set(server, tmp_path, monkeypatch):
     monkeypatch.setenv("S2S_CACHE_DIR", str(tmp_path))
-    s2s.datasets.xenium_mouse_brain(progress=False)
-    assert (tmp_path / "xenium_mouse_brain" / "cells.csv.gz").exists()
-
-
-def test_a_damaged_file_is_fetched_again(server, tmp_path):
-    (tmp_path / "cells.csv.gz").write_bytes(b"damaged")
-    assert s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False).n_obs == 3
+    damaged = tmp_path / "xenium_mouse_brain" / "cells.csv.gz"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"damaged")
+    assert s2s.datasets.xenium_mouse_brain(progress=False).n_obs == 3
+    assert damaged.read_bytes() != b"damaged"
 
 
 def test_offline_the_error_says_what_goes_where(tmp_path, monkeypatch):

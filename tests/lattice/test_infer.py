@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from s2s_scverse._lattice import KINDS, Lattice, bin_lattice, lattice_from_array, lattice_from_coordinates
+from s2s_scverse._lattice import KINDS, bin_lattice, lattice_from_array, lattice_from_coordinates
 
 
 def patch(n_rows=12, n_cols=15, keep=0.8, seed=0):
@@ -41,12 +41,6 @@ def test_one_row_keeps_its_direction():
     np.testing.assert_allclose(lattice.basis, [[0, 10], [10, 0]], atol=1e-9)
 
 
-def test_one_spot_has_pitch_one():
-    lattice = lattice_from_array(np.array([[4, 7]]), np.array([[3.0, 2.0]]))
-    assert lattice.pitch == pytest.approx(1)
-    np.testing.assert_allclose(lattice.coordinates, [[3, 2]])
-
-
 @pytest.mark.parametrize("name", ["square", "hex"])
 @pytest.mark.parametrize("angle", [0.0, 0.2, -0.4, 2.0])
 def test_lattice_from_coordinates_finds_kind_pitch_and_positions(name, angle):
@@ -61,28 +55,12 @@ def test_lattice_from_coordinates_finds_kind_pitch_and_positions(name, angle):
     np.testing.assert_allclose(lattice.coordinates - [1e4, -1e4], truth, atol=0.5)
 
 
-def test_rows_point_down_and_columns_right():
-    index = patch()
-    lattice = lattice_from_coordinates(np.stack([index[:, 1], index[:, 0]], axis=1) * 2.0)
-    assert np.array_equal(lattice.array, index - index.min(axis=0))
-
-
 def test_bins_start_at_the_smallest_coordinates():
     cells = np.array([[0.0, 0], [9.9, 0], [10, 0], [25, 31], [0, 0]])
     lattice, bins = bin_lattice(cells, 10)
     assert lattice.array.tolist() == [[0, 0], [0, 1], [3, 2]]
     assert bins.tolist() == [0, 0, 1, 2, 0]
     np.testing.assert_allclose(lattice.coordinates, [[5, 5], [15, 5], [25, 35]])
-
-
-def test_turning_a_section_turns_its_lattice():
-    index = patch(keep=0.6)
-    lattice = lattice_from_array(index, index[:, ::-1] * 10.0)
-    for symmetry in KINDS["square"].symmetries:
-        turned = lattice_from_array(index @ symmetry.T, index[:, ::-1] * 10.0)
-        np.testing.assert_allclose(turned.coordinates, lattice.coordinates, atol=1e-9)
-        assert turned.pitch == pytest.approx(10)
-        assert isinstance(turned, Lattice)
 
 
 def test_regular_subsets_are_not_taken_for_pixels():

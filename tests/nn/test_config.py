@@ -29,10 +29,6 @@ def test_shared_stages_have_one_set_of_weights():
     assert parameters(CDCINConfig(stages=3, share_stages=True)) == separate // 3
 
 
-def test_hexagonal_kernels_keep_the_parameter_count():
-    assert parameters(CDCINConfig(hexagonal=True)) == parameters(CDCINConfig())
-
-
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_json_round_trip(name):
     stored = json.loads(json.dumps(asdict(PRESETS[name])))

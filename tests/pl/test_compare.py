@@ -4,7 +4,6 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
-from scipy import sparse
 
 import s2s_scverse as s2s
 from s2s_scverse.pl._compare_data import compare_data
@@ -115,16 +114,6 @@ def test_values_are_those_that_the_run_read(small):
     assert data.rows[0].panels[0].by_site[0] == 0
     assert data.log1p
     assert compare_data(small, "gene", keys="linear", layer="log").rows[0].panels[0].by_site[0] == 10
-
-
-@pytest.mark.parametrize("convert", [sparse.csr_matrix, sparse.csc_matrix, lambda x: x.astype(int), None])
-def test_any_kind_of_matrix_gives_the_same_picture(small, convert):
-    expected = by_name(compare_data(small, "gene").rows[0])
-    if convert is None:
-        small = small[:, ["gene"]]  # a view
-    else:
-        small.X = convert(small.X)
-    np.testing.assert_equal(by_name(compare_data(small, "gene").rows[0]), expected)
 
 
 # How it is drawn

@@ -70,11 +70,3 @@ def test_good_sections_are_left_alone_and_thresholds_count(caplog):
     assert found.obs["s2s_artifact"].isna().all()
     harsh = s2s.pp.mask_artifacts(dense, spot_fraction=0.9, n_mads=0.1, copy=True)
     assert 300 < harsh.obs["s2s_artifact"].notna().sum() < 1200
-
-
-def test_reasons_of_an_earlier_call_stay():
-    with pytest.warns(UserWarning, match="array_row 9 is below"):
-        dense = s2s.pp.grid(section(dead_rows=[9]), upsample=1)
-    s2s.pp.mask_artifacts(dense)
-    s2s.pp.mask_artifacts(dense)
-    assert (dense.obs["s2s_artifact"] == "row").sum() == 40

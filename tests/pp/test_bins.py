@@ -29,14 +29,6 @@ def test_automatic_bins_follow_the_unit(cells):
     assert pitches[1] == pytest.approx(1000 * pitches[0], rel=0.03)
 
 
-def test_automatic_bins_need_cells():
-    few = ad.AnnData(np.ones((5, 1), np.float32), obsm={"spatial": np.random.default_rng(0).random((5, 2))})
-    line = ad.AnnData(np.ones((50, 1), np.float32), obsm={"spatial": np.c_[np.arange(50.0), np.zeros(50)]})
-    for adata in (few, line):
-        with pytest.raises(ValueError, match="bin_size='auto' needs at least 8 cells that spread"):
-            s2s.pp.grid(adata, bin_size="auto")
-
-
 def test_hexagonal_bins_are_a_visium_like_lattice(cells):
     dense = s2s.pp.grid(cells, bin_size=120, bin_shape="hex", upsample=2)
     grid = dense.uns["s2s"]["grid"]

@@ -74,24 +74,7 @@ def test_any_storage(counts, store, layer):
         np.testing.assert_array_equal(counts.X.toarray(), before)
 
 
-def test_a_view_becomes_a_copy(counts):
-    view = counts[::2]
-    with pytest.warns(UserWarning, match="Received a view"):
-        s2s.pp.normalize(view)
-    np.testing.assert_array_equal(view.X.toarray(), s2s.pp.normalize(counts[::2].copy(), copy=True).X.toarray())
-    assert counts.X.max() > 20
-
-
 def test_what_is_no_count_is_told(counts):
     s2s.pp.normalize(counts)
     with pytest.warns(UserWarning, match=r"adata\.X has values that are not whole numbers.*normalized already"):
         s2s.pp.normalize(counts)
-
-
-def test_bins_are_imputed_with_their_values(counts):
-    cells = s2s.datasets.simulated_tissue(lattice="cells", n_rows=20, n_cols=20, n_genes=6)
-    bins = s2s.pp.grid(cells, bin_size="auto", upsample=2)
-    s2s.pp.normalize(bins)
-    s2s.tl.interpolate(bins, "kriging")
-    new = ~bins.obs["s2s_measured"].to_numpy()
-    assert bins.layers["kriging"][new].max() > 1

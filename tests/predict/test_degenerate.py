@@ -42,12 +42,6 @@ def test_no_sites_and_no_genes(method, spots, values, sites):
     assert interpolate(method, spots, values[:, :0], sites).shape == (len(sites), 0)
 
 
-def test_leave_one_out_of_one_spot_is_unknown_and_of_two_the_other():
-    values = np.array([[1.0], [3.0]], np.float32)
-    assert np.isnan(Kriging(np.zeros((1, 2)), SITES).predict(values[:1]).loo).all()
-    assert_allclose(Kriging(np.array([[0.0, 0], [1, 0]]), SITES).predict(values).loo, values[::-1], rtol=1e-5)
-
-
 def test_fewer_spots_than_components(values, spots):
     model = PCAKriging(Kriging(spots[:4], SITES), values[:4], n_components=25)
     assert model.scores.shape == (4, 3)

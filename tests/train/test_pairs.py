@@ -10,7 +10,7 @@ def square(n_rows, n_cols):
     return Lattice(KINDS["square"], index, np.eye(2)[::-1], np.zeros(2))
 
 
-@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("stride", [2, 3])
 def test_all_phases_are_seen_and_half_of_the_views_drop_spots(stride):
     lattice = square(12 * stride, 12 * stride)
     views = sparser_views(lattice, regular_sample(lattice, stride, (0, 0)), n=8, drop=0.3, rng=np.random.default_rng(0))
@@ -90,13 +90,6 @@ def test_dense_views_hide_half_to_all_of_the_drop():
     assert not (views.visible & ~known).any()
     assert 0.14 <= hidden.min() < 0.2
     assert 0.25 < hidden.max() <= 0.31
-
-
-def test_without_drop_everything_known_is_visible():
-    lattice = square(8, 8)
-    known = regular_sample(lattice, 2, (0, 0))
-    views = dense_views(lattice, known, n=2, drop=0.0, rng=np.random.default_rng(0))
-    assert (views.visible == known).all()
 
 
 def test_pairs_turn_with_the_section():
