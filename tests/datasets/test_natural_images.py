@@ -14,17 +14,6 @@ def ramp(height, width):
     return np.repeat(np.linspace(0, 1, height)[:, None], width, axis=1)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    rng = np.random.default_rng(0)
-    imsave(tmp_path / "a.png", rng.integers(0, 256, (40, 30), dtype=np.uint8), check_contrast=False)
-    imsave(tmp_path / "b.JPG", rng.integers(0, 256, (24, 50, 3), dtype=np.uint8), check_contrast=False)
-    imsave(tmp_path / "c.tif", rng.integers(0, 60_000, (33, 33), dtype=np.uint16), check_contrast=False)
-    (tmp_path / "notes.txt").write_text("no image")
-    (tmp_path / "deeper.png").mkdir()
-    return tmp_path
-
-
 @pytest.mark.parametrize("source", ["photographs", "textures"])
 def test_shape_range_and_contrast(source):
     crops = natural_images(source, size=(40, 56), n=33, rng=0)
@@ -93,14 +82,6 @@ def test_crops_without_contrast_are_drawn_again():
     assert alone > 0.4  # a ninth of the image has texture
 
 
-def test_images_are_used_equally_often():
-    grey = [np.full((20, 30), i / 10) for i in range(1, 5)]
-    levels = natural_images(grey, size=(8, 8), n=10)[:, 0, 0]
-    _, times = np.unique(levels.round(3), return_counts=True)
-    assert sorted(times) == [2, 2, 3, 3]
-    assert len(np.unique(natural_images(grey, size=(8, 8), n=3)[:, 0, 0].round(3))) == 3
-
-
 def test_dtypes_and_layouts_agree():
     grey = (ramp(40, 50) * 255).astype(np.uint8)
     reference = natural_images(grey, size=(20, 20), n=6)
@@ -131,12 +112,20 @@ def test_dtypes_and_layouts_agree():
     np.testing.assert_array_equal(natural_images(dark.astype(int), size=(4, 4), n=1), 0)
 
 
-def test_folder(folder):
-    crops = natural_images(folder, size=(16, 16), n=9)
-    assert crops.shape == (9, 16, 16)
-    assert (crops.std(axis=(1, 2)) > 0.01).all()
-    np.testing.assert_array_equal(crops, natural_images(str(folder), size=(16, 16), n=9))
-    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.JPG", "c.tif", "deeper.png", "notes.txt"]
+def test_folders_and_images_of_different_sizes(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((40, 30), (9, 50, 3), (33, 33))]
+    for number, (image, suffix) in enumerate(zip(images, ("png", "TIF", "bmp"), strict=True)):
+        imsave(tmp_path / f"{number}.{suffix}", image, check_contrast=False)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "deeper.png").mkdir()
+    for folder in (tmp_path, str(tmp_path)):
+        np.testing.assert_array_equal(
+            natural_images(folder, size=(12, 10), n=9), natural_images(images, size=(12, 10), n=9)
+        )
+    grey = [np.full((20, 30), i / 10) for i in range(1, 5)]
+    _, times = np.unique(natural_images(grey, size=(8, 8), n=10)[:, 0, 0].round(3), return_counts=True)
+    assert sorted(times) == [2, 2, 3, 3]  # images are used equally often
 
 
 def test_fractal_noise_has_a_falling_spectrum():

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,14 +9,6 @@ BASIS = np.array([[0.0, 2.0], [2.0, 0.0]])
 
 def square(index):
     return Lattice(KINDS["square"], np.asarray(index), BASIS, np.array([5.0, 7.0]))
-
-
-def test_coordinates_and_pitch():
-    lattice = square([[0, 0], [1, 3]])
-    np.testing.assert_array_equal(lattice.coordinates, [[5, 7], [11, 9]])
-    assert lattice.pitch == pytest.approx(2)
-    assert lattice.shape == (2, 4)
-    assert lattice.position.tolist() == [0, 7]
 
 
 def test_rebased_moves_the_array_and_not_the_sites():

@@ -45,9 +45,10 @@ def naive_stage(p, x, layers, blocks):
     return conv("last", first + conv("fuse2", conv("fuse1", torch.cat(outputs, 1))))
 
 
-@pytest.mark.parametrize("consistency", ["exact", "noisy", "off"])
-@pytest.mark.parametrize("share", [False, True])
-@pytest.mark.parametrize(("mask_channel", "values_channel", "context"), [(0, 0, 0), (1, 0, 0), (0, 1, 2), (1, 1, 1)])
+@pytest.mark.parametrize(
+    ("consistency", "share", "mask_channel", "values_channel", "context"),
+    [("exact", False, 0, 0, 0), ("exact", True, 1, 0, 0), ("noisy", False, 0, 1, 2), ("off", True, 1, 1, 1)],
+)
 def test_cascade_against_formulas(consistency, share, mask_channel, values_channel, context):
     config = replace(
         SMALL,
@@ -75,7 +76,7 @@ def test_cascade_against_formulas(consistency, share, mask_channel, values_chann
     torch.testing.assert_close(network.impute(x0, v, m, c), consistent(x))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 3), (8, 8), (13, 6)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (13, 6)])
 @pytest.mark.parametrize("config", [SMALL, ATTENTION], ids=["plain", "attention"])
 def test_any_size(config, size):
     network, inputs = build(config), maps(*size)
@@ -96,9 +97,8 @@ def test_paper_runs():
     assert not torch.equal(out, start)
 
 
-@pytest.mark.parametrize("attention", [False, True])
-def test_zero_init_adds_nothing_to_the_starting_map(attention):
-    network = build(replace(SMALL, zero_init=True, attention=attention))
+def test_zero_init_adds_nothing_to_the_starting_map():
+    network = build(replace(ATTENTION, zero_init=True))
     start, _, mask, _ = maps()
     values = start * mask
     assert all(torch.equal(stage, start) for stage in network(start, values, mask))
@@ -168,19 +168,15 @@ def test_receptive_field_of_the_default():
     assert (rows.min(), rows.max(), cols.min(), cols.max()) == (18, 32, 18, 32)  # 15 sites
 
 
-def test_recompute_changes_nothing():
+def test_neither_recompute_nor_channels_last_changes_anything():
     inputs, grads = maps(), []
     for recompute in (False, True):
         network = build(replace(ATTENTION, recompute=recompute))
-        network(*inputs).square().sum().backward()
+        out = network(*inputs)
+        out.square().sum().backward()
         grads.append([p.grad for p in network.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
-
-
-def test_channels_last_changes_nothing():
-    network, inputs = build(ATTENTION), maps()
-    expected = network(*inputs)
-    torch.testing.assert_close(network.to(memory_format=torch.channels_last)(*inputs), expected)
+    torch.testing.assert_close(network.to(memory_format=torch.channels_last)(*inputs), out)
 
 
 @pytest.mark.parametrize("config", [SMALL, ATTENTION], ids=["plain", "attention"])

