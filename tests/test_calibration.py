@@ -40,13 +40,6 @@ def test_genes_that_fail_when_left_out_are_not_reliable():
     assert found[:20].min() > found[20:].max() + 0.15
 
 
-def test_closer_sites_are_predicted_better():
-    values, predicted = simulated()
-    near, far = (Calibration.fit(values, predicted, Pool.fit(values, predicted, each)) for each in (1.2, 0.8))
-    assert (near.reliability > far.reliability).all()
-    assert (near.std(predicted) < far.std(predicted)).all()
-
-
 def test_gain_asks_only_sites_at_other_distances_than_spots_left_out():
     _, predicted = simulated()
     at_rim = predicted[:300] * 2  # as far from spots as spots left out are from others
@@ -115,16 +108,6 @@ def test_noise_of_logged_counts_is_that_of_drawn_ones():
         drawn = np.log1p(unit[:, None] * rng.poisson(rate, (3, 200_000)))
         found = _logged_noise(drawn.mean(axis=1, keepdims=True), unit)
         assert_allclose(found[:, 0], drawn.var(axis=1), rtol=0.06)
-
-
-def test_genes_by_themselves_say_what_they_say_among_others():
-    values, predicted = simulated(n=300)
-    pool = Pool.fit(values, predicted)
-    together = Calibration.fit(values, predicted, pool)
-    some = [4, 17, 20]
-    apart = Calibration.fit(values[:, some], predicted[:, some], pool)
-    assert_allclose(apart.reliability, together.reliability[some])
-    assert_allclose(apart.std(predicted[:, some]), together.std(predicted)[:, some], rtol=1e-6)
 
 
 def test_a_gene_seen_in_a_handful_of_spots_is_not_reliable():

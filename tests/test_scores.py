@@ -73,13 +73,6 @@ def test_ssim_needs_a_data_range():
     assert np.isnan(found).any(axis=0).tolist() == [True, True, False]
 
 
-def test_window_of_three_sites_in_a_row():
-    found = _scores.window(lattice_of("square", np.array([[0, 0], [0, 1], [0, 7]]))).toarray()
-    near = np.exp(-1 / 4.5)
-    expected = np.array([[1, near, 0], [near, 1, 0], [0, 0, 1 + near]]) / (1 + near)
-    np.testing.assert_allclose(found, expected)
-
-
 @pytest.mark.parametrize(
     ("kind", "n_positions"),
     [

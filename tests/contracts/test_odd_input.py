@@ -316,6 +316,7 @@ def test_every_kind_of_column_is_carried_over(fresh_spots, tmp_path):
             assert dense.obs[name][n:].isna().all()
     pd.testing.assert_frame_equal(dense.var, fresh_spots.var)
     assert list(dense.obsm) == ["spatial"]  # tables of spots have no rows for new sites
+    np.testing.assert_array_equal(dense.layers["other"][:n].toarray(), fresh_spots.layers["other"].toarray())
     np.testing.assert_array_equal(dense.raw.X[:n].toarray(), fresh_spots.raw.X.toarray())
     assert not dense.raw.X[n:].nnz
     dense.obs = dense.obs.drop(columns=["time", "complex", "missing"])  # which h5ad cannot hold

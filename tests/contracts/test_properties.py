@@ -158,9 +158,16 @@ def same(found, expected, unit, most):
 
 @few(20)
 @given(section=drawn(), upsample=st.integers(1, 3))
-def test_obs_to_image_to_obs_is_the_identity(section, upsample):
+def test_the_lattice_is_found_and_obs_to_image_to_obs_is_the_identity(section, upsample):
     spots, truth = section
     dense = s2s.pp.grid(spots, upsample=upsample)
+    found = read_lattice(dense).subset(np.arange(spots.n_obs))
+    # Without array positions a quincunx is a square lattice that lies askew.
+    assert found.kind.n_neighbours == truth.kind.n_neighbours
+    assert found.kind.name == truth.kind.name or "array_row" not in spots.obs
+    assert found.pitch * upsample == pytest.approx(truth.pitch, rel=0.005)
+    np.testing.assert_allclose(pdist(found.unit_coordinates), pdist(truth.unit_coordinates) * upsample, atol=1e-9)
+    assert dense.uns["s2s"]["grid"]["residual"] < 0.01
     lattice, image = read_lattice(dense), s2s.get.image(dense)
     u, v = (lattice.index - lattice.lower).T
     measured = dense.obs["s2s_measured"].to_numpy()
@@ -176,20 +183,6 @@ def test_obs_to_image_to_obs_is_the_identity(section, upsample):
     raster = lattice.raster()
     np.testing.assert_array_equal(raster.gather.ravel()[raster.position], np.arange(dense.n_obs))
     np.testing.assert_array_equal(raster.tissue, image["tissue"])
-
-
-@few(20)
-@given(section=drawn(), upsample=st.integers(1, 3))
-def test_the_lattice_is_found(section, upsample):
-    spots, truth = section
-    grid = s2s.pp.grid(spots, upsample=upsample)
-    lattice = read_lattice(grid).subset(np.arange(spots.n_obs))
-    # Without array positions a quincunx is a square lattice that lies askew.
-    assert lattice.kind.n_neighbours == truth.kind.n_neighbours
-    assert lattice.kind.name == truth.kind.name or "array_row" not in spots.obs
-    assert lattice.pitch * upsample == pytest.approx(truth.pitch, rel=0.005)
-    np.testing.assert_allclose(pdist(lattice.unit_coordinates), pdist(truth.unit_coordinates) * upsample, atol=1e-9)
-    assert grid.uns["s2s"]["grid"]["residual"] < 0.01
 
 
 @few(20)

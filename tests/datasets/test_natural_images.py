@@ -4,7 +4,6 @@ from skimage.io import imsave
 
 import s2s_scverse as s2s
 from s2s_scverse.datasets import _images
-from s2s_scverse.datasets._textures import dead_leaves, fractal_noise
 
 natural_images = s2s.datasets.natural_images
 
@@ -126,28 +125,3 @@ def test_folders_and_images_of_different_sizes(tmp_path):
     grey = [np.full((20, 30), i / 10) for i in range(1, 5)]
     _, times = np.unique(natural_images(grey, size=(8, 8), n=10)[:, 0, 0].round(3), return_counts=True)
     assert sorted(times) == [2, 2, 3, 3]  # images are used equally often
-
-
-def test_fractal_noise_has_a_falling_spectrum():
-    rng = np.random.default_rng(0)
-    slopes = []
-    for _ in range(20):
-        image = fractal_noise((64, 64), rng)
-        assert (image.min(), image.max()) == (0, 1)
-        window = np.outer(np.hanning(64), np.hanning(64))
-        power = np.abs(np.fft.fft2((image - image.mean()) * window)) ** 2
-        frequency = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.fftfreq(64))
-        inner = (frequency > 0.05) & (frequency < 0.4)
-        slopes.append(np.polyfit(np.log(frequency[inner]), np.log(power[inner]), 1)[0] / 2)
-    assert -1.9 < min(slopes) < -1.4
-    assert -1.3 < max(slopes) < -0.9
-
-
-def test_dead_leaves_are_flat_patches_with_edges():
-    rng = np.random.default_rng(0)
-    images = np.stack([dead_leaves((64, 48), rng) for _ in range(20)])
-    step = np.abs(np.diff(images, axis=2))
-    assert (step == 0).mean() > 0.3  # inside a leaf
-    assert (step > 0.1).mean() > 0.1  # from leaf to leaf
-    assert images.mean() == pytest.approx(0.5, abs=0.05)
-    assert images.var() == pytest.approx(1 / 12, abs=0.02)  # uniform greys

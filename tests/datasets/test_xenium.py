@@ -4,13 +4,11 @@ import gzip
 import hashlib
 import threading
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import h5py
 import numpy as np
-import pooch
 import pytest
 from scipy import sparse
 
@@ -105,19 +103,3 @@ def test_an_archive_without_the_files_is_refused(server, published, tmp_path, mo
     with pytest.raises(ValueError, match="is not the archive expected"):
         s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
     assert not list(tmp_path.iterdir())
-
-
-def test_two_downloads_at_once(server, tmp_path):
-    """Each has a folder of its own until its files are whole."""
-    arrived, pooch_retrieve = threading.Barrier(2, timeout=30), pooch.retrieve
-
-    def together(*args, **options):
-        found = pooch_retrieve(*args, **options)
-        arrived.wait()
-        return found
-
-    with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(2) as pool:
-        patched.setattr(pooch, "retrieve", together)
-        found = list(pool.map(lambda _: s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False), range(2)))
-    assert [adata.n_obs for adata in found] == [3, 3]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(_xenium.FILES)

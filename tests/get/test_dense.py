@@ -90,6 +90,7 @@ def test_layers_of_no_run_are_refused(section):
         s2s.get.dense(section, min_reliability=0.5)
 
 
+@pytest.mark.slow  # numba compiles for half a minute
 @pytest.mark.filterwarnings("ignore")  # of squidpy, scanpy and numba about each other
 def test_scanpy_and_squidpy_find_what_is_there(section):
     import squidpy as sq

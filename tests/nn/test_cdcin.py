@@ -120,21 +120,6 @@ def test_values_hidden_by_the_mask_are_not_read():
     assert torch.equal(network(start, hidden, mask), network(start, values, mask))
 
 
-@pytest.mark.parametrize("flip", [(2,), (3,), (2, 3)])
-def test_flips_commute_with_symmetric_weights(flip):
-    network = build(ATTENTION)
-    with torch.no_grad():
-        for name, p in network.named_parameters():
-            if p.ndim == 4:
-                p.copy_((p + p.flip(2) + p.flip(3) + p.flip(2, 3)) / 4)
-            elif name.endswith("position_bias"):
-                table = p.view(7, 7, 2)
-                p.copy_(((table + table.flip(0) + table.flip(1) + table.flip(0, 1)) / 4).view_as(p))
-    inputs = maps(8, 12)[:3]  # whole windows: padding is at one side only
-    expected = network.impute(*inputs).flip(flip)
-    torch.testing.assert_close(network.impute(*(t.flip(flip) for t in inputs)), expected)
-
-
 def test_turning_by_60_degrees_commutes_with_rotation_symmetric_hexagonal_weights():
     network = build(replace(SMALL, hexagonal=True))
     ring = [(0, 1), (-1, 1), (-1, 0), (0, -1), (1, -1), (1, 0)]

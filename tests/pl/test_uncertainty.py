@@ -1,6 +1,3 @@
-import time
-from io import BytesIO
-
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -71,12 +68,3 @@ def test_what_is_drawn_and_where(small, colour_at):
     assert labels == ["expression", "SD"]
     theirs = s2s.pl.compare(small, "gene", vmin=0, vmax=4, show=False)[0, 1].collections[0]
     assert imputed.collections[0].get_clim() == theirs.get_clim()
-
-
-@pytest.mark.parametrize(
-    "plot", [s2s.pl.compare, s2s.pl.uncertainty, lambda adata, _, **options: s2s.pl.grid(adata, **options)]
-)
-def test_twenty_thousand_sites_are_quick(many, plot):
-    start = time.process_time()
-    plot(many, "gene", return_fig=True).savefig(BytesIO(), dpi=150)
-    assert time.process_time() - start < 3

@@ -1,7 +1,6 @@
 import anndata as ad
 import dask.array as da
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -43,33 +42,6 @@ def test_upsample_1_adds_only_the_holes(hand_drawn):
     assert s2s.pp.grid(adata[:, :1], upsample=1).shape == (25, 1)
 
 
-def test_everything_else_comes_along_and_survives_h5ad(hand_drawn, tmp_path):
-    adata = hand_drawn("### ### ###")
-    adata.layers["counts"] = sparse.csr_matrix(adata.X)
-    adata.obsm["X_pca"] = np.ones((9, 2), np.float32)
-    adata.varm["loadings"] = np.ones((2, 3))
-    adata.uns["colors"] = ["#000000"]
-    adata.obs["cluster"] = pd.Categorical(list("aabbccaab"))
-    adata.obs["good"] = True
-    adata.obs["n"] = 5
-    adata.raw = adata
-    found = s2s.pp.grid(adata)
-    found.write_h5ad(tmp_path / "x.h5ad")
-    found = ad.read_h5ad(tmp_path / "x.h5ad")
-    assert found.layers["counts"].shape == (25, 2)
-    assert list(found.obsm) == ["spatial"]  # an embedding has no values for new sites
-    assert found.varm["loadings"].shape == (2, 3)
-    assert list(found.uns["colors"]) == ["#000000"]
-    assert found.obs["cluster"].cat.categories.tolist() == list("abc")
-    assert found.obs["cluster"][9:].isna().all()
-    assert found.obs["good"][:9].all()
-    assert found.obs["good"][9:].isna().all()
-    assert found.obs["n"][:9].eq(5).all()
-    assert found.raw.shape == (25, 2)
-    assert found.uns["s2s"]["grid"]["kind"] == "square"
-    assert found.obs["s2s_measured"].dtype == bool
-
-
 def test_bins_sum_counts_and_average_other_values():
     adata = ad.AnnData(np.array([[1, 2], [3, 4], [5, 6]], np.float32))
     adata.obsm["spatial"] = np.array([[0.0, 0], [9, 9], [19, 0]])
@@ -91,16 +63,6 @@ def test_empty_bins_inside_are_unmeasured_sites():
     adata = ad.AnnData(np.ones((48, 1), np.float32), obsm={"spatial": cells})
     found = s2s.pp.grid(adata, bin_size=10, upsample=1)
     assert found.obs_names[~found.obs["s2s_measured"]].tolist() == ["site_3x3"]
-
-
-def test_regular_subset_of_a_section_is_a_lattice_again(hand_drawn):
-    adata = hand_drawn("##### ##### ##### ##### #####", pitch=10)
-    every_second = adata[(adata.obs["array_row"] % 2 == 0) & (adata.obs["array_col"] % 2 == 0)]
-    found = s2s.pp.grid(every_second, upsample=2)
-    expected = s2s.pp.grid(adata, upsample=1)
-    assert sites(found).keys() == sites(expected).keys()
-    order = [sites(found)[key] for key in sites(expected)]
-    np.testing.assert_allclose(found.obsm["spatial"][order], expected.obsm["spatial"], atol=1e-9)
 
 
 def test_hidden_spots_stay_hidden(hand_drawn):

@@ -87,18 +87,6 @@ def test_tiles_are_close_to_the_whole():
     assert_array_equal(again.sites, chosen.sites)
 
 
-def test_tiles_share_every_site_once_and_own_every_spot_once():
-    rng = np.random.default_rng(0)
-    kriging = Kriging(rng.uniform(0, 50, (900, 2)), rng.uniform(-20, 70, (400, 2)), max_exact=0, max_core=100)
-    cores, shares = np.zeros(900), np.zeros(400)
-    for tile in kriging._tiles:
-        cores[tile.spots[tile.core]] += 1
-        shares[tile.sites] += tile.share
-    assert len(kriging._tiles) >= 9
-    assert_array_equal(cores, 1)
-    assert_allclose(shares, 1)
-
-
 def test_cokriging_borrows_from_other_genes(spots, sites):
     rng = np.random.default_rng(2)
     pattern = np.sin(spots[:, :1] / 2) + np.cos(spots[:, 1:] / 2)

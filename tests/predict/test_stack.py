@@ -56,15 +56,6 @@ def test_weights_leave_out_a_model_that_fails(section):
     assert stacking_weights(spots, values, sites).members[4] < 0.01
 
 
-def test_coregionalization_of_one_gene_is_kriging_of_it(section):
-    spots, values, sites, _ = section
-    model = Coregionalization(spots, sites, values[:, :1])
-    kriged = model.kriged
-    scale = (model.maps(values[:, :1])[0] - values[:, 0].mean())[:, 0] / kriged.sites[:, 0]
-    assert kriged.sites.shape == (300, 1)
-    assert_allclose(scale, scale[0], rtol=1e-2)
-
-
 def test_coregionalization_in_blocks_and_other_order(section):
     spots, values, sites, _ = section
     model = Coregionalization(spots, sites, values)

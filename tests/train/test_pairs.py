@@ -11,17 +11,6 @@ def square(n_rows, n_cols):
 
 
 @pytest.mark.parametrize("stride", [2, 3])
-def test_all_phases_are_seen_and_half_of_the_views_drop_spots(stride):
-    lattice = square(12 * stride, 12 * stride)
-    views = sparser_views(lattice, regular_sample(lattice, stride, (0, 0)), n=8, drop=0.3, rng=np.random.default_rng(0))
-    phases = [tuple(views.lattice.index[visible][0] % 2) for visible in views.visible]
-    assert len(set(phases)) == 4
-    whole = [regular_sample(views.lattice, 2, phase).sum() for phase in phases]
-    dropping = views.visible.sum(axis=1) < whole
-    assert abs(dropping.mean() - 0.5) < 0.1
-
-
-@pytest.mark.parametrize("stride", [2, 3])
 def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(stride):
     lattice = square(24, 24)
     known = regular_sample(lattice, stride, (1, 0))
@@ -29,7 +18,7 @@ def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(str
     assert len(views.lattice) == known.sum() == len(views.known)
     assert views.known.all()
     np.testing.assert_allclose(views.lattice.coordinates, lattice.coordinates[known])
-    phases = set()
+    phases, dropping = set(), 0
     for visible in views.visible:
         assert views.lattice.stride(visible) % 2 == 0
         phase = tuple(views.lattice.index[visible][0] % 2)
@@ -37,7 +26,9 @@ def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(str
         regular = regular_sample(views.lattice, 2, phase)
         assert not (visible & ~regular).any()
         assert visible.sum() >= 0.6 * regular.sum()
+        dropping += visible.sum() < regular.sum()
     assert len(phases) == 4
+    assert 3 <= dropping <= 5  # half of the 8 views
 
 
 def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
@@ -90,16 +81,3 @@ def test_dense_views_hide_half_to_all_of_the_drop():
     assert not (views.visible & ~known).any()
     assert 0.14 <= hidden.min() < 0.2
     assert 0.25 < hidden.max() <= 0.31
-
-
-def test_pairs_turn_with_the_section():
-    lattice = square(12, 10)
-    known = regular_sample(lattice, 2, (0, 0))
-    for symmetry in lattice.kind.symmetries:
-        turned = lattice.transformed(symmetry)
-        one = dense_views(lattice, known, n=3, drop=0.3, rng=np.random.default_rng(0))
-        other = dense_views(turned, known, n=3, drop=0.3, rng=np.random.default_rng(0))
-        assert np.array_equal(one.visible, other.visible)
-        sparser = sparser_views(turned, known, n=4, drop=0.3, rng=np.random.default_rng(0))
-        back = {tuple(site) for site in (turned.index[known][sparser.visible[0]] @ symmetry).tolist()}
-        assert back <= {tuple(site) for site in lattice.index[known].tolist()}

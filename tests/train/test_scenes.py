@@ -45,15 +45,3 @@ def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie():
         slopes.append(products / max(squares, 1.0))
     assert slopes[0] < -0.2
     assert abs(slopes[1]) < 0.01
-
-
-def test_views_are_standardised_by_what_is_visible():
-    rng = np.random.default_rng(1)
-    values = (5 + 3 * rng.normal(size=(81, 4))).astype(np.float32)
-    scene, views = laid_out(values, standardise=True)
-    for view, visible in enumerate(views.visible):
-        batch = cut(scene, view, torch.arange(4), scene.gathers[0], scene.tissues[0], scene.known[0])
-        seen = batch.values[:, 0][:, torch.from_numpy(visible).reshape(9, 9)]
-        assert torch.allclose(seen.mean(dim=1), torch.zeros(4), atol=1e-5)
-        assert torch.allclose(seen.std(dim=1, unbiased=False), torch.ones(4), atol=1e-4)
-        assert torch.allclose(batch.start, torch.zeros(()), atol=1e-5)
