@@ -1,9 +1,11 @@
 """What many tests look at: small sections, and one trained run for the whole session."""
 
 import anndata as ad
+import h5py
 import numpy as np
 import pytest
 import scanpy as sc
+from scipy import sparse
 
 import s2s_scverse as s2s
 
@@ -48,6 +50,25 @@ def hand_drawn():
         return adata
 
     return build
+
+
+@pytest.fixture(scope="session")
+def write_10x():
+    """Write counts of cells by features into a file as 10x Genomics does."""
+
+    def write(path, counts, cells, features, kinds):
+        matrix = sparse.csr_matrix(counts)
+        with h5py.File(path, "w") as file:
+            group = file.create_group("matrix")
+            group["barcodes"] = np.array(cells).astype("S")
+            group["data"], group["indices"] = matrix.data.astype(np.int32), matrix.indices.astype(np.int64)
+            group["indptr"], group["shape"] = matrix.indptr.astype(np.int64), np.array(matrix.shape[::-1])
+            made = group.create_group("features")
+            made["id"] = made["name"] = np.array(features).astype("S")
+            made["feature_type"] = np.array(kinds).astype("S")
+            made["genome"] = np.full(len(features), b"x")
+
+    return write
 
 
 @pytest.fixture(scope="session")

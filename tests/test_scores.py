@@ -1,7 +1,5 @@
 """Scores, against numbers worked out by hand and against other libraries."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import stats

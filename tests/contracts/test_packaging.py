@@ -1,7 +1,5 @@
 """The API page and docstrings fit the package; links of README and of GitHub's pages lead somewhere."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from pathlib import Path

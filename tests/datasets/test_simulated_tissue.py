@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import anndata as ad
 import numpy as np
 import pandas as pd

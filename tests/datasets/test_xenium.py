@@ -7,10 +7,8 @@ import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import h5py
 import numpy as np
 import pytest
-from scipy import sparse
 
 import s2s_scverse as s2s
 from s2s_scverse.datasets import _xenium
@@ -18,25 +16,13 @@ from s2s_scverse.datasets import _xenium
 COUNTS = np.array([[1, 0, 3, 7], [0, 5, 0, 7], [2, 2, 1, 7]])  # cells by features, the last one a control probe
 
 
-def write_matrix(path):
-    """A small matrix in the layout of 10x: features by cells, compressed by columns."""
-    matrix = sparse.csc_matrix(COUNTS.T)
-    with h5py.File(path, "w") as file:
-        group = file.create_group("matrix")
-        group["barcodes"] = np.array([b"1", b"2", b"3"])
-        group["data"], group["indices"], group["indptr"] = matrix.data, matrix.indices, matrix.indptr
-        group["shape"] = np.array(matrix.shape)
-        features = group.create_group("features")
-        features["name"] = features["id"] = np.array([b"Gad1", b"Sox2", b"Penk", b"Blank"])
-        features["feature_type"] = np.array([b"Gene Expression"] * 3 + [b"Negative Control Probe"])
-        features["genome"] = np.array([b"mm10"] * 4)
-
-
 @pytest.fixture(scope="module")
-def published(tmp_path_factory):
+def published(write_10x, tmp_path_factory):
     """The two files and the archive that holds them, with one that tries to leave its folder."""
     folder = tmp_path_factory.mktemp("published")
-    write_matrix(folder / "cell_feature_matrix.h5")
+    kinds = ["Gene Expression"] * 3 + ["Negative Control Probe"]
+    features = ["Gad1", "Sox2", "Penk", "Blank"]
+    write_10x(folder / "cell_feature_matrix.h5", COUNTS, ["1", "2", "3"], features, kinds)
     # In another order than the matrix: rows are matched by the cells' names.
     table = "cell_id,x_centroid,y_centroid\n3,30.5,3\n1,10.5,1\n2,20.5,2\n"
     (folder / "cells.csv.gz").write_bytes(gzip.compress(table.encode()))

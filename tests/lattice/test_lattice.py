@@ -11,13 +11,6 @@ def square(index):
     return Lattice(KINDS["square"], np.asarray(index), BASIS, np.array([5.0, 7.0]))
 
 
-def test_rebased_moves_the_array_and_not_the_sites():
-    lattice = square([[3, 4], [5, 9]])
-    rebased = lattice.rebased()
-    assert rebased.array.tolist() == [[0, 0], [2, 5]]
-    np.testing.assert_allclose(rebased.coordinates, lattice.coordinates)
-
-
 def test_raster_shows_the_nearest_site_outside_the_tissue():
     raster = square([[0, 0], [0, 3], [2, 0]]).raster()
     assert raster.shape == (3, 4)
@@ -60,9 +53,3 @@ def test_stride_is_the_common_spacing_of_measured_sites():
     measured[:] = False
     measured[40] = True
     assert lattice.stride(measured) == 1
-
-
-def test_coarsened_counts_from_the_phase():
-    coarse = square([[1, 2], [3, 6], [5, 2]]).coarsened(2)
-    assert coarse.index.tolist() == [[0, 1], [1, 3], [2, 1]]
-    np.testing.assert_allclose(coarse.coordinates, square([[1, 2], [3, 6], [5, 2]]).coordinates)

@@ -203,6 +203,3 @@ def test_files_hold_vectors_unless_asked_otherwise(small, plot):
 
     assert b"<image" not in saved()
     assert b"<image" in saved(rasterized=True)
-
-
-# Bad input
