@@ -44,17 +44,9 @@ def test_impute_as_json(run, h5ad, counts, tmp_path):
     told = json.loads(result.stdout)
     found = ad.read_zarr(tmp_path / "out.zarr")
     assert told.pop("seconds") > 0
-    assert told == {
-        "output": str(tmp_path / "out.zarr"),
-        "layer": "mine",
-        "spots": counts.n_obs,
-        "sites": found.n_obs,
-        "genes": 2,
-        "normalised": False,
-        "epochs": 0,
-        "shrinkage": 0.0,
-        "mean_reliability": None,
-    }
+    expected = {"output": str(tmp_path / "out.zarr"), "layer": "mine", "spots": counts.n_obs, "sites": found.n_obs}
+    expected |= {"genes": 2, "normalised": False, "epochs": 0, "shrinkage": 0.0, "mean_reliability": None}
+    assert told == expected
     imputed = ~np.isnan(found.layers["mine"]).all(axis=0)
     assert found.var_names[imputed].tolist() == ["domain_1", "hot_spot_1"]
 

@@ -102,17 +102,3 @@ s2s.tl.impute(adata, **arguments)
 """
     finish(start(script, file, what, tmp_path / "out"))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-@pytest.mark.slow
-def test_the_command_line_on_a_full_disk(file, tmp_path):
-    resource = pytest.importorskip("resource")
-    out = tmp_path / "out.h5ad"
-    out.write_text("old")
-    limit = (2000, resource.RLIM_INFINITY)
-    options = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)}
-    script = COMMAND.replace('"--checkpoint", checkpoint', '"--max-epochs", "0"').replace('"--max-epochs", "2"', "")
-    process = start(script, file, out, "", **options)
-    process.communicate(timeout=600)
-    assert process.returncode
-    assert out.read_text() == "old"

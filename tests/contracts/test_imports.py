@@ -58,20 +58,6 @@ def test_parts_know_only_what_they_need():
     assert offences(("tl",), TORCH | {"nn", "_train"}) != []  # the parser sees imports inside functions
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_module_lists_what_it_exports(path):
-    (names,) = (
-        ast.literal_eval(node.value)
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Assign | ast.AnnAssign)
-        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if ast.unparse(target) == "__all__"
-    )
-    assert len(names) == len(set(names))
-    assert all(not name.startswith("_") or name == "__version__" for name in names)
-    assert not [name for name in imported(path) if name.endswith(".*")]
-
-
 def run(*statements):
     """Run statements one after another in a new interpreter: processor seconds of each, and the modules it loaded."""
     code = f"""

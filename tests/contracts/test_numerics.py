@@ -6,18 +6,6 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._train import TRAINING_PRESETS
-
-BF16 = replace(
-    TRAINING_PRESETS["default"],
-    max_epochs=2,
-    steps_per_epoch=4,
-    masks=2,
-    batch_size=4,
-    n_images=4,
-    precision="bf16",
-    shrink=False,
-)
 
 
 def one_far_off(values):
@@ -49,10 +37,10 @@ def small(_section):
     ],
 )
 @pytest.mark.filterwarnings("ignore:values look like counts:UserWarning")
-def test_numbers_in_numbers_out_in_half_precision(small, change):
+def test_numbers_in_numbers_out_in_half_precision(small, quick, change):
     adata = small.copy()
     adata.X = change(adata.X.astype(float)).astype(np.float32)
-    s2s.tl.impute(adata, training=BF16, progress=False, total_counts=None)
+    s2s.tl.impute(adata, training=replace(quick["training"], precision="bf16"), progress=False, total_counts=None)
     for layer in ("s2s", "s2s_std"):
         assert np.isfinite(adata.layers[layer]).all()
     assert np.isfinite(adata.uns["s2s"]["s2s"]["history"].to_numpy(float)).all()

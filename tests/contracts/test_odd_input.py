@@ -103,8 +103,8 @@ def case(name, change, *calls, same=None, plain=None, warning=None):
         CASES.append(pytest.param(*arguments, id=f"{name}, {call.__name__}"))
 
 
-def changed(adata, change, folder):
-    found = None if change is None else change(adata, folder) if change in TO_FILES else change(adata)
+def changed(adata, change):
+    found = None if change is None else change(adata)
     return adata if found is None else found
 
 
@@ -127,13 +127,14 @@ def outcomes():
 
 
 @pytest.mark.parametrize(("change", "call", "same", "plain", "warning"), CASES)
-def test_as_plain_input(change, call, same, plain, warning, fresh_spots, fresh_dense, outcomes, fingerprint, tmp_path):
-    given = fresh_spots if call is laid else fresh_dense
+def test_as_plain_input(change, call, same, plain, warning, request, outcomes, fingerprint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = request.getfixturevalue("fresh_spots" if call is laid else "fresh_dense")
     if (call, plain) not in outcomes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            outcomes[call, plain] = call(changed(given.copy(), plain, tmp_path))
-    adata = changed(given, change, tmp_path)
+            outcomes[call, plain] = call(changed(given.copy(), plain))
+    adata = changed(given, change)
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and not adata.isbacked}
     before = fingerprint(without_results(adata))
     with nullcontext() if warning is None else pytest.warns(UserWarning, match=warning):
@@ -214,21 +215,19 @@ for kind in ("uint8", "int16", "int64", "uint64", "float16"):
 
 
 # Files.
-TO_FILES = set()
 
 
 def in_file(kind, *, dense):
-    def change(adata, folder):
+    def change(adata):
         if dense:
             adata.X = adata.X.toarray()
         if kind.startswith("h5ad"):
-            adata.write_h5ad(folder / "x.h5ad")
-            return ad.read_h5ad(folder / "x.h5ad", backed=kind.removeprefix("h5ad "))
+            adata.write_h5ad("x.h5ad")
+            return ad.read_h5ad("x.h5ad", backed=kind.removeprefix("h5ad "))
         with ad.settings.override(zarr_write_format=2 if "v2" in kind else 3):
-            adata.write_zarr(folder / "x.zarr")
-        return (ad.experimental.read_lazy if "lazy" in kind else ad.read_zarr)(folder / "x.zarr")
+            adata.write_zarr("x.zarr")
+        return (ad.experimental.read_lazy if "lazy" in kind else ad.read_zarr)("x.zarr")
 
-    TO_FILES.add(change)
     return change
 
 

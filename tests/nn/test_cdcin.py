@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -144,15 +143,6 @@ def test_turning_by_60_degrees_commutes_with_rotation_symmetric_hexagonal_weight
             assert out_turned[30 + u + v, 30 - u] == pytest.approx(out[30 + u, 30 + v].item(), abs=1e-5)
 
 
-def test_receptive_field_of_the_default():
-    network = build(replace(PRESETS["default"], zero_init=False))
-    start = torch.rand(1, 1, 51, 51, requires_grad=True)
-    nothing = torch.zeros(1, 1, 51, 51)
-    network(start, nothing, nothing)[-1, 0, 0, 25, 25].backward()
-    rows, cols = np.nonzero(start.grad[0, 0].numpy())
-    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (18, 32, 18, 32)  # 15 sites
-
-
 def test_neither_recompute_nor_channels_last_changes_anything():
     inputs, grads = maps(), []
     for recompute in (False, True):
@@ -175,6 +165,3 @@ def test_bfloat16_autocast_is_close_and_finite(config):
     assert not torch.equal(out, expected)
     out.square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
-
-
-START, VALUES, MASK, CONTEXT = maps(4, 5, context=2)

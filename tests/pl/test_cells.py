@@ -34,12 +34,6 @@ def test_cells_of_a_hand_drawn_array(make_lattice, kind, angle, site, corners):
     assert corner_set(polygons[site]) == corner_set(corners)
 
 
-def test_distances_of_the_fitted_basis_are_kept(make_lattice):
-    lattice = make_lattice("square", 2, 2)
-    stretched = type(lattice)(lattice.kind, lattice.index, np.array([[0.0, 30.0], [10.0, 0.0]]), lattice.origin)
-    assert np.ptp(site_polygons(stretched)[0], axis=0).tolist() == [10, 30]
-
-
 @pytest.mark.parametrize("angle", [0, 17])
 @pytest.mark.parametrize("kind", ["square", "hex", "quincunx"])
 def test_cells_tile_the_section_and_the_outline_goes_around_it_and_its_hole(make_lattice, kind, angle):

@@ -2,7 +2,6 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 from scipy.spatial import cKDTree
 
 import s2s_scverse as s2s
@@ -48,15 +47,6 @@ def test_bins_with_few_cells_are_unmeasured(cells, shape):
     assert found.n_obs == expected.n_obs < every.obs["s2s_measured"].sum()
     assert abs(found.X - expected.X).sum() == 0
     np.testing.assert_allclose(found.obsm["spatial"], expected.obsm["spatial"], atol=1e-6)
-
-
-def test_a_regular_grid_of_small_bins_is_pooled_whole():
-    # As Visium HD or Stereo-seq come: many small squares, pooled three by three.
-    index = np.stack(np.meshgrid(np.arange(12), np.arange(9), indexing="ij"), axis=-1).reshape(-1, 2)
-    adata = ad.AnnData(sparse.csr_matrix(np.ones((108, 2), np.float32)), obsm={"spatial": index * 8.0 + 4})
-    dense = s2s.pp.grid(adata, bin_size=24, upsample=1)
-    assert dense.shape == (12, 2)
-    assert (dense.X.toarray() == 9).all()
 
 
 @pytest.mark.parametrize(("angle", "factor"), [(0.0, 1), (1.7, 2), (90.0, 3), (200.0, 2)])

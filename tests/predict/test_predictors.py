@@ -85,16 +85,6 @@ def test_moving_and_scaling_values(method, spots, values, sites):
     assert_allclose(interpolate(method, spots + 1000, values, sites + 1000), expected, atol=1e-4)
 
 
-def test_blocks_of_genes(spots, values, sites):
-    kriging = Kriging(spots, sites)
-    model = PCAKriging(kriging, values, n_components=3)
-    whole = model.predict(values)
-    parts = [model.predict(values[:, block]) for block in (slice(0, 3), slice(3, 7))]
-    assert_allclose(np.hstack([part.sites for part in parts]), whole.sites, atol=1e-5)
-    assert_allclose(np.hstack([part.loo for part in parts]), whole.loo, atol=1e-5)
-    assert_allclose(np.hstack([part.kriging.sites for part in parts]), whole.kriging.sites, atol=1e-5)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_one_spot(method):
     found = interpolate(method, np.zeros((1, 2)), np.array([[3.0, 4.0]], np.float32), SITES)

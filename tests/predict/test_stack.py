@@ -56,15 +56,6 @@ def test_weights_leave_out_a_model_that_fails(section):
     assert stacking_weights(spots, values, sites).members[4] < 0.01
 
 
-def test_coregionalization_in_blocks_and_other_order(section):
-    spots, values, sites, _ = section
-    model = Coregionalization(spots, sites, values)
-    whole = model.maps(values)[0]
-    assert_allclose(np.hstack([model.maps(values[:, :7])[0], model.maps(values[:, 7:])[0]]), whole, atol=1e-5)
-    order = np.random.default_rng(0).permutation(400)
-    assert_allclose(Coregionalization(spots[order], sites, values[order]).maps(values[order])[0], whole, atol=1e-3)
-
-
 def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section):
     spots, values, sites, _ = section
     beyond = np.vstack([sites, sites + np.array([25, 0])])

@@ -10,15 +10,21 @@ import s2s_scverse as s2s
 
 
 @pytest.mark.slow
-def test_scanpy_clusters_a_dense_visium_array():
+@pytest.mark.filterwarnings("ignore")  # of squidpy, scanpy and numba about each other
+def test_squidpy_and_scanpy_find_what_is_in_a_dense_visium_array():
     """Above 8,192 observations `sc.pp.neighbors` searches with pynndescent, whose 0.7 it cannot read."""
+    import squidpy as sq
+
     adata = s2s.datasets.simulated_tissue(lattice="hex", n_rows=60, n_cols=60, n_genes=30)
     sc.pp.normalize_total(adata)
     sc.pp.log1p(adata)
     dense = s2s.pp.grid(adata, upsample=2)
     s2s.tl.interpolate(dense, "kriging")
-    plain = ad.AnnData(dense.layers["kriging"], obs=dense.obs)
+    plain = s2s.get.dense(dense, "kriging")
     assert plain.n_obs > 8192
+    sq.gr.spatial_neighbors_grid(plain, n_neighs=6)
+    sq.gr.spatial_autocorr(plain, mode="moran", n_jobs=1, show_progress_bar=False)
+    assert plain.uns["moranI"]["I"].max() > 0.9
     sc.pp.neighbors(plain, n_neighbors=10, use_rep="X")
     sc.tl.leiden(plain, resolution=0.3, flavor="igraph", n_iterations=2, directed=False)
     spots = plain.obs[plain.obs["s2s_measured"]]
