@@ -1,11 +1,11 @@
 """What many tests look at: small sections, and one trained run for the whole session."""
 
-from collections.abc import Callable, Iterator
-
 import anndata as ad
+import h5py
 import numpy as np
 import pytest
 import scanpy as sc
+from scipy import sparse
 
 import s2s_scverse as s2s
 
@@ -14,7 +14,7 @@ collect_ignore = ["tl/interrupted.py", "tl/limited.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _threads_restored() -> Iterator[None]:
+def _threads_restored():
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -25,7 +25,7 @@ def _threads_restored() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(_threads_restored: None) -> None:
+def _one_thread(_threads_restored):
     """Small networks are quickest on one thread, and results are the same bit for bit only on as many threads.
 
     Numba, which scanpy normalises with, gives torch all threads back: so it is told before every test.
@@ -36,10 +36,10 @@ def _one_thread(_threads_restored: None) -> None:
 
 
 @pytest.fixture
-def hand_drawn() -> Callable[..., ad.AnnData]:
+def hand_drawn():
     """Build a section from a drawing: '#' is a spot, '.' nothing; counts are 10 * row + col in every gene."""
 
-    def build(drawing: str, *, pitch: float = 1.0, n_genes: int = 2) -> ad.AnnData:
+    def build(drawing, *, pitch=1.0, n_genes=2):
         rows, cols = np.array(
             [(r, c) for r, line in enumerate(drawing.split()) for c, x in enumerate(line) if x == "#"]
         ).T
@@ -53,7 +53,26 @@ def hand_drawn() -> Callable[..., ad.AnnData]:
 
 
 @pytest.fixture(scope="session")
-def _section() -> ad.AnnData:
+def write_10x():
+    """Write counts of cells by features into a file as 10x Genomics does."""
+
+    def write(path, counts, cells, features, kinds):
+        matrix = sparse.csr_matrix(counts)
+        with h5py.File(path, "w") as file:
+            group = file.create_group("matrix")
+            group["barcodes"] = np.array(cells).astype("S")
+            group["data"], group["indices"] = matrix.data.astype(np.int32), matrix.indices.astype(np.int64)
+            group["indptr"], group["shape"] = matrix.indptr.astype(np.int64), np.array(matrix.shape[::-1])
+            made = group.create_group("features")
+            made["id"] = made["name"] = np.array(features).astype("S")
+            made["feature_type"] = np.array(kinds).astype("S")
+            made["genome"] = np.full(len(features), b"x")
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def _section():
     adata = s2s.datasets.simulated_tissue(n_rows=26, n_cols=30, n_genes=12, rng=3)
     sc.pp.normalize_total(adata, target_sum=600)
     sc.pp.log1p(adata)
@@ -63,13 +82,13 @@ def _section() -> ad.AnnData:
 
 
 @pytest.fixture
-def section(_section: ad.AnnData) -> ad.AnnData:
+def section(_section):
     """A small simulated section, log-normalised, three of four spots held out."""
     return _section.copy()
 
 
 @pytest.fixture(scope="session")
-def quick() -> dict[str, object]:
+def quick():
     """Arguments of the quickest training there is."""
     from s2s_scverse.tl import TrainingConfig
 
@@ -79,7 +98,7 @@ def quick() -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-def _imputed(_section: ad.AnnData, quick: dict[str, object]) -> ad.AnnData:
+def _imputed(_section, quick):
     import torch
 
     torch.set_num_threads(1)
@@ -89,6 +108,6 @@ def _imputed(_section: ad.AnnData, quick: dict[str, object]) -> ad.AnnData:
 
 
 @pytest.fixture
-def imputed(_imputed: ad.AnnData) -> ad.AnnData:
+def imputed(_imputed):
     """The same section after a short training."""
     return _imputed.copy()

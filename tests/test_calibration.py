@@ -40,20 +40,6 @@ def test_genes_that_fail_when_left_out_are_not_reliable():
     assert found[:20].min() > found[20:].max() + 0.15
 
 
-def test_a_gene_seen_in_a_handful_of_spots_is_not_reliable():
-    values, predicted = simulated(n_genes=10)
-    values[:, 0] = predicted[:, 0] = 0
-    values[[5, 50, 500], 0] = predicted[[5, 50, 500], 0] = 3
-    assert calibrate(values, predicted).reliability[0] < 0.4
-
-
-def test_closer_sites_are_predicted_better():
-    values, predicted = simulated()
-    near, far = (Calibration.fit(values, predicted, Pool.fit(values, predicted, each)) for each in (1.2, 0.8))
-    assert (near.reliability > far.reliability).all()
-    assert (near.std(predicted) < far.std(predicted)).all()
-
-
 def test_gain_asks_only_sites_at_other_distances_than_spots_left_out():
     _, predicted = simulated()
     at_rim = predicted[:300] * 2  # as far from spots as spots left out are from others
@@ -83,14 +69,6 @@ def test_errors_grow_where_they_do():
     high, low = predicted > 2.5, predicted < 1.5
     assert std[high].mean() == pytest.approx(np.std((values - predicted)[high]), rel=0.1)
     assert std[low].mean() == pytest.approx(np.std((values - predicted)[low]), rel=0.1)
-
-
-def test_constant_genes_change_nothing_of_the_others():
-    values, predicted = simulated(n=80, n_genes=6)
-    more = [np.hstack([each, np.zeros((80, 40), np.float32)]) for each in (values, predicted)]
-    alone, beside = calibrate(values, predicted), calibrate(*more)
-    assert_allclose(beside.std(more[1])[:, :6], alone.std(predicted), rtol=1e-5)
-    assert_allclose(beside.reliability[:6], alone.reliability, rtol=1e-6)
 
 
 def test_constant_genes():
@@ -123,15 +101,6 @@ def test_denoised_values_are_nearer_to_the_truth_than_either(logged):
     assert np.square(left).mean() == pytest.approx(error(cleaned), rel=0.25)
 
 
-def test_noise_that_explains_all_leaves_the_prediction():
-    rng = np.random.default_rng(4)
-    unit, expected = np.full(500, 0.5), rng.uniform(1, 4, (500, 8))
-    values = rng.poisson(expected / 0.5) * 0.5
-    found = calibrate(values.astype(np.float32), expected.astype(np.float32))
-    cleaned, _ = denoise(values, expected, unit, found, logged=False)
-    assert np.abs(cleaned - expected).mean() < 0.15 * np.abs(values - expected).mean()
-
-
 def test_noise_of_logged_counts_is_that_of_drawn_ones():
     rng = np.random.default_rng(0)
     unit = np.array([5.0, 0.5, 0.02])
@@ -141,11 +110,8 @@ def test_noise_of_logged_counts_is_that_of_drawn_ones():
         assert_allclose(found[:, 0], drawn.var(axis=1), rtol=0.06)
 
 
-def test_genes_by_themselves_say_what_they_say_among_others():
-    values, predicted = simulated(n=300)
-    pool = Pool.fit(values, predicted)
-    together = Calibration.fit(values, predicted, pool)
-    some = [4, 17, 20]
-    apart = Calibration.fit(values[:, some], predicted[:, some], pool)
-    assert_allclose(apart.reliability, together.reliability[some])
-    assert_allclose(apart.std(predicted[:, some]), together.std(predicted)[:, some], rtol=1e-6)
+def test_a_gene_seen_in_a_handful_of_spots_is_not_reliable():
+    values, predicted = simulated(n_genes=10)
+    values[:, 0] = predicted[:, 0] = 0
+    values[[5, 50, 500], 0] = predicted[[5, 50, 500], 0] = 3
+    assert calibrate(values, predicted).reliability[0] < 0.4

@@ -1,7 +1,5 @@
 import logging
 
-import pytest
-
 from s2s_scverse._progress import Progress
 
 
@@ -20,27 +18,3 @@ def test_lines_in_the_log(caplog):
         "training: 8 of 8, error 6",
         "imputing",
     ]
-
-
-@pytest.mark.parametrize("show", [False, True])
-def test_nothing_is_shown_unless_asked_for(capfd, show):
-    with Progress(show=show) as progress:
-        progress.begin("training", 4, done=1)
-        progress.step("error .9")
-    captured = capfd.readouterr()
-    assert captured.out == ""
-    assert bool(captured.err) == show
-    assert ("s2s, training" in captured.err and "2/4" in captured.err and "error .9" in captured.err) == show
-
-
-def test_a_failure_closes_the_bar_where_it_is(capfd):
-    def fail():
-        with Progress(show=True) as progress:
-            progress.begin("training", 4)
-            progress.step()
-            msg = "no"
-            raise ValueError(msg)
-
-    with pytest.raises(ValueError, match="no"):
-        fail()
-    assert "100%" not in capfd.readouterr().err

@@ -1,9 +1,5 @@
 """Scores, against numbers worked out by hand and against other libraries."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -12,50 +8,22 @@ from skimage.metrics import structural_similarity
 from s2s_scverse import _comparison, _scores
 from s2s_scverse._lattice import KINDS, Lattice
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
-    from s2s_scverse._lattice import KindName
-
-
-def lattice_of(kind: KindName, index: NDArray[np.int64]) -> Lattice:
+def lattice_of(kind, index):
     return Lattice(KINDS[kind], index, np.asarray(KINDS[kind].unit_basis), np.zeros(2))
 
 
-def rectangle(height: int, width: int) -> NDArray[np.int64]:
+def rectangle(height, width):
     return np.stack(np.divmod(np.arange(height * width), width), axis=1)
 
 
-def pair(n_spots: int, n_genes: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def pair(n_spots, n_genes, seed=0):
     rng = np.random.default_rng(seed)
     truth = rng.normal(3, 1, (n_spots, n_genes)).astype(np.float32)
     return truth, (0.6 * truth + rng.normal(0, 0.5, truth.shape)).astype(np.float32)
 
 
-def test_scores_of_a_gene_worked_out_by_hand() -> None:
-    truth = np.array([[0.0], [1.0], [2.0], [3.0]])
-    prediction = np.array([[1.0], [0.0], [3.0], [6.0]])
-    # deviations (-1.5, -.5, .5, 1.5) and (-1.5, -2.5, .5, 3.5): 9 / sqrt(5 * 21)
-    assert _scores.pearson(truth, prediction) == pytest.approx(9 / np.sqrt(105))
-    assert _scores.ranks(prediction).ravel().tolist() == [2, 1, 3, 4]
-    assert _scores.pearson(_scores.ranks(truth), _scores.ranks(prediction)) == pytest.approx(1 - 6 * 2 / (4 * 15))
-    assert _scores.rmse(truth, prediction) == pytest.approx(np.sqrt(12 / 4))
-    assert _scores.mae(truth, prediction) == pytest.approx(6 / 4)
-
-
-def test_correlations_agree_with_numpy_and_scipy_with_ties() -> None:
-    truth, prediction = pair(60, 7)
-    truth[truth < 3] = 0  # as many ties as sections of counts have
-    found = _scores.pearson(truth, prediction)
-    ranked = _scores.pearson(_scores.ranks(truth), _scores.ranks(prediction))
-    for gene in range(7):
-        expected = np.corrcoef(truth[:, gene].astype(float), prediction[:, gene].astype(float))[0, 1]
-        assert found[gene] == pytest.approx(expected, abs=1e-12)
-        spearman = stats.spearmanr(truth[:, gene], prediction[:, gene]).statistic
-        assert ranked[gene] == pytest.approx(spearman, abs=1e-12)
-
-
-def test_constant_genes() -> None:
+def test_constant_genes():
     varying = np.array([0.1, 0.2, 0.4], dtype=np.float32)
     constant = np.full(3, 0.1, dtype=np.float32)  # whose mean is not 0.1
     truth = np.stack([varying, constant, constant], axis=1)
@@ -65,19 +33,7 @@ def test_constant_genes() -> None:
     assert np.isnan(one_spot).all()
 
 
-def test_a_perfect_prediction() -> None:
-    truth, _ = pair(36, 3)
-    weights = _scores.window(lattice_of("square", rectangle(6, 6)))
-    found = _scores.Scorer(truth, np.ptp(truth, axis=0), weights)(truth)
-    assert list(found) == ["pcc", "spearman", "rmse", "mae", "ssim", "coverage"]
-    for score in ("pcc", "spearman", "ssim"):
-        np.testing.assert_allclose(found[score], 1, atol=1e-12)
-    assert not found["rmse"].any()
-    assert not found["mae"].any()
-    assert np.isnan(found["coverage"]).all()
-
-
-def test_coverage_counts_spots_inside_the_interval() -> None:
+def test_coverage_counts_spots_inside_the_interval():
     truth = np.zeros((4, 2))
     prediction = np.array([[1.6, 0.0], [-1.6, 0.0], [1.7, 0.0], [-9.0, 0.0]])  # the interval ends at 1.645
     std = np.ones((4, 2))
@@ -86,14 +42,8 @@ def test_coverage_counts_spots_inside_the_interval() -> None:
     np.testing.assert_array_equal(_scores.coverage(truth, prediction, std, level=0.95), [0.75, np.nan])
 
 
-def test_coverage_is_the_level_for_calibrated_predictions() -> None:
-    rng = np.random.default_rng(0)
-    std = rng.uniform(0.5, 2, (20000, 2))
-    assert _scores.coverage(rng.normal(0, std), np.zeros_like(std), std) == pytest.approx([0.9, 0.9], abs=0.01)
-
-
 @pytest.mark.parametrize(("height", "width"), [pytest.param(17, 23, id="odd"), pytest.param(24, 16, id="even")])
-def test_ssim_is_that_of_scikit_image_inside_a_rectangle(height: int, width: int) -> None:
+def test_ssim_is_that_of_scikit_image_inside_a_rectangle(height, width):
     truth, prediction = pair(height * width, 3)
     data_range = np.array([5.0, 2.0, 9.0])
     weights = _scores.window(lattice_of("square", rectangle(height, width)))
@@ -107,25 +57,11 @@ def test_ssim_is_that_of_scikit_image_inside_a_rectangle(height: int, width: int
         np.testing.assert_allclose(found[:, gene].reshape(height, width)[inside], expected[inside], atol=1e-10)
 
 
-def test_ssim_of_two_constants_worked_out_by_hand() -> None:
-    weights = _scores.window(lattice_of("hex", rectangle(4, 4)))
-    truth, prediction = np.full((16, 1), 1.0), np.full((16, 1), 3.0)
-    found = _scores.similarity_map(truth, prediction, weights, np.array([10.0]))
-    np.testing.assert_allclose(found, (2 * 3 + 0.01) / (1 + 9 + 0.01))  # c1 = (0.01 * 10)^2; nothing varies
-
-
-def test_ssim_needs_a_data_range() -> None:
+def test_ssim_needs_a_data_range():
     weights = _scores.window(lattice_of("square", rectangle(3, 3)))
     truth, prediction = pair(9, 3)
     found = _scores.similarity_map(truth, prediction, weights, np.array([0.0, np.nan, 1.0]))
     assert np.isnan(found).any(axis=0).tolist() == [True, True, False]
-
-
-def test_window_of_three_sites_in_a_row() -> None:
-    found = _scores.window(lattice_of("square", np.array([[0, 0], [0, 1], [0, 7]]))).toarray()
-    near = np.exp(-1 / 4.5)
-    expected = np.array([[1, near, 0], [near, 1, 0], [0, 0, 1 + near]]) / (1 + near)
-    np.testing.assert_allclose(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +72,7 @@ def test_window_of_three_sites_in_a_row() -> None:
         pytest.param("quincunx", 121, id="st"),
     ],
 )
-def test_window_falls_with_distance_on_every_lattice(kind: KindName, n_positions: int) -> None:
+def test_window_falls_with_distance_on_every_lattice(kind, n_positions):
     lattice = lattice_of(kind, rectangle(11, 11) - 5)
     row = _scores.window(lattice).toarray()[60]
     assert lattice.index[60].tolist() == [0, 0]
@@ -147,7 +83,7 @@ def test_window_falls_with_distance_on_every_lattice(kind: KindName, n_positions
 
 
 @pytest.mark.parametrize("kind", ["square", "hex", "quincunx"])
-def test_ssim_does_not_depend_on_order_or_orientation(kind: KindName) -> None:
+def test_ssim_does_not_depend_on_order_or_orientation(kind):
     rng = np.random.default_rng(1)
     index = rectangle(12, 9)[rng.random(108) < 0.7]
     truth, prediction = pair(len(index), 2)
@@ -162,7 +98,7 @@ def test_ssim_does_not_depend_on_order_or_orientation(kind: KindName) -> None:
         np.testing.assert_allclose(turned, expected, atol=1e-12)
 
 
-def test_bootstrap_interval_is_that_of_the_mean() -> None:
+def test_bootstrap_interval_is_that_of_the_mean():
     rng = np.random.default_rng(0)
     scores = rng.normal(2, 1, (400, 2))
     scores[:, 1] += 1
@@ -172,7 +108,7 @@ def test_bootstrap_interval_is_that_of_the_mean() -> None:
     np.testing.assert_allclose(upper, scores.mean(axis=0) + half_width, atol=0.015)
 
 
-def test_bootstrap_leaves_out_missing_scores_and_draws_the_same_genes_for_all() -> None:
+def test_bootstrap_leaves_out_missing_scores_and_draws_the_same_genes_for_all():
     scores = np.array([[1.0, 2.0, np.nan], [3.0, 6.0, np.nan], [np.nan, np.nan, np.nan], [5.0, 10.0, np.nan]])
     ends = _comparison.bootstrap_interval(scores, 200, np.random.default_rng(0))
     np.testing.assert_allclose(ends[:, 1], 2 * ends[:, 0])
@@ -182,21 +118,14 @@ def test_bootstrap_leaves_out_missing_scores_and_draws_the_same_genes_for_all() 
     np.testing.assert_array_equal(constant, [[7], [7]])
 
 
-def test_bootstrap_in_parts_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = np.arange(10.0)[:, None]
-    whole = _comparison.bootstrap_interval(scores, 25, np.random.default_rng(3))
-    monkeypatch.setattr(_comparison, "DRAWS", 70)  # 7 resamples at a time
-    np.testing.assert_allclose(_comparison.bootstrap_interval(scores, 25, np.random.default_rng(3)), whole)
-
-
-def test_holm_worked_out_by_hand() -> None:
+def test_holm_worked_out_by_hand():
     found = _comparison.holm(np.array([0.04, 0.01, np.nan, 0.03, 0.9]))
     np.testing.assert_allclose(found, [0.09, 0.04, np.nan, 0.09, 0.9])
     np.testing.assert_allclose(_comparison.holm(np.array([0.6, 0.7])), [1, 1])
     assert len(_comparison.holm(np.array([]))) == 0
 
 
-def test_paired_test_is_that_of_scipy_on_the_genes_that_both_have() -> None:
+def test_paired_test_is_that_of_scipy_on_the_genes_that_both_have():
     rng = np.random.default_rng(0)
     first, second = rng.normal(0.3, 1, 80), rng.normal(0, 1, 80)
     first[3], second[7] = np.nan, np.nan
@@ -207,12 +136,7 @@ def test_paired_test_is_that_of_scipy_on_the_genes_that_both_have() -> None:
     assert difference == pytest.approx((first - second)[both].mean())
 
 
-def test_paired_test_of_five_genes_worked_out_by_hand() -> None:
-    # all five differences have one sign: the probability of that is 2 / 2^5
-    assert _comparison.paired_test(np.arange(1.0, 6), np.zeros(5)) == (5, 3.0, 0.0, 0.0625)
-
-
-def test_paired_test_without_differences_and_without_genes() -> None:
+def test_paired_test_without_differences_and_without_genes():
     assert _comparison.paired_test(np.ones(4), np.ones(4)) == (4, 0.0, 0.0, 1.0)
     n_genes, *rest = _comparison.paired_test(np.full(3, np.nan), np.ones(3))
     assert n_genes == 0

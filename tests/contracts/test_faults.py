@@ -4,15 +4,11 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pytest
 import zarr
-
-import s2s_scverse as s2s
-from s2s_scverse._train import SectionModel
 
 KILLS = int(os.environ.get("S2S_KILLS", "3"))
 ENVIRONMENT = os.environ | {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "NUMBA")}
@@ -106,51 +102,3 @@ s2s.tl.impute(adata, **arguments)
 """
     finish(start(script, file, what, tmp_path / "out"))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-@pytest.mark.slow
-def test_the_command_line_on_a_full_disk(file, tmp_path):
-    resource = pytest.importorskip("resource")
-    out = tmp_path / "out.h5ad"
-    out.write_text("old")
-    limit = (2000, resource.RLIM_INFINITY)
-    options = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)}
-    script = COMMAND.replace('"--checkpoint", checkpoint', '"--max-epochs", "0"').replace('"--max-epochs", "2"', "")
-    process = start(script, file, out, "", **options)
-    process.communicate(timeout=600)
-    assert process.returncode
-    assert out.read_text() == "old"
-
-
-def test_a_store_that_is_being_written_is_refused(section, quick, tmp_path, monkeypatch):
-    other, refused = section.copy(), []
-    predict = SectionModel.predict
-
-    def meanwhile(self, values):
-        monkeypatch.undo()
-        with pytest.raises(FileExistsError, match=r"store\.partial is being written by another process; wait"):
-            s2s.tl.impute(other, store=tmp_path / "store", **quick)
-        refused.append(True)
-        return predict(self, values)
-
-    monkeypatch.setattr(SectionModel, "predict", meanwhile)
-    s2s.tl.impute(section, store=tmp_path / "store", **quick)
-    assert refused
-    assert "s2s" not in other.layers
-    assert [path.name for path in tmp_path.iterdir()] == ["store"]
-
-
-def test_a_failed_store_can_be_taken_up_at_once(section, quick, tmp_path, monkeypatch):
-    def fail(self, values):
-        msg = "a fault"
-        raise RuntimeError(msg)
-
-    monkeypatch.setattr(SectionModel, "predict", fail)
-    with pytest.raises(RuntimeError, match="a fault") as error:
-        s2s.tl.impute(section, store=tmp_path / "store", **quick)
-    monkeypatch.undo()
-    assert "s2s" not in section.layers
-    assert not Path(tmp_path / "store").exists()
-    s2s.tl.impute(section, store=tmp_path / "store", **quick)
-    assert error.value is not None  # as in a notebook, its frames are still there
-    assert "s2s" in section.layers

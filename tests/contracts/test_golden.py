@@ -1,6 +1,5 @@
 """No loss of accuracy goes unnoticed: scores on a simulated section are what they were when golden.json was written."""
 
-import copy
 import importlib.util
 import json
 from pathlib import Path
@@ -62,10 +61,9 @@ def test_as_accurate_as_ever(found, golden):
     assert worse(found, golden) == []
 
 
-@pytest.mark.parametrize("layer", ["kriging", "start", "network"])
-def test_a_loss_of_one_percent_is_noticed(script, dense, golden, layer):
+def test_a_loss_of_one_percent_is_noticed(script, dense, golden):
     """Of correlation, by noise; or of squared error, which is 2 %."""
-    hidden = dense.obs["s2s_held_out"].to_numpy()
+    layer, hidden = "network", dense.obs["s2s_held_out"].to_numpy()
     rng = np.random.default_rng(0)
     values = dense.layers[layer][hidden]
     noise = rng.normal(size=values.shape) * values.std(axis=0) * np.sqrt(1 / 0.99**2 - 1)
@@ -75,9 +73,3 @@ def test_a_loss_of_one_percent_is_noticed(script, dense, golden, layer):
     assert f"pcc with measured, {layer}" in changed
     assert f"rmse with measured, {layer}" in changed
     assert all(name.endswith(f", {layer}") for name in changed)
-
-
-def test_so_is_one_gene_that_is_lost(found, golden):
-    other = copy.deepcopy(found)
-    other["pcc with measured"]["start"][3] -= 0.05
-    assert worse(other, golden) == ["pcc with measured, start"]

@@ -29,7 +29,6 @@ def mask(adata, sampling):
 @pytest.mark.parametrize(
     ("preset", "sampling"),
     [
-        ("default", {"stride": 2}),
         ("default", {"stride": 2, "phase": (1, 0)}),
         ("default", {"fraction": 0.3}),
         ("quick", {"fraction": 0.3}),
@@ -45,25 +44,18 @@ def test_imputation_never_reads_held_out_values(section, preset, sampling):
 
     mask(section, sampling)
     network = replace(PRESETS[preset], features=8, growth=4, blocks=1, heads=2, window=4, channel_squeeze=4)
-    training = replace(
-        TRAINING_PRESETS[preset],
-        max_epochs=0 if preset == "quick" else 2,
-        steps_per_epoch=2,
-        masks=2,
-        n_images=2,
-        batch_size=2,
-        max_genes=6,
-        shrink=False,
-    )
+    little = {"max_epochs": 2 * (preset != "quick"), "steps_per_epoch": 2, "masks": 2, "n_images": 2, "batch_size": 2}
+    training = replace(TRAINING_PRESETS[preset], **little, max_genes=6, shrink=False)
     arguments = {"network": network, "training": training, "progress": False, "natural_images": "textures"}
     other = scrambled(section)
     for adata in (section, other):
         s2s.tl.impute(adata, **arguments)
         arguments["training"] = replace(training, shrink=True)
-        s2s.tl.impute(adata, layer="truth", key_added="from_layer", **arguments)
+        if preset == "quick":
+            s2s.tl.impute(adata, layer="truth", key_added="from_layer", **arguments)
         s2s.tl.impute(adata, key_added="denoised", denoise=True, **arguments)
         arguments["training"] = training
-    for key in ("s2s", "from_layer", "denoised"):
+    for key in ("s2s", "denoised", *(["from_layer"] if preset == "quick" else [])):
         assert np.array_equal(section.layers[key], other.layers[key])
         assert np.array_equal(section.layers[f"{key}_std"], other.layers[f"{key}_std"])
         assert section.var[f"{key}_reliability"].equals(other.var[f"{key}_reliability"])

@@ -1,7 +1,5 @@
 """The API page and docstrings fit the package; links of README and of GitHub's pages lead somewhere."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from pathlib import Path
@@ -19,14 +17,14 @@ PUBLIC = {
 }
 
 
-def test_api_page_lists_every_public_function() -> None:
+def test_api_page_lists_every_public_function():
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     listed = re.findall(rf"^   ((?:{'|'.join(NAMESPACES)})\.\w+)$", page, flags=re.MULTILINE)
     assert sorted(listed) == sorted(name for name, item in PUBLIC.items() if callable(item))
 
 
 @pytest.mark.parametrize("name", [name for name, item in PUBLIC.items() if inspect.isfunction(item)])
-def test_docstrings_list_parameters_and_have_examples(name: str) -> None:
+def test_docstrings_list_parameters_and_have_examples(name):
     documented = inspect.getdoc(PUBLIC[name]) or ""
     for parameter in inspect.signature(PUBLIC[name]).parameters:
         assert re.search(rf"^(\w+, )*{parameter}(, \w+)*$", documented, flags=re.MULTILINE), parameter
@@ -36,6 +34,6 @@ def test_docstrings_list_parameters_and_have_examples(name: str) -> None:
 @pytest.mark.parametrize(
     "path", [ROOT / "README.md", *(ROOT / ".github").glob("*.md")], ids=lambda path: str(path.relative_to(ROOT))
 )
-def test_relative_links(path: Path) -> None:
+def test_relative_links(path):
     links = re.findall(r"(?:\]\(|src=\")([^)\"#:]+)[)\"#]", path.read_text(encoding="utf-8"))
     assert not [link for link in links if not (path.parent / link).exists()]

@@ -1,67 +1,49 @@
-from __future__ import annotations
-
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
 from scipy.ndimage import label
-from scipy.sparse import issparse
 
 import s2s_scverse as s2s
 from s2s_scverse.datasets._tissue import DOMAINS
 
 
 @pytest.fixture(scope="module")
-def adata() -> ad.AnnData:
+def adata():
     return s2s.datasets.simulated_tissue()
 
 
-def counts(adata: ad.AnnData) -> np.ndarray:
+def counts(adata):
     return adata.X.toarray().astype(float)
 
 
-def expected_share(adata: ad.AnnData) -> np.ndarray:
+def expected_share(adata):
     """Share of each gene in a site's expected counts, from the definition of the truth."""
     target = np.median(counts(adata).sum(axis=1))
     return np.expm1(adata.layers["truth"].astype(float)) / target
 
 
-def domain_image(adata: ad.AnnData) -> np.ndarray:
-    image = np.full((50, 58), -1)
-    image[adata.obs["array_row"] + 1, adata.obs["array_col"] + 1] = adata.obs["domain"].cat.codes
-    return image
-
-
-def test_contents(adata: ad.AnnData) -> None:
-    assert issparse(adata.X)
+def test_contents_and_coordinates(adata):
     assert adata.X.format == "csr"
-    assert adata.X.dtype == np.float32
-    assert adata.n_vars == 60
-    np.testing.assert_array_equal(adata.X.data, np.round(adata.X.data))
-    assert adata.X.data.min() >= 1
-    assert adata.layers["truth"].dtype == np.float32
-    assert isinstance(adata.layers["truth"], np.ndarray)
-    assert adata.obs_names.is_unique
-    assert adata.var_names.is_unique
+    assert adata.X.dtype == adata.layers["truth"].dtype == np.float32
     assert list(adata.obs) == ["array_row", "array_col", "domain"]
-    assert set(adata.obs["domain"]) == set(DOMAINS) == set(adata.obs["domain"].cat.categories)
-
-
-def test_coordinates(adata: ad.AnnData) -> None:
     rows, cols = adata.obs["array_row"].to_numpy(), adata.obs["array_col"].to_numpy()
     assert rows.dtype.kind == cols.dtype.kind == "i"
     assert 0 <= rows.min() < rows.max() < 48
     assert 0 <= cols.min() < cols.max() < 56
     np.testing.assert_array_equal(adata.obsm["spatial"], np.column_stack([cols, rows]) * 100.0)
     assert not pd.DataFrame({"row": rows, "col": cols}).duplicated().any()
-    finer = s2s.datasets.simulated_tissue(pitch=12.5)
+    finer = s2s.datasets.simulated_tissue(pitch=12.5, depth=150.0)
     np.testing.assert_allclose(finer.obsm["spatial"], adata.obsm["spatial"] / 8)
+    assert np.median(finer.X.sum(axis=1)) == pytest.approx(150, rel=0.12)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_outline_has_two_holes_and_layers_follow_one_another(seed: int) -> None:
-    image = domain_image(s2s.datasets.simulated_tissue(rng=seed, n_genes=6))
+@pytest.mark.parametrize("seed", range(2))
+def test_outline_has_two_holes_and_layers_follow_one_another(seed):
+    adata = s2s.datasets.simulated_tissue(rng=seed, n_genes=6)
+    image = np.full((50, 58), -1)
+    image[adata.obs["array_row"] + 1, adata.obs["array_col"] + 1] = adata.obs["domain"].cat.codes
     assert label(image >= 0)[1] == 1
     assert label(image < 0)[1] == 3  # outside and two holes
     assert 0.6 < (image >= 0).mean() / (48 * 56) * 50 * 58 < 0.8
@@ -75,7 +57,7 @@ def test_outline_has_two_holes_and_layers_follow_one_another(seed: int) -> None:
     assert rows == sorted(rows)
 
 
-def test_truth_is_the_normalised_expectation(adata: ad.AnnData) -> None:
+def test_truth_is_the_normalised_expectation(adata):
     share = expected_share(adata)
     np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-5)
     # What scanpy gives for the expected counts themselves is the truth, whatever the library size.
@@ -85,7 +67,7 @@ def test_truth_is_the_normalised_expectation(adata: ad.AnnData) -> None:
     np.testing.assert_allclose(expectation.X, adata.layers["truth"], rtol=1e-4, atol=1e-5)
 
 
-def test_counts_have_the_moments_of_a_negative_binomial() -> None:
+def test_counts_have_the_moments_of_a_negative_binomial():
     adata = s2s.datasets.simulated_tissue(dispersion=0.3, depth=3000, n_genes=24)
     poisson = s2s.datasets.simulated_tissue(dispersion=0.0, depth=3000, n_genes=24)
     for section, dispersion in ((adata, 0.3), (poisson, 0.0)):
@@ -99,22 +81,9 @@ def test_counts_have_the_moments_of_a_negative_binomial() -> None:
     assert (counts(adata).var(axis=0) > counts(adata).mean(axis=0)).all()
 
 
-def test_depth_is_the_median_library_size() -> None:
-    for depth in (150.0, 2000):
-        total = counts(s2s.datasets.simulated_tissue(depth=depth)).sum(axis=1)
-        assert np.median(total) == pytest.approx(depth, rel=0.12)
-        assert 0.2 < np.log(total).std() < 0.6
-
-
-def test_patterns(adata: ad.AnnData) -> None:
-    assert adata.var["pattern"].value_counts().to_dict() == {
-        "domain": 17,
-        "cell_type": 16,
-        "gradient": 9,
-        "hot_spot": 7,
-        "flat": 5,
-        "rare": 6,
-    }
+def test_patterns(adata):
+    expected = {"domain": 17, "cell_type": 16, "gradient": 9, "hot_spot": 7, "flat": 5, "rare": 6}
+    assert adata.var["pattern"].value_counts().to_dict() == expected
     truth = pd.DataFrame(adata.layers["truth"], columns=adata.var_names)
     pattern = adata.var["pattern"]
     assert (truth.loc[:, pattern == "flat"].std() < 1e-5).all()
@@ -128,7 +97,7 @@ def test_patterns(adata: ad.AnnData) -> None:
     assert between["cell_type"] < between["domain"] - 0.2
 
 
-def test_same_seed_same_section_and_no_global_state() -> None:
+def test_same_seed_same_section_and_no_global_state():
     state = np.random.get_state()  # noqa: NPY002
     first, second = (s2s.datasets.simulated_tissue(rng=7) for _ in range(2))
     from_generator = s2s.datasets.simulated_tissue(rng=np.random.default_rng(7))
@@ -142,33 +111,8 @@ def test_same_seed_same_section_and_no_global_state() -> None:
         np.testing.assert_array_equal(before, after)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "text"),
-    [
-        pytest.param({"n_rows": 7}, ValueError, "n_rows must be at least 8, found 7", id="few rows"),
-        pytest.param({"n_cols": 2.5}, TypeError, r"n_cols must be an integer, found 2\.5", id="float size"),
-        pytest.param({"n_genes": True}, TypeError, "n_genes must be an integer, found True", id="bool size"),
-        pytest.param({"n_genes": 5}, ValueError, "n_genes must be at least 6, found 5", id="few genes"),
-        pytest.param({"depth": 0}, ValueError, "depth must be positive and finite, found 0", id="no depth"),
-        pytest.param({"depth": "deep"}, TypeError, "depth must be a number, found 'deep'", id="text depth"),
-        pytest.param(
-            {"pitch": np.nan},
-            ValueError,
-            "pitch must be positive and finite, found nan",
-            id="nan pitch",
-        ),
-        pytest.param({"dispersion": -1}, ValueError, "dispersion must be at least 0 and finite", id="dispersion"),
-        pytest.param({"lattice": "round"}, ValueError, "lattice must be one of 'square'", id="lattice"),
-        pytest.param({"rng": -1}, ValueError, "rng must be a seed of at least 0", id="seed"),
-    ],
-)
-def test_wrong_parameters(arguments: dict, error: type[Exception], text: str) -> None:
-    with pytest.raises(error, match=text):
-        s2s.datasets.simulated_tissue(**arguments)
-
-
 @pytest.mark.parametrize("kind", ["hex", "quincunx"])
-def test_alternating_lattices_are_recognised_and_have_the_same_truth(kind: str) -> None:
+def test_alternating_lattices_are_recognised_and_have_the_same_truth(kind):
     adata = s2s.datasets.simulated_tissue(lattice=kind, n_rows=20, n_cols=18, n_genes=6, pitch=55.0)
     assert set(adata.var["pattern"]) == {"domain", "cell_type", "gradient", "hot_spot", "flat", "rare"}
     share = expected_share(adata)
@@ -182,12 +126,9 @@ def test_alternating_lattices_are_recognised_and_have_the_same_truth(kind: str) 
     assert grid["kind"] == kind
     assert grid["pitch"] == pytest.approx(55)
     assert grid["residual"] < 1e-9
-    step = np.linalg.norm(adata.obsm["spatial"][:, None] - adata.obsm["spatial"], axis=2)
-    nearest = np.sort(step, axis=1)[:, 1]
-    np.testing.assert_allclose(np.median(nearest), 55)
 
 
-def test_cells_lie_anywhere_and_are_of_one_kind_each() -> None:
+def test_cells_lie_anywhere_and_are_of_one_kind_each():
     adata = s2s.datasets.simulated_tissue(lattice="cells", n_rows=20, n_cols=22, n_genes=12, pitch=50.0)
     assert "array_row" not in adata.obs
     assert adata.obs_names.is_unique

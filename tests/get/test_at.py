@@ -1,4 +1,3 @@
-import anndata as ad
 import numpy as np
 import pytest
 
@@ -61,23 +60,3 @@ def test_sites_are_found_where_they_were_measured(hand_drawn):
         dense = s2s.pp.grid(warped, upsample=1)
     assert s2s.get.at(dense, np.array([[14.1, 10.0]]), "0", layer=None).to_numpy() == 11
     assert s2s.get.at(dense, np.array([[17.9, 10.0]]), "0", layer=None).to_numpy() == 12
-
-
-@pytest.mark.parametrize(
-    ("points", "error", "message"),
-    [
-        pytest.param([[0.0, 1.0, 2.0]], ValueError, r"shape \(n, 2\): x and y; found shape \(1, 3\)", id="columns"),
-        pytest.param([[0.0, np.nan]], ValueError, "found values that are NaN", id="nan"),
-        pytest.param([["a", "b"]], TypeError, "points must be an AnnData or numbers", id="strings"),
-        pytest.param(ad.AnnData(np.ones((2, 2))), KeyError, "coordinates not found", id="no coordinates"),
-    ],
-)
-def test_bad_points(hand_drawn, points, error, message):
-    dense = s2s.pp.grid(hand_drawn("### ### ###"))
-    with pytest.raises(error, match=message):
-        s2s.get.at(dense, points, layer=None)
-
-
-def test_unknown_layer(hand_drawn):
-    with pytest.raises(KeyError, match="layer 's2s' not found"):
-        s2s.get.at(s2s.pp.grid(hand_drawn("### ### ###")), np.zeros((1, 2)))

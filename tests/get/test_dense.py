@@ -3,7 +3,6 @@
 import dask.array as da
 import numpy as np
 import pytest
-import scanpy as sc
 
 import s2s_scverse as s2s
 
@@ -88,18 +87,3 @@ def test_layers_of_no_run_are_refused(section):
     del section.var["s2s_reliability"]
     with pytest.raises(KeyError, match=r"adata\.var has no 's2s_reliability'"):
         s2s.get.dense(section, min_reliability=0.5)
-
-
-@pytest.mark.filterwarnings("ignore")  # of squidpy, scanpy and numba about each other
-def test_scanpy_and_squidpy_find_what_is_there(section):
-    import squidpy as sq
-
-    plain = s2s.get.dense(section)
-    sq.gr.spatial_neighbors_grid(plain, n_neighs=4)
-    sq.gr.spatial_autocorr(plain, mode="moran", n_jobs=1, show_progress_bar=False)
-    assert plain.uns["moranI"]["I"].max() > 0.9
-    sc.pp.pca(plain, n_comps=5)
-    sc.pp.neighbors(plain)
-    assert np.isfinite(plain.obsm["X_pca"]).all()
-    spots = plain[plain.obs["s2s_measured"]]
-    np.testing.assert_array_equal(spots.X, section[spots.obs_names].X.toarray())

@@ -54,28 +54,3 @@ def test_held_out_values_are_not_shown(section):
     section.X = section.X.toarray()
     section.X[hidden] = 99
     assert image.identical(s2s.get.image(section))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"genes": ["x"]}, KeyError, "genes not found in adata.var_names: x"),
-        ({"genes": []}, ValueError, "at least one gene"),
-        ({"genes": ["0", "0"]}, ValueError, "named more than once: 0"),
-        ({"layer": "x"}, KeyError, "layer 'x' not found in adata.layers, which has: none"),
-    ],
-)
-def test_bad_input(dense, arguments, error, message):
-    with pytest.raises(error, match=message):
-        s2s.get.image(dense, **arguments)
-
-
-def test_changed_lattices_are_refused(dense, hand_drawn):
-    with pytest.raises(KeyError, match="no lattice found"):
-        s2s.get.image(hand_drawn("## ##"))
-    dense.obs["array_col"] = 0
-    with pytest.raises(ValueError, match="two sites share one lattice position"):
-        s2s.get.image(dense)
-    dense.uns["s2s"]["grid"]["kind"] = "round"
-    with pytest.raises(ValueError, match="unknown kind 'round'"):
-        s2s.get.image(dense)

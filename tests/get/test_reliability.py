@@ -34,29 +34,16 @@ def test_intervals(imputed):
     assert np.array_equal(lower, narrow[0][:, [3]])
     assert np.array_equal(upper, narrow[1][:, [3]])
     assert np.array_equal(s2s.get.interval(imputed, 0.5)[0][:, 3:], narrow[0][:, 3:])
-
-
-def test_evaluation_finds_the_coverage(imputed):
     s2s.tl.evaluate(imputed, "s2s", n_bootstrap=1)
     assert s2s.get.evaluation_df(imputed)["coverage"].mean() == pytest.approx(0.9, abs=0.04)
 
 
-def test_runs_without_them_are_told(section, quick, imputed):
-    s2s.tl.impute(section, uncertainty=False, **quick)
-    assert set(named_layers(section)) == {"truth", "s2s"}
-    assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
-    with pytest.raises(KeyError, match=r"has no 's2s_reliability'; runs that have one: none; call"):
-        s2s.get.reliable_genes(section)
-    with pytest.raises(KeyError, match=r"run 's2s' has no standard deviations; call s2s\.tl\.impute"):
-        s2s.get.interval(section)
-    for level in (0.01, 1):
-        with pytest.raises(ValueError, match="level"):
-            s2s.get.interval(imputed, level)
-    with pytest.raises(TypeError, match="min_reliability"):
-        s2s.get.reliable_genes(imputed, "high")
-
-
 def test_errors_go_with_the_run_they_belong_to(imputed, quick):
+    before = imputed.layers["s2s"].copy()
     s2s.tl.impute(imputed, uncertainty=False, **quick)
-    assert "s2s_std" not in imputed.layers
-    assert "s2s_reliability" not in imputed.var
+    assert set(named_layers(imputed)) == {"truth", "s2s"}
+    assert np.array_equal(imputed.layers["s2s"], before)
+    with pytest.raises(KeyError, match=r"has no 's2s_reliability'; runs that have one: none; call"):
+        s2s.get.reliable_genes(imputed)
+    with pytest.raises(KeyError, match=r"run 's2s' has no standard deviations; call s2s\.tl\.impute"):
+        s2s.get.interval(imputed)

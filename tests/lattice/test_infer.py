@@ -1,36 +1,12 @@
 import numpy as np
 import pytest
 
-from s2s_scverse._lattice import KINDS, Lattice, bin_lattice, lattice_from_array, lattice_from_coordinates
+from s2s_scverse._lattice import KINDS, bin_lattice, lattice_from_array
 
 
 def patch(n_rows=12, n_cols=15, keep=0.8, seed=0):
     index = np.stack(np.meshgrid(np.arange(n_rows), np.arange(n_cols), indexing="ij"), axis=-1).reshape(-1, 2)
     return index[np.random.default_rng(seed).random(len(index)) < keep]
-
-
-def rotation(angle):
-    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-
-
-def test_array_positions_of_any_offset_and_spacing():
-    index = patch()
-    lattice = lattice_from_array(7 + 3 * index, np.stack([index[:, 1], index[:, 0]], axis=1) * 50.0 + 10)
-    assert lattice.kind.name == "square"
-    assert np.array_equal(lattice.array, index - index.min(axis=0))
-    assert lattice.pitch == pytest.approx(50)
-    np.testing.assert_allclose(lattice.basis, [[0, 50], [50, 0]], atol=1e-9)
-
-
-@pytest.mark.parametrize("name", ["hex", "quincunx"])
-def test_alternating_array_positions_are_told_apart_by_their_spacing(name):
-    kind = KINDS[name]
-    index = patch()
-    array = kind.array_from_index(index)
-    lattice = lattice_from_array(array + np.array([[0, 5]]), index @ np.asarray(kind.unit_basis) * 100 @ rotation(0.1))
-    assert lattice.kind.name == name
-    assert lattice.pitch == pytest.approx(100)
-    assert lattice.array.min() == 0
 
 
 def test_one_row_keeps_its_direction():
@@ -41,92 +17,12 @@ def test_one_row_keeps_its_direction():
     np.testing.assert_allclose(lattice.basis, [[0, 10], [10, 0]], atol=1e-9)
 
 
-def test_one_spot_has_pitch_one():
-    lattice = lattice_from_array(np.array([[4, 7]]), np.array([[3.0, 2.0]]))
-    assert lattice.pitch == pytest.approx(1)
-    np.testing.assert_allclose(lattice.coordinates, [[3, 2]])
-
-
-@pytest.mark.parametrize("name", ["square", "hex"])
-@pytest.mark.parametrize("angle", [0.0, 0.2, -0.4, 2.0])
-def test_lattice_from_coordinates_finds_kind_pitch_and_positions(name, angle):
-    index = patch(30, 40, 0.7)
-    rng = np.random.default_rng(1)
-    truth = index @ np.asarray(KINDS[name].unit_basis) @ rotation(angle) * 37
-    coordinates = truth + rng.normal(scale=0.5, size=truth.shape) + [1e4, -1e4]
-    lattice = lattice_from_coordinates(coordinates)
-    assert lattice.kind.name == name
-    assert lattice.pitch == pytest.approx(37, rel=1e-3)
-    np.testing.assert_allclose(lattice.coordinates, coordinates, atol=3)
-    np.testing.assert_allclose(lattice.coordinates - [1e4, -1e4], truth, atol=0.5)
-
-
-def test_rows_point_down_and_columns_right():
-    index = patch()
-    lattice = lattice_from_coordinates(np.stack([index[:, 1], index[:, 0]], axis=1) * 2.0)
-    assert np.array_equal(lattice.array, index - index.min(axis=0))
-
-
-def test_random_points_are_no_lattice():
-    with pytest.raises(ValueError, match=r"lie on no lattice: .* expected at most 0.2.*bin_size="):
-        lattice_from_coordinates(np.random.default_rng(0).random((300, 2)))
-
-
-def test_contradicting_coordinates_are_refused():
-    index = patch()
-    shuffled = np.random.default_rng(0).permutation(index)
-    with pytest.raises(ValueError, match=r"contradict each other: spots lie .* pitches"):
-        lattice_from_array(index, shuffled.astype(float))
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        pytest.param(
-            lambda: lattice_from_array(np.array([[1, 1], [1, 1], [2, 1]]), np.zeros((3, 2))),
-            "1 spots share their array_row/array_col",
-            id="array",
-        ),
-        pytest.param(
-            lambda: lattice_from_coordinates(np.array([[0.0, 0], [0, 0], [1, 0], [0, 1]])),
-            "1 spots share their coordinates",
-            id="coordinates",
-        ),
-        pytest.param(lambda: lattice_from_coordinates(np.zeros((3, 2))), "at least 4 spots .* found 3", id="few"),
-        pytest.param(
-            lambda: lattice_from_array(np.array([[0, 0], [1, 0], [10**9, 7]]), np.random.default_rng(0).random((3, 2))),
-            "nearly all of it would be empty",
-            id="huge",
-        ),
-    ],
-)
-def test_unusable_positions_are_refused(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
-
-
 def test_bins_start_at_the_smallest_coordinates():
     cells = np.array([[0.0, 0], [9.9, 0], [10, 0], [25, 31], [0, 0]])
     lattice, bins = bin_lattice(cells, 10)
     assert lattice.array.tolist() == [[0, 0], [0, 1], [3, 2]]
     assert bins.tolist() == [0, 0, 1, 2, 0]
     np.testing.assert_allclose(lattice.coordinates, [[5, 5], [15, 5], [25, 35]])
-
-
-def test_absurd_bins_are_refused():
-    cells = np.array([[0.0, 0], [1e12, 1]])
-    with pytest.raises(ValueError, match=r"bin_size=0.001 cuts the section into 1e\+15 bins a side"):
-        bin_lattice(cells, 0.001)
-
-
-def test_turning_a_section_turns_its_lattice():
-    index = patch(keep=0.6)
-    lattice = lattice_from_array(index, index[:, ::-1] * 10.0)
-    for symmetry in KINDS["square"].symmetries:
-        turned = lattice_from_array(index @ symmetry.T, index[:, ::-1] * 10.0)
-        np.testing.assert_allclose(turned.coordinates, lattice.coordinates, atol=1e-9)
-        assert turned.pitch == pytest.approx(10)
-        assert isinstance(turned, Lattice)
 
 
 def test_regular_subsets_are_not_taken_for_pixels():

@@ -13,14 +13,6 @@ def test_symmetries_form_a_group(kind):
     assert np.array_equal(kind.symmetries[0], np.eye(2))
 
 
-def test_symmetries_keep_distances(kind):
-    index = np.random.default_rng(0).integers(-5, 5, size=(20, 2))
-    basis = np.asarray(kind.unit_basis)
-    lengths = np.linalg.norm(index @ basis, axis=1)
-    for matrix in kind.symmetries:
-        np.testing.assert_allclose(np.linalg.norm(index @ matrix.T @ basis, axis=1), lengths, rtol=1e-12)
-
-
 def test_unit_basis_has_pitch_one(kind):
     offsets = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), axis=-1).reshape(-1, 2)
     lengths = np.linalg.norm(offsets @ np.asarray(kind.unit_basis), axis=1)
@@ -34,3 +26,11 @@ def test_array_positions_round_trip(kind):
     assert np.array_equal(kind.index_from_array(array), index)
     if kind.name != "square":
         assert not (array.sum(axis=1) % 2).any()
+
+
+def test_symmetries_keep_distances(kind):
+    index = np.random.default_rng(0).integers(-5, 5, size=(20, 2))
+    basis = np.asarray(kind.unit_basis)
+    lengths = np.linalg.norm(index @ basis, axis=1)
+    for matrix in kind.symmetries:
+        np.testing.assert_allclose(np.linalg.norm(index @ matrix.T @ basis, axis=1), lengths, rtol=1e-12)

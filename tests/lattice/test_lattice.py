@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,33 +7,8 @@ from s2s_scverse._lattice import KINDS, Lattice, regular_sample
 BASIS = np.array([[0.0, 2.0], [2.0, 0.0]])
 
 
-def square(index) -> Lattice:
+def square(index):
     return Lattice(KINDS["square"], np.asarray(index), BASIS, np.array([5.0, 7.0]))
-
-
-def test_coordinates_and_pitch():
-    lattice = square([[0, 0], [1, 3]])
-    np.testing.assert_array_equal(lattice.coordinates, [[5, 7], [11, 9]])
-    assert lattice.pitch == pytest.approx(2)
-    assert lattice.shape == (2, 4)
-    assert lattice.position.tolist() == [0, 7]
-
-
-def test_rebased_moves_the_array_and_not_the_sites():
-    lattice = square([[3, 4], [5, 9]])
-    rebased = lattice.rebased()
-    assert rebased.array.tolist() == [[0, 0], [2, 5]]
-    np.testing.assert_allclose(rebased.coordinates, lattice.coordinates)
-
-
-@pytest.mark.parametrize("name", ["hex", "quincunx"])
-def test_rebased_keeps_the_parity_of_the_array(name):
-    lattice = Lattice.from_array(name, np.array([[3, 5], [4, 4], [5, 3]]), np.eye(2), np.zeros(2))
-    rebased = lattice.rebased()
-    assert not (rebased.array.sum(axis=1) % 2).any()
-    assert rebased.array.min() == 0
-    assert rebased.array.max() < 5
-    np.testing.assert_allclose(rebased.coordinates, lattice.coordinates)
 
 
 def test_raster_shows_the_nearest_site_outside_the_tissue():
@@ -78,14 +52,3 @@ def test_stride_is_the_common_spacing_of_measured_sites():
     measured[:] = False
     measured[40] = True
     assert lattice.stride(measured) == 1
-
-
-def test_coarsened_counts_from_the_phase():
-    coarse = square([[1, 2], [3, 6], [5, 2]]).coarsened(2)
-    assert coarse.index.tolist() == [[0, 1], [1, 3], [2, 1]]
-    np.testing.assert_allclose(coarse.coordinates, square([[1, 2], [3, 6], [5, 2]]).coordinates)
-
-
-def test_absurd_extent_is_refused():
-    with pytest.raises(ValueError, match=r"2 sites span a lattice of 1 x 1000000001 positions"):
-        square([[0, 0], [0, 10**9]]).check_extent()

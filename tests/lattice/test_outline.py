@@ -29,10 +29,6 @@ def test_gaps_two_spots_wide_are_filled_and_wider_holes_stay():
     assert not filled(four) & centre
 
 
-def test_a_full_section_has_nothing_to_fill():
-    assert filled(SQUARE) == set()
-
-
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_densified_square_is_filled_between_its_spots_and_not_around(factor):
     sites = filled(SQUARE, factor)
@@ -51,11 +47,6 @@ def test_spots_on_one_line_get_sites_between_them():
     assert filled("##.##", 2, "hull") == {(0, v) for v in (1, 3, 4, 5, 7)}
     # A disc reaches into the gap of a line from both sides, so its closing leaves the gap open.
     assert filled("##.##", 2, "tissue") == {(0, 1), (0, 7)}
-
-
-def test_one_spot_gets_no_sites():
-    assert filled("#", 2) == set()
-    assert filled("#", 2, "hull") == set()
 
 
 def test_outline_turns_with_the_section():

@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -45,9 +44,10 @@ def naive_stage(p, x, layers, blocks):
     return conv("last", first + conv("fuse2", conv("fuse1", torch.cat(outputs, 1))))
 
 
-@pytest.mark.parametrize("consistency", ["exact", "noisy", "off"])
-@pytest.mark.parametrize("share", [False, True])
-@pytest.mark.parametrize(("mask_channel", "values_channel", "context"), [(0, 0, 0), (1, 0, 0), (0, 1, 2), (1, 1, 1)])
+@pytest.mark.parametrize(
+    ("consistency", "share", "mask_channel", "values_channel", "context"),
+    [("exact", False, 0, 0, 0), ("exact", True, 1, 0, 0), ("noisy", False, 0, 1, 2), ("off", True, 1, 1, 1)],
+)
 def test_cascade_against_formulas(consistency, share, mask_channel, values_channel, context):
     config = replace(
         SMALL,
@@ -75,7 +75,7 @@ def test_cascade_against_formulas(consistency, share, mask_channel, values_chann
     torch.testing.assert_close(network.impute(x0, v, m, c), consistent(x))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 3), (8, 8), (13, 6)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (13, 6)])
 @pytest.mark.parametrize("config", [SMALL, ATTENTION], ids=["plain", "attention"])
 def test_any_size(config, size):
     network, inputs = build(config), maps(*size)
@@ -96,20 +96,12 @@ def test_paper_runs():
     assert not torch.equal(out, start)
 
 
-@pytest.mark.parametrize("attention", [False, True])
-def test_zero_init_adds_nothing_to_the_starting_map(attention):
-    network = build(replace(SMALL, zero_init=True, attention=attention))
+def test_zero_init_adds_nothing_to_the_starting_map():
+    network = build(replace(ATTENTION, zero_init=True))
     start, _, mask, _ = maps()
     values = start * mask
     assert all(torch.equal(stage, start) for stage in network(start, values, mask))
     assert torch.equal(network.impute(start, values, mask), start)
-
-
-def test_zero_init_can_be_trained():
-    network = build(replace(SMALL, zero_init=True))
-    inputs = maps()
-    network(*inputs).square().sum().backward()
-    assert all((stage.last.weight.grad != 0).any() for stage in network.stages)
 
 
 def test_impute_keeps_measured_values_bit_for_bit():
@@ -125,28 +117,6 @@ def test_values_hidden_by_the_mask_are_not_read():
     network = build(SMALL)
     hidden = values.masked_fill(mask == 0, torch.nan)
     assert torch.equal(network(start, hidden, mask), network(start, values, mask))
-
-
-def test_inputs_are_left_alone():
-    inputs = maps(context=1)
-    copies = [t.clone() for t in inputs]
-    build(replace(SMALL, context_channels=1)).impute(*inputs)
-    assert all(torch.equal(a, b) for a, b in zip(inputs, copies, strict=True))
-
-
-@pytest.mark.parametrize("flip", [(2,), (3,), (2, 3)])
-def test_flips_commute_with_symmetric_weights(flip):
-    network = build(ATTENTION)
-    with torch.no_grad():
-        for name, p in network.named_parameters():
-            if p.ndim == 4:
-                p.copy_((p + p.flip(2) + p.flip(3) + p.flip(2, 3)) / 4)
-            elif name.endswith("position_bias"):
-                table = p.view(7, 7, 2)
-                p.copy_(((table + table.flip(0) + table.flip(1) + table.flip(0, 1)) / 4).view_as(p))
-    inputs = maps(8, 12)[:3]  # whole windows: padding is at one side only
-    expected = network.impute(*inputs).flip(flip)
-    torch.testing.assert_close(network.impute(*(t.flip(flip) for t in inputs)), expected)
 
 
 def test_turning_by_60_degrees_commutes_with_rotation_symmetric_hexagonal_weights():
@@ -173,36 +143,15 @@ def test_turning_by_60_degrees_commutes_with_rotation_symmetric_hexagonal_weight
             assert out_turned[30 + u + v, 30 - u] == pytest.approx(out[30 + u, 30 + v].item(), abs=1e-5)
 
 
-def test_receptive_field_of_the_default():
-    network = build(replace(PRESETS["default"], zero_init=False))
-    start = torch.rand(1, 1, 51, 51, requires_grad=True)
-    nothing = torch.zeros(1, 1, 51, 51)
-    network(start, nothing, nothing)[-1, 0, 0, 25, 25].backward()
-    rows, cols = np.nonzero(start.grad[0, 0].numpy())
-    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (18, 32, 18, 32)  # 15 sites
-
-
-def test_state_dict_round_trip():
-    network, other, inputs = build(ATTENTION), CDCIN(ATTENTION), maps()
-    assert not torch.equal(other(*inputs), network(*inputs))
-    other.load_state_dict(network.state_dict())
-    assert torch.equal(other(*inputs), network(*inputs))
-    assert set(network.state_dict()) == {name for name, _ in network.named_parameters()}
-
-
-def test_recompute_changes_nothing():
+def test_neither_recompute_nor_channels_last_changes_anything():
     inputs, grads = maps(), []
     for recompute in (False, True):
         network = build(replace(ATTENTION, recompute=recompute))
-        network(*inputs).square().sum().backward()
+        out = network(*inputs)
+        out.square().sum().backward()
         grads.append([p.grad for p in network.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
-
-
-def test_channels_last_changes_nothing():
-    network, inputs = build(ATTENTION), maps()
-    expected = network(*inputs)
-    torch.testing.assert_close(network.to(memory_format=torch.channels_last)(*inputs), expected)
+    torch.testing.assert_close(network.to(memory_format=torch.channels_last)(*inputs), out)
 
 
 @pytest.mark.parametrize("config", [SMALL, ATTENTION], ids=["plain", "attention"])
@@ -216,29 +165,3 @@ def test_bfloat16_autocast_is_close_and_finite(config):
     assert not torch.equal(out, expected)
     out.square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
-
-
-START, VALUES, MASK, CONTEXT = maps(4, 5, context=2)
-
-
-@pytest.mark.parametrize(
-    ("context_channels", "inputs", "match"),
-    [
-        pytest.param(0, (START[0], VALUES, MASK), r"start must have shape \(B, 1, H, W\), found \(1, 4, 5\)", id="3d"),
-        pytest.param(0, (CONTEXT, VALUES, MASK), r"start must .* found \(2, 2, 4, 5\)", id="two channels"),
-        pytest.param(0, (START[..., :0], VALUES, MASK), r"start must .* found \(2, 1, 4, 0\)", id="empty"),
-        pytest.param(
-            0, (START, VALUES[:1], MASK), r"values must have shape \(2, 1, 4, 5\) .* \(1, 1, 4, 5\)", id="batch"
-        ),
-        pytest.param(
-            0, (START, VALUES, MASK[..., 1:]), r"mask must have shape \(2, 1, 4, 5\) .* \(2, 1, 4, 4\)", id="mask"
-        ),
-        pytest.param(2, (START, VALUES, MASK), "context_channels is 2, but context is None", id="no context"),
-        pytest.param(0, (START, VALUES, MASK, CONTEXT), "context_channels is 0, but context is a tensor", id="context"),
-        pytest.param(3, (START, VALUES, MASK, CONTEXT), r"context must have shape \(2, 3, 4, 5\)", id="few channels"),
-    ],
-)
-def test_bad_shapes(context_channels, inputs, match):
-    network = build(replace(SMALL, context_channels=context_channels))
-    with pytest.raises(ValueError, match=match):
-        network(*inputs)

@@ -79,13 +79,3 @@ def stained():
     rows, cols = np.mgrid[:120, :100]
     image = np.stack([2 * cols, 2 * rows, np.zeros_like(rows)], axis=-1).astype(np.uint8)
     return {"library": {"images": {"hires": image}, "scalefactors": {"tissue_hires_scalef": 0.5}}}
-
-
-@pytest.fixture
-def many(make_lattice, build_section):
-    """Twenty thousand sites."""
-    values = np.random.default_rng(0).random(20_000)
-    measured = np.arange(20_000) % 4 == 0
-    return build_section(
-        make_lattice("hex", 100, 200), values, measured, ~measured, s2s=values, s2s_std=values * ~measured
-    )

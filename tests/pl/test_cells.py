@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from s2s_scverse.pl._cells import bounds, outline, site_polygons
+from s2s_scverse.pl._cells import outline, site_polygons
 
 TIP = 10 / np.sqrt(2)
 ON_TIP = [(100 + TIP, 200), (100 - TIP, 200), (100, 200 + TIP), (100, 200 - TIP)]
@@ -32,16 +32,6 @@ def middles(edges):
 def test_cells_of_a_hand_drawn_array(make_lattice, kind, angle, site, corners):
     polygons = site_polygons(make_lattice(kind, 2, 3, angle=angle))
     assert corner_set(polygons[site]) == corner_set(corners)
-
-
-def test_bounds_are_those_of_the_cells(make_lattice):
-    assert bounds(site_polygons(make_lattice("square", 2, 3))) == (95, 125, 195, 215)
-
-
-def test_distances_of_the_fitted_basis_are_kept(make_lattice):
-    lattice = make_lattice("square", 2, 2)
-    stretched = type(lattice)(lattice.kind, lattice.index, np.array([[0.0, 30.0], [10.0, 0.0]]), lattice.origin)
-    assert np.ptp(site_polygons(stretched)[0], axis=0).tolist() == [10, 30]
 
 
 @pytest.mark.parametrize("angle", [0, 17])

@@ -3,9 +3,7 @@ from io import BytesIO
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
-from scipy import sparse
 
 import s2s_scverse as s2s
 from s2s_scverse.pl._compare import compare_data
@@ -57,17 +55,15 @@ def test_panels_hold_the_values_of_each_kind_of_site(small):
         },
     )
     assert notes(small, keys=["s2s", "linear"]) == ["", "", "", "", "PCC 1.00", "PCC 0.00"]
+    changed = small.copy()
+    changed.layers["s2s"] = -changed.X
+    assert notes(changed)[-1] == "PCC −1.00"
+    changed.X[:] = 1
+    assert notes(changed)[-1] == "PCC undefined"
     small.obs["s2s_visible"] = True
     assert notes(small, keys=["s2s", "linear"])[-2:] == ["saw the truth", "PCC 0.00"]
     del small.obs["s2s_held_out"]
     assert [panel.title for panel in compare_data(small, "gene").rows[0].panels] == ["measured", "imputed"]
-
-
-def test_correlations_have_a_proper_minus_and_none_with_a_constant_truth(small):
-    small.layers["s2s"] = -small.X
-    assert notes(small)[-1] == "PCC −1.00"
-    small.X[:] = 1
-    assert notes(small)[-1] == "PCC undefined"
 
 
 def test_genes_come_in_the_order_asked_for(make_lattice, build_section):
@@ -117,16 +113,6 @@ def test_values_are_those_that_the_run_read(small):
     assert compare_data(small, "gene", keys="linear", layer="log").rows[0].panels[0].by_site[0] == 10
 
 
-@pytest.mark.parametrize("convert", [sparse.csr_matrix, sparse.csc_matrix, lambda x: x.astype(int), None])
-def test_any_kind_of_matrix_gives_the_same_picture(small, convert):
-    expected = by_name(compare_data(small, "gene").rows[0])
-    if convert is None:
-        small = small[:, ["gene"]]  # a view
-    else:
-        small.X = convert(small.X)
-    np.testing.assert_equal(by_name(compare_data(small, "gene").rows[0]), expected)
-
-
 # How it is drawn
 
 
@@ -163,7 +149,7 @@ def test_colour_bars_say_what_they_show(small):
     assert values._colorbar.extend == "neither"
 
 
-@pytest.mark.parametrize(("rows", "cols"), [(5, 5), (60, 4), (3, 60), (1, 1)])
+@pytest.mark.parametrize(("rows", "cols"), [(60, 4), (3, 60), (1, 1)])
 def test_nothing_overlaps_at_any_shape(make_lattice, build_section, rows, cols):
     genes = [f"ENSMUSG0000000{i}" for i in range(3)]
     values = np.random.default_rng(0).random((rows * cols, 3))
@@ -182,7 +168,7 @@ def test_nothing_overlaps_at_any_shape(make_lattice, build_section, rows, cols):
             assert min(wide, high) < 2
 
 
-@pytest.mark.parametrize("kind", ["square", "hex", "quincunx"])
+@pytest.mark.parametrize("kind", ["square", "hex"])
 def test_cells_are_drawn_without_gaps(make_lattice, build_section, colour_at, kind):
     lattice = make_lattice(kind, 12, 12 if kind == "square" else 6)
     adata = build_section(lattice, np.ones(len(lattice)), np.ones(len(lattice)), s2s=np.ones(len(lattice)))
@@ -207,53 +193,9 @@ def test_sites_on_an_image_show_it_as_far_as_they_are_translucent_and_no_seams(s
     np.testing.assert_allclose(colour_at(measured, *unmeasured)[:, :2] * 255, unmeasured, atol=2)
 
 
-@pytest.mark.parametrize("plot", [lambda adata, **o: s2s.pl.compare(adata, "gene", **o), s2s.pl.grid])
-def test_files_hold_vectors_unless_asked_otherwise(small, plot):
-    def saved(**options):
-        file = BytesIO()
-        plot(small, return_fig=True, **options).savefig(file, format="svg")
-        return file.getvalue()
-
-    assert b"<image" not in saved()
-    assert b"<image" in saved(rasterized=True)
-
-
-# Bad input
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
-        ({"genes": "nope"}, KeyError, r"genes not found in adata\.var_names: nope"),
-        ({"genes": []}, ValueError, "expected at least one gene"),
-        ({"keys": "magic"}, KeyError, r"layers not found: magic; .* has: s2s, linear; call s2s\.tl\.impute"),
-        ({"keys": ()}, ValueError, r"keys must name at least one layer, and each once, found \[\]"),
-        ({"layer": "nope"}, KeyError, "layer 'nope' not found"),
-        ({"vmin": "p99", "vmax": "p1"}, ValueError, "vmin must lie below vmax, found 'p99' and 'p1'"),
-        ({"vmin": 1, "vmax": 1}, ValueError, "vmin must lie below vmax, found 1 and 1"),
-        ({"vmax": "p101"}, ValueError, "vmax must be a number or a percentile from 'p0' to 'p100', found 'p101'"),
-        ({"vmin": None}, TypeError, "vmin must be a number or a percentile"),
-        ({"alpha": 1.5}, ValueError, "alpha must be from 0 to 1, found 1.5"),
-        ({"img": True}, KeyError, "no image found: adata.uns\\['spatial'\\] has no entry that holds"),
-        ({"cmap": "nope"}, KeyError, "nope"),
-        ({"cmap": 3}, TypeError, "expected the name of a colour map, or a Colormap, found 3"),
-    ],
-)
-def test_bad_arguments(small, options, error, match):
-    with pytest.raises(error, match=match):
-        s2s.pl.compare(small, **{"genes": "gene", "show": False} | options)
-    assert plt.get_fignums() == []
-
-
-def test_bad_sections(small):
-    with pytest.raises(TypeError, match="expected an AnnData, found str"):
-        s2s.pl.compare("adata", "gene")
-    small.layers["s2s"][:] = NAN
-    with pytest.raises(ValueError, match=r"adata\.layers\['s2s'\] holds no values of gene: they were not asked for"):
-        s2s.pl.compare(small, "gene")
-    small.obs["s2s_measured"] = False
-    with pytest.raises(ValueError, match="no site is measured"):
-        s2s.pl.compare(small, "gene")
-    del small.uns["s2s"]
-    with pytest.raises(KeyError, match=r"call s2s\.pp\.grid again on the spots"):
-        s2s.pl.compare(small, "gene")
+def test_files_hold_vectors_unless_asked_otherwise(small):
+    for plot, genes in ((s2s.pl.compare, ["gene"]), (s2s.pl.grid, [])):
+        for rasterized in (False, True):
+            file = BytesIO()
+            plot(small, *genes, return_fig=True, rasterized=rasterized).savefig(file, format="svg")
+            assert (b"<image" in file.getvalue()) == rasterized

@@ -52,24 +52,3 @@ def test_many_genes_are_not_joined_by_lines(scored, n_genes, joined):
     scored.uns["s2s"]["evaluation"]["scores"] = pd.DataFrame({"gene": names, "method": "s2s", "pcc": 0.5})
     (axis,) = s2s.pl.evaluation(scored, "pcc", show=False)
     assert (len(axis.lines) > n_genes) == joined
-
-
-@pytest.mark.parametrize(
-    ("scores", "methods", "error", "match"),
-    [
-        ("auc", None, KeyError, "scores not found: auc; there are pcc, rmse"),
-        ("pcc", "magic", KeyError, "methods without scores: magic; scored are s2s, linear"),
-        ([], None, ValueError, "expected at least one score and one method"),
-        ("pcc", [], ValueError, "expected at least one score and one method"),
-        (3, None, TypeError, "each of scores must be a name, found 3"),
-    ],
-)
-def test_unknown_scores_and_methods(scored, scores, methods, error, match):
-    with pytest.raises(error, match=match):
-        s2s.pl.evaluation(scored, scores, methods=methods)
-
-
-def test_nothing_evaluated(scored):
-    del scored.uns["s2s"]["evaluation"]
-    with pytest.raises(KeyError, match=r"call s2s\.tl\.evaluate"):
-        s2s.pl.evaluation(scored)

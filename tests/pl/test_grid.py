@@ -1,4 +1,3 @@
-import anndata as ad
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -83,41 +82,3 @@ def test_nothing_is_cropped_and_the_legend_covers_no_data(make_lattice, build_se
     for box in (axis.get_tightbbox(), legend):
         assert min(box.x0 - page.x0, box.y0 - page.y0, page.x1 - box.x1, page.y1 - box.y1) >= -1
     assert legend.x0 >= axis.get_window_extent().x1
-
-
-def test_several_sections():
-    made = {
-        name: s2s.datasets.simulated_tissue(n_rows=n, n_cols=12, n_genes=6, rng=n, lattice=kind)
-        for name, n, kind in (("a", 10, "hex"), ("b", 14, "square"))
-    }
-    both = s2s.pp.grid(ad.concat(made, label="sample", index_unique="-"), library_key="sample")
-    for name, kind in (("a", "hex"), ("b", "square")):
-        assert s2s.pl.grid(both, library_id=name, show=False).get_title(loc="left") == f"{name}, {kind} lattice"
-        sites = sum(len(points) for points in grid_sites(both, library_id=name).points.values())
-        assert sites == (both.obs["sample"] == name).sum()
-    with pytest.raises(ValueError, match="adata holds 2 sections"):
-        s2s.pl.grid(both)
-    with pytest.raises(KeyError, match="section 'c' not found; adata has: a, b"):
-        s2s.pl.grid(both, library_id="c")
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
-        ({"alpha": 2}, ValueError, "alpha must be from 0 to 1, found 2"),
-        ({"img_alpha": "half"}, TypeError, "img_alpha must be a number"),
-        ({"img": True}, KeyError, "no image found"),
-        ({"spatial_key": "nope"}, KeyError, r"adata\.obsm has no 'nope'"),
-    ],
-)
-def test_bad_arguments(small, options, error, match):
-    with pytest.raises(error, match=match):
-        s2s.pl.grid(small, **options)
-
-
-def test_no_lattice(small):
-    del small.uns["s2s"]
-    with pytest.raises(KeyError, match=r"call s2s\.pp\.grid again on the spots"):
-        s2s.pl.grid(small)
-    with pytest.raises(TypeError, match="expected an AnnData, found str"):
-        s2s.pl.grid("adata")

@@ -40,11 +40,3 @@ def test_what_is_drawn(trained, keep, epoch, value):
     assert list(start.get_ydata()) == [1, 1]
     np.testing.assert_allclose(network.get_ydata(), [1.25, 0.5, 0.75])
     assert (used.get_xdata()[0], used.get_ydata()[0]) == (epoch, pytest.approx(value))
-
-
-def test_bad_input(trained):
-    with pytest.raises(KeyError, match=r"no run 'other' found in adata\.uns\['s2s'\], which has: s2s"):
-        s2s.pl.history(trained, "other")
-    trained.uns["s2s"]["s2s"]["history"] = pd.DataFrame()
-    with pytest.raises(ValueError, match="history of run 's2s' is empty: nothing was trained"):
-        s2s.pl.history(trained)

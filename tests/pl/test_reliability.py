@@ -32,8 +32,3 @@ def test_what_came_true_is_drawn_beside(trusted):
     trusted.uns["s2s"]["evaluation"]["scores"] = scores.assign(pcc=[0.1, 0.8, 0.7])
     assert s2s.pl.reliability(trusted, show=False)[1].get_title() == "Spearman 1.00, means 0.57 and 0.53"
     assert len(s2s.pl.reliability(trusted, key="s2s", return_fig=True).axes) == 2
-
-
-def test_a_run_without_reliability_is_told(trusted):
-    with pytest.raises(KeyError, match="linear_reliability"):
-        s2s.pl.reliability(trusted, key="linear")

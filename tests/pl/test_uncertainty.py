@@ -1,7 +1,3 @@
-import time
-from io import BytesIO
-
-import anndata as ad
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -40,10 +36,7 @@ def test_values_and_their_uncertainty(small):
     assert row.limits == {"expression": (0, 4), "SD": (0, pytest.approx(1.98))}
     # The median at unmeasured sites is 1, the standard deviation of 0, 2 and 4 is sqrt(8 / 3).
     assert notes(small) == ["reliability 0.62", "median 0.61 × spots' SD"]
-
-
-def test_denoised_spots_are_uncertain_too_but_do_not_count_as_unmeasured(small):
-    small.layers["s2s_std"][0] = 0.1
+    small.layers["s2s_std"][0] = 0.1  # denoised spots are uncertain too, but do not count as unmeasured
     assert uncertainty_data(small, "gene").rows[0].panels[1].by_site[0] == np.float32(0.1)
     assert notes(small)[1] == "median 0.61 × spots' SD"
 
@@ -75,40 +68,3 @@ def test_what_is_drawn_and_where(small, colour_at):
     assert labels == ["expression", "SD"]
     theirs = s2s.pl.compare(small, "gene", vmin=0, vmax=4, show=False)[0, 1].collections[0]
     assert imputed.collections[0].get_clim() == theirs.get_clim()
-
-
-def test_several_sections(make_lattice, build_section):
-    made = {}
-    for name in ("a", "b"):
-        values = np.arange(6) + (name == "b")
-        made[name] = build_section(make_lattice(), values, np.arange(6) % 2, s2s=values, s2s_std=values % 2)
-    both = ad.concat(made, label="sample", index_unique="-")
-    grids = {name: adata.uns["s2s"]["grid"] for name, adata in made.items()}
-    both.uns["s2s"] = {"grid": {"library_key": "sample", "sections": grids}}
-    data = uncertainty_data(both, "gene", library_id="b")
-    assert data.section.name == "b"
-    assert data.rows[0].panels[0].by_site.tolist() == [1, 2, 3, 4, 5, 6]
-    with pytest.raises(ValueError, match="adata holds 2 sections"):
-        s2s.pl.uncertainty(both, "gene")
-
-
-def test_bad_input(small):
-    with pytest.raises(KeyError, match="genes not found"):
-        s2s.pl.uncertainty(small, "nope")
-    with pytest.raises(KeyError, match="layers not found: linear"):
-        s2s.pl.uncertainty(small, "gene", key="linear")
-    small.layers["linear"] = small.layers["s2s"]
-    with pytest.raises(KeyError, match=r"run 'linear' has no standard deviations.*uncertainty=True.*s2s\.pl\.compare"):
-        s2s.pl.uncertainty(small, "gene", key="linear")
-    small.layers["s2s"][:] = NAN
-    with pytest.raises(ValueError, match="holds no values of gene"):
-        s2s.pl.uncertainty(small, "gene")
-
-
-@pytest.mark.parametrize(
-    "plot", [s2s.pl.compare, s2s.pl.uncertainty, lambda adata, _, **options: s2s.pl.grid(adata, **options)]
-)
-def test_twenty_thousand_sites_are_quick(many, plot):
-    start = time.process_time()
-    plot(many, "gene", return_fig=True).savefig(BytesIO(), dpi=150)
-    assert time.process_time() - start < 3

@@ -62,7 +62,6 @@ def keep(spatial):
         (lambda s: s.update(b={"images": {}}), None, True, ValueError, r"several sections \(library, b\)"),
         (keep, "a", True, KeyError, "no image of section 'a' found"),
         (lambda s: s["library"]["images"].update(hires=np.zeros((2, 2, 2))), None, True, ValueError, r"\(2, 2, 2\)"),
-        (keep, None, 3, TypeError, "img must be True, False, None or the name"),
     ],
 )
 def test_images_that_cannot_be_drawn(stained, change, section, img, error, match):

@@ -30,8 +30,7 @@ def normalised(adata):
 
 
 @pytest.mark.filterwarnings("ignore:Some cells have zero counts")
-@pytest.mark.parametrize("prepare", [lambda a: a, normalised], ids=["counts", "normalised"])
-@pytest.mark.parametrize("weak", [0.0, 0.05])
+@pytest.mark.parametrize(("prepare", "weak"), [(lambda a: a, 0.0), (normalised, 0.05)], ids=["counts", "normalised"])
 def test_dead_channels_are_warned_of_and_masked(prepare, weak):
     adata = prepare(section(weak=weak, dead_rows=[1, 2], dead_cols=[21], dead_spots=[715]))
     with pytest.warns(UserWarning, match=r"array_row 1, 2 and array_col 21 is below 10% .* s2s\.pp\.mask_artifacts"):
@@ -70,24 +69,3 @@ def test_good_sections_are_left_alone_and_thresholds_count(caplog):
     assert found.obs["s2s_artifact"].isna().all()
     harsh = s2s.pp.mask_artifacts(dense, spot_fraction=0.9, n_mads=0.1, copy=True)
     assert 300 < harsh.obs["s2s_artifact"].notna().sum() < 1200
-
-
-def test_reasons_of_an_earlier_call_stay():
-    with pytest.warns(UserWarning, match="array_row 9 is below"):
-        dense = s2s.pp.grid(section(dead_rows=[9]), upsample=1)
-    s2s.pp.mask_artifacts(dense)
-    s2s.pp.mask_artifacts(dense)
-    assert (dense.obs["s2s_artifact"] == "row").sum() == 40
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"line_fraction": 2}, ValueError, "line_fraction must lie between 0 and 1, found 2"),
-        ({"n_mads": 0}, ValueError, "n_mads must be positive and finite, found 0"),
-        ({"layer": "counts"}, KeyError, "layer 'counts' not found in adata.layers"),
-    ],
-)
-def test_bad_arguments(arguments, error, message):
-    with pytest.raises(error, match=message):
-        s2s.pp.mask_artifacts(s2s.pp.grid(section(), upsample=1), **arguments)

@@ -1,31 +1,29 @@
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 
-def square(rows: int, cols: int, step: float = 1.0) -> NDArray[np.float64]:
+def square(rows, cols, step=1.0):
     y, x = np.mgrid[0:rows, 0:cols]
     return np.column_stack([x.ravel(), y.ravel()]) * step
 
 
-def hexagonal(rows: int, cols: int) -> NDArray[np.float64]:
+def hexagonal(rows, cols):
     y, x = np.mgrid[0:rows, 0:cols]
     return np.column_stack([(x + (y % 2) / 2).ravel(), y.ravel() * np.sqrt(3) / 2])
 
 
 @pytest.fixture(params=[pytest.param(square(9, 11), id="square"), pytest.param(hexagonal(9, 11), id="hex")])
-def spots(request: pytest.FixtureRequest) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = request.param
-    return result
+def spots(request):
+    return request.param
 
 
 @pytest.fixture
-def sites() -> NDArray[np.float64]:
+def sites():
     return square(16, 20, 0.5) + 0.05
 
 
 @pytest.fixture
-def values(spots: NDArray[np.float64]) -> NDArray[np.float32]:
+def values(spots):
     """Seven genes: three patterns with noise, mixed."""
     rng = np.random.default_rng(0)
     x, y = spots.T

@@ -16,14 +16,14 @@ from s2s_scverse._predict._cross_validation import _simplex
 
 
 @pytest.fixture(scope="module")
-def section() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def section():
     """400 spots, 30 genes: two patterns, and noise that the genes of a spot share."""
     rng = np.random.default_rng(5)
     spots = np.mgrid[0:20, 0:20].reshape(2, -1).T.astype(float)
     sites = rng.uniform(0, 19, (300, 2))
     loadings = rng.normal(size=(2, 30))
 
-    def signal(points: np.ndarray) -> np.ndarray:
+    def signal(points):
         return np.column_stack([np.sin(points[:, 0] / 2), np.cos(points[:, 1] / 3)]) @ loadings
 
     shared = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 30))
@@ -31,15 +31,15 @@ def section() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return spots, values, sites, signal(sites)
 
 
-def stacking_weights(spots: np.ndarray, values: np.ndarray, sites: np.ndarray) -> StackingWeights:
+def stacking_weights(spots, values, sites):
     return CrossValidation("stack", spots, values).stacking_weights(sites)
 
 
-def error(maps: np.ndarray, truth: np.ndarray) -> float:
+def error(maps, truth):
     return float(np.sqrt(((maps - truth) ** 2).mean()))
 
 
-def test_shared_noise_is_not_taken_for_signal(section: tuple[np.ndarray, ...]) -> None:
+def test_shared_noise_is_not_taken_for_signal(section):
     spots, values, sites, truth = section
     single = Kriging(spots, sites).predict(values).sites
     components = PCAKriging(Kriging(spots, sites), values).predict(values).components
@@ -49,32 +49,14 @@ def test_shared_noise_is_not_taken_for_signal(section: tuple[np.ndarray, ...]) -
     assert error(found, truth) < 0.95 * error(components, truth)
 
 
-def test_weights_leave_out_a_model_that_fails(section: tuple[np.ndarray, ...]) -> None:
+def test_weights_leave_out_a_model_that_fails(section):
     # Here the noise that genes share is far too strong for the default shrinkage.
     spots, values, sites, truth = section
     assert error(Coregionalization(spots, sites, values).maps(values)[0], truth) > 0.6
     assert stacking_weights(spots, values, sites).members[4] < 0.01
 
 
-def test_coregionalization_of_one_gene_is_kriging_of_it(section: tuple[np.ndarray, ...]) -> None:
-    spots, values, sites, _ = section
-    model = Coregionalization(spots, sites, values[:, :1])
-    kriged = model.kriged
-    scale = (model.maps(values[:, :1])[0] - values[:, 0].mean())[:, 0] / kriged.sites[:, 0]
-    assert kriged.sites.shape == (300, 1)
-    assert_allclose(scale, scale[0], rtol=1e-2)
-
-
-def test_coregionalization_in_blocks_and_other_order(section: tuple[np.ndarray, ...]) -> None:
-    spots, values, sites, _ = section
-    model = Coregionalization(spots, sites, values)
-    whole = model.maps(values)[0]
-    assert_allclose(np.hstack([model.maps(values[:, :7])[0], model.maps(values[:, 7:])[0]]), whole, atol=1e-5)
-    order = np.random.default_rng(0).permutation(400)
-    assert_allclose(Coregionalization(spots[order], sites, values[order]).maps(values[order])[0], whole, atol=1e-3)
-
-
-def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section: tuple[np.ndarray, ...]) -> None:
+def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section):
     spots, values, sites, _ = section
     beyond = np.vstack([sites, sites + np.array([25, 0])])
     weights = stacking_weights(spots, values, beyond)
@@ -86,7 +68,7 @@ def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section: tup
     assert_allclose([*again.members, again.far], [*weights.members, weights.far], atol=1e-2)
 
 
-def test_far_from_all_spots_the_stack_passes_over_to_pca_kriging(section: tuple[np.ndarray, ...]) -> None:
+def test_far_from_all_spots_the_stack_passes_over_to_pca_kriging(section):
     spots, values, _, _ = section
     line = np.column_stack([19 + np.array([0.5, 1.5, 2.0, 2.5, 3.0, 6.0]), np.full(6, 8.0)])
     members = (0.0, 0.0, 0.0, 1.0, 0.0)
@@ -97,13 +79,13 @@ def test_far_from_all_spots_the_stack_passes_over_to_pca_kriging(section: tuple[
     assert_allclose(half, state + share * (pca - state), atol=1e-6)
 
 
-def test_share_far_from_spots_is_asked_for_only_where_there_are_such_sites(section: tuple[np.ndarray, ...]) -> None:
+def test_share_far_from_spots_is_asked_for_only_where_there_are_such_sites(section):
     spots, values, sites, _ = section
     assert stacking_weights(spots, values, sites).far == 1
     assert 0 < stacking_weights(spots, values, sites + np.array([25, 0])).far < 1
 
 
-def test_a_stack_is_what_its_weights_say(section: tuple[np.ndarray, ...]) -> None:
+def test_a_stack_is_what_its_weights_say(section):
     spots, values, sites, truth = section
     kriging = Kriging(spots, sites)
     stack = Stack(kriging, values, weights=StackingWeights((0.1, 0.2, 0.25, 0.15, 0.3)))
@@ -120,32 +102,13 @@ def test_a_stack_is_what_its_weights_say(section: tuple[np.ndarray, ...]) -> Non
     assert error(weighted, truth) < error(many.sites, truth)
 
 
-def test_with_few_spots_the_stack_is_pca_kriging(section: tuple[np.ndarray, ...]) -> None:
-    spots, values, sites, _ = section
-    for count in (1, 2, 9):
-        weights = stacking_weights(spots[:count], values[:count], sites)
-        found, pca, *_ = Stack(Kriging(spots[:count], sites), values[:count], weights=weights).maps(values[:count])
-        assert_allclose(found, pca, atol=1e-5)
-
-
-def test_constant_genes_come_back(section: tuple[np.ndarray, ...]) -> None:
-    spots, values, sites, _ = section
-    values = values.copy()
-    values[:, 4] = 2.5
-    assert_allclose(Stack(Kriging(spots, sites), values).maps(values)[0][:, 4], 2.5, rtol=1e-5)
-    constant = np.full_like(values, 1.5)
-    weights = stacking_weights(spots, constant, sites)
-    found = Stack(Kriging(spots, sites), constant, weights=weights).maps(constant)[0]
-    assert_array_equal(found, constant[:1].repeat(300, axis=0))
-
-
-def test_simplex_by_hand() -> None:
+def test_simplex_by_hand():
     assert_allclose(_simplex(np.eye(5), np.array([0.5, 0.5, 0.0, -9.0, 0.0])), [0.5, 0.5, 0, 0, 0], atol=1e-4)
     # min (x - 1)^2 + (y - 0.4)^2 with x + y = 1: equal residuals.
     assert_allclose(_simplex(np.eye(5), np.array([1.0, 0.4, -9, -9, -9])), [0.8, 0.2, 0, 0, 0], atol=1e-4)
 
 
-def test_spots_are_predicted_from_others_alone(section: tuple[np.ndarray, ...]) -> None:
+def test_spots_are_predicted_from_others_alone(section):
     spots, values, _, _ = section
     validation = CrossValidation("stack", spots, values)
     weights = validation.stacking_weights(spots[:0])

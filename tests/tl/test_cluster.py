@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+import dask.array as da
 import distributed
 import numpy as np
 import pytest
@@ -14,21 +15,19 @@ from s2s_scverse._adata import Layers, _genes
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    arguments = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
-    with distributed.LocalCluster(**arguments) as found:
+def cluster(request):
+    """A worker in this process, or two processes."""
+    processes = getattr(request, "param", True)
+    arguments = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(n_workers=1 + processes, processes=processes, **arguments) as found:
         yield found
 
 
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch):
-    monkeypatch.setattr(_genes, "GENE_BLOCK", 2)
-
-
 @pytest.fixture
-def alone(section, quick):
+def alone(_section, quick, monkeypatch):
     """What one process gives."""
-    adata = section.copy()
+    monkeypatch.setattr(_genes, "GENE_BLOCK", 2)
+    adata = _section.copy()
     s2s.tl.impute(adata, **quick)
     return adata
 
@@ -39,50 +38,39 @@ def same(found, alone):
     np.testing.assert_array_equal(found.var["s2s_reliability"], alone.var["s2s_reliability"])
 
 
-@pytest.mark.parametrize("lazy", [False, True])
-def test_two_workers(section, alone, quick, cluster, tmp_path, lazy):
-    if lazy:
-        import dask.array as da
-
-        section.X = da.from_array(section.X.toarray(), chunks=(100, 3))
-    with distributed.Client(cluster) as client, distributed.get_task_stream(client) as stream:
-        s2s.tl.impute(section, store=tmp_path / "out" if lazy else None, **quick)
-    blocks = [task for task in stream.data if "impute_block" in str(task["key"])]
-    assert len(blocks) == 6
-    assert len({task["worker"] for task in blocks}) == 2
-    same(section, alone)
+@pytest.mark.parametrize("cluster", [False, pytest.param(True, marks=pytest.mark.slow)], indirect=True)
+def test_workers(section, alone, quick, cluster, tmp_path):
+    lazy = section.copy()
+    lazy.X = da.from_array(section.X.toarray(), chunks=(100, 3))
+    for adata, store in ((section, None), (lazy, tmp_path / "out")):
+        with distributed.Client(cluster) as client, distributed.get_task_stream(client) as stream:
+            s2s.tl.impute(adata, store=store, **quick)
+        blocks = [task for task in stream.data if "impute_block" in str(task["key"])]
+        assert len(blocks) == 6
+        assert len({task["worker"] for task in blocks}) == len(cluster.workers)
+        same(adata, alone)
 
 
 @pytest.mark.slow
 def test_a_killed_worker(section, alone, quick, cluster, monkeypatch):
+    write, written = Layers.write, []
+
+    def counting(layers, *block):
+        write(layers, *block)
+        written.append(block)
+        time.sleep(0.2)  # so that there is something left to lose
+
+    def kill_after_two_blocks(pid):
+        while len(written) < 2:
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+
+    monkeypatch.setattr(Layers, "write", counting)
     with distributed.Client(cluster) as client:
-        pids = client.run(os.getpid)
-        victim = next(iter(pids.values()))
-        written = MemoryWatch(monkeypatch)
-        killer = threading.Thread(target=kill_after, args=(victim, written))
+        victim = next(iter(client.run(os.getpid).values()))
+        killer = threading.Thread(target=kill_after_two_blocks, args=(victim,))
         killer.start()
         s2s.tl.impute(section, **quick)
         killer.join()
         assert victim not in client.run(os.getpid).values()
     same(section, alone)
-
-
-class MemoryWatch:
-    """Counts the blocks that have come back."""
-
-    def __init__(self, monkeypatch):
-        self.count = 0
-        write = Layers.write
-
-        def counting(layers, *block):
-            write(layers, *block)
-            self.count += 1
-            time.sleep(0.2)  # so that there is something left to lose
-
-        monkeypatch.setattr(Layers, "write", counting)
-
-
-def kill_after(pid, written):
-    while written.count < 2:
-        time.sleep(0.01)
-    os.kill(pid, signal.SIGKILL)

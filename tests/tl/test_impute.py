@@ -3,7 +3,6 @@ import re
 import signal
 
 import anndata as ad
-import dask.array as da
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ import s2s_scverse as s2s
 from s2s_scverse._checks import named_layers
 
 
-def test_measured_spots_keep_their_values_bit_for_bit(imputed):
+def test_measured_spots_keep_their_values_bit_for_bit_and_others_are_predicted(imputed):
     measured = imputed.obs["s2s_measured"].to_numpy()
     layer = imputed.layers["s2s"]
     assert layer.dtype == np.float32
@@ -23,17 +22,14 @@ def test_measured_spots_keep_their_values_bit_for_bit(imputed):
     assert np.array_equal(layer[measured], imputed.X[measured].toarray().astype(np.float32))
     assert np.isfinite(layer).all()
     assert (layer >= 0).all()
-
-
-def test_held_out_values_are_predicted_better_than_by_the_mean(imputed):
     held_out = imputed.obs["s2s_held_out"].to_numpy()
     truth = imputed.layers["truth"][held_out]
-    found = imputed.layers["s2s"][held_out]
+    found = layer[held_out]
     pcc = [np.corrcoef(found[:, g], truth[:, g])[0, 1] for g in range(imputed.n_vars) if truth[:, g].std() > 0.05]
     assert np.mean(pcc) > 0.5
 
 
-def test_everything_else_stays_as_it_was(section, quick):
+def test_everything_else_stays_as_it_was_and_nothing_is_printed(section, quick, capfd, recwarn):
     before = section.copy()
     section.layers["other"] = section.X.copy()
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state()  # noqa: NPY002
@@ -49,11 +45,6 @@ def test_everything_else_stays_as_it_was(section, quick):
     assert section.obs_names.equals(before.obs_names)
     pd.testing.assert_frame_equal(section.var[before.var.columns], before.var)
     assert set(named_layers(section)) == {"other", "truth", "s2s", "s2s_std"}
-    assert section.uns["s2s"]["grid"]["kind"] == "square"
-
-
-def test_nothing_is_printed(section, quick, capfd, recwarn):
-    s2s.tl.impute(section, **quick)
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
     assert not recwarn.list
@@ -71,47 +62,16 @@ def test_one_progress_bar(section, quick, capfd):
 
 
 def test_same_seed_same_result(section, imputed, quick):
-    s2s.tl.impute(section, **quick)
-    assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
-    generator = np.random.default_rng(0)
-    s2s.tl.impute(section, **quick, rng=generator, key_added="generator")
-    assert np.array_equal(section.layers["generator"], imputed.layers["s2s"])
+    found = s2s.tl.impute(section, rng=np.random.default_rng(0), copy=True, **quick)
+    assert "s2s" not in section.layers
+    assert np.array_equal(found.layers["s2s"], imputed.layers["s2s"])
     s2s.tl.impute(section, **quick, rng=1, key_added="other")
     assert not np.array_equal(section.layers["other"], imputed.layers["s2s"])
 
 
-def unsorted(matrix):
-    """The same matrix with each row's indices in falling order, and a stored zero."""
-    lines = [row.tocoo() for row in matrix]
-    gap = np.setdiff1d(np.arange(matrix.shape[1]), lines[0].coords[-1])[:1]
-    columns = [np.sort(line.coords[-1])[::-1] for line in lines]
-    columns[0] = np.concatenate([columns[0], gap])
-    values = [np.asarray(matrix[[i]].toarray()).ravel()[column] for i, column in enumerate(columns)]
-    ends = np.cumsum([0] + [len(column) for column in columns])
-    found = sparse.csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=matrix.shape)
-    assert not found.has_sorted_indices
-    return found
-
-
-@pytest.mark.parametrize(
-    "convert",
-    [
-        pytest.param(sparse.csc_matrix, id="csc"),
-        pytest.param(sparse.csr_array, id="csr_array"),
-        pytest.param(lambda x: x.toarray(), id="dense"),
-        pytest.param(lambda x: x.toarray().astype(np.float64), id="float64"),
-        pytest.param(unsorted, id="unsorted csr with explicit zeros"),
-        pytest.param(lambda x: da.from_array(x.toarray(), chunks=(99, 5)), id="dask"),
-    ],
-)
-def test_storage_of_x_does_not_matter(section, imputed, quick, convert):
-    section.X = convert(section.X)
-    s2s.tl.impute(section, **quick)
-    assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
-
-
 def test_layer_and_key_and_genes(section, quick):
-    section.layers["log"] = section.X.copy()
+    section.layers["log"] = section.X.toarray()
+    section.layers["log"][:, 3] = np.nan  # a gene that is not asked for
     section.X = sparse.csr_matrix(section.shape, dtype=np.float32)
     genes = section.var_names[[5, 2, 7]].tolist()
     s2s.tl.impute(section, genes, layer="log", key_added="panel", **quick)
@@ -119,13 +79,12 @@ def test_layer_and_key_and_genes(section, quick):
     assert found[genes].notna().all(axis=None)
     assert found.drop(columns=genes).isna().all(axis=None)
     measured = section.obs["s2s_measured"].to_numpy()
-    assert np.array_equal(found.loc[measured, genes], section[measured, genes].layers["log"].toarray())
+    assert np.array_equal(found.loc[measured, genes], section[measured, genes].layers["log"])
     assert section.uns["s2s"]["panel"]["layer"] == "log"
 
 
-@pytest.mark.parametrize("asked", [slice(4, 5), slice(None, None, 5)])
-def test_a_gene_gets_the_same_values_whichever_others_are_asked_for(section, imputed, quick, asked):
-    genes = section.var_names[asked]
+def test_a_gene_gets_the_same_values_whichever_others_are_asked_for(section, imputed, quick):
+    genes = section.var_names[::5]
     s2s.tl.impute(section, list(genes[::-1]), **quick)
     for name in ("s2s", "s2s_std"):
         found, others = section[:, genes].layers[name], section[:, ~section.var_names.isin(genes)].layers[name]
@@ -133,27 +92,6 @@ def test_a_gene_gets_the_same_values_whichever_others_are_asked_for(section, imp
         assert np.isnan(others).all()
     reliability = imputed.var["s2s_reliability"].where(imputed.var_names.isin(genes))
     pd.testing.assert_series_equal(section.var["s2s_reliability"], reliability)
-
-
-def test_genes_not_asked_for_may_be_missing(section, quick):
-    section.X = section.X.toarray()
-    section.X[:, 3] = np.nan
-    s2s.tl.impute(section, [name for name in section.var_names if name != section.var_names[3]], **quick)
-    assert np.isnan(section.layers["s2s"]).any(axis=0).tolist() == [gene == 3 for gene in range(12)]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda x: 0 * x, "all measured values are 0, so there is nothing to predict.*s2s.pp.normalize"),
-        (lambda x: 0 * x + 1.5, "no gene varies between measured spots, so there is nothing to predict"),
-    ],
-)
-def test_values_without_any_pattern_are_refused(section, quick, change, message):
-    section.X = change(section.X.toarray())
-    for run in (s2s.tl.impute, s2s.tl.interpolate):
-        with pytest.raises(ValueError, match=message):
-            run(section, **(quick if run is s2s.tl.impute else {"method": "kriging"}))
 
 
 def test_history_and_parameters_survive_h5ad(imputed, tmp_path):
@@ -173,27 +111,6 @@ def test_history_and_parameters_survive_h5ad(imputed, tmp_path):
         s2s.get.history_df(back, "x")
 
 
-def test_copy_and_views(section, imputed, quick):
-    found = s2s.tl.impute(section, copy=True, **quick)
-    assert "s2s" not in section.layers
-    assert np.array_equal(found.layers["s2s"], imputed.layers["s2s"])
-    view = section[:, :]
-    assert view.is_view
-    with pytest.warns(UserWarning, match=r"Received a view of an AnnData\. Making a copy\."):
-        s2s.tl.impute(view, **quick)
-    assert np.array_equal(view.layers["s2s"], imputed.layers["s2s"])
-    assert "s2s" not in section.layers
-
-
-def test_order_of_sites_is_kept(section, quick):
-    shuffled = section[np.random.default_rng(0).permutation(section.n_obs)].copy()
-    names = shuffled.obs_names.tolist()
-    s2s.tl.impute(shuffled, **quick)
-    assert shuffled.obs_names.tolist() == names
-    measured = shuffled.obs["s2s_measured"].to_numpy()
-    assert np.array_equal(shuffled.layers["s2s"][measured], shuffled.X[measured].toarray())
-
-
 def fail(*_args, **_kwargs):
     raise RuntimeError("boom")
 
@@ -202,8 +119,17 @@ def interrupt(*_args, **_kwargs):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("where", ["_train._module.TrainingPlan.training_step", "_train._model.SectionModel.predict"])
-@pytest.mark.parametrize(("what", "error"), [(fail, RuntimeError), (interrupt, KeyboardInterrupt)])
+TRAINING, PREDICTION = "_train._module.TrainingPlan.training_step", "_train._model.SectionModel.predict"
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "error"),
+    [
+        (TRAINING, fail, RuntimeError),
+        (TRAINING, interrupt, KeyboardInterrupt),
+        (PREDICTION, interrupt, KeyboardInterrupt),
+    ],
+)
 def test_failure_and_interruption_leave_everything_as_it_was(section, quick, monkeypatch, where, what, error):
     before = section.copy()
     handler = signal.getsignal(signal.SIGINT)
@@ -226,29 +152,9 @@ def test_backed_sections_are_imputed_in_place_and_not_copied(section, imputed, q
     backed.file.close()
 
 
-def test_other_layers_are_never_overwritten(section, quick):
-    section.layers["log"] = section.X.copy()
-    for key in ("log", "truth"):
-        with pytest.raises(ValueError, match=f"key_added='{key}' would overwrite adata.layers"):
-            s2s.tl.impute(section, layer="log", key_added=key, **quick)
-    section.obs["mine_visible"] = 1
-    with pytest.raises(ValueError, match=r"would overwrite adata\.obs"):
-        s2s.tl.interpolate(section, "nearest", key_added="mine")
-    with pytest.raises(ValueError, match="name of a standard deviation"):
-        s2s.tl.interpolate(section, "nearest", key_added="x_std")
-    s2s.tl.interpolate(section, "nearest")
-    s2s.tl.interpolate(section, "nearest")
-
-
-def test_checkpoints_are_looked_at_before_any_work(section, quick, tmp_path, monkeypatch):
-    monkeypatch.setattr("s2s_scverse._train._fit.leave_out", fail)
-    with pytest.raises(FileNotFoundError, match=r"of checkpoint=.* does not exist; make it first"):
-        s2s.tl.impute(section, checkpoint=tmp_path / "nope" / "x", **quick)
-
-
-def test_negative_values_stay_negative(section, quick):
+def test_negative_values_stay_negative(section):
     section.X = section.X.toarray() - 3
-    s2s.tl.impute(section, **quick)
+    s2s.tl.impute(section, preset="quick", progress=False)
     assert section.layers["s2s"][~section.obs["s2s_measured"].to_numpy()].min() < -1
 
 
@@ -263,120 +169,11 @@ def test_interruption_while_writing_leaves_everything_as_it_was(imputed, monkeyp
     assert list(imputed.uns["s2s"]) == list(before.uns["s2s"])
 
 
-def test_counts_are_warned_of(section, quick):
-    section.layers["counts"] = np.round(np.expm1(section.X.toarray()) * 10)
-    with pytest.warns(UserWarning, match=r"look like counts; call s2s.pp.normalize\(adata\) first"):
-        s2s.tl.impute(section, layer="counts", **quick)
-
-
-def test_nothing_to_impute(section, quick):
-    section.obs["s2s_measured"] = True
-    del section.obs["s2s_held_out"]
-    with pytest.warns(UserWarning, match="every site is measured"):
-        s2s.tl.impute(section[section.obs_names[:50]].copy(), **quick)
-
-
-@pytest.mark.parametrize("n_spots", [1, 2, 9])
-def test_few_spots(hand_drawn, quick, n_spots):
-    drawing = {1: "#", 2: "##", 9: "### ### ###"}[n_spots]
-    spots = hand_drawn(drawing)
-    spots.X = np.log1p(spots.X + 1)
-    adata = s2s.pp.grid(spots, upsample=2, fill="all")
-    if n_spots == 1:
-        with pytest.warns(UserWarning, match="every site is measured"):
-            s2s.tl.impute(adata, **quick)
-    else:
-        with pytest.warns(UserWarning, match=f"only {n_spots} spots are measured"):
-            s2s.tl.impute(adata, **quick)
-    assert np.isfinite(adata.layers["s2s"]).all()
-
-
-def test_one_row_of_spots(hand_drawn, quick):
-    adata = s2s.pp.grid(hand_drawn("#" * 40), upsample=2)
-    adata.X = np.log1p(adata.X)
-    s2s.tl.impute(adata, **quick)
-    assert np.isfinite(adata.layers["s2s"]).all()
-
-
-def test_genes_and_spots_without_counts(section, quick):
-    section.X = section.X.toarray()
-    section.X[:, 3] = 0
-    section.X[np.flatnonzero(section.obs["s2s_measured"])[:5]] = 0
-    s2s.tl.impute(section, **quick)
-    assert not section.layers["s2s"][:, 3].any()
-    assert np.isfinite(section.layers["s2s"]).all()
-
-
-@pytest.mark.parametrize("images", [None, "textures", np.random.default_rng(0).random((3, 40, 40))])
+@pytest.mark.parametrize("images", [None, np.random.default_rng(0).random((3, 40, 40))])
 def test_natural_images(section, quick, images):
     s2s.tl.impute(section, natural_images=images, **quick)
     columns = s2s.get.history_df(section).columns
     assert any(column.startswith("loss_images") for column in columns) == (images is not None)
-
-
-def with_inf(adata):
-    adata.X = adata.X.toarray()
-    adata.X[np.flatnonzero(adata.obs["s2s_measured"])[0], 1] = np.inf
-
-
-def with_nan(adata):
-    adata.X = adata.X.toarray()
-    adata.X[np.flatnonzero(adata.obs["s2s_measured"])[0], 1] = np.nan
-
-
-@pytest.mark.parametrize(
-    ("change", "arguments", "error", "message"),
-    [
-        pytest.param(
-            lambda a: a.uns.pop("s2s"), {}, KeyError, r"no lattice found .*call s2s.pp.grid again on", id="no grid"
-        ),
-        pytest.param(None, {"genes": ["nope"]}, KeyError, "genes not found in adata.var_names: nope", id="gene"),
-        pytest.param(None, {"genes": []}, ValueError, "at least one gene", id="no gene"),
-        pytest.param(None, {"layer": "nope"}, KeyError, "layer 'nope' not found", id="layer"),
-        pytest.param(None, {"key_added": 3}, TypeError, "key_added must be a string, found 3", id="key"),
-        pytest.param(None, {"key_added": "a/b"}, ValueError, "without '/'", id="key slash"),
-        pytest.param(None, {"key_added": "grid"}, ValueError, "key_added='grid' is taken", id="key grid"),
-        pytest.param(
-            None, {"preset": "x"}, ValueError, "preset must be one of 'default', 'fast', 'quick', 'paper'", id="preset"
-        ),
-        pytest.param(None, {"rng": "x"}, TypeError, "rng must be an integer seed", id="rng"),
-        pytest.param(
-            None, {"device": "nope"}, ValueError, "device must be 'auto' or a torch device, found 'nope'", id="device"
-        ),
-        pytest.param(None, {"device": "cuda:7"}, ValueError, "device 'cuda:7' is not available", id="no cuda"),
-        pytest.param(None, {"max_epochs": -1}, ValueError, "max_epochs must be at least 0", id="epochs"),
-        pytest.param(None, {"training": {}}, TypeError, "training must be a TrainingConfig, found {}", id="training"),
-        pytest.param(
-            None, {"network": "paper"}, TypeError, "network must be a CDCINConfig, found 'paper'", id="network"
-        ),
-        pytest.param(None, {"genes": 3}, TypeError, "genes must be a name or a list of names, found 3", id="genes 3"),
-        pytest.param(None, {"layer": ["a"]}, TypeError, "layer must be a name or None", id="layer list"),
-        pytest.param(None, {"natural_images": 3}, TypeError, "or a list of arrays, found int", id="images"),
-        pytest.param(with_nan, {}, ValueError, "adata.X is NaN or infinite at measured spots for", id="nan"),
-        pytest.param(with_inf, {}, ValueError, "adata.X is NaN or infinite at measured spots for", id="inf"),
-        pytest.param(
-            lambda a: setattr(a, "X", a.X.astype(complex)),
-            {},
-            TypeError,
-            "adata.X must hold real numbers",
-            id="complex",
-        ),
-        pytest.param(
-            lambda a: setattr(a, "X", a.X.astype(bool)), {}, TypeError, "adata.X must hold real numbers", id="bool"
-        ),
-        pytest.param(
-            lambda a: a.obs.__setitem__("s2s_measured", False), {}, ValueError, "no site is measured", id="none"
-        ),
-    ],
-)
-def test_bad_input_is_refused_before_anything_is_written(section, quick, change, arguments, error, message):
-    if change:
-        change(section)
-    layers, columns = list(section.layers), section.obs.columns.tolist()
-    with pytest.raises(error, match=message):
-        s2s.tl.impute(section, **(quick | arguments))
-    assert list(section.layers) == layers
-    assert section.obs.columns.tolist() == columns
 
 
 def test_nan_in_hidden_spots_does_not_matter(section, imputed, quick):

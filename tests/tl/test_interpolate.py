@@ -1,24 +1,11 @@
-from __future__ import annotations
-
-import anndata as ad
 import numpy as np
 import pytest
-from scipy import sparse
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_lattice
 from s2s_scverse._predict import METHODS
-from s2s_scverse.tl import _interpolate
 
 SQUARE = "##### ##### ##### ##### #####"
-
-
-@pytest.fixture
-def plane(hand_drawn):
-    """5 x 5 spots, 10 * row + col, of which every second row and column is measured."""
-    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
-    s2s.pp.sparsify(dense, stride=2)
-    return dense
 
 
 def test_nearest_worked_out_by_hand(hand_drawn):
@@ -36,15 +23,11 @@ def test_linear_worked_out_by_hand(hand_drawn):
     np.testing.assert_allclose(dense.layers["linear"][:, 0], at, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["linear", "cubic", "rbf"])
-def test_a_plane_is_found_again(plane, method):
-    s2s.tl.interpolate(plane, method)
-    np.testing.assert_allclose(plane.layers[method], plane.X, atol=1e-3)
-
-
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_keeps_measured_spots_and_fills_the_rest(section, method):
-    before = section.copy()
+def test_every_method_keeps_measured_spots_fills_the_rest_and_reads_no_hidden_values(section, method):
+    before, other = section.copy(), section.copy()
+    other.X = other.X.toarray()
+    other.X[~other.obs["s2s_measured"].to_numpy()] = np.nan
     assert s2s.tl.interpolate(section, method) is None
     found, measured = section.layers[method], section.obs["s2s_measured"].to_numpy()
     assert found.dtype == np.float32
@@ -54,87 +37,36 @@ def test_every_method_keeps_measured_spots_and_fills_the_rest(section, method):
     truth = section.X[hidden].toarray()
     assert np.abs(found[hidden] - truth).mean() < np.abs(truth - truth.mean(axis=0)).mean() * 1.2
     assert (section.X != before.X).nnz == 0
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_hidden_values_are_never_read(section, method):
-    other = section.copy()
-    hidden = ~other.obs["s2s_measured"].to_numpy()
-    values = other.X.toarray()
-    values[hidden] = np.nan
-    other.X = values
-    s2s.tl.interpolate(section, method)
     s2s.tl.interpolate(other, method)
-    np.testing.assert_array_equal(section.layers[method], other.layers[method])
-
-
-@pytest.mark.parametrize(("upsample", "stride"), [(1, 2), (2, 1), (3, 1), (2, 2)])
-def test_coordinates_are_in_spot_pitches(hand_drawn, monkeypatch, upsample, stride):
-    seen = {}
-
-    def spy(method, spots, sites, informative, **weights):
-        seen.update(spots=spots, sites=sites)
-        return fit(method, spots, sites, informative, **weights)
-
-    dense = s2s.pp.grid(hand_drawn(SQUARE, pitch=250.0), upsample=upsample)
-    if stride > 1:
-        s2s.pp.sparsify(dense, stride=stride)
-    fit = _interpolate.fit
-    monkeypatch.setattr(_interpolate, "fit", spy)
-    s2s.tl.interpolate(dense, "kriging")
-    assert np.ptp(np.unique(seen["spots"], axis=0), axis=0).tolist() == [4 / stride, 4 / stride]
-    assert np.unique(np.diff(np.unique(seen["spots"][:, 0]))).tolist() == [1]
-    assert len(seen["spots"]) + len(seen["sites"]) == dense.n_obs
+    np.testing.assert_array_equal(found, other.layers[method])
 
 
 def test_pitch_is_that_of_spots_where_there_are_any(hand_drawn):
     rng = np.random.default_rng(0)
-    drawing, array = "\n".join(["#" * 40] * 40), np.argwhere(np.ones((40, 40)))
-    lost = np.all(np.abs(array - 20) < 13, axis=1)  # two fifths
+    lattice = read_lattice(s2s.pp.grid(hand_drawn("\n".join(["#" * 40] * 40)), upsample=1))
+    lost = np.all(np.abs(np.argwhere(np.ones((40, 40))) - 20) < 13, axis=1)  # two fifths
     for kept, expected in ((~lost, 1), (rng.random(1600) < 0.25, 2), (~lost & (rng.random(1600) < 0.25), 2)):
-        dense = s2s.pp.grid(hand_drawn(drawing), upsample=1)
-        lattice = read_lattice(dense)
         assert lattice.spot_pitch(kept) == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.parametrize("method", ["kriging", "pca_kriging"])
-def test_a_gene_gets_the_same_values_whichever_others_are_asked_for(section, method):
+@pytest.mark.parametrize("method", ["linear", "kriging", "pca_kriging"])
+def test_genes_not_asked_for_are_missing_and_others_the_same(section, method):
     s2s.tl.interpolate(section, method)
-    s2s.tl.interpolate(section, method, genes=section.var_names[3], key_added="one")
-    np.testing.assert_array_equal(section.layers["one"][:, 3], section.layers[method][:, 3])
-
-
-def test_genes_not_asked_for_are_missing(section):
-    s2s.tl.interpolate(section, "linear")
-    names = [section.var_names[7], section.var_names[2]]
-    s2s.tl.interpolate(section, "linear", genes=names, key_added="two")
+    s2s.tl.interpolate(section, method, genes=[section.var_names[7], section.var_names[2]], key_added="two")
+    s2s.tl.interpolate(section, method, genes=section.var_names[7], key_added="one")
     two = section.layers["two"]
-    np.testing.assert_array_equal(two[:, [7, 2]], section.layers["linear"][:, [7, 2]])
-    assert np.isnan(np.delete(two, [7, 2], axis=1)).all()
-    s2s.tl.interpolate(section, "linear", genes=names[0], key_added="one")
+    np.testing.assert_array_equal(two[:, [7, 2]], section.layers[method][:, [7, 2]])
     np.testing.assert_array_equal(section.layers["one"][:, 7], two[:, 7])
-
-
-@pytest.mark.parametrize(
-    "convert",
-    [
-        pytest.param(lambda x: x.toarray(), id="array"),
-        pytest.param(lambda x: x.toarray().astype(np.float64), id="float64"),
-        pytest.param(sparse.csc_matrix, id="csc"),
-        pytest.param(sparse.csr_array, id="csr_array"),
-    ],
-)
-def test_the_container_of_values_does_not_matter(section, convert):
-    other = section.copy()
-    other.X = convert(section.X)
-    for adata in (section, other):
-        s2s.tl.interpolate(adata, "kriging", genes=list(section.var_names[:3]))
-    np.testing.assert_array_equal(section.layers["kriging"], other.layers["kriging"])
+    assert np.isnan(np.delete(two, [7, 2], axis=1)).all()
 
 
 def test_layer_key_and_run_entry(section):
     section.layers["double"] = section.X * 2
+    copied = s2s.tl.interpolate(section, "idw", copy=True)
+    assert "idw" not in section.layers
+    assert "idw_visible" not in section.obs
     s2s.tl.interpolate(section, "idw")
+    np.testing.assert_array_equal(copied.layers["idw"], section.layers["idw"])
     s2s.tl.interpolate(section, "idw", layer="double", key_added="twice")
     np.testing.assert_allclose(section.layers["twice"], 2 * section.layers["idw"], rtol=1e-6)
     run = section.uns["s2s"]["twice"]
@@ -146,86 +78,11 @@ def test_layer_key_and_run_entry(section):
     np.testing.assert_array_equal(section.obs["twice_visible"], section.obs["s2s_measured"])
 
 
-def test_copy_and_view(section):
-    changed = s2s.tl.interpolate(section, "nearest", copy=True)
-    assert "nearest" not in section.layers
-    assert "nearest" not in section.uns["s2s"]
-    assert "nearest_visible" not in section.obs
-    view = section[:, :4]
-    with pytest.warns(UserWarning, match=r"Received a view of an AnnData\. Making a copy\."):
-        s2s.tl.interpolate(view, "nearest")
-    assert not view.is_view
-    assert "nearest" not in section.layers
-    np.testing.assert_array_equal(view.layers["nearest"], changed.layers["nearest"][:, :4])
-
-
-def test_nothing_is_written_when_a_method_fails(section, monkeypatch):
-    def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(_interpolate, "fit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        s2s.tl.interpolate(section, "linear")
-    assert "linear" not in section.layers
-    assert set(section.uns["s2s"]) == {"grid"}
-    assert "linear_visible" not in section.obs
-
-
-def test_survives_h5ad(section, tmp_path):
-    s2s.tl.interpolate(section, "linear")
-    section.write_h5ad(tmp_path / "section.h5ad")
-    back = ad.read_h5ad(tmp_path / "section.h5ad")
-    np.testing.assert_array_equal(back.layers["linear"], section.layers["linear"])
-    assert back.uns["s2s"]["linear"]["params"]["method"] == "linear"
-    assert back.uns["s2s"]["linear"]["layer"] == "X"
-    assert back.obs["linear_visible"].dtype == bool
-
-
 def test_nothing_to_interpolate(hand_drawn):
     dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
     with pytest.warns(UserWarning, match="every site is measured"):
         s2s.tl.interpolate(dense, "kriging")
     np.testing.assert_array_equal(dense.layers["kriging"], dense.X)
-
-
-def test_one_spot_is_spread_over_all_sites(plane):
-    plane.obs["s2s_measured"] = np.arange(25) == 12
-    s2s.tl.interpolate(plane, "linear")
-    assert (plane.layers["linear"] == [22, 44]).all()
-
-
-@pytest.mark.parametrize("key", ["grid", "evaluation"])
-def test_taken_keys(plane, key):
-    with pytest.raises(ValueError, match=f"key_added='{key}' is taken by"):
-        s2s.tl.interpolate(plane, "linear", key_added=key)
-    with pytest.raises(ValueError, match=f"key_added='{key}' is taken by"):
-        s2s.tl.impute(plane, key_added=key, progress=False)
-
-
-def test_bad_input(plane):
-    with pytest.raises(ValueError, match=r"method must be one of 'nearest', .* found 'bicubic'"):
-        s2s.tl.interpolate(plane, "bicubic")
-    with pytest.raises(KeyError, match="genes not found"):
-        s2s.tl.interpolate(plane, "linear", genes=["missing"])
-    with pytest.raises(KeyError, match="layer 'missing' not found"):
-        s2s.tl.interpolate(plane, "linear", layer="missing")
-    with pytest.raises(TypeError, match="key_added must be a string, found 3"):
-        s2s.tl.interpolate(plane, "linear", key_added=3)
-    with pytest.raises(TypeError, match="expected an AnnData, found str"):
-        s2s.tl.interpolate("section.h5ad", "linear")
-    values = plane.X.copy()
-    values[0, 1] = np.nan
-    plane.layers["holes"] = values
-    with pytest.raises(ValueError, match=r"adata.layers\['holes'\] is NaN or infinite at measured spots for 1"):
-        s2s.tl.interpolate(plane, "linear", layer="holes")
-    plane.obs["s2s_measured"] = False
-    with pytest.raises(ValueError, match="no site is measured"):
-        s2s.tl.interpolate(plane, "linear")
-
-
-def test_without_a_lattice(hand_drawn):
-    with pytest.raises(KeyError, match="no lattice found"):
-        s2s.tl.interpolate(hand_drawn(SQUARE), "linear")
 
 
 def test_the_stack_is_what_imputation_starts_from(section):

@@ -1,4 +1,3 @@
-import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from s2s_scverse.nn import CDCINConfig
 
 @pytest.fixture
 def longer(quick):
-    return quick | {"training": replace(quick["training"], max_epochs=4)}
+    return quick | {"training": replace(quick["training"], max_epochs=3)}
 
 
 class Killed(BaseException):
@@ -31,12 +30,11 @@ def kill_in_epoch(monkeypatch, epoch):
     monkeypatch.setattr(TrainingPlan, "training_step", dying)
 
 
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_interrupted_runs_go_on_to_the_same_result(section, longer, tmp_path, monkeypatch, epoch):
+def test_interrupted_runs_go_on_to_the_same_result(section, longer, tmp_path, monkeypatch):
     expected = s2s.tl.impute(section, copy=True, **longer)
     path = tmp_path / "run.ckpt"
     with monkeypatch.context() as patched:
-        kill_in_epoch(patched, epoch)
+        kill_in_epoch(patched, 2)
         with pytest.raises(Killed):
             s2s.tl.impute(section, checkpoint=path, **longer)
     assert [file.name for file in tmp_path.iterdir()] == ["run.ckpt"]
@@ -52,7 +50,7 @@ def test_finished_runs_are_not_trained_again(section, longer, tmp_path, monkeypa
     longer["training"] = replace(longer["training"], patience=patience, learning_rate=0.05)
     path = tmp_path / "run.ckpt"
     expected = s2s.tl.impute(section, copy=True, checkpoint=path, **longer)
-    assert len(s2s.get.history_df(expected)) < 4 or patience == 9
+    assert len(s2s.get.history_df(expected)) < 3 or patience == 9
     kill_in_epoch(monkeypatch, 0)
     s2s.tl.impute(section, checkpoint=path, **longer)
     assert np.array_equal(section.layers["s2s"], expected.layers["s2s"])
@@ -87,56 +85,12 @@ def test_pretrained_weights_impute_without_training(section, imputed, written, q
     assert len(s2s.get.history_df(other)) == 2
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"rng": 1}, r"checkpoint of another run \(measured values, mask or seed differ\)"),
-        ({"max_epochs": 7}, r"another run \(training max_epochs is 2 there and 7 here\)"),
-        ({"layer": "truth"}, r"another run \(measured values"),
-    ],
-)
-def test_checkpoints_of_other_runs_are_refused(section, written, quick, change, message):
-    with pytest.raises(ValueError, match=message):
-        s2s.tl.impute(section, checkpoint=written, **(quick | change))
-
-
-def test_weights_of_other_networks_are_refused(section, written, quick):
-    with pytest.raises(ValueError, match=r"do not fit .* square lattice: network stages is 1 there and 2 here"):
-        s2s.tl.impute(section, pretrained=written, network=CDCINConfig(stages=2), **quick)
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint found at .*nope"):
-        s2s.tl.impute(section, pretrained=written.parent / "nope", **quick)
-    with pytest.raises(FileNotFoundError, match=r"folder .* of checkpoint=.* does not exist; make it first"):
-        s2s.tl.impute(section, checkpoint=written.parent / "nope" / "run.ckpt", **quick)
-
-
-class Harmful:
-    def __reduce__(self):
-        return print, ("executed",)
-
-
-@pytest.mark.parametrize("content", ["truncated", "pickle", "foreign"])
-@pytest.mark.parametrize("argument", ["checkpoint", "pretrained"])
-def test_unreadable_files_are_refused_and_never_executed(section, written, quick, tmp_path, content, argument, capsys):
-    path = tmp_path / "run.ckpt"
-    whole = written.read_bytes()
-    if content == "foreign":
-        torch.save({"weights": torch.ones(3)}, path)
-    elif content == "pickle":
-        path.write_bytes(pickle.dumps(Harmful()))
-    else:
-        path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="no readable checkpoint of s2s_scverse"):
-        s2s.tl.impute(section, **{argument: path}, **quick)
-    assert "executed" not in capsys.readouterr().out
-    assert "s2s" not in section.layers
-
-
 def test_settings_of_numpy_are_gone_on_from_as_well(section, longer, tmp_path):
     training = replace(longer["training"], max_epochs=np.int64(2), learning_rate=np.float64(0.01))
-    options = longer | {"training": training, "network": CDCINConfig(stages=np.int64(1), noise_level=np.float32(0.5))}
-    expected = s2s.tl.impute(section, copy=True, checkpoint=tmp_path / "run.ckpt", **options)
-    s2s.tl.impute(section, checkpoint=tmp_path / "run.ckpt", **options)
-    assert np.array_equal(section.layers["s2s"], expected.layers["s2s"])
+    network = CDCINConfig(stages=np.int64(1), noise_level=np.float32(0.5))
+    options = longer | {"training": training, "network": network, "checkpoint": tmp_path / "run.ckpt"}
+    written, read = (s2s.tl.impute(section, copy=True, **options).layers["s2s"] for _ in range(2))
+    assert np.array_equal(written, read)
 
 
 class Counting(Callback):

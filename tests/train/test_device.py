@@ -7,16 +7,6 @@ import torch
 import s2s_scverse as s2s
 from s2s_scverse._train import find_device
 
-CPU = torch.device("cpu")
-
-
-def test_devices_by_name():
-    assert find_device("cpu") == CPU
-    with pytest.raises(ValueError, match="device must be 'auto' or a torch device, found 'nope'"):
-        find_device("nope")
-    with pytest.raises(ValueError, match="device 'meta' is not available here"):
-        find_device("meta")
-
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator on this machine")

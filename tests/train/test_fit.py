@@ -7,12 +7,14 @@ import torch
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
 from s2s_scverse._predict import fit as fit_predictor
 from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, fit
-from s2s_scverse._train._apply import _windows, predict_sites, whole_section
-from s2s_scverse._train._images import image_box, images_at_sites
-from s2s_scverse._train._scenes import Scale
+from s2s_scverse._train._apply import predict_sites, whole_section
+from s2s_scverse._train._batches import Batch
+from s2s_scverse._train._images import image_box, images_at_sites, matched_images
+from s2s_scverse._train._shrinkage import DOUBT, find_shrinkage
 from s2s_scverse.nn import CDCIN, CDCINConfig
 
 QUICK = TrainingConfig(max_epochs=2, steps_per_epoch=3, masks=2, n_images=2, batch_size=4)
+TRAINING = replace(QUICK, initial="kriging", max_epochs=1)
 
 
 def lattice_of(n_rows, n_cols, kind="square"):
@@ -40,15 +42,20 @@ def imputed(model):
     return model.predict(model.section.values).sites
 
 
+def noisy_section():
+    section, _ = smooth_section()
+    noise = np.random.default_rng(0).normal(scale=0.3, size=section.values.shape)
+    return replace(section, values=(section.values + noise).astype(np.float32))
+
+
+def run_all(sections, training, images=None, seed=0, **network):
+    network = CDCINConfig(**{"stages": 1, "features": 8, "growth": 8, "blocks": 1} | network)
+    device, rng = torch.device("cpu"), np.random.default_rng(seed)
+    return fit(sections, network=network, training=training, images=images, device=device, rng=rng)
+
+
 def run(section, training=QUICK, images=None, seed=0, **network):
-    (fitted,) = fit(
-        [section],
-        network=CDCINConfig(stages=1, features=8, growth=8, blocks=1, **network),
-        training=training,
-        images=images,
-        device=torch.device("cpu"),
-        rng=np.random.default_rng(seed),
-    )
+    (fitted,) = run_all([section], training, images, seed, **network)
     return fitted
 
 
@@ -72,12 +79,19 @@ def test_same_seed_same_result_bit_for_bit():
     assert not np.array_equal(first, other)
 
 
-def test_terms_can_be_switched_off():
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"sparser_weight": 0.0}, {"loss_genes_dense", "loss_images_dense"}),
+        ({"dense_weight": 0.0}, {"loss_genes_sparser", "loss_images_sparser"}),
+        ({"image_weight": 0.0}, {"loss_genes_sparser", "loss_genes_dense"}),
+        ({"n_images": 0}, {"loss_genes_sparser", "loss_genes_dense"}),
+    ],
+)
+def test_terms_can_be_switched_off(change, left):
     section, _ = smooth_section()
-    history = run(section, replace(QUICK, dense_weight=0.0), images=photographs).history
-    assert {key for key in history[0] if key.startswith("loss")} == {"loss_genes_sparser", "loss_images_sparser"}
-    history = run(section, replace(QUICK, image_weight=0.0), images=photographs).history
-    assert not any("images" in key for key in history[0])
+    (row,) = run(section, replace(TRAINING, **change), photographs).history
+    assert {key for key in row if key.startswith("loss")} == left
 
 
 @pytest.mark.parametrize("start", ["nearest", "kriging", "pca_kriging", "stack"])
@@ -136,22 +150,6 @@ def test_genes_that_were_not_trained_on_and_constant_ones_are_imputed():
     assert (found[:, 1] == 1).all()
 
 
-def test_scale():
-    values = np.array([[1.0, 5], [3, 5]], np.float32)
-    scale = Scale.of(values, None)
-    np.testing.assert_allclose(scale.apply(values), [[-1, 0], [1, 0]])
-    np.testing.assert_allclose(Scale.of(values, 10.0).apply(values), values / 10)
-
-
-def test_attention_sees_windows_of_the_trained_size_and_convolutions_the_whole():
-    assert [(window.start, window.stop) for window, _ in _windows(5, 8, 0)] == [(0, 5)]
-    corners = [(window.start, window.stop) for window, _ in _windows(20, 8, 0)]
-    assert corners == [(0, 8), (4, 12), (8, 16), (12, 20)]
-    section, _ = smooth_section()
-    fitted = run(section, replace(QUICK, crop=8), attention=True, heads=2, window=4, channel_squeeze=4)
-    assert np.isfinite(imputed(fitted)).all()
-
-
 def whole_batch(section):
     sites = section.positions(section.measured)
     maps = fit_predictor("stack", sites[section.measured], sites, section.values).maps(section.values)
@@ -160,10 +158,12 @@ def whole_batch(section):
     return batch
 
 
-def test_windows_of_a_network_that_adds_nothing_change_nothing():
+def test_attention_sees_windows_of_the_trained_size():
     section, _ = smooth_section()
-    fitted = run(section)
-    network = CDCIN(replace(fitted.network.config, attention=True, heads=2, channel_squeeze=4)).eval()
+    fitted = run(section, replace(QUICK, crop=8), attention=True, heads=2, window=4, channel_squeeze=4)
+    assert np.isfinite(imputed(fitted)).all()
+    # Windows of a network that adds nothing change nothing.
+    network = CDCIN(fitted.network.config).eval()
     batch = whole_batch(section)
     position = torch.from_numpy(section.lattice.position)
     found = predict_sites(network, batch, position, replace(QUICK, crop=8), torch.device("cpu"))
@@ -171,8 +171,7 @@ def test_windows_of_a_network_that_adds_nothing_change_nothing():
     torch.testing.assert_close(found[:, ~measured], batch.start.flatten(1)[:, position][:, ~measured])
 
 
-@pytest.mark.parametrize("stages", [1, 2])
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(("kind", "stages"), [("square", 1), ("hex", 2)])
 def test_pieces_of_a_large_section_leave_no_seams(kind, stages, monkeypatch):
     lattice = lattice_of(40, 34, kind)
     rng = np.random.default_rng(0)
@@ -224,3 +223,117 @@ def test_the_paper_preset_counts_errors_in_the_units_of_the_values():
     # The nearest fill of smooth maps is off by tenths, which divided by 10 would be hundredths.
     assert fitted.history[0]["loss_genes_sparser"] * 10 > 0.05
     assert np.isfinite(imputed(fitted)).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"augment": False},
+        {"loss": "l1"},
+        {"dense_weight": 3.0},
+        {"mask_dropout": 0.0},
+        {"match_images": "noise"},
+        {"match_images": "distribution"},
+        {"schedule": "constant"},
+    ],
+    ids=str,
+)
+def test_every_switch_changes_training(change):
+    section = noisy_section()
+    first, other = (
+        run(section, training, photographs).history[0] for training in (TRAINING, replace(TRAINING, **change))
+    )
+    assert first.keys() == other.keys()
+    assert first["validation"] != other["validation"]
+    assert first["validation_start"] == other["validation_start"]
+
+
+def test_maps_shown_are_extra_channels_only():
+    section = noisy_section()
+    shown = run(section, TRAINING, photographs)
+    hidden = run(section, replace(TRAINING, show_maps=False), photographs)
+    assert shown.network.config.context_channels == 2
+    assert hidden.network.config == replace(shown.network.config, context_channels=1)
+    blind = run(section, TRAINING, photographs, mask_channel=False)
+    assert blind.network.config.context_channels == 1
+    assert np.isfinite(blind.predict(blind.section.values).sites).all()
+
+
+def test_images_get_the_noise_or_the_values_of_genes():
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((5000, 40)).astype(np.float32)
+    genes = rng.exponential(size=(300, 2)).astype(np.float32)
+    nuggets = np.array([0.0, 4.0])
+    assert matched_images(images, genes, nuggets, "none", rng) is images
+    noisy = matched_images(images, genes, nuggets, "noise", rng)
+    np.testing.assert_allclose(noisy.std(axis=0), 1, atol=0.05)
+    # Without noise the image is as it was, with four times the signal's variance it has a fifth of its power.
+    correlation = np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(images.T, noisy.T, strict=True)])
+    clean = correlation > 0.99
+    assert 5 < clean.sum() < 35
+    np.testing.assert_allclose(correlation[~clean], np.sqrt(1 / 5), atol=0.04)
+    valued = matched_images(images, genes, nuggets, "distribution", rng)
+    for image in valued.T:
+        assert set(image) <= set(genes[:, 0]) or set(image) <= set(genes[:, 1])
+        assert image.mean() == pytest.approx(1, abs=0.15)
+
+
+def test_weights_kept():
+    section = noisy_section()
+    training = replace(TRAINING, max_epochs=3, learning_rate=0.3, schedule="constant", shrink=False)
+    runs = {keep: run(section, replace(training, keep=keep), photographs) for keep in ("last", "best")}
+    assert runs["last"].history == runs["best"].history
+    errors = [row["validation"] for row in runs["best"].history]
+    assert errors.index(min(errors)) < len(errors) - 1, "expected the last pass not to be the best"
+    same = [torch.equal(a, b) for a, b in zip(*(run.network.parameters() for run in runs.values()), strict=True)]
+    assert not all(same)
+
+
+class Doubling(torch.nn.Module):
+    """A network whose correction at each site is given."""
+
+    def __init__(self, correction):
+        super().__init__()
+        self.correction, self.config = correction, CDCINConfig()
+
+    def use_lattice(self, *, hexagonal):
+        pass
+
+    def forward(self, start, *_):
+        return (start + self.correction)[None]
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        pytest.param([2.0, 2.0, 2.0, 2.0], 1.0, id="all need twice as much: at most 1"),
+        pytest.param([0.5, 0.5, 0.5, 0.5], 0.5, id="all need half: certain"),
+        # Factor 0.5, jackknifed variance 3 * var([1/3, 2/3, 2/3, 1/3]) = 1/12: 0.5 - (1/12) / 0.5.
+        pytest.param([1.0, 0.0, 0.0, 1.0], 0.5 - 1 / 6, id="half of them need it: shrunk"),
+        pytest.param([-1.0, -1.0, -1.0, -1.0], 0.0, id="wrong way"),
+        pytest.param([1.0, -1.0, 1.0, -0.9], 0.0, id="as often wrong"),
+    ],
+)
+def test_shrinkage_factor(missing, expected):
+    zeros = torch.zeros(1, 1, 1, 4)
+    nothing = dict.fromkeys(("mask", "maps"), zeros)
+    target = torch.tensor(missing).reshape(1, 1, 1, 4)
+    batch = Batch(**nothing, tissue=zeros + 1, target=target, weight=zeros + 1, hexagonal=False)
+    found = find_shrinkage(Doubling(zeros + 1), [[batch]], TRAINING, torch.device("cpu"))
+    assert found == pytest.approx(expected * 4 / (4 + DOUBT), abs=1e-6)
+
+
+def test_one_network_tells_square_from_hexagonal():
+    section = noisy_section()
+    lattice = Lattice(KINDS["hex"], section.lattice.index, section.lattice.basis, np.zeros(2))
+    both = [section, replace(section, lattice=lattice)]
+    square, hexagonal = run_all(both, replace(TRAINING, shrink=False))
+    assert square.network is hexagonal.network
+    network = square.network
+    inputs = torch.rand(1, 1, 9, 9), torch.zeros(1, 1, 9, 9), torch.zeros(1, 1, 9, 9), torch.rand(1, 2, 9, 9)
+    seen = {}
+    for kind in (True, False):
+        network.use_lattice(hexagonal=kind)
+        seen[kind] = network(*inputs)
+    assert not torch.allclose(seen[True], seen[False])
+    assert square.predict(section.values).sites.shape == hexagonal.predict(section.values).sites.shape

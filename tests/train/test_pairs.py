@@ -1,35 +1,32 @@
+"""What the network is trained on: pieces of sections, pairs of sparser and dense views, and windows of them."""
+
 import numpy as np
 import pytest
+import torch
 
-from s2s_scverse._lattice import KINDS, Lattice, random_sample, regular_sample
+from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, random_sample, regular_sample
+from s2s_scverse._train import TrainingConfig
+from s2s_scverse._train._batches import Term, Windows, cut
+from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
+from s2s_scverse._train._losses import masked_error, staged_loss
 from s2s_scverse._train._pairs import dense_views, held_views, sparser_views
+from s2s_scverse._train._scenes import build_scene
 
 
-def square(n_rows, n_cols):
+def full(n_rows, n_cols, kind="square"):
     index = np.stack(np.meshgrid(np.arange(n_rows), np.arange(n_cols), indexing="ij"), axis=-1).reshape(-1, 2)
-    return Lattice(KINDS["square"], index, np.eye(2)[::-1], np.zeros(2))
-
-
-@pytest.mark.parametrize("stride", [2, 3, 4])
-def test_all_phases_are_seen_and_half_of_the_views_drop_spots(stride):
-    lattice = square(12 * stride, 12 * stride)
-    views = sparser_views(lattice, regular_sample(lattice, stride, (0, 0)), n=8, drop=0.3, rng=np.random.default_rng(0))
-    phases = [tuple(views.lattice.index[visible][0] % 2) for visible in views.visible]
-    assert len(set(phases)) == 4
-    whole = [regular_sample(views.lattice, 2, phase).sum() for phase in phases]
-    dropping = views.visible.sum(axis=1) < whole
-    assert abs(dropping.mean() - 0.5) < 0.1
+    return Lattice(KINDS[kind], index, np.asarray(KINDS[kind].unit_basis), np.zeros(2))
 
 
 @pytest.mark.parametrize("stride", [2, 3])
 def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(stride):
-    lattice = square(24, 24)
+    lattice = full(24, 24)
     known = regular_sample(lattice, stride, (1, 0))
     views = sparser_views(lattice, known, n=8, drop=0.3, rng=np.random.default_rng(0))
     assert len(views.lattice) == known.sum() == len(views.known)
     assert views.known.all()
     np.testing.assert_allclose(views.lattice.coordinates, lattice.coordinates[known])
-    phases = set()
+    phases, dropping = set(), 0
     for visible in views.visible:
         assert views.lattice.stride(visible) % 2 == 0
         phase = tuple(views.lattice.index[visible][0] % 2)
@@ -37,11 +34,13 @@ def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(str
         regular = regular_sample(views.lattice, 2, phase)
         assert not (visible & ~regular).any()
         assert visible.sum() >= 0.6 * regular.sum()
+        dropping += visible.sum() < regular.sum()
     assert len(phases) == 4
+    assert 3 <= dropping <= 5  # half of the 8 views
 
 
 def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
-    lattice = square(16, 16)
+    lattice = full(16, 16)
     measured = regular_sample(lattice, 2, (1, 1))
     known = measured.copy()
     aside = np.flatnonzero(measured)[[3, 20, 41, 62]]
@@ -62,7 +61,7 @@ def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
 
 
 def test_without_a_spacing_spots_kept_aside_are_holes():
-    lattice = square(12, 12)
+    lattice = full(12, 12)
     measured = random_sample(144, 0.4, np.random.default_rng(0))
     known = measured.copy()
     known[np.flatnonzero(measured)[:5]] = False
@@ -73,7 +72,7 @@ def test_without_a_spacing_spots_kept_aside_are_holes():
 
 
 def test_random_samples_are_thinned_at_random():
-    lattice = square(20, 20)
+    lattice = full(20, 20)
     known = random_sample(400, 0.4, np.random.default_rng(0))
     views = sparser_views(lattice, known, n=5, drop=0.3, rng=np.random.default_rng(0))
     assert views.lattice is lattice
@@ -83,7 +82,7 @@ def test_random_samples_are_thinned_at_random():
 
 
 def test_dense_views_hide_half_to_all_of_the_drop():
-    lattice = square(20, 20)
+    lattice = full(20, 20)
     known = regular_sample(lattice, 2, (0, 0))
     views = dense_views(lattice, known, n=20, drop=0.3, rng=np.random.default_rng(0))
     hidden = 1 - views.visible.sum(axis=1) / known.sum()
@@ -92,21 +91,130 @@ def test_dense_views_hide_half_to_all_of_the_drop():
     assert 0.25 < hidden.max() <= 0.31
 
 
-def test_without_drop_everything_known_is_visible():
-    lattice = square(8, 8)
+def scene(kind="square", side=10, n_genes=3, n_images=2):
+    """Maps whose value tells the site: 100 * map + site."""
+    lattice = full(side, side, kind)
     known = regular_sample(lattice, 2, (0, 0))
-    views = dense_views(lattice, known, n=2, drop=0.0, rng=np.random.default_rng(0))
-    assert (views.visible == known).all()
+    views = sparser_views(lattice, known, n=4, drop=0.0, rng=np.random.default_rng(0))
+    n = len(views.lattice)
+
+    truth = (100 * np.arange(n_genes) + np.arange(n)[:, None]).astype(np.float32)
+    images = (100 * np.arange(n_genes, n_genes + n_images) + np.arange(n)[:, None]).astype(np.float32)
+    made = {"estimate": Nothing(), "orientations": KINDS[kind].symmetries, "standardise": False}
+    return build_scene(views, truth, images, **made), views
 
 
-def test_pairs_turn_with_the_section():
-    lattice = square(12, 10)
+class Nothing:
+    """An initial estimate of -1 everywhere."""
+
+    def genes(self, lattice, visible, values, noise_weights):
+        assert noise_weights is None
+        return self.images(lattice, visible, values)
+
+    def images(self, lattice, visible, values):
+        assert len(values) == visible.sum()
+        return np.full((1, values.shape[1], len(lattice)), -1, np.float32)
+
+
+def windows(laid, *, images=False, steps=6):
+    config = TrainingConfig(steps_per_epoch=steps, batch_size=4, crop=4)
+    return Windows([Term("t", (laid,), images=images, weight=1.0)], config, seed=1, epoch=0)
+
+
+@pytest.mark.parametrize(("kind", "images"), [("square", False), ("square", True), ("hex", False), ("quincunx", True)])
+def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
+    laid, views = scene(kind)
+    for parts in windows(laid, images=images):
+        batch = parts["t"]
+        sites = (batch.target % 100).long()
+        assert (batch.target // 100 >= 3).all() == images
+        tissue = batch.tissue
+        assert torch.equal(batch.values, batch.target * batch.mask)
+        matches = [torch.equal(torch.from_numpy(v)[sites] * tissue.bool(), batch.mask.bool()) for v in views.visible]
+        assert any(matches)
+        assert torch.equal(batch.weight, tissue * (1 - batch.mask))
+        assert (batch.start == -1).all()
+
+
+def test_windows_are_pieces_of_turned_sections():
+    laid, views = scene(n_images=0)
+    seen = set()
+    for parts in windows(laid, steps=60):
+        sites = (parts["t"].target[0, 0] % 100).long().numpy()
+        down = views.lattice.index[sites[1, 0]] - views.lattice.index[sites[0, 0]]
+        right = views.lattice.index[sites[0, 1]] - views.lattice.index[sites[0, 0]]
+        seen.add((tuple(down.tolist()), tuple(right.tolist())))
+    assert len(seen) == 8
+
+
+def test_masked_error_by_hand():
+    prediction, target = torch.tensor([1.0, 5.0, 9.0]), torch.tensor([2.0, 2.0, 0.0])
+    weight = torch.tensor([1.0, 1.0, 0.0])
+    assert masked_error(prediction, target, weight, "l1").item() == pytest.approx(2)
+    assert masked_error(prediction, target, weight, "l2").item() == pytest.approx(5)
+    assert masked_error(prediction, target, weight, "huber").item() == pytest.approx((0.5 + 2.5) / 2)
+    assert masked_error(prediction, target, 0 * weight, "l2").item() == 0
+
+
+def test_later_stages_weigh_more():
+    stages = torch.tensor([1.0, 2.0, 4.0]).reshape(3, 1, 1, 1, 1)
+    zero, one = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
+    assert staged_loss(stages, zero, one, "l1").item() == pytest.approx(1 / 3 + 2 * 2 / 3 + 4)
+
+
+def laid_out(values, *, standardise):
+    lattice = full(17, 17)
     known = regular_sample(lattice, 2, (0, 0))
-    for symmetry in lattice.kind.symmetries:
-        turned = lattice.transformed(symmetry)
-        one = dense_views(lattice, known, n=3, drop=0.3, rng=np.random.default_rng(0))
-        other = dense_views(turned, known, n=3, drop=0.3, rng=np.random.default_rng(0))
-        assert np.array_equal(one.visible, other.visible)
-        sparser = sparser_views(turned, known, n=4, drop=0.3, rng=np.random.default_rng(0))
-        back = {tuple(site) for site in (turned.index[known][sparser.visible[0]] @ symmetry).tolist()}
-        assert back <= {tuple(site) for site in lattice.index[known].tolist()}
+    views = sparser_views(lattice, known, n=4, drop=0.0, rng=np.random.default_rng(0))
+    none = np.empty((len(views.lattice), 0), np.float32)
+    made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None]}
+    return build_scene(views, values[: len(views.lattice)], none, standardise=standardise, **made), views
+
+
+class MeanOfVisible:
+    """The simplest initial estimate."""
+
+    def genes(self, lattice, visible, values, noise_weights):  # noqa: ARG002
+        return np.broadcast_to(values.mean(axis=0)[None, :, None], (1, values.shape[1], len(lattice))).copy()
+
+
+def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie():
+    """Of pure noise, standardised as a whole, hidden spots lie opposite the visible ones: in views they must not."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(81, 3000)).astype(np.float32)
+    values = (values - values.mean(axis=0)) / values.std(axis=0)
+    slopes = []
+    for standardise in (False, True):
+        scene, views = laid_out(values, standardise=standardise)
+        products, squares = 0.0, 0.0
+        for view in range(len(views.visible)):
+            sites, tissue = scene.gathers[0], scene.tissues[0]
+            batch = cut(scene, view, torch.arange(3000), sites, tissue, scene.known[0] * (1 - scene.visible[view]))
+            start = batch.start[:, 0, 0, 0]
+            hidden = (batch.target * batch.weight).sum(dim=(1, 2, 3)) / batch.weight.sum(dim=(1, 2, 3))
+            products += float((start * hidden).sum())
+            squares += float(start.square().sum())
+        slopes.append(products / max(squares, 1.0))
+    assert slopes[0] < -0.2
+    assert abs(slopes[1]) < 0.01
+
+
+def test_large_sections_are_cut_into_connected_pieces_that_know_what_the_whole_knows():
+    lattice = full(180, 160)
+    measured = regular_sample(lattice, 2, (0, 0))
+    values = lattice.index[measured].astype(np.float32)
+    depth = values.sum(axis=1, dtype=float) + 1
+    section = SectionOnLattice(None, np.arange(len(lattice)), lattice, measured, ~measured, values, depth)
+    assert section.cut(np.ones(len(section.lattice), bool)) is section
+    pieces = [section.cut(sites) for sites in _pieces(section)]
+    counts = [int(piece.measured.sum()) for piece in pieces]
+    assert 0.85 * MAX_TRAINED <= sum(counts) <= 1.15 * MAX_TRAINED
+    assert max(counts) <= PIECE
+    for piece in pieces:
+        assert np.array_equal(piece.lattice.index[piece.measured], piece.values)
+        assert np.array_equal(piece.depth, piece.values.sum(axis=1) + 1)
+        assert len(piece.lattice) == np.prod(piece.lattice.shape)  # a box
+        assert piece.lattice.stride(piece.measured) == 2
+    seen = np.concatenate([piece.lattice.index for piece in pieces])
+    assert len(np.unique(seen, axis=0)) == len(seen)
+    assert np.ptp(seen, axis=0).min() >= 85  # spread over the section
