@@ -1,6 +1,5 @@
 """Predicting blocks of genes one after the other, or on the cluster of a dask client; the memory that it needs."""
 
-import operator
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ def predicted_blocks(
 
     # The model is a task by itself, and not part of each: it is sent to every worker once.
     model = delayed(lambda itself: itself, pure=False)(predict)
-    tasks = [delayed(operator.call, pure=False)(model, matrix.lazy(genes)) for genes in blocks]
+    tasks = [delayed(_impute_block, pure=False)(model, matrix.lazy(genes)) for genes in blocks]
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "16GiB"}):
         pending = dict(zip(client.compute(tasks), blocks, strict=True))
     try:
@@ -39,6 +38,11 @@ def predicted_blocks(
             future.release()
     finally:
         client.cancel(list(pending))
+
+
+def _impute_block(predict: "Callable[[Any], Block]", values: Any) -> "Block":
+    """Predict a block under a name that the dashboard of a cluster shows."""
+    return predict(values)
 
 
 def _client() -> Any:

@@ -70,7 +70,7 @@ def test_layer_key_and_run_entry(section):
     s2s.tl.interpolate(section, "idw", layer="double", key_added="twice")
     np.testing.assert_allclose(section.layers["twice"], 2 * section.layers["idw"], rtol=1e-6)
     run = section.uns["s2s"]["twice"]
-    assert run["params"] == {"method": "idw", "depth": "none"}
+    assert run["params"] == {"method": "idw", "depth": "none", "covariates": "none"}
     assert run["layer"] == "double"
     assert section.uns["s2s"]["idw"]["layer"] == "X"
     assert set(run["versions"]) == {"s2s-scverse", "numpy", "scipy"}

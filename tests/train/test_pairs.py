@@ -107,8 +107,8 @@ def scene(kind="square", side=10, n_genes=3, n_images=2):
 class Nothing:
     """An initial estimate of -1 everywhere."""
 
-    def genes(self, lattice, visible, values, noise_weights):
-        assert noise_weights is None
+    def genes(self, lattice, visible, values, noise_weights, covariates):
+        assert noise_weights is covariates is None
         return self.images(lattice, visible, values)
 
     def images(self, lattice, visible, values):
@@ -174,7 +174,7 @@ def laid_out(values, *, standardise):
 class MeanOfVisible:
     """The simplest initial estimate."""
 
-    def genes(self, lattice, visible, values, noise_weights):  # noqa: ARG002
+    def genes(self, lattice, visible, values, noise_weights, covariates):  # noqa: ARG002
         return np.broadcast_to(values.mean(axis=0)[None, :, None], (1, values.shape[1], len(lattice))).copy()
 
 
