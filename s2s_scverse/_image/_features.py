@@ -69,7 +69,7 @@ class FeatureMaps:
     def __init__(self, image: PlacedImage, spacing: float, scales: Sequence[float], *, stain: bool = True) -> None:
         self.image = image
         self._factor = max(1, int(min(scales) * spacing / SAMPLES))
-        self._maps: list[Float32] = []
+        self._maps: list[NDArray[np.floating]] = []
         self.names: list[str] = []
         means, squares, visible, density = self._reduced(stain=stain)
         channels = ("haematoxylin", "eosin") if density is not None else [f"channel{i}" for i in range(means.shape[-1])]
@@ -158,7 +158,7 @@ def cut_patches(
 
 def _stains(band: NDArray[Any]) -> tuple[Float32, Float32, Float32]:
     """Haematoxylin and eosin (h, w, 2), visible pixels and optical density, (h, w) each, of an RGB(A) band."""
-    colour = img_as_float32(band)
+    colour = img_as_float32(band)  # type: ignore[no-untyped-call]
     visible = np.ones(band.shape[:2], np.float32) if band.shape[-1] == 3 else (colour[..., 3] > 0.5).astype(np.float32)
     colour = colour[..., :3]
     brightest, darkest = colour.max(axis=-1), colour.min(axis=-1)

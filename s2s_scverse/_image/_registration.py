@@ -61,7 +61,7 @@ def check_registration(
         return None
     left, strength, _ = svd(values - values.mean(axis=0), full_matrices=False)
     scores = (left * strength)[:, :COMPONENTS].astype(np.float64)
-    neighbours = cKDTree(spots).query(spots, k=NEIGHBOURS + 1)[1][:, 1:]
+    neighbours = np.asarray(cKDTree(spots).query(spots, k=NEIGHBOURS + 1)[1])[:, 1:]
 
     def local(of_spots: Float64) -> Float64:
         return np.asarray(of_spots - of_spots[neighbours].mean(axis=1))

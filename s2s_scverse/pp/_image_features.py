@@ -66,7 +66,7 @@ def image_features(
         deviation around every site. Or a function of patches (n, `patch_size`, `patch_size`, channels) that returns
         (n, n_features), such as a pathology foundation model.
     scales
-        Widths of the surroundings: standard deviations of Gaussians, in spacings of the spots.
+        Widths of the surroundings: standard deviations of Gaussians, in distances of neighbouring spots of the array.
     transform
         From ``obsm["spatial"]`` to pixels (column, row) of `img`: a scale factor or an affine matrix (2, 3) or (3, 3).
         1 by default for files and arrays; images in ``uns["spatial"]`` have their own.
@@ -127,8 +127,8 @@ def image_features(
     described: list[Description] = []
     for section in sections:
         coordinates = np.asarray(adata.obsm[_keys.SPATIAL], np.float64)[section.rows, :2]
-        spacing = section.lattice.pitch * section.lattice.spot_pitch(section.measured)
-        given = img[section.name] if isinstance(img, Mapping) else img
+        spacing = section.lattice.pitch * _stride(adata, section.name)
+        given = img[str(section.name)] if isinstance(img, Mapping) else img
         image = _placed(adata, section, given, transform, spacing)
         if callable(extractor):
             described.append(cut_patches(image, coordinates, extractor, side, batch_size))
@@ -150,6 +150,13 @@ def image_features(
     adata.uns[_keys.UNS] = entry
     log.info("%d image features of %d sites in obsm[%r]", len(names), adata.n_obs, key_added)
     return adata if copy else None
+
+
+def _stride(adata: "AnnData", name: str | None) -> int:
+    """Return how many sites lie between neighbouring spots of the array: spots do not grow when some are held out."""
+    grid = adata.uns[_keys.UNS][_keys.GRID]
+    entry = grid if name is None else grid[_keys.SECTIONS][name]
+    return int(entry.get("stride", 1))
 
 
 def _placed(adata: "AnnData", section: SectionOnLattice, img: Any, transform: Any, spacing: float) -> PlacedImage:

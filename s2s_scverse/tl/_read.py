@@ -115,7 +115,8 @@ def read_covariates(adata: "AnnData", keys: object) -> NDArray[np.float64] | Non
 def _standardised(covariates: NDArray[np.float64]) -> NDArray[np.float64]:
     """Bring covariates (n_sites, n) to mean 0 and variance 1; constant ones become 0."""
     centred, spread = covariates - covariates.mean(axis=0), covariates.std(axis=0)
-    return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 1e-9 * np.abs(covariates).max(axis=0))
+    varies = spread > 1e-9 * np.abs(covariates).max(axis=0)
+    return np.asarray(np.divide(centred, spread, out=np.zeros_like(centred), where=varies))
 
 
 def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:
