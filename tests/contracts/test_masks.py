@@ -42,7 +42,7 @@ def errors(adata, keys):
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_no_worse_than_linear_and_about_as_good_as_kriging_or_better(section, pattern):
     adata = hide(section, pattern)
-    s2s.tl.impute(adata, preset="quick", progress=False, max_distance=None)
+    s2s.tl.impute(adata, preset="quick", uncertainty=False, progress=False, max_distance=None)
     for method in ("linear", "kriging"):
         s2s.tl.interpolate(adata, method, max_distance=None)
     rmse = errors(adata, ["s2s", "linear", "kriging"])
@@ -52,10 +52,10 @@ def test_no_worse_than_linear_and_about_as_good_as_kriging_or_better(section, pa
     np.testing.assert_array_equal(adata.layers["s2s"][measured], adata.X[measured].toarray())
 
 
-def test_beyond_the_stated_distance_there_is_nothing_but_a_warning(section, quick):
+def test_beyond_the_stated_distance_there_is_nothing_but_a_warning(section):
     adata = hide(section, "a lost corner")
     with pytest.warns(UserWarning, match=r"\d+ of \d+ unmeasured sites are farther than 3 spot distances .* stay NaN"):
-        s2s.tl.impute(adata, max_distance=3, **quick)
+        s2s.tl.impute(adata, max_distance=3, preset="quick", progress=False)
     with pytest.warns(UserWarning, match="farther than 3 spot distances"):
         s2s.tl.interpolate(adata, "kriging", max_distance=3)
     at = adata.obsm["spatial"]

@@ -51,6 +51,7 @@ def test_numbers_in_numbers_out_in_half_precision(small, quick, change):
     assert np.isnan(reliability[~varies]).all()
 
 
+@pytest.mark.slow
 def test_two_threads_give_what_one_gives_up_to_rounding(section, quick):
     """Measured here: no difference of starting maps, 9e-7 of a standard deviation after this little training."""
     import torch

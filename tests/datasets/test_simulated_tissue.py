@@ -36,7 +36,7 @@ def test_contents_and_coordinates(adata):
     assert not pd.DataFrame({"row": rows, "col": cols}).duplicated().any()
     finer = s2s.datasets.simulated_tissue(pitch=12.5, depth=150.0)
     np.testing.assert_allclose(finer.obsm["spatial"], adata.obsm["spatial"] / 8)
-    assert np.median(np.asarray(finer.X.sum(axis=1))) == pytest.approx(150, rel=0.12)
+    assert np.median(counts(finer).sum(axis=1)) == pytest.approx(150, rel=0.12)
 
 
 @pytest.mark.parametrize("seed", range(2))

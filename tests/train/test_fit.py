@@ -280,7 +280,7 @@ def test_images_get_the_noise_or_the_values_of_genes():
 
 def test_weights_kept():
     section = noisy_section()
-    training = replace(TRAINING, max_epochs=4, learning_rate=0.3, schedule="constant", shrink=False)
+    training = replace(TRAINING, max_epochs=4, learning_rate=0.03, schedule="constant", shrink=False)
     runs = {keep: run(section, replace(training, keep=keep), photographs) for keep in ("last", "best")}
     assert runs["last"].history == runs["best"].history
     errors = [row["validation"] for row in runs["best"].history]
