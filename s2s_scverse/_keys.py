@@ -10,6 +10,7 @@ __all__ = [
     "GRID",
     "HELD_OUT",
     "IMAGE",
+    "IMAGE_FEATURES",
     "IN_TISSUE",
     "LIBRARY_KEY",
     "MEASURED",
@@ -32,6 +33,7 @@ UNS: Final = "s2s"  # uns: everything that is not aligned to obs or var
 GRID: Final = "grid"  # uns["s2s"]["grid"]: kind, shape, stride, pitch, basis, origin
 SECTIONS: Final = "sections"  # uns["s2s"]["grid"]["sections"]: such an entry for each of several sections
 LIBRARY_KEY: Final = "library_key"  # uns["s2s"]["grid"]["library_key"]: the obs column that names the section
+IMAGE_FEATURES: Final = "s2s_image"  # obsm, written by pp.image_features
 IMAGE: Final = "image"  # uns["s2s"]["image"]: names and parameters of features, one entry for each obsm key
 EVALUATION: Final = "evaluation"  # uns["s2s"]["evaluation"]: tables of scores
 VISIBLE: Final = "{}_visible"  # obs, bool, one for each run: what the method saw

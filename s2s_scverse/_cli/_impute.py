@@ -35,6 +35,13 @@ def impute(
     natural_images: Annotated[
         str, typer.Option(help="photographs, textures, none, or a folder of images.")
     ] = "photographs",
+    image: Annotated[
+        str | None, typer.Option(help="Image that guides the imputation: auto (the section's own), or a file.")
+    ] = None,
+    image_scale: Annotated[float, typer.Option(help="Pixels of an image file to a unit of the coordinates.")] = 1.0,
+    covariates: Annotated[
+        str | None, typer.Option(help="Keys of obsm or obs, separated by commas, that are known at all sites.")
+    ] = None,
     uncertainty: Annotated[bool, typer.Option(help="Estimate standard deviations and reliability.")] = True,
     denoise: Annotated[bool, typer.Option(help="Denoise measured spots, too.")] = False,
     dtype: Annotated[Literal["float32", "float16"], typer.Option(help="Data type of the layers.")] = "float32",
@@ -61,7 +68,7 @@ def impute(
     an AnnData with the layers that s2s.tl.impute documents; its X holds the values that were imputed from.
     """
     start = time.perf_counter()
-    from .. import tl
+    from .. import pp, tl
 
     check_output(output, source=source, section=True)
     names = read_genes(genes)
@@ -71,9 +78,15 @@ def impute(
     )
     check_writable(dense, output)
     was_counts = normalise(dense, normalised)
+    known = [] if covariates is None else [name.strip() for name in covariates.split(",")]
+    if image is not None:
+        own = image == "auto"
+        pp.image_features(dense, None if own else image, transform=None if own else image_scale)
+        known.append(_keys.IMAGE_FEATURES)
     tl.impute(
         dense,
         names,
+        covariates=known or None,
         key_added=key_added,
         preset=preset,
         natural_images=None if natural_images == "none" else natural_images,

@@ -1,6 +1,7 @@
 """``s2s info``: what a file holds, and what would be done with it."""
 
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -8,6 +9,9 @@ from . import _options as options
 from ._app import print_json
 from ._layout import has_lattice, lay_out, measured_counts
 from ._read import read_genes, read_section
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 __all__ = ["info"]
 
@@ -55,12 +59,25 @@ def info(
         "sections": sections,
         "counts": measured_counts(dense),
         "runs": list(find_runs(dense)),
+        "image": has_image(dense),
         "gigabytes": round(needed_gigabytes(dense.n_obs, largest, dense.n_vars, 2), 1),
     }
     if as_json:
         print_json(found)
     else:
         typer.echo("\n".join(_lines(found)))
+
+
+def has_image(adata: "AnnData") -> bool:
+    """Whether adata.uns["spatial"] holds an image with its scale factor."""
+    from .._adata import read_sections
+    from .._image import find_library, library_image
+
+    with suppress(KeyError, ValueError):
+        for section in read_sections(adata):
+            library_image(find_library(adata.uns.get("spatial"), section.name, ""), None, "")
+        return True
+    return False
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -75,6 +92,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         )
     values = "counts: they would be normalised" if found["counts"] else "not counts: they would be imputed as they are"
     lines.append(f"values are {values}")
+    if found["image"]:
+        lines.append("an image of the tissue is there: s2s impute --image auto lets it guide the imputation")
     lines += [f"layers of earlier runs: {', '.join(found['runs'])}"] if found["runs"] else []
     if all(section["sites"] == section["spots"] for section in found["sections"]):
         return [*lines, "every site is measured: s2s impute would have nothing to do"]

@@ -43,7 +43,7 @@ def image_features(
     patch_size: int = 64,
     batch_size: int = 256,
     layer: str | None = None,
-    key_added: str = "s2s_image",
+    key_added: str = _keys.IMAGE_FEATURES,
     copy: bool = False,
 ) -> "AnnData | None":
     """Describe what the image of the tissue shows at every site, measured or not.

@@ -97,7 +97,7 @@ def read_covariates(adata: "AnnData", keys: object) -> NDArray[np.float64] | Non
     for name in names:
         if name not in adata.obsm and name not in adata.obs:
             msg = f"covariate {name!r} not found in adata.obsm ({few(adata.obsm) or 'empty'}) or adata.obs"
-            advice = "; call s2s.pp.image_features first" if name == "s2s_image" else ""
+            advice = "; call s2s.pp.image_features first" if name == _keys.IMAGE_FEATURES else ""
             raise KeyError(msg + advice)
         values = np.asarray(adata.obsm[name] if name in adata.obsm else adata.obs[name])
         if values.dtype.kind not in "fiub":
