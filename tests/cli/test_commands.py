@@ -238,3 +238,19 @@ def test_interrupted(h5ad, tmp_path, number, code):
                 process.send_signal(number)
     assert process.returncode == code
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.h5ad", "old")]
+
+
+def test_the_image_guides_the_imputation(run, counts, tmp_path):
+    adata = counts.copy()
+    image = np.random.default_rng(0).integers(60, 250, (200, 200, 3), dtype=np.uint8)
+    side = float(np.abs(adata.obsm["spatial"]).max()) + 1
+    library = {"images": {"hires": image}, "scalefactors": {"tissue_hires_scalef": 199 / side}}
+    adata.uns["spatial"] = {"slide": library}
+    adata.write_h5ad(tmp_path / "section.h5ad")
+    assert "s2s impute --image auto" in run("info", tmp_path / "section.h5ad").output
+    options = ("--image", "auto", "--covariates", "array_row", "--preset", "quick", "--json")
+    result = run("impute", tmp_path / "section.h5ad", "-o", tmp_path / "dense.h5ad", *options)
+    assert result.exit_code == 0, result.output
+    dense = ad.read_h5ad(tmp_path / "dense.h5ad")
+    assert dense.obsm["s2s_image"].shape == (dense.n_obs, 8)
+    assert dense.uns["s2s"]["s2s"]["params"]["covariates"] == "array_row, s2s_image"
