@@ -112,11 +112,12 @@ def read_covariates(adata: "AnnData", keys: object) -> NDArray[np.float64] | Non
     return np.hstack(found)
 
 
-def _standardised(covariates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring covariates (n_sites, n) to mean 0 and variance 1; constant ones become 0."""
-    centred, spread = covariates - covariates.mean(axis=0), covariates.std(axis=0)
+def _standardised(covariates: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Bring covariates (n_sites, n) to mean 0 and variance 1, without constant ones; None if none is left."""
+    spread = covariates.std(axis=0)
     varies = spread > 1e-9 * np.abs(covariates).max(axis=0)
-    return np.asarray(np.divide(centred, spread, out=np.zeros_like(centred), where=varies))
+    found = (covariates - covariates.mean(axis=0))[:, varies] / spread[varies]
+    return np.asarray(found) if varies.any() else None
 
 
 def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:

@@ -170,3 +170,11 @@ def test_bad_covariates(section: ad.AnnData, covariates: object, error: type, te
         s2s.tl.impute(adata, covariates=covariates, progress=False)
     with pytest.raises(ValueError, match="by the method 'stack' alone"):
         s2s.tl.interpolate(adata, "kriging", covariates="array_row")
+
+
+def test_constant_covariates_change_nothing(section):
+    adata = section.copy()
+    adata.obs["constant"] = 3.0
+    for key, covariates in (("plain", None), ("constant", "constant")):
+        s2s.tl.impute(adata, preset="quick", covariates=covariates, key_added=key, progress=False)
+    np.testing.assert_array_equal(adata.layers["constant"], adata.layers["plain"])
