@@ -98,9 +98,9 @@ class FeatureMaps:
         return np.stack(found, axis=1), map_coordinates(self._seen, at, order=1, mode="constant") < COVERED
 
     def _reduced(self, *, stain: bool) -> tuple[Float32, Float32, Float32, Float32 | None]:
-        """Sums of channels, of their squares, of visible pixels and (of RGB images) of density, per block of pixels."""
+        """Means over blocks of pixels of channels, their squares, visible pixels and (of RGB images) density."""
         rows: list[list[Float32]] = []
-        for _, band in self.image.bands(self._factor):
+        for band in self.image.bands(self._factor):
             colour = stain and band.shape[-1] in (3, 4)
             channels, visible, density = _stains(band) if colour else _channels(band)
             layers = [channels * visible[..., None], np.square(channels) * visible[..., None], visible[..., None]]

@@ -16,7 +16,7 @@ __all__ = ["PlacedImage", "find_library", "image_file", "library_image"]
 
 FINEST: Final = 24
 """Of an image pyramid, the coarsest level with at least this many pixels to a spot spacing is read."""
-BAND: Final = 2**26
+BAND: Final = 2**23
 """Values of an image that are read at a time."""
 
 
@@ -44,13 +44,13 @@ class PlacedImage:
         """Pixels (n, 2) of coordinates (n, 2)."""
         return np.asarray(coordinates @ self.to_pixels[:2, :2].T + self.to_pixels[:2, 2])
 
-    def bands(self, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield bands of a multiple of `rows` rows, the last one shorter: its first row, (n_rows, width, channels)."""
+    def bands(self, rows: int) -> Iterator[NDArray[Any]]:
+        """Yield bands of a multiple of `rows` rows, the last one shorter, (n_rows, width, channels)."""
         height, width = self.shape
         channels = int(np.prod(self.pixels.shape[2:]))
         size = max(1, BAND // max(1, width * channels * rows)) * rows
         for start in range(0, height, size):
-            yield start, np.asarray(self.pixels[start : start + size]).reshape(-1, width, channels)
+            yield np.asarray(self.pixels[start : start + size]).reshape(-1, width, channels)
 
 
 def find_library(spatial: object, section: str | None, advice: str) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def library_image(library: Mapping[str, Any], name: str | None, advice: str) -> 
     return PlacedImage(pixels, np.diag([scale, scale, 1.0]))
 
 
-def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], spacing: float) -> PlacedImage:
+def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], spacing: float | None) -> PlacedImage:
     """Open an image file: PNG or JPEG as a whole; TIFF, OME-TIFF and .btf lazily, at a level that suffices.
 
     Parameters
@@ -110,7 +110,7 @@ def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], spacin
     to_pixels
         Affine map from coordinates to pixels of its highest resolution, (2, 3) or (3, 3).
     spacing
-        Distance between neighbouring spots, in units of the coordinates.
+        Distance between neighbouring spots, in units of the coordinates; None to read the highest resolution.
     """
     path = Path(path)
     if not path.exists():
@@ -128,7 +128,7 @@ def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], spacin
         axes, full = series.axes, series.levels[0].shape
         wide = axes.index("X")
         factors = [full[wide] / level.shape[wide] for level in series.levels]
-    finest = PlacedImage(np.empty((1, 1)), to_pixels).scale * spacing / FINEST
+    finest = 1.0 if spacing is None else PlacedImage(np.empty((1, 1)), to_pixels).scale * spacing / FINEST
     level = max((number for number, factor in enumerate(factors) if factor <= 1.01 * max(finest, 1)), default=0)
     store: Any = tifffile.imread(path, series=0, level=level, aszarr=True)
     pixels = LazyPixels(zarr.open(store, mode="r"), axes)

@@ -1,6 +1,6 @@
 """Whether an image lies where it should: the fit of expression on colour in place, against other places."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,8 +37,9 @@ def check_registration(
     values: NDArray[np.float32],
     spacing: float,
     box: tuple[Float64, Float64],
+    factors: Sequence[float] = (),
 ) -> Misfit | None:
-    """Compare the fit of expression on colour in place with shifted, mirrored and turned places.
+    """Compare the fit of expression on colour in place with shifted, mirrored, turned and rescaled places.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ def check_registration(
         Distance between neighbouring spots, in units of the coordinates.
     box
         Smallest and largest coordinates of the image, (2,) each, that it is mirrored and turned in.
+    factors
+        By which the coordinates may have to be multiplied.
 
     Returns
     -------
@@ -67,13 +70,15 @@ def check_registration(
         return np.asarray(of_spots - of_spots[neighbours].mean(axis=1))
 
     # A turned image disagrees on every scale. A shifted one disagrees in details; large structures may even fit better.
-    for places, view in ((_turned(spots, box), np.asarray), (_shifted(spots, spacing), local)):
+    for places, view in ((_turned(spots, box, factors), np.asarray), (_shifted(spots, spacing), local)):
         wanted = view(scores)
-        here, total = _errors(*describe(spots), wanted, view), np.square(wanted).sum()
+        squares = np.square(wanted).sum(axis=1)
+        here, total = _errors(*describe(spots), wanted, view), squares.sum()
+        here = squares if here is None else here  # background explains nothing
         best: Misfit | None = None
         for place, moved in places:
             there = _errors(*describe(moved), wanted, view)
-            if here is None or there is None or not total > 0:
+            if there is None or not total > 0:
                 continue
             gain, explained = here - there, float(1 - there.sum() / total)
             clear = gain.sum() > DOUBT * gain.std() * np.sqrt(len(gain)) and explained > EXPLAINED
@@ -91,7 +96,7 @@ def _shifted(spots: Float64, spacing: float) -> Iterator[tuple[str, Float64]]:
             yield f"shifted by x {shift[0]:+.3g}, y {shift[1]:+.3g}", spots + shift
 
 
-def _turned(spots: Float64, box: tuple[Float64, Float64]) -> Iterator[tuple[str, Float64]]:
+def _turned(spots: Float64, box: tuple[Float64, Float64], factors: Sequence[float]) -> Iterator[tuple[str, Float64]]:
     centre = (box[0] + box[1]) / 2
     x, y = (spots - centre).T
     # Swapped columns are swapped as numbers, not about the centre.
@@ -105,6 +110,8 @@ def _turned(spots: Float64, box: tuple[Float64, Float64]) -> Iterator[tuple[str,
         "mirrored about a diagonal": (-y, -x),
     }.items():
         yield name, np.column_stack(pair) + centre
+    for factor in factors:
+        yield f"multiplied by {factor:.4g}", spots * factor
 
 
 def _errors(

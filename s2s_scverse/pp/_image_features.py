@@ -49,8 +49,8 @@ def image_features(
     """Describe what the image of the tissue shows at every site, measured or not.
 
     The descriptors are covariates for :func:`s2s_scverse.tl.impute` and :func:`s2s_scverse.tl.interpolate`. Expression
-    is used only to check the registration: a warning says if the image fits the measured spots clearly better
-    shifted, mirrored or turned.
+    is used only to check the registration of ``"stain"`` and ``"channels"``: a warning says if the image fits the
+    measured spots clearly better shifted, mirrored, turned or at another scale.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def image_features(
         From ``obsm["spatial"]`` to pixels (column, row) of `img`: a scale factor or an affine matrix (2, 3) or (3, 3).
         1 by default for files and arrays; images in ``uns["spatial"]`` have their own.
     patch_size
-        Side of the patches for a function, in pixels of the image.
+        Side of the patches for a function, in pixels of the image at its highest resolution.
     batch_size
         Number of patches given to a function at a time.
     layer
@@ -129,7 +129,7 @@ def image_features(
         coordinates = np.asarray(adata.obsm[_keys.SPATIAL], np.float64)[section.rows, :2]
         spacing = section.lattice.pitch * _stride(adata, section.name)
         given = img[str(section.name)] if isinstance(img, Mapping) else img
-        image = _placed(adata, section, given, transform, spacing)
+        image = _placed(adata, section, given, transform, None if callable(extractor) else spacing)
         if callable(extractor):
             described.append(cut_patches(image, coordinates, extractor, side, batch_size))
             continue
@@ -159,7 +159,9 @@ def _stride(adata: "AnnData", name: str | None) -> int:
     return int(entry.get("stride", 1))
 
 
-def _placed(adata: "AnnData", section: SectionOnLattice, img: Any, transform: Any, spacing: float) -> PlacedImage:
+def _placed(
+    adata: "AnnData", section: SectionOnLattice, img: Any, transform: Any, spacing: float | None
+) -> PlacedImage:
     """Return the image of a section with its place."""
     if img is None:
         library = find_library(adata.uns.get("spatial"), section.name, "pass img=")
@@ -193,14 +195,16 @@ def _warn_of_misfit(
     if not seen.any():
         return
     matrix = GeneMatrix(adata, seen, np.arange(adata.n_vars), layer=layer)
-    survey = Survey.of(matrix, [np.arange(int(seen.sum()))], np.ones(adata.n_vars, bool))
+    survey = Survey.of(matrix, [np.arange(int(seen.sum()))], np.zeros(adata.n_vars, bool))
     values = matrix.read(survey.most_variable(N_GENES), finite=False)
     values = np.log1p(values) if survey.counts else values
     inverse = np.linalg.inv(np.vstack([maps.image.to_pixels[:2], [0, 0, 1]]))
     height, width = maps.image.shape
     corners = np.array([[0, 0, 1], [width - 1, height - 1, 1]]) @ inverse.T
     box = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
-    misfit = check_registration(maps.sample, coordinates[section.measured], values, spacing, box)
+    scale = maps.image.scale
+    factors = [factor for factor in {1 / scale, *_other_scales(adata, section, scale)} if abs(np.log(factor)) > 0.05]
+    misfit = check_registration(maps.sample, coordinates[section.measured], values, spacing, box, sorted(factors))
     if misfit is not None:
         where = "" if section.name is None else f" of section {section.name!r}"
         warnings.warn(
@@ -212,11 +216,23 @@ def _warn_of_misfit(
         )
 
 
+def _other_scales(adata: "AnnData", section: SectionOnLattice, scale: float) -> list[float]:
+    """Scale factors of all images of a section, relative to the one used."""
+    try:
+        found = find_library(adata.uns.get("spatial"), section.name, "")["scalefactors"]
+    except (KeyError, ValueError):
+        return []
+    return [float(value) / scale for name, value in found.items() if name.endswith("_scalef") and value]
+
+
 def _warn_of_missing(sections: list[SectionOnLattice], described: list[Description]) -> None:
     total = sum(len(each.missing) for each in described)
     missing = sum(int(each.missing.sum()) for each in described)
     if missing == total:
-        msg = "all sites lie off the image or on blank background; check obsm['spatial'] and the scale factor"
+        msg = (
+            "all sites lie off the image or on blank background; check obsm['spatial'] and the scale factor, and pass "
+            "extractor='channels' if the image is not stained but fluorescent"
+        )
         raise ValueError(msg)
     if missing:
         warnings.warn(

@@ -96,8 +96,9 @@ def impute(
         every spot stay NaN. None: no limit.
     covariates
         What is known at every site besides expression: keys of `.obsm`, such as ``"s2s_image"`` from
-        :func:`s2s_scverse.pp.image_features`, or numeric columns of `.obs`. They guide the stack as much as they help
-        on held-out folds of measured spots; the network sees its guided maps.
+        :func:`s2s_scverse.pp.image_features`, or numeric columns of `.obs`. They must not
+        be derived from the expression at held-out spots. They guide the stack as much as they help in cross-validation
+        on measured spots; the network sees its guided maps.
     total_counts
         Depth (library size) of the spots; spots with lower depth than their neighbours get lower noise weights.
         ``"auto"``: recovered from the values, if these are counts or counts scaled to a common total, with or without
@@ -201,6 +202,9 @@ def impute(
 
     torch_device = _train.find_device(device)
     network, training = _configure(preset, network, training, max_epochs)
+    if covariates is not None and training.initial != "stack":
+        msg = f"covariates guide the stack, but this run starts from {training.initial!r}; pass another preset"
+        raise ValueError(msg)
     images = _image_source(natural_images)
     _train.check_files(checkpoint, pretrained)
     explained = partial(memory_explained, device=str(torch_device), stored=folder is not None)

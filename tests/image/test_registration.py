@@ -29,7 +29,7 @@ def checked(picture: np.ndarray, spots: np.ndarray, believed: np.ndarray, noise:
     rng = np.random.default_rng(0)
     values = describe(spots)[0] @ rng.standard_normal((1, 20)) + noise * rng.standard_normal((len(spots), 20))
     box = np.zeros(2), np.full(2, SIDE - 1.0)
-    return check_registration(describe, believed, values.astype(np.float32), SPACING, box)
+    return check_registration(describe, believed, values.astype(np.float32), SPACING, box, factors=(4.0,))
 
 
 def test_an_image_in_place_passes(picture: np.ndarray, spots: np.ndarray) -> None:
@@ -44,10 +44,15 @@ def test_an_image_in_place_passes(picture: np.ndarray, spots: np.ndarray) -> Non
         (lambda at: at[:, ::-1], "with x and y swapped"),
         (lambda at: np.column_stack([SIDE - 1 - at[:, 0], at[:, 1]]), "mirrored left to right"),
         (lambda at: SIDE - 1 - at, "turned by 180 degrees"),
+        (lambda at: at / 4, "multiplied by 4"),
+        (lambda at: at / 4 - 500, None),
     ],
 )
 def test_other_places_are_found(picture: np.ndarray, spots: np.ndarray, move, place: str) -> None:
     misfit = checked(picture, spots, move(spots))
+    if place is None:  # nothing that is tried fits
+        assert misfit is None
+        return
     assert misfit is not None
     assert misfit.place.startswith(place)
     assert misfit.explained_there > misfit.explained_here

@@ -22,7 +22,6 @@ def section() -> ad.AnnData:
     adata.obs["array_row"], adata.obs["array_col"] = array.T
     adata.obsm["spatial"] = (array[:, ::-1] + 1.0) * PITCH * 2
     density = np.full((21 * int(PITCH), 19 * int(PITCH)), 0.02)
-    density[: 20 * int(PITCH), : 19 * int(PITCH)] = np.kron(pattern.reshape(20, 18), np.ones((20, 20)))[:, :].mean()
     for (row, col), stain in zip(array, pattern, strict=True):
         y, x = ((np.array([row, col]) + 1) * PITCH).astype(int)
         density[y - 10 : y + 10, x - 10 : x + 10] = 0.03 + 0.15 * stain
@@ -99,6 +98,13 @@ def test_swapped_coordinates_are_noticed(section: ad.AnnData) -> None:
         s2s.pp.image_features(adata)
 
 
+def test_coordinates_scaled_to_the_image_already_are_noticed(section):
+    adata = section.copy()
+    adata.uns["spatial"]["slide"]["scalefactors"] = {"tissue_hires_scalef": 0.25, "tissue_lowres_scalef": 0.5}
+    with pytest.warns(UserWarning, match="multiplied by 2"):
+        s2s.pp.image_features(adata)
+
+
 def test_a_torch_module_extracts_features(section: ad.AnnData) -> None:
     import torch
 
@@ -168,6 +174,8 @@ def test_bad_covariates(section: ad.AnnData, covariates: object, error: type, te
     adata.obs["holes"] = np.where(np.arange(adata.n_obs) < 2, np.nan, 1.0)
     with pytest.raises(error, match=text):
         s2s.tl.impute(adata, covariates=covariates, progress=False)
+    with pytest.raises(ValueError, match="this run starts from 'nearest'"):
+        s2s.tl.impute(adata, covariates="array_row", preset="paper", progress=False)
     with pytest.raises(ValueError, match="by the method 'stack' alone"):
         s2s.tl.interpolate(adata, "kriging", covariates="array_row")
 

@@ -120,3 +120,15 @@ def test_fewer_spots_than_components(values, spots):
     model = PCAKriging(Kriging(spots[:4], SITES), values[:4], n_components=25)
     assert model.scores.shape == (4, 3)
     assert np.isfinite(model.predict(values[:4]).sites).all()
+
+
+def test_no_half_site_shift():
+    """A bump about a spot gives a map symmetric about that spot."""
+    grid = np.mgrid[0:9, 0:9].reshape(2, -1).T.astype(float)
+    bump = np.exp(-((grid - 4) ** 2).sum(axis=1) / 4)[:, None].astype(np.float32)
+    dense = np.mgrid[0:17, 0:17].reshape(2, -1).T / 2
+    for method in ("linear", "cubic", "idw", "rbf", "kriging", "pca_kriging"):
+        found = interpolate(method, grid, bump, dense).reshape(17, 17)
+        assert_allclose(found, found[::-1], atol=1e-4, err_msg=method)
+        assert_allclose(found, found.T, atol=1e-4, err_msg=method)
+        assert np.unravel_index(found.argmax(), found.shape) == (8, 8), method

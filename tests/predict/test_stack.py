@@ -65,8 +65,8 @@ def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section):
     assert 0 < weights.far < 1
     assert stacking_weights(spots, values, sites).far == 1  # asked for only where sites are far from spots
     order = np.random.default_rng(0).permutation(400)
-    again = stacking_weights(spots[order], values[order], sites)
-    assert_allclose(again.members, weights.members, atol=1e-2)
+    again = stacking_weights(spots[order], values[order], beyond)
+    assert_allclose([*again.members, again.far], [*weights.members, weights.far], atol=1e-2)
 
 
 def test_far_from_all_spots_the_stack_passes_over_to_pca_kriging(section):

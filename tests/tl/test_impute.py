@@ -152,6 +152,12 @@ def test_backed_sections_are_imputed_in_place_and_not_copied(section, imputed, q
     backed.file.close()
 
 
+def test_checkpoints_are_looked_at_before_any_work(section, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr("s2s_scverse._train._fit.leave_out", fail)
+    with pytest.raises(FileNotFoundError, match=r"of checkpoint=.* does not exist; make it first"):
+        s2s.tl.impute(section, checkpoint=tmp_path / "nope" / "x", **quick)
+
+
 def test_negative_values_stay_negative(section):
     section.X = section.X.toarray() - 3
     s2s.tl.impute(section, preset="quick", progress=False)
