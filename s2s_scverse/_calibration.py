@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, poisson
 
-__all__ = ["FEWEST", "GAIN_GENES", "LEVELS", "Calibration", "Pool", "denoise", "gain"]
+__all__ = ["FEWEST", "GAIN_GENES", "LEVELS", "Calibration", "Pool", "denoise", "explained", "gain"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -146,6 +146,13 @@ class Calibration:
     def std(self, predicted: Float32) -> Float32:
         """Standard deviation (m, n_genes) of the errors of predictions: 90 % are within 1.645 of them."""
         return self.errors.std(predicted, self.slope, self.scale)
+
+
+def explained(values: Float32, left_out: Float32) -> Float64:
+    """Part of the variance of each gene (n, n_genes) that its cross-validated predictions explain; NaN if constant."""
+    variance = values.var(axis=0, dtype=np.float64)
+    missed = np.square(values - left_out).mean(axis=0, dtype=np.float64)
+    return 1 - np.divide(missed, variance, out=np.full_like(missed, np.nan), where=variance > 0)
 
 
 def _factors(values: Float32, left_out: Float32) -> tuple[Float64, Float64]:

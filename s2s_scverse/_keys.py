@@ -6,6 +6,7 @@ __all__ = [
     "ARRAY_COL",
     "ARRAY_ROW",
     "ARTIFACT",
+    "COVARIATE_GAIN",
     "EVALUATION",
     "GRID",
     "HELD_OUT",
@@ -38,4 +39,5 @@ IMAGE: Final = "image"  # uns["s2s"]["image"]: names and parameters of features,
 EVALUATION: Final = "evaluation"  # uns["s2s"]["evaluation"]: tables of scores
 VISIBLE: Final = "{}_visible"  # obs, bool, one for each run: what the method saw
 RELIABILITY: Final = "{}_reliability"  # var, one for each run: expected PCC at unmeasured sites
+COVARIATE_GAIN: Final = "{}_covariate_gain"  # var, one for each run: part of the variance that covariates explain
 STD: Final = "{}_std"  # layers, one for each run: predictive standard deviation

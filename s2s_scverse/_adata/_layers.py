@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,31 +28,32 @@ SITE_CHUNK = 4096
 
 @dataclass
 class Layers:
-    """A layer, its standard deviations and the reliability of genes; NaN for genes that are not written."""
+    """A layer, its standard deviations and numbers of genes; NaN for genes that are not written."""
 
     values: Any
     """(n_obs, n_genes) array of numpy, zarr or, once complete, dask."""
     std: Any
     """The same; None where no errors are estimated."""
-    reliability: NDArray[np.float32]
-    """(n_genes,)."""
     written: NDArray[np.bool_]
     """(n_genes,) which genes are written."""
+    by_gene: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Key of var -> (n_genes,)."""
 
     def write(
         self,
         genes: slice,
         values: NDArray[np.float32],
         std: NDArray[np.float32] | None,
-        reliability: NDArray[np.float64] | None,
+        by_gene: dict[str, NDArray[np.float64]],
     ) -> None:
-        """Put a block (n_obs, n_block) into its place."""
+        """Put a block, (n_obs, n_block) and (n_block,), into its place."""
         written = self.written[genes]
         for array, block in ((self.values, values), (self.std, std)):
             if block is not None:
                 array[:, genes] = block if written.all() else np.where(written, block, np.float32(np.nan))
-        if reliability is not None:
-            self.reliability[genes] = np.where(written, reliability, np.nan)
+        for name, numbers in by_gene.items():
+            everywhere = self.by_gene.setdefault(name, np.full(len(self.written), np.nan, np.float32))
+            everywhere[genes] = np.where(written, numbers, np.nan)
 
 
 @contextmanager
@@ -64,12 +65,12 @@ def open_layers(
     In memory, or in the folder `store`: it is called ``<store>.partial`` until the context ends, when the layers become
     dask arrays. FileExistsError if another process writes there.
     """
-    shape, reliability = (n_obs, len(written)), np.full(len(written), np.nan, np.float32)
+    shape = (n_obs, len(written))
     if store is None:
         arrays: list[Any] = [np.empty(shape, dtype) for _ in range(1 + std)]
         for array in arrays if not written.all() else []:
             array.fill(np.nan)
-        yield Layers(arrays[0], arrays[1] if std else None, reliability, written)
+        yield Layers(arrays[0], arrays[1] if std else None, written)
         return
     import dask.array as da
     import zarr
@@ -84,7 +85,7 @@ def open_layers(
         chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
         made: dict[str, Any] = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill_value": np.nan}
         arrays = [group.create_array(name, attributes=ENCODING, **made) for name in names]
-        layers = Layers(arrays[0], arrays[1] if std else None, reliability, written)
+        layers = Layers(arrays[0], arrays[1] if std else None, written)
         try:
             yield layers
         except OSError as error:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,25 +124,24 @@ def write_run(
     run: dict[str, Any],
     *,
     std: Any = None,
-    reliability: NDArray[np.float32] | None = None,
+    by_gene: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
     copy: bool,
 ) -> "AnnData | None":
-    """Write the layers of a run (numpy or dask arrays), which sites it saw, how reliable genes are, and its entry.
+    """Write the layers of a run (numpy or dask arrays), which sites it saw, its numbers of genes, and its entry.
 
-    Standard deviations and reliability of an earlier run of that name go if there are no new ones.
+    Standard deviations and numbers of an earlier run of that name go if there are no new ones.
     """
     adata = _own(adata, copy=copy)
     obs, var, entry = adata.obs, adata.var, adata.uns[_keys.UNS]
     new = {key: dense, _keys.STD.format(key): std}
     old = {name: adata.layers.get(name) for name in new}
-    column = _keys.RELIABILITY.format(key)
+    columns = {name.format(key): by_gene.get(name) for name in (_keys.RELIABILITY, _keys.COVARIATE_GAIN)}
     try:
         # Aligned to obs, unlike anything in uns: still right after subsetting, reordering or a later sparsify.
         adata.obs = obs.assign(**{_keys.VISIBLE.format(key): visible})
-        if reliability is not None:
-            adata.var = var.assign(**{column: reliability})
-        elif column in var:
-            adata.var = var.drop(columns=column)
+        adata.var = var.drop(columns=columns, errors="ignore").assign(
+            **{name: numbers for name, numbers in columns.items() if numbers is not None}
+        )
         adata.uns[_keys.UNS] = {**entry, key: run}
         _set_layers(adata, new)
     except BaseException:

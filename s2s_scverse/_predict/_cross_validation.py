@@ -95,6 +95,19 @@ class CrossValidation:
         parallel(predict_fold, self._predictors)
         return result[self.chosen]
 
+    def predict_twice(self, values: Float, settings: Any) -> tuple[Float32, Float32]:
+        """As `predict`, by a stack with covariates: with them, and as it would be without."""
+        guided, unguided = np.empty(values.shape, np.float32), np.empty(values.shape, np.float32)
+
+        def predict_fold(number: int) -> None:
+            hidden, stack = self._fold == number, self._predictors[number]
+            members = stack.members(values[~hidden], settings)
+            guided[hidden] = stack.combine(*members)
+            unguided[hidden] = stack.combine(*members, stack.weights.unguided)
+
+        parallel(predict_fold, self._predictors)
+        return guided[self.chosen], unguided[self.chosen]
+
     def predict_informative(self) -> Float32:
         """Predict the informative genes at the chosen spots, (n_chosen, n_informative)."""
         if not self._members:
@@ -117,7 +130,10 @@ class CrossValidation:
             members = parallel(lambda i: stacks[i].members(self._informative[fold != i]), stacks)
             self._members = dict(zip(stacks, members, strict=True))
             predicted = ((maps, fold == number) for number, (maps, _) in self._members.items())
-            weights = StackingWeights(_simplex(*_moments(self._informative, varying, self._n_members, predicted)))
+            square, cross = _moments(self._informative, varying, self._n_members, predicted)
+            plain = len(StackingWeights().members)
+            unguided = None if self._covariates is None else _simplex(square[:plain, :plain], cross[:plain])
+            weights = StackingWeights(_simplex(square, cross), unguided=unguided)
             self._predictors = {number: stack.with_weights(weights) for number, stack in stacks.items()}
             kriging = Kriging(self._spots, sites, noise_weights=self._noise_weights)
             if np.sum(farness(kriging) > 0) > _RARE * len(sites):

@@ -29,6 +29,8 @@ class StackingWeights:
     """Of kriging, PCA kriging (10 and 25 components), state kriging and coregionalization, and of the four predictors
     with covariates if there are any; non-negative, sum 1."""
     far: float = 1.0  # share of this mean far from all spots; the rest is PCA kriging
+    unguided: tuple[float, ...] | None = None
+    """What `members` would be without covariates; None if there are none."""
 
 
 StackSettings = tuple[Settings, Settings, Settings | None]
@@ -57,7 +59,7 @@ class Stack:
         unweighted = weights is None
         self._state = StateKriging(self._many) if unweighted or len(kriging.spots) >= MIN_SPOTS else None
         self._coregionalization: Coregionalization | None = None
-        if unweighted or self.weights.members[4] > 0:
+        if unweighted or self.weights.members[4] + (self.weights.unguided or self.weights.members)[4] > 0:
             self._coregionalization = Coregionalization(
                 kriging.spots, kriging.sites, informative, noise_weights=kriging.noise_weights
             )
@@ -87,10 +89,10 @@ class Stack:
         members += [] if self._guided is None else self._guided.maps(values, guided)
         return members, kriged.sites
 
-    def combine(self, members: list[Any], pca: Float32) -> Float32:
-        """Weighted mean of members, (m, n_genes)."""
+    def combine(self, members: list[Any], pca: Float32, weights: tuple[float, ...] | None = None) -> Float32:
+        """Weighted mean of members, (m, n_genes), with other weights than its own if these are given."""
         result = np.zeros_like(pca)
-        for weight, member in zip(self.weights.members, members, strict=False):
+        for weight, member in zip(weights or self.weights.members, members, strict=False):
             if weight and member is not None:
                 result += np.float32(weight) * member
         if self.weights.far < 1:

@@ -91,6 +91,8 @@ class TrainingConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     #: Largest number of epochs, each of `steps_per_epoch` steps and one validation; 0 trains nothing.
     max_epochs: int = 40
+    #: Smallest number of measured spots, of all sections, to train on; with fewer the network has not helped.
+    min_spots: int = 100
     #: Steps per epoch.
     steps_per_epoch: int = 20
     #: Stop after this many epochs without improvement on validation spots. The default never stops early, because the
@@ -115,7 +117,7 @@ class TrainingConfig:
         checked: dict[str, float] = {}
         for name in ("masks", "crop", "batch_size", "steps_per_epoch", "patience", "max_genes"):
             checked[name] = check_int(f"TrainingConfig: {name}", getattr(self, name), least=1)
-        for name in ("max_epochs", "n_images"):
+        for name in ("max_epochs", "min_spots", "n_images"):
             checked[name] = check_int(f"TrainingConfig: {name}", getattr(self, name), least=0)
         for name in ("sparser_weight", "dense_weight", "image_weight"):
             checked[name] = check_number(f"TrainingConfig: {name}", getattr(self, name), least=0)
@@ -166,6 +168,7 @@ TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
             schedule="constant",
             betas=(0.5, 0.999),
             max_epochs=3000,
+            min_spots=0,
             patience=3000,
             shrink=False,
         ),

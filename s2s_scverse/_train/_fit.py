@@ -56,8 +56,8 @@ def fit(
     what they need. A `checkpoint` is written after every epoch, and resumed from if it exists; training starts from
     the weights of the checkpoint `pretrained`.
 
-    Returns one model for each section, all with the same network; without one if nothing is to be trained, no section
-    has enough spots to train on, or none has unmeasured sites.
+    Returns one model for each section, all with the same network; without one if nothing is to be trained, sections
+    have too few spots to train on, or none has unmeasured sites.
     """
     rng_validation, rng_scenes, rng_seeds, rng_folds = rng.spawn(4)
     seed, seeds = int(rng_folds.integers(2**31)), rng_seeds.integers(2**31, size=2).tolist()
@@ -69,13 +69,15 @@ def fit(
     anything = any(section.wanted.any() or section.unit is not None for section in sections)
     if not large or not sections[0].values.shape[1] or not anything:
         return models
-    for number, child in zip(large, rng_validation.spawn(len(large)), strict=True):
-        measured = sections[number].measured
-        validation = choose_validation(measured, training.validation_fraction, child)
-        models[number] = replace(models[number], known=measured & ~validation)
-    run = None
-    if training.max_epochs or pretrained is not None:
+    run, n_spots = None, sum(len(sections[number].values) for number in large)
+    if pretrained is not None or (training.max_epochs and n_spots >= training.min_spots):
+        for number, child in zip(large, rng_validation.spawn(len(large)), strict=True):
+            measured = sections[number].measured
+            validation = choose_validation(measured, training.validation_fraction, child)
+            models[number] = replace(models[number], known=measured & ~validation)
         run = _read_run([models[number] for number in large], network, seeds, checkpoint, pretrained)
+    elif training.max_epochs:
+        log.info("no network is trained: %d spots are measured (at least %d)", n_spots, training.min_spots)
     # The initial estimates that are validated do not use validation spots.
     progress.begin("initial estimates", len(large))
     for number in large:

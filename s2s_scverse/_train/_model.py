@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .._calibration import FEWEST, GAIN_GENES, Calibration, Pool, denoise, gain
+from .._calibration import FEWEST, GAIN_GENES, Calibration, Pool, denoise, explained, gain
 from .._checks import as_dense
+from .._keys import COVARIATE_GAIN, RELIABILITY
 from .._lattice import SectionOnLattice
 from .._predict import MAX_LEFT_OUT, CrossValidation, Predictor, StackingWeights, fit, section_noise_weights
 from .._scores import mean_over_sections
@@ -72,6 +73,7 @@ class Prediction:
     sites: Float32  # (n_wanted, n_genes) on the scale of the values; not negative if no measured value is
     std: Float32 | None = None  # (n_wanted, n_genes) standard deviation of the error
     reliability: NDArray[np.float64] | None = None  # (n_genes,) expected correlation with the truth
+    covariate_gain: NDArray[np.float64] | None = None  # (n_genes,) part of the variance that covariates explain
     spots: Float32 | None = None  # (2, n_measured, n_genes) denoised values and their standard deviations
 
 
@@ -137,12 +139,18 @@ class SectionModel:
         if self.errors is None:
             return Prediction(sites)
         left_out = self._cross_validation
-        predicted = _bounded(left_out.folds.predict(values[left_out.seen], settings), values)
-        known = Calibration.fit(values[left_out.chosen], predicted, self.errors)
+        seen, truth = values[left_out.seen], values[left_out.chosen]
+        covariate_gain = None
+        if self.stacking is None or self.stacking.unguided is None:
+            predicted = _bounded(left_out.folds.predict(seen, settings), values)
+        else:
+            predicted, plain = (_bounded(each, values) for each in left_out.folds.predict_twice(seen, settings))
+            covariate_gain = explained(truth, predicted) - explained(truth, plain)
+        known = Calibration.fit(truth, predicted, self.errors)
         spots = None
         if self.section.unit is not None:
             spots = np.stack(denoise(values, predicted, self.section.unit, known, logged=self.section.logged))
-        return Prediction(sites, known.std(sites), known.reliability, spots)
+        return Prediction(sites, known.std(sites), known.reliability, covariate_gain, spots)
 
     @cached_property
     def _network(self) -> CDCIN | None:
@@ -169,18 +177,13 @@ class SectionModel:
     @cached_property
     def _cross_validation(self) -> LeftOut:
         """Cross-validation of all spots if they are few or denoised, else of those not used for validation."""
-        section, everything = self.section, self.section.unit is not None
-        every = everything or len(section.values) <= FEW_SPOTS
-        if self.left_out is not None and not every:
+        section = self.section
+        limit = MAX_LEFT_OUT if section.unit is None else len(section.values)
+        every = section.unit is not None or len(section.values) <= FEW_SPOTS
+        seen = section.measured if every else self.known
+        if self.left_out is not None and limit <= MAX_LEFT_OUT and np.array_equal(seen, self.known):
             return self.left_out
-        return leave_out(
-            section,
-            section.measured if every else self.known,
-            self.training.initial,
-            stacking=self.stacking,
-            limit=len(section.values) if everything else MAX_LEFT_OUT,
-            seed=self.seed,
-        )
+        return leave_out(section, seen, self.training.initial, stacking=self.stacking, limit=limit, seed=self.seed)
 
     def _gain(self) -> float:
         """Spread of initial estimates at the wanted sites over that in cross-validation; see :func:`gain`."""
@@ -226,7 +229,7 @@ class Block:
 
     values: Float32  # (n_obs, n_genes)
     std: Float32 | None
-    reliability: NDArray[np.float64] | None  # (n_genes,)
+    by_gene: dict[str, NDArray[np.float64]]  # key of var -> (n_genes,)
 
 
 def predict_block(
@@ -235,13 +238,13 @@ def predict_block(
     """Predict a block of genes in all sections, with all their sites, from a matrix (n_all_measured, n_genes).
 
     `rows` are the spots of each section in the matrix. Genes that are not finite are predicted as 0. Standard
-    deviations and reliability are given if there is to be `uncertainty`.
+    deviations and numbers of genes are given if there is to be `uncertainty`.
     """
     values = as_dense(values)
     values = np.where(np.isfinite(values).all(axis=0), values, np.float32(0))
     found = np.full((n_obs, values.shape[1]), np.nan, np.float32)
     std = np.full_like(found, np.nan) if uncertainty and any(model.errors for model in models) else None
-    reliability, weights = [], []
+    by_section: dict[str, list[tuple[NDArray[np.float64], int]]] = {}
     for model, seen in zip(models, rows, strict=True):
         section, own = model.section, values[seen]
         spots, wanted = section.rows[section.measured], section.rows[section.wanted]
@@ -254,13 +257,15 @@ def predict_block(
         found[wanted] = predicted.sites
         if predicted.spots is not None:
             found[spots] = predicted.spots[0]
-        if std is not None and predicted.std is not None and predicted.reliability is not None:
-            std[wanted] = predicted.std
-            if predicted.spots is not None:
-                std[spots] = predicted.spots[1]
-            reliability.append(predicted.reliability)
-            weights.append(max(1, len(wanted)))
-    return Block(found, std, None if std is None else mean_over_sections(reliability, weights))
+        if std is None or predicted.std is None:
+            continue
+        std[wanted] = predicted.std
+        if predicted.spots is not None:
+            std[spots] = predicted.spots[1]
+        for key, score in ((RELIABILITY, predicted.reliability), (COVARIATE_GAIN, predicted.covariate_gain)):
+            if score is not None:
+                by_section.setdefault(key, []).append((score, max(1, len(wanted))))
+    return Block(found, std, {key: mean_over_sections(*zip(*of, strict=True)) for key, of in by_section.items()})
 
 
 def find_device(name: str | torch.device) -> torch.device:

@@ -36,9 +36,10 @@ def reliability(
 ) -> "Shown":
     """Draw the expected accuracy of every gene.
 
-    Genes are sorted by their reliability, the Pearson correlation expected at unmeasured sites; some are named. If
-    :func:`s2s_scverse.tl.evaluate` has scored the run, a second panel compares the expected correlation of each gene
-    with the one found at held-out spots.
+    Genes are sorted by their reliability, the Pearson correlation expected at unmeasured sites; some are named. If the
+    run had covariates, a second panel shows how much more of each gene's variance they explain. If
+    :func:`s2s_scverse.tl.evaluate` has scored the run, a last panel compares the expected correlation of each gene with
+    the one found at held-out spots.
 
     Parameters
     ----------
@@ -49,13 +50,14 @@ def reliability(
     title, figsize
         Titles of the panels; width and height of the figure in inches.
     axes
-        Axes to draw into: two if the run was evaluated, else one.
+        Axes to draw into, as many as there are panels.
     show, return_fig
         Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the axes, an object array of shape (1,) or (2,).
+    `None` if the figure is shown; the figure with `return_fig`; else the axes, an object array of shape
+    (n_panels,).
 
     Raises
     ------
@@ -75,12 +77,17 @@ def reliability(
     """
     check_adata(adata)
     expected = read_reliability(adata, key).sort_values(ascending=False, kind="stable")
-    found = _found(adata, key, expected)
-    n_panels = 1 if found is None else 2
+    found, column = _found(adata, key, expected), _keys.COVARIATE_GAIN.format(key)
+    n_panels = 1 + (column in adata.var) + (found is not None)
     drawn = make_axes(axes, (1, n_panels), figsize or (4.2 * n_panels, 3.4), return_fig=return_fig)[0]
     _draw_ranked(drawn[0], expected)
+    drawn[0].set(xlabel="genes, most reliable first", ylabel="expected PCC", ylim=(0, 1))
+    if column in adata.var:
+        _draw_ranked(drawn[1], adata.var[column].astype(float).dropna().sort_values(ascending=False, kind="stable"))
+        drawn[1].axhline(0, color="#999999", linewidth=0.8, zorder=1)
+        drawn[1].set(xlabel="genes, most guided first", ylabel="variance explained by covariates")
     if found is not None:
-        _draw_found(drawn[1], expected, found)
+        _draw_found(drawn[-1], expected, found)
     return finish(drawn, title, show=show, return_fig=return_fig)
 
 
@@ -94,15 +101,14 @@ def _found(adata: "AnnData", key: str, expected: "pd.Series") -> "pd.Series | No
     return scores if len(scores) else None
 
 
-def _draw_ranked(axis: "Axes", expected: "pd.Series") -> None:
-    ranks = np.arange(1, len(expected) + 1)
-    axis.plot(ranks, expected, "o", color="#0072b2", markersize=3, markeredgewidth=0)
-    for place in np.unique(np.linspace(0, len(expected) - 1, min(LABELLED, len(expected))).round().astype(int)):
-        at = (ranks[place], expected.iloc[place])
+def _draw_ranked(axis: "Axes", values: "pd.Series") -> None:
+    ranks = np.arange(1, len(values) + 1)
+    axis.plot(ranks, values, "o", color="#0072b2", markersize=3, markeredgewidth=0)
+    for place in np.unique(np.linspace(0, len(values) - 1, min(LABELLED, len(values))).round().astype(int)):
+        at = (ranks[place], values.iloc[place])
         axis.annotate(
-            str(expected.index[place]), at, xytext=(3, 3), textcoords="offset points", fontsize=7, parse_math=False
+            str(values.index[place]), at, xytext=(3, 3), textcoords="offset points", fontsize=7, parse_math=False
         )
-    axis.set(xlabel="genes, most reliable first", ylabel="expected PCC", ylim=(0, 1))
     axis.spines[["top", "right"]].set_visible(False)
 
 

@@ -90,7 +90,8 @@ def impute(
         Additional training data: ``"photographs"`` (shipped with scikit-image), ``"textures"``,
         a folder, an array or a list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None for nothing.
     max_epochs
-        Most epochs to train for, instead of the preset's; 0 trains nothing.
+        Most epochs to train for, instead of the preset's, and however few the spots are; 0 trains nothing. By
+        default no network is trained on fewer than 100 spots (`TrainingConfig.min_spots`): it has not helped there.
     max_distance
         How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
         every spot stay NaN. None: no limit.
@@ -151,6 +152,9 @@ def impute(
         remaining noise.
     `.var[f'{key_added}_reliability']`
         Expected Pearson correlation of imputed with measured values over the unmeasured sites; NaN for constant genes.
+    `.var[f'{key_added}_covariate_gain']`
+        Only with `covariates`: the part of the gene's variance between spots that is explained with them minus that
+        explained without, in cross-validation on measured spots. Below 0 for genes that are predicted better without.
     `.obs[f'{key_added}_visible']`
         Sites that were measured when this ran; :func:`s2s_scverse.tl.evaluate` refuses to score them.
     `.uns['s2s'][key_added]`
@@ -248,7 +252,7 @@ def impute(
             closing(predicted_blocks(predict, inputs.matrix, blocks)) as predicted,
         ):
             for columns, block in predicted:
-                layers.write(columns, block.values, block.std, block.reliability)
+                layers.write(columns, block.values, block.std, block.by_gene)
                 bar.step()
 
     run: dict[str, Any] = {
@@ -278,9 +282,8 @@ def impute(
         "max_distance": np.inf if max_distance is None else float(max_distance),
         "depth": inputs.depth,
     }
-    reliability = layers.reliability if std else None
     return write_run(
-        adata, key_added, layers.values, inputs.measured, run, std=layers.std, reliability=reliability, copy=copy
+        adata, key_added, layers.values, inputs.measured, run, std=layers.std, by_gene=layers.by_gene, copy=copy
     )
 
 
@@ -321,7 +324,7 @@ def _configure(
         if not isinstance(value, kind):
             msg = f"{name} must be a {kind.__name__}, found {value!r} ({type(value).__name__})"
             raise TypeError(msg)
-    return network, training if max_epochs is None else replace(training, max_epochs=max_epochs)
+    return network, training if max_epochs is None else replace(training, max_epochs=max_epochs, min_spots=0)
 
 
 def _image_source(source: "NaturalImages | None") -> Any:

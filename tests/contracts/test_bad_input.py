@@ -20,7 +20,7 @@ from s2s_scverse.tl import TrainingConfig
 
 CASES = []
 LITTLE = {
-    "training": TrainingConfig(max_epochs=1, steps_per_epoch=1, masks=1, batch_size=1, n_images=1),
+    "training": TrainingConfig(min_spots=0, max_epochs=1, steps_per_epoch=1, masks=1, batch_size=1, n_images=1),
     "natural_images": None,
     "progress": False,
 }

@@ -13,7 +13,7 @@ from s2s_scverse._train._images import image_box, images_at_sites, matched_image
 from s2s_scverse._train._shrinkage import DOUBT, find_shrinkage
 from s2s_scverse.nn import CDCIN, CDCINConfig
 
-QUICK = TrainingConfig(max_epochs=2, steps_per_epoch=3, masks=2, n_images=2, batch_size=4)
+QUICK = TrainingConfig(min_spots=16, max_epochs=2, steps_per_epoch=3, masks=2, n_images=2, batch_size=4)
 TRAINING = replace(QUICK, initial="kriging", max_epochs=1)
 
 

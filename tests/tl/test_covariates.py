@@ -1,0 +1,37 @@
+"""`tl.impute` with covariates: what is written besides the layers."""
+
+import numpy as np
+import pytest
+
+import s2s_scverse as s2s
+
+
+@pytest.fixture(scope="module")
+def guided(_section):
+    adata = _section.copy()
+    rng = np.random.default_rng(0)
+    pattern = rng.standard_normal(adata.n_obs)
+    values = np.asarray(adata.X.toarray() if hasattr(adata.X, "toarray") else adata.X)
+    values[:, 0] += (2 + pattern).clip(0)
+    adata.X = values
+    adata.obs["pattern"] = pattern
+    s2s.tl.impute(adata, preset="quick", covariates="pattern", progress=False)
+    return adata
+
+
+def test_gain_is_largest_for_the_gene_that_depends_on_the_covariate(guided):
+    gain = guided.var["s2s_covariate_gain"]
+    assert gain.idxmax() == guided.var_names[0]
+    assert gain.iloc[0] > 0.2
+    assert gain.iloc[1:].abs().max() < 0.1
+
+
+def test_gain_of_an_earlier_run_goes(guided):
+    adata = guided.copy()
+    s2s.tl.impute(adata, preset="quick", progress=False)
+    assert "s2s_covariate_gain" not in adata.var
+
+
+def test_gain_is_drawn(guided):
+    axes = s2s.pl.reliability(guided, show=False)
+    assert [axis.get_ylabel() for axis in axes] == ["expected PCC", "variance explained by covariates"]
