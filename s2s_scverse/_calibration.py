@@ -152,7 +152,7 @@ def explained(values: Float32, left_out: Float32) -> Float64:
     """Part of the variance of each gene (n, n_genes) that its cross-validated predictions explain; NaN if constant."""
     variance = values.var(axis=0, dtype=np.float64)
     missed = np.square(values - left_out).mean(axis=0, dtype=np.float64)
-    return 1 - np.divide(missed, variance, out=np.full_like(missed, np.nan), where=variance > 0)
+    return np.asarray(1 - np.divide(missed, variance, out=np.full_like(missed, np.nan), where=variance > 0))
 
 
 def _factors(values: Float32, left_out: Float32) -> tuple[Float64, Float64]:

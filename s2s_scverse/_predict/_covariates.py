@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ._arrays import Float, Float32, Float64
+from ._external_drift import ExternalDrift
 from ._factor import Kernel
 from ._kriging import Kriging, Settings
 from ._pca_kriging import PCAKriging
@@ -27,13 +28,14 @@ _LEAST = 1e-4  # relevance of covariates that explain nothing
 
 
 class CovariateKriging:
-    """Four predictors with covariates `at_spots` (n, k) and `at_sites` (m, k), standardised over the section.
+    """Six predictors with covariates `at_spots` (n, k) and `at_sites` (m, k), standardised over the section.
 
-    Components kriged over covariates and space (twice, with other relative scales), components and single genes over
-    covariates and the expected expression state.
+    Components kriged over covariates and space (twice, with other relative scales), over covariates and the expected
+    expression state, and with the covariates as external drift; single genes over covariates and space, and over
+    covariates and state.
     """
 
-    COUNT: Final = len(_DISTANCES) + 2
+    COUNT: Final = len(_DISTANCES) + 4
 
     def __init__(self, components: PCAKriging, at_spots: Float64, at_sites: Float64) -> None:
         kriging, few = components.kriging, components.with_components(_COMPONENTS)
@@ -44,9 +46,8 @@ class CovariateKriging:
         length = typical_distance(states[0])
         places = [(kriging.spots / distance, kriging.sites / distance) for distance in _DISTANCES]
         places.append((states[0] / length, states[1] / length))
-        scores, self._projections = few.scores.astype(np.float32), []
-        for spots, sites in places:
-            self._kriging = Kriging(
+        over: list[Kriging] = [
+            Kriging(
                 kriging.spots,
                 kriging.sites,
                 noise_weights=kriging.noise_weights,
@@ -54,17 +55,25 @@ class CovariateKriging:
                 kernels=[_KERNEL],
                 nuggets=_NUGGETS,
             )
+            for spots, sites in places
+        ]
+        self._singly = over[-2:]
+        over.append(ExternalDrift(kriging, *covariates))
+        scores, self._projections = few.scores.astype(np.float32), []
+        for each in over:
             projection = copy(few)
-            projection.at_sites = self._kriging.predict(scores).sites
+            projection.at_sites = each.predict(scores).sites
             self._projections.append(projection)
 
-    def tune(self, values: Float) -> Settings:
-        """Nuggets of a block of genes, (n, n_genes)."""
-        return self._kriging.tune(values)
+    def tune(self, values: Float) -> list[Settings]:
+        """Nuggets of a block of genes, (n, n_genes), over space and over states."""
+        return [each.tune(values) for each in self._singly]
 
-    def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
-        """Predict genes (n, n_genes) in four ways, (m, n_genes) each."""
-        return [each.project(values) for each in self._projections] + self._kriging.maps(values, settings)
+    def maps(self, values: Float, settings: list[Settings] | None = None) -> list[Float32]:
+        """Predict genes (n, n_genes) in six ways, (m, n_genes) each."""
+        projected = [each.project(values) for each in self._projections]
+        own = settings or self.tune(values)
+        return projected + [each.predict(values, of).sites for each, of in zip(self._singly, own, strict=True)]
 
 
 def _relevance(covariates: Float64, components: PCAKriging) -> Float64:

@@ -5,17 +5,19 @@ from typing import Any, Final, Literal, Protocol, get_args
 from ._arrays import Covariates, Float, Float32, Float64, check_values
 from ._classical import CLASSICAL, Classical
 from ._coregionalization import Coregionalization
+from ._external_drift import ExternalDrift
 from ._kriging import Kriging
 from ._pca_kriging import PCAKriging
 from ._stack import MIN_SPOTS, Stack, StackingWeights
 from ._state_kriging import StateKriging
 
-__all__ = ["METHODS", "MULTI_GENE", "Method", "Predictor", "fit"]
+__all__ = ["GUIDED", "METHODS", "MULTI_GENE", "Method", "Predictor", "fit"]
 
 Method = Literal[
     "nearest", "linear", "cubic", "idw", "rbf", "kriging", "pca_kriging", "coregionalization", "state_kriging", "stack"
 ]
 METHODS: Final[tuple[str, ...]] = get_args(Method)
+GUIDED: Final = ("kriging", "pca_kriging", "state_kriging", "stack")  # use covariates
 MULTI_GENE: Final = ("pca_kriging", "coregionalization", "state_kriging", "stack")  # learn from other genes
 
 
@@ -43,12 +45,14 @@ def fit(
 
     Spots (n, 2) and sites (m, 2) are in units of the spot spacing; noise weights (n,) are used by all kriging methods,
     stacking weights, from :meth:`CrossValidation.stacking_weights`, by the stack (by default those of PCA kriging).
-    Covariates of spots (n, k) and sites (m, k), standardised over the section, are used by the stack.
-    With less than 20 spots, coregionalization and state kriging are PCA kriging.
+    Covariates of spots (n, k) and sites (m, k), standardised over the section, are used by `GUIDED` methods: by all but
+    the stack as external drift. With less than 20 spots, coregionalization and state kriging are PCA kriging.
     """
     if method in CLASSICAL:
         return Classical(method, spots, sites)
     kriging = Kriging(spots, sites, noise_weights=noise_weights)
+    if covariates is not None and method != "stack":
+        kriging = ExternalDrift(kriging, *covariates)
     if method == "kriging":
         return kriging
     if method not in MULTI_GENE or informative is None:

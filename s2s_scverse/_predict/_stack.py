@@ -26,14 +26,14 @@ class StackingWeights:
     """Weights of the members of a stack."""
 
     members: tuple[float, ...] = (0.5, 0.0, 0.5, 0.0, 0.0)
-    """Of kriging, PCA kriging (10 and 25 components), state kriging and coregionalization, and of the four predictors
+    """Of kriging, PCA kriging (10 and 25 components), state kriging and coregionalization, and of the six predictors
     with covariates if there are any; non-negative, sum 1."""
     far: float = 1.0  # share of this mean far from all spots; the rest is PCA kriging
     unguided: tuple[float, ...] | None = None
     """What `members` would be without covariates; None if there are none."""
 
 
-StackSettings = tuple[Settings, Settings, Settings | None]
+StackSettings = tuple[Settings, Settings, list[Settings] | None]
 """Kernel and nugget of every gene, for kriging, for state kriging and for kriging with covariates."""
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from .._adata import check_copy, check_run_key, gene_blocks, versions, write_run
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._lattice import SectionOnLattice
-from .._predict import METHODS, CrossValidation, Method, Predictor, StackingWeights, fit, section_noise_weights
+from .._predict import GUIDED, METHODS, CrossValidation, Method, Predictor, StackingWeights, fit, section_noise_weights
 from ._read import MAX_DISTANCE, covariate_names, read_inputs
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def interpolate(
         Depth (library size) of the spots, as for :func:`s2s_scverse.tl.impute`; used by all kriging methods.
     covariates
         Keys of `.obsm` or numeric columns of `.obs` that are known at all sites, as for :func:`s2s_scverse.tl.impute`;
-        only for ``"stack"``.
+        for the stack and, as external drift, for ``"kriging"``, ``"pca_kriging"`` and ``"state_kriging"``.
     rng
         Seed or generator of the cross-validation folds of the stack.
     copy
@@ -110,8 +110,8 @@ def interpolate(
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
     name: Method = "pca_kriging" if method == "cokriging" else method  # its former name
-    if covariates is not None and name != "stack":
-        msg = f"covariates are used by the method 'stack' alone, found method {method!r}"
+    if covariates is not None and name not in GUIDED:
+        msg = f"covariates are used by the methods {', '.join(GUIDED)}, found method {method!r}"
         raise ValueError(msg)
     seed = int(check_rng(rng).integers(2**31))
     inputs = read_inputs(

@@ -60,3 +60,31 @@ def test_order_and_scale_of_covariates_do_not_matter(section: dict[str, np.ndarr
     found = predicted(section, section["covariates"])
     other = predicted(section, 3 * section["covariates"][:, ::-1])
     np.testing.assert_allclose(other, found, atol=2e-3)
+
+
+@pytest.mark.parametrize("method", ["kriging", "pca_kriging", "state_kriging"])
+def test_external_drift(section: dict[str, np.ndarray], method: str) -> None:
+    sites, measured, covariates = section["sites"], section["measured"], section["covariates"]
+    arguments = (method, sites[measured], sites[~measured], section["values"])
+    drift = fit(*arguments, covariates=(covariates[measured], covariates[~measured])).maps(section["values"])[0]
+    assert correlation(section, drift) > correlation(section, fit(*arguments).maps(section["values"])[0]) + 0.2
+
+
+def test_useless_drift_costs_little(section: dict[str, np.ndarray]) -> None:
+    sites, measured = section["sites"], section["measured"]
+    covariates = np.random.default_rng(1).standard_normal((len(sites), 2))
+    drift = fit(
+        "kriging", sites[measured], sites[~measured], covariates=(covariates[measured], covariates[~measured])
+    ).maps(section["values"])[0]
+    plain = fit("kriging", sites[measured], sites[~measured]).maps(section["values"])[0]
+    assert correlation(section, drift) > correlation(section, plain) - 0.04
+
+
+def test_doubtful_covariates_count_less(section: dict[str, np.ndarray]) -> None:
+    sites, measured, values = section["sites"], section["measured"], section["values"]
+    shares = []
+    for covariates in (section["covariates"], np.random.default_rng(1).permutation(section["covariates"])):
+        folds = CrossValidation("stack", sites[measured], values, covariates=covariates[measured])
+        shares.append(sum(folds.stacking_weights(sites[~measured]).members[5:]))
+    assert shares[0] > 0.5
+    assert shares[1] < 0.2

@@ -1,4 +1,4 @@
-"""`tl.impute` with covariates: what is written besides the layers."""
+"""`tl.impute` and `tl.interpolate` with covariates."""
 
 import numpy as np
 import pytest
@@ -35,3 +35,11 @@ def test_gain_of_an_earlier_run_goes(guided):
 def test_gain_is_drawn(guided):
     axes = s2s.pl.reliability(guided, show=False)
     assert [axis.get_ylabel() for axis in axes] == ["expected PCC", "variance explained by covariates"]
+
+
+def test_methods_that_use_covariates(section):
+    section.obs["pattern"] = np.random.default_rng(0).standard_normal(section.n_obs)
+    s2s.tl.interpolate(section, "kriging", covariates="pattern")
+    assert section.uns["s2s"]["kriging"]["params"]["covariates"] == "pattern"
+    with pytest.raises(ValueError, match="kriging, pca_kriging, state_kriging, stack, found method 'idw'"):
+        s2s.tl.interpolate(section, "idw", covariates="pattern")
