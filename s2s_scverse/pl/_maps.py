@@ -85,7 +85,7 @@ class Look:
 
     unit: str | None
     title: "Titles"
-    img: bool | str
+    img: bool | str | None
     img_alpha: float
     alpha: float
     figsize: tuple[float, float] | None
