@@ -1,8 +1,14 @@
-"""Loading spatialdata, which is optional."""
+"""What is read from spatialdata, which is optional."""
 
 from types import ModuleType
+from typing import Any
 
-__all__ = ["import_spatialdata"]
+import numpy as np
+from numpy.typing import NDArray
+
+from ._checks import few
+
+__all__ = ["find_image", "import_spatialdata", "read_levels"]
 
 
 def import_spatialdata() -> ModuleType:
@@ -16,3 +22,49 @@ def import_spatialdata() -> ModuleType:
         raise ImportError(msg) from error
     module: ModuleType = spatialdata
     return module
+
+
+def read_levels(image: Any, coordinate_system: str) -> list[tuple[Any, NDArray[np.float64]]]:
+    """Return the levels of an image element, lazily, the one of the highest resolution first.
+
+    Each is an array (channels, height, width) with the affine map (3, 3) from coordinates to its pixels.
+    """
+    transformations = import_spatialdata().transformations
+    single = hasattr(image, "dims") and hasattr(image, "data")
+    levels = [image] if single else [next(iter(image[name].data_vars.values())) for name in image]
+    found = []
+    for level in levels:
+        known = transformations.get_transformation(level, get_all=True)
+        if coordinate_system not in known:
+            msg = f"coordinate system {coordinate_system!r} not found; the image is placed in: {few(known) or 'none'}"
+            raise KeyError(msg)
+        matrix = known[coordinate_system].to_affine_matrix(input_axes=("x", "y"), output_axes=("x", "y"))
+        to_pixels = np.linalg.inv(matrix)
+        to_pixels[:2, 2] -= 0.5  # the centre of the first pixel lies at (0.5, 0.5)
+        found.append((level.transpose("c", "y", "x").data, to_pixels))
+    return found
+
+
+def find_image(sdata: Any, coordinate_system: str, coordinates: NDArray[np.float64], section: str | None) -> str:
+    """Return the name of the image that shows most of the coordinates (n, 2).
+
+    Of several, one that is named after the section, else one in colour, else the one of the highest resolution.
+    """
+    candidates = []
+    for name, image in sdata.images.items():
+        try:
+            array, to_pixels = read_levels(image, coordinate_system)[0]
+        except KeyError:
+            continue
+        pixels = coordinates @ to_pixels[:2, :2].T + to_pixels[:2, 2]
+        inside = ((pixels > -1) & (pixels < array.shape[:0:-1])).all(axis=1)
+        named = section is not None and name.startswith(section)
+        if inside.mean() > 0.5:
+            candidates.append((named, array.shape[0] == 3, abs(np.linalg.det(to_pixels[:2, :2])), name))
+    if not candidates:
+        msg = (
+            f"no image shows the section in coordinate system {coordinate_system!r}; the SpatialData has the images: "
+            f"{few(sdata.images) or 'none'}"
+        )
+        raise KeyError(msg)
+    return str(max(candidates)[-1])

@@ -3,17 +3,22 @@
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import typer
 
+from .. import _keys
 from . import _options as options
 from ._app import print_json
-from ._layout import has_lattice, lay_out, measured_counts
+from ._layout import has_lattice, lay_out, measured_counts, normalise
 from ._read import read_genes, read_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["info"]
+
+LEAST = 0.01
+"""Part of the variance below which an image explains hardly anything."""
 
 
 def info(
@@ -60,6 +65,7 @@ def info(
         "counts": measured_counts(dense),
         "runs": list(find_runs(dense)),
         "image": has_image(dense),
+        "explained_by_image": explained_by_image(dense),
         "gigabytes": round(needed_gigabytes(dense.n_obs, largest, dense.n_vars, 2), 1),
     }
     if as_json:
@@ -80,6 +86,21 @@ def has_image(adata: "AnnData") -> bool:
     return False
 
 
+def explained_by_image(adata: "AnnData") -> float | None:
+    """Return which part of the differences between neighbouring spots the image explains, None where unknown."""
+    from .. import pp
+
+    if not has_image(adata):
+        return None
+    with suppress(KeyError, TypeError, ValueError):
+        adata = adata.copy()
+        normalise(adata, None)
+        pp.image_features(adata)
+        explained = adata.uns[_keys.UNS][_keys.IMAGE][_keys.IMAGE_FEATURES]["explained"]
+        return None if np.isnan(explained).all() else round(float(np.nanmean(explained)), 3)
+    return None
+
+
 def _lines(found: dict[str, Any]) -> list[str]:
     where = ", on its lattice already" if found["on_lattice"] else ""
     lines = [f"{found['observations']} observations, {found['genes']} genes{where}"]
@@ -94,6 +115,10 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines.append(f"values are {values}")
     if found["image"]:
         lines.append("an image of the tissue is there: s2s impute --image auto lets it guide the imputation")
+    if found["explained_by_image"] is not None:
+        part = found["explained_by_image"]
+        much = f"about {100 * part:.0f} %" if part >= LEAST else f"hardly any (less than {100 * LEAST:.0f} %)"
+        lines.append(f"its stains explain {much} of the differences in expression between neighbouring spots")
     lines += [f"layers of earlier runs: {', '.join(found['runs'])}"] if found["runs"] else []
     if all(section["sites"] == section["spots"] for section in found["sections"]):
         return [*lines, "every site is measured: s2s impute would have nothing to do"]

@@ -1,8 +1,8 @@
 """Images of the tissue: where they lie, what they show at every site, and whether they lie where they should."""
 
 from ._features import Description, FeatureMaps, cut_patches
-from ._placed import PlacedImage, find_library, image_file, library_image
-from ._registration import Misfit, check_registration
+from ._placed import PlacedImage, find_library, image_file, image_levels, library_image
+from ._registration import Misfit, check_registration, explained_locally
 
 __all__ = [
     "Description",
@@ -11,7 +11,9 @@ __all__ = [
     "PlacedImage",
     "check_registration",
     "cut_patches",
+    "explained_locally",
     "find_library",
     "image_file",
+    "image_levels",
     "library_image",
 ]

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from skimage.color import rgb2hed
 from skimage.util import img_as_float32
 
-from ._placed import PlacedImage
+from ._placed import PlacedImage, block_mean
 
 __all__ = ["Description", "FeatureMaps", "cut_patches"]
 
@@ -19,10 +19,13 @@ Float64 = NDArray[np.float64]
 
 SAMPLES: Final = 2.0
 """Pixels of the reduced image to the standard deviation of the narrowest Gaussian."""
+MOST: Final = 2**24
+"""Pixels that an image is reduced to at most, for the sake of memory."""
 CLEAR: Final = 0.06
 """Mean optical density below which an RGB image shows no tissue."""
 SATURATED: Final = 0.35
-"""Saturation above which green and cyan are pen marks; neither stain has these hues."""
+INK: Final = 1.3
+"""Saturated pixels that absorb `INK` times as much red as green are ink of a green or blue pen; no stain does so."""
 DARK: Final = 0.12
 """Brightness below which pixels are ink or fiducials."""
 COVERED: Final = 0.3
@@ -41,10 +44,10 @@ class Description:
 
     @classmethod
     def filled(cls, features: Float32, names: list[str], missing: NDArray[np.bool_]) -> "Description":
-        """Fill the missing descriptors."""
-        known = features[~missing]
-        features = np.where(missing[:, None], np.median(known, axis=0) if len(known) else 0, features)
-        return cls(features.astype(np.float32), names, missing)
+        """Fill the missing descriptors, in place."""
+        if missing.any() and not missing.all():
+            features[missing] = [np.median(column[~missing]) for column in features.T]
+        return cls(features, names, missing)
 
 
 class FeatureMaps:
@@ -68,7 +71,8 @@ class FeatureMaps:
 
     def __init__(self, image: PlacedImage, spacing: float, scales: Sequence[float], *, stain: bool = True) -> None:
         self.image = image
-        self._factor = max(1, int(min(scales) * spacing / SAMPLES))
+        least = np.ceil(np.sqrt(np.prod(image.shape) / MOST))
+        self._factor = int(max(1, least, min(scales) * spacing // SAMPLES))
         self._maps: list[NDArray[np.floating]] = []
         self.names: list[str] = []
         means, squares, visible, density = self._reduced(stain=stain)
@@ -105,7 +109,7 @@ class FeatureMaps:
             channels, visible, density = _stains(band) if colour else _channels(band)
             layers = [channels * visible[..., None], np.square(channels) * visible[..., None], visible[..., None]]
             layers += [] if density is None else [(density * visible)[..., None]]
-            rows.append([_block_mean(layer, self._factor) for layer in layers])
+            rows.append([block_mean(layer, self._factor) for layer in layers])
         means, squares, visible, *density_ = (np.concatenate(parts) for parts in zip(*rows, strict=True))
         return means, squares, visible[..., 0], density_[0][..., 0] if density_ else None
 
@@ -134,25 +138,22 @@ def cut_patches(
     corner = centre - side // 2
     height, width = image.shape
     inside = np.all((corner >= 0) & (corner + side <= (height, width)), axis=1)
-    found: list[Float32] = []
+    features = np.empty((len(coordinates), 0), np.float32)
     sites = np.flatnonzero(inside)
     for start in range(0, len(sites), batch_size):
-        patches = [
-            np.asarray(image.pixels[row : row + side, col : col + side])
-            for row, col in corner[sites[start : start + batch_size]]
-        ]
-        batch = np.stack([patch if patch.ndim == 3 else patch[..., None] for patch in patches])
-        result = extractor(batch)
+        batch = sites[start : start + batch_size]
+        patches = np.stack([image.pixels[row : row + side, col : col + side] for row, col in corner[batch]])
+        result = extractor(patches.reshape(*patches.shape[:3], -1))
         result = np.asarray(result.detach().cpu() if hasattr(result, "detach") else result, np.float32)
         if result.ndim != 2 or len(result) != len(batch):
             msg = f"extractor must return an array of shape ({len(batch)}, n_features), found {result.shape}"
             raise ValueError(msg)
-        found.append(result)
-    if not found:
+        if start == 0:
+            features = np.zeros((len(coordinates), result.shape[1]), np.float32)
+        features[batch] = result
+    if not len(sites):
         msg = f"no site has a whole patch of {side} pixels inside the image"
         raise ValueError(msg)
-    features = np.zeros((len(coordinates), found[0].shape[1]), np.float32)
-    features[inside] = np.concatenate(found)
     return Description.filled(features, [f"feature{i}" for i in range(features.shape[1])], ~inside)
 
 
@@ -161,25 +162,15 @@ def _stains(band: NDArray[Any]) -> tuple[Float32, Float32, Float32]:
     colour = img_as_float32(band)  # type: ignore[no-untyped-call]
     visible = np.ones(band.shape[:2], np.float32) if band.shape[-1] == 3 else (colour[..., 3] > 0.5).astype(np.float32)
     colour = colour[..., :3]
-    brightest, darkest = colour.max(axis=-1), colour.min(axis=-1)
+    red, green, blue = np.moveaxis(colour, -1, 0)
+    brightest, darkest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     saturation = (brightest - darkest) / np.maximum(brightest, 1e-6)
-    green = (colour[..., 1] >= brightest - 1e-6) & (saturation > SATURATED)
-    visible[green | (brightest < DARK)] = 0
-    density = -np.log10(np.maximum(colour, 1 / 255)).mean(axis=-1)
-    return rgb2hed(colour)[..., :2].astype(np.float32), visible, density.astype(np.float32)
+    density = -np.log10(np.maximum(colour, 1 / 255))
+    pen = (density[..., 0] > INK * density[..., 1]) & (saturation > SATURATED)
+    visible[pen | (brightest < DARK)] = 0
+    return rgb2hed(colour)[..., :2].astype(np.float32), visible, density.mean(axis=-1)
 
 
 def _channels(band: NDArray[Any]) -> tuple[Float32, Float32, None]:
     channels = band.astype(np.float32)
     return channels, np.ones(band.shape[:2], np.float32), None
-
-
-def _block_mean(values: Float32, factor: int) -> Float32:
-    """Means (h, w, channels) over blocks of pixels, those at the lower and right edge smaller."""
-    if factor == 1:
-        return values
-    height, width = values.shape[:2]
-    summed = np.add.reduceat(values, np.arange(0, height, factor), axis=0)
-    summed = np.add.reduceat(summed, np.arange(0, width, factor), axis=1)
-    rows, cols = (np.diff(np.append(np.arange(0, length, factor), length)) for length in (height, width))
-    return np.asarray(summed / (rows[:, None, None] * cols[None, :, None]), np.float32)

@@ -1,6 +1,6 @@
 """Images with their place in the coordinates of the sites."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from .._checks import check_positive, few
 
-__all__ = ["PlacedImage", "find_library", "image_file", "library_image"]
+__all__ = ["PlacedImage", "block_mean", "find_library", "image_file", "image_levels", "library_image"]
 
-FINEST: Final = 24
-"""Of an image pyramid, the coarsest level with at least this many pixels to a spot spacing is read."""
-BAND: Final = 2**23
-"""Values of an image that are read at a time."""
+BAND: Final = 2**22
+"""Values of an image that are processed at a time."""
+READ: Final = 2**27
+"""Bytes of an image that are read at a time: bands cut through the tiles of a file at their edges alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +49,11 @@ class PlacedImage:
         height, width = self.shape
         channels = int(np.prod(self.pixels.shape[2:]))
         size = max(1, BAND // max(1, width * channels * rows)) * rows
-        for start in range(0, height, size):
-            yield np.asarray(self.pixels[start : start + size]).reshape(-1, width, channels)
+        many = max(1, READ // (size * width * channels * self.pixels.dtype.itemsize)) * size
+        for first in range(0, height, many):
+            part = np.asarray(self.pixels[first : first + many]).reshape(-1, width, channels)
+            for start in range(0, len(part), size):
+                yield part[start : start + size]
 
 
 def find_library(spatial: object, section: str | None, advice: str) -> dict[str, Any]:
@@ -100,8 +103,8 @@ def library_image(library: Mapping[str, Any], name: str | None, advice: str) -> 
     return PlacedImage(pixels, np.diag([scale, scale, 1.0]))
 
 
-def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], spacing: float | None) -> PlacedImage:
-    """Open an image file: PNG or JPEG as a whole; TIFF, OME-TIFF and .btf lazily, at a level that suffices.
+def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], pixel: float | None) -> PlacedImage:
+    """Open an image file: PNG or JPEG as a whole; TIFF, OME-TIFF and .btf lazily, at a resolution that suffices.
 
     Parameters
     ----------
@@ -109,8 +112,8 @@ def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], spacin
         The file.
     to_pixels
         Affine map from coordinates to pixels of its highest resolution, (2, 3) or (3, 3).
-    spacing
-        Distance between neighbouring spots, in units of the coordinates; None to read the highest resolution.
+    pixel
+        Largest side of a pixel that suffices, in units of the coordinates; None to read the highest resolution.
     """
     path = Path(path)
     if not path.exists():
@@ -125,25 +128,50 @@ def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], spacin
 
     with tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
-        axes, full = series.axes, series.levels[0].shape
-        wide = axes.index("X")
-        factors = [full[wide] / level.shape[wide] for level in series.levels]
-    finest = 1.0 if spacing is None else PlacedImage(np.empty((1, 1)), to_pixels).scale * spacing / FINEST
-    level = max((number for number, factor in enumerate(factors) if factor <= 1.01 * max(finest, 1)), default=0)
+        axes, shapes = series.axes, [level.shape for level in series.levels]
+    factors = [shapes[0][axes.index("X")] / shape[axes.index("X")] for shape in shapes]
+    level, block = _resolution(factors, to_pixels, pixel)
     store: Any = tifffile.imread(path, series=0, level=level, aszarr=True)
-    pixels = LazyPixels(zarr.open(store, mode="r"), axes)
+    pixels = LazyPixels(zarr.open(store, mode="r"), axes, block)
     finalize(pixels, store.close)
-    factor = factors[level]
-    # The centre of pixel i of a level is the mean of those of the pixels that it was made of.
+    return PlacedImage(pixels, _reduced(to_pixels, factors[level] * block))
+
+
+def image_levels(levels: Sequence[tuple[Any, NDArray[np.float64]]], axes: str, pixel: float | None) -> PlacedImage:
+    """Return the level of a pyramid that suffices, as `image_file`.
+
+    `levels` are arrays with the affine map from coordinates to their pixels, the one of the highest resolution first.
+    """
+    scales = [PlacedImage(array, to_pixels).scale for array, to_pixels in levels]
+    level, block = _resolution([scales[0] / scale for scale in scales], levels[0][1], pixel)
+    array, to_pixels = levels[level]
+    return PlacedImage(LazyPixels(array, axes, block), _reduced(to_pixels, block))
+
+
+def _resolution(factors: Sequence[float], to_pixels: NDArray[np.float64], pixel: float | None) -> tuple[int, int]:
+    """Return the coarsest level that suffices, and how many of its pixels are averaged along each axis."""
+    if pixel is None:
+        return 0, 1
+    most = PlacedImage(None, to_pixels).scale * pixel
+    level = max((number for number, factor in enumerate(factors) if factor <= 1.01 * max(most, 1)), default=0)
+    return level, max(1, int(most / factors[level]))
+
+
+def _reduced(to_pixels: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """Return the map to the pixels of an image that is smaller by a factor."""
+    # The centre of a pixel is the mean of the centres of those that it is made of.
     shrink = np.array([[1 / factor, 0, (1 / factor - 1) / 2], [0, 1 / factor, (1 / factor - 1) / 2], [0, 0, 1]])
-    return PlacedImage(pixels, shrink @ np.vstack([to_pixels[:2], [0, 0, 1]]))
+    return np.asarray(shrink @ np.vstack([to_pixels[:2], [0, 0, 1]]))
 
 
 class LazyPixels:
-    """Windows of an image in a file, channels last; other axes (time, depth) must have length 1."""
+    """Windows of an image on disk, channels last; other axes (time, depth) must have length 1.
 
-    def __init__(self, array: Any, axes: str) -> None:
-        self._array = array
+    Blocks of `block` times `block` pixels are averaged, those at the lower and right edge smaller.
+    """
+
+    def __init__(self, array: Any, axes: str, block: int = 1) -> None:
+        self._array, self._block = array, block
         self._rows, self._cols = axes.index("Y"), axes.index("X")
         others = [axis for axis in range(len(axes)) if axis not in (self._rows, self._cols)]
         self._order = (self._rows, self._cols, *others)
@@ -151,12 +179,35 @@ class LazyPixels:
         if sum(length > 1 for length in channels) > 1:
             msg = f"an image needs two axes and channels, found axes {axes} of lengths {array.shape}"
             raise ValueError(msg)
-        self.shape = (array.shape[self._rows], array.shape[self._cols], int(np.prod(channels)))
+        self._full = (array.shape[self._rows], array.shape[self._cols])
+        self.shape = (-(-self._full[0] // block), -(-self._full[1] // block), int(np.prod(channels)))
         self.dtype = array.dtype
 
     def __getitem__(self, window: slice | tuple[slice, slice]) -> NDArray[Any]:
         rows, cols = window if isinstance(window, tuple) else (window, slice(None))
+        (top, bottom, _), (left, right, _) = rows.indices(self.shape[0]), cols.indices(self.shape[1])
+        step = max(1, READ // (self._block**2 * (right - left) * self.shape[2] * self.dtype.itemsize))
+        parts = [self._read(start, min(start + step, bottom), left, right) for start in range(top, bottom, step)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _read(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
         index = [slice(None)] * len(self._order)
-        index[self._rows], index[self._cols] = rows, cols
+        index[self._rows] = slice(top * self._block, bottom * self._block)
+        index[self._cols] = slice(left * self._block, right * self._block)
         part = np.transpose(np.asarray(self._array[tuple(index)]), self._order)
-        return part.reshape(*part.shape[:2], self.shape[2])
+        part = part.reshape(*part.shape[:2], self.shape[2])
+        if self._block == 1:
+            return part
+        mean = block_mean(part, self._block)
+        return (mean if self.dtype.kind == "f" else np.rint(mean)).astype(self.dtype)
+
+
+def block_mean(values: NDArray[Any], factor: int) -> NDArray[np.float32]:
+    """Means (h, w, channels) over blocks of pixels, those at the lower and right edge smaller."""
+    if factor == 1:
+        return values.astype(np.float32, copy=False)
+    height, width = values.shape[:2]
+    summed = np.add.reduceat(values, np.arange(0, height, factor), axis=0, dtype=np.float32)
+    summed = np.add.reduceat(summed, np.arange(0, width, factor), axis=1)
+    rows, cols = (np.diff(np.append(np.arange(0, length, factor), length)) for length in (height, width))
+    return np.asarray(summed / (rows[:, None, None] * cols[None, :, None]), np.float32)

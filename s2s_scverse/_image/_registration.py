@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import svd
 from scipy.spatial import cKDTree
 
-__all__ = ["Misfit", "check_registration"]
+__all__ = ["Misfit", "check_registration", "explained_locally"]
 
 Float64 = NDArray[np.float64]
 
@@ -62,13 +63,7 @@ def check_registration(
     """
     if len(spots) < FEWEST:
         return None
-    left, strength, _ = svd(values - values.mean(axis=0), full_matrices=False)
-    scores = (left * strength)[:, :COMPONENTS].astype(np.float64)
-    neighbours = np.asarray(cKDTree(spots).query(spots, k=NEIGHBOURS + 1)[1])[:, 1:]
-
-    def local(of_spots: Float64) -> Float64:
-        return np.asarray(of_spots - of_spots[neighbours].mean(axis=1))
-
+    scores, local = _leading(values), partial(_local, spots)
     # A turned image disagrees on every scale. A shifted one disagrees in details; large structures may even fit better.
     for places, view in ((_turned(spots, box, factors), np.asarray), (_shifted(spots, spacing), local)):
         wanted = view(scores)
@@ -87,6 +82,34 @@ def check_registration(
         if best is not None:
             return best
     return None
+
+
+def explained_locally(
+    features: NDArray[np.float32], missing: NDArray[np.bool_], spots: Float64, values: NDArray[np.float32]
+) -> float:
+    """Return which part of the differences between neighbouring spots features explain, cross-validated.
+
+    Differences are those of the leading components of `values` from the mean of the nearest spots; arguments as in
+    :func:`check_registration`. NaN for fewer than 30 spots, or if features are missing at most of them.
+    """
+    if len(spots) < FEWEST:
+        return np.nan
+    view = partial(_local, spots)
+    wanted = view(_leading(values))
+    errors, total = _errors(features, missing, wanted, view), np.square(wanted).sum()
+    return np.nan if errors is None or not total > 0 else float(1 - errors.sum() / total)
+
+
+def _leading(values: NDArray[np.float32]) -> Float64:
+    """Scores of the leading components, (n_spots, n_components)."""
+    left, strength, _ = svd(values - values.mean(axis=0), full_matrices=False)
+    return np.asarray((left * strength)[:, :COMPONENTS], np.float64)
+
+
+def _local(spots: Float64, of_spots: Float64) -> Float64:
+    """Differences from the mean of the nearest spots."""
+    neighbours = np.asarray(cKDTree(spots).query(spots, k=NEIGHBOURS + 1)[1])[:, 1:]
+    return np.asarray(of_spots - of_spots[neighbours].mean(axis=1))
 
 
 def _shifted(spots: Float64, spacing: float) -> Iterator[tuple[str, Float64]]:

@@ -1,4 +1,4 @@
-"""Maps of genes in rows, with the colour bars they share: what `pl.compare` and `pl.uncertainty` show."""
+"""Maps in rows, with the colour bars they share: `pl.compare`, `pl.uncertainty`, `pl.image_features`."""
 
 import re
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ __all__ = [
     "read_section",
 ]
 
-Scale = Literal["expression", "error", "SD"]
+Scale = Literal["expression", "error", "SD", "component"]
 """What values are, and so which colour bar they have and what stands beside it."""
 NOTHING = "#dcdcdc"
 """Sites without a value, where there is no image."""
@@ -85,7 +85,7 @@ class Look:
 
     unit: str | None
     title: "Titles"
-    img: bool | str
+    img: bool | str | None
     img_alpha: float
     alpha: float
     figsize: tuple[float, float] | None

@@ -1,21 +1,29 @@
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _keys
 from .._checks import check_name, few
-from .._spatialdata import import_spatialdata
+from .._image import image_levels
+from .._spatialdata import find_image, import_spatialdata, read_levels
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from numpy.typing import NDArray
 
 __all__ = ["from_spatialdata"]
+
+log = logging.getLogger(__name__)
+
+SIDE = 2000
+"""Pixels along the longer side of a region to which images are reduced at most."""
 
 
 def from_spatialdata(
     sdata: Any, *, table: str = "table", coordinate_system: str = "global", spatial_key: str = _keys.SPATIAL
 ) -> "AnnData":
-    """Copy a table from a SpatialData object, with the coordinates of the elements that it annotates.
+    """Copy a table from a SpatialData object, with coordinates and images of the elements that it annotates.
 
     Add the dense section to the object's images with ``s2s.get.spatialdata(dense, into=sdata)``.
 
@@ -33,7 +41,10 @@ def from_spatialdata(
 
     Returns
     -------
-    A copy of the table, with the centroids of spots or cells in ``obsm[spatial_key]``, of shape (n_obs, 2).
+    A copy of the table, with the centroids of spots or cells in ``obsm[spatial_key]``, of shape (n_obs, 2), and an
+    image of each region, reduced to a few thousand pixels, in ``uns["spatial"][region]``. Existing images there stay.
+    Images that are turned or moved in `coordinate_system` do not fit there: pass `sdata` to
+    :func:`s2s_scverse.pp.image_features`, which chooses among several images by the same rule.
 
     Raises
     ------
@@ -69,6 +80,7 @@ def from_spatialdata(
     regions = adata.obs[attributes["region_key"]].astype(str).to_numpy()
     instances = adata.obs[attributes["instance_key"]].to_numpy()
     coordinates = np.full((adata.n_obs, 2), np.nan)
+    libraries = {}
     for region in dict.fromkeys(regions):
         if region not in sdata:
             msg = f"table {table!r} annotates {region!r}, which the SpatialData does not have"
@@ -83,5 +95,32 @@ def from_spatialdata(
             msg = f"{int((place < 0).sum())} observations of table {table!r} are missing in {region!r}"
             raise ValueError(msg)
         coordinates[here] = centroids[["x", "y"]].to_numpy()[place]
+        library = _library(sdata, coordinate_system, coordinates[here], region)
+        if library is not None:
+            libraries[region] = library
     adata.obsm[spatial_key] = coordinates
+    if libraries and "spatial" not in adata.uns:
+        adata.uns["spatial"] = libraries
     return adata
+
+
+def _library(
+    sdata: Any, coordinate_system: str, coordinates: "NDArray[np.float64]", region: str
+) -> dict[str, Any] | None:
+    """Return an entry of scanpy's ``uns["spatial"]`` with the image of a region, None without."""
+    try:
+        name = find_image(sdata, coordinate_system, coordinates, region)
+    except KeyError:
+        return None
+    extent = float(np.ptp(coordinates, axis=0).max())
+    image = image_levels(read_levels(sdata.images[name], coordinate_system), "CYX", pixel=extent / SIDE)
+    # scanpy's images have one scale factor, and their first pixel at the origin.
+    if np.abs(image.to_pixels[:2] - image.scale * np.eye(2, 3)).max(axis=0) @ [extent, extent, 1] > 2 or (
+        image.pixels.shape[2] not in (1, 3, 4)
+    ):
+        log.info("image %r is not copied to uns['spatial']; pass the SpatialData to s2s.pp.image_features", name)
+        return None
+    log.info("image %r is copied to uns['spatial'][%r]", name, region)
+    pixels = image.pixels[:]
+    pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    return {"images": {"hires": pixels}, "scalefactors": {"tissue_hires_scalef": image.scale}, "metadata": {}}

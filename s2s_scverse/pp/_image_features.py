@@ -1,6 +1,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,14 @@ from .._image import (
     PlacedImage,
     check_registration,
     cut_patches,
+    explained_locally,
     find_library,
     image_file,
+    image_levels,
     library_image,
 )
 from .._lattice import SectionOnLattice
+from .._spatialdata import find_image, read_levels
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,17 +33,20 @@ __all__ = ["image_features"]
 
 log = logging.getLogger(__name__)
 
+SUFFICIENT = 7.2
+"""Pixels to the standard deviation of the narrowest Gaussian to which lazily read images are reduced at most."""
 N_GENES = 200
 """Number of most variable genes that the registration is checked with."""
 
 
 def image_features(
     adata: "AnnData",
-    img: "str | PathLike[str] | NDArray[Any] | Mapping[str, Any] | None" = None,
+    img: Any = None,
     *,
     extractor: "str | Callable[[NDArray[Any]], Any]" = "stain",
     scales: Sequence[float] = (0.3, 0.6),
     transform: "float | NDArray[Any] | None" = None,
+    coordinate_system: str = "global",
     patch_size: int = 64,
     batch_size: int = 256,
     layer: str | None = None,
@@ -49,8 +56,8 @@ def image_features(
     """Describe what the image of the tissue shows at every site, measured or not.
 
     The descriptors are covariates for :func:`s2s_scverse.tl.impute` and :func:`s2s_scverse.tl.interpolate`. Expression
-    is used only to check the registration of ``"stain"`` and ``"channels"``: a warning says if the image fits the
-    measured spots clearly better shifted, mirrored, turned or at another scale.
+    is used only to check the registration: a warning says if stains or channels fit the measured spots clearly better
+    shifted, mirrored, turned or at another scale.
 
     Parameters
     ----------
@@ -58,8 +65,10 @@ def image_features(
         A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several.
     img
         The image: None for the one in ``uns["spatial"]`` (hires, else lowres), a file (PNG, JPEG, TIFF, OME-TIFF,
-        .btf; of pyramids the level that suffices is read), or an array (height, width) or (height, width, channels).
-        Of several sections, a dictionary with the name of each.
+        .btf), an array (height, width) or (height, width, channels), an image of a SpatialData (``sdata["he"]``), or
+        the :class:`spatialdata.SpatialData` itself: of its images that show the section the one named after it, else
+        one in colour, else the one of the highest resolution. TIFF files and images of a SpatialData are read lazily,
+        at the resolution that suffices. Of several sections, a dictionary with the name of each may be passed.
     extractor
         ``"stain"`` separates an RGB image into haematoxylin and eosin; ``"channels"`` takes the channels as they are,
         such as DAPI, and is also used for images that are not RGB. Each channel gives its mean and its standard
@@ -69,7 +78,9 @@ def image_features(
         Widths of the surroundings: standard deviations of Gaussians, in distances of neighbouring spots of the array.
     transform
         From ``obsm["spatial"]`` to pixels (column, row) of `img`: a scale factor or an affine matrix (2, 3) or (3, 3).
-        1 by default for files and arrays; images in ``uns["spatial"]`` have their own.
+        1 by default for files and arrays; other images have their own.
+    coordinate_system
+        Coordinate system of a SpatialData that ``obsm["spatial"]`` is given in.
     patch_size
         Side of the patches for a function, in pixels of the image at its highest resolution.
     batch_size
@@ -89,12 +100,14 @@ def image_features(
         float32 (n_obs, n_features). Sites off the image, on blank background or under pen marks get the median of the
         others; a warning says how many.
     `.uns['s2s']['image'][key_added]`
-        `names` of the features, and the parameters.
+        `names` of the features, the parameters, and which part of the differences between neighbouring spots the
+        features explain in each section (`explained`: of the leading components of expression, cross-validated; NaN
+        for fewer than 30 spots).
 
     Raises
     ------
     FileNotFoundError, KeyError
-        If there is no such file, no image, no lattice, or no such layer.
+        If there is no such file, image, coordinate system, lattice or layer.
     TypeError, ValueError
         If an argument is of a wrong type or out of bounds, or all sites lie off the image.
 
@@ -117,35 +130,52 @@ def image_features(
     widths = [check_positive("scales", scale) for scale in scales]
     side, batch_size = check_int("patch_size", patch_size, least=1), check_int("batch_size", batch_size, least=1)
     check_name("key_added", key_added)
+    check_name("coordinate_system", coordinate_system)
     check_layer(adata, layer)
     sections = read_sections(adata)
-    if isinstance(img, Mapping):
-        missing = [section.name for section in sections if section.name not in img]
-        if missing:
-            msg = f"img has no image of section {few(map(str, missing))}; it has: {few(map(str, img))}"
+    by_section = isinstance(img, Mapping) and not hasattr(img, "children")  # a DataTree is one image
+    if by_section:
+        without = [section.name for section in sections if section.name not in img]
+        if without:
+            msg = f"img has no image of section {few(map(str, without))}; it has: {few(map(str, img))}"
             raise KeyError(msg)
     described: list[Description] = []
+    explained: list[float] = []
     for section in sections:
         coordinates = np.asarray(adata.obsm[_keys.SPATIAL], np.float64)[section.rows, :2]
         spacing = section.lattice.pitch * _stride(adata, section.name)
-        given = img[str(section.name)] if isinstance(img, Mapping) else img
-        image = _placed(adata, section, given, transform, None if callable(extractor) else spacing)
+        given = img[str(section.name)] if by_section else img
+        place = partial(_placed, adata, section, given, transform, coordinate_system, coordinates)
+        image = place(min(widths) * spacing / SUFFICIENT)
+        maps = FeatureMaps(image, spacing * image.scale, widths, stain=extractor != "channels")
+        spots = coordinates[section.measured]
+        values = _read_values(adata, section, layer)
+        if len(values):
+            _warn_of_misfit(adata, section, maps, spots, spacing, values)
         if callable(extractor):
-            described.append(cut_patches(image, coordinates, extractor, side, batch_size))
-            continue
-        maps = FeatureMaps(image, spacing * image.scale, widths, stain=extractor == "stain")
-        described.append(maps.describe(coordinates))
-        _warn_of_misfit(adata, section, maps, coordinates, spacing, layer)
+            description = cut_patches(place(None), coordinates, extractor, side, batch_size)
+        else:
+            description = maps.describe(coordinates)
+        described.append(description)
+        at_spots = description.features[section.measured], description.missing[section.measured]
+        explained.append(explained_locally(*at_spots, spots, values))
     _warn_of_missing(sections, described)
     names = described[0].names
-    features = np.empty((adata.n_obs, len(names)), np.float32)
+    if any(each.names != names for each in described):
+        msg = f"images of all sections must have the same channels, found {[len(each.names) for each in described]}"
+        raise ValueError(msg)
+    features, missing = np.empty((adata.n_obs, len(names)), np.float32), np.empty(adata.n_obs, bool)
     for section, each in zip(sections, described, strict=True):
-        features[section.rows] = each.features
+        features[section.rows], missing[section.rows] = each.features, each.missing
+    for section, each in zip(sections, described, strict=True):
+        if each.missing.all():
+            features[section.rows] = np.median(features[~missing], axis=0)
     adata = adata.copy() if copy else adata
     adata.obsm[key_added] = features
     entry = dict(adata.uns.get(_keys.UNS, {}))
     how = "function" if callable(extractor) else extractor
     run = {"names": np.array(names, dtype=object), "scales": np.array(widths), "extractor": how}
+    run["explained"] = np.array(explained)
     entry[_keys.IMAGE] = {**entry.get(_keys.IMAGE, {}), key_added: run}
     adata.uns[_keys.UNS] = entry
     log.info("%d image features of %d sites in obsm[%r]", len(names), adata.n_obs, key_added)
@@ -160,12 +190,25 @@ def _stride(adata: "AnnData", name: str | None) -> int:
 
 
 def _placed(
-    adata: "AnnData", section: SectionOnLattice, img: Any, transform: Any, spacing: float | None
+    adata: "AnnData",
+    section: SectionOnLattice,
+    img: Any,
+    transform: Any,
+    coordinate_system: str,
+    coordinates: NDArray[np.float64],
+    pixel: float | None,
 ) -> PlacedImage:
-    """Return the image of a section with its place."""
+    """Return the image of a section with its place; `pixel` is the side of a pixel that suffices, None the smallest."""
+    if transform is not None and (img is None or hasattr(img, "images") or hasattr(img, "dims")):
+        msg = "transform is for files and arrays; images in uns['spatial'] and of a SpatialData have their own"
+        raise ValueError(msg)
     if img is None:
         library = find_library(adata.uns.get("spatial"), section.name, "pass img=")
         return library_image(library, None, "pass img=")
+    if hasattr(img, "images"):
+        img = img.images[find_image(img, coordinate_system, coordinates, section.name)]
+    if hasattr(img, "dims"):
+        return image_levels(read_levels(img, coordinate_system), "CYX", pixel)
     matrix = np.eye(3) if transform is None else np.asarray(transform, np.float64)
     if matrix.ndim == 0:
         matrix = np.diag([check_positive("transform", float(matrix)), float(matrix), 1.0])
@@ -173,7 +216,7 @@ def _placed(
         msg = f"transform must be a scale factor or an invertible affine matrix (2, 3) or (3, 3), found {transform!r}"
         raise ValueError(msg)
     if isinstance(img, str | PathLike):
-        return image_file(img, matrix, spacing)
+        return image_file(img, matrix, pixel)
     pixels = img if hasattr(img, "shape") else np.asarray(img)
     if len(pixels.shape) not in (2, 3) or 0 in pixels.shape:
         msg = f"img must have shape (height, width) or (height, width, channels), found {pixels.shape}"
@@ -181,30 +224,34 @@ def _placed(
     return PlacedImage(pixels, matrix)
 
 
+def _read_values(adata: "AnnData", section: SectionOnLattice, layer: str | None) -> NDArray[np.float32]:
+    """Return log-normalised values of the most variable genes at measured spots, (n_spots, n_genes)."""
+    seen = np.zeros(adata.n_obs, bool)
+    seen[section.spots] = True
+    if not seen.any():
+        return np.empty((0, 0), np.float32)
+    matrix = GeneMatrix(adata, seen, np.arange(adata.n_vars), layer=layer)
+    survey = Survey.of(matrix, [np.arange(int(seen.sum()))], np.zeros(adata.n_vars, bool))
+    values = matrix.read(survey.most_variable(N_GENES), finite=False)
+    return np.log1p(values) if survey.counts else values
+
+
 def _warn_of_misfit(
     adata: "AnnData",
     section: SectionOnLattice,
     maps: FeatureMaps,
-    coordinates: NDArray[np.float64],
+    spots: NDArray[np.float64],
     spacing: float,
-    layer: str | None,
+    values: NDArray[np.float32],
 ) -> None:
     """Warn if the image fits the measured spots better in another place."""
-    seen = np.zeros(adata.n_obs, bool)
-    seen[section.spots] = True
-    if not seen.any():
-        return
-    matrix = GeneMatrix(adata, seen, np.arange(adata.n_vars), layer=layer)
-    survey = Survey.of(matrix, [np.arange(int(seen.sum()))], np.zeros(adata.n_vars, bool))
-    values = matrix.read(survey.most_variable(N_GENES), finite=False)
-    values = np.log1p(values) if survey.counts else values
     inverse = np.linalg.inv(np.vstack([maps.image.to_pixels[:2], [0, 0, 1]]))
     height, width = maps.image.shape
     corners = np.array([[0, 0, 1], [width - 1, height - 1, 1]]) @ inverse.T
     box = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
     scale = maps.image.scale
     factors = [factor for factor in {1 / scale, *_other_scales(adata, section, scale)} if abs(np.log(factor)) > 0.05]
-    misfit = check_registration(maps.sample, coordinates[section.measured], values, spacing, box, sorted(factors))
+    misfit = check_registration(maps.sample, spots, values, spacing, box, sorted(factors))
     if misfit is not None:
         where = "" if section.name is None else f" of section {section.name!r}"
         warnings.warn(

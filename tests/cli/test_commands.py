@@ -247,7 +247,9 @@ def test_the_image_guides_the_imputation(run, counts, tmp_path):
     library = {"images": {"hires": image}, "scalefactors": {"tissue_hires_scalef": 199 / side}}
     adata.uns["spatial"] = {"slide": library}
     adata.write_h5ad(tmp_path / "section.h5ad")
-    assert "s2s impute --image auto" in run("info", tmp_path / "section.h5ad").output
+    told = run("info", tmp_path / "section.h5ad").output
+    assert "s2s impute --image auto" in told
+    assert "its stains explain hardly any (less than 1 %) of the differences in expression" in told
     options = ("--image", "auto", "--covariates", "array_row", "--preset", "quick", "--json")
     result = run("impute", tmp_path / "section.h5ad", "-o", tmp_path / "dense.h5ad", *options)
     assert result.exit_code == 0, result.output

@@ -49,10 +49,11 @@ def test_result_does_not_depend_on_the_bands_that_are_read(ramp: np.ndarray, mon
     np.testing.assert_allclose(maps_of(ramp).describe(SITES).features, whole, rtol=1e-5)
 
 
-def test_background_pen_marks_and_sites_off_the_image_are_missing(ramp: np.ndarray) -> None:
+@pytest.mark.parametrize("colour", [(20, 160, 40), (30, 50, 160), (60, 120, 220), (15, 15, 15)])
+def test_background_pen_marks_and_sites_off_the_image_are_missing(ramp: np.ndarray, colour: tuple[int]) -> None:
     pixels = ramp.copy()
     pixels[:, :70] = 250  # blank
-    pixels[100:, 170:] = (20, 160, 40)  # a green pen
+    pixels[100:, 170:] = colour
     sites = np.vstack([SITES, [[400.0, 400.0]]])
     found = maps_of(pixels).describe(sites)
     blank, pen = sites[:, 0] < 50, (sites[:, 0] > 190) & (sites[:, 1] > 120)
@@ -84,11 +85,11 @@ def test_files_are_read_like_arrays(ramp: np.ndarray, tmp_path) -> None:
     tifffile.imwrite(tmp_path / "he.tif", ramp, tile=(64, 64), photometric="rgb")
     tifffile.imwrite(tmp_path / "he.ome.tif", np.moveaxis(ramp, -1, 0), metadata={"axes": "CYX"}, photometric="rgb")
     for name in ("he.png", "he.tif", "he.ome.tif"):
-        image = image_file(tmp_path / name, np.eye(3), SPACING)
+        image = image_file(tmp_path / name, np.eye(3), SPACING / 24)
         found = FeatureMaps(image, SPACING, (0.3, 0.6)).describe(SITES).features
         np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=name)
     with pytest.raises(FileNotFoundError, match="no image found"):
-        image_file(tmp_path / "none.png", np.eye(3), SPACING)
+        image_file(tmp_path / "none.png", np.eye(3), None)
 
 
 def test_a_level_of_a_pyramid_suffices(tmp_path) -> None:
@@ -98,11 +99,22 @@ def test_a_level_of_a_pyramid_suffices(tmp_path) -> None:
         for factor in (2, 4):
             small = fine.reshape(4 * SIDE // factor, factor, 4 * SIDE // factor, factor, 3).mean(axis=(1, 3))
             file.write(small.round().astype(np.uint8), subfiletype=1, tile=(128, 128), photometric="rgb")
-    image = image_file(tmp_path / "pyramid.tif", np.diag([4.0, 4.0, 1.0]), SPACING)
+    image = image_file(tmp_path / "pyramid.tif", np.diag([4.0, 4.0, 1.0]), SPACING / 24)
     assert image.shape == (SIDE, SIDE)
     found = FeatureMaps(image, SPACING * image.scale, (0.3, 0.6)).describe(SITES).features
     wanted = np.interp(4 * SITES[:, 0], np.arange(4 * SIDE), np.linspace(0.02, 0.2, 4 * SIDE))
     np.testing.assert_allclose(found[:, 0], wanted, atol=0.012)
+
+
+def test_without_a_level_blocks_of_pixels_are_averaged(ramp: np.ndarray, tmp_path, monkeypatch) -> None:
+    fine = np.pad(ramp.repeat(5, axis=0).repeat(5, axis=1), ((0, 2), (0, 2), (0, 0)), mode="edge")
+    tifffile.imwrite(tmp_path / "fine.tif", fine, tile=(64, 64), photometric="rgb")
+    monkeypatch.setattr("s2s_scverse._image._placed.READ", 5 * 5 * 3 * SIDE * 30)
+    image = image_file(tmp_path / "fine.tif", np.array([[5.0, 0, 2], [0, 5, 2]]), 1.0)
+    np.testing.assert_array_equal(image.pixels[:SIDE, :SIDE], ramp)
+    np.testing.assert_array_equal(image.pixels[7:9, 50:60], ramp[7:9, 50:60])
+    assert image.shape == (SIDE + 1, SIDE + 1)
+    np.testing.assert_allclose(image.at(SITES), SITES, atol=1e-9)
 
 
 def test_patches_are_cut_around_sites(ramp: np.ndarray) -> None:

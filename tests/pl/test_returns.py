@@ -17,6 +17,7 @@ PLOTS = {
     "uncertainty": (lambda adata, **options: s2s.pl.uncertainty(adata, "gene", **options), 2),
     "history": (lambda adata, **options: s2s.pl.history(adata, **options), 2),
     "evaluation": (lambda adata, **options: s2s.pl.evaluation(adata, ["pcc", "rmse"], **options), 2),
+    "image_features": (lambda adata, **options: s2s.pl.image_features(adata, n_components=2, **options), 2),
     "reliability": (lambda adata, **options: s2s.pl.reliability(adata, **options), 2),
 }
 
@@ -26,6 +27,7 @@ def plot(request, make_lattice, build_section):
     """A plot of a section that has everything, the name of its argument for axes, and how many there are."""
     adata = build_section(make_lattice(), np.arange(6), np.ones(6), s2s=np.arange(6), s2s_std=np.ones(6))
     adata.var["s2s_reliability"] = 0.5
+    adata.obsm["s2s_image"] = np.array([[0, 1, 2, 0, 1, 3], [1, 0, 0, 2, 1, 0]], np.float32).T
     history = pd.DataFrame({"epoch": [0], "loss_x": [1.0], "validation": [0.5], "validation_start": [1.0]})
     adata.uns["s2s"]["s2s"] = {"history": history}
     scores = pd.DataFrame({"gene": ["gene"], "method": ["s2s"], "pcc": [0.5], "rmse": [1.0]})

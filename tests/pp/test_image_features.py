@@ -186,3 +186,57 @@ def test_constant_covariates_change_nothing(section):
     for key, covariates in (("plain", None), ("constant", "constant")):
         s2s.tl.impute(adata, preset="quick", covariates=covariates, key_added=key, progress=False)
     np.testing.assert_array_equal(adata.layers["constant"], adata.layers["plain"])
+
+
+@pytest.fixture(scope="module")
+def sdata(section):
+    """The section and its image as a SpatialData; the image is placed in two coordinate systems, in two levels."""
+    sd = pytest.importorskip("spatialdata")
+    spots = section.copy()
+    image = np.moveaxis(spots.uns["spatial"]["slide"]["images"]["hires"], -1, 0)
+    scale = sd.transformations.Scale([2.0, 2.0], axes=("x", "y"))
+    moved = sd.transformations.Sequence([scale, sd.transformations.Translation([300.0, -100.0], axes=("x", "y"))])
+    placed = {"global": scale, "moved": moved}
+    del spots.uns["spatial"]
+    found = s2s.get.spatialdata(spots)
+    where = sd.transformations.Translation([300.0, -100.0], axes=("x", "y"))
+    sd.transformations.set_transformation(found["sites"], where, to_coordinate_system="moved")
+    model = sd.models.Image2DModel
+    found["he"] = model.parse(image, dims=("c", "y", "x"), transformations=placed)
+    found["pyramid"] = model.parse(image, dims=("c", "y", "x"), scale_factors=[2], transformations=placed)
+    found["dapi"] = model.parse(image[:1], dims=("c", "y", "x"), transformations=placed)
+    found["elsewhere"] = model.parse(image, dims=("c", "y", "x"), transformations={"other": scale})
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_images_of_a_spatialdata_are_read_where_they_lie(sdata, described):
+    expected = described.obsm["s2s_image"]
+    for system in ("global", "moved"):
+        adata = s2s.pp.from_spatialdata(sdata, coordinate_system=system)
+        assert ("spatial" in adata.uns) == (system == "global")
+        for img in (sdata["he"], sdata["pyramid"], sdata):
+            s2s.pp.image_features(adata, img, coordinate_system=system)
+            # uns["spatial"] has the centre of its first pixel at 0, spatialdata at 0.5.
+            found = adata.obsm["s2s_image"]
+            assert np.diag(np.corrcoef(found.T, expected.T)[:8, 8:])[::4].min() > 0.97
+    adata = s2s.pp.from_spatialdata(sdata)
+    s2s.pp.image_features(adata)
+    np.testing.assert_allclose(adata.obsm["s2s_image"], expected, atol=1e-6)
+    assert s2s.pp.image_features(adata, sdata["dapi"], copy=True).obsm["s2s_image"].shape[1] == 4
+    with pytest.raises(KeyError, match="coordinate system 'global' not found; the image is placed in: other"):
+        s2s.pp.image_features(adata, sdata["elsewhere"])
+    with pytest.raises(KeyError, match="no image shows the section in coordinate system 'none'"):
+        s2s.pp.image_features(adata, sdata, coordinate_system="none")
+    with pytest.raises(ValueError, match="have their own"):
+        s2s.pp.image_features(adata, sdata["he"], transform=2)
+
+
+def test_the_part_that_the_image_explains_is_written(described, section):
+    assert described.uns["s2s"]["image"]["s2s_image"]["explained"][0] > 0.5
+    options = {"extractor": lambda patches: patches.mean(axis=(1, 2)), "patch_size": 16}
+    embedding = s2s.pp.image_features(section, **options, copy=True)
+    assert embedding.uns["s2s"]["image"]["s2s_image"]["explained"][0] > 0.3
+    noise = np.random.default_rng(0).integers(80, 200, (420, 380, 3), dtype=np.uint8)
+    useless = s2s.pp.image_features(section, noise, transform=0.5, copy=True)
+    assert useless.uns["s2s"]["image"]["s2s_image"]["explained"][0] < 0.1

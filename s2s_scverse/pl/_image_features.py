@@ -1,0 +1,148 @@
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._checks import check_int, few
+from ._cells import lay_out
+from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_section
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from matplotlib.colors import Colormap
+
+    from ._figure import GivenAxes, Shown
+
+__all__ = ["image_features", "leading_components"]
+
+
+def image_features(
+    adata: "AnnData",
+    *,
+    key: str = _keys.IMAGE_FEATURES,
+    n_components: int = 3,
+    library_id: str | None = None,
+    vmin: float | str = "p1",
+    vmax: float | str = "p99",
+    cmap: "str | Colormap" = "viridis",
+    img: bool | str | None = None,
+    img_alpha: float = 1.0,
+    alpha: float = 1.0,
+    title: "str | Sequence[str] | None" = None,
+    figsize: tuple[float, float] | None = None,
+    rasterized: bool = False,
+    axes: "GivenAxes" = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> "Shown":
+    """Draw the leading principal components of the image descriptors next to the tissue.
+
+    One panel shows the image, the others one component each at all sites, in standard deviations. Above a component
+    stands its part of the variance of the (standardised) descriptors, below it the descriptor that it follows most. If
+    the components do not follow the borders of the tissue, check the registration.
+
+    Parameters
+    ----------
+    adata
+        A section on its lattice, with descriptors (:func:`s2s_scverse.pp.image_features`).
+    key
+        Key of `adata.obsm` with the descriptors, or with any other covariates.
+    n_components
+        Number of components to draw, at most that of the descriptors that vary.
+    library_id
+        Which section to draw, if `adata` holds several.
+    vmin, vmax
+        Limits of the colours of all components: a number, or a percentile of their values (``"p99"``).
+    cmap
+        Colour map.
+    img
+        Image of the tissue: True for the one of the highest resolution in ``adata.uns["spatial"]``, or its name there
+        (``"lowres"``), False for none. By default there is one if `adata` has it.
+    img_alpha, alpha
+        Opacity of the image, and of the sites on it, 0 to 1.
+    title, figsize
+        Titles of the panels, instead of the names above; width and height of the figure in inches.
+    rasterized
+        Draw the sites as a bitmap in PDF and SVG files. Makes files of large sections small.
+    axes
+        Axes to draw into, one for each panel; see :func:`s2s_scverse.pl.compare`.
+    show, return_fig
+        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
+
+    Returns
+    -------
+    `None` if the figure is shown; the figure with `return_fig`; else the axes of the panels, an object array of shape
+    (1, n_panels).
+
+    Raises
+    ------
+    KeyError
+        If `adata` has no lattice or no such descriptors, or the section or the image asked for does not exist.
+    ValueError
+        If there are several sections and `library_id` does not say which, no descriptor varies, some are NaN, the
+        section lies beside the image asked for, or limits or an opacity make no sense.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6))
+    >>> s2s.pp.image_features(dense, np.random.default_rng(0).random((400, 400)), transform=0.2)
+    >>> s2s.pl.image_features(dense, n_components=2, show=False).shape
+    (1, 2)
+    """
+    n_components = check_int("n_components", n_components, least=1)
+    adata, section = read_section(adata, library_id)
+    scores, parts, loadings = leading_components(adata, key, n_components)
+    entry = adata.uns.get(_keys.UNS, {}).get(_keys.IMAGE, {}).get(key, {})
+    named = entry.get("extractor") != "function" and len(entry.get("names", ())) == loadings.shape[1]
+    leading = np.abs(loadings).argmax(axis=1)
+    notes = [entry["names"][each].replace("_", " ") if named else "" for each in leading]
+    panels = [
+        Panel(
+            f"component {number + 1}, {100 * parts[number]:.0f}\N{NO-BREAK SPACE}%",
+            scores[:, number],
+            "component",
+            notes[number],
+        )
+        for number in range(len(parts))
+    ]
+    if lay_out(section, adata.uns.get("spatial"), img)[2] is not None:
+        panels.insert(0, Panel("tissue", np.full(adata.n_obs, np.nan, np.float32), "component"))
+    rows = (GeneRow("", tuple(panels), {"component": colour_limits(scores, vmin, vmax)}),)
+    look = Look("SD", title, img, img_alpha, alpha, figsize, rasterized, axes, show, return_fig)
+    return draw_maps(Maps(section, rows, log1p=False), adata.uns.get("spatial"), {"component": cmap}, look)
+
+
+def leading_components(
+    adata: "AnnData", key: str, n: int
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """Return principal components of standardised descriptors: scores of variance 1 (n_sites, n), and loadings.
+
+    Returns
+    -------
+    Scores (n_sites, n); the part of the variance of each (n,); loadings (n, n_features), the sum of which is positive.
+    """
+    if key not in adata.obsm:
+        known = few(adata.obsm) or "empty"
+        msg = f"image features {key!r} not found in adata.obsm ({known}); call s2s.pp.image_features first"
+        raise KeyError(msg)
+    values = np.asarray(adata.obsm[key], np.float64).reshape(adata.n_obs, -1)
+    if not np.isfinite(values).all():
+        msg = f"adata.obsm[{key!r}] must be finite"
+        raise ValueError(msg)
+    spread = values.std(axis=0)
+    varies = spread > 1e-9 * np.abs(values).max(axis=0)
+    if not varies.any():
+        msg = f"no column of adata.obsm[{key!r}] varies between the sites"
+        raise ValueError(msg)
+    values = np.where(varies, values - values.mean(axis=0), 0) / np.where(varies, spread, 1)
+    variances, axes = np.linalg.eigh(values.T @ values / len(values))
+    n = min(n, int((variances > 1e-9 * variances[-1]).sum()))
+    variances, loadings = variances[::-1][:n], axes[:, ::-1][:, :n].T
+    loadings = loadings * np.where(loadings.sum(axis=1, keepdims=True) < 0, -1, 1)
+    scores = values @ loadings.T / np.sqrt(variances)
+    return scores.astype(np.float32), variances / varies.sum(), loadings
