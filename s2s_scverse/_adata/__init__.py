@@ -16,11 +16,10 @@ from ._runs import (
 )
 from ._sections import (
     array_positions,
-    choose_section,
     grid_entry,
-    read_lattice,
     read_mask,
     read_measured,
+    read_section,
     read_sections,
 )
 
@@ -33,17 +32,16 @@ __all__ = [
     "check_keys",
     "check_run_key",
     "check_store",
-    "choose_section",
     "find_depth",
     "find_runs",
     "find_source",
     "gene_blocks",
     "grid_entry",
     "open_layers",
-    "read_lattice",
     "read_mask",
     "read_measured",
     "read_molecules",
+    "read_section",
     "read_sections",
     "read_values",
     "read_visible",

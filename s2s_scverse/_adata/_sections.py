@@ -1,6 +1,7 @@
 """Reading sections on their lattices from an AnnData."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._checks import check_column, check_name, few
+from .._checks import check_adata, check_column, check_name, few
 from .._lattice import KINDS, Lattice, SectionOnLattice
 
 if TYPE_CHECKING:
@@ -16,11 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "array_positions",
-    "choose_section",
     "grid_entry",
-    "read_lattice",
     "read_mask",
     "read_measured",
+    "read_section",
     "read_sections",
 ]
 
@@ -102,27 +102,26 @@ def read_sections(adata: "AnnData") -> list[SectionOnLattice]:
     return sections
 
 
-def read_lattice(adata: "AnnData") -> Lattice:
-    """Return the lattice of an AnnData that is one section; ValueError if there are several."""
+def read_section(adata: "AnnData", library_id: str | None = None) -> "tuple[AnnData, SectionOnLattice]":
+    """Return the only section, or of several the one named, as an AnnData and on its lattice.
+
+    KeyError if there is none of that name, ValueError if there are several and none is named.
+    """
+    check_adata(adata)
     sections = read_sections(adata)
-    if len(sections) > 1:
-        names = few(section.name for section in sections)
-        msg = f"adata holds {len(sections)} sections ({names}), and this needs one; pass library_id="
-        raise ValueError(msg)
-    return sections[0].lattice
-
-
-def choose_section(adata: "AnnData", library_id: str | None) -> "AnnData":
-    """Return the AnnData, or of several sections the one named; KeyError if there is none of that name."""
     if library_id is None:
-        return adata
+        if len(sections) > 1:
+            names = few(section.name for section in sections)
+            msg = f"adata holds {len(sections)} sections ({names}), and this needs one; pass library_id="
+            raise ValueError(msg)
+        return adata, sections[0]
     check_name("library_id", library_id)
-    sections = {section.name: section.rows for section in read_sections(adata)}
-    if library_id not in sections:
-        found = "one section without a name" if None in sections else few(str(name) for name in sections)
-        msg = f"section {library_id!r} not found; adata has: {found}"
-        raise KeyError(msg)
-    return adata[sections[library_id]]
+    for section in sections:
+        if section.name == library_id:
+            return adata[section.rows], replace(section, rows=np.arange(len(section.rows)))
+    found = "one section without a name" if sections[0].name is None else few(section.name for section in sections)
+    msg = f"section {library_id!r} not found; adata has: {found}"
+    raise KeyError(msg)
 
 
 def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:

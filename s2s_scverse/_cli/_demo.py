@@ -11,7 +11,6 @@ from ._evaluate import as_text, mean_scores, run_methods
 from ._write import check_output, replacing, write_section
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from matplotlib.figure import Figure
 
 __all__ = ["demo"]
@@ -38,11 +37,14 @@ def demo(
     Prints the mean scores over genes at the held-out spots beside those of simple interpolation, and writes the section
     and a picture of it.
     """
-    from .. import get, pl, tl
+    from .. import datasets, get, pl, pp, tl
 
     out_dir.mkdir(parents=True, exist_ok=True)
     table, picture = (check_output(out_dir / name, option="--out-dir") for name in ("demo.h5ad", "demo.png"))
-    dense = _simulate(rows, cols, n_genes, seed)
+    adata = datasets.simulated_tissue(n_rows=rows, n_cols=cols, n_genes=n_genes, depth=DEPTH, rng=seed)
+    dense = pp.grid(adata, upsample=1)
+    pp.normalize(dense, target_sum=DEPTH)
+    pp.sparsify(dense, stride=2)
     methods = ["s2s", "nearest", "linear", "kriging"]
     seconds = run_methods(dense, methods, None, preset=preset, max_epochs=max_epochs, rng=seed)
     tl.evaluate(dense, methods)
@@ -59,17 +61,3 @@ def demo(
     measured, held_out = (int(dense.obs[key].sum()) for key in ("s2s_measured", "s2s_held_out"))
     typer.echo(f"Simulated section: {measured} spots measured, {held_out} held out, {dense.n_vars} genes.")
     typer.echo(f"Means over genes at the held-out spots:\n\n{as_text(means)}\n\nWrote {table}\n      {picture}")
-
-
-def _simulate(rows: int, cols: int, n_genes: int, seed: int) -> "AnnData":
-    """Simulate a section on its lattice and hold out three quarters of its spots."""
-    import scanpy as sc
-
-    from .. import datasets, pp
-
-    adata = datasets.simulated_tissue(n_rows=rows, n_cols=cols, n_genes=n_genes, depth=DEPTH, rng=seed)
-    sc.pp.normalize_total(adata, target_sum=DEPTH)
-    sc.pp.log1p(adata)
-    dense = pp.grid(adata, upsample=1)
-    pp.sparsify(dense, stride=2)
-    return dense

@@ -108,7 +108,10 @@ def natural_images(
     for image in np.unique(order):  # one image in memory at a time: folders may be large
         levels = _pyramid(loaders[image]())
         for i in np.flatnonzero(order == image):
-            crops[i] = _draw_crop(levels, (height, width), children[i])
+            for _ in range(TRIES):
+                crops[i] = _draw_crop(levels, (height, width), children[i])
+                if crops[i].std() >= MIN_CONTRAST:
+                    break
     return crops
 
 
@@ -122,15 +125,6 @@ def _pyramid(image: Image) -> list[Image]:
 
 
 def _draw_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Generator) -> Image:
-    """Draw a crop with contrast, or the last of a few tries."""
-    for _ in range(TRIES):
-        crop = _draw_any_crop(levels, size, rng)
-        if crop.std() >= MIN_CONTRAST:
-            break
-    return crop
-
-
-def _draw_any_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Generator) -> Image:
     from scipy.ndimage import gaussian_filter, map_coordinates
 
     angle = rng.uniform(0, 2 * np.pi)

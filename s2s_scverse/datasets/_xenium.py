@@ -88,6 +88,8 @@ def _download(folder: Path, *, progress: bool) -> None:
         downloader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
         try:
             archive = pooch.retrieve(URL, known_hash=None, fname="outs.zip", path=work, downloader=downloader)
+            with zipfile.ZipFile(archive) as members:
+                paths = [Path(members.extract(name, work)) for name in FILES]
         except requests.RequestException as error:
             wanted = " and ".join(f"{name} (SHA-256 {digest})" for name, digest in FILES.items())
             msg = (
@@ -95,9 +97,6 @@ def _download(folder: Path, *, progress: bool) -> None:
                 f"that archive and put them into {folder}"
             )
             raise ConnectionError(msg) from error
-        try:
-            with zipfile.ZipFile(archive) as members:
-                paths = [Path(members.extract(name, work)) for name in FILES]
         except (zipfile.BadZipFile, KeyError) as error:
             msg = f"{URL} is not the archive expected ({error}): it holds no readable {' and '.join(FILES)}"
             raise ValueError(msg) from error

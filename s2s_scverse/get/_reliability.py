@@ -48,11 +48,9 @@ def reliable_genes(
 
     Examples
     --------
-    >>> import s2s_scverse as s2s, scanpy as sc
-    >>> adata = s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8)
-    >>> sc.pp.normalize_total(adata)
-    >>> sc.pp.log1p(adata)
-    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8), upsample=2)
+    >>> s2s.pp.normalize(dense)
     >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> set(s2s.get.reliable_genes(dense, min_reliability=0.7)) <= set(dense.var_names)
     True
@@ -112,11 +110,9 @@ def interval(
 
     Examples
     --------
-    >>> import s2s_scverse as s2s, scanpy as sc
-    >>> adata = s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8)
-    >>> sc.pp.normalize_total(adata)
-    >>> sc.pp.log1p(adata)
-    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8), upsample=2)
+    >>> s2s.pp.normalize(dense)
     >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> lower, upper = s2s.get.interval(dense, 0.8)
     >>> bool((lower <= upper).all())

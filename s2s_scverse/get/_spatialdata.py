@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _keys
-from .._adata import choose_section, read_lattice, read_sections
+from .._adata import read_section, read_sections
 from .._checks import check_adata, check_coordinates, check_name, few
 from .._spatialdata import import_spatialdata
 from ._image import image
@@ -178,7 +178,7 @@ def spatialdata_image(
     spatialdata = import_spatialdata()
     check_name("coordinate_system", coordinate_system)
     tensor = image(adata, genes, layer=layer, library_id=library_id)
-    lattice = read_lattice(choose_section(adata, library_id))
+    lattice = read_section(adata, library_id)[1].lattice
     along_u, along_v = lattice.basis
     # The centre of the first pixel lies at (0.5, 0.5).
     origin = lattice.origin + (lattice.lower - 0.5) @ lattice.basis

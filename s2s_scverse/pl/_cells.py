@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .._lattice import Kind, Lattice, SectionOnLattice
     from ._underlay import Box, Underlay
 
-__all__ = ["bounds", "draw_cells", "hairline", "lay_out", "outline", "set_frame", "site_polygons"]
+__all__ = ["draw_cells", "hairline", "lay_out", "outline", "set_frame", "site_polygons"]
 
 SIXTHS = 6
 """Corners of squares and hexagons lie at whole multiples of 1/6 along u and v."""
@@ -48,12 +48,6 @@ def outline(lattice: "Lattice") -> "NDArray[np.float64]":
     return found
 
 
-def bounds(polygons: "NDArray[np.float64]") -> "Box":
-    """Return left, right, top (the smallest y) and bottom of polygons."""
-    (left, top), (right, bottom) = (f(axis=(0, 1)) for f in (polygons.min, polygons.max))
-    return float(left), float(right), float(top), float(bottom)
-
-
 def lay_out(
     section: "SectionOnLattice", spatial: object, img: bool | str | None, *, margin: float = 0.0
 ) -> "tuple[NDArray[np.float64], Box, Underlay | None]":
@@ -62,7 +56,7 @@ def lay_out(
     The limits leave a margin around the cells, and room beside thin or flat sections.
     """
     polygons = site_polygons(section.lattice)
-    left, right, top, bottom = bounds(polygons)
+    (left, top), (right, bottom) = polygons.min(axis=(0, 1)).tolist(), polygons.max(axis=(0, 1)).tolist()
     underlay = find_underlay(spatial, section.name, img, (left, right, top, bottom))
     width, height = right - left + 2 * margin, bottom - top + 2 * margin
     x = margin + max(THINNEST * height - width, 0) / 2

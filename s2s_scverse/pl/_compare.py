@@ -5,10 +5,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import check_keys, find_source, read_mask, read_measured, read_values, read_visible
+from .._adata import check_keys, find_source, read_mask, read_measured, read_section, read_values, read_visible
 from .._checks import check_genes
 from .._scores import pearson
-from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed, read_section
+from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed
 
 if TYPE_CHECKING:
     from anndata import AnnData

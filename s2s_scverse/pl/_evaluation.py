@@ -53,16 +53,12 @@ def evaluation(
         Scores to draw: columns of :func:`s2s_scverse.get.evaluation_df`.
     methods
         Methods to draw, from top to bottom; all by default.
-    title, figsize
-        Titles of the panels, instead of the names of the scores; width and height of the figure in inches.
-    axes
-        Axes to draw into, one for each score.
-    show, return_fig
-        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
+    title, figsize, axes, show, return_fig
+        As in :func:`s2s_scverse.pl.compare`, for one panel per score.
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the axes, an object array of shape (n_scores,).
+    As :func:`s2s_scverse.pl.compare`; axes of shape (n_scores,).
 
     Raises
     ------

@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import read_mask
-from .._checks import check_coordinates
+from .._adata import read_mask, read_section
+from .._checks import check_coordinates, check_number
 from .._lattice import SectionOnLattice
 from ._cells import draw_cells, hairline, lay_out, outline, set_frame
 from ._figure import finish, make_axes
-from ._maps import check_opacity, read_section
 from ._underlay import draw_underlay
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def grid(
     ax
         Axes to draw into; the legend stands to their right.
     show, return_fig
-        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
+        As in :func:`s2s_scverse.pl.compare`.
 
     Returns
     -------
@@ -111,7 +110,8 @@ def grid(
     >>> [text.get_text() for text in axis.get_legend().get_texts()]
     ['measured (314)', 'unmeasured (919)', 'outline']
     """
-    check_opacity(alpha=alpha, img_alpha=img_alpha)
+    check_number("alpha", alpha, least=0, most=1)
+    check_number("img_alpha", img_alpha, least=0, most=1)
     data = grid_sites(adata, spatial_key=spatial_key, library_id=library_id)
     lattice = data.section.lattice
     polygons, box, underlay = lay_out(data.section, adata.uns.get("spatial"), img, margin=lattice.pitch / 2)

@@ -60,16 +60,12 @@ def history(
         A section that :func:`s2s_scverse.tl.impute` was run on.
     key
         Name of the run (its `key_added`).
-    title, figsize
-        Titles of the two panels; width and height of the figure in inches.
-    axes
-        Two axes to draw into.
-    show, return_fig
-        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
+    title, figsize, axes, show, return_fig
+        As in :func:`s2s_scverse.pl.compare`, for two panels.
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the two axes, an object array.
+    As :func:`s2s_scverse.pl.compare`; axes of shape (2,).
 
     Raises
     ------

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .._adata import choose_section, read_lattice, read_sections, read_values
-from .._checks import check_adata, check_number, few
+from .._adata import read_values
+from .._checks import check_number, few
 from .._lattice import SectionOnLattice
 from ._cells import draw_cells, lay_out, set_frame
 from ._figure import finish, make_axes
@@ -31,11 +31,9 @@ __all__ = [
     "Look",
     "Maps",
     "Panel",
-    "check_opacity",
     "colour_limits",
     "draw_maps",
     "read_imputed",
-    "read_section",
 ]
 
 Scale = Literal["expression", "error", "SD"]
@@ -95,14 +93,6 @@ class Look:
     return_fig: bool
 
 
-def read_section(adata: "AnnData", library_id: str | None) -> tuple["AnnData", SectionOnLattice]:
-    """Return the section to draw, alone, and where it lies."""
-    check_adata(adata)
-    adata = choose_section(adata, library_id)
-    read_lattice(adata)  # refuses several sections
-    return adata, read_sections(adata)[0]
-
-
 def read_imputed(adata: "AnnData", key: str, columns: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return imputed values (n_sites, n_genes); refuse genes without any."""
     values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
@@ -140,15 +130,10 @@ def _limit(name: str, limit: float | str, values: NDArray[np.float32]) -> float:
     return float(limit)
 
 
-def check_opacity(**opacities: float) -> None:
-    """Refuse an opacity that is no number from 0 to 1."""
-    for name, opacity in opacities.items():
-        check_number(name, opacity, least=0, most=1)
-
-
 def draw_maps(data: Maps, spatial: object, cmaps: "Mapping[Scale, str | Colormap]", look: Look) -> "Shown":
     """Draw a row of maps for each gene; `spatial` is the entry of uns with the image."""
-    check_opacity(alpha=look.alpha, img_alpha=look.img_alpha)
+    check_number("alpha", look.alpha, least=0, most=1)
+    check_number("img_alpha", look.img_alpha, least=0, most=1)
     polygons, box, underlay = lay_out(data.section, spatial, look.img)
     bad = NOTHING if underlay is None else (0.0, 0.0, 0.0, 0.0)
     colours = {scale: _colour_map(cmap, bad) for scale, cmap in cmaps.items()}

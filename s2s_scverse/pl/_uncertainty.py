@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._adata import check_keys, find_source, read_mask, read_measured, read_values
+from .._adata import check_keys, find_source, read_mask, read_measured, read_section, read_values
 from .._checks import check_genes, check_name
-from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed, read_section
+from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -64,8 +64,7 @@ def uncertainty(
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the axes of the panels, an object array of shape
-    (n_genes, 2).
+    As :func:`s2s_scverse.pl.compare`; axes of shape (n_genes, 2).
 
     Raises
     ------
@@ -78,11 +77,9 @@ def uncertainty(
 
     Examples
     --------
-    >>> import s2s_scverse as s2s, scanpy as sc
-    >>> adata = s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8)
-    >>> sc.pp.normalize_total(adata)
-    >>> sc.pp.log1p(adata)
-    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8), upsample=2)
+    >>> s2s.pp.normalize(dense)
     >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> [axis.get_title() for axis in s2s.pl.uncertainty(dense, "domain_1", show=False)[0]]
     ['imputed', 'standard deviation']

@@ -42,14 +42,26 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
         return None
     try:
         library = find_library(spatial, section, ADVICE)
-        found = _placed(library, None if img is True else img)
-        _check_overlap(box, found.box)
+        image = library_image(library, None if img is True else img, ADVICE)
     except (KeyError, ValueError):
         if img is None:  # not asked for
             return None
         raise
+    height, width = image.shape
+    # Pixel 0 is centred at coordinate 0, as scanpy and squidpy draw it.
+    left, right, top, bottom = (edge / image.scale for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
+    if not (box[0] < right and box[1] > left and box[2] < bottom and box[3] > top):
+        if img is None:
+            return None
+        edges = (box, (left, right, top, bottom))
+        at, below = ("x {:.4g} to {:.4g}, y {:.4g} to {:.4g}".format(*each) for each in edges)
+        msg = (
+            f"the section ({at}) lies beside its image ({below}); coordinates must be in pixels of the full image: "
+            "rescale them, or pass img=False"
+        )
+        raise ValueError(msg)
     _warn_of_scaled(library, box)
-    return found
+    return Underlay(image.pixels, (left, right, top, bottom))
 
 
 def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool = False) -> None:
@@ -60,25 +72,6 @@ def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool
         pixels = pixels / np.iinfo(pixels.dtype).max  # colours of matplotlib are bytes, or 0 to 1
     image = axis.imshow(pixels, cmap="gray", extent=(left, right, bottom, top), alpha=alpha, zorder=2 if above else -1)
     image.set_in_layout(False)
-
-
-def _placed(library: Mapping[str, Any], name: str | None) -> Underlay:
-    image = library_image(library, name, ADVICE)
-    height, width = image.shape
-    # Pixel 0 is centred at coordinate 0, as scanpy and squidpy draw it.
-    left, right, top, bottom = (edge / image.scale for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
-    return Underlay(image.pixels, (left, right, top, bottom))
-
-
-def _check_overlap(section: "Box", image: "Box") -> None:
-    if section[0] < image[1] and section[1] > image[0] and section[2] < image[3] and section[3] > image[2]:
-        return
-    at, below = ("x {:.4g} to {:.4g}, y {:.4g} to {:.4g}".format(*box) for box in (section, image))
-    msg = (
-        f"the section ({at}) lies beside its image ({below}); coordinates must be in pixels of the full image: rescale "
-        "them, or pass img=False"
-    )
-    raise ValueError(msg)
 
 
 def _warn_of_scaled(library: Mapping[str, Any], box: "Box") -> None:

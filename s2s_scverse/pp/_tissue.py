@@ -27,16 +27,15 @@ def in_tissue(adata: "AnnData") -> NDArray[np.bool_]:
     if _keys.IN_TISSUE not in adata.obs:
         return np.ones(adata.n_obs, dtype=bool)
     column = adata.obs[_keys.IN_TISSUE]
-    missing = column.isna().to_numpy(dtype=bool)
     values = column.astype(str).str.strip().str.lower().map(TRUTH)
-    unknown = values.isna().to_numpy(dtype=bool) & ~missing
+    unknown = values.isna() & column.notna()
     if unknown.any():
         msg = (
             f"adata.obs[{_keys.IN_TISSUE!r}] must hold 1 (tissue) or 0 (background), found "
             f"{few(column[unknown].unique())}; correct or drop the column"
         )
         raise ValueError(msg)
-    inside: NDArray[np.bool_] = missing | values.isin([True]).to_numpy(dtype=bool)
+    inside: NDArray[np.bool_] = ~values.isin([False]).to_numpy(dtype=bool)
     if not inside.any():
         msg = f"no spot lies on tissue: adata.obs[{_keys.IN_TISSUE!r}] is 0 for all {adata.n_obs}; correct or drop it"
         raise ValueError(msg)

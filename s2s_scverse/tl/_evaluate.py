@@ -19,10 +19,9 @@ from .._adata import (
 )
 from .._checks import check_adata, check_genes, check_int, check_rng
 from .._comparison import pairs_frame, scores_frame, summary_frame
-from .._lattice import Lattice, SectionOnLattice
 from .._scores import mean_over_sections, window
 from ._read import check_apart
-from ._scoring import GENE_BLOCK, Layers, score_genes
+from ._scoring import GENE_BLOCK, score_genes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -156,9 +155,20 @@ def evaluate(
         here[section.rows] = True
         n = int((here & scored_spots).sum())
         if n:
-            layers = Layers(adata, names, source, measured & here, scored_spots & here, unrecorded)
-            neighbours = window(_held_out_lattice(section, measured | held_out, scored_spots))
-            parts.append(score_genes(layers, columns, neighbours, skip_missing=genes is None))
+            spots = (measured | held_out)[section.rows]
+            on_spots = section.lattice.subset(spots).coarsened(section.lattice.stride(spots))
+            part = score_genes(
+                adata,
+                names,
+                columns,
+                truth=source,
+                measured=measured & here,
+                held_out=scored_spots & here,
+                weights=window(on_spots.subset(scored_spots[section.rows][spots])),
+                unrecorded=unrecorded,
+                skip_missing=genes is None,
+            )
+            parts.append(part)
             n_spots.append(n)
     scored, table = _mean_over_sections(parts, n_spots)
     entry = {
@@ -195,12 +205,6 @@ def _out_of_reach(
             stacklevel=3,
         )
     return far
-
-
-def _held_out_lattice(section: SectionOnLattice, spots: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Lattice:
-    """Return the scored spots of a section on the lattice of its spots."""
-    here, lattice = spots[section.rows], section.lattice
-    return lattice.subset(here).coarsened(lattice.stride(here)).subset(scored[section.rows][here])
 
 
 def _mean_over_sections(
