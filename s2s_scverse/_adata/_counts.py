@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
 from .._checks import is_sparse
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["Molecules", "find_depth", "read_molecules"]
 
@@ -41,7 +39,7 @@ class Molecules:
 
 
 def find_depth(
-    adata: "AnnData", rows: NDArray[np.bool_], found: Molecules | None, total_counts: str | None
+    adata: AnnData, rows: NDArray[np.bool_], found: Molecules | None, total_counts: str | None
 ) -> Float64 | None:
     """Depth of the spots `rows` (n_obs,), in any unit, (n_rows,); None if it is not known or the same for all.
 
@@ -67,7 +65,7 @@ def find_depth(
     return depth
 
 
-def read_molecules(adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | None) -> Molecules | None:
+def read_molecules(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None) -> Molecules | None:
     """Find the counts behind the values of the spots `rows` (n_obs,); None if there are none.
 
     In counts scaled to a common total, with or without log1p, all values of a spot are whole multiples of the value of

@@ -2,16 +2,14 @@
 
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
 from .._checks import are_counts, as_dense, check_layer, check_numeric, few, is_sparse
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["GENE_BLOCK", "GeneMatrix", "Survey", "gene_blocks", "read_values"]
 
@@ -39,7 +37,7 @@ class GeneMatrix:
     """
 
     def __init__(
-        self, adata: "AnnData", rows: NDArray[np.bool_], columns: NDArray[np.int64], *, layer: str | None = None
+        self, adata: AnnData, rows: NDArray[np.bool_], columns: NDArray[np.int64], *, layer: str | None = None
     ) -> None:
         check_layer(adata, layer)
         matrix: Any = adata.X if layer is None else adata.layers[layer]
@@ -68,9 +66,7 @@ class GeneMatrix:
         """Values (n_rows, n_genes) as they are stored, not yet read if the matrix is lazy."""
         return _submatrix(self._matrix, self._rows, self._columns[genes])
 
-    def read(
-        self, genes: slice | NDArray[np.int64], *, finite: "NDArray[np.bool_] | bool" = True
-    ) -> NDArray[np.float32]:
+    def read(self, genes: slice | NDArray[np.int64], *, finite: NDArray[np.bool_] | bool = True) -> NDArray[np.float32]:
         """Values as a dense array (n_rows, n_genes).
 
         Values that are NaN, infinite or too large to compute with are refused in genes that must be `finite`,
@@ -93,7 +89,7 @@ class GeneMatrix:
 
 
 def read_values(
-    adata: "AnnData",
+    adata: AnnData,
     rows: NDArray[np.bool_],
     columns: NDArray[np.int64],
     *,

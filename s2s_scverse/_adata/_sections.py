@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
 from .._checks import check_adata, check_column, check_name, few
 from .._lattice import KINDS, Lattice, SectionOnLattice
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = [
     "array_positions",
@@ -32,7 +30,7 @@ AGAIN = (
 """Advice where what `pp.grid` wrote does not hold any more, as after :func:`anndata.concat`."""
 
 
-def array_positions(adata: "AnnData") -> NDArray[np.int64]:
+def array_positions(adata: AnnData) -> NDArray[np.int64]:
     """Return array_row and array_col, (n_obs, 2), which must be whole numbers."""
     columns = []
     for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL):
@@ -67,7 +65,7 @@ def grid_entry(lattice: Lattice, *, stride: int) -> dict[str, Any]:
     }
 
 
-def read_sections(adata: "AnnData") -> list[SectionOnLattice]:
+def read_sections(adata: AnnData) -> list[SectionOnLattice]:
     """Return the sections of :func:`s2s_scverse.pp.grid` that have rows, all their unmeasured sites wanted.
 
     KeyError if there is no lattice, ValueError if its fields are not as `pp.grid` writes them.
@@ -102,7 +100,7 @@ def read_sections(adata: "AnnData") -> list[SectionOnLattice]:
     return sections
 
 
-def read_section(adata: "AnnData", library_id: str | None = None) -> "tuple[AnnData, SectionOnLattice]":
+def read_section(adata: AnnData, library_id: str | None = None) -> tuple[AnnData, SectionOnLattice]:
     """Return the only section, or of several the one named, as an AnnData and on its lattice.
 
     KeyError if there is none of that name, ValueError if there are several and none is named.
@@ -154,12 +152,12 @@ def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDAr
     return found
 
 
-def read_mask(adata: "AnnData", key: str) -> NDArray[np.bool_]:
+def read_mask(adata: AnnData, key: str) -> NDArray[np.bool_]:
     """Return `s2s_measured` or `s2s_held_out`; a missing one means nothing is held out."""
     return check_column(adata, key) if key in adata.obs else np.zeros(adata.n_obs, dtype=bool)
 
 
-def read_measured(adata: "AnnData") -> NDArray[np.bool_]:
+def read_measured(adata: AnnData) -> NDArray[np.bool_]:
     """Return which sites are measured, refusing a section without any."""
     measured = read_mask(adata, _keys.MEASURED)
     if not measured.any():

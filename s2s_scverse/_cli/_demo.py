@@ -1,7 +1,7 @@
 """``s2s demo``: impute and score a simulated section."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -9,9 +9,6 @@ from . import _options as options
 from ._app import print_json
 from ._evaluate import as_text, mean_scores, run_methods
 from ._write import check_output, replacing, write_section
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["demo"]
 
@@ -50,7 +47,7 @@ def demo(
     tl.evaluate(dense, methods)
     means = mean_scores(get.evaluation_df(dense), seconds)
     genes = [gene for gene in SHOWN if gene in dense.var_names]
-    figure = cast("Figure", pl.compare(dense, genes, return_fig=True))
+    figure: Any = pl.compare(dense, genes, return_fig=True)
     write_section(dense, table)
     with replacing(picture) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -1,8 +1,6 @@
 """A simulated section of tissue with known truth."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,14 +9,7 @@ from scipy.sparse import csr_matrix
 
 from .._checks import check_choice, check_int, check_number, check_positive, check_rng
 from .._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
-from ._tissue import DOMAINS, N_CELL_TYPES, Canvas, draw_cells, draw_sites
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ._tissue import Tissue
-
-    Field = NDArray[np.float64]
+from ._tissue import DOMAINS, N_CELL_TYPES, Canvas, Field, Tissue, draw_cells, draw_sites
 
 __all__ = ["simulated_tissue"]
 

@@ -5,13 +5,13 @@ import os
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pandas as pd
+from anndata import AnnData
 
 from .._checks import check_path
 from .._keys import SPATIAL
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["xenium_mouse_brain"]
 
@@ -26,7 +26,7 @@ FILES: Final = {
 }
 
 
-def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress: bool = True) -> "AnnData":
+def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress: bool = True) -> AnnData:
     """Load cells of a mouse brain section (cortex and hippocampus) by 10x Xenium, downloading it on first use.
 
     The public data set ``Xenium_V1_FF_Mouse_Brain_Coronal_Subset_CTX_HP`` of 10x Genomics (Xenium Onboard Analysis
@@ -58,7 +58,6 @@ def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress
     >>> cells = s2s.datasets.xenium_mouse_brain()  # doctest: +SKIP
     >>> dense = s2s.pp.grid(cells, bin_size=50)  # doctest: +SKIP
     """
-    import pandas as pd
     import pooch
     import scanpy as sc
 

@@ -1,17 +1,14 @@
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .. import _keys
 from .._adata import find_runs, read_mask, read_section, read_values
 from .._checks import check_coordinates, check_genes, check_layer, check_points
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from numpy.typing import NDArray
 
 __all__ = ["at"]
 
@@ -20,8 +17,8 @@ REACH = 0.71
 
 
 def at(
-    adata: "AnnData",
-    points: "NDArray[np.floating] | AnnData",
+    adata: AnnData,
+    points: NDArray[np.floating] | AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     layer: str | None = _keys.UNS,

@@ -2,13 +2,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from anndata import AnnData
 
 from .._adata import find_runs, read_section, read_values
 from .._checks import check_genes, check_layer
 
 if TYPE_CHECKING:
     import xarray as xr
-    from anndata import AnnData
 
 __all__ = ["image"]
 
@@ -16,7 +16,7 @@ GENE_BLOCK = 256
 
 
 def image(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     layer: str | None = None,

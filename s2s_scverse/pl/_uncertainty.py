@@ -1,25 +1,21 @@
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from matplotlib.colors import Colormap
 
 from .. import _keys
 from .._adata import check_keys, find_source, read_mask, read_measured, read_section, read_values
 from .._checks import check_genes, check_name
+from ._figure import GivenAxes, Shown
 from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from matplotlib.colors import Colormap
-
-    from ._figure import GivenAxes, Shown
 
 __all__ = ["uncertainty", "uncertainty_data"]
 
 
 def uncertainty(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str],
     *,
     key: str = _keys.UNS,
@@ -27,18 +23,18 @@ def uncertainty(
     unit: str | None = None,
     vmin: float | str = "p1",
     vmax: float | str = "p99",
-    cmap: "str | Colormap" = "viridis",
-    std_cmap: "str | Colormap" = "magma",
+    cmap: str | Colormap = "viridis",
+    std_cmap: str | Colormap = "magma",
     img: bool | str = False,
     img_alpha: float = 1.0,
     alpha: float = 1.0,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
     rasterized: bool = False,
-    axes: "GivenAxes" = None,
+    axes: GivenAxes = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> "Shown":
+) -> Shown:
     """Draw imputed genes and their standard deviations at every site.
 
     A row per gene: imputed, with the gene's reliability (the Pearson correlation expected at unmeasured sites) |
@@ -90,7 +86,7 @@ def uncertainty(
 
 
 def uncertainty_data(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str] | None,
     *,
     key: str = _keys.UNS,

@@ -3,20 +3,17 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from .._image import find_library, library_image
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+__all__ = ["Box", "Underlay", "draw_underlay", "find_underlay"]
 
-    Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
-
-__all__ = ["Underlay", "draw_underlay", "find_underlay"]
-
+Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
 ADVICE = "pass img=False"
 
 
@@ -26,11 +23,11 @@ class Underlay:
 
     pixels: NDArray[Any]
     """(height, width), (height, width, 3) or (height, width, 4)."""
-    box: "Box"
+    box: Box
     """Its edges, in the units of the coordinates."""
 
 
-def find_underlay(spatial: object, section: str | None, img: bool | str | None, box: "Box") -> Underlay | None:
+def find_underlay(spatial: object, section: str | None, img: bool | str | None, box: Box) -> Underlay | None:
     """Return the image in ``adata.uns["spatial"]`` that a section with the edges `box` lies on.
 
     `img` is its name; True for the one of the highest resolution, None for that if there is one, False for none.
@@ -64,7 +61,7 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
     return Underlay(image.pixels, (left, right, top, bottom))
 
 
-def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool = False) -> None:
+def draw_underlay(axis: Axes, underlay: Underlay, alpha: float, *, above: bool = False) -> None:
     """Draw an image below everything else, or `above` it, in axes whose limits are set."""
     left, right, top, bottom = underlay.box
     pixels = underlay.pixels
@@ -74,7 +71,7 @@ def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool
     image.set_in_layout(False)
 
 
-def _warn_of_scaled(library: Mapping[str, Any], box: "Box") -> None:
+def _warn_of_scaled(library: Mapping[str, Any], box: Box) -> None:
     """Warn of coordinates that were scaled to an image already, and would be scaled to it once more."""
     left, right, top, bottom = box
     scales = {name: float(library["scalefactors"].get(f"tissue_{name}_scalef") or 1) for name in library["images"]}

@@ -1,20 +1,18 @@
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 
 from .. import _keys
 from .._checks import check_name, few
 from .._spatialdata import import_spatialdata
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["from_spatialdata"]
 
 
 def from_spatialdata(
     sdata: Any, *, table: str = "table", coordinate_system: str = "global", spatial_key: str = _keys.SPATIAL
-) -> "AnnData":
+) -> AnnData:
     """Copy a table from a SpatialData object, with the coordinates of the elements that it annotates.
 
     Add the dense section to the object's images with ``s2s.get.spatialdata(dense, into=sdata)``.

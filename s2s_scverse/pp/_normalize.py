@@ -1,8 +1,9 @@
 import logging
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
@@ -18,22 +19,19 @@ from .._checks import (
     stored_values,
 )
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 __all__ = ["normalize"]
 
 log = logging.getLogger(__name__)
 
 
 def normalize(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     target_sum: float | None = None,
     layer: str | None = None,
     log1p: bool = True,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Scale every spot to the same total, and take the logarithm.
 
     The same as :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, except that the default `target_sum`
@@ -139,7 +137,7 @@ def _scaled(matrix: Any, target: float, *, log1p: bool) -> Any:
     return scaled
 
 
-def _median_total(adata: "AnnData", matrix: Any, what: str) -> float:
+def _median_total(adata: AnnData, matrix: Any, what: str) -> float:
     """Return the median total of measured spots with counts; refuse negative values, warn of fractions."""
     measured = read_mask(adata, _keys.MEASURED) if _keys.MEASURED in adata.obs else np.ones(adata.n_obs, dtype=bool)
     seen = matrix[measured]

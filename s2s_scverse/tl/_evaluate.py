@@ -1,9 +1,9 @@
 import warnings
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
@@ -23,14 +23,11 @@ from .._scores import mean_over_sections, window
 from ._read import check_apart
 from ._scoring import GENE_BLOCK, score_genes
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    adata: "AnnData",
+    adata: AnnData,
     keys: str | Sequence[str] = (_keys.UNS,),
     *,
     truth: str | None = None,
@@ -38,7 +35,7 @@ def evaluate(
     n_bootstrap: int = 1000,
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Score layers against the truth on held-out spots, gene by gene, and compare their methods.
 
     Only spots in ``.obs['s2s_held_out']`` are scored. A layer of :func:`s2s_scverse.tl.impute` or
@@ -184,7 +181,7 @@ def evaluate(
 
 
 def _out_of_reach(
-    adata: "AnnData", names: list[str], columns: NDArray[np.int64], held_out: NDArray[np.bool_]
+    adata: AnnData, names: list[str], columns: NDArray[np.int64], held_out: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Return the held-out sites that are NaN in all genes, too far from measured spots; warn of them."""
     far = np.zeros(adata.n_obs, dtype=bool)
@@ -221,7 +218,7 @@ def _mean_over_sections(
     return parts[0][0][np.isin(parts[0][0], common)], mean
 
 
-def _check_unseen(adata: "AnnData", names: list[str], held_out: NDArray[np.bool_]) -> list[str]:
+def _check_unseen(adata: AnnData, names: list[str], held_out: NDArray[np.bool_]) -> list[str]:
     """Refuse layers whose method saw held-out spots; return those without a record of what was seen."""
     unrecorded = []
     for name in names:

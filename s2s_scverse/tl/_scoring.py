@@ -1,9 +1,9 @@
 """From layers of an AnnData to scores of genes, block by block; nothing is written."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -12,16 +12,13 @@ from .._adata import read_values
 from .._checks import few
 from .._scores import Scorer
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 __all__ = ["GENE_BLOCK", "score_genes"]
 
 GENE_BLOCK = 1024
 
 
 def score_genes(
-    adata: "AnnData",
+    adata: AnnData,
     names: Sequence[str],
     columns: NDArray[np.int64],
     *,
@@ -93,7 +90,7 @@ def score_genes(
     return np.concatenate(scored), {key: np.hstack([part[key] for part in parts]) for key in parts[0]}
 
 
-def _check_finite(adata: "AnnData", layer: str | None, values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
+def _check_finite(adata: AnnData, layer: str | None, values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
     """Refuse missing values."""
     bad = ~np.isfinite(values).all(axis=0)
     if bad.any():
