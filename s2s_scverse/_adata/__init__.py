@@ -1,7 +1,7 @@
 """The only place that reads from and writes to an AnnData."""
 
 from ._counts import find_depth, read_molecules
-from ._genes import GeneMatrix, Survey, gene_blocks, read_values
+from ._genes import GeneMatrix, Survey, find_matrix, gene_blocks, read_values
 from ._layers import Layers, check_store, open_layers
 from ._runs import (
     check_copy,
@@ -33,6 +33,7 @@ __all__ = [
     "check_run_key",
     "check_store",
     "find_depth",
+    "find_matrix",
     "find_runs",
     "find_source",
     "gene_blocks",

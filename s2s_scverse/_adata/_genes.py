@@ -11,7 +11,7 @@ from scipy import sparse
 
 from .._checks import are_counts, as_dense, check_layer, check_numeric, few, is_sparse
 
-__all__ = ["GENE_BLOCK", "GeneMatrix", "Survey", "gene_blocks", "read_values"]
+__all__ = ["GENE_BLOCK", "GeneMatrix", "Survey", "find_matrix", "gene_blocks", "read_values"]
 
 GENE_BLOCK = 256
 """Number of genes that are read, imputed and written at a time."""
@@ -30,6 +30,17 @@ def gene_blocks(written: NDArray[np.bool_]) -> list[slice]:
     return [block for block in blocks if written[block].any()]
 
 
+def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
+    """Return X or a layer, as it is stored, and how error texts call it."""
+    check_layer(adata, layer)
+    if layer is not None:
+        return adata.layers[layer], f"adata.layers[{layer!r}]"
+    if adata.X is None:
+        msg = "adata.X is None; pass layer="
+        raise ValueError(msg)
+    return adata.X, "adata.X"
+
+
 class GeneMatrix:
     """Values of some sites, `rows` (n_obs,), and genes, `columns`; in memory, backed by a file, or lazy.
 
@@ -39,15 +50,9 @@ class GeneMatrix:
     def __init__(
         self, adata: AnnData, rows: NDArray[np.bool_], columns: NDArray[np.int64], *, layer: str | None = None
     ) -> None:
-        check_layer(adata, layer)
-        matrix: Any = adata.X if layer is None else adata.layers[layer]
-        self._what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-        if matrix is None:
-            msg = "adata.X is None; pass layer="
-            raise ValueError(msg)
-        check_numeric(matrix, self._what)
-        self._matrix, self._rows, self._columns = matrix, np.flatnonzero(rows), columns
-        self._names = adata.var_names
+        self._matrix, self._what = find_matrix(adata, layer)
+        check_numeric(self._matrix, self._what)
+        self._rows, self._columns, self._names = np.flatnonzero(rows), columns, adata.var_names
 
     def __len__(self) -> int:
         return len(self._columns)

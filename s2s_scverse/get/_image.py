@@ -74,7 +74,7 @@ def image(
     cover = np.zeros((2, height * width), dtype=bool)
     cover[0, lattice.position] = cover[1, lattice.position[measured]] = True
     tissue, spots = cover.reshape(2, height, width)
-    at = lattice.origin + (np.stack(np.indices(lattice.shape), axis=-1) + lattice.lower) @ lattice.basis
+    at = lattice.origin + (np.moveaxis(np.indices(lattice.shape), 0, -1) + lattice.lower) @ lattice.basis
     plane = ("row", "col")
     return xr.DataArray(
         tensor.reshape(len(columns), height, width),

@@ -7,17 +7,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import read_mask
-from .._checks import (
-    are_counts,
-    check_adata,
-    check_bool,
-    check_finite,
-    check_layer,
-    check_positive,
-    is_sparse,
-    stored_values,
-)
+from .._adata import find_matrix, read_mask
+from .._checks import are_counts, check_adata, check_bool, check_finite, check_positive, is_sparse, stored_values
 
 __all__ = ["normalize"]
 
@@ -89,12 +80,7 @@ def normalize(
     if adata.isbacked:
         msg = "pp.normalize needs a section in memory, found one backed by a file; call adata = adata.to_memory() first"
         raise ValueError(msg)
-    check_layer(adata, layer)
-    matrix: Any = adata.X if layer is None else adata.layers[layer]
-    what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    if matrix is None:
-        msg = "adata.X is None; pass layer="
-        raise ValueError(msg)
+    matrix, what = find_matrix(adata, layer)
     if hasattr(matrix, "compute"):
         matrix = matrix.compute()
     check_finite(matrix, what)
