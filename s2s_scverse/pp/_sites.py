@@ -114,6 +114,7 @@ def _padded(spots: AnnData, names: pd.Index, obsm: dict[str, NDArray[np.float64]
 
     def padded(matrix: Any) -> Any:
         if is_sparse(matrix):
+            matrix = matrix.tocsr()
             matrix.resize(len(names), matrix.shape[1])
             return matrix
         return np.pad(matrix, ((0, len(names) - len(matrix)), (0, 0)))
@@ -136,7 +137,8 @@ def _padded(spots: AnnData, names: pd.Index, obsm: dict[str, NDArray[np.float64]
         varp=dict(spots.varp),
     )
     if spots.raw is not None:
-        dense.raw = AnnData(padded(spots.raw.X), obs=dense.obs[[]], var=spots.raw.var)
+        raw = AnnData(padded(spots.raw.X), obs=dense.obs[[]], var=spots.raw.var, varm=dict(spots.raw.varm))
+        dense.raw = raw
     return dense
 
 
