@@ -1,7 +1,7 @@
 """``s2s demo``: impute and score a simulated section."""
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -9,6 +9,9 @@ from . import _options as options
 from ._app import print_json
 from ._evaluate import as_text, mean_scores, run_methods
 from ._write import check_output, replacing, write_section
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 __all__ = ["demo"]
 
@@ -34,14 +37,11 @@ def demo(
     Prints the mean scores over genes at the held-out spots beside those of simple interpolation, and writes the section
     and a picture of it.
     """
-    from .. import datasets, get, pl, pp, tl
+    from .. import get, pl, tl
 
     out_dir.mkdir(parents=True, exist_ok=True)
     table, picture = (check_output(out_dir / name, option="--out-dir") for name in ("demo.h5ad", "demo.png"))
-    adata = datasets.simulated_tissue(n_rows=rows, n_cols=cols, n_genes=n_genes, depth=DEPTH, rng=seed)
-    dense = pp.grid(adata, upsample=1)
-    pp.normalize(dense, target_sum=DEPTH)
-    pp.sparsify(dense, stride=2)
+    dense = _simulate(rows, cols, n_genes, seed)
     methods = ["s2s", "nearest", "linear", "kriging"]
     seconds = run_methods(dense, methods, None, preset=preset, max_epochs=max_epochs, rng=seed)
     tl.evaluate(dense, methods)
@@ -58,3 +58,14 @@ def demo(
     measured, held_out = (int(dense.obs[key].sum()) for key in ("s2s_measured", "s2s_held_out"))
     typer.echo(f"Simulated section: {measured} spots measured, {held_out} held out, {dense.n_vars} genes.")
     typer.echo(f"Means over genes at the held-out spots:\n\n{as_text(means)}\n\nWrote {table}\n      {picture}")
+
+
+def _simulate(rows: int, cols: int, n_genes: int, seed: int) -> "AnnData":
+    """Simulate a section on its lattice and hold out three quarters of its spots."""
+    from .. import datasets, pp
+
+    adata = datasets.simulated_tissue(n_rows=rows, n_cols=cols, n_genes=n_genes, depth=DEPTH, rng=seed)
+    dense = pp.grid(adata, upsample=1)
+    pp.normalize(dense, target_sum=DEPTH)
+    pp.sparsify(dense, stride=2)
+    return dense
