@@ -10,7 +10,7 @@ import time
 import numpy as np
 from protocol import SECTIONS, load, machine, most_variable
 
-from s2s_scverse._adata import read_lattice
+from s2s_scverse._adata import read_section
 from s2s_scverse._predict import Kriging, PCAKriging
 from s2s_scverse._scores import pearson, rmse
 
@@ -32,7 +32,7 @@ def main() -> None:
     for name in arguments.sections:
         section = load(name, fraction=arguments.fraction)
         genes = section.var_names.get_indexer(most_variable(section))
-        lattice, measured = read_lattice(section), section.obs["s2s_measured"].to_numpy()
+        lattice, measured = read_section(section)[1].lattice, section.obs["s2s_measured"].to_numpy()
         hidden = section.obs["s2s_held_out"].to_numpy()
         values, truth = (section.X[rows][:, genes].toarray() for rows in (measured, hidden))
         at = lattice.unit_coordinates / lattice.spot_pitch(measured)

@@ -1,7 +1,7 @@
 """The only place that reads from and writes to an AnnData."""
 
 from ._counts import find_depth, read_molecules
-from ._genes import GeneMatrix, Survey, gene_blocks, read_values
+from ._genes import GeneMatrix, Survey, find_matrix, gene_blocks, read_values
 from ._layers import Layers, check_store, open_layers
 from ._runs import (
     check_copy,
@@ -16,11 +16,10 @@ from ._runs import (
 )
 from ._sections import (
     array_positions,
-    choose_section,
     grid_entry,
-    read_lattice,
     read_mask,
     read_measured,
+    read_section,
     read_sections,
 )
 
@@ -33,17 +32,17 @@ __all__ = [
     "check_keys",
     "check_run_key",
     "check_store",
-    "choose_section",
     "find_depth",
+    "find_matrix",
     "find_runs",
     "find_source",
     "gene_blocks",
     "grid_entry",
     "open_layers",
-    "read_lattice",
     "read_mask",
     "read_measured",
     "read_molecules",
+    "read_section",
     "read_sections",
     "read_values",
     "read_visible",

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
 from .._checks import is_sparse
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["Molecules", "find_depth", "read_molecules"]
 
@@ -41,7 +39,7 @@ class Molecules:
 
 
 def find_depth(
-    adata: "AnnData", rows: NDArray[np.bool_], found: Molecules | None, total_counts: str | None
+    adata: AnnData, rows: NDArray[np.bool_], found: Molecules | None, total_counts: str | None
 ) -> Float64 | None:
     """Depth of the spots `rows` (n_obs,), in any unit, (n_rows,); None if it is not known or the same for all.
 
@@ -67,7 +65,7 @@ def find_depth(
     return depth
 
 
-def read_molecules(adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | None) -> Molecules | None:
+def read_molecules(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None) -> Molecules | None:
     """Find the counts behind the values of the spots `rows` (n_obs,); None if there are none.
 
     In counts scaled to a common total, with or without log1p, all values of a spot are whole multiples of the value of
@@ -118,13 +116,8 @@ def _divisor(values: Float64) -> int:
 def _by_spot(matrix: Any, spots: NDArray[np.int64]) -> Iterator[Float64]:
     """Yield the values of every spot that are not 0."""
     for start in range(0, len(spots), SPOT_BLOCK):
-        block = sparse.csr_array(_supported(_loaded(matrix[spots[start : start + SPOT_BLOCK]])))
+        block = sparse.csr_array(_loaded(matrix[spots[start : start + SPOT_BLOCK]]))
         yield from np.split(block.data.astype(np.float64), block.indptr[1:-1])
-
-
-def _supported(block: Any) -> Any:
-    """Return a dense block as float64: scipy.sparse takes neither float16 nor foreign byte orders."""
-    return block if is_sparse(block) else np.asarray(block, np.float64)
 
 
 def _positive(matrix: Any, spots: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.integer[Any]], Float64]]:
@@ -137,13 +130,12 @@ def _positive(matrix: Any, spots: NDArray[np.int64]) -> Iterator[tuple[NDArray[n
         starts = range(0, matrix.shape[1], COLUMN_BLOCK)
         blocks = ((0, _loaded(matrix[:, start : start + COLUMN_BLOCK])[spots]) for start in starts)
     for first, block in blocks:
-        entries = sparse.coo_array(_supported(block))
+        entries = sparse.coo_array(block)
         positive = entries.data > 0
         yield first + entries.coords[0][positive], entries.data[positive].astype(np.float64)
 
 
 def _loaded(block: Any) -> Any:
-    """Read a lazy block; sparse ones become CSR."""
-    if hasattr(block, "compute"):
-        block = block.compute()
-    return block.tocsr() if is_sparse(block) else np.asarray(block)
+    """Read a lazy block: CSR, or dense as float64, since scipy.sparse takes neither float16 nor foreign byte orders."""
+    block = block.compute() if hasattr(block, "compute") else block
+    return block.tocsr() if is_sparse(block) else np.asarray(block, np.float64)

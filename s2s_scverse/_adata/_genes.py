@@ -2,18 +2,16 @@
 
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
 from .._checks import are_counts, as_dense, check_layer, check_numeric, few, is_sparse
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-__all__ = ["GENE_BLOCK", "GeneMatrix", "Survey", "gene_blocks", "read_values"]
+__all__ = ["GENE_BLOCK", "GeneMatrix", "Survey", "find_matrix", "gene_blocks", "read_values"]
 
 GENE_BLOCK = 256
 """Number of genes that are read, imputed and written at a time."""
@@ -32,6 +30,17 @@ def gene_blocks(written: NDArray[np.bool_]) -> list[slice]:
     return [block for block in blocks if written[block].any()]
 
 
+def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
+    """Return X or a layer, as it is stored, and how error texts call it."""
+    check_layer(adata, layer)
+    if layer is not None:
+        return adata.layers[layer], f"adata.layers[{layer!r}]"
+    if adata.X is None:
+        msg = "adata.X is None; pass layer="
+        raise ValueError(msg)
+    return adata.X, "adata.X"
+
+
 class GeneMatrix:
     """Values of some sites, `rows` (n_obs,), and genes, `columns`; in memory, backed by a file, or lazy.
 
@@ -39,17 +48,11 @@ class GeneMatrix:
     """
 
     def __init__(
-        self, adata: "AnnData", rows: NDArray[np.bool_], columns: NDArray[np.int64], *, layer: str | None = None
+        self, adata: AnnData, rows: NDArray[np.bool_], columns: NDArray[np.int64], *, layer: str | None = None
     ) -> None:
-        check_layer(adata, layer)
-        matrix: Any = adata.X if layer is None else adata.layers[layer]
-        self._what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-        if matrix is None:
-            msg = "adata.X is None; pass layer="
-            raise ValueError(msg)
-        check_numeric(matrix, self._what)
-        self._matrix, self._rows, self._columns = matrix, np.flatnonzero(rows), columns
-        self._names = adata.var_names
+        self._matrix, self._what = find_matrix(adata, layer)
+        check_numeric(self._matrix, self._what)
+        self._rows, self._columns, self._names = np.flatnonzero(rows), columns, adata.var_names
 
     def __len__(self) -> int:
         return len(self._columns)
@@ -68,9 +71,7 @@ class GeneMatrix:
         """Values (n_rows, n_genes) as they are stored, not yet read if the matrix is lazy."""
         return _submatrix(self._matrix, self._rows, self._columns[genes])
 
-    def read(
-        self, genes: slice | NDArray[np.int64], *, finite: "NDArray[np.bool_] | bool" = True
-    ) -> NDArray[np.float32]:
+    def read(self, genes: slice | NDArray[np.int64], *, finite: NDArray[np.bool_] | bool = True) -> NDArray[np.float32]:
         """Values as a dense array (n_rows, n_genes).
 
         Values that are NaN, infinite or too large to compute with are refused in genes that must be `finite`,
@@ -93,7 +94,7 @@ class GeneMatrix:
 
 
 def read_values(
-    adata: "AnnData",
+    adata: AnnData,
     rows: NDArray[np.bool_],
     columns: NDArray[np.int64],
     *,

@@ -4,8 +4,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,6 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._checks import check_folder, check_path
 from ._genes import GENE_BLOCK
-
-if TYPE_CHECKING:
-    from os import PathLike
 
 __all__ = ["Layers", "check_store", "open_layers"]
 
@@ -97,7 +95,7 @@ def open_layers(
     layers.values, layers.std = stored[0], stored[1] if std else None
 
 
-def check_store(path: "str | PathLike[str]") -> Path:
+def check_store(path: str | PathLike[str]) -> Path:
     """Return a folder to be made; refuse what is no path, a folder that exists, and one that cannot be made.
 
     A ``<path>.partial`` that an interrupted call left is fine.

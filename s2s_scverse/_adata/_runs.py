@@ -3,16 +3,14 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
 from .._checks import check_key_added, check_layer, few, named_layers
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = [
     "check_copy",
@@ -29,7 +27,7 @@ __all__ = [
 RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores", _keys.IMAGE: "image features"}
 
 
-def find_runs(adata: "AnnData") -> dict[str, Mapping[str, Any]]:
+def find_runs(adata: AnnData) -> dict[str, Mapping[str, Any]]:
     """Return the runs of this package, by the name of their layer; without details where `anndata.concat` lost them."""
     entry = adata.uns.get(_keys.UNS, {})
     runs = entry if isinstance(entry, Mapping) else {}
@@ -37,7 +35,7 @@ def find_runs(adata: "AnnData") -> dict[str, Mapping[str, Any]]:
     return {name: {} for name in named_layers(adata) if _keys.VISIBLE.format(name) in adata.obs} | found
 
 
-def check_keys(adata: "AnnData", keys: object, *, argument: str = "keys") -> list[str]:
+def check_keys(adata: AnnData, keys: object, *, argument: str = "keys") -> list[str]:
     """Return the names of imputed layers as a list; refuse names that are missing or repeated."""
     names = [keys] if isinstance(keys, str) else list(keys) if isinstance(keys, Sequence | np.ndarray) else None
     if names is None or not all(isinstance(name, str) for name in names):
@@ -56,7 +54,7 @@ def check_keys(adata: "AnnData", keys: object, *, argument: str = "keys") -> lis
     return names
 
 
-def find_source(adata: "AnnData", keys: Sequence[str], given: str | None, *, argument: str) -> str | None:
+def find_source(adata: AnnData, keys: Sequence[str], given: str | None, *, argument: str) -> str | None:
     """Return the layer of measured and true values, None for X: the one given, else what the runs read.
 
     Refuses runs that read different ones if `argument` does not say which counts.
@@ -75,7 +73,7 @@ def find_source(adata: "AnnData", keys: Sequence[str], given: str | None, *, arg
     return source
 
 
-def read_visible(adata: "AnnData", key: str) -> NDArray[np.bool_] | None:
+def read_visible(adata: AnnData, key: str) -> NDArray[np.bool_] | None:
     """Return the sites that were measured in a run, None if there is no record."""
     column = _keys.VISIBLE.format(key)
     if column not in adata.obs:
@@ -84,7 +82,7 @@ def read_visible(adata: "AnnData", key: str) -> NDArray[np.bool_] | None:
     return np.asarray(adata.obs[column].isin([True]), dtype=bool)
 
 
-def check_run_key(adata: "AnnData", key: object) -> str:
+def check_run_key(adata: AnnData, key: object) -> str:
     """Return the name of a run; refuse names that would overwrite other data."""
     name = check_key_added(key)
     if name in RESERVED:
@@ -102,7 +100,7 @@ def check_run_key(adata: "AnnData", key: object) -> str:
     return name
 
 
-def check_copy(adata: "AnnData", *, copy: bool) -> None:
+def check_copy(adata: AnnData, *, copy: bool) -> None:
     """Refuse to copy a section that is backed by a file, before any work is done."""
     if copy and adata.isbacked:
         msg = "copy=True needs a section in memory, found one backed by a file; call adata = adata.to_memory() first"
@@ -117,7 +115,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def write_run(
-    adata: "AnnData",
+    adata: AnnData,
     key: str,
     dense: Any,
     visible: NDArray[np.bool_],
@@ -126,7 +124,7 @@ def write_run(
     std: Any = None,
     by_gene: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
     copy: bool,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Write the layers of a run (numpy or dask arrays), which sites it saw, its numbers of genes, and its entry.
 
     Standard deviations and numbers of an earlier run of that name go if there are no new ones.
@@ -152,7 +150,7 @@ def write_run(
     return adata if copy else None
 
 
-def _set_layers(adata: "AnnData", layers: dict[str, Any]) -> None:
+def _set_layers(adata: AnnData, layers: dict[str, Any]) -> None:
     """Set layers, and remove those that are None."""
     for name, values in layers.items():
         if values is not None:
@@ -161,14 +159,14 @@ def _set_layers(adata: "AnnData", layers: dict[str, Any]) -> None:
             del adata.layers[name]
 
 
-def write_evaluation(adata: "AnnData", entry: dict[str, Any], *, copy: bool) -> "AnnData | None":
+def write_evaluation(adata: AnnData, entry: dict[str, Any], *, copy: bool) -> AnnData | None:
     """Write the tables of an evaluation, in place of those of an earlier one."""
     adata = _own(adata, copy=copy)
     adata.uns[_keys.UNS] = {**adata.uns[_keys.UNS], _keys.EVALUATION: entry}
     return adata if copy else None
 
 
-def _own(adata: "AnnData", *, copy: bool) -> "AnnData":
+def _own(adata: AnnData, *, copy: bool) -> AnnData:
     """Return `adata` (actualised if it is a view) or a copy, to write to."""
     if copy:
         return adata.copy()

@@ -1,26 +1,24 @@
 """Reading sections on their lattices from an AnnData."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._checks import check_column, check_name, few
+from .._checks import check_adata, check_column, check_name, few
 from .._lattice import KINDS, Lattice, SectionOnLattice
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = [
     "array_positions",
-    "choose_section",
     "grid_entry",
-    "read_lattice",
     "read_mask",
     "read_measured",
+    "read_section",
     "read_sections",
 ]
 
@@ -32,7 +30,7 @@ AGAIN = (
 """Advice where what `pp.grid` wrote does not hold any more, as after :func:`anndata.concat`."""
 
 
-def array_positions(adata: "AnnData") -> NDArray[np.int64]:
+def array_positions(adata: AnnData) -> NDArray[np.int64]:
     """Return array_row and array_col, (n_obs, 2), which must be whole numbers."""
     columns = []
     for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL):
@@ -67,7 +65,7 @@ def grid_entry(lattice: Lattice, *, stride: int) -> dict[str, Any]:
     }
 
 
-def read_sections(adata: "AnnData") -> list[SectionOnLattice]:
+def read_sections(adata: AnnData) -> list[SectionOnLattice]:
     """Return the sections of :func:`s2s_scverse.pp.grid` that have rows, all their unmeasured sites wanted.
 
     KeyError if there is no lattice, ValueError if its fields are not as `pp.grid` writes them.
@@ -102,27 +100,26 @@ def read_sections(adata: "AnnData") -> list[SectionOnLattice]:
     return sections
 
 
-def read_lattice(adata: "AnnData") -> Lattice:
-    """Return the lattice of an AnnData that is one section; ValueError if there are several."""
+def read_section(adata: AnnData, library_id: str | None = None) -> tuple[AnnData, SectionOnLattice]:
+    """Return the only section, or of several the one named, as an AnnData and on its lattice.
+
+    KeyError if there is none of that name, ValueError if there are several and none is named.
+    """
+    check_adata(adata)
     sections = read_sections(adata)
-    if len(sections) > 1:
-        names = few(section.name for section in sections)
-        msg = f"adata holds {len(sections)} sections ({names}), and this needs one; pass library_id="
-        raise ValueError(msg)
-    return sections[0].lattice
-
-
-def choose_section(adata: "AnnData", library_id: str | None) -> "AnnData":
-    """Return the AnnData, or of several sections the one named; KeyError if there is none of that name."""
     if library_id is None:
-        return adata
+        if len(sections) > 1:
+            names = few(section.name for section in sections)
+            msg = f"adata holds {len(sections)} sections ({names}), and this needs one; pass library_id="
+            raise ValueError(msg)
+        return adata, sections[0]
     check_name("library_id", library_id)
-    sections = {section.name: section.rows for section in read_sections(adata)}
-    if library_id not in sections:
-        found = "one section without a name" if None in sections else few(str(name) for name in sections)
-        msg = f"section {library_id!r} not found; adata has: {found}"
-        raise KeyError(msg)
-    return adata[sections[library_id]]
+    for section in sections:
+        if section.name == library_id:
+            return adata[section.rows], replace(section, rows=np.arange(len(section.rows)))
+    found = "one section without a name" if sections[0].name is None else few(section.name for section in sections)
+    msg = f"section {library_id!r} not found; adata has: {found}"
+    raise KeyError(msg)
 
 
 def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
@@ -155,12 +152,12 @@ def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDAr
     return found
 
 
-def read_mask(adata: "AnnData", key: str) -> NDArray[np.bool_]:
+def read_mask(adata: AnnData, key: str) -> NDArray[np.bool_]:
     """Return `s2s_measured` or `s2s_held_out`; a missing one means nothing is held out."""
     return check_column(adata, key) if key in adata.obs else np.zeros(adata.n_obs, dtype=bool)
 
 
-def read_measured(adata: "AnnData") -> NDArray[np.bool_]:
+def read_measured(adata: AnnData) -> NDArray[np.bool_]:
     """Return which sites are measured, refusing a section without any."""
     measured = read_mask(adata, _keys.MEASURED)
     if not measured.any():

@@ -1,7 +1,7 @@
 """``s2s demo``: impute and score a simulated section."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -12,7 +12,6 @@ from ._write import check_output, replacing, write_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from matplotlib.figure import Figure
 
 __all__ = ["demo"]
 
@@ -48,7 +47,7 @@ def demo(
     tl.evaluate(dense, methods)
     means = mean_scores(get.evaluation_df(dense), seconds)
     genes = [gene for gene in SHOWN if gene in dense.var_names]
-    figure = cast("Figure", pl.compare(dense, genes, return_fig=True))
+    figure: Any = pl.compare(dense, genes, return_fig=True)
     write_section(dense, table)
     with replacing(picture) as temporary:
         figure.savefig(temporary, dpi=150)
@@ -63,13 +62,10 @@ def demo(
 
 def _simulate(rows: int, cols: int, n_genes: int, seed: int) -> "AnnData":
     """Simulate a section on its lattice and hold out three quarters of its spots."""
-    import scanpy as sc
-
     from .. import datasets, pp
 
     adata = datasets.simulated_tissue(n_rows=rows, n_cols=cols, n_genes=n_genes, depth=DEPTH, rng=seed)
-    sc.pp.normalize_total(adata, target_sum=DEPTH)
-    sc.pp.log1p(adata)
     dense = pp.grid(adata, upsample=1)
+    pp.normalize(dense, target_sum=DEPTH)
     pp.sparsify(dense, stride=2)
     return dense

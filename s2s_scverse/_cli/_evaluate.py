@@ -64,6 +64,7 @@ def evaluate(
     are for spots farther apart than yours: imputing between your own spots is easier.
     """
     from .. import get, pp, tl
+    from .._predict import METHODS
 
     if output is not None:
         check_output(output, source=source)
@@ -73,7 +74,10 @@ def evaluate(
     wanted = read_genes(genes)
     names = _split(methods) if keys is None else _split(keys)
     if keys is None:
-        _check_methods(names)
+        unknown = [name for name in names if name not in ("s2s", "cokriging", *METHODS)]
+        if unknown or not names:
+            msg = f"--methods must be some of s2s, {', '.join(METHODS)}, found {', '.join(unknown) or 'none'}"
+            raise ValueError(msg)
     else:
         refuse_useless(_given(context), "layers of --keys are scored as they are")
     adata = read_section(source, positions=positions, table=table, layer=layer)
@@ -129,15 +133,6 @@ def as_text(means: "pd.DataFrame") -> str:
 
 def _split(names: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
-
-
-def _check_methods(names: list[str]) -> None:
-    from .._predict import METHODS
-
-    unknown = [name for name in names if name not in ("s2s", "cokriging", *METHODS)]
-    if unknown or not names:
-        msg = f"--methods must be some of s2s, {', '.join(METHODS)}, found {', '.join(unknown) or 'none'}"
-        raise ValueError(msg)
 
 
 def _given(context: typer.Context) -> list[str]:

@@ -198,13 +198,12 @@ def _read_positions(path: Path) -> "pd.DataFrame":
     if not set(COLUMNS) <= set(table):
         msg = f"expected the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table))}"
         raise ValueError(msg)
-    barcodes = pd.Index(table[COLUMNS[0]].astype(str))
-    if not barcodes.is_unique:
-        msg = f"expected one line per spot, found several of barcode {barcodes[barcodes.duplicated()][0]}"
+    numbers: pd.DataFrame = table.set_index(table[COLUMNS[0]].astype(str))[list(COLUMNS[1:])]
+    if len(repeated := numbers.index[numbers.index.duplicated()]):
+        msg = f"expected one line per spot, found several of barcode {repeated[0]}"
         raise ValueError(msg)
-    numbers: pd.DataFrame = table[list(COLUMNS[1:])].apply(pd.to_numeric, errors="coerce").set_axis(barcodes)
-    bad = numbers.index[numbers.isna().any(axis=1)]
-    if len(bad):
+    numbers = numbers.apply(pd.to_numeric, errors="coerce")
+    if len(bad := numbers.index[numbers.isna().any(axis=1)]):
         msg = f"expected a number in each of {', '.join(COLUMNS[1:])}, found none for barcode {bad[0]}"
         raise ValueError(msg)
     return numbers

@@ -1,23 +1,18 @@
 """Grayscale images from files and arrays."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["MIN_SIDE", "PHOTOGRAPHS", "Image", "find_images"]
 
-    from numpy.typing import NDArray
-
-    Image = NDArray[np.float32]  # (height, width), in [0, 1]
-
-__all__ = ["MIN_SIDE", "PHOTOGRAPHS", "find_images"]
+Image = NDArray[np.float32]  # (height, width), in [0, 1]
 
 # Photographs in scikit-image's wheel that its documentation states to be in the public domain or under CC0.
 PHOTOGRAPHS: Final = {

@@ -1,22 +1,16 @@
 """Crops of photographs, of the user's images or of synthetic textures, to train with."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from .._checks import check_int, check_rng
-from ._images import MIN_SIDE, find_images
+from ._images import MIN_SIDE, Image, find_images
 from ._textures import textures
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from os import PathLike
-
-    from numpy.typing import NDArray
-
-    Image = NDArray[np.float32]  # (height, width), in [0, 1]
 
 __all__ = ["natural_images"]
 
@@ -108,7 +102,10 @@ def natural_images(
     for image in np.unique(order):  # one image in memory at a time: folders may be large
         levels = _pyramid(loaders[image]())
         for i in np.flatnonzero(order == image):
-            crops[i] = _draw_crop(levels, (height, width), children[i])
+            for _ in range(TRIES):
+                crops[i] = _draw_crop(levels, (height, width), children[i])
+                if crops[i].std() >= MIN_CONTRAST:
+                    break
     return crops
 
 
@@ -122,17 +119,6 @@ def _pyramid(image: Image) -> list[Image]:
 
 
 def _draw_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Generator) -> Image:
-    """Draw a crop with contrast, or the last of a few tries."""
-    for _ in range(TRIES):
-        crop = _draw_any_crop(levels, size, rng)
-        if crop.std() >= MIN_CONTRAST:
-            break
-    return crop
-
-
-def _draw_any_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Generator) -> Image:
-    from scipy.ndimage import gaussian_filter, map_coordinates
-
     angle = rng.uniform(0, 2 * np.pi)
     flip = rng.choice([-1, 1])
     half = (np.array(size) - 1) / 2

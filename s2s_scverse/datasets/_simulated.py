@@ -1,23 +1,15 @@
 """A simulated section of tissue with known truth."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy.sparse import csr_matrix
 
 from .._checks import check_choice, check_int, check_number, check_positive, check_rng
 from .._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
-from ._tissue import DOMAINS, N_CELL_TYPES, Canvas, draw_cells, draw_sites
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
-    from numpy.typing import NDArray
-
-    from ._tissue import Tissue
-
-    Field = NDArray[np.float64]
+from ._tissue import DOMAINS, N_CELL_TYPES, Canvas, Field, Tissue, draw_cells, draw_sites
 
 __all__ = ["simulated_tissue"]
 
@@ -107,10 +99,6 @@ def simulated_tissue(
     >>> adata.X.shape == adata.layers["truth"].shape == (adata.n_obs, 12)
     True
     """
-    import pandas as pd
-    from anndata import AnnData
-    from scipy.sparse import csr_matrix
-
     shape = check_int("n_rows", n_rows, least=MIN_SIDE), check_int("n_cols", n_cols, least=MIN_SIDE)
     patterns = _gene_patterns(check_int("n_genes", n_genes, least=len(PATTERNS)))
     depth = check_positive("depth", depth)
@@ -146,8 +134,6 @@ def _draw_observations(
     rng: np.random.Generator, shape: tuple[int, int], lattice: LatticeKind
 ) -> tuple[Tissue, pd.DataFrame, Field]:
     """Return the anatomy, a table of array positions, and x and y in pitches, (n, 2)."""
-    import pandas as pd
-
     if lattice == "cells":
         tissue, position = draw_cells(rng, Canvas(shape), CELL_DENSITY)
         return tissue, pd.DataFrame(index=[f"cell_{i}" for i in range(tissue.n)]), position[:, ::-1]

@@ -1,13 +1,7 @@
 """Synthetic images with the statistics of photographs."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 __all__ = ["dead_leaves", "fractal_noise", "textures"]
 

@@ -1,18 +1,15 @@
 """The anatomy of a simulated section: outline, domains and cells."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, label
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["DOMAINS", "N_CELL_TYPES", "Canvas", "Field", "Tissue", "draw_cells", "draw_sites"]
 
-    Field = NDArray[np.float64]
-
-__all__ = ["DOMAINS", "N_CELL_TYPES", "Canvas", "Tissue", "draw_cells", "draw_sites"]
+Field = NDArray[np.float64]
 
 LAYERS: Final = (0.24, 0.46, 0.54, 0.78)  # where one layer ends and the next begins; the third is thin
 DOMAINS: Final = ("layer_1", "layer_2", "layer_3", "layer_4", "layer_5", "nucleus_1", "nucleus_2")
@@ -36,8 +33,6 @@ class Canvas:
 
     def smooth_noise(self, rng: np.random.Generator, length: float) -> Field:
         """Return white noise smoothed over `length` times the shorter side, of mean 0 and standard deviation 1."""
-        from scipy.ndimage import gaussian_filter
-
         shorter = min(n * step for n, step in zip(self.shape, self.spacing, strict=True))
         sigma = [length * shorter / step for step in self.spacing]
         noise = gaussian_filter(rng.standard_normal(self.shape), sigma, mode="reflect")
@@ -100,8 +95,6 @@ def _draw_tissue(rng: np.random.Generator, canvas: Canvas, at: tuple[NDArray[np.
 
 def _draw_outline(rng: np.random.Generator, canvas: Canvas) -> NDArray[np.bool_]:
     """Return which pixels lie in the tissue: a wavy rounded shape in one piece, minus two holes."""
-    from scipy.ndimage import label
-
     y, x = canvas.coordinates()
     angle = np.arctan2(y, x)
     harmonics = np.arange(2, 7)

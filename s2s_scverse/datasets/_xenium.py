@@ -5,13 +5,13 @@ import os
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pandas as pd
+from anndata import AnnData
 
 from .._checks import check_path
 from .._keys import SPATIAL
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["xenium_mouse_brain"]
 
@@ -26,7 +26,7 @@ FILES: Final = {
 }
 
 
-def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress: bool = True) -> "AnnData":
+def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress: bool = True) -> AnnData:
     """Load cells of a mouse brain section (cortex and hippocampus) by 10x Xenium, downloading it on first use.
 
     The public data set ``Xenium_V1_FF_Mouse_Brain_Coronal_Subset_CTX_HP`` of 10x Genomics (Xenium Onboard Analysis
@@ -58,7 +58,6 @@ def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress
     >>> cells = s2s.datasets.xenium_mouse_brain()  # doctest: +SKIP
     >>> dense = s2s.pp.grid(cells, bin_size=50)  # doctest: +SKIP
     """
-    import pandas as pd
     import pooch
     import scanpy as sc
 
@@ -88,6 +87,8 @@ def _download(folder: Path, *, progress: bool) -> None:
         downloader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
         try:
             archive = pooch.retrieve(URL, known_hash=None, fname="outs.zip", path=work, downloader=downloader)
+            with zipfile.ZipFile(archive) as members:
+                paths = [Path(members.extract(name, work)) for name in FILES]
         except requests.RequestException as error:
             wanted = " and ".join(f"{name} (SHA-256 {digest})" for name, digest in FILES.items())
             msg = (
@@ -95,9 +96,6 @@ def _download(folder: Path, *, progress: bool) -> None:
                 f"that archive and put them into {folder}"
             )
             raise ConnectionError(msg) from error
-        try:
-            with zipfile.ZipFile(archive) as members:
-                paths = [Path(members.extract(name, work)) for name in FILES]
         except (zipfile.BadZipFile, KeyError) as error:
             msg = f"{URL} is not the archive expected ({error}): it holds no readable {' and '.join(FILES)}"
             raise ValueError(msg) from error

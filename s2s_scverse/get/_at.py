@@ -1,18 +1,14 @@
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .. import _keys
-from .._adata import choose_section, find_runs, read_lattice, read_mask, read_values
-from .._checks import check_adata, check_coordinates, check_genes, check_layer, check_points
-from .._lattice import Lattice
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
-    from numpy.typing import NDArray
+from .._adata import find_runs, read_mask, read_section, read_values
+from .._checks import check_coordinates, check_genes, check_layer, check_points
 
 __all__ = ["at"]
 
@@ -21,14 +17,14 @@ REACH = 0.71
 
 
 def at(
-    adata: "AnnData",
-    points: "NDArray[np.floating] | AnnData",
+    adata: AnnData,
+    points: NDArray[np.floating] | AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     layer: str | None = _keys.UNS,
     spatial_key: str = _keys.SPATIAL,
     library_id: str | None = None,
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Return values at any points of a section, for example those of bins at their cells.
 
     Every point gets the values of the nearest site within 0.71 spot spacings (the distance from the centre of a bin to
@@ -71,43 +67,28 @@ def at(
     >>> s2s.get.at(dense, cells, layer=None).shape == cells.shape
     True
     """
-    import pandas as pd
-
-    check_adata(adata)
+    adata, section = read_section(adata, library_id)
+    lattice, measured = section.lattice, section.measured
     columns = check_genes(adata, genes)
     coordinates, names = check_points(points, spatial_key)
-    section = choose_section(adata, library_id)
-    lattice = read_lattice(section)
-    check_layer(section, layer)
-    imputed = layer in find_runs(section)
-    measured = read_mask(section, _keys.MEASURED)
-    at = check_coordinates(section, spatial_key) if spatial_key in section.obsm else lattice.coordinates
-    site = _nearest(lattice, at, coordinates, measured | read_mask(section, _keys.HELD_OUT), dense=imputed)
-    if not imputed:
-        site[(site >= 0) & ~measured[site]] = -1
-    read = np.isin(np.arange(section.n_obs), site)
-    values = np.full((len(coordinates), len(columns)), np.nan, dtype=np.float32)
-    of_sites = read_values(section, read, columns, layer=layer, finite=not imputed)
-    values[site >= 0] = of_sites[np.cumsum(read)[site[site >= 0]] - 1]
-    return pd.DataFrame(values, index=names, columns=section.var_names[columns])
-
-
-def _nearest(
-    lattice: Lattice,
-    at: "NDArray[np.float64]",
-    points: "NDArray[np.float64]",
-    spots: "NDArray[np.bool_]",
-    *,
-    dense: bool,
-) -> "NDArray[np.int64]":
-    """Return the nearest of all sites, or of those on the lattice of the spots, (n_points,); -1 beyond reach."""
+    check_layer(adata, layer)
+    imputed = layer in find_runs(adata)
+    at = check_coordinates(adata, spatial_key) if spatial_key in adata.obsm else lattice.coordinates
+    spots = measured | read_mask(adata, _keys.HELD_OUT)
     stride = lattice.stride(spots)
     on_spots = ((lattice.index - lattice.index[spots][0]) % stride == 0).all(axis=1)
-    among = np.flatnonzero(np.ones(len(lattice), dtype=bool) if dense else on_spots)
-    distance, found = cKDTree(at[among]).query(points)
+    among = np.flatnonzero(on_spots | imputed)
+    distance, nearest = cKDTree(at[among]).query(coordinates)
     # A cell on the edge of two bins belongs to the bin in which pp.grid counted it.
-    laid = lattice.subset(among).coarsened(1 if dense else stride)
-    own = laid.find(laid.nearest(points))
-    tied = np.linalg.norm(at[among][own] - points, axis=1) <= distance + 1e-6 * lattice.pitch
-    found = np.where((own >= 0) & tied, own, found)
-    return np.where(distance <= REACH * stride * lattice.pitch, among[found], -1)
+    laid = lattice.subset(among).coarsened(1 if imputed else stride)
+    own = laid.find(laid.nearest(coordinates))
+    tied = np.linalg.norm(at[among][own] - coordinates, axis=1) <= distance + 1e-6 * lattice.pitch
+    site = among[np.where((own >= 0) & tied, own, nearest)]
+    site[distance > REACH * stride * lattice.pitch] = -1
+    if not imputed:
+        site[(site >= 0) & ~measured[site]] = -1
+    read = np.isin(np.arange(adata.n_obs), site)
+    values = np.full((len(coordinates), len(columns)), np.nan, dtype=np.float32)
+    of_sites = read_values(adata, read, columns, layer=layer, finite=not imputed)
+    values[site >= 0] = of_sites[np.cumsum(read)[site[site >= 0]] - 1]
+    return pd.DataFrame(values, index=names, columns=adata.var_names[columns])

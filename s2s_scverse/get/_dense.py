@@ -1,18 +1,14 @@
 import logging
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from anndata import AnnData
 
 from .. import _keys
 from .._adata import check_keys, find_runs, read_values
 from .._checks import check_adata, check_genes, check_name, check_number, few
 from ._reliability import read_reliability
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["dense"]
 
@@ -20,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def dense(
-    adata: "AnnData",
+    adata: AnnData,
     key: str = _keys.UNS,
     *,
     min_reliability: float | None = None,
     genes: str | Sequence[str] | None = None,
-) -> "AnnData":
+) -> AnnData:
     """Return an AnnData with the imputed values in X, for any function of scanpy and squidpy.
 
     X of a section from :func:`s2s_scverse.pp.grid` is 0 at unmeasured sites, so functions that read X, which many of
@@ -71,8 +67,7 @@ def dense(
     Examples
     --------
     >>> import s2s_scverse as s2s, scanpy as sc
-    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6)
-    >>> section = s2s.pp.grid(adata, upsample=2)
+    >>> section = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6), upsample=2)
     >>> s2s.pp.normalize(section)
     >>> s2s.tl.interpolate(section, "kriging")
     >>> plain = s2s.get.dense(section, "kriging")
@@ -80,8 +75,6 @@ def dense(
     >>> plain.obsm["X_pca"].shape == (section.n_obs, 3)
     True
     """
-    from anndata import AnnData
-
     check_adata(adata)
     check_name("key", key)
     check_keys(adata, key, argument="key")
@@ -91,54 +84,37 @@ def dense(
             f"sites; runs in adata.uns[{_keys.UNS!r}]: {few(find_runs(adata)) or 'none'}"
         )
         raise KeyError(msg)
-    columns = _reliable(adata, key, check_genes(adata, genes), min_reliability)
+    columns = check_genes(adata, genes)
+    if min_reliability is not None:
+        least = check_number("min_reliability", min_reliability, least=-1, most=1)
+        found = read_reliability(adata, key).reindex(adata.var_names[columns])
+        columns = columns[found >= least]
+        if not len(columns):
+            most = f"the largest is {found.max():.2f}"
+            msg = f"no gene has a reliability of at least {least:g}, {most}; lower min_reliability"
+            raise ValueError(msg)
     values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
     imputed = ~np.isnan(values).all(axis=0)
-    if genes is not None and not imputed.all():
-        names = few(adata.var_names[columns[~imputed]])
-        msg = f"genes not imputed by run {key!r}: {names}; impute them, or leave them out of genes="
-        raise KeyError(msg)
     if not imputed.all():
+        if genes is not None:
+            names = few(adata.var_names[columns[~imputed]])
+            msg = f"genes not imputed by run {key!r}: {names}; impute them, or leave them out of genes="
+            raise KeyError(msg)
         values, columns = values[:, imputed], columns[imputed]
     sites = np.asarray(~np.isnan(values).any(axis=1))
     if not (len(columns) and sites.any()):
         msg = f"layer {key!r} has no site with values for all genes; call s2s.tl.impute or s2s.tl.interpolate again"
         raise ValueError(msg)
-    genes_out, sites_out = adata.n_vars - len(columns), int((~sites).sum())
     text = "left out %d of %d genes, and %d of %d sites without values"
-    log.info(text, genes_out, adata.n_vars, sites_out, adata.n_obs)
+    log.info(text, adata.n_vars - len(columns), adata.n_vars, (~sites).sum(), adata.n_obs)
+    known = {name: np.asarray(adata.obsm[name])[sites] for name in adata.obsm if not name.startswith("X_")}
+    uns = {name: adata.uns[name] for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")}
+    if grid := adata.uns.get(_keys.UNS, {}).get(_keys.GRID):
+        uns[_keys.UNS] = {_keys.GRID: grid}
     return AnnData(
         X=values if sites.all() else values[sites],
         obs=adata.obs[sites].copy(),
         var=adata.var.iloc[columns].copy(),
-        obsm=_kept_obsm(adata, sites),
-        uns=_kept_uns(adata),
+        obsm={name: of for name, of in known.items() if of.dtype.kind in "iuf" and np.isfinite(of).all()},
+        uns=deepcopy(uns),
     )
-
-
-def _reliable(
-    adata: "AnnData", key: str, columns: NDArray[np.int64], min_reliability: float | None
-) -> NDArray[np.int64]:
-    """Return the columns of genes that are reliable enough, (n_reliable,)."""
-    if min_reliability is None:
-        return columns
-    least = check_number("min_reliability", min_reliability, least=-1, most=1)
-    found = read_reliability(adata, key)
-    kept = adata.var_names[columns].isin(found.index[found >= least])
-    if not kept.any():
-        most = found.reindex(adata.var_names[columns]).max()
-        msg = f"no gene has a reliability of at least {least:g}, the largest is {most:.2f}; lower min_reliability"
-        raise ValueError(msg)
-    return np.asarray(columns[kept])
-
-
-def _kept_obsm(adata: "AnnData", sites: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
-    """Return coordinates and what else is known at every site, without embeddings."""
-    found = {name: np.asarray(adata.obsm[name])[sites] for name in adata.obsm if not name.startswith("X_")}
-    return {name: array for name, array in found.items() if array.dtype.kind in "iuf" and np.isfinite(array).all()}
-
-
-def _kept_uns(adata: "AnnData") -> dict[str, object]:
-    kept = {name: adata.uns[name] for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")}
-    grid = adata.uns.get(_keys.UNS, {}).get(_keys.GRID)
-    return deepcopy(kept if grid is None else kept | {_keys.UNS: {_keys.GRID: grid}})

@@ -2,14 +2,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from anndata import AnnData
 
-from .. import _keys
-from .._adata import choose_section, find_runs, read_lattice, read_mask, read_values
-from .._checks import check_adata, check_genes, check_layer
+from .._adata import find_runs, read_section, read_values
+from .._checks import check_genes, check_layer
 
 if TYPE_CHECKING:
     import xarray as xr
-    from anndata import AnnData
 
 __all__ = ["image"]
 
@@ -17,7 +16,7 @@ GENE_BLOCK = 256
 
 
 def image(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     layer: str | None = None,
@@ -60,37 +59,32 @@ def image(
     """
     import xarray as xr
 
-    check_adata(adata)
-    adata = choose_section(adata, library_id)
-    columns = check_genes(adata, genes)
-    lattice = read_lattice(adata)
+    adata, section = read_section(adata, library_id)
+    lattice, columns = section.lattice, check_genes(adata, genes)
     check_layer(adata, layer)
-    measured = read_mask(adata, _keys.MEASURED)
+    measured = section.measured
     imputed = layer in find_runs(adata)
     shown = np.ones(adata.n_obs, dtype=bool) if imputed else measured
     height, width = lattice.shape
     tensor = np.full((len(columns), height * width), np.nan, dtype=np.float32)
-    cells = lattice.position[shown]
     for start in range(0, len(columns), GENE_BLOCK):
         block = slice(start, start + GENE_BLOCK)
-        tensor[block, cells] = read_values(adata, shown, columns[block], layer=layer, finite=not imputed).T
-
-    def mask(sites: np.ndarray) -> tuple[tuple[str, str], np.ndarray]:
-        cover = np.zeros(height * width, dtype=bool)
-        cover[lattice.position[sites]] = True
-        return ("row", "col"), cover.reshape(height, width)
-
-    index = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1) + lattice.lower
-    at = lattice.origin + index @ lattice.basis
+        values = read_values(adata, shown, columns[block], layer=layer, finite=not imputed)
+        tensor[block, lattice.position[shown]] = values.T
+    cover = np.zeros((2, height * width), dtype=bool)
+    cover[0, lattice.position] = cover[1, lattice.position[measured]] = True
+    tissue, spots = cover.reshape(2, height, width)
+    at = lattice.origin + (np.moveaxis(np.indices(lattice.shape), 0, -1) + lattice.lower) @ lattice.basis
+    plane = ("row", "col")
     return xr.DataArray(
         tensor.reshape(len(columns), height, width),
-        dims=("gene", "row", "col"),
+        dims=("gene", *plane),
         coords={
             "gene": np.asarray(adata.var_names[columns], dtype=str),
-            "tissue": mask(np.ones(adata.n_obs, dtype=bool)),
-            "measured": mask(measured),
-            "x": (("row", "col"), at[..., 0]),
-            "y": (("row", "col"), at[..., 1]),
+            "tissue": (plane, tissue),
+            "measured": (plane, spots),
+            "x": (plane, at[..., 0]),
+            "y": (plane, at[..., 1]),
         },
         name=layer or "X",
     )

@@ -1,22 +1,20 @@
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import check_keys, find_runs, read_mask, read_values
 from .._checks import check_adata, check_genes, check_name, check_number, few
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
-
 __all__ = ["interval", "reliable_genes"]
 
 
 def reliable_genes(
-    adata: "AnnData",
+    adata: AnnData,
     min_reliability: float = 0.5,
     *,
     key: str = _keys.UNS,
@@ -48,11 +46,9 @@ def reliable_genes(
 
     Examples
     --------
-    >>> import s2s_scverse as s2s, scanpy as sc
-    >>> adata = s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8)
-    >>> sc.pp.normalize_total(adata)
-    >>> sc.pp.log1p(adata)
-    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8), upsample=2)
+    >>> s2s.pp.normalize(dense)
     >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> set(s2s.get.reliable_genes(dense, min_reliability=0.7)) <= set(dense.var_names)
     True
@@ -64,7 +60,7 @@ def reliable_genes(
     return [str(name) for name in ordered.index]
 
 
-def read_reliability(adata: "AnnData", key: str) -> "pd.Series":
+def read_reliability(adata: AnnData, key: str) -> pd.Series:
     """Return the expected PCC of every gene that has one."""
     check_name("key", key)
     column = _keys.RELIABILITY.format(key)
@@ -80,7 +76,7 @@ def read_reliability(adata: "AnnData", key: str) -> "pd.Series":
 
 
 def interval(
-    adata: "AnnData", level: float = 0.9, *, genes: str | Sequence[str] | None = None, key: str = _keys.UNS
+    adata: AnnData, level: float = 0.9, *, genes: str | Sequence[str] | None = None, key: str = _keys.UNS
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return prediction intervals.
 
@@ -112,11 +108,9 @@ def interval(
 
     Examples
     --------
-    >>> import s2s_scverse as s2s, scanpy as sc
-    >>> adata = s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8)
-    >>> sc.pp.normalize_total(adata)
-    >>> sc.pp.log1p(adata)
-    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8), upsample=2)
+    >>> s2s.pp.normalize(dense)
     >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> lower, upper = s2s.get.interval(dense, 0.8)
     >>> bool((lower <= upper).all())

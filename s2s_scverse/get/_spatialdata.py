@@ -1,17 +1,15 @@
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 
 from .. import _keys
-from .._adata import choose_section, read_lattice, read_sections
+from .._adata import read_section, read_sections
 from .._checks import check_adata, check_coordinates, check_name, few
 from .._spatialdata import import_spatialdata
 from ._image import image
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["spatialdata", "spatialdata_image"]
 
@@ -20,7 +18,7 @@ REGION, INSTANCE = "s2s_region", "s2s_site"
 
 
 def spatialdata(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     into: Any = None,
     region: str = "sites",
@@ -123,7 +121,7 @@ def _check_into(library: ModuleType, into: Any, names: Sequence[str], coordinate
         raise KeyError(msg)
 
 
-def _check_element(argument: str, name: object, sanitize: "Callable[[str], str]") -> None:
+def _check_element(argument: str, name: object, sanitize: Callable[[str], str]) -> None:
     """Refuse a name that spatialdata does not allow."""
     check_name(argument, name)
     allowed = sanitize(str(name))
@@ -133,7 +131,7 @@ def _check_element(argument: str, name: object, sanitize: "Callable[[str], str]"
 
 
 def spatialdata_image(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     layer: str | None = None,
@@ -178,7 +176,7 @@ def spatialdata_image(
     spatialdata = import_spatialdata()
     check_name("coordinate_system", coordinate_system)
     tensor = image(adata, genes, layer=layer, library_id=library_id)
-    lattice = read_lattice(choose_section(adata, library_id))
+    lattice = read_section(adata, library_id)[1].lattice
     along_u, along_v = lattice.basis
     # The centre of the first pixel lies at (0.5, 0.5).
     origin = lattice.origin + (lattice.lower - 0.5) @ lattice.basis

@@ -1,18 +1,16 @@
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import pandas as pd
+from anndata import AnnData
 
 from .. import _keys
 from .._adata import find_runs
 from .._checks import check_adata, check_name, few, read_table
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
-
 __all__ = ["evaluation_df", "evaluation_summary_df", "evaluation_tests_df", "history_df"]
 
 
-def evaluation_df(adata: "AnnData") -> "pd.DataFrame":
+def evaluation_df(adata: AnnData) -> pd.DataFrame:
     """Return the scores of every gene and method.
 
     Parameters
@@ -43,7 +41,7 @@ def evaluation_df(adata: "AnnData") -> "pd.DataFrame":
     return _table(adata, "scores")
 
 
-def evaluation_summary_df(adata: "AnnData") -> "pd.DataFrame":
+def evaluation_summary_df(adata: AnnData) -> pd.DataFrame:
     """Return the mean scores of every method.
 
     Parameters
@@ -74,7 +72,7 @@ def evaluation_summary_df(adata: "AnnData") -> "pd.DataFrame":
     return _table(adata, "summary")
 
 
-def evaluation_tests_df(adata: "AnnData") -> "pd.DataFrame":
+def evaluation_tests_df(adata: AnnData) -> pd.DataFrame:
     """Return the paired tests between methods.
 
     Parameters
@@ -107,7 +105,7 @@ def evaluation_tests_df(adata: "AnnData") -> "pd.DataFrame":
     return _table(adata, "tests")
 
 
-def history_df(adata: "AnnData", key: str = _keys.UNS) -> "pd.DataFrame":
+def history_df(adata: AnnData, key: str = _keys.UNS) -> pd.DataFrame:
     """Return the training history of a run.
 
     Parameters
@@ -130,11 +128,9 @@ def history_df(adata: "AnnData", key: str = _keys.UNS) -> "pd.DataFrame":
 
     Examples
     --------
-    >>> import s2s_scverse as s2s, scanpy as sc
-    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6)
-    >>> sc.pp.normalize_total(adata)
-    >>> sc.pp.log1p(adata)
-    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6), upsample=2)
+    >>> s2s.pp.normalize(dense)
     >>> s2s.tl.impute(dense, max_epochs=2, natural_images=None, progress=False)
     >>> list(s2s.get.history_df(dense).columns)
     ['epoch', 'loss_genes_sparser', 'loss_genes_dense', 'validation', 'validation_start']
@@ -148,7 +144,7 @@ def history_df(adata: "AnnData", key: str = _keys.UNS) -> "pd.DataFrame":
     return read_table(runs[key]["history"]).copy()
 
 
-def _table(adata: "AnnData", name: str) -> "pd.DataFrame":
+def _table(adata: AnnData, name: str) -> pd.DataFrame:
     check_adata(adata)
     entry = adata.uns.get(_keys.UNS, {})
     if not isinstance(entry, Mapping) or not isinstance(entry.get(_keys.EVALUATION), Mapping):

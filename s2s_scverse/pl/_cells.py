@@ -1,22 +1,16 @@
 """The cells of a lattice: their polygons, the outline of all of them, and how they are drawn."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from numpy.typing import NDArray
 
-from ._underlay import find_underlay
+from .._lattice import Kind, Lattice, SectionOnLattice
+from ._underlay import Box, Underlay, find_underlay
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from matplotlib.axes import Axes
-    from matplotlib.collections import PolyCollection
-    from numpy.typing import NDArray
-
-    from .._lattice import Kind, Lattice, SectionOnLattice
-    from ._underlay import Box, Underlay
-
-__all__ = ["bounds", "draw_cells", "hairline", "lay_out", "outline", "set_frame", "site_polygons"]
+__all__ = ["draw_cells", "hairline", "lay_out", "outline", "set_frame", "site_polygons"]
 
 SIXTHS = 6
 """Corners of squares and hexagons lie at whole multiples of 1/6 along u and v."""
@@ -24,7 +18,7 @@ THINNEST = 1 / 3
 """Shorter over longer side of a panel, at least: room for its title or the label of its colour bar."""
 
 
-def site_polygons(lattice: "Lattice") -> "NDArray[np.float64]":
+def site_polygons(lattice: Lattice) -> NDArray[np.float64]:
     """Return the corners of the cell of every site in turn, (n_sites, 4 or 6, 2): x and y.
 
     A cell holds what lies nearer to its site than to any other position of the (ideal) lattice. Neighbouring cells
@@ -35,7 +29,7 @@ def site_polygons(lattice: "Lattice") -> "NDArray[np.float64]":
     return polygons
 
 
-def outline(lattice: "Lattice") -> "NDArray[np.float64]":
+def outline(lattice: Lattice) -> NDArray[np.float64]:
     """Return the edges between sites and what is no site, (n, 2, 2): x and y of both ends of each."""
     corners = _corners(lattice.kind)
     following = np.roll(corners, -1, axis=0)
@@ -48,21 +42,15 @@ def outline(lattice: "Lattice") -> "NDArray[np.float64]":
     return found
 
 
-def bounds(polygons: "NDArray[np.float64]") -> "Box":
-    """Return left, right, top (the smallest y) and bottom of polygons."""
-    (left, top), (right, bottom) = (f(axis=(0, 1)) for f in (polygons.min, polygons.max))
-    return float(left), float(right), float(top), float(bottom)
-
-
 def lay_out(
-    section: "SectionOnLattice", spatial: object, img: bool | str | None, *, margin: float = 0.0
-) -> "tuple[NDArray[np.float64], Box, Underlay | None]":
+    section: SectionOnLattice, spatial: object, img: bool | str | None, *, margin: float = 0.0
+) -> tuple[NDArray[np.float64], Box, Underlay | None]:
     """Return the cells of a section, the limits of its panel and the image below.
 
     The limits leave a margin around the cells, and room beside thin or flat sections.
     """
     polygons = site_polygons(section.lattice)
-    left, right, top, bottom = bounds(polygons)
+    (left, top), (right, bottom) = polygons.min(axis=(0, 1)).tolist(), polygons.max(axis=(0, 1)).tolist()
     underlay = find_underlay(spatial, section.name, img, (left, right, top, bottom))
     width, height = right - left + 2 * margin, bottom - top + 2 * margin
     x = margin + max(THINNEST * height - width, 0) / 2
@@ -70,26 +58,24 @@ def lay_out(
     return polygons, (left - x, right + x, top - y, bottom + y), underlay
 
 
-def set_frame(axis: "Axes", box: "Box") -> None:
+def set_frame(axis: Axes, box: Box) -> None:
     """Prepare axes for a map: y points down, both axes have one scale, nothing around."""
     left, right, top, bottom = box
     axis.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[], facecolor="none")
     axis.spines[:].set_visible(False)
 
 
-def draw_cells(axis: "Axes", polygons: "NDArray[np.float64]", **style: Any) -> "PolyCollection":
+def draw_cells(axis: Axes, polygons: NDArray[np.float64], **style: Any) -> PolyCollection:
     """Fill the cells of a lattice, in axes whose limits are set."""
-    from matplotlib.collections import PolyCollection
-
-    verts = cast("Sequence[NDArray[np.float64]]", polygons)  # an array is what it takes fastest
     radius = float(np.linalg.norm(polygons[0, 0] - polygons[0].mean(axis=0)))
+    verts: Any = polygons  # an array is what it takes fastest
     cells = PolyCollection(verts, edgecolors="face", linewidths=hairline(axis, radius), **style)
     cells.set_in_layout(False)  # they never leave the axes, and measuring them all takes long
     axis.add_collection(cells, autolim=False)
     return cells
 
 
-def hairline(axis: "Axes", radius: float) -> float:
+def hairline(axis: Axes, radius: float) -> float:
     """Width of the edges, in points, of cells of a radius in units of the data.
 
     Edges in the colour of the cell close the seams that antialiasing leaves between cells; wider ones than these would
@@ -100,7 +86,7 @@ def hairline(axis: "Axes", radius: float) -> float:
     return min(0.4, points / 5)
 
 
-def _corners(kind: "Kind") -> "NDArray[np.int64]":
+def _corners(kind: Kind) -> NDArray[np.int64]:
     """Corners of the cell of the site (0, 0) in turn: u and v, in sixths."""
     if kind.hexagonal:
         # A corner of a hexagon is the centroid of a site and two of its neighbours.

@@ -1,26 +1,22 @@
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from anndata import AnnData
+from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import check_keys, find_source, read_mask, read_measured, read_values, read_visible
+from .._adata import check_keys, find_source, read_mask, read_measured, read_section, read_values, read_visible
 from .._checks import check_genes
 from .._scores import pearson
-from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed, read_section
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from matplotlib.colors import Colormap
-
-    from ._figure import GivenAxes, Shown
+from ._figure import GivenAxes, Shown
+from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed
 
 __all__ = ["compare", "compare_data"]
 
 
 def compare(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str],
     *,
     keys: str | Sequence[str] = (_keys.UNS,),
@@ -29,18 +25,18 @@ def compare(
     unit: str | None = None,
     vmin: float | str = "p1",
     vmax: float | str = "p99",
-    cmap: "str | Colormap" = "viridis",
-    error_cmap: "str | Colormap" = "RdBu_r",
+    cmap: str | Colormap = "viridis",
+    error_cmap: str | Colormap = "RdBu_r",
     img: bool | str = False,
     img_alpha: float = 1.0,
     alpha: float = 1.0,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
     rasterized: bool = False,
-    axes: "GivenAxes" = None,
+    axes: GivenAxes = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> "Shown":
+) -> Shown:
     """Draw genes as measured, as imputed and, where spots were held out, their truth and the error.
 
     A row per gene: measured | imputed, one panel per key | truth | imputed - truth, one panel per key. The last two
@@ -114,7 +110,7 @@ def compare(
 
 
 def compare_data(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str] | None,
     *,
     keys: str | Sequence[str] = (_keys.UNS,),

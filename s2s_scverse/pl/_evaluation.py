@@ -1,18 +1,14 @@
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
 
 from .._checks import check_name, few
 from ..get import evaluation_df
-from ._figure import finish, make_axes
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from matplotlib.axes import Axes
-
-    from ._figure import GivenAxes, Shown
+from ._figure import GivenAxes, Shown, finish, make_axes
 
 __all__ = ["evaluation"]
 
@@ -30,16 +26,16 @@ MAX_LINES = 100
 
 
 def evaluation(
-    adata: "AnnData",
+    adata: AnnData,
     scores: Sequence[str] = ("pcc", "ssim", "rmse"),
     *,
     methods: Sequence[str] | None = None,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
-    axes: "GivenAxes" = None,
+    axes: GivenAxes = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> "Shown":
+) -> Shown:
     """Draw the scores that :func:`s2s_scverse.tl.evaluate` found at held-out spots.
 
     A panel per score. In each, a row per method: every gene a dot, quartiles as a box, and as a number the mean over
@@ -53,16 +49,12 @@ def evaluation(
         Scores to draw: columns of :func:`s2s_scverse.get.evaluation_df`.
     methods
         Methods to draw, from top to bottom; all by default.
-    title, figsize
-        Titles of the panels, instead of the names of the scores; width and height of the figure in inches.
-    axes
-        Axes to draw into, one for each score.
-    show, return_fig
-        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
+    title, figsize, axes, show, return_fig
+        As in :func:`s2s_scverse.pl.compare`, for one panel per score.
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the axes, an object array of shape (n_scores,).
+    As :func:`s2s_scverse.pl.compare`; axes of shape (n_scores,).
 
     Raises
     ------
@@ -120,7 +112,7 @@ def _names(argument: str, given: object) -> list[str]:
     return [str(name) for name in names]
 
 
-def _draw_score(axis: "Axes", score: str, by_gene: pd.DataFrame) -> None:
+def _draw_score(axis: Axes, score: str, by_gene: pd.DataFrame) -> None:
     """Draw one score: methods as rows, the first at the top."""
     n_genes, n_methods = by_gene.shape
     rows = np.arange(n_methods)

@@ -1,25 +1,22 @@
 """Making, titling, showing and returning figures, the same way in every plot."""
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from collections.abc import Sequence
+from typing import Any, Literal, cast
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+__all__ = ["GivenAxes", "Shown", "Titles", "finish", "make_axes"]
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    GivenAxes = Axes | Sequence[Axes] | NDArray[np.object_] | None
-    Shown = NDArray[np.object_] | Figure | None
-    Titles = str | Sequence[str] | None
-
-__all__ = ["finish", "make_axes"]
+GivenAxes = Axes | Sequence[Axes] | NDArray[np.object_] | None
+Shown = NDArray[np.object_] | Figure | None
+Titles = str | Sequence[str] | None
 
 
 def make_axes(
-    given: "GivenAxes",
+    given: GivenAxes,
     shape: tuple[int, int],
     figsize: tuple[float, float],
     *,
@@ -31,8 +28,6 @@ def make_axes(
     A figure to be returned does not belong to pyplot: it needs no closing, and notebooks show it once.
     """
     from matplotlib import pyplot as plt
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     if given is None:
         figure = Figure(figsize, layout=layout) if return_fig else plt.figure(figsize=figsize, layout=layout)
@@ -48,7 +43,7 @@ def make_axes(
     return axes.reshape(shape)
 
 
-def finish(axes: NDArray[Any], title: "Titles", *, show: bool | None, return_fig: bool) -> "Shown":
+def finish(axes: NDArray[Any], title: Titles, *, show: bool | None, return_fig: bool) -> Shown:
     """Set the titles that the user asks for, on the first row; show the figure, or return it or its axes, as scanpy."""
     if title is not None:
         titles, first = [title] if isinstance(title, str) else list(title), np.atleast_2d(axes)[0]

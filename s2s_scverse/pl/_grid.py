@@ -1,23 +1,22 @@
 from dataclasses import dataclass
 from textwrap import fill
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import read_mask
-from .._checks import check_coordinates
+from .._adata import read_mask, read_section
+from .._checks import check_coordinates, check_number
 from .._lattice import SectionOnLattice
 from ._cells import draw_cells, hairline, lay_out, outline, set_frame
 from ._figure import finish, make_axes
-from ._maps import check_opacity, read_section
 from ._underlay import draw_underlay
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["GridSites", "grid", "grid_sites"]
 
@@ -36,7 +35,7 @@ class GridSites:
     """x and y (n, 2) of the sites of each kind; kinds without sites are left out."""
 
 
-def grid_sites(adata: "AnnData", *, spatial_key: str = _keys.SPATIAL, library_id: str | None = None) -> GridSites:
+def grid_sites(adata: AnnData, *, spatial_key: str = _keys.SPATIAL, library_id: str | None = None) -> GridSites:
     """Sort sites into measured, held out and unmeasured ones; see :func:`s2s_scverse.pl.grid`."""
     adata, section = read_section(adata, library_id)
     at = check_coordinates(adata, spatial_key)
@@ -46,7 +45,7 @@ def grid_sites(adata: "AnnData", *, spatial_key: str = _keys.SPATIAL, library_id
 
 
 def grid(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     library_id: str | None = None,
     spatial_key: str = _keys.SPATIAL,
@@ -56,10 +55,10 @@ def grid(
     title: str | None = None,
     figsize: tuple[float, float] | None = None,
     rasterized: bool = False,
-    ax: "Axes | None" = None,
+    ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> "Axes | Figure | None":
+) -> Axes | Figure | None:
     """Draw the lattice of a section: its measured, held-out and unmeasured sites.
 
     Measured spots are blue discs, spots held out (:func:`s2s_scverse.pp.sparsify`) orange ones, unmeasured sites black
@@ -87,7 +86,7 @@ def grid(
     ax
         Axes to draw into; the legend stands to their right.
     show, return_fig
-        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
+        As in :func:`s2s_scverse.pl.compare`.
 
     Returns
     -------
@@ -111,7 +110,8 @@ def grid(
     >>> [text.get_text() for text in axis.get_legend().get_texts()]
     ['measured (314)', 'unmeasured (919)', 'outline']
     """
-    check_opacity(alpha=alpha, img_alpha=img_alpha)
+    check_number("alpha", alpha, least=0, most=1)
+    check_number("img_alpha", img_alpha, least=0, most=1)
     data = grid_sites(adata, spatial_key=spatial_key, library_id=library_id)
     lattice = data.section.lattice
     polygons, box, underlay = lay_out(data.section, adata.uns.get("spatial"), img, margin=lattice.pitch / 2)
@@ -134,11 +134,8 @@ def grid(
     return axis if shown is axes else cast("Figure | None", shown)
 
 
-def _draw_sites(axis: "Axes", data: GridSites, alpha: float, *, rim: bool, rasterized: bool) -> None:
+def _draw_sites(axis: Axes, data: GridSites, alpha: float, *, rim: bool, rasterized: bool) -> None:
     """Draw sites as discs, the outline around them, and the legend."""
-    from matplotlib.collections import EllipseCollection, LineCollection
-    from matplotlib.lines import Line2D
-
     lattice = data.section.lattice
     handles = []
     for kind, points in data.points.items():

@@ -1,21 +1,17 @@
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import find_runs
 from ..get import history_df
-from ._figure import finish, make_axes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
-    from anndata import AnnData
-    from matplotlib.axes import Axes
-
-    from ._figure import GivenAxes, Shown
+from ._figure import GivenAxes, Shown, finish, make_axes
 
 __all__ = ["history", "relative_error"]
 
@@ -28,7 +24,7 @@ TERMS: Final = {
 """Terms of the loss: name, colour (from the colour-blind safe palette of Okabe and Ito), dash."""
 
 
-def relative_error(table: "pd.DataFrame", *, keep: str) -> tuple[NDArray[np.float64], int | None]:
+def relative_error(table: pd.DataFrame, *, keep: str) -> tuple[NDArray[np.float64], int | None]:
     """Return the validation error over that of the initial estimate, (n_epochs,), and the epoch whose weights are used.
 
     `keep` as in `TrainingConfig`; the epoch is None if its error is not known.
@@ -40,15 +36,15 @@ def relative_error(table: "pd.DataFrame", *, keep: str) -> tuple[NDArray[np.floa
 
 
 def history(
-    adata: "AnnData",
+    adata: AnnData,
     key: str = _keys.UNS,
     *,
-    title: "str | Sequence[str] | None" = None,
+    title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] = (7.5, 2.9),
-    axes: "GivenAxes" = None,
+    axes: GivenAxes = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> "Shown":
+) -> Shown:
     """Draw the training history of a run of :func:`s2s_scverse.tl.impute`.
 
     Left: the training loss of each term by epoch. Right: the squared error on validation spots, relative to that of the
@@ -60,16 +56,12 @@ def history(
         A section that :func:`s2s_scverse.tl.impute` was run on.
     key
         Name of the run (its `key_added`).
-    title, figsize
-        Titles of the two panels; width and height of the figure in inches.
-    axes
-        Two axes to draw into.
-    show, return_fig
-        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
+    title, figsize, axes, show, return_fig
+        As in :func:`s2s_scverse.pl.compare`, for two panels.
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the two axes, an object array.
+    As :func:`s2s_scverse.pl.compare`; axes of shape (2,).
 
     Raises
     ------
@@ -87,8 +79,6 @@ def history(
     >>> s2s.pl.history(adata, show=False).shape
     (2,)
     """
-    from matplotlib.ticker import MaxNLocator
-
     table = history_df(adata, key)
     if table.empty:
         msg = (
@@ -107,7 +97,7 @@ def history(
     return finish(drawn, title, show=show, return_fig=return_fig)
 
 
-def _draw_losses(axis: "Axes", table: "pd.DataFrame") -> None:
+def _draw_losses(axis: Axes, table: pd.DataFrame) -> None:
     losses = table[[name for name in table.columns if name.startswith("loss_")]].astype(float)
     for name in losses.columns:
         label, colour, dash = TERMS.get(name, (name.removeprefix("loss_").replace("_", " "), "#555555", "--"))
@@ -119,7 +109,7 @@ def _draw_losses(axis: "Axes", table: "pd.DataFrame") -> None:
         axis.legend(frameon=False, fontsize=8, loc="upper right")
 
 
-def _draw_error(axis: "Axes", table: "pd.DataFrame", *, keep: str) -> None:
+def _draw_error(axis: Axes, table: pd.DataFrame, *, keep: str) -> None:
     relative, used = relative_error(table, keep=keep)
     axis.axhline(1, color="#888888", linewidth=1, linestyle="--", label="initial estimate")
     axis.plot(table["epoch"], relative, color="#0072b2", linewidth=1.4, label="network")

@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._adata import read_section
 from .._checks import check_int, few
 from ._cells import lay_out
-from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_section
+from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,25 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from anndata import AnnData
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from .._adata import choose_section, read_lattice, read_sections, read_values
-from .._checks import check_adata, check_number, few
+from .._adata import read_values
+from .._checks import check_number, few
 from .._lattice import SectionOnLattice
 from ._cells import draw_cells, lay_out, set_frame
-from ._figure import finish, make_axes
-from ._underlay import draw_underlay
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
-
-    from ._figure import GivenAxes, Shown, Titles
-    from ._underlay import Box
+from ._figure import GivenAxes, Shown, Titles, finish, make_axes
+from ._underlay import Box, draw_underlay
 
 __all__ = [
     "NOTHING",
@@ -31,11 +28,9 @@ __all__ = [
     "Look",
     "Maps",
     "Panel",
-    "check_opacity",
     "colour_limits",
     "draw_maps",
     "read_imputed",
-    "read_section",
 ]
 
 Scale = Literal["expression", "error", "SD", "component"]
@@ -84,26 +79,18 @@ class Look:
     """How maps are drawn: see :func:`s2s_scverse.pl.compare`."""
 
     unit: str | None
-    title: "Titles"
+    title: Titles
     img: bool | str | None
     img_alpha: float
     alpha: float
     figsize: tuple[float, float] | None
     rasterized: bool
-    axes: "GivenAxes"
+    axes: GivenAxes
     show: bool | None
     return_fig: bool
 
 
-def read_section(adata: "AnnData", library_id: str | None) -> tuple["AnnData", SectionOnLattice]:
-    """Return the section to draw, alone, and where it lies."""
-    check_adata(adata)
-    adata = choose_section(adata, library_id)
-    read_lattice(adata)  # refuses several sections
-    return adata, read_sections(adata)[0]
-
-
-def read_imputed(adata: "AnnData", key: str, columns: NDArray[np.int64]) -> NDArray[np.float32]:
+def read_imputed(adata: AnnData, key: str, columns: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return imputed values (n_sites, n_genes); refuse genes without any."""
     values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
     empty = adata.var_names[columns[np.isnan(values).all(axis=0)]]
@@ -140,15 +127,10 @@ def _limit(name: str, limit: float | str, values: NDArray[np.float32]) -> float:
     return float(limit)
 
 
-def check_opacity(**opacities: float) -> None:
-    """Refuse an opacity that is no number from 0 to 1."""
-    for name, opacity in opacities.items():
-        check_number(name, opacity, least=0, most=1)
-
-
-def draw_maps(data: Maps, spatial: object, cmaps: "Mapping[Scale, str | Colormap]", look: Look) -> "Shown":
+def draw_maps(data: Maps, spatial: object, cmaps: Mapping[Scale, str | Colormap], look: Look) -> Shown:
     """Draw a row of maps for each gene; `spatial` is the entry of uns with the image."""
-    check_opacity(alpha=look.alpha, img_alpha=look.img_alpha)
+    check_number("alpha", look.alpha, least=0, most=1)
+    check_number("img_alpha", look.img_alpha, least=0, most=1)
     polygons, box, underlay = lay_out(data.section, spatial, look.img)
     bad = NOTHING if underlay is None else (0.0, 0.0, 0.0, 0.0)
     colours = {scale: _colour_map(cmap, bad) for scale, cmap in cmaps.items()}
@@ -182,33 +164,29 @@ def draw_maps(data: Maps, spatial: object, cmaps: "Mapping[Scale, str | Colormap
     return finish(axes, look.title, show=look.show, return_fig=look.return_fig)
 
 
-def _figure_size(box: "Box", shape: tuple[int, int], n_bars: int) -> tuple[float, float]:
+def _figure_size(box: Box, shape: tuple[int, int], n_bars: int) -> tuple[float, float]:
     """Inches that give panels the area of a square of side 2."""
     left, right, top, bottom = box
     width, height = 2 * np.sqrt([(right - left) / (bottom - top), (bottom - top) / (right - left)])
     return float(shape[1] * (width + 0.1) + 0.7 * n_bars + 0.3), float(shape[0] * (height + 0.3) + 0.3)
 
 
-def _fill(axis: "Axes", text: str) -> str:
+def _fill(axis: Axes, text: str) -> str:
     """Break text into lines that are no wider than axes."""
     width = axis.get_position().width * axis.figure.bbox.width / axis.figure.dpi
     return fill(text, max(int(width / INCHES_A_CHARACTER), 10))
 
 
-def _colour_map(name: "str | Colormap", bad: Any) -> "Colormap":
-    import matplotlib as mpl
-
-    colours = mpl.colormaps[name] if isinstance(name, str) else name
-    if not isinstance(colours, mpl.colors.Colormap):
+def _colour_map(name: str | Colormap, bad: Any) -> Colormap:
+    colours = colormaps[name] if isinstance(name, str) else name
+    if not isinstance(colours, Colormap):
         msg = f"expected the name of a colour map, or a Colormap, found {name!r} ({type(name).__name__})"
         raise TypeError(msg)
     return colours.with_extremes(bad=bad)
 
 
-def _draw_bar(row: GeneRow, axes: "NDArray[np.object_]", scale: Scale, unit: str, *, rasterized: bool) -> None:
+def _draw_bar(row: GeneRow, axes: NDArray[np.object_], scale: Scale, unit: str, *, rasterized: bool) -> None:
     """Draw the colour bar of the panels of one scale, pointed at the ends beyond which there are values."""
-    from matplotlib.ticker import MaxNLocator
-
     group = [(axis, panel.by_site) for axis, panel in zip(axes, row.panels, strict=True) if panel.scale == scale]
     shown, (low, high) = np.concatenate([by_site for _, by_site in group]), row.limits[scale]
     extends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}

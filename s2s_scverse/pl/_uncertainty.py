@@ -1,25 +1,21 @@
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from matplotlib.colors import Colormap
 
 from .. import _keys
-from .._adata import check_keys, find_source, read_mask, read_measured, read_values
+from .._adata import check_keys, find_source, read_mask, read_measured, read_section, read_values
 from .._checks import check_genes, check_name
-from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed, read_section
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from matplotlib.colors import Colormap
-
-    from ._figure import GivenAxes, Shown
+from ._figure import GivenAxes, Shown
+from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps, read_imputed
 
 __all__ = ["uncertainty", "uncertainty_data"]
 
 
 def uncertainty(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str],
     *,
     key: str = _keys.UNS,
@@ -27,18 +23,18 @@ def uncertainty(
     unit: str | None = None,
     vmin: float | str = "p1",
     vmax: float | str = "p99",
-    cmap: "str | Colormap" = "viridis",
-    std_cmap: "str | Colormap" = "magma",
+    cmap: str | Colormap = "viridis",
+    std_cmap: str | Colormap = "magma",
     img: bool | str = False,
     img_alpha: float = 1.0,
     alpha: float = 1.0,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
     rasterized: bool = False,
-    axes: "GivenAxes" = None,
+    axes: GivenAxes = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> "Shown":
+) -> Shown:
     """Draw imputed genes and their standard deviations at every site.
 
     A row per gene: imputed, with the gene's reliability (the Pearson correlation expected at unmeasured sites) |
@@ -64,8 +60,7 @@ def uncertainty(
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the axes of the panels, an object array of shape
-    (n_genes, 2).
+    As :func:`s2s_scverse.pl.compare`; axes of shape (n_genes, 2).
 
     Raises
     ------
@@ -78,11 +73,9 @@ def uncertainty(
 
     Examples
     --------
-    >>> import s2s_scverse as s2s, scanpy as sc
-    >>> adata = s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8)
-    >>> sc.pp.normalize_total(adata)
-    >>> sc.pp.log1p(adata)
-    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8), upsample=2)
+    >>> s2s.pp.normalize(dense)
     >>> s2s.tl.impute(dense, preset="quick", progress=False)
     >>> [axis.get_title() for axis in s2s.pl.uncertainty(dense, "domain_1", show=False)[0]]
     ['imputed', 'standard deviation']
@@ -93,7 +86,7 @@ def uncertainty(
 
 
 def uncertainty_data(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str] | None,
     *,
     key: str = _keys.UNS,

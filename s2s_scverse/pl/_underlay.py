@@ -3,20 +3,17 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from .._image import find_library, library_image
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+__all__ = ["Box", "Underlay", "draw_underlay", "find_underlay"]
 
-    Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
-
-__all__ = ["Underlay", "draw_underlay", "find_underlay"]
-
+Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
 ADVICE = "pass img=False"
 
 
@@ -26,11 +23,11 @@ class Underlay:
 
     pixels: NDArray[Any]
     """(height, width), (height, width, 3) or (height, width, 4)."""
-    box: "Box"
+    box: Box
     """Its edges, in the units of the coordinates."""
 
 
-def find_underlay(spatial: object, section: str | None, img: bool | str | None, box: "Box") -> Underlay | None:
+def find_underlay(spatial: object, section: str | None, img: bool | str | None, box: Box) -> Underlay | None:
     """Return the image in ``adata.uns["spatial"]`` that a section with the edges `box` lies on.
 
     `img` is its name; True for the one of the highest resolution, None for that if there is one, False for none.
@@ -42,17 +39,29 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
         return None
     try:
         library = find_library(spatial, section, ADVICE)
-        found = _placed(library, None if img is True else img)
-        _check_overlap(box, found.box)
+        image = library_image(library, None if img is True else img, ADVICE)
     except (KeyError, ValueError):
         if img is None:  # not asked for
             return None
         raise
+    height, width = image.shape
+    # Pixel 0 is centred at coordinate 0, as scanpy and squidpy draw it.
+    left, right, top, bottom = (edge / image.scale for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
+    if not (box[0] < right and box[1] > left and box[2] < bottom and box[3] > top):
+        if img is None:
+            return None
+        edges = (box, (left, right, top, bottom))
+        at, below = ("x {:.4g} to {:.4g}, y {:.4g} to {:.4g}".format(*each) for each in edges)
+        msg = (
+            f"the section ({at}) lies beside its image ({below}); coordinates must be in pixels of the full image: "
+            "rescale them, or pass img=False"
+        )
+        raise ValueError(msg)
     _warn_of_scaled(library, box)
-    return found
+    return Underlay(image.pixels, (left, right, top, bottom))
 
 
-def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool = False) -> None:
+def draw_underlay(axis: Axes, underlay: Underlay, alpha: float, *, above: bool = False) -> None:
     """Draw an image below everything else, or `above` it, in axes whose limits are set."""
     left, right, top, bottom = underlay.box
     pixels = underlay.pixels
@@ -62,26 +71,7 @@ def draw_underlay(axis: "Axes", underlay: Underlay, alpha: float, *, above: bool
     image.set_in_layout(False)
 
 
-def _placed(library: Mapping[str, Any], name: str | None) -> Underlay:
-    image = library_image(library, name, ADVICE)
-    height, width = image.shape
-    # Pixel 0 is centred at coordinate 0, as scanpy and squidpy draw it.
-    left, right, top, bottom = (edge / image.scale for edge in (-0.5, width - 0.5, -0.5, height - 0.5))
-    return Underlay(image.pixels, (left, right, top, bottom))
-
-
-def _check_overlap(section: "Box", image: "Box") -> None:
-    if section[0] < image[1] and section[1] > image[0] and section[2] < image[3] and section[3] > image[2]:
-        return
-    at, below = ("x {:.4g} to {:.4g}, y {:.4g} to {:.4g}".format(*box) for box in (section, image))
-    msg = (
-        f"the section ({at}) lies beside its image ({below}); coordinates must be in pixels of the full image: rescale "
-        "them, or pass img=False"
-    )
-    raise ValueError(msg)
-
-
-def _warn_of_scaled(library: Mapping[str, Any], box: "Box") -> None:
+def _warn_of_scaled(library: Mapping[str, Any], box: Box) -> None:
     """Warn of coordinates that were scaled to an image already, and would be scaled to it once more."""
     left, right, top, bottom = box
     scales = {name: float(library["scalefactors"].get(f"tissue_{name}_scalef") or 1) for name in library["images"]}

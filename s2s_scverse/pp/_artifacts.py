@@ -1,8 +1,8 @@
 import logging
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -11,9 +11,6 @@ from .._adata import read_measured, read_sections
 from .._checks import check_adata, check_fraction, check_layer, check_positive
 from .._lattice import SectionOnLattice
 from ._tissue import read_depth, read_detected
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["dead_lines", "mask_artifacts"]
 
@@ -29,14 +26,14 @@ REASONS = ["row", "column", "depth", "genes"]
 
 
 def mask_artifacts(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     line_fraction: float = LINE_FRACTION,
     spot_fraction: float = 0.2,
     n_mads: float = 5.0,
     layer: str | None = None,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Mark spots that failed technically as unmeasured, so that :func:`s2s_scverse.tl.impute` fills them.
 
     Rows and columns of the array (not of bins) with hardly any counts, such as clogged microfluidic channels, are
@@ -128,7 +125,7 @@ def dead_lines(
 
 
 def _reasons(
-    adata: "AnnData",
+    adata: AnnData,
     section: SectionOnLattice,
     layer: str | None,
     line: float,

@@ -3,31 +3,27 @@
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
 from .._checks import are_counts, check_finite, is_sparse, named_layers
 from .._lattice import Lattice
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 __all__ = ["binned"]
 
 
 def binned(
-    adata: "AnnData", lattices: Sequence[Lattice], bins: NDArray[np.int64], spatial_key: str
-) -> tuple["AnnData", dict[str, str]]:
+    adata: AnnData, lattices: Sequence[Lattice], bins: NDArray[np.int64], spatial_key: str
+) -> tuple[AnnData, dict[str, str]]:
     """Return the bins of all sections, without names, and whether X and each layer are a ``"sum"`` or a ``"mean"``.
 
     `bins`, (n_cells,), is the bin of each cell, counted through all lattices; -1 for none.
     """
-    from anndata import AnnData
-
     inside = np.flatnonzero(bins >= 0)
     shape = sum(len(lattice) for lattice in lattices), adata.n_obs
     n_cells = np.bincount(bins[inside], minlength=shape[0])

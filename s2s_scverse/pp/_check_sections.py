@@ -3,19 +3,16 @@
 import re
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .. import _keys
 from .._checks import few
 from .._lattice import Lattice, affine_residual, residual
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["check_cells", "check_lattice", "check_libraries", "hint"]
 
@@ -33,7 +30,7 @@ CONTRADICTION, EXPLAINED, FEWEST = 0.1, 0.1, 10
 """Smallest residual of a lattice, in pitches, that groups may explain; largest share left; fewest spots of each."""
 
 
-def hint(adata: "AnnData", positions: NDArray[np.generic]) -> str:
+def hint(adata: AnnData, positions: NDArray[np.generic]) -> str:
     """Return advice for spots without a common lattice: which column may tell several sections apart."""
     names, places = _columns(adata, SECTION_WORDS), pd.DataFrame(positions)
     if not names and places.duplicated().any():
@@ -44,7 +41,7 @@ def hint(adata: "AnnData", positions: NDArray[np.generic]) -> str:
     return f"adata.obs[{names[0]!r}] may tell sections apart: pass library_key={names[0]!r} if it does"
 
 
-def check_libraries(adata: "AnnData") -> None:
+def check_libraries(adata: AnnData) -> None:
     """Refuse several entries in ``uns["spatial"]``, unless obs says that all spots are of one, or of fields of view."""
     spatial = adata.uns.get("spatial")
     entries = spatial.items() if isinstance(spatial, Mapping) else ()
@@ -65,7 +62,7 @@ def check_libraries(adata: "AnnData") -> None:
     raise ValueError(msg)
 
 
-def check_lattice(adata: "AnnData", lattice: Lattice, coordinates: NDArray[np.float64]) -> None:
+def check_lattice(adata: AnnData, lattice: Lattice, coordinates: NDArray[np.float64]) -> None:
     """Refuse spots that a column named like one of sections splits into parts on lattices of their own; else warn."""
     named, found = _columns(adata, SECTION_WORDS), residual(lattice, coordinates)
     for key, column in _discrete(adata).items() if found > CONTRADICTION else ():
@@ -86,7 +83,7 @@ def check_lattice(adata: "AnnData", lattice: Lattice, coordinates: NDArray[np.fl
     _warn(adata, named)
 
 
-def check_cells(adata: "AnnData", coordinates: NDArray[np.float64], spatial_key: str) -> None:
+def check_cells(adata: AnnData, coordinates: NDArray[np.float64], spatial_key: str) -> None:
     """Refuse cells of several sections, or of fields of view with local coordinates, that lie over one another."""
     others = {name: values for name, values in adata.obsm.items() if "spatial" in name.lower() and name != spatial_key}
     for key in _columns(adata, FIELD_WORDS):
@@ -111,7 +108,7 @@ def check_cells(adata: "AnnData", coordinates: NDArray[np.float64], spatial_key:
     _warn(adata, named)
 
 
-def _warn(adata: "AnnData", named: list[str]) -> None:
+def _warn(adata: AnnData, named: list[str]) -> None:
     """Warn of a column that is named like one of sections, or else of spot names as those of joined AnnData."""
     suffix = adata.obs_names.to_series().astype(str).str.extract(r"-([^-]+)$", expand=False)
     if named:
@@ -131,7 +128,7 @@ def _warn(adata: "AnnData", named: list[str]) -> None:
     warnings.warn(msg, UserWarning, stacklevel=4)
 
 
-def _discrete(adata: "AnnData") -> dict[str, pd.Series]:
+def _discrete(adata: AnnData) -> dict[str, pd.Series]:
     """Return the columns of obs that hold few names or whole numbers."""
     found = {}
     for key, column in adata.obs.items():
@@ -144,7 +141,7 @@ def _discrete(adata: "AnnData") -> dict[str, pd.Series]:
     return found
 
 
-def _columns(adata: "AnnData", words: str) -> list[str]:
+def _columns(adata: AnnData, words: str) -> list[str]:
     """Return the columns with several values that are named like sections (or fields of view)."""
     return [key for key, column in _discrete(adata).items() if _named(key, words) and len(column.unique()) > 1]
 

@@ -1,16 +1,14 @@
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
 
 from .. import _keys
 from .._checks import check_name, few
 from .._image import image_levels
 from .._spatialdata import find_image, import_spatialdata, read_levels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from numpy.typing import NDArray
 
 __all__ = ["from_spatialdata"]
 
@@ -22,7 +20,7 @@ SIDE = 2000
 
 def from_spatialdata(
     sdata: Any, *, table: str = "table", coordinate_system: str = "global", spatial_key: str = _keys.SPATIAL
-) -> "AnnData":
+) -> AnnData:
     """Copy a table from a SpatialData object, with coordinates and images of the elements that it annotates.
 
     Add the dense section to the object's images with ``s2s.get.spatialdata(dense, into=sdata)``.
@@ -105,7 +103,7 @@ def from_spatialdata(
 
 
 def _library(
-    sdata: Any, coordinate_system: str, coordinates: "NDArray[np.float64]", region: str
+    sdata: Any, coordinate_system: str, coordinates: NDArray[np.float64], region: str
 ) -> dict[str, Any] | None:
     """Return an entry of scanpy's ``uns["spatial"]`` with the image of a region, None without."""
     try:

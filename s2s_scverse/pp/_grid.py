@@ -1,8 +1,9 @@
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
@@ -23,9 +24,6 @@ from ._spots import (
     warn_of_dead_lines,
 )
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 __all__ = ["grid"]
 
 WARPED = 0.12
@@ -33,7 +31,7 @@ WARPED = 0.12
 
 
 def grid(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     upsample: int = 2,
     bin_size: float | Literal["auto"] | None = None,
@@ -42,7 +40,7 @@ def grid(
     fill: Fill = "tissue",
     spatial_key: str = "spatial",
     library_key: str | None = None,
-) -> "AnnData":
+) -> AnnData:
     """Lay a section on its lattice and add the unmeasured sites inside the tissue.
 
     The lattice is read from ``array_row`` and ``array_col`` where `adata.obs` has them (any offset and spacing), else
@@ -192,7 +190,7 @@ def _entry(section: Laid, factor: int) -> dict[str, Any]:
 
 def _laid_bins(
     coordinates: NDArray[np.float64],
-    sections: "dict[str | None, NDArray[np.int64]]",
+    sections: dict[str | None, NDArray[np.int64]],
     size: float,
     shape: Literal["square", "hex"],
     min_cells: int,
@@ -208,7 +206,7 @@ def _laid_bins(
     return laid, bins
 
 
-def _earlier_stride(adata: "AnnData") -> float:
+def _earlier_stride(adata: AnnData) -> float:
     """Return the number by which an earlier call divided the diameter of spots; 1 if there was none."""
     earlier = adata.uns.get(_keys.UNS, {})
     grid = earlier.get(_keys.GRID, {}) if isinstance(earlier, Mapping) else {}
@@ -216,7 +214,7 @@ def _earlier_stride(adata: "AnnData") -> float:
     return float(entries[0].get("stride", 1))
 
 
-def _bin_size(adata: "AnnData", bin_size: object, sections: list[NDArray[np.float64]]) -> float:
+def _bin_size(adata: AnnData, bin_size: object, sections: list[NDArray[np.float64]]) -> float:
     """Return the size of bins; refuse to pool held-out values with others."""
     if read_mask(adata, _keys.HELD_OUT).any():
         msg = (

@@ -1,25 +1,14 @@
 import logging
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import read_mask
-from .._checks import (
-    are_counts,
-    check_adata,
-    check_bool,
-    check_finite,
-    check_layer,
-    check_positive,
-    is_sparse,
-    stored_values,
-)
-
-if TYPE_CHECKING:
-    from anndata import AnnData
+from .._adata import find_matrix, read_mask
+from .._checks import are_counts, check_adata, check_bool, check_finite, check_positive, is_sparse, stored_values
 
 __all__ = ["normalize"]
 
@@ -27,13 +16,13 @@ log = logging.getLogger(__name__)
 
 
 def normalize(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     target_sum: float | None = None,
     layer: str | None = None,
     log1p: bool = True,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Scale every spot to the same total, and take the logarithm.
 
     The same as :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, except that the default `target_sum`
@@ -91,12 +80,7 @@ def normalize(
     if adata.isbacked:
         msg = "pp.normalize needs a section in memory, found one backed by a file; call adata = adata.to_memory() first"
         raise ValueError(msg)
-    check_layer(adata, layer)
-    matrix: Any = adata.X if layer is None else adata.layers[layer]
-    what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    if matrix is None:
-        msg = "adata.X is None; pass layer="
-        raise ValueError(msg)
+    matrix, what = find_matrix(adata, layer)
     if hasattr(matrix, "compute"):
         matrix = matrix.compute()
     check_finite(matrix, what)
@@ -139,7 +123,7 @@ def _scaled(matrix: Any, target: float, *, log1p: bool) -> Any:
     return scaled
 
 
-def _median_total(adata: "AnnData", matrix: Any, what: str) -> float:
+def _median_total(adata: AnnData, matrix: Any, what: str) -> float:
     """Return the median total of measured spots with counts; refuse negative values, warn of fractions."""
     measured = read_mask(adata, _keys.MEASURED) if _keys.MEASURED in adata.obs else np.ones(adata.n_obs, dtype=bool)
     seen = matrix[measured]

@@ -4,20 +4,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from anndata.utils import make_index_unique
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.spatial import cKDTree
 
 from .. import _keys
 from .._checks import is_sparse, named_layers
 from .._lattice import Fill, Lattice, fill_sites
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["Laid", "extended", "with_spot_size"]
 
@@ -82,60 +80,66 @@ class Laid:
 
 
 def extended(
-    spots: "AnnData", sections: Sequence[Laid], measured: NDArray[np.bool_], spatial_key: str, library_key: str | None
-) -> "AnnData":
+    spots: AnnData, sections: Sequence[Laid], measured: NDArray[np.bool_], spatial_key: str, library_key: str | None
+) -> AnnData:
     """Append the new sites of all sections to the spots, and write array positions and what is measured."""
-    import anndata
-
-    spots, n_spots = spots.copy(), spots.n_obs
+    dense, n_spots = spots.copy(), spots.n_obs
+    if spatial_key not in dense.obsm:
+        dense.obsm[spatial_key] = np.concatenate([section.coordinates for section in sections])
     names = spots.obs_names.append([pd.Index(section.names(section.new)) for section in sections])
-    names = pd.Index(anndata.utils.make_index_unique(names)[n_spots:])
-    dense = spots
-    if spatial_key not in spots.obsm:
-        spots.obsm[spatial_key] = np.concatenate([section.coordinates for section in sections])
-    if len(names):
-        _drop_pairwise(spots, spatial_key)
-        blank = _blank(spots, names)
-        blank.obsm[spatial_key] = np.concatenate([section.new_coordinates() for section in sections])
-        spots.obsm[spatial_key] = np.asarray(spots.obsm[spatial_key], dtype=np.float64)
-        dense = anndata.concat([spots, blank], join="outer", merge="first", fill_value=np.nan)
-        dense.uns = spots.uns  # concat drops empty entries, such as scanpy's uns["log1p"]
-        # Truth values of spots become nullable, since h5ad cannot store them as objects.
-        truth = dict.fromkeys(spots.obs.select_dtypes("bool").columns, "boolean")
-        dense.obs = spots.obs.astype(truth).reindex(dense.obs_names)
+    n_new = len(names) - n_spots
+    if n_new:
+        added = np.concatenate([section.new_coordinates() for section in sections])
+        coordinates = np.concatenate([np.asarray(dense.obsm[spatial_key], dtype=np.float64), added])
+        dense = _padded(dense, make_index_unique(names), {spatial_key: coordinates})
     array = np.empty((dense.n_obs, 2), dtype=np.int64)
     array[n_spots:] = np.concatenate([section.new.array for section in sections])
     for section in sections:
         array[section.rows] = section.lattice.array[: len(section.rows)]
     dense.obs[_keys.ARRAY_ROW], dense.obs[_keys.ARRAY_COL] = array.T
-    dense.obs[_keys.MEASURED] = np.r_[measured, np.zeros(len(names), bool)]
+    dense.obs[_keys.MEASURED] = np.r_[measured, np.zeros(n_new, bool)]
     if _keys.HELD_OUT in spots.obs:
-        dense.obs[_keys.HELD_OUT] = np.r_[spots.obs[_keys.HELD_OUT].to_numpy(bool), np.zeros(len(names), bool)]
+        dense.obs[_keys.HELD_OUT] = np.r_[spots.obs[_keys.HELD_OUT].to_numpy(bool), np.zeros(n_new, bool)]
     if library_key is not None:
         column = spots.obs[library_key]
-        added = [str(section.name) for section in sections for _ in range(len(section.new))]
-        values = pd.Index([*column.astype(str), *added])
+        sections_of_new = [str(section.name) for section in sections for _ in range(len(section.new))]
+        values = pd.Index([*column.astype(str), *sections_of_new])
         order = column.cat.categories.astype(str) if isinstance(column.dtype, pd.CategoricalDtype) else None
         dense.obs[library_key] = pd.Categorical(values, categories=order)
     return dense
 
 
-def _drop_pairwise(spots: "AnnData", spatial_key: str) -> None:
-    """Drop what new sites cannot have: embeddings, graphs, and the entries of graphs in uns."""
-    gone = [key for key in spots.obsm if key != spatial_key]
-    graphs = [
-        key
-        for key, entry in spots.uns.items()
-        if isinstance(entry, Mapping) and {"connectivities_key", "distances_key"} & set(entry)
-    ]
-    for key in gone:
-        del spots.obsm[key]
-    for key in graphs:
-        del spots.uns[key]
-    if gone or graphs or len(spots.obsp):
-        dropped = {"obsm": gone, "obsp": spots.obsp, "uns": graphs}
-        texts = [f"{name}[{key!r}]" for name, keys in dropped.items() for key in keys]
+def _padded(spots: AnnData, names: pd.Index, obsm: dict[str, NDArray[np.float64]]) -> AnnData:
+    """Append sites, whose values are 0, without what they cannot have: embeddings, graphs and their entries in uns."""
+
+    def padded(matrix: Any) -> Any:
+        if is_sparse(matrix):
+            matrix = matrix.tocsr()
+            matrix.resize(len(names), matrix.shape[1])
+            return matrix
+        return np.pad(matrix, ((0, len(names) - len(matrix)), (0, 0)))
+
+    graphs = {"connectivities_key", "distances_key"}
+    uns = {key: entry for key, entry in spots.uns.items() if not (isinstance(entry, Mapping) and graphs & set(entry))}
+    gone = {"obsm": set(spots.obsm) - set(obsm), "obsp": set(spots.obsp), "uns": set(spots.uns) - set(uns)}
+    if texts := [f"{place}[{key!r}]" for place, keys in gone.items() for key in sorted(keys)]:
         log.info("dropped, since new sites have none: %s", ", ".join(texts))
+    # Truth values of spots become nullable, since h5ad cannot store them as objects.
+    truth = dict.fromkeys(spots.obs.select_dtypes("bool").columns, "boolean")
+    dense = AnnData(
+        X=None if spots.X is None else padded(spots.X),
+        obs=spots.obs.astype(truth).reindex(names),
+        var=spots.var,
+        uns=uns,
+        obsm=obsm,
+        layers={key: padded(layer) for key, layer in named_layers(spots).items()},
+        varm=dict(spots.varm),
+        varp=dict(spots.varp),
+    )
+    if spots.raw is not None:
+        raw = AnnData(padded(spots.raw.X), obs=dense.obs[[]], var=spots.raw.var, varm=dict(spots.raw.varm))
+        dense.raw = raw
+    return dense
 
 
 def with_spot_size(spatial: Any, factor: float, size: float | None) -> Any:
@@ -148,24 +152,3 @@ def with_spot_size(spatial: Any, factor: float, size: float | None) -> Any:
         if isinstance(scales, dict) and (diameter := size or scales.get("spot_diameter_fullres")) is not None:
             scales["spot_diameter_fullres"] = float(diameter) / factor
     return spatial
-
-
-def _blank(section: "AnnData", names: pd.Index) -> "AnnData":
-    """Return new sites, whose values are all 0."""
-    from anndata import AnnData
-
-    def zeros(like: Any, n_columns: int) -> Any:
-        make = sparse.csr_matrix if is_sparse(like) else np.zeros
-        return make((len(names), n_columns), dtype=like.dtype)
-
-    blank = AnnData(
-        X=None if section.X is None else zeros(section.X, section.n_vars),
-        obs=pd.DataFrame(index=names),
-        var=pd.DataFrame(index=section.var_names),
-        layers={key: zeros(layer, section.n_vars) for key, layer in named_layers(section).items()},
-    )
-    if section.raw is not None:
-        blank.raw = AnnData(
-            X=zeros(section.raw.X, section.raw.n_vars), obs=blank.obs, var=pd.DataFrame(index=section.raw.var_names)
-        )
-    return blank

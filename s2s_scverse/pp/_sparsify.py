@@ -1,29 +1,25 @@
-from typing import TYPE_CHECKING
-
 import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import read_mask, read_sections
 from .._checks import check_adata, check_fraction, check_int, check_rng
 from .._lattice import random_sample, regular_sample
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from numpy.typing import NDArray
-
 __all__ = ["sparsify"]
 
 
 def sparsify(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     stride: int = 2,
     phase: tuple[int, int] = (0, 0),
     fraction: float | None = None,
-    keep: "NDArray[np.bool_] | str | None" = None,
+    keep: NDArray[np.bool_] | str | None = None,
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Hide measured spots, to simulate a cheaper experiment and score against the truth.
 
     Nothing is deleted: hidden spots keep their values in X, but :func:`s2s_scverse.tl.impute` never reads them.
@@ -116,7 +112,7 @@ def sparsify(
     return adata if copy else None
 
 
-def _check_keep(adata: "AnnData", keep: "NDArray[np.bool_] | str", fraction: float | None) -> "NDArray[np.bool_]":
+def _check_keep(adata: AnnData, keep: NDArray[np.bool_] | str, fraction: float | None) -> NDArray[np.bool_]:
     """Return which sites to keep, (n_obs,)."""
     if fraction is not None:
         msg = "fraction and keep exclude each other; pass one of them"

@@ -4,10 +4,10 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
@@ -18,9 +18,6 @@ from ._artifacts import LINE_FRACTION, dead_lines
 from ._check_sections import check_lattice, hint
 from ._sites import Laid
 from ._tissue import find_empty, in_tissue, read_depth, zeros_tell
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = [
     "find_lattice",
@@ -37,7 +34,7 @@ log = logging.getLogger(__name__)
 ARRAY = [_keys.ARRAY_ROW, _keys.ARRAY_COL]
 
 
-def read_spots(adata: "AnnData") -> "AnnData":
+def read_spots(adata: AnnData) -> AnnData:
     """Return the spots on tissue; refuse unmeasured sites, whose zeros would become measured values."""
     if not adata.obs_names.is_unique:
         repeated = adata.obs_names[adata.obs_names.duplicated()].unique()
@@ -61,7 +58,7 @@ def read_spots(adata: "AnnData") -> "AnnData":
     return adata[inside]
 
 
-def read_coordinates(adata: "AnnData", spatial_key: str) -> NDArray[np.float64]:
+def read_coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
     """Return x and y of every spot, (n_obs, 2); if obsm has none, from the array positions at a pitch of 1."""
     made = spatial_key == _keys.SPATIAL and not any("spatial" in key.lower() for key in adata.obsm)
     if not made or any(key not in adata.obs for key in ARRAY):
@@ -75,7 +72,7 @@ def read_coordinates(adata: "AnnData", spatial_key: str) -> NDArray[np.float64]:
     return coordinates
 
 
-def find_measured(spots: "AnnData", sections: Sequence[Laid], *, what: str) -> NDArray[np.bool_]:
+def find_measured(spots: AnnData, sections: Sequence[Laid], *, what: str) -> NDArray[np.bool_]:
     """Return which spots are neither held out nor without counts, (n_obs,); refuse a section without counts."""
     seen = ~read_mask(spots, _keys.HELD_OUT)
     empty = find_empty(spots, seen)
@@ -90,7 +87,7 @@ def find_measured(spots: "AnnData", sections: Sequence[Laid], *, what: str) -> N
     return seen & ~empty
 
 
-def warn_of_dead_lines(spots: "AnnData", sections: Sequence[Laid], measured: NDArray[np.bool_]) -> None:
+def warn_of_dead_lines(spots: AnnData, sections: Sequence[Laid], measured: NDArray[np.bool_]) -> None:
     """Warn of rows and columns with hardly any counts."""
     seen = read_depth(spots, measured) if measured.any() and not zeros_tell(spots, measured) else None
     if seen is None:
@@ -113,7 +110,7 @@ def warn_of_dead_lines(spots: "AnnData", sections: Sequence[Laid], measured: NDA
             warnings.warn(msg, UserWarning, stacklevel=3)
 
 
-def split(adata: "AnnData", library_key: str | None) -> dict[str | None, NDArray[np.int64]]:
+def split(adata: AnnData, library_key: str | None) -> dict[str | None, NDArray[np.int64]]:
     """Return the rows of every section, in the order in which they come first."""
     if library_key is None:
         return {None: np.arange(adata.n_obs)}
@@ -153,7 +150,7 @@ def _has_array(obs: pd.DataFrame) -> bool:
     return all(key in obs and obs[key].notna().any() for key in ARRAY)
 
 
-def find_lattice(adata: "AnnData", coordinates: NDArray[np.float64], *, alone: bool) -> Lattice:
+def find_lattice(adata: AnnData, coordinates: NDArray[np.float64], *, alone: bool) -> Lattice:
     """Find the lattice of a section from array positions, else from coordinates.
 
     Unless told that it is one of several (not `alone`), look for signs that it is more than one.
@@ -171,7 +168,7 @@ def find_lattice(adata: "AnnData", coordinates: NDArray[np.float64], *, alone: b
     return lattice
 
 
-def in_memory(adata: "AnnData") -> "AnnData":
+def in_memory(adata: AnnData) -> AnnData:
     """Read what is backed by a file or lazy, and leave out runs, which belong to another lattice."""
     lazy = any(hasattr(matrix, "compute") for matrix in (adata.X, *named_layers(adata).values()))
     adata = adata.to_memory() if adata.isbacked or lazy else adata

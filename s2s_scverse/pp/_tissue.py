@@ -1,17 +1,15 @@
 """Which spots are tissue, which hold counts, and how deep they were sequenced."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import read_molecules
 from .._checks import are_counts, check_numeric, few, is_sparse, named_layers, stored_values
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["find_empty", "in_tissue", "read_depth", "read_detected", "zeros_tell"]
 
@@ -22,28 +20,27 @@ FEWEST_GENES = 3
 """Median number of detected genes below which a spot without counts may be a measurement."""
 
 
-def in_tissue(adata: "AnnData") -> NDArray[np.bool_]:
+def in_tissue(adata: AnnData) -> NDArray[np.bool_]:
     """Return which spots lie on tissue, (n_obs,): all whose `in_tissue` is not 0 (number, truth value or text)."""
     if _keys.IN_TISSUE not in adata.obs:
         return np.ones(adata.n_obs, dtype=bool)
     column = adata.obs[_keys.IN_TISSUE]
-    missing = column.isna().to_numpy(dtype=bool)
     values = column.astype(str).str.strip().str.lower().map(TRUTH)
-    unknown = values.isna().to_numpy(dtype=bool) & ~missing
+    unknown = values.isna() & column.notna()
     if unknown.any():
         msg = (
             f"adata.obs[{_keys.IN_TISSUE!r}] must hold 1 (tissue) or 0 (background), found "
             f"{few(column[unknown].unique())}; correct or drop the column"
         )
         raise ValueError(msg)
-    inside: NDArray[np.bool_] = missing | values.isin([True]).to_numpy(dtype=bool)
+    inside: NDArray[np.bool_] = ~values.isin([False]).to_numpy(dtype=bool)
     if not inside.any():
         msg = f"no spot lies on tissue: adata.obs[{_keys.IN_TISSUE!r}] is 0 for all {adata.n_obs}; correct or drop it"
         raise ValueError(msg)
     return inside
 
 
-def find_empty(adata: "AnnData", rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def find_empty(adata: AnnData, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of some spots in memory hold no counts, (n_obs,); spots outside `rows`, (n_obs,), are never empty.
 
     Empty spots are zero throughout in X or ``layers["counts"]`` (in the first other layer if both are absent or zero
@@ -63,13 +60,13 @@ def find_empty(adata: "AnnData", rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.zeros_like(empty) if shallow else empty
 
 
-def zeros_tell(adata: "AnnData", rows: NDArray[np.bool_]) -> bool:
+def zeros_tell(adata: AnnData, rows: NDArray[np.bool_]) -> bool:
     """Whether so few genes are seen in some spots that others may show none by chance."""
     detected = read_detected(adata, rows)
     return detected is not None and bool(np.median(detected) < FEWEST_GENES)
 
 
-def read_depth(adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | None = None) -> NDArray[np.float64] | None:
+def read_depth(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = None) -> NDArray[np.float64] | None:
     """Return the depth of some spots, (n_rows,), in any unit; None if nothing tells.
 
     It is read from the counts of a layer, X or ``layers["counts"]``, else from ``obs["total_counts"]``, else from the
@@ -91,7 +88,7 @@ def read_depth(adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | None =
     return None
 
 
-def read_detected(adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | None = None) -> NDArray[np.float64] | None:
+def read_detected(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = None) -> NDArray[np.float64] | None:
     """Return how many genes were seen in some spots, (n_rows,); None where zeros do not tell (scaled values)."""
     key = layer if layer is not None else COUNTS if COUNTS in adata.layers else None
     matrix = adata.X if key is None else adata.layers[key]
@@ -105,7 +102,7 @@ def read_detected(adata: "AnnData", rows: NDArray[np.bool_], *, layer: str | Non
     return np.concatenate(detected).astype(np.float64)
 
 
-def _total_counts(adata: "AnnData") -> NDArray[np.float64] | None:
+def _total_counts(adata: AnnData) -> NDArray[np.float64] | None:
     column = adata.obs.get("total_counts")
     return column.to_numpy(np.float64, na_value=np.nan) if column is not None and column.dtype.kind in "fiu" else None
 

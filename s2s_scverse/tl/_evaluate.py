@@ -1,9 +1,9 @@
 import warnings
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
@@ -19,19 +19,15 @@ from .._adata import (
 )
 from .._checks import check_adata, check_genes, check_int, check_rng
 from .._comparison import pairs_frame, scores_frame, summary_frame
-from .._lattice import Lattice, SectionOnLattice
 from .._scores import mean_over_sections, window
 from ._read import check_apart
-from ._scoring import GENE_BLOCK, Layers, score_genes
-
-if TYPE_CHECKING:
-    from anndata import AnnData
+from ._scoring import GENE_BLOCK, score_genes
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    adata: "AnnData",
+    adata: AnnData,
     keys: str | Sequence[str] = (_keys.UNS,),
     *,
     truth: str | None = None,
@@ -39,7 +35,7 @@ def evaluate(
     n_bootstrap: int = 1000,
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Score layers against the truth on held-out spots, gene by gene, and compare their methods.
 
     Only spots in ``.obs['s2s_held_out']`` are scored. A layer of :func:`s2s_scverse.tl.impute` or
@@ -156,9 +152,20 @@ def evaluate(
         here[section.rows] = True
         n = int((here & scored_spots).sum())
         if n:
-            layers = Layers(adata, names, source, measured & here, scored_spots & here, unrecorded)
-            neighbours = window(_held_out_lattice(section, measured | held_out, scored_spots))
-            parts.append(score_genes(layers, columns, neighbours, skip_missing=genes is None))
+            spots = (measured | held_out)[section.rows]
+            on_spots = section.lattice.subset(spots).coarsened(section.lattice.stride(spots))
+            part = score_genes(
+                adata,
+                names,
+                columns,
+                truth=source,
+                measured=measured & here,
+                held_out=scored_spots & here,
+                weights=window(on_spots.subset(scored_spots[section.rows][spots])),
+                unrecorded=unrecorded,
+                skip_missing=genes is None,
+            )
+            parts.append(part)
             n_spots.append(n)
     scored, table = _mean_over_sections(parts, n_spots)
     entry = {
@@ -174,7 +181,7 @@ def evaluate(
 
 
 def _out_of_reach(
-    adata: "AnnData", names: list[str], columns: NDArray[np.int64], held_out: NDArray[np.bool_]
+    adata: AnnData, names: list[str], columns: NDArray[np.int64], held_out: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Return the held-out sites that are NaN in all genes, too far from measured spots; warn of them."""
     far = np.zeros(adata.n_obs, dtype=bool)
@@ -197,12 +204,6 @@ def _out_of_reach(
     return far
 
 
-def _held_out_lattice(section: SectionOnLattice, spots: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Lattice:
-    """Return the scored spots of a section on the lattice of its spots."""
-    here, lattice = spots[section.rows], section.lattice
-    return lattice.subset(here).coarsened(lattice.stride(here)).subset(scored[section.rows][here])
-
-
 def _mean_over_sections(
     parts: list[tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]], n_spots: list[int]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
@@ -217,7 +218,7 @@ def _mean_over_sections(
     return parts[0][0][np.isin(parts[0][0], common)], mean
 
 
-def _check_unseen(adata: "AnnData", names: list[str], held_out: NDArray[np.bool_]) -> list[str]:
+def _check_unseen(adata: AnnData, names: list[str], held_out: NDArray[np.bool_]) -> list[str]:
     """Refuse layers whose method saw held-out spots; return those without a record of what was seen."""
     unrecorded = []
     for name in names:

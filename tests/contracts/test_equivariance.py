@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._adata import read_lattice
+from s2s_scverse._adata import read_section
 from s2s_scverse._lattice import KINDS
 from s2s_scverse._predict import CrossValidation, fit
 
@@ -25,7 +25,7 @@ def test_initial_estimates_turn_with_the_section(section, symmetry):
     values = section.X[measured].toarray()
     found = []
     for adata in (section, turned(section, symmetry)):
-        lattice = read_lattice(adata)
+        lattice = read_section(adata)[1].lattice
         sites = lattice.unit_coordinates / lattice.spot_pitch(measured)
         weights = CrossValidation("stack", sites[measured], values).stacking_weights(sites)
         found.append(fit("stack", sites[measured], sites, values, stacking=weights).maps(values))

@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.spatial.distance import pdist
 
 import s2s_scverse as s2s
-from s2s_scverse._adata import read_lattice
+from s2s_scverse._adata import read_section
 from s2s_scverse._lattice import KINDS, Lattice
 
 # OpenBLAS now and then says so of finite numbers whose product is finite (numpy/numpy#24067); NaN would be seen below.
@@ -161,14 +161,14 @@ def same(found, expected, unit, most):
 def test_the_lattice_is_found_and_obs_to_image_to_obs_is_the_identity(section, upsample):
     spots, truth = section
     dense = s2s.pp.grid(spots, upsample=upsample)
-    found = read_lattice(dense).subset(np.arange(spots.n_obs))
+    found = read_section(dense)[1].lattice.subset(np.arange(spots.n_obs))
     # Without array positions a quincunx is a square lattice that lies askew.
     assert found.kind.n_neighbours == truth.kind.n_neighbours
     assert found.kind.name == truth.kind.name or "array_row" not in spots.obs
     assert found.pitch * upsample == pytest.approx(truth.pitch, rel=0.005)
     np.testing.assert_allclose(pdist(found.unit_coordinates), pdist(truth.unit_coordinates) * upsample, atol=1e-9)
     assert dense.uns["s2s"]["grid"]["residual"] < 0.01
-    lattice, image = read_lattice(dense), s2s.get.image(dense)
+    lattice, image = read_section(dense)[1].lattice, s2s.get.image(dense)
     u, v = (lattice.index - lattice.lower).T
     measured = dense.obs["s2s_measured"].to_numpy()
     expected = dense_of(dense.X).astype(np.float32).T
@@ -202,7 +202,7 @@ def test_densified_then_sparsified_is_the_identity(section, upsample):
         assert found.obs["domain"].tolist() == before.obs["domain"].tolist()
 
     # All sites measured, as if the section had been dense from the beginning.
-    lattice = read_lattice(dense)
+    lattice = read_section(dense)[1].lattice
     holes = np.all((lattice.index - lattice.index[0]) % upsample == 0, axis=1) & ~measured
     phase = tuple(int(offset) for offset in (lattice.index[0] - lattice.lower) % upsample)
     dense.obs["spot"], dense.obs["s2s_measured"] = measured, True
@@ -220,7 +220,7 @@ def test_sparsified_then_densified_is_the_identity(section, fill):
     s2s.pp.sparsify(dense, stride=2)
     spots = dense[dense.obs["s2s_measured"].to_numpy()].copy()
     again = s2s.pp.grid(spots, upsample=2, fill=fill)
-    lattice, other = read_lattice(dense), read_lattice(again)
+    lattice, other = read_section(dense)[1].lattice, read_section(again)[1].lattice
     shift = lattice.index[np.flatnonzero(dense.obs["s2s_measured"])[0]] - other.index[0]
     sites = lattice.find(other.index + shift)
     assert (sites >= 0).all()
@@ -287,7 +287,7 @@ def test_planes_come_back_inside_the_hull(section, upsample, direction, size):
     depth = {"total_counts": None}  # drawn planes may look like counts
     found = interpolated(dense, tuple(PLANES)[:-1], **depth) | {"stack": stacked(dense, **depth)["stack"]}
     # The lattice that was found may be a turned one.
-    unit = np.column_stack([read_lattice(dense).unit_coordinates, np.ones(dense.n_obs)])
+    unit = np.column_stack([read_section(dense)[1].lattice.unit_coordinates, np.ones(dense.n_obs)])
     plane = dense_of(spots.X)[:, 0].astype(np.float64)
     expected = unit @ np.linalg.lstsq(unit[: spots.n_obs], plane, rcond=None)[0]
     same({name: f[:, 0] for name, f in found.items()}, dict.fromkeys(found, expected), np.ptp(plane), PLANES)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._adata import read_lattice
+from s2s_scverse._adata import read_section
 from s2s_scverse._predict import METHODS
 
 SQUARE = "##### ##### ##### ##### #####"
@@ -43,7 +43,7 @@ def test_every_method_keeps_measured_spots_fills_the_rest_and_reads_no_hidden_va
 
 def test_pitch_is_that_of_spots_where_there_are_any(hand_drawn):
     rng = np.random.default_rng(0)
-    lattice = read_lattice(s2s.pp.grid(hand_drawn("\n".join(["#" * 40] * 40)), upsample=1))
+    lattice = read_section(s2s.pp.grid(hand_drawn("\n".join(["#" * 40] * 40)), upsample=1))[1].lattice
     lost = np.all(np.abs(np.argwhere(np.ones((40, 40))) - 20) < 13, axis=1)  # two fifths
     for kept, expected in ((~lost, 1), (rng.random(1600) < 0.25, 2), (~lost & (rng.random(1600) < 0.25), 2)):
         assert lattice.spot_pitch(kept) == pytest.approx(expected, rel=0.1)
