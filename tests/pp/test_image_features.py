@@ -176,8 +176,6 @@ def test_bad_covariates(section: ad.AnnData, covariates: object, error: type, te
         s2s.tl.impute(adata, covariates=covariates, progress=False)
     with pytest.raises(ValueError, match="this run starts from 'nearest'"):
         s2s.tl.impute(adata, covariates="array_row", preset="paper", progress=False)
-    with pytest.raises(ValueError, match="by the method 'stack' alone"):
-        s2s.tl.interpolate(adata, "kriging", covariates="array_row")
 
 
 def test_constant_covariates_change_nothing(section):
