@@ -2,6 +2,7 @@
 
 from ._counts import find_depth, read_molecules
 from ._genes import GeneMatrix, Survey, gene_blocks, read_values
+from ._inputs import MAX_DISTANCE, Inputs, check_apart, covariate_names, read_inputs
 from ._layers import Layers, check_store, open_layers
 from ._runs import (
     check_copy,
@@ -25,21 +26,26 @@ from ._sections import (
 )
 
 __all__ = [
+    "MAX_DISTANCE",
     "GeneMatrix",
+    "Inputs",
     "Layers",
     "Survey",
     "array_positions",
+    "check_apart",
     "check_copy",
     "check_keys",
     "check_run_key",
     "check_store",
     "choose_section",
+    "covariate_names",
     "find_depth",
     "find_runs",
     "find_source",
     "gene_blocks",
     "grid_entry",
     "open_layers",
+    "read_inputs",
     "read_lattice",
     "read_mask",
     "read_measured",

@@ -10,13 +10,24 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._adata import check_copy, check_run_key, check_store, gene_blocks, open_layers, versions, write_run
+from .._adata import (
+    MAX_DISTANCE,
+    Inputs,
+    check_copy,
+    check_run_key,
+    check_store,
+    covariate_names,
+    gene_blocks,
+    open_layers,
+    read_inputs,
+    versions,
+    write_run,
+)
 from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
 from .._scores import mean_over_sections
 from ._blocks import memory_explained, needed_gigabytes, predicted_blocks
-from ._read import MAX_DISTANCE, Inputs, covariate_names, read_inputs
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -1,4 +1,4 @@
-"""Reading the input of `tl.impute` and `tl.interpolate` from an AnnData."""
+"""Reading the input of `tl.impute`, `tl.interpolate` and `get.draws` from an AnnData."""
 
 import warnings
 from collections.abc import Sequence
@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import GeneMatrix, Survey, find_depth, read_mask, read_measured, read_molecules, read_sections
 from .._calibration import FEWEST
 from .._checks import check_number, few
 from .._lattice import SectionOnLattice
+from ._counts import find_depth, read_molecules
+from ._genes import GeneMatrix, Survey
+from ._sections import read_mask, read_measured, read_sections
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -56,13 +58,17 @@ def read_inputs(
     denoise: bool,
     n_informative: int,
     covariates: object = None,
+    visible: NDArray[np.bool_] | None = None,
 ) -> Inputs:
-    """Read the measured rows; `written` (n_vars,) are the genes to predict. Errors are those of `tl.impute`."""
+    """Read the measured rows; `written` (n_vars,) are the genes to predict. Errors are those of `tl.impute`.
+
+    To repeat an earlier run, `visible` (n_obs,) are the sites that were measured then.
+    """
     if total_counts is not None and not isinstance(total_counts, str):
         msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
         raise TypeError(msg)
     known_everywhere = read_covariates(adata, covariates)
-    sections, measured = _read_sections(adata, max_distance)
+    sections, measured = _read_sections(adata, max_distance, visible)
     if known_everywhere is not None:
         sections = [replace(each, covariates=_standardised(known_everywhere[each.rows])) for each in sections]
     matrix = GeneMatrix(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
@@ -131,12 +137,19 @@ def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> Non
         raise ValueError(msg)
 
 
-def _read_sections(adata: "AnnData", max_distance: object) -> tuple[list[SectionOnLattice], NDArray[np.bool_]]:
+def _read_sections(
+    adata: "AnnData", max_distance: object, visible: NDArray[np.bool_] | None
+) -> tuple[list[SectionOnLattice], NDArray[np.bool_]]:
     """Return sections in a canonical order, and all measured spots; warn of sites that are too far away."""
     reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
-    placed = [section.by_position() for section in read_sections(adata)]
-    measured = read_measured(adata)
-    check_apart(measured, read_mask(adata, _keys.HELD_OUT))
+    sections = read_sections(adata)
+    if visible is None:
+        measured = read_measured(adata)
+        check_apart(measured, read_mask(adata, _keys.HELD_OUT))
+    else:
+        measured = visible
+        sections = [replace(section, measured=visible[section.rows]) for section in sections]
+    placed = [section.by_position() for section in sections]
     sections, far = [], 0
     for section in placed:
         if not section.measured.any():
@@ -145,7 +158,7 @@ def _read_sections(adata: "AnnData", max_distance: object) -> tuple[list[Section
         wanted = ~section.measured & (section.lattice.distance_to(section.measured) <= reach)
         far += int((~section.measured & ~wanted).sum())
         sections.append(replace(section, wanted=wanted))
-    if far:
+    if far and visible is None:
         warnings.warn(
             f"{far} of {int((~measured).sum())} unmeasured sites are farther than {reach:g} spot distances from every "
             "measured spot and stay NaN; drop them, or pass a larger max_distance (None: no limit)",
