@@ -2,7 +2,7 @@
 
 from ._counts import find_depth, read_molecules
 from ._genes import GeneMatrix, Survey, gene_blocks, read_values
-from ._inputs import MAX_DISTANCE, Inputs, check_apart, covariate_names, read_inputs
+from ._inputs import MAX_DISTANCE, Inputs, check_apart, covariate_names, read_inputs, read_inputs_of_run
 from ._layers import Layers, check_store, open_layers
 from ._runs import (
     check_copy,
@@ -46,6 +46,7 @@ __all__ = [
     "grid_entry",
     "open_layers",
     "read_inputs",
+    "read_inputs_of_run",
     "read_lattice",
     "read_mask",
     "read_measured",

@@ -1,7 +1,7 @@
 """Reading the input of `tl.impute`, `tl.interpolate` and `get.draws` from an AnnData."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,13 @@ from .._checks import check_number, few
 from .._lattice import SectionOnLattice
 from ._counts import find_depth, read_molecules
 from ._genes import GeneMatrix, Survey
+from ._runs import find_runs, find_source, read_visible
 from ._sections import read_mask, read_measured, read_sections
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["MAX_DISTANCE", "Inputs", "check_apart", "covariate_names", "read_inputs"]
+__all__ = ["MAX_DISTANCE", "Inputs", "check_apart", "covariate_names", "read_inputs", "read_inputs_of_run"]
 
 MAX_DISTANCE = 5.0
 """How far from measured spots to extrapolate, in units of the spot spacing."""
@@ -84,6 +85,46 @@ def read_inputs(
         depth = "values" if total_counts == "auto" else f"obs[{total_counts!r}]"
         depth += "" if known == len(sections) else f" in {known} of {len(sections)} sections"
     return Inputs(sections, matrix, rows, measured, survey.counts, depth)
+
+
+def read_inputs_of_run(
+    adata: "AnnData", key: str, written: NDArray[np.bool_], *, covariates: bool
+) -> tuple[Mapping[str, Any], Inputs]:
+    """Return the entry of a run of `tl.impute` in uns, and its input, read again with or without covariates.
+
+    KeyError if the entry has no fitted model, ValueError if the spots are not those it was fitted to.
+    """
+    run = find_runs(adata).get(key, {})
+    visible = read_visible(adata, key)
+    if _keys.MODEL not in run or visible is None:
+        msg = (
+            f"run {key!r} has no fitted model (adata.uns[{_keys.UNS!r}][{key!r}][{_keys.MODEL!r}]); only tl.impute "
+            "keeps one, and functions such as anndata.concat drop it: call s2s.tl.impute again"
+        )
+        raise KeyError(msg)
+    params = run["params"]
+    names = str(params["covariates"])
+    inputs = read_inputs(
+        adata,
+        written,
+        layer=find_source(adata, [key], None, argument="layer"),
+        max_distance=float(params["max_distance"]) if np.isfinite(params["max_distance"]) else None,
+        total_counts=None if params["total_counts"] == "None" else str(params["total_counts"]),
+        covariates=names.split(", ") if covariates and names != "none" else None,
+        denoise=bool(params["denoise"]),
+        n_informative=int(params["training"]["max_genes"]),
+        visible=visible,
+    )
+    fitted = {str(entry["name"]): str(entry["spots"]) for entry in run[_keys.MODEL]["sections"].values()}
+    for section in inputs.sections:
+        if fitted.get(str(section.name)) != section.digest():
+            of = "" if section.name is None else f" of section {section.name!r}"
+            msg = (
+                f"the spots{of} are not those that run {key!r} was fitted to: values, genes or positions changed since; "
+                "go back to the AnnData that tl.impute returned (genes= selects genes), or call s2s.tl.impute again"
+            )
+            raise ValueError(msg)
+    return run, inputs
 
 
 def covariate_names(keys: Any) -> list[str]:

@@ -166,7 +166,8 @@ def impute(
         Sites that were measured when this ran; :func:`s2s_scverse.tl.evaluate` refuses to score them.
     `.uns['s2s'][key_added]`
         `params`, `layer`, `history` (one row per epoch; see :func:`s2s_scverse.get.history_df`), `shrinkage` (factor of
-        the network's correction, 0 to 1), `intervals` (half-widths in standard deviations, by level) and `versions`.
+        the network's correction, 0 to 1), `intervals` (half-widths in standard deviations, by level), `model` (what was
+        fitted, as arrays; :func:`s2s_scverse.get.draws` needs it) and `versions`.
 
     Raises
     ------
@@ -267,6 +268,7 @@ def impute(
         "versions": versions("torch", "lightning", "numpy"),
         "shrinkage": models[0].shrinkage,
         "history": pd.DataFrame(models[0].history),
+        _keys.MODEL: _train.model_arrays(models),
     }
     if std:
         known = [(model.errors.widths, max(1, model.section.wanted.sum())) for model in models if model.errors]
