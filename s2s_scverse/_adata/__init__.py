@@ -1,7 +1,7 @@
 """The only place that reads from and writes to an AnnData."""
 
 from ._counts import find_depth, read_molecules
-from ._genes import GeneMatrix, Survey, gene_blocks, read_values
+from ._genes import GENE_BLOCK, GeneMatrix, Survey, gene_blocks, read_values
 from ._inputs import MAX_DISTANCE, Inputs, check_apart, covariate_names, read_inputs, read_inputs_of_run
 from ._layers import Layers, check_store, open_layers
 from ._runs import (
@@ -26,6 +26,7 @@ from ._sections import (
 )
 
 __all__ = [
+    "GENE_BLOCK",
     "MAX_DISTANCE",
     "GeneMatrix",
     "Inputs",

@@ -40,6 +40,8 @@ class Inputs:
     """(n_obs,) all measured spots."""
     counts: bool
     """Whether values look like counts."""
+    layer: str | None
+    """Where values come from; None is X."""
     depth: str
     """Source of the depth of the spots: ``"values"``, a column of obs, or ``"none"``."""
 
@@ -84,7 +86,7 @@ def read_inputs(
     if known:
         depth = "values" if total_counts == "auto" else f"obs[{total_counts!r}]"
         depth += "" if known == len(sections) else f" in {known} of {len(sections)} sections"
-    return Inputs(sections, matrix, rows, measured, survey.counts, depth)
+    return Inputs(sections, matrix, rows, measured, survey.counts, layer, depth)
 
 
 def read_inputs_of_run(
@@ -120,7 +122,7 @@ def read_inputs_of_run(
         if fitted.get(str(section.name)) != section.digest():
             of = "" if section.name is None else f" of section {section.name!r}"
             msg = (
-                f"the spots{of} are not those that run {key!r} was fitted to: values, genes or positions changed since; "
+                f"the spots{of} are not those that run {key!r} was fitted to: values, genes or positions changed; "
                 "go back to the AnnData that tl.impute returned (genes= selects genes), or call s2s.tl.impute again"
             )
             raise ValueError(msg)

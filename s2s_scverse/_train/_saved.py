@@ -59,16 +59,14 @@ def restore_models(
         stacking = StackingWeights(tuple(map(float, entry["stacking"])), float(entry["far"]))
         errors = _config(Pool, entry["errors"]) if "errors" in entry else None
         seed = int(entry["seed"])
-        found.append(
-            SectionModel(section, training, device, seed, known, network, shrinkage, stacking, errors=errors)
-        )
+        found.append(SectionModel(section, training, device, seed, known, network, shrinkage, stacking, errors=errors))
     return found
 
 
 def _config(kind: Any, values: Mapping[str, Any]) -> Any:
     """Build a dataclass from values that went through a file: of numpy's types, and without None."""
     hints = get_type_hints(kind)
-    found = {}
+    found: dict[str, Any] = {}
     for field in fields(kind):
         if field.name not in values:
             # Only None cannot be stored; every other field is there.

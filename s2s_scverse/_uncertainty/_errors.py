@@ -118,7 +118,7 @@ class GeneErrors:
         drawn += self._maps @ (loading * doubt.loading) + slope * doubt.slope * self._deviation
         drawn *= self._scale
         drawn += self._location
-        return np.maximum(drawn, self._lowest)
+        return np.asarray(np.maximum(drawn, self._lowest), np.float32)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ._reliability import read_reliability
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["dense"]
+__all__ = ["dense", "read_dense"]
 
 log = logging.getLogger(__name__)
 
@@ -83,27 +83,9 @@ def dense(
     from anndata import AnnData
 
     check_adata(adata)
-    check_name("key", key)
-    check_keys(adata, key, argument="key")
-    if key not in find_runs(adata):
-        msg = (
-            f"layer {key!r} was not written by s2s.tl.impute or s2s.tl.interpolate, so it has no values at unmeasured "
-            f"sites; runs in adata.uns[{_keys.UNS!r}]: {few(find_runs(adata)) or 'none'}"
-        )
-        raise KeyError(msg)
+    _check_run(adata, key)
     columns = _reliable(adata, key, check_genes(adata, genes), min_reliability)
-    values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
-    imputed = ~np.isnan(values).all(axis=0)
-    if genes is not None and not imputed.all():
-        names = few(adata.var_names[columns[~imputed]])
-        msg = f"genes not imputed by run {key!r}: {names}; impute them, or leave them out of genes="
-        raise KeyError(msg)
-    if not imputed.all():
-        values, columns = values[:, imputed], columns[imputed]
-    sites = np.asarray(~np.isnan(values).any(axis=1))
-    if not (len(columns) and sites.any()):
-        msg = f"layer {key!r} has no site with values for all genes; call s2s.tl.impute or s2s.tl.interpolate again"
-        raise ValueError(msg)
+    values, sites, columns = read_dense(adata, key, columns, all_needed=genes is not None)
     genes_out, sites_out = adata.n_vars - len(columns), int((~sites).sum())
     text = "left out %d of %d genes, and %d of %d sites without values"
     log.info(text, genes_out, adata.n_vars, sites_out, adata.n_obs)
@@ -114,6 +96,40 @@ def dense(
         obsm=_kept_obsm(adata, sites),
         uns=_kept_uns(adata),
     )
+
+
+def _check_run(adata: "AnnData", key: str) -> None:
+    """Refuse layers without values at unmeasured sites."""
+    check_name("key", key)
+    check_keys(adata, key, argument="key")
+    if key not in find_runs(adata):
+        msg = (
+            f"layer {key!r} was not written by s2s.tl.impute or s2s.tl.interpolate, so it has no values at unmeasured "
+            f"sites; runs in adata.uns[{_keys.UNS!r}]: {few(find_runs(adata)) or 'none'}"
+        )
+        raise KeyError(msg)
+
+
+def read_dense(
+    adata: "AnnData", key: str, columns: NDArray[np.int64], *, all_needed: bool = True
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+    """Return imputed values (n_obs, n_genes), which sites have them (n_obs,), and of which genes they are, (n_genes,).
+
+    Genes that were not imputed are left out, or refused if all are needed.
+    """
+    values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
+    imputed = ~np.isnan(values).all(axis=0)
+    if all_needed and not imputed.all():
+        names = few(adata.var_names[columns[~imputed]])
+        msg = f"genes not imputed by run {key!r}: {names}; impute them, or leave them out of genes="
+        raise KeyError(msg)
+    if not imputed.all():
+        values, columns = values[:, imputed], columns[imputed]
+    sites = np.asarray(~np.isnan(values).any(axis=1))
+    if not (len(columns) and sites.any()):
+        msg = f"layer {key!r} has no site with values for all genes; call s2s.tl.impute or s2s.tl.interpolate again"
+        raise ValueError(msg)
+    return values, sites, columns
 
 
 def _reliable(

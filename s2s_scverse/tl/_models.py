@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["read_models"]
 
 
-def read_models(
-    adata: "AnnData", key: str = _keys.UNS, *, device: str = "auto"
-) -> "tuple[list[SectionModel], Inputs]":
+def read_models(adata: "AnnData", key: str = _keys.UNS, *, device: str = "auto") -> "tuple[list[SectionModel], Inputs]":
     """Return the fitted models of a run of :func:`s2s_scverse.tl.impute`, one for each section, and their input.
 
     Network, stacking weights and error statistics are those kept in ``.uns["s2s"][key]["model"]``; predictors are

@@ -1,0 +1,130 @@
+"""Statistics on conditional draws and on the mean map, against the fully measured section.
+
+``python benchmarks/draws.py [--sections ...] [--n 20] [--preset default] [--seed 0]``. Protocol: see protocol.py. Moran's
+I of the 200 genes, over measured and held-out spots, neighbours on the lattice: mean error of the mean map and of
+draws, mean absolute error, Spearman correlation with the truth, coverage of 90 % intervals of `tl.propagate`. Held-out
+spots: coverage of 90 % intervals from draws, and CRPS beside that of a normal distribution with the layer's standard
+deviation. Means of held-out spots over windows of 4 x 4 sites: coverage of 90 % intervals, and with independent errors
+of the layer's standard deviation instead. CPU seconds of reading, fitting and drawing.
+"""
+
+import argparse
+import time
+import warnings
+
+import numpy as np
+import pandas as pd
+from protocol import SECTIONS, load, machine, most_variable
+from scipy.spatial import cKDTree
+from scipy.stats import norm, spearmanr
+from scipy.stats import t as student
+
+import s2s_scverse as s2s
+from s2s_scverse._adata import read_lattice
+
+LEVEL = 0.9
+FEWEST = 6  # held-out spots in a window
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
+    parser.add_argument("--n", type=int, default=20)
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print(machine())
+    print(
+        "| section | spots | Moran's I | bias of map | of draws | MAE of map | of draws | Spearman of map | of draws "
+        "| coverage | sites | CRPS | normal | windows | independent | seconds |"
+    )
+    print("|" + "---|" * 16, flush=True)
+    for name in arguments.sections:
+        cells = one(name, arguments.n, arguments.preset, arguments.seed)
+        print(f"| {name} | {cells[0]} | " + " | ".join(f"{cell:.3f}" for cell in cells[1:]) + " |", flush=True)
+
+
+def one(name: str, n: int, preset: str, seed: int) -> list[float]:
+    section = load(name)
+    genes = most_variable(section)
+    s2s.tl.impute(section, genes, preset=preset, rng=seed, progress=False)
+    measured, held_out = section.obs["s2s_measured"].to_numpy(), section.obs["s2s_held_out"].to_numpy()
+    shown = measured | held_out
+    lattice = read_lattice(section)
+    pairs = cKDTree(lattice.unit_coordinates[shown]).query_pairs(1.1, output_type="ndarray")
+
+    def moran(values: np.ndarray) -> pd.Series:
+        centred = values[shown] - values[shown].mean(axis=0)
+        product = (centred[pairs[:, 0]] * centred[pairs[:, 1]]).mean(axis=0)
+        return pd.Series(product / np.square(centred).mean(axis=0), genes)
+
+    truth = section[:, genes].X.toarray()
+    mean, std = (section[:, genes].layers[key] for key in ("s2s", "s2s_std"))
+    drawn = []
+
+    def statistic(draw) -> pd.Series:
+        # The sites of draws are those with values.
+        values = np.full(truth.shape, np.nan, np.float32)
+        values[section.obs_names.isin(draw.obs_names)] = draw.X
+        drawn.append(values[held_out])
+        return moran(values)
+
+    start = time.process_time()
+    table = s2s.tl.propagate(section, statistic, n, genes=genes, rng=seed, progress=False)
+    seconds = time.process_time() - start
+    true, of_map = moran(truth), moran(mean)
+    varies = true.notna()
+    rows = [each[varies] for each in (of_map - true, table["estimate"] - true)]
+    covered = ((table["lower"] <= true) & (true <= table["upper"]))[varies].mean()
+    truth, mean, std, drawn = truth[held_out], mean[held_out], std[held_out], np.stack(drawn)
+    window = window_means(lattice.index[held_out])
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="weibull")
+    of_draws = np.stack([window(draw) for draw in drawn])
+    half = student.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(1 + 1 / n) * of_draws.std(axis=0, ddof=1)
+    independent = norm.ppf((1 + LEVEL) / 2) * np.sqrt(window(np.square(std)) / window.counts)
+    return [
+        int(measured.sum()),
+        true.mean(),
+        *(each.mean() for each in rows),
+        *(each.abs().mean() for each in rows),
+        *(spearmanr(each[varies], true[varies]).statistic for each in (of_map, table["estimate"])),
+        covered,
+        ((low <= truth) & (truth <= high)).mean(),
+        crps(drawn, truth),
+        crps_of_normal(mean, std, truth),
+        (np.abs(window(truth) - of_draws.mean(axis=0)) <= half).mean(),
+        (np.abs(window(truth) - window(mean)) <= independent).mean(),
+        seconds,
+    ]
+
+
+class window_means:  # noqa: N801 - used as a function
+    """Means over windows of 4 x 4 sites, (n_windows, n_genes), of values at sites (n, n_genes)."""
+
+    def __init__(self, index: np.ndarray) -> None:
+        _, self.window, counts = np.unique(index // 4, axis=0, return_inverse=True, return_counts=True)
+        self.enough = counts >= FEWEST
+        self.all_counts, self.counts = counts[:, None], counts[self.enough, None]
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        total = np.zeros((len(self.all_counts), values.shape[1]))
+        np.add.at(total, self.window, values)
+        return (total / self.all_counts)[self.enough]
+
+
+def crps(drawn: np.ndarray, truth: np.ndarray) -> float:
+    """Continuous ranked probability score of draws (n, ...), without the bias of small n."""
+    n = len(drawn)
+    ordered, rank = np.sort(drawn, axis=0), np.arange(n).reshape(-1, *[1] * truth.ndim)
+    spread = (ordered * (2 * rank - n + 1)).sum(axis=0) / (n * (n - 1))
+    return float((np.abs(drawn - truth).mean(axis=0) - spread).mean())
+
+
+def crps_of_normal(mean: np.ndarray, std: np.ndarray, truth: np.ndarray) -> float:
+    z = (truth - mean) / np.maximum(std, 1e-9)
+    return float((std * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))).mean())
+
+
+if __name__ == "__main__":
+    main()
