@@ -1,7 +1,7 @@
 """Statistics on conditional draws and on the mean map, against the fully measured section.
 
-``python benchmarks/draws.py [--sections ...] [--n 20] [--preset default] [--seed 0]``. Protocol: see protocol.py. Moran's
-I of the 200 genes, over measured and held-out spots, neighbours on the lattice: mean error of the mean map and of
+``python benchmarks/draws.py [--sections ...] [--n 20] [--preset default] [--seed 0]``. Protocol: see protocol.py.
+Moran's I of the 200 genes, over measured and held-out spots, neighbours on the lattice: mean error of the mean map and of
 draws, mean absolute error, Spearman correlation with the truth, coverage of 90 % intervals of `tl.propagate`. Held-out
 spots: coverage of 90 % intervals from draws, and CRPS beside that of a normal distribution with the layer's standard
 deviation. Means of held-out spots over windows of 4 x 4 sites: coverage of 90 % intervals, and with independent errors
@@ -11,6 +11,7 @@ of the layer's standard deviation instead. CPU seconds of reading, fitting and d
 import argparse
 import time
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,7 @@ def one(name: str, n: int, preset: str, seed: int) -> list[float]:
         return pd.Series(product / np.square(centred).mean(axis=0), genes)
 
     truth = section[:, genes].X.toarray()
-    mean, std = (section[:, genes].layers[key] for key in ("s2s", "s2s_std"))
+    mean, std = (np.asarray(section[:, genes].layers[key]) for key in ("s2s", "s2s_std"))
     drawn = []
 
     def statistic(draw) -> pd.Series:
@@ -78,11 +79,11 @@ def one(name: str, n: int, preset: str, seed: int) -> list[float]:
     rows = [each[varies] for each in (of_map - true, table["estimate"] - true)]
     covered = ((table["lower"] <= true) & (true <= table["upper"]))[varies].mean()
     truth, mean, std, drawn = truth[held_out], mean[held_out], std[held_out], np.stack(drawn)
-    window = window_means(lattice.index[held_out])
+    window, counts = window_means(lattice.index[held_out])
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="weibull")
     of_draws = np.stack([window(draw) for draw in drawn])
     half = student.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(1 + 1 / n) * of_draws.std(axis=0, ddof=1)
-    independent = norm.ppf((1 + LEVEL) / 2) * np.sqrt(window(np.square(std)) / window.counts)
+    independent = norm.ppf((1 + LEVEL) / 2) * np.sqrt(window(np.square(std)) / counts)
     return [
         int(measured.sum()),
         true.mean(),
@@ -99,18 +100,18 @@ def one(name: str, n: int, preset: str, seed: int) -> list[float]:
     ]
 
 
-class window_means:  # noqa: N801 - used as a function
-    """Means over windows of 4 x 4 sites, (n_windows, n_genes), of values at sites (n, n_genes)."""
+def window_means(index: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Return a function that averages values (n, n_genes) over windows of 4 x 4 sites, and their numbers of sites."""
+    _, window, counts = np.unique(index // 4, axis=0, return_inverse=True, return_counts=True)
+    counts = counts[:, None]
+    enough = counts[:, 0] >= FEWEST
 
-    def __init__(self, index: np.ndarray) -> None:
-        _, self.window, counts = np.unique(index // 4, axis=0, return_inverse=True, return_counts=True)
-        self.enough = counts >= FEWEST
-        self.all_counts, self.counts = counts[:, None], counts[self.enough, None]
+    def mean(values: np.ndarray) -> np.ndarray:
+        total = np.zeros((len(counts), values.shape[1]))
+        np.add.at(total, window, values)
+        return (total / counts)[enough]
 
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        total = np.zeros((len(self.all_counts), values.shape[1]))
-        np.add.at(total, self.window, values)
-        return (total / self.all_counts)[self.enough]
+    return mean, counts[enough]
 
 
 def crps(drawn: np.ndarray, truth: np.ndarray) -> float:

@@ -98,8 +98,8 @@ def propagate(
         raise TypeError(msg)
     n, level = check_int("n", n, least=2), check_fraction("level", level)
     check_bool("progress", progress)
-    found: "list[pd.Series[float]]" = []
-    variances: "list[pd.Series[float]]" = []
+    found: list[pd.Series[float]] = []
+    variances: list[pd.Series[float]] = []
     drawn = draws(adata, n, genes=genes, key=key, rng=rng)
     with Progress(show=progress) as bar:
         bar.begin("draws", n)
