@@ -1,7 +1,7 @@
 """Statistics on conditional draws and on the mean map, against the fully measured section.
 
 ``python benchmarks/draws.py [--sections ...] [--n 20] [--preset default] [--seed 0]``. Protocol: see protocol.py.
-Moran's I of the 200 genes, over measured and held-out spots, neighbours on the lattice: mean error of the mean map and of
+Moran's I of the 200 genes, over measured and held-out spots, neighbours on the lattice: mean error of the map and of
 draws, mean absolute error, Spearman correlation with the truth, coverage of 90 % intervals of `tl.propagate`. Held-out
 spots: coverage of 90 % intervals from draws, and CRPS beside that of a normal distribution with the layer's standard
 deviation. Means of held-out spots over windows of 4 x 4 sites: coverage of 90 % intervals, and with independent errors

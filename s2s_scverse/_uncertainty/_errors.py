@@ -95,7 +95,8 @@ class GeneErrors:
         mean, total = marginals.mean, np.square(marginals.std)
         self._deviation = mean - mean.mean(axis=0)
         of_parameters = np.square(self._maps) @ np.square(doubt.loading) + np.square(doubt.slope * self._deviation)
-        self._variance = np.maximum(total - of_parameters, _LEAST * total)
+        limit = np.minimum(_ratio((1 - _LEAST) * total, of_parameters), 1)
+        self._limit, self._variance = np.sqrt(limit), total - limit * of_parameters
         spatial = model.variance @ np.square(self._loadings)
         self._unit, self._share = _ratio(1.0, np.sqrt(spatial)), _ratio(spatial, self._variance)
         self._noise = np.minimum(marginals.noise, self._variance)
@@ -115,7 +116,7 @@ class GeneErrors:
         single = simulated.shared @ self._shared + single * self._own
         drawn += single * np.sqrt(np.maximum((1 - part) * self._variance - self._noise, 0))
         drawn *= np.exp(doubt.level * level - np.square(doubt.level))
-        drawn += self._maps @ (loading * doubt.loading) + slope * doubt.slope * self._deviation
+        drawn += (self._maps @ (loading * doubt.loading) + slope * doubt.slope * self._deviation) * self._limit
         drawn *= self._scale
         drawn += self._location
         return np.asarray(np.maximum(drawn, self._lowest), np.float32)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["draws"]
 
+COMPONENTS, SPOTS_PER_COMPONENT = (25, 50), 16
+"""Bounds of the number of components that are simulated, and spots for each. Fewer made errors of regions too small on
+sections of 900 spots, more made them too large on sections of 200."""
 NEIGHBOURS = 4
 """Number of nearest spots whose depth an unmeasured site is given."""
 
@@ -142,10 +145,11 @@ def _part(
 ) -> Part:
     """Fit the error model of a section for those of its sites that are `drawn`, (n_sites,)."""
     section = inputs.sections[number]
+    rows, measured = section.rows[drawn], section.measured[drawn]
     at, weights = section.positions(section.measured), section_noise_weights(section, section.measured)
     kriging = Kriging(at[section.measured], at[drawn], noise_weights=weights)
-    model = ErrorModel(PCAKriging(kriging, section.values), section.values)
-    rows, measured = section.rows[drawn], section.measured[drawn]
+    n_components = int(np.clip(len(section.values) // SPOTS_PER_COMPONENT, *COMPONENTS))
+    model = ErrorModel(PCAKriging(kriging, section.values, n_components=n_components), section.values)
     molecules = _molecules(adata, inputs, section, drawn) if measured.any() or not noise else None
     blocks = []
     for start in range(0, len(columns), GENE_BLOCK):

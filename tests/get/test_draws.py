@@ -1,5 +1,6 @@
 """Conditional draws: sections that could have been measured."""
 
+import anndata as ad
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -122,10 +123,8 @@ def test_without_noise_draws_vary_less(dense, denoised):
     np.testing.assert_allclose(again.mean(axis=(0, 1)), denoised.layers["s2s"][spots].mean(axis=0), rtol=0.05)
 
 
-def test_several_sections_and_sites_without_values(hand_drawn):
-    import anndata as ad
-
-    made = [s2s.datasets.simulated_tissue(n_rows=14, n_cols=n, n_genes=4, rng=n) for n in (14, 16)]
+def test_several_sections_and_sites_without_values():
+    made = [s2s.datasets.simulated_tissue(n_rows=14, n_cols=n, n_genes=6, rng=n) for n in (14, 16)]
     both = ad.concat(dict(zip("ab", made, strict=True)), label="library", index_unique="-")
     dense = s2s.pp.grid(both, upsample=2, library_key="library")
     s2s.pp.normalize(dense)
@@ -141,10 +140,9 @@ def test_several_sections_and_sites_without_values(hand_drawn):
     np.testing.assert_array_equal(changed, ~dense.obs["s2s_measured"].to_numpy()[kept])
 
 
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data")
 @pytest.mark.parametrize("write", ["write_h5ad", "write_zarr"])
 def test_a_run_is_rebuilt_from_a_file_bit_for_bit(imputed, tmp_path, write):
-    import anndata as ad
-
     getattr(imputed, write)(tmp_path / "run")
     read = (ad.read_h5ad if write == "write_h5ad" else ad.read_zarr)(tmp_path / "run")
     models, inputs = read_models(read, device="cpu")

@@ -10,7 +10,7 @@ import s2s_scverse as s2s
 
 @pytest.fixture(scope="module")
 def dense():
-    adata = s2s.datasets.simulated_tissue(n_rows=16, n_cols=16, n_genes=5, rng=1)
+    adata = s2s.datasets.simulated_tissue(n_rows=16, n_cols=16, n_genes=6, rng=1)
     dense = s2s.pp.grid(adata, upsample=2)
     s2s.pp.normalize(dense)
     s2s.tl.impute(dense, preset="quick", progress=False)
@@ -48,7 +48,7 @@ def test_results_of_any_shape(dense):
     one = propagate(dense, lambda draw: float(draw.X.mean()), n=2)
     assert one.shape == (1, 4)
     array = propagate(dense, lambda draw: np.corrcoef(draw.X.T), n=2)
-    assert array["estimate"].unstack().shape == (5, 5)
+    assert array["estimate"].unstack().shape == (6, 6)
     table = propagate(dense, lambda draw: draw.to_df().describe(), n=2)["estimate"].unstack()
     assert table.loc["mean", dense.var_names[0]] == pytest.approx(dense.layers["s2s"][:, 0].mean(), rel=0.1)
     # A constant statistic has no uncertainty, and nothing divides by zero.
