@@ -48,9 +48,9 @@ def test_results_of_any_shape(dense):
     one = propagate(dense, lambda draw: float(draw.X.mean()), n=2)
     assert one.shape == (1, 4)
     array = propagate(dense, lambda draw: np.corrcoef(draw.X.T), n=2)
-    assert array["estimate"].unstack().shape == (6, 6)
-    table = propagate(dense, lambda draw: draw.to_df().describe(), n=2)["estimate"].unstack()
-    assert table.loc["mean", dense.var_names[0]] == pytest.approx(dense.layers["s2s"][:, 0].mean(), rel=0.1)
+    assert array.index.tolist() == [(i, j) for i in range(6) for j in range(6)]
+    table = propagate(dense, lambda draw: draw.to_df().describe(), n=2)["estimate"]
+    assert table["mean", dense.var_names[0]] == pytest.approx(dense.layers["s2s"][:, 0].mean(), rel=0.1)
     # A constant statistic has no uncertainty, and nothing divides by zero.
     constant = propagate(dense, lambda draw: draw.n_obs, n=2).iloc[0]
     assert constant["lower"] == constant["upper"] == constant["estimate"] == dense.n_obs
@@ -83,9 +83,7 @@ def test_a_draw_may_be_changed(dense):
         pytest.param(len, {"level": 1.0}, ValueError, "level must lie between 0 and 1", id="level"),
         pytest.param(lambda draw: (1, 2, 3), {}, ValueError, "found 3 results", id="three results"),
         pytest.param(lambda draw: ([1, 2], 3), {}, ValueError, "the same entries", id="variance"),
-        pytest.param(
-            lambda draw, n=iter("ab"): pd.Series([1.0], [next(n)]), {}, ValueError, "differ in a, b", id="entries"
-        ),
+        pytest.param(lambda draw: pd.Series([1.0], [draw.X.sum()]), {}, ValueError, "differ in", id="entries"),
     ],
 )
 def test_bad_input_is_refused(dense, statistic, arguments, error, text):
