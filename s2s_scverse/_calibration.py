@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, poisson
 
-__all__ = ["FEWEST", "GAIN_GENES", "LEVELS", "Calibration", "Pool", "denoise", "explained", "gain"]
+__all__ = [
+    "FEWEST",
+    "GAIN_GENES",
+    "LEVELS",
+    "Calibration",
+    "Pool",
+    "counting_noise",
+    "denoise",
+    "explained",
+    "gain",
+]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -208,12 +218,17 @@ def denoise(
     times `unit`, or log1p of these if `logged`. Returns denoised values, and the standard deviation of their errors.
     """
     expected = np.maximum(left_out, 0).astype(np.float64)
-    noise = _logged_noise(expected, unit) if logged else unit[:, None] * expected
+    noise = counting_noise(expected, unit, logged=logged)
     unknown = np.maximum(calibration.errors.variance - noise.mean(axis=0), 0)
     noise = np.maximum(noise, 1e-9)
     level = unknown / noise
     found = (expected + level * values) / (1 + level)
     return found.astype(np.float32), np.sqrt(unknown / (1 + level)).astype(np.float32)
+
+
+def counting_noise(expected: Float64, unit: Float64, *, logged: bool) -> Float64:
+    """Variance of the noise of values whose mean is `expected` (n_spots, n_genes); see :func:`denoise`."""
+    return _logged_noise(expected, unit) if logged else unit[:, None] * expected
 
 
 def _logged_noise(expected: Float64, unit: Float64) -> Float64:

@@ -15,6 +15,7 @@ __all__ = [
     "IN_TISSUE",
     "LIBRARY_KEY",
     "MEASURED",
+    "MODEL",
     "RELIABILITY",
     "SECTIONS",
     "SPATIAL",
@@ -37,6 +38,7 @@ LIBRARY_KEY: Final = "library_key"  # uns["s2s"]["grid"]["library_key"]: the obs
 IMAGE_FEATURES: Final = "s2s_image"  # obsm, written by pp.image_features
 IMAGE: Final = "image"  # uns["s2s"]["image"]: names and parameters of features, one entry for each obsm key
 EVALUATION: Final = "evaluation"  # uns["s2s"]["evaluation"]: tables of scores
+MODEL: Final = "model"  # uns["s2s"][run]["model"]: what tl.impute fitted, as plain arrays
 VISIBLE: Final = "{}_visible"  # obs, bool, one for each run: what the method saw
 RELIABILITY: Final = "{}_reliability"  # var, one for each run: expected PCC at unmeasured sites
 COVARIATE_GAIN: Final = "{}_covariate_gain"  # var, one for each run: part of the variance that covariates explain

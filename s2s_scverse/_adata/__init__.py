@@ -1,7 +1,8 @@
 """The only place that reads from and writes to an AnnData."""
 
 from ._counts import find_depth, read_molecules
-from ._genes import GeneMatrix, Survey, find_matrix, gene_blocks, read_values
+from ._genes import GENE_BLOCK, GeneMatrix, Survey, find_matrix, gene_blocks, read_values
+from ._inputs import MAX_DISTANCE, Inputs, check_apart, covariate_names, read_inputs, read_inputs_of_run
 from ._layers import Layers, check_store, open_layers
 from ._runs import (
     check_copy,
@@ -24,14 +25,19 @@ from ._sections import (
 )
 
 __all__ = [
+    "GENE_BLOCK",
+    "MAX_DISTANCE",
     "GeneMatrix",
+    "Inputs",
     "Layers",
     "Survey",
     "array_positions",
+    "check_apart",
     "check_copy",
     "check_keys",
     "check_run_key",
     "check_store",
+    "covariate_names",
     "find_depth",
     "find_matrix",
     "find_runs",
@@ -39,6 +45,8 @@ __all__ = [
     "gene_blocks",
     "grid_entry",
     "open_layers",
+    "read_inputs",
+    "read_inputs_of_run",
     "read_mask",
     "read_measured",
     "read_molecules",

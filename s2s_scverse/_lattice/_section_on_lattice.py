@@ -1,5 +1,6 @@
 """One section on its lattice, from reading to writing."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -47,6 +48,15 @@ class SectionOnLattice:
     def positions(self, seen: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n_sites, 2) in units of the spacing of those spots that are seen, (n_sites,)."""
         return self.lattice.unit_coordinates / self.lattice.spot_pitch(seen)
+
+    def digest(self) -> str:
+        """Return a SHA-256 of the spots: their relative positions, values and depth."""
+        spots = self.lattice.index[self.measured]
+        found = hashlib.sha256(repr((self.lattice.kind.name, self.values.shape)).encode())
+        for array in (spots - spots.min(axis=0), self.values, self.depth):
+            if array is not None:
+                found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
 
     def by_position(self) -> "SectionOnLattice":
         """Sort sites into an order that does not depend on that of the AnnData; before `values` are read."""

@@ -34,8 +34,8 @@ class PCAKriging:
             np.asarray(informative, np.float64), kriging.noise_weights, n_components
         )
         scores = self.scores.astype(np.float32)
-        kriged = kriging.predict(scores, kriging.tune(scores, kernels_for(len(scores), smooth=True)))
-        self.at_spots, self.at_sites = kriged.loo, kriged.sites  # (n, n_components) and (m, n_components)
+        self.kriged = kriging.predict(scores, kriging.tune(scores, kernels_for(len(scores), smooth=True)))
+        self.at_spots, self.at_sites = self.kriged.loo, self.kriged.sites  # (n, n_components) and (m, n_components)
 
     def with_components(self, count: int) -> "PCAKriging":
         """The same with the strongest few of its components only."""

@@ -4,6 +4,7 @@ from ._checkpoint import check_files
 from ._config import TRAINING_PRESETS, TrainingConfig
 from ._fit import MIN_SPOTS, fit
 from ._model import Block, SectionModel, find_device, predict_block
+from ._saved import model_arrays, restore_models
 
 __all__ = [
     "MIN_SPOTS",
@@ -14,5 +15,7 @@ __all__ = [
     "check_files",
     "find_device",
     "fit",
+    "model_arrays",
     "predict_block",
+    "restore_models",
 ]

@@ -2,6 +2,7 @@
 
 from ._at import at
 from ._dense import dense
+from ._draws import draws
 from ._image import image
 from ._reliability import interval, reliable_genes
 from ._spatialdata import spatialdata, spatialdata_image
@@ -10,6 +11,7 @@ from ._tables import evaluation_df, evaluation_summary_df, evaluation_tests_df, 
 __all__ = [
     "at",
     "dense",
+    "draws",
     "evaluation_df",
     "evaluation_summary_df",
     "evaluation_tests_df",

@@ -1,15 +1,16 @@
-"""Tools: imputation, interpolation, evaluation."""
+"""Tools: imputation, interpolation, evaluation, propagation of uncertainty."""
 
 from typing import TYPE_CHECKING, Any
 
 from ._evaluate import evaluate
 from ._impute import impute
 from ._interpolate import interpolate
+from ._propagate import propagate
 
 if TYPE_CHECKING:
     from .._train import TRAINING_PRESETS, TrainingConfig
 
-__all__ = ["TRAINING_PRESETS", "TrainingConfig", "evaluate", "impute", "interpolate"]
+__all__ = ["TRAINING_PRESETS", "TrainingConfig", "evaluate", "impute", "interpolate", "propagate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import (
+    check_apart,
     check_keys,
     find_source,
     read_mask,
@@ -20,7 +21,6 @@ from .._adata import (
 from .._checks import check_adata, check_genes, check_int, check_rng
 from .._comparison import pairs_frame, scores_frame, summary_frame
 from .._scores import mean_over_sections, window
-from ._read import check_apart
 from ._scoring import GENE_BLOCK, score_genes
 
 __all__ = ["evaluate"]

@@ -10,13 +10,24 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._adata import check_copy, check_run_key, check_store, gene_blocks, open_layers, versions, write_run
+from .._adata import (
+    MAX_DISTANCE,
+    Inputs,
+    check_copy,
+    check_run_key,
+    check_store,
+    covariate_names,
+    gene_blocks,
+    open_layers,
+    read_inputs,
+    versions,
+    write_run,
+)
 from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
 from .._scores import mean_over_sections
 from ._blocks import memory_explained, needed_gigabytes, predicted_blocks
-from ._read import MAX_DISTANCE, Inputs, covariate_names, read_inputs
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -159,7 +170,8 @@ def impute(
         Sites that were measured when this ran; :func:`s2s_scverse.tl.evaluate` refuses to score them.
     `.uns['s2s'][key_added]`
         `params`, `layer`, `history` (one row per epoch; see :func:`s2s_scverse.get.history_df`), `shrinkage` (factor of
-        the network's correction, 0 to 1), `intervals` (half-widths in standard deviations, by level) and `versions`.
+        the network's correction, 0 to 1), `intervals` (half-widths in standard deviations, by level), `model` (what was
+        fitted, as arrays; :func:`s2s_scverse.get.draws` needs it) and `versions`.
 
     Raises
     ------
@@ -260,6 +272,7 @@ def impute(
         "versions": versions("torch", "lightning", "numpy"),
         "shrinkage": models[0].shrinkage,
         "history": pd.DataFrame(models[0].history),
+        _keys.MODEL: _train.model_arrays(models),
     }
     if std:
         known = [(model.errors.widths, max(1, model.section.wanted.sum())) for model in models if model.errors]

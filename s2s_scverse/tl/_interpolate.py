@@ -4,11 +4,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .._adata import check_copy, check_run_key, gene_blocks, versions, write_run
+from .._adata import (
+    MAX_DISTANCE,
+    check_copy,
+    check_run_key,
+    covariate_names,
+    gene_blocks,
+    read_inputs,
+    versions,
+    write_run,
+)
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._lattice import SectionOnLattice
 from .._predict import GUIDED, METHODS, CrossValidation, Method, Predictor, StackingWeights, fit, section_noise_weights
-from ._read import MAX_DISTANCE, covariate_names, read_inputs
 
 if TYPE_CHECKING:
     from anndata import AnnData

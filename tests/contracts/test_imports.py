@@ -13,8 +13,8 @@ import s2s_scverse
 
 PACKAGE = Path(s2s_scverse.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-NO_TORCH = ("_lattice", "_predict", "_image", "pp", "pl", "get")
-NO_ANNDATA = ("nn", "_train", "_lattice", "_predict", "_image")
+NO_TORCH = ("_lattice", "_predict", "_uncertainty", "_image", "pp", "pl", "get")
+NO_ANNDATA = ("nn", "_train", "_lattice", "_predict", "_uncertainty", "_image")
 TORCH = {"torch", "lightning", "pytorch_lightning", "torchmetrics"}
 ANNDATA = {"anndata", "scanpy", "squidpy", "spatialdata", "mudata"}
 LIMIT = 0.1  # seconds

@@ -1,7 +1,7 @@
-"""Reading the input of `tl.impute` and `tl.interpolate` from an AnnData."""
+"""Reading the input of `tl.impute`, `tl.interpolate` and `get.draws` from an AnnData."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import GeneMatrix, Survey, find_depth, read_mask, read_measured, read_molecules, read_sections
 from .._calibration import FEWEST
 from .._checks import check_number, few
 from .._lattice import SectionOnLattice
+from ._counts import find_depth, read_molecules
+from ._genes import GeneMatrix, Survey
+from ._runs import find_runs, find_source, read_visible
+from ._sections import read_mask, read_measured, read_sections
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["MAX_DISTANCE", "Inputs", "check_apart", "covariate_names", "read_inputs"]
+__all__ = ["MAX_DISTANCE", "Inputs", "check_apart", "covariate_names", "read_inputs", "read_inputs_of_run"]
 
 MAX_DISTANCE = 5.0
 """How far from measured spots to extrapolate, in units of the spot spacing."""
@@ -37,6 +40,8 @@ class Inputs:
     """(n_obs,) all measured spots."""
     counts: bool
     """Whether values look like counts."""
+    layer: str | None
+    """Where values come from; None is X."""
     depth: str
     """Source of the depth of the spots: ``"values"``, a column of obs, or ``"none"``."""
 
@@ -56,13 +61,17 @@ def read_inputs(
     denoise: bool,
     n_informative: int,
     covariates: object = None,
+    visible: NDArray[np.bool_] | None = None,
 ) -> Inputs:
-    """Read the measured rows; `written` (n_vars,) are the genes to predict. Errors are those of `tl.impute`."""
+    """Read the measured rows; `written` (n_vars,) are the genes to predict. Errors are those of `tl.impute`.
+
+    To repeat an earlier run, `visible` (n_obs,) are the sites that were measured then.
+    """
     if total_counts is not None and not isinstance(total_counts, str):
         msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
         raise TypeError(msg)
     known_everywhere = read_covariates(adata, covariates)
-    sections, measured = _read_sections(adata, max_distance)
+    sections, measured = _read_sections(adata, max_distance, visible)
     if known_everywhere is not None:
         sections = [replace(each, covariates=_standardised(known_everywhere[each.rows])) for each in sections]
     matrix = GeneMatrix(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
@@ -77,7 +86,47 @@ def read_inputs(
     if known:
         depth = "values" if total_counts == "auto" else f"obs[{total_counts!r}]"
         depth += "" if known == len(sections) else f" in {known} of {len(sections)} sections"
-    return Inputs(sections, matrix, rows, measured, survey.counts, depth)
+    return Inputs(sections, matrix, rows, measured, survey.counts, layer, depth)
+
+
+def read_inputs_of_run(
+    adata: "AnnData", key: str, written: NDArray[np.bool_], *, covariates: bool
+) -> tuple[Mapping[str, Any], Inputs]:
+    """Return the entry of a run of `tl.impute` in uns, and its input, read again with or without covariates.
+
+    KeyError if the entry has no fitted model, ValueError if the spots are not those it was fitted to.
+    """
+    run = find_runs(adata).get(key, {})
+    visible = read_visible(adata, key)
+    if _keys.MODEL not in run or visible is None:
+        msg = (
+            f"run {key!r} has no fitted model (adata.uns[{_keys.UNS!r}][{key!r}][{_keys.MODEL!r}]); only tl.impute "
+            "keeps one, and functions such as anndata.concat drop it: call s2s.tl.impute again"
+        )
+        raise KeyError(msg)
+    params = run["params"]
+    names = str(params["covariates"])
+    inputs = read_inputs(
+        adata,
+        written,
+        layer=find_source(adata, [key], None, argument="layer"),
+        max_distance=float(params["max_distance"]) if np.isfinite(params["max_distance"]) else None,
+        total_counts=None if params["total_counts"] == "None" else str(params["total_counts"]),
+        covariates=names.split(", ") if covariates and names != "none" else None,
+        denoise=bool(params["denoise"]),
+        n_informative=int(params["training"]["max_genes"]),
+        visible=visible,
+    )
+    fitted = {str(entry["name"]): str(entry["spots"]) for entry in run[_keys.MODEL]["sections"].values()}
+    for section in inputs.sections:
+        if fitted.get(str(section.name)) != section.digest():
+            of = "" if section.name is None else f" of section {section.name!r}"
+            msg = (
+                f"the spots{of} are not those that run {key!r} was fitted to: values, genes or positions changed; "
+                "go back to the AnnData that tl.impute returned (genes= selects genes), or call s2s.tl.impute again"
+            )
+            raise ValueError(msg)
+    return run, inputs
 
 
 def covariate_names(keys: Any) -> list[str]:
@@ -131,12 +180,19 @@ def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> Non
         raise ValueError(msg)
 
 
-def _read_sections(adata: "AnnData", max_distance: object) -> tuple[list[SectionOnLattice], NDArray[np.bool_]]:
+def _read_sections(
+    adata: "AnnData", max_distance: object, visible: NDArray[np.bool_] | None
+) -> tuple[list[SectionOnLattice], NDArray[np.bool_]]:
     """Return sections in a canonical order, and all measured spots; warn of sites that are too far away."""
     reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
-    placed = [section.by_position() for section in read_sections(adata)]
-    measured = read_measured(adata)
-    check_apart(measured, read_mask(adata, _keys.HELD_OUT))
+    sections = read_sections(adata)
+    if visible is None:
+        measured = read_measured(adata)
+        check_apart(measured, read_mask(adata, _keys.HELD_OUT))
+    else:
+        measured = visible
+        sections = [replace(section, measured=visible[section.rows]) for section in sections]
+    placed = [section.by_position() for section in sections]
     sections, far = [], 0
     for section in placed:
         if not section.measured.any():
@@ -145,7 +201,7 @@ def _read_sections(adata: "AnnData", max_distance: object) -> tuple[list[Section
         wanted = ~section.measured & (section.lattice.distance_to(section.measured) <= reach)
         far += int((~section.measured & ~wanted).sum())
         sections.append(replace(section, wanted=wanted))
-    if far:
+    if far and visible is None:
         warnings.warn(
             f"{far} of {int((~measured).sum())} unmeasured sites are farther than {reach:g} spot distances from every "
             "measured spot and stay NaN; drop them, or pass a larger max_distance (None: no limit)",

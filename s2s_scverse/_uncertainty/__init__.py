@@ -1,0 +1,5 @@
+"""Conditional simulation: what values at unmeasured sites may be, jointly over sites and genes."""
+
+from ._errors import ErrorModel, GeneErrors, Marginals
+
+__all__ = ["ErrorModel", "GeneErrors", "Marginals"]

@@ -1,0 +1,44 @@
+"""Conditional simulation of kriged components, by residual kriging :cite:p:`journel1978`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .._predict import PCAKriging, Settings
+from ._arrays import Float32
+from ._random_fields import N_FREQUENCIES, features
+
+__all__ = ["error_variance", "simulate_errors"]
+
+
+def simulate_errors(components: PCAKriging, rngs: Sequence[np.random.Generator]) -> Float32:
+    """Draw errors of the kriged components at the sites, one for each generator: (n_draws, m, n_components).
+
+    A component is simulated at spots and sites alike with its kernel, signal variance and nugget, and kriged from the
+    simulated spots: simulated minus kriged is a draw of the error, whatever was measured.
+    """
+    kriging, settings = components.kriging, components.kriged.settings
+    n, m, count = len(kriging.spots), len(kriging.sites), len(settings.kernel)
+    amplitudes = np.empty((2 * N_FREQUENCIES, len(rngs), count), np.float32)
+    spots = np.empty((n, len(rngs), count), np.float32)
+    nugget = np.asarray(kriging.nuggets)[settings.nugget]
+    noise = np.sqrt(nugget / kriging.noise_weights[:, None]).astype(np.float32)
+    for draw, rng in enumerate(rngs):
+        amplitudes[:, draw] = rng.standard_normal((2 * N_FREQUENCIES, count), dtype=np.float32)
+        spots[:, draw] = noise * rng.standard_normal((n, count), dtype=np.float32)
+    sites = np.empty((m, len(rngs), count), np.float32)
+    for k in np.unique(settings.kernel):
+        own = np.flatnonzero(settings.kernel == k)
+        of = amplitudes[:, :, own].reshape(2 * N_FREQUENCIES, -1)
+        spots[:, :, own] += (features(kriging.kernels[k], kriging.spots) @ of).reshape(n, len(rngs), -1)
+        sites[:, :, own] = (features(kriging.kernels[k], kriging.sites) @ of).reshape(m, len(rngs), -1)
+    repeated = Settings(np.tile(settings.kernel, len(rngs)), np.tile(settings.nugget, len(rngs)))
+    sites -= kriging.predict(spots.reshape(n, -1), repeated).sites.reshape(sites.shape)
+    sites *= np.sqrt(components.kriged.variance).astype(np.float32)
+    return np.moveaxis(sites, 1, 0)
+
+
+def error_variance(components: PCAKriging) -> Float32:
+    """Variance of the error of every component at the sites, (m, n_components)."""
+    relative = components.kriging.relative_variance(components.kriged.settings)
+    return np.asarray(relative * components.kriged.variance, np.float32)

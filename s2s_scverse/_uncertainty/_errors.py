@@ -1,0 +1,172 @@
+"""The joint distribution of the errors of imputed values, over sites and genes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from scipy.linalg import svd
+
+from .._predict import PCAKriging
+from ._arrays import Bool, Float32, Float64, Index
+from ._conditional import error_variance, simulate_errors
+from ._rectified import rectified_parameters
+
+__all__ = ["ErrorModel", "GeneErrors", "Marginals", "Simulated"]
+
+_VALUES: Final = 2**24  # component errors simulated at a time
+_SPATIAL: Final = 0.95  # largest share of the spatial part in the variance of an error
+_SHARE: Final = 0.7  # standard error of the logarithm of that share
+_LEVEL: Final = 0.08  # standard error of the logarithm of a gene's standard deviations, besides that of sampling
+_LEAST: Final = 0.05  # smallest share in the variance that is not due to estimated parameters
+
+
+@dataclass(frozen=True)
+class Marginals:
+    """What is known of single values at m sites."""
+
+    mean: Float32  # (m, n_genes)
+    std: Float32  # (m, n_genes) of the error, measurement noise included
+    noise: Float32  # (m, n_genes) variance of the measurement noise to leave out, at most all that is not spatial
+    bounded: Bool  # (n_genes,) genes without negative values
+
+
+class Simulated(NamedTuple):
+    """What all genes share in one draw."""
+
+    components: Float32  # (m, n_components) errors of the components
+    shared: Float32  # (m, k) standard normal factors that vary from site to site
+    seed: int  # of what genes do not share
+
+
+class ErrorModel:
+    """Errors at the sites of `components`, in three parts, for genes like the `informative` ones (n, n_informative).
+
+    * What kriging does not know of the components: simulated conditionally and projected to genes. It varies smoothly.
+    * What varies from site to site. Genes vary together as leave-one-out residuals of the spots do, because they share
+      cell types or depth, and each by itself.
+    * What is not known of the parameters of a gene: its loadings on the components, the slope between its values and
+      its predictions, the size of its errors and their spatial share. It is the same for all sites.
+
+    Together they have the standard deviations that calibration gave single values.
+    """
+
+    def __init__(self, components: PCAKriging, informative: Float32) -> None:
+        self.components = components
+        self.shared = _leading(_standardised(self.residuals(informative)))  # (n, k)
+
+    def simulate(self, rngs: Sequence[np.random.Generator]) -> Iterator[Simulated]:
+        """Draw what all genes share, once for each generator."""
+        size = max(1, _VALUES // max(1, self.variance.size))
+        for start in range(0, len(rngs), size):
+            spawned = [rng.spawn(3) for rng in rngs[start : start + size]]
+            errors = simulate_errors(self.components, [rng for rng, _, _ in spawned])
+            for each, (_, of_shared, of_genes) in zip(errors, spawned, strict=True):
+                factors = of_shared.standard_normal((len(each), self.shared.shape[1]), dtype=np.float32)
+                yield Simulated(each, factors, int(of_genes.integers(2**63)))
+
+    @cached_property
+    def variance(self) -> Float32:
+        """Variance of the errors of the components, (m, n_components)."""
+        return error_variance(self.components)
+
+    def loadings(self, values: Float32) -> Float32:
+        """Loadings of genes (n, n_genes) on the components, (n_components, n_genes)."""
+        weight = self.components.kriging.noise_weights
+        centred = values - np.average(values, axis=0, weights=weight)
+        return np.asarray((self.components.scores * weight[:, None]).T @ centred, np.float32)
+
+    def residuals(self, values: Float32) -> Float32:
+        """What leave-one-out predictions of the components do not explain, (n, n_genes)."""
+        mean = np.average(values, axis=0, weights=self.components.kriging.noise_weights)
+        return np.asarray(values - mean - self.components.at_spots @ self.loadings(values), np.float32)
+
+
+class GeneErrors:
+    """Draws of a block of genes, from their values at the spots (n, n_genes) and their numbers among all genes."""
+
+    def __init__(self, model: ErrorModel, values: Float32, numbers: Index, marginals: Marginals) -> None:
+        residuals = model.residuals(values)
+        self._numbers, self._maps, self._loadings = numbers, model.components.at_sites, model.loadings(values)
+        self._doubt = doubt = Doubt.of(model.components, self._loadings, residuals)
+        self._shared = (model.shared.T @ _standardised(residuals)).astype(np.float32)
+        self._own = np.sqrt(np.maximum(1 - np.square(self._shared).sum(axis=0), 0)).astype(np.float32)
+        mean, total = marginals.mean, np.square(marginals.std)
+        self._deviation = mean - mean.mean(axis=0)
+        of_parameters = np.square(self._maps) @ np.square(doubt.loading) + np.square(doubt.slope * self._deviation)
+        limit = np.minimum(_ratio((1 - _LEAST) * total, of_parameters), 1)
+        self._limit, self._variance = np.sqrt(limit), total - limit * of_parameters
+        spatial = model.variance @ np.square(self._loadings)
+        self._unit, self._share = _ratio(1.0, np.sqrt(spatial)), _ratio(spatial, self._variance)
+        self._noise = np.minimum(marginals.noise, self._variance)
+        left_out = np.minimum(self._noise, (1 - np.minimum(self._share, _SPATIAL)) * self._variance)
+        std = np.sqrt(total - left_out)
+        location, scale = rectified_parameters(np.maximum(mean, 0), std)
+        self._location = np.where(marginals.bounded, location, mean)
+        self._scale = np.where(marginals.bounded, _ratio(scale, std), np.float32(1))
+        self._lowest = np.where(marginals.bounded, np.float32(0), np.float32(-np.inf))
+
+    def draw(self, simulated: Simulated) -> Float32:
+        """Return one draw of the values, (m, n_genes)."""
+        doubt, counts = self._doubt, (len(simulated.components), self._maps.shape[1], 3)
+        single, loading, (slope, level, share) = _of_genes(simulated.seed, self._numbers, counts)
+        part = np.minimum(self._share * np.exp(_SHARE * share - _SHARE**2 / 2), _SPATIAL)
+        drawn = (simulated.components @ self._loadings) * self._unit * np.sqrt(part * self._variance)
+        single = simulated.shared @ self._shared + single * self._own
+        drawn += single * np.sqrt(np.maximum((1 - part) * self._variance - self._noise, 0))
+        drawn *= np.exp(doubt.level * level - np.square(doubt.level))
+        drawn += (self._maps @ (loading * doubt.loading) + slope * doubt.slope * self._deviation) * self._limit
+        drawn *= self._scale
+        drawn += self._location
+        return np.asarray(np.maximum(drawn, self._lowest), np.float32)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Standard errors of what is estimated for every gene."""
+
+    loading: Float32  # (n_components, n_genes)
+    slope: Float32  # (n_genes,) coefficient of the regression of values on predictions
+    level: Float32  # (n_genes,) logarithm of the standard deviation of errors
+
+    @classmethod
+    def of(cls, components: PCAKriging, loadings: Float32, residuals: Float32) -> "Doubt":
+        """Estimate them from leave-one-out residuals, (n, n_genes)."""
+        # White's estimator: errors are larger where values are.
+        square = np.square(residuals)
+        weighted = np.square(components.scores * components.kriging.noise_weights[:, None])
+        predicted = components.at_spots @ loadings
+        power = np.square(predicted - predicted.mean(axis=0))
+        slope = np.minimum(_ratio(np.sqrt((power * square).sum(axis=0)), power.sum(axis=0)), 1)
+        level = _ratio(square.std(axis=0), square.mean(axis=0)) / np.sqrt(4 * len(square))
+        found = np.sqrt(weighted.T @ square), slope, np.sqrt(np.square(level) + _LEVEL**2)
+        return cls(*(each.astype(np.float32) for each in found))
+
+
+def _of_genes(seed: int, numbers: Index, counts: Sequence[int]) -> list[Float32]:
+    """Draw standard normal arrays (count, n_genes), every gene by its number, whatever the other genes are."""
+    found = np.empty((len(numbers), sum(counts)), np.float32)
+    for row, number in zip(found, numbers, strict=True):
+        np.random.default_rng([seed, int(number)]).standard_normal(out=row, dtype=np.float32)
+    return np.split(found.T, np.cumsum(counts)[:-1])
+
+
+def _ratio(numerator: Any, denominator: Float32) -> Float32:
+    """Divide; what is divided by 0 becomes 0."""
+    return np.asarray(np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0))
+
+
+def _standardised(values: Float32) -> Float64:
+    """Bring genes (n, n_genes) to a mean of 0 and a sum of squares of 1; constant ones to 0."""
+    centred = values - values.mean(axis=0, dtype=np.float64)
+    norm = np.linalg.norm(centred, axis=0)
+    return np.asarray(centred * np.divide(1, norm, out=np.zeros_like(norm), where=norm > 1e-6))
+
+
+def _leading(residuals: Float64) -> Float64:
+    """Directions between spots, (n, k), along which genes (n, n_genes) vary together beyond chance."""
+    n, count = residuals.shape
+    left, strength, _ = svd(residuals, full_matrices=False, check_finite=False)
+    # Largest singular value of independent genes (Marchenko and Pastur).
+    return np.asarray(left[:, strength > 1 + np.sqrt(count / n)])

@@ -1,0 +1,206 @@
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from .. import _keys
+from .._adata import GENE_BLOCK, Inputs, read_inputs_of_run, read_molecules, read_values
+from .._calibration import FEWEST, counting_noise
+from .._checks import check_adata, check_bool, check_int, check_rng
+from .._lattice import SectionOnLattice
+from .._predict import Kriging, PCAKriging, section_noise_weights
+from .._uncertainty import ErrorModel, GeneErrors, Marginals
+from ._dense import dense, read_dense
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["draws"]
+
+COMPONENTS, SPOTS_PER_COMPONENT = (25, 50), 16
+"""Bounds of the number of components that are simulated, and spots for each. Fewer made errors of regions too small on
+sections of 900 spots, more made them too large on sections of 200."""
+NEIGHBOURS = 4
+"""Number of nearest spots whose depth an unmeasured site is given."""
+
+
+def draws(
+    adata: "AnnData",
+    n: int,
+    *,
+    genes: str | Sequence[str] | None = None,
+    key: str = _keys.UNS,
+    noise: bool = True,
+    rng: int | np.random.Generator | None = 0,
+) -> Iterator["AnnData"]:
+    """Return conditional draws of an imputed section: sections that could have been measured, given the spots.
+
+    Imputed values are means, and maps of means are smoother than tissue: Moran's I, variances, or the area above a
+    threshold are biased on them. A draw adds errors with the right variances and correlations, between sites and
+    between genes, so that such statistics are right on draws on average, and vary between draws as much as they are
+    uncertain. :func:`s2s_scverse.tl.propagate` applies a statistic to draws.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.impute` was run on with ``uncertainty=True``. Not changed.
+    n
+        Number of draws.
+    genes
+        Genes to draw, in this order; by default all that were imputed. The draws of a gene do not depend on the other
+        genes, up to rounding. Memory is about 8 times that of the values of these genes at all sites.
+    key
+        Name of the run (its `key_added`).
+    noise
+        Whether to draw measurements, with the noise that measured spots have too. Otherwise only expression is drawn:
+        without counting noise, where values are counts or scaled counts (with or without log1p), else without anything
+        that varies independently from site to site.
+    rng
+        Seed or generator. The same seed on the same machine gives the same draws.
+
+    Returns
+    -------
+    An iterator over `n` AnnData like that of :func:`s2s_scverse.get.dense` (with obs, var, obsm, and what squidpy needs
+    of uns, all copies), of which one at a time is in memory:
+
+    `.X`
+        float32, (n_sites, n_genes): one draw on the scale of the input. Measured spots keep their values; if the run
+        had ``denoise=True``, they are drawn too. Genes without negative measured values have none. The mean over many
+        draws tends to the layer `key`, the standard deviation at a site to that of the layer ``f"{key}_std"``.
+
+    Raises
+    ------
+    KeyError
+        If there is no such run, it has no fitted model or standard deviations, or a gene does not exist or was not
+        imputed.
+    TypeError, ValueError
+        If an argument is not as described, or the measured values changed since the run.
+
+    Notes
+    -----
+    Errors have three parts. What kriging does not know of the principal components is simulated by residual kriging
+    :cite:p:`journel1978` and projected to genes: it is smooth, and seamless over the section. What varies from site to
+    site is shared by genes as in the leave-one-out residuals of the spots. What is uncertain in the parameters of a
+    gene is the same at all sites. Components and residuals are computed from the measured spots again; the layers
+    give means and standard deviations.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6)
+    >>> dense = s2s.pp.grid(adata, upsample=2)
+    >>> s2s.pp.normalize(dense)
+    >>> s2s.tl.impute(dense, preset="quick", progress=False)
+    >>> variances = [draw.X.var() for draw in s2s.get.draws(dense, 3)]
+    >>> len(variances)
+    3
+    """
+    check_adata(adata)
+    n = check_int("n", n, least=1)
+    check_bool("noise", noise)
+    generator = check_rng(rng)
+    plain = dense(adata, key, genes=genes)
+    mean, kept, columns = read_dense(adata, key, columns=adata.var_names.get_indexer(plain.var_names))
+    if _keys.STD.format(key) not in adata.layers:
+        msg = f"run {key!r} has no standard deviations; call s2s.tl.impute with uncertainty=True"
+        raise KeyError(msg)
+    _, inputs = read_inputs_of_run(adata, key, np.zeros(adata.n_vars, bool), covariates=False)
+    everything = np.ones(adata.n_obs, bool)
+    std = read_values(adata, everything, columns, layer=_keys.STD.format(key), finite=False)
+    parts = []
+    for number, section in enumerate(inputs.sections):
+        denoised = section.unit is not None
+        drawn = kept[section.rows] & (section.wanted | (section.measured & denoised))
+        if np.isnan(std[section.rows[drawn]]).any():
+            msg = f"run {key!r} has no standard deviations at some sites (fewer than {FEWEST} spots?)"
+            raise ValueError(msg)
+        parts.append(_part(adata, inputs, number, drawn, columns, mean, std, noise=noise))
+    return _draws(plain, np.flatnonzero(kept), parts, generator.spawn(n))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What draws the sites of one section."""
+
+    rows: NDArray[np.int64]
+    """(m,) rows of the AnnData."""
+    model: ErrorModel
+    blocks: list[tuple[slice, GeneErrors]]
+    """Blocks of the genes that are drawn."""
+
+
+def _part(
+    adata: "AnnData",
+    inputs: Inputs,
+    number: int,
+    drawn: NDArray[np.bool_],
+    columns: NDArray[np.int64],
+    mean: NDArray[np.float32],
+    std: NDArray[np.float32],
+    *,
+    noise: bool,
+) -> Part:
+    """Fit the error model of a section for those of its sites that are `drawn`, (n_sites,)."""
+    section = inputs.sections[number]
+    rows, measured = section.rows[drawn], section.measured[drawn]
+    at, weights = section.positions(section.measured), section_noise_weights(section, section.measured)
+    kriging = Kriging(at[section.measured], at[drawn], noise_weights=weights)
+    n_components = int(np.clip(len(section.values) // SPOTS_PER_COMPONENT, *COMPONENTS))
+    model = ErrorModel(PCAKriging(kriging, section.values, n_components=n_components), section.values)
+    molecules = _molecules(adata, inputs, section, drawn) if measured.any() or not noise else None
+    blocks = []
+    for start in range(0, len(columns), GENE_BLOCK):
+        block = slice(start, min(start + GENE_BLOCK, len(columns)))
+        expected, spread = mean[rows, block], std[rows, block]
+        left_out = np.zeros_like(spread)
+        if molecules is not None:
+            counted = counting_noise(np.maximum(expected, 0), molecules[0], logged=molecules[1]).astype(np.float32)
+            # Standard deviations of denoised values are those of expression, without measurement noise.
+            if noise:
+                spread = np.sqrt(np.square(spread) + np.where(measured[:, None], counted, 0))
+            else:
+                left_out = np.where(measured[:, None], 0, counted)
+        elif not noise:
+            left_out.fill(np.inf)
+        values = inputs.matrix.read(columns[block], finite=False)[inputs.rows[number]]
+        marginals = Marginals(expected, spread, left_out, values.min(axis=0) >= 0)
+        blocks.append((block, GeneErrors(model, values, columns[block], marginals)))
+    return Part(rows, model, blocks)
+
+
+def _molecules(
+    adata: "AnnData", inputs: Inputs, section: SectionOnLattice, drawn: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], bool] | None:
+    """Return the value of one molecule at the sites that are drawn, from the spots around, and whether of log1p."""
+    spots = np.zeros(adata.n_obs, bool)
+    spots[section.spots] = True
+    found = read_molecules(adata, spots, layer=inputs.layer)
+    if found is None:
+        return None
+    logs = np.log(found.unit[np.searchsorted(np.flatnonzero(spots), section.spots)])
+    at = section.lattice.unit_coordinates
+    tree = cKDTree(at[section.measured])
+    nearest = np.asarray(tree.query(at[drawn], k=range(1, min(NEIGHBOURS, len(logs)) + 1))[1])
+    unit = np.exp(logs[nearest].mean(axis=1))
+    own = section.measured[drawn]
+    unit[own] = np.exp(logs[nearest[own, 0]])
+    return unit, found.logged
+
+
+def _draws(
+    plain: "AnnData", kept: NDArray[np.int64], parts: list[Part], rngs: list[np.random.Generator]
+) -> Iterator["AnnData"]:
+    spawned = [rng.spawn(len(parts)) for rng in rngs]
+    simulations: list[Iterator[Any]] = [
+        part.model.simulate([children[number] for children in spawned]) for number, part in enumerate(parts)
+    ]
+    for simulated in zip(*simulations, strict=True):
+        draw = plain.copy()
+        for part, shared in zip(parts, simulated, strict=True):
+            rows = np.searchsorted(kept, part.rows)
+            for block, errors in part.blocks:
+                draw.X[rows, block] = errors.draw(shared)
+        yield draw

@@ -1,0 +1,186 @@
+"""Conditional draws: sections that could have been measured."""
+
+import anndata as ad
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+import s2s_scverse as s2s
+from s2s_scverse._train import predict_block
+from s2s_scverse.tl._models import read_models
+
+QUICK = {"preset": "quick", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def dense(_section):
+    adata = _section.copy()
+    s2s.tl.impute(adata, **QUICK)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def denoised(_section):
+    adata = _section.copy()
+    s2s.tl.impute(adata, denoise=True, **QUICK)
+    return adata
+
+
+def stacked(adata, n, **arguments):
+    return np.stack([draw.X for draw in s2s.get.draws(adata, n, **arguments)])
+
+
+def test_draws_have_the_means_and_deviations_of_the_layers_and_the_measured_values(dense):
+    drawn = stacked(dense, 300)
+    measured = dense.obs["s2s_measured"].to_numpy()
+    mean, std = dense.layers["s2s"], dense.layers["s2s_std"]
+    assert drawn.dtype == np.float32
+    assert drawn.min() >= 0
+    np.testing.assert_array_equal(drawn[:, measured], np.broadcast_to(mean[measured], drawn[:, measured].shape))
+    away = (drawn.mean(axis=0) - mean)[~measured] / std[~measured]
+    assert abs(away.mean()) < 0.01
+    assert np.sqrt(np.square(away).mean()) * np.sqrt(300) == pytest.approx(1, abs=0.15)
+    np.testing.assert_allclose(drawn.std(axis=0)[~measured].mean(axis=0), std[~measured].mean(axis=0), rtol=0.05)
+
+
+def test_a_draw_is_a_section_for_scanpy_and_squidpy(dense):
+    before = dense.copy()
+    genes = dense.var_names[[7, 2]].tolist()
+    plain = s2s.get.dense(dense, genes=genes)
+    draw, other = s2s.get.draws(dense, 2, genes=genes)
+    assert draw.obs.equals(plain.obs)
+    assert draw.var.equals(plain.var)
+    assert list(draw.obsm) == list(plain.obsm)
+    assert not draw.layers
+    assert not np.array_equal(draw.X, other.X)
+    draw.obs["cluster"], draw.uns["s2s"]["grid"]["kind"] = "a", "changed"
+    assert "cluster" not in other.obs
+    assert other.uns["s2s"]["grid"]["kind"] == dense.uns["s2s"]["grid"]["kind"] == "square"
+    assert np.array_equal(dense.layers["s2s"], before.layers["s2s"])
+    assert dense.obs.equals(before.obs)
+
+
+def test_same_seed_same_draws_whatever_the_other_genes(dense):
+    drawn = stacked(dense, 3, rng=5)
+    np.testing.assert_array_equal(drawn, stacked(dense, 3, rng=np.random.default_rng(5)))
+    genes = dense.var_names[[9, 3]]
+    np.testing.assert_allclose(stacked(dense, 3, rng=5, genes=genes.tolist()), drawn[:, :, [9, 3]], atol=1e-4)
+    assert not np.array_equal(drawn, stacked(dense, 3, rng=6))
+
+
+def test_held_out_values_change_nothing(dense):
+    other = dense.copy()
+    hidden = ~other.obs["s2s_measured"].to_numpy()
+    other.X = other.X.toarray()
+    other.X[hidden] = np.random.default_rng(9).normal(50, 30, (hidden.sum(), other.n_vars))
+    np.testing.assert_array_equal(stacked(dense, 2), stacked(other, 2))
+    np.testing.assert_array_equal(stacked(dense, 1, noise=False), stacked(other, 1, noise=False))
+
+
+def test_maps_are_too_smooth_and_draws_are_not(dense):
+    at = np.asarray(dense.obsm["spatial"])
+    pairs = cKDTree(at).query_pairs(1.1 * cKDTree(at).query(at, k=2)[0][:, 1].min(), output_type="ndarray")
+
+    def moran(values):
+        centred = values - values.mean(axis=0)
+        return (centred[pairs].prod(axis=1)).mean(axis=0) / centred.var(axis=0)
+
+    truth = moran(dense.X.toarray())
+    of_map = moran(dense.layers["s2s"]) - truth
+    of_draws = np.mean([moran(values) for values in stacked(dense, 10)], axis=0) - truth
+    assert of_map.mean() > 0.1
+    assert abs(of_draws.mean()) < 0.05
+    assert np.abs(of_draws).mean() < np.abs(of_map).mean() / 2
+
+
+def test_errors_of_neighbours_and_of_genes_are_correlated(dense):
+    drawn = stacked(dense, 40)
+    errors = (drawn - drawn.mean(axis=0))[:, ~dense.obs["s2s_measured"].to_numpy()]
+    spread = errors.std(axis=(0, 1))
+    at = np.asarray(dense.obsm["spatial"])[~dense.obs["s2s_measured"].to_numpy()]
+    near = cKDTree(at).query_pairs(1.1 * cKDTree(at).query(at, k=2)[0][:, 1].min(), output_type="ndarray")
+    far = np.stack([np.arange(len(at)), np.roll(np.arange(len(at)), len(at) // 2)], axis=1)
+    of_near, of_far = ((errors[:, pairs].prod(axis=2)).mean(axis=(0, 1)) / spread**2 for pairs in (near, far))
+    assert of_near.mean() > 0.02 + of_far.mean()
+    assert abs(of_far.mean()) < 0.03
+
+
+def test_without_noise_draws_vary_less(dense, denoised):
+    hidden = ~dense.obs["s2s_measured"].to_numpy()
+    noisy, clean = (stacked(dense, 30, noise=noise)[:, hidden].std(axis=0).mean() for noise in (True, False))
+    assert 0.3 * noisy < clean < 0.99 * noisy
+    # Values that are no counts: the noise is what varies from site to site.
+    other = dense.copy()
+    other.X = (other.X.toarray() * 0.7 + 0.1 * np.sqrt(other.X.toarray())).astype(np.float32)
+    s2s.tl.impute(other, total_counts=None, **QUICK)
+    smooth = stacked(other, 30, noise=False)[:, hidden].std(axis=0).mean()
+    assert smooth < 0.8 * stacked(other, 30)[:, hidden].std(axis=0).mean()
+    # Measured spots of a denoised run are drawn, at their remaining uncertainty, or with new noise.
+    spots, std = ~hidden, denoised.layers["s2s_std"]
+    again, of_expression = (stacked(denoised, 100, noise=noise)[:, spots] for noise in (True, False))
+    np.testing.assert_allclose(of_expression.std(axis=0).mean(), std[spots].mean(), rtol=0.1)
+    assert again.std(axis=0).mean() > 1.2 * std[spots].mean()
+    np.testing.assert_allclose(again.mean(axis=(0, 1)), denoised.layers["s2s"][spots].mean(axis=0), rtol=0.05)
+
+
+def test_several_sections_and_sites_without_values():
+    made = [s2s.datasets.simulated_tissue(n_rows=14, n_cols=n, n_genes=6, rng=n) for n in (14, 16)]
+    both = ad.concat(dict(zip("ab", made, strict=True)), label="library", index_unique="-")
+    dense = s2s.pp.grid(both, upsample=2, library_key="library")
+    s2s.pp.normalize(dense)
+    s2s.tl.impute(dense, max_distance=None, **QUICK)
+    far = np.arange(0, dense.n_obs, 7)
+    far = far[~dense.obs["s2s_measured"].to_numpy()[far]]
+    dense.layers["s2s"][far] = np.nan
+    (draw,) = s2s.get.draws(dense, 1)
+    assert draw.n_obs == dense.n_obs - len(far)
+    assert np.isfinite(draw.X).all()
+    kept = np.setdiff1d(np.arange(dense.n_obs), far)
+    changed = (dense.layers["s2s"][kept] != draw.X).any(axis=1)
+    np.testing.assert_array_equal(changed, ~dense.obs["s2s_measured"].to_numpy()[kept])
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data")
+@pytest.mark.parametrize("write", ["write_h5ad", "write_zarr"])
+def test_a_run_is_rebuilt_from_a_file_bit_for_bit(imputed, tmp_path, write):
+    getattr(imputed, write)(tmp_path / "run")
+    read = (ad.read_h5ad if write == "write_h5ad" else ad.read_zarr)(tmp_path / "run")
+    models, inputs = read_models(read, device="cpu")
+    block = predict_block(models, inputs.rows, read.n_obs, inputs.matrix.read(slice(None)), uncertainty=True)
+    np.testing.assert_array_equal(block.values, imputed.layers["s2s"])
+    np.testing.assert_array_equal(block.std, imputed.layers["s2s_std"])
+    assert models[0].shrinkage > 0
+    np.testing.assert_array_equal(stacked(read, 2), stacked(imputed, 2))
+
+
+def changed_value(adata):
+    adata.X = adata.X.toarray()
+    adata.X[np.flatnonzero(adata.obs["s2s_visible"])[3], 2] += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "error", "text"),
+    [
+        pytest.param(changed_value, {}, ValueError, "the spots are not those that run 's2s' was fitted to", id="value"),
+        pytest.param(lambda a: a.layers.pop("s2s_std"), {}, KeyError, "no standard deviations", id="no std"),
+        pytest.param(lambda a: a.uns["s2s"]["s2s"].pop("model"), {}, KeyError, "has no fitted model", id="no model"),
+        pytest.param(None, {"n": 0}, ValueError, "n must be at least 1", id="n"),
+        pytest.param(None, {"n": 2.5}, TypeError, "n must be an integer", id="n type"),
+        pytest.param(None, {"noise": 1}, TypeError, "noise must be True or False", id="noise"),
+        pytest.param(None, {"key": "other"}, KeyError, "layers not found: other", id="key"),
+        pytest.param(None, {"genes": "nothing"}, KeyError, "nothing", id="gene"),
+        pytest.param(None, {"rng": -1}, ValueError, "rng must be a seed of at least 0", id="rng"),
+    ],
+)
+def test_bad_input_is_refused_before_the_first_draw(dense, change, arguments, error, text):
+    adata = dense.copy()
+    if change is not None:
+        change(adata)
+    with pytest.raises(error, match=text):
+        s2s.get.draws(adata, **{"n": 1} | arguments)
+
+
+def test_interpolated_layers_have_no_draws(section):
+    s2s.tl.interpolate(section, "kriging", key_added="s2s")
+    with pytest.raises(KeyError, match="no standard deviations"):
+        s2s.get.draws(section, 1)
