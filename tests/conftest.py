@@ -94,7 +94,7 @@ def quick():
 
     # Not shrunken: the initial estimate alone could be the result, and tests would not see the network.
     training = TrainingConfig(
-        min_spots=16, max_epochs=2, steps_per_epoch=4, masks=2, batch_size=4, n_images=4, shrink=False
+        min_spots=0, max_epochs=2, steps_per_epoch=4, masks=2, batch_size=4, n_images=4, shrink=False
     )
     return {"training": training, "progress": False}
 

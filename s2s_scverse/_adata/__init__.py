@@ -1,4 +1,4 @@
-"""The only place that reads from and writes to an AnnData."""
+"""Reading sections and values from an AnnData, and writing results to it."""
 
 from ._counts import find_depth, read_molecules
 from ._genes import GENE_BLOCK, GeneMatrix, Survey, find_matrix, gene_blocks, read_values
@@ -13,6 +13,7 @@ from ._runs import (
     read_visible,
     versions,
     write_evaluation,
+    write_image_features,
     write_run,
 )
 from ._sections import (
@@ -56,5 +57,6 @@ __all__ = [
     "read_visible",
     "versions",
     "write_evaluation",
+    "write_image_features",
     "write_run",
 ]

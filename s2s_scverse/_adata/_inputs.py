@@ -45,11 +45,6 @@ class Inputs:
     depth: str
     """Source of the depth of the spots: ``"values"``, a column of obs, or ``"none"``."""
 
-    @property
-    def varies(self) -> bool:
-        """Whether any gene does."""
-        return bool(self.sections[0].values.shape[1])
-
 
 def read_inputs(
     adata: "AnnData",

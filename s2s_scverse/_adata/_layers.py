@@ -81,7 +81,15 @@ def open_layers(
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
         group = zarr.create_group(partial, overwrite=False)
         chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
-        made: dict[str, Any] = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill_value": np.nan}
+        # A block of genes, which is written at once, is one file.
+        shards = -(-n_obs // chunks[0]) * chunks[0], chunks[1]
+        made: dict[str, Any] = {
+            "shape": shape,
+            "chunks": chunks,
+            "shards": shards,
+            "dtype": dtype,
+            "fill_value": np.nan,
+        }
         arrays = [group.create_array(name, attributes=ENCODING, **made) for name in names]
         layers = Layers(arrays[0], arrays[1] if std else None, written)
         try:

@@ -21,6 +21,7 @@ __all__ = [
     "read_visible",
     "versions",
     "write_evaluation",
+    "write_image_features",
     "write_run",
 ]
 
@@ -163,6 +164,17 @@ def write_evaluation(adata: AnnData, entry: dict[str, Any], *, copy: bool) -> An
     """Write the tables of an evaluation, in place of those of an earlier one."""
     adata = _own(adata, copy=copy)
     adata.uns[_keys.UNS] = {**adata.uns[_keys.UNS], _keys.EVALUATION: entry}
+    return adata if copy else None
+
+
+def write_image_features(
+    adata: AnnData, key: str, features: NDArray[np.float32], entry: dict[str, Any], *, copy: bool
+) -> AnnData | None:
+    """Write descriptors of an image to obsm, and what they are to uns."""
+    adata = _own(adata, copy=copy)
+    runs = adata.uns[_keys.UNS]
+    adata.obsm[key] = features
+    adata.uns[_keys.UNS] = {**runs, _keys.IMAGE: {**runs.get(_keys.IMAGE, {}), key: entry}}
     return adata if copy else None
 
 

@@ -45,6 +45,8 @@ def check_writable(adata: "AnnData", path: Path) -> None:
     adata.strings_to_categoricals()
     row = adata[:1]
     matrices = {"layers": named_layers(row), "obsp": dict(row.obsp), "varp": dict(adata.varp)}
+    if adata.raw is not None:
+        matrices["raw"] = {"var": adata.raw.var, "varm": dict(adata.raw.varm)}
     tables = {"obs": adata.obs, "var": adata.var, "obsm": dict(adata.obsm), "varm": dict(adata.varm)}
     try:
         with _formats(), h5py.File(io.BytesIO(), "w") as file:

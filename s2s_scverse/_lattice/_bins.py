@@ -1,5 +1,6 @@
 """Bins for cells and beads."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,6 +18,8 @@ CELLS_PER_BIN = 4
 """Mean number of cells per bin that `auto_bin_size` aims at."""
 SNAP = 0.02
 """Relative difference up to which a bin size is taken for a multiple of the pitch."""
+UNEVEN = 5
+"""Number of places along a bin below which bins of unequal numbers of places are warned of."""
 MAX_PLACE_RESIDUAL, FEWEST_PLACES = 0.1, 16
 """Largest residual, in pitches, and smallest number of places of a lattice on which cells lie."""
 
@@ -81,6 +84,13 @@ def _bin_grid(coordinates: NDArray[np.float64], bin_size: float, shape: Literal[
     steps = bin_size / places.pitch
     if round(steps) and abs(steps / round(steps) - 1) < SNAP:
         steps = round(steps)
+    elif shape == "square" and 1 < steps < UNEVEN:
+        warnings.warn(
+            f"bin_size={bin_size:g} is no multiple of {places.pitch:g}, the distance of neighbouring positions, so "
+            f"bins hold unequal numbers of them; pass bin_size={max(2, round(steps)) * places.pitch:g}",
+            UserWarning,
+            stacklevel=4,
+        )
     # The first position is the first of its bin: hexagonal bins are centred on it.
     first = places.lower + ((steps - 1) / 2 if shape == "square" else 0)
     return Lattice(places.kind, np.zeros((1, 2), np.int64), steps * places.basis, places.origin + first @ places.basis)

@@ -16,7 +16,7 @@ from ._state_kriging import StateKriging
 
 __all__ = ["MIN_SPOTS", "REACH", "Stack", "StackingWeights", "farness"]
 
-_FEW, _MANY = 10, 25  # components: few for small sections, many for large ones
+_FEW, _MANY = 10, 25  # components of the two members: few suit small sections, many suit large ones
 MIN_SPOTS: Final = 20  # with fewer spots the stack is PCA kriging: weights would be noise
 REACH: Final = 1.5  # in spot spacings: largest distance from spots at which the cross-validated weights apply
 

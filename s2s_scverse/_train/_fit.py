@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 WATCHED: Final = 16  # number of genes whose error at validation spots is recorded after every epoch
 MAX_TRAINED, PIECE = 3000, 1500
 """Sections with more spots are trained on in pieces of at most 1500, with about 3000 spots in total."""
-MIN_SPOTS: Final = 16  # with fewer spots nothing is trained
+MIN_SPOTS: Final = 16  # of a section: no network learns from fewer, whatever `TrainingConfig.min_spots`
 
 
 def fit(
@@ -92,7 +92,7 @@ def _estimated(model: SectionModel) -> SectionModel:
     """Add the cross-validation and the stacking weights derived from it."""
     left_out = leave_out(model.section, model.known, model.training.initial, seed=model.seed)
     if model.training.initial == "stack":
-        left_out.folds.stacking_weights(model.section.positions(model.known))
+        left_out.folds.stacking_weights(model.section.positions(model.known)[model.section.wanted])
     return replace(model, left_out=left_out, stacking=left_out.folds.stacking)
 
 

@@ -193,6 +193,7 @@ def _molecules(
 def _draws(
     plain: "AnnData", kept: NDArray[np.int64], parts: list[Part], rngs: list[np.random.Generator]
 ) -> Iterator["AnnData"]:
+    """Yield a copy of `plain`, which has the rows `kept`, for each generator, with the sites of the parts drawn."""
     spawned = [rng.spawn(len(parts)) for rng in rngs]
     simulations: list[Iterator[Any]] = [
         part.model.simulate([children[number] for children in spawned]) for number, part in enumerate(parts)

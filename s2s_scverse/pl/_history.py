@@ -48,7 +48,8 @@ def history(
     """Draw the training history of a run of :func:`s2s_scverse.tl.impute`.
 
     Left: the training loss of each term by epoch. Right: the squared error on validation spots, relative to that of the
-    initial estimate (below 1, the network improves on it); a dot marks the epoch whose weights are used.
+    initial estimate (below 1, the network improves on it); a dot marks the epoch whose weights are used. None are
+    where the shrinkage factor is 0.
 
     Parameters
     ----------
@@ -86,10 +87,11 @@ def history(
             "spots were; there is nothing to draw"
         )
         raise ValueError(msg)
-    training = find_runs(adata)[key].get("params", {}).get("training", {})
+    run = find_runs(adata)[key]
+    keep = run.get("params", {}).get("training", {}).get("keep", "last")
     drawn = make_axes(axes, (1, 2), figsize, return_fig=return_fig)[0]
     _draw_losses(drawn[0], table)
-    _draw_error(drawn[1], table, keep=str(training.get("keep", "last")))
+    _draw_error(drawn[1], table, keep=str(keep), unused=run.get("shrinkage") == 0)
     for axis in drawn:
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -109,11 +111,13 @@ def _draw_losses(axis: Axes, table: pd.DataFrame) -> None:
         axis.legend(frameon=False, fontsize=8, loc="upper right")
 
 
-def _draw_error(axis: Axes, table: pd.DataFrame, *, keep: str) -> None:
+def _draw_error(axis: Axes, table: pd.DataFrame, *, keep: str, unused: bool) -> None:
     relative, used = relative_error(table, keep=keep)
     axis.axhline(1, color="#888888", linewidth=1, linestyle="--", label="initial estimate")
     axis.plot(table["epoch"], relative, color="#0072b2", linewidth=1.4, label="network")
-    if used is not None:
+    if unused:
+        axis.plot([], [], " ", label="not used: shrinkage factor 0")
+    elif used is not None:
         epoch, value = table["epoch"].iloc[used], relative[used]
         axis.plot(epoch, value, "o", color="#d55e00", label=f"used: {value:.3f}, epoch {epoch:g}")
     low, high = axis.get_ylim()

@@ -17,8 +17,8 @@ from .._lattice import Lattice, affine_residual, residual
 __all__ = ["check_cells", "check_lattice", "check_libraries", "hint"]
 
 SECTION_WORDS = (
-    "samples?|library|slides?|sections?|slices?|batch|puck|donor|patient|subject|individual|animal|mouse|replicate|"
-    "specimen|dataset|orig|chip|capture|experiment|gsm|genotype|treatment"
+    "(samples?|library|slides?|sections?|slices?|batch|puck|donor|patient|subject|individual|animal|mouse|replicate|"
+    "specimen|dataset|orig|chip|capture|experiment|gsm|genotype|treatment|condition|timepoint|stage|run|core)(id|name)?"
 )
 FIELD_WORDS = "fovs?|field|tiles?|roi|image|region|position|view|scan"
 """Words in the names of columns that tell sections, or fields of view, apart."""
@@ -110,7 +110,11 @@ def check_cells(adata: AnnData, coordinates: NDArray[np.float64], spatial_key: s
 
 def _warn(adata: AnnData, named: list[str]) -> None:
     """Warn of a column that is named like one of sections, or else of spot names as those of joined AnnData."""
-    suffix = adata.obs_names.to_series().astype(str).str.extract(r"-([^-]+)$", expand=False)
+    spots = adata.obs_names.to_series().astype(str)
+    # An ending, or what stands before a barcode.
+    suffix = spots.str.extract(r"-([^-]+)$", expand=False)
+    prefix = spots.str.extract(r"^(.+?)[_-][ACGT]{12,}", expand=False)
+    suffix = suffix if prefix.isna().any() or (prefix == prefix.iloc[0]).all() else prefix
     if named:
         key = named[0]
         what, values = f"adata.obs[{key!r}] has {adata.obs[key].nunique()} values", adata.obs[key].unique()
@@ -118,7 +122,10 @@ def _warn(adata: AnnData, named: list[str]) -> None:
         parts = pd.factorize(suffix)[0]
         same = [key for key, column in _discrete(adata).items() if np.array_equal(pd.factorize(column)[0], parts)]
         key = same[0] if same else ""
-        what, values = "the names of spots have different endings, as those of joined sections", suffix.unique()
+        what, values = (
+            "the names of spots have different beginnings or endings, as those of joined sections",
+            suffix.unique(),
+        )
     else:
         return
     msg = (

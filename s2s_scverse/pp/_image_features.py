@@ -9,8 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import GeneMatrix, Survey, read_sections
-from .._checks import check_adata, check_choice, check_int, check_layer, check_name, check_positive, few
+from .._adata import GeneMatrix, Survey, check_copy, read_sections, write_image_features
+from .._checks import (
+    check_adata,
+    check_choice,
+    check_coordinates,
+    check_int,
+    check_layer,
+    check_name,
+    check_positive,
+    few,
+)
 from .._image import (
     Description,
     FeatureMaps,
@@ -50,6 +59,7 @@ def image_features(
     patch_size: int = 64,
     batch_size: int = 256,
     layer: str | None = None,
+    spatial_key: str = _keys.SPATIAL,
     key_added: str = _keys.IMAGE_FEATURES,
     copy: bool = False,
 ) -> "AnnData | None":
@@ -87,6 +97,8 @@ def image_features(
         Number of patches given to a function at a time.
     layer
         Log-normalised values for the check of the registration, X by default.
+    spatial_key
+        Key of ``obsm`` with the coordinates, as for :func:`s2s_scverse.pp.grid`.
     key_added
         Key of ``obsm`` to write.
     copy
@@ -132,7 +144,8 @@ def image_features(
     check_name("key_added", key_added)
     check_name("coordinate_system", coordinate_system)
     check_layer(adata, layer)
-    sections = read_sections(adata)
+    check_copy(adata, copy=copy)
+    xy, sections = check_coordinates(adata, spatial_key), read_sections(adata)
     by_section = isinstance(img, Mapping) and not hasattr(img, "children")  # a DataTree is one image
     if by_section:
         without = [section.name for section in sections if section.name not in img]
@@ -142,7 +155,7 @@ def image_features(
     described: list[Description] = []
     explained: list[float] = []
     for section in sections:
-        coordinates = np.asarray(adata.obsm[_keys.SPATIAL], np.float64)[section.rows, :2]
+        coordinates = xy[section.rows]
         spacing = section.lattice.pitch * _stride(adata, section.name)
         given = img[str(section.name)] if by_section else img
         place = partial(_placed, adata, section, given, transform, coordinate_system, coordinates)
@@ -170,16 +183,11 @@ def image_features(
     for section, each in zip(sections, described, strict=True):
         if each.missing.all():
             features[section.rows] = np.median(features[~missing], axis=0)
-    adata = adata.copy() if copy else adata
-    adata.obsm[key_added] = features
-    entry = dict(adata.uns.get(_keys.UNS, {}))
     how = "function" if callable(extractor) else extractor
     run = {"names": np.array(names, dtype=object), "scales": np.array(widths), "extractor": how}
     run["explained"] = np.array(explained)
-    entry[_keys.IMAGE] = {**entry.get(_keys.IMAGE, {}), key_added: run}
-    adata.uns[_keys.UNS] = entry
     log.info("%d image features of %d sites in obsm[%r]", len(names), adata.n_obs, key_added)
-    return adata if copy else None
+    return write_image_features(adata, key_added, features, run, copy=copy)
 
 
 def _stride(adata: "AnnData", name: str | None) -> int:

@@ -154,10 +154,10 @@ def impute(
     `None`, or the copy. On any failure or interruption `adata` stays as it was. Sets the following fields:
 
     `.layers[key_added]`
-        float32, (n_obs, n_vars): imputed values on the scale of the input. Measured spots keep theirs exactly (unless
-        `denoise`); NaN for genes not asked for.
+        (n_obs, n_vars), of type `dtype`: imputed values on the scale of the input. Measured spots keep theirs exactly
+        (unless `denoise`); NaN for genes not asked for.
     `.layers[f'{key_added}_std']`
-        float32, (n_obs, n_vars): standard deviation of the difference between imputed value and measurement,
+        (n_obs, n_vars), of type `dtype`: standard deviation of the difference between imputed value and measurement,
         scaled so that 90 % of the differences are within 1.645 of it (in cross-validation, corrected for the distance
         from other spots); see :func:`s2s_scverse.get.interval`. 0 at measured spots; at denoised ones, of their
         remaining noise.
@@ -306,13 +306,14 @@ def _warn(inputs: Inputs, training: "TrainingConfig", *, errors: bool) -> None:
 
     spots = {section.name: len(section.values) for section in inputs.sections}
     messages = ["values look like counts; call s2s.pp.normalize(adata) first"] if inputs.counts else []
-    most, outcome = max(spots.values()), f"the initial estimate ({training.initial}) is returned"
+    most = max(spots.values())
     if inputs.measured.all():
         messages.append("every site is measured: there is nothing to impute")
-    elif training.max_epochs and most < MIN_SPOTS:
-        messages.append(f"only {most} spots are measured, too few to train on (at least {MIN_SPOTS}); {outcome}")
-    elif training.max_epochs and not inputs.varies:
-        messages.append(f"no gene varies between measured spots; {outcome}")
+    elif training.max_epochs and training.min_spots <= most < MIN_SPOTS:
+        messages.append(
+            f"only {most} spots are measured, too few to train on (at least {MIN_SPOTS}); the initial estimate "
+            f"({training.initial}) is returned"
+        )
     for name, count in spots.items():
         if errors and count < FEWEST and not inputs.measured.all():
             section = "" if name is None else f" in section {name!r}"

@@ -26,6 +26,11 @@ def test_written_over_another_and_read_also_strings_of_pandas_3(counts, tmp_path
     assert [each.name for each in tmp_path.iterdir()] == [f"out{suffix}"]
 
 
+def _with_raw(adata, mixed):
+    adata.raw = adata.copy()
+    adata.raw.var["mix"] = mixed
+
+
 UNWRITABLE = {
     "truth values and None": (
         ".h5ad",
@@ -39,6 +44,11 @@ UNWRITABLE = {
     ),
     "a set": (".h5ad", lambda a: a.uns.__setitem__("run", {"genes": {"a", "b"}}), "key 'genes' .* to /uns/run"),
     "dates": (".zarr", lambda a: a.obs.__setitem__("day", pd.Timestamp("2024-01-01")), "key 'day' .* to /obs"),
+    "raw": (
+        ".h5ad",
+        lambda a: _with_raw(a, np.array(["1", 2] * a.n_vars, object)[: a.n_vars]),
+        "key 'mix' .* to /raw/var",
+    ),
     "slashes": (".zarr", lambda a: a.var.__setitem__("CD4/CD8", 1.0), "Forward slashes"),
 }
 

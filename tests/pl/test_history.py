@@ -29,6 +29,12 @@ def test_a_perfect_initial_estimate_has_no_relative_error():
     assert used is None
 
 
+def test_weights_that_are_not_used(trained):
+    trained.uns["s2s"]["s2s"] |= {"shrinkage": 0.0}
+    _, error = s2s.pl.history(trained, show=False)
+    assert error.get_legend_handles_labels()[1][-1] == "not used: shrinkage factor 0"
+
+
 @pytest.mark.parametrize(("keep", "epoch", "value"), [("best", 1, 0.5), ("last", 2, 0.75)])
 def test_what_is_drawn(trained, keep, epoch, value):
     trained.uns["s2s"]["s2s"]["params"] = {"training": {"keep": keep}}

@@ -63,6 +63,13 @@ def test_bins_of_small_bins_lie_on_their_centres(angle, factor):
     assert (s2s.get.at(counted, adata, layer=None) == factor**2).all(axis=None)
 
 
+def test_bins_of_unequal_numbers_of_small_bins_are_warned_of():
+    places = np.stack(np.meshgrid(np.arange(20), np.arange(20)), axis=-1).reshape(-1, 2) * 8.0
+    adata = ad.AnnData(np.ones((400, 1), np.float32), obsm={"spatial": places})
+    with pytest.warns(UserWarning, match=r"bin_size=12 is no multiple of 8, .* pass bin_size=16"):
+        s2s.pp.grid(adata, bin_size=12, upsample=1)
+
+
 def test_bins_of_one_place_each_lie_there():
     places = np.repeat(np.stack(np.meshgrid(np.arange(8), np.arange(9)), axis=-1).reshape(-1, 2) * 50.0, 20, axis=0)
     adata = ad.AnnData(np.ones((len(places), 1), np.float32), obsm={"spatial": places})

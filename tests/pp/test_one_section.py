@@ -22,7 +22,7 @@ def joined(label="sample", *, whole=False, index_unique=None, **more):
     return ad.concat({"A": first, "B": second}, label=label, index_unique=index_unique)
 
 
-@pytest.mark.parametrize("name", ["sample", "orig.ident", "Slide_2"])
+@pytest.mark.parametrize("name", ["sample", "orig.ident", "Slide_2", "sampleid", "condition"])
 def test_a_column_named_like_sections_is_warned_of(name):
     with pytest.warns(
         UserWarning, match=rf"\['{name}'\] has 2 values \(A, B\): pass library_key='{name}' if these are"
@@ -36,8 +36,19 @@ def test_annotations_are_not_warned_of():
 
 
 def test_endings_of_joined_names_are_warned_of():
-    with pytest.warns(UserWarning, match=r"different endings, .* \(A, B\): pass library_key='cond' if these"):
+    with pytest.warns(
+        UserWarning, match=r"different beginnings or endings, .* \(A, B\): pass library_key='cond' if these"
+    ):
         s2s.pp.grid(joined("cond", index_unique="-"))
+
+
+def test_beginnings_of_joined_barcodes_are_warned_of():
+    adata = joined("cond")
+    adata.obs_names = [f"{sample}_{'ACGT' * 4}-{i}" for i, sample in enumerate(adata.obs["cond"])]
+    with pytest.warns(
+        UserWarning, match=r"different beginnings or endings, .* \(A, B\): pass library_key='cond' if these"
+    ):
+        s2s.pp.grid(adata)
 
 
 def test_libraries_are_refused_unless_all_spots_are_of_one():

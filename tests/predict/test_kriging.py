@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 
-from s2s_scverse._predict import KERNELS, NUGGETS, Kernel, Kriging, PCAKriging
+from s2s_scverse._predict import KERNELS, NUGGETS, Kernel, Kriging, PCAKriging, boxes
 from s2s_scverse._predict._factor import correlation
 
 
@@ -99,3 +99,10 @@ def test_cokriging_borrows_from_other_genes(spots, sites):
 
     assert correlation_with_truth(found.components) > correlation_with_truth(found.kriging.sites) + 0.02
     assert_allclose(found.sites, (found.components + found.kriging.sites) / 2, rtol=1e-6)
+
+
+def test_boxes_of_an_l_shaped_section_hold_all_spots_once():
+    spots = np.array([(x, y) for x in range(40) for y in range(40) if x < 10 or y < 10], float)
+    found = boxes(spots, 45)
+    assert max(len(inside) for *_, inside in found) <= 45
+    np.testing.assert_array_equal(np.sort(np.concatenate([inside for *_, inside in found])), np.arange(len(spots)))

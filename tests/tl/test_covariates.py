@@ -33,8 +33,8 @@ def test_gain_of_an_earlier_run_goes(guided):
 
 
 def test_gain_is_drawn(guided):
-    axes = s2s.pl.reliability(guided, show=False)
-    assert [axis.get_ylabel() for axis in axes] == ["expected PCC", "variance explained by covariates"]
+    figure = s2s.pl.reliability(guided, return_fig=True)
+    assert [axis.get_ylabel() for axis in figure.axes] == ["expected PCC", "variance explained by covariates"]
 
 
 def test_methods_that_use_covariates(section):

@@ -53,6 +53,13 @@ def on_image():
     return adata
 
 
+def test_no_diameter_of_spots(on_image):
+    adata = on_image.copy()
+    adata.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] = None
+    dense = s2s.pp.grid(adata, upsample=2)
+    assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] is None
+
+
 @pytest.mark.parametrize("factor", [2, 3])
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::SyntaxWarning")
 def test_sites_of_a_dense_hexagonal_section_have_six_neighbours(on_image, factor):
