@@ -60,10 +60,14 @@ class PCAKriging:
 
     def project(self, values: Float) -> Float32:
         """Maps (m, n_genes) of a block of genes (n, n_genes) from the components alone."""
+        mean = np.average(values, axis=0, weights=self.kriging.noise_weights)
+        return np.asarray(self.at_sites @ self.loadings(values) + np.asarray(mean, np.float32), np.float32)
+
+    def loadings(self, values: Float) -> Float32:
+        """Loadings of genes (n, n_genes) on the components, (n_components, n_genes)."""
         weight = self.kriging.noise_weights
-        mean = np.average(values, axis=0, weights=weight)
-        loadings = (self.scores * weight[:, None]).T @ (values - mean)
-        return np.asarray(self.at_sites @ np.asarray(loadings, np.float32) + np.asarray(mean, np.float32), np.float32)
+        centred = values - np.average(values, axis=0, weights=weight)
+        return np.asarray((self.scores * weight[:, None]).T @ centred, np.float32)
 
 
 def _principal_scores(values: Float64, weight: Float64, n_components: int) -> tuple[Float64, Float64]:

@@ -71,16 +71,10 @@ class ErrorModel:
         """Variance of the errors of the components, (m, n_components)."""
         return error_variance(self.components)
 
-    def loadings(self, values: Float32) -> Float32:
-        """Loadings of genes (n, n_genes) on the components, (n_components, n_genes)."""
-        weight = self.components.kriging.noise_weights
-        centred = values - np.average(values, axis=0, weights=weight)
-        return np.asarray((self.components.scores * weight[:, None]).T @ centred, np.float32)
-
     def residuals(self, values: Float32) -> Float32:
         """What leave-one-out predictions of the components do not explain, (n, n_genes)."""
         mean = np.average(values, axis=0, weights=self.components.kriging.noise_weights)
-        return np.asarray(values - mean - self.components.at_spots @ self.loadings(values), np.float32)
+        return np.asarray(values - mean - self.components.at_spots @ self.components.loadings(values), np.float32)
 
 
 class GeneErrors:
@@ -88,7 +82,8 @@ class GeneErrors:
 
     def __init__(self, model: ErrorModel, values: Float32, numbers: Index, marginals: Marginals) -> None:
         residuals = model.residuals(values)
-        self._numbers, self._maps, self._loadings = numbers, model.components.at_sites, model.loadings(values)
+        self._numbers, self._maps = numbers, model.components.at_sites
+        self._loadings = model.components.loadings(values)
         self._doubt = doubt = Doubt.of(model.components, self._loadings, residuals)
         self._shared = (model.shared.T @ _standardised(residuals)).astype(np.float32)
         self._own = np.sqrt(np.maximum(1 - np.square(self._shared).sum(axis=0), 0)).astype(np.float32)
