@@ -40,20 +40,19 @@ def main() -> None:
         held_out = section.obs["s2s_held_out"].to_numpy()
         truth, mean = section[held_out, genes].X.toarray(), np.asarray(section[held_out, genes].layers["s2s"])
         averages = window_averages(read_section(section)[1].lattice.index[held_out], arguments.scales)
-        rows = [("var", expected[arguments.scales[0]] * 0 + section.var.loc[genes, "s2s_reliability"], averages[0])]
-        for label, found, average in rows + [
-            (scale, expected[scale], average) for scale, average in zip(arguments.scales, averages, strict=True)
-        ]:
-            true = pearson(average @ truth, average @ mean)
-            known = np.isfinite(true) & found.notna().to_numpy()
-            true, found = true[known], found.to_numpy()[known]
-            cells = (true - found).mean() * -1, spearmanr(found, true).statistic
-            shares = (found >= RELIABLE).mean(), (true >= RELIABLE).mean()
-            values = [found.mean(), true.mean(), *cells, *shares]
-            print(
-                f"| {name} | {label} | {average.shape[0]} | " + " | ".join(f"{v:.3f}" for v in values) + " |",
-                flush=True,
+        for scale, average in zip(arguments.scales, averages, strict=True):
+            pairs = np.stack([expected[scale], pearson(average @ truth, average @ mean)])
+            found, observed = pairs[:, np.isfinite(pairs).all(axis=0)]
+            cells = (
+                found.mean(),
+                observed.mean(),
+                (found - observed).mean(),
+                spearmanr(found, observed).statistic,
+                (found >= RELIABLE).mean(),
+                (observed >= RELIABLE).mean(),
             )
+            row = " | ".join(f"{cell:.3f}" for cell in cells)
+            print(f"| {name} | {scale} | {average.shape[0]} | {row} |", flush=True)
 
 
 if __name__ == "__main__":
