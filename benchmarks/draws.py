@@ -15,9 +15,10 @@ squared error in units of the root mean squared standard deviation, by distance 
 stride 2 there is little but 1) and by terciles of the imputed value.
 
 ``--table null [--repeats 3]``: false positives at p < .05. The largest of four clusters is made homogeneous: its spots
-are shuffled, before any is held out. Its sites are then divided at random lines through the middle, or at random, five
-times each; no gene differs between halves but by chance. Difference of means with its sampling variance through
-`tl.propagate`; Welch's t test on the imputed sites; the same on the fully measured section.
+are shuffled, before any is held out. Its sites are then divided at random lines through the middle, the same without
+sites near other clusters, or at random, five times each; no gene differs between halves but by chance. Difference of
+means with its sampling variance through `tl.propagate`; Welch's t test on the imputed sites; the same on the fully
+measured section.
 """
 
 import argparse
@@ -42,6 +43,8 @@ LEVEL = 0.9
 FEWEST = 6  # held-out spots in a window
 DISTANCES = (1.2, 1.8, 2.5)  # bounds of the bins of the distance to the nearest spot, in sites
 SPLITS, ALPHA = 5, 0.05
+HALVES = ("line", "line, inside", "random")
+REACH = 2.5  # distance from other clusters to sites inside a region
 
 
 def main() -> None:
@@ -118,7 +121,7 @@ def print_null(arguments: argparse.Namespace) -> None:
     for name in arguments.sections:
         found = [null(name, arguments.n, arguments.preset, rng) for rng in spawn(arguments.seed, arguments.repeats)]
         size = int(np.mean([count for count, _ in found]))
-        for row, halves in enumerate(("line", "random")):
+        for row, halves in enumerate(HALVES):
             rejected = np.concatenate([tests[:, row] for _, tests in found], axis=1)
             print_row(name, size, halves, rejected.shape[1], *np.nanmean(rejected, axis=1).tolist())
 
@@ -128,7 +131,7 @@ def spawn(seed: int, n: int) -> list[np.random.Generator]:
 
 
 def null(name: str, n: int, preset: str, rng: np.random.Generator) -> tuple[int, np.ndarray]:
-    """Return the number of sites of the region, and what is rejected: (3 tests, 2 kinds of halves, comparisons)."""
+    """Return the number of sites of the region, and what is rejected: (3 tests, kinds of halves, comparisons)."""
     counts = load_counts(name)
     spots = counts.obs["s2s_measured"].to_numpy()
     raw, counts.X = counts.X, log_normalised(counts.X, spots)
@@ -145,14 +148,18 @@ def null(name: str, n: int, preset: str, rng: np.random.Generator) -> tuple[int,
     at = np.asarray(counts.obsm["spatial"])[region]
     angle = rng.uniform(0, np.pi, SPLITS)
     along = at @ np.stack([np.cos(angle), np.sin(angle)])
-    first = np.hstack([along < np.median(along, axis=0), rng.permuted(along < np.median(along, axis=0), axis=0)]).T
+    line = along < np.median(along, axis=0)
+    places = read_section(counts)[1].lattice.unit_coordinates
+    inner = cKDTree(places[~region]).query(places[region])[0][:, None] > REACH
+    random = rng.permuted(line, axis=0)
+    halves = [np.hstack(each).T for each in ((line, line & inner, random), (~line, ~line & inner, ~random))]
     names = counts.obs_names[region]
 
     def difference(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Differences between means, their sampling variances, and Welch's degrees of freedom."""
-        sizes = [half.sum(axis=1, keepdims=True) for half in (first, ~first)]
-        means = [half @ values / size for half, size in zip((first, ~first), sizes, strict=True)]
-        squares = [half @ np.square(values) / size for half, size in zip((first, ~first), sizes, strict=True)]
+        sizes = [half.sum(axis=1, keepdims=True) for half in halves]
+        means = [half @ values / size for half, size in zip(halves, sizes, strict=True)]
+        squares = [half @ np.square(values) / size for half, size in zip(halves, sizes, strict=True)]
         u, v = ((q - np.square(m)) / (k - 1) for q, m, k in zip(squares, means, sizes, strict=True))
         degrees = np.square(u + v) / (np.square(u) / (sizes[0] - 1) + np.square(v) / (sizes[1] - 1))
         return means[0] - means[1], u + v, degrees
@@ -166,10 +173,10 @@ def null(name: str, n: int, preset: str, rng: np.random.Generator) -> tuple[int,
             return (2 * student.sf(np.abs(estimate) / np.sqrt(variance), degrees) < ALPHA).astype(float)
 
     table = s2s.tl.propagate(counts, statistic, n, genes=genes, level=1 - ALPHA, rng=rng, progress=False)
-    rejected = ((table["lower"] > 0) | (table["upper"] < 0)).to_numpy(float).reshape(2 * SPLITS, -1)
+    rejected = ((table["lower"] > 0) | (table["upper"] < 0)).to_numpy(float).reshape(len(halves[0]), -1)
     of_map = t_test(np.asarray(counts[names, genes].layers["s2s"]))
     of_truth = t_test(counts[names, genes].X.toarray())
-    return len(names), np.stack([rejected, of_map, of_truth]).reshape(3, 2, -1)
+    return len(names), np.stack([rejected, of_map, of_truth]).reshape(3, len(HALVES), -1)
 
 
 def one(name: str, n: int, preset: str, seed: int) -> list[float]:

@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from .. import _keys
 from .._adata import gene_blocks, read_mask, read_sections
-from .._checks import check_int, check_name, check_type, few
+from .._checks import check_adata, check_int, check_name, check_type, few
 from .._scores import mean_over_sections, pearson
 from ._dense import dense
 from ._draws import draws
@@ -83,14 +83,15 @@ def reliability_df(
     >>> bool(table[4].mean() > table[1].mean())
     True
     """
+    check_adata(adata)
     widths = _check_scales(scales)
     if regions is not None:
         check_name("regions", regions)
+        if regions not in adata.obs:
+            msg = f"regions {regions!r} not found in adata.obs, which has: {few(adata.obs.columns)}"
+            raise KeyError(msg)
     drawn = draws(adata, n, genes=genes, key=key, rng=rng)
     plain = dense(adata, key, genes=genes)
-    if regions is not None and regions not in plain.obs:
-        msg = f"adata.obs has no column {regions!r}; columns: {few(plain.obs.columns)}"
-        raise KeyError(msg)
     unmeasured = ~read_mask(plain, _keys.VISIBLE.format(key))
     parts = []
     for section in read_sections(plain):
@@ -100,9 +101,9 @@ def reliability_df(
             if regions is not None:
                 averages.append(_average(pd.factorize(plain.obs[regions].iloc[section.rows[sites]])[0]))
             parts.append((section.rows[sites], averages))
-    found = np.stack([_correlations(plain, draw, parts) for draw in drawn])
+    found = [_correlations(plain, draw, parts) for draw in drawn]
     columns = pd.Index([*widths, *([] if regions is None else [regions])], dtype=None if regions is None else object)
-    return pd.DataFrame(mean_over_sections(found, np.ones(len(found))).T, plain.var_names, columns)
+    return pd.DataFrame(mean_over_sections(found, [1] * len(found)).T, plain.var_names, columns)
 
 
 def _check_scales(scales: int | Iterable[int]) -> list[int]:
