@@ -544,7 +544,7 @@ refuses("imputed", s2s.get.reliability_df)(
     ({"scales": (1, 1)}, ValueError, r"scales must differ, found \[1, 1\]"),
     ({"scales": 0.5}, TypeError, "scales must be integers, found 0.5"),
     ({"scales": (1, "domain")}, TypeError, "scales must be an integer, found 'domain'"),
-    ({"regions": "domain"}, KeyError, "regions 'domain' not found in adata.obs, which has"),
+    ({"regions": "zones"}, KeyError, "regions 'zones' not found in adata.obs, which has"),
     ({"regions": ["domain"]}, TypeError, "regions must be a name"),
     ({"n": 0}, ValueError, "n must be at least 1, found 0"),
     ({"genes": "no"}, KeyError, "no"),
