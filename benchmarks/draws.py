@@ -44,6 +44,7 @@ FEWEST = 6  # held-out spots in a window
 DISTANCES = (1.2, 1.8, 2.5)  # bounds of the bins of the distance to the nearest spot, in sites
 SPLITS, ALPHA = 5, 0.05
 HALVES = ("line", "line, inside", "random")
+SMALLEST = 20  # sites of a half
 REACH = 2.5  # distance from other clusters to sites inside a region
 
 
@@ -123,7 +124,8 @@ def print_null(arguments: argparse.Namespace) -> None:
         size = int(np.mean([count for count, _ in found]))
         for row, halves in enumerate(HALVES):
             rejected = np.concatenate([tests[:, row] for _, tests in found], axis=1)
-            print_row(name, size, halves, rejected.shape[1], *np.nanmean(rejected, axis=1).tolist())
+            compared = np.isfinite(rejected).all(axis=0)
+            print_row(name, size, halves, compared.sum(), *rejected[:, compared].mean(axis=1).tolist())
 
 
 def spawn(seed: int, n: int) -> list[np.random.Generator]:
@@ -176,7 +178,9 @@ def null(name: str, n: int, preset: str, rng: np.random.Generator) -> tuple[int,
     rejected = ((table["lower"] > 0) | (table["upper"] < 0)).to_numpy(float).reshape(len(halves[0]), -1)
     of_map = t_test(np.asarray(counts[names, genes].layers["s2s"]))
     of_truth = t_test(counts[names, genes].X.toarray())
-    return len(names), np.stack([rejected, of_map, of_truth]).reshape(3, len(HALVES), -1)
+    tests = np.stack([rejected, of_map, of_truth])
+    tests[:, np.minimum(*(half.sum(axis=1) for half in halves)) < SMALLEST] = np.nan
+    return len(names), tests.reshape(3, len(HALVES), -1)
 
 
 def one(name: str, n: int, preset: str, seed: int) -> list[float]:
