@@ -1,49 +1,186 @@
 """Statistics on conditional draws and on the mean map, against the fully measured section.
 
-``python benchmarks/draws.py [--sections ...] [--n 20] [--preset default] [--seed 0]``. Protocol: see protocol.py.
-Moran's I of the 200 genes, over measured and held-out spots, neighbours on the lattice: mean error of the map and of
-draws, mean absolute error, Spearman correlation with the truth, coverage of 90 % intervals of `tl.propagate`. Held-out
-spots: coverage of 90 % intervals from draws, and CRPS beside that of a normal distribution with the layer's standard
-deviation. Means of held-out spots over windows of 4 x 4 sites: coverage of 90 % intervals, and with independent errors
-of the layer's standard deviation instead. CPU seconds of reading, fitting and drawing.
+``python benchmarks/draws.py [--table ...] [--sections ...] [--n 20] [--preset default] [--seed 0]``. Protocol: see
+protocol.py.
+
+``--table statistics``, the default: Moran's I of the 200 genes, over measured and held-out spots, neighbours on the
+lattice: mean error of the map and of draws, mean absolute error, Spearman correlation with the truth, coverage of 90 %
+intervals of `tl.propagate`. Held-out spots: coverage of 90 % intervals from draws, and CRPS beside that of a normal
+distribution with the layer's standard deviation. Means of held-out spots over windows of 4 x 4 sites: coverage of 90 %
+intervals, and with independent errors of the layer's standard deviation instead. CPU seconds of reading, fitting and
+drawing.
+
+``--table coverage [--fraction .25]``: coverage of 90 % intervals from draws at single held-out spots, and root mean
+squared error in units of the root mean squared standard deviation, by distance to the nearest spot (in sites; with
+stride 2 there is little but 1) and by terciles of the imputed value.
+
+``--table null [--repeats 3]``: false positives at p < .05. The largest of four clusters is made homogeneous: its spots
+are shuffled, before any is held out. Its sites are then divided at random lines through the middle, the same without
+sites near other clusters, or at random, five times each; no gene differs between halves but by chance. Difference of
+means with its sampling variance through `tl.propagate`; Welch's t test on the imputed sites; the same on the fully
+measured section.
 """
 
 import argparse
 import time
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from protocol import SECTIONS, load, machine, most_variable
+from protocol import SECTIONS, load, load_counts, log_normalised, machine, most_variable
 from scipy.spatial import cKDTree
 from scipy.stats import norm, spearmanr
 from scipy.stats import t as student
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 
 LEVEL = 0.9
 FEWEST = 6  # held-out spots in a window
+DISTANCES = (1.2, 1.8, 2.5)  # bounds of the bins of the distance to the nearest spot, in sites
+SPLITS, ALPHA = 5, 0.05
+HALVES = ("line", "line, inside", "random")
+SMALLEST = 20  # sites of a half
+REACH = 2.5  # distance from other clusters to sites inside a region
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", default="statistics", choices=["statistics", "coverage", "null"])
     parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
     parser.add_argument("--n", type=int, default=20)
     parser.add_argument("--preset", default="default")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fraction", type=float, help="part of the spots that is measured, at random")
+    parser.add_argument("--repeats", type=int, default=3, help="times that spots are shuffled")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     print(machine())
+    {"statistics": print_statistics, "coverage": print_coverage, "null": print_null}[arguments.table](arguments)
+
+
+def print_row(*cells: object) -> None:
+    texts = (f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells)
+    print("| " + " | ".join(texts) + " |", flush=True)
+
+
+def print_statistics(arguments: argparse.Namespace) -> None:
     print(
         "| section | spots | Moran's I | bias of map | of draws | MAE of map | of draws | Spearman of map | of draws "
         "| coverage | sites | CRPS | normal | windows | independent | seconds |"
     )
     print("|" + "---|" * 16, flush=True)
     for name in arguments.sections:
-        cells = one(name, arguments.n, arguments.preset, arguments.seed)
-        print(f"| {name} | {cells[0]} | " + " | ".join(f"{cell:.3f}" for cell in cells[1:]) + " |", flush=True)
+        print_row(name, *one(name, arguments.n, arguments.preset, arguments.seed))
+
+
+def print_coverage(arguments: argparse.Namespace) -> None:
+    print("| section | sites | part | coverage | RMSE / sd |")
+    print("|" + "---|" * 5, flush=True)
+    for name in arguments.sections:
+        section = load(name, fraction=arguments.fraction, rng=arguments.seed)
+        genes = most_variable(section)
+        s2s.tl.impute(section, genes, preset=arguments.preset, rng=arguments.seed, progress=False)
+        # Held-out spots too far from all measured ones have no value.
+        imputed = np.isfinite(np.asarray(section[:, genes].layers["s2s"])).all(axis=1)
+        held_out = section.obs["s2s_held_out"].to_numpy() & imputed
+        names = section.obs_names[held_out]
+        truth, mean, std = (
+            np.asarray(values)
+            for values in (
+                section[held_out, genes].X.toarray(),
+                section[held_out, genes].layers["s2s"],
+                section[held_out, genes].layers["s2s_std"],
+            )
+        )
+        drawn = np.stack(
+            [draw[names].X for draw in s2s.get.draws(section, arguments.n, genes=genes, rng=arguments.seed)]
+        )
+        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="weibull")
+        inside = (low <= truth) & (truth <= high)
+        at = read_section(section)[1].lattice.unit_coordinates
+        distance = cKDTree(at[section.obs["s2s_measured"]]).query(at[held_out])[0]
+        near = [0, *DISTANCES, np.inf]
+        thirds = [-np.inf, *np.quantile(mean, [1 / 3, 2 / 3]), np.inf]
+        parts = {f"{a:g} < distance <= {b:g}": (a < distance) & (distance <= b) for a, b in pairwise(near)}
+        parts = {label: np.repeat(sites[:, None], len(genes), axis=1) for label, sites in parts.items()}
+        levels = ("low", "medium", "high")
+        parts |= {label: (a < mean) & (mean <= b) for label, (a, b) in zip(levels, pairwise(thirds), strict=True)}
+        for label, part in ({"all": np.ones_like(inside)} | parts).items():
+            if part.any():
+                error = np.sqrt(np.square(mean - truth)[part].mean() / np.square(std)[part].mean())
+                print_row(name, label, float(part.mean()), float(inside[part].mean()), float(error))
+
+
+def print_null(arguments: argparse.Namespace) -> None:
+    print("| section | sites of the region | halves | comparisons | propagate | t test, imputed | t test, truth |")
+    print("|" + "---|" * 7, flush=True)
+    for name in arguments.sections:
+        found = [null(name, arguments.n, arguments.preset, rng) for rng in spawn(arguments.seed, arguments.repeats)]
+        size = int(np.mean([count for count, _ in found]))
+        for row, halves in enumerate(HALVES):
+            rejected = np.concatenate([tests[:, row] for _, tests in found], axis=1)
+            compared = np.isfinite(rejected).all(axis=0)
+            print_row(name, size, halves, compared.sum(), *rejected[:, compared].mean(axis=1).tolist())
+
+
+def spawn(seed: int, n: int) -> list[np.random.Generator]:
+    return np.random.default_rng(seed).spawn(n)
+
+
+def null(name: str, n: int, preset: str, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+    """Return the number of sites of the region, and what is rejected: (3 tests, kinds of halves, comparisons)."""
+    counts = load_counts(name)
+    spots = counts.obs["s2s_measured"].to_numpy()
+    raw, counts.X = counts.X, log_normalised(counts.X, spots)
+    scores = PCA(10, random_state=0).fit_transform(counts[spots, most_variable(counts)].X.toarray())
+    cluster = KMeans(4, n_init=3, random_state=0).fit_predict(scores)
+    region = spots.copy()
+    region[spots] = cluster == np.bincount(cluster).argmax()
+    order = np.arange(counts.n_obs)
+    order[region] = rng.permutation(order[region])
+    s2s.pp.sparsify(counts)
+    counts.X = log_normalised(raw[order], counts.obs["s2s_measured"].to_numpy())
+    genes = most_variable(counts)
+    s2s.tl.impute(counts, genes, preset=preset, rng=int(rng.integers(2**31)), progress=False)
+    at = np.asarray(counts.obsm["spatial"])[region]
+    angle = rng.uniform(0, np.pi, SPLITS)
+    along = at @ np.stack([np.cos(angle), np.sin(angle)])
+    line = along < np.median(along, axis=0)
+    places = read_section(counts)[1].lattice.unit_coordinates
+    inner = cKDTree(places[~region]).query(places[region])[0][:, None] > REACH
+    random = rng.permuted(line, axis=0)
+    halves = [np.hstack(each).T for each in ((line, line & inner, random), (~line, ~line & inner, ~random))]
+    names = counts.obs_names[region]
+
+    def difference(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Differences between means, their sampling variances, and Welch's degrees of freedom."""
+        sizes = [half.sum(axis=1, keepdims=True) for half in halves]
+        means = [half @ values / size for half, size in zip(halves, sizes, strict=True)]
+        squares = [half @ np.square(values) / size for half, size in zip(halves, sizes, strict=True)]
+        u, v = ((q - np.square(m)) / (k - 1) for q, m, k in zip(squares, means, sizes, strict=True))
+        degrees = np.square(u + v) / (np.square(u) / (sizes[0] - 1) + np.square(v) / (sizes[1] - 1))
+        return means[0] - means[1], u + v, degrees
+
+    def statistic(draw) -> tuple[np.ndarray, np.ndarray]:
+        return difference(draw[names].X.astype(float))[:2]
+
+    def t_test(values: np.ndarray) -> np.ndarray:
+        estimate, variance, degrees = difference(values.astype(float))
+        with np.errstate(invalid="ignore"):
+            return (2 * student.sf(np.abs(estimate) / np.sqrt(variance), degrees) < ALPHA).astype(float)
+
+    table = s2s.tl.propagate(counts, statistic, n, genes=genes, level=1 - ALPHA, rng=rng, progress=False)
+    rejected = ((table["lower"] > 0) | (table["upper"] < 0)).to_numpy(float).reshape(len(halves[0]), -1)
+    of_map = t_test(np.asarray(counts[names, genes].layers["s2s"]))
+    of_truth = t_test(counts[names, genes].X.toarray())
+    tests = np.stack([rejected, of_map, of_truth])
+    tests[:, np.minimum(*(half.sum(axis=1) for half in halves)) < SMALLEST] = np.nan
+    return len(names), tests.reshape(3, len(HALVES), -1)
 
 
 def one(name: str, n: int, preset: str, seed: int) -> list[float]:

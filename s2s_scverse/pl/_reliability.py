@@ -1,3 +1,4 @@
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -5,7 +6,7 @@ from scipy.stats import spearmanr
 
 from .. import _keys
 from .._checks import check_adata
-from ..get import evaluation_df
+from ..get import evaluation_df, reliability_df
 from ..get._reliability import read_reliability
 from ._figure import finish, make_axes
 
@@ -22,12 +23,15 @@ __all__ = ["reliability"]
 
 LABELLED = 8
 """Number of genes whose names are written."""
+COLORS = ("#e69f00", "#009e73", "#cc79a7", "#d55e00")
+"""Of scales."""
 
 
 def reliability(
     adata: "AnnData",
     *,
     key: str = _keys.UNS,
+    scales: "int | Sequence[int] | None" = None,
     title: "str | Sequence[str] | None" = None,
     figsize: tuple[float, float] | None = None,
     axes: "GivenAxes" = None,
@@ -36,10 +40,10 @@ def reliability(
 ) -> "Shown":
     """Draw the expected accuracy of every gene.
 
-    Genes are sorted by their reliability, the Pearson correlation expected at unmeasured sites; some are named. If the
-    run had covariates, a second panel shows how much more of each gene's variance they explain. If
-    :func:`s2s_scverse.tl.evaluate` has scored the run, a last panel compares the expected correlation of each gene with
-    the one found at held-out spots.
+    Genes are sorted by their reliability, the Pearson correlation expected at unmeasured sites; some are named. With
+    `scales`, lines show the reliability of means over windows, sorted likewise. If the run had covariates, a second
+    panel shows how much more of each gene's variance they explain. If :func:`s2s_scverse.tl.evaluate` has scored the
+    run, a last panel compares the expected correlation of each gene with the one found at held-out spots.
 
     Parameters
     ----------
@@ -47,6 +51,9 @@ def reliability(
         A section that :func:`s2s_scverse.tl.impute` was run on.
     key
         Name of the run (its `key_added`).
+    scales
+        Widths of windows in sites, such as 2 and 4; from 20 conditional draws, see
+        :func:`s2s_scverse.get.reliability_df`.
     title, figsize
         Titles of the panels; width and height of the figure in inches.
     axes
@@ -63,6 +70,8 @@ def reliability(
     ------
     KeyError
         If the run did not estimate reliability.
+    TypeError, ValueError
+        If `scales` are not different integers of at least 1.
 
     Examples
     --------
@@ -78,9 +87,12 @@ def reliability(
     check_adata(adata)
     expected = read_reliability(adata, key).sort_values(ascending=False, kind="stable")
     found, column = _found(adata, key, expected), _keys.COVARIATE_GAIN.format(key)
+    coarser = None if scales is None else reliability_df(adata, key=key, scales=scales)
     n_panels = 1 + (column in adata.var) + (found is not None)
     drawn = make_axes(axes, (1, n_panels), figsize or (4.2 * n_panels, 3.4), return_fig=return_fig)[0]
     _draw_ranked(drawn[0], expected)
+    if coarser is not None:
+        _draw_scales(drawn[0], coarser)
     drawn[0].set(xlabel="genes, most reliable first", ylabel="expected PCC", ylim=(0, 1))
     if column in adata.var:
         _draw_ranked(drawn[1], adata.var[column].astype(float).dropna().sort_values(ascending=False, kind="stable"))
@@ -110,6 +122,14 @@ def _draw_ranked(axis: "Axes", values: "pd.Series") -> None:
             str(values.index[place]), at, xytext=(3, 3), textcoords="offset points", fontsize=7, parse_math=False
         )
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_scales(axis: "Axes", table: "pd.DataFrame") -> None:
+    for scale, color in zip(table, cycle(COLORS), strict=False):
+        ordered = np.sort(table[scale].dropna())[::-1]
+        label = f"{scale} x {scale} sites"
+        axis.plot(np.arange(1, len(ordered) + 1), ordered, color=color, linewidth=1.2, label=label)
+    axis.legend(frameon=False, fontsize=8)
 
 
 def _draw_found(axis: "Axes", expected: "pd.Series", found: "pd.Series") -> None:

@@ -538,6 +538,17 @@ refuses("imputed", s2s.get.reliable_genes)(
     ({"min_reliability": "high"}, TypeError, "min_reliability must be a number, found"),
     ({"key": "no"}, KeyError, "adata.var has no 'no_reliability'; runs that have one: s2s"),
     ({"key": None}, TypeError, "key must be a name, found None"),
+    ({"scale": 0}, ValueError, "scale must be at least 1, found 0"),
+)
+refuses("imputed", s2s.get.reliability_df)(
+    ({"scales": (1, 1)}, ValueError, r"scales must differ, found \[1, 1\]"),
+    ({"scales": 0.5}, TypeError, "scales must be integers, found 0.5"),
+    ({"scales": (1, "domain")}, TypeError, "scales must be an integer, found 'domain'"),
+    ({"regions": "zones"}, KeyError, "regions 'zones' not found in adata.obs, which has"),
+    ({"regions": ["domain"]}, TypeError, "regions must be a name"),
+    ({"n": 0}, ValueError, "n must be at least 1, found 0"),
+    ({"genes": "no"}, KeyError, "no"),
+    ({"key": "no"}, KeyError, "layers not found: no"),
 )
 refuses("imputed", s2s.get.interval)(
     ({"level": 1}, ValueError, "level must be from 0.05 to 0.99, found 1"),
