@@ -106,7 +106,8 @@ class TrainingConfig:
     shrink: bool = True
     #: Number of most variable genes to train on; all are imputed.
     max_genes: int = 256
-    #: Arithmetic of the network, single precision, or bfloat16, which is faster on some processors and accelerators.
+    #: Arithmetic of the network, single precision, or bfloat16, which is faster on accelerators and on
+    #: processors with instructions for it (AVX512-BF16, AMX), and many times slower on others.
     precision: Precision = "32"
     #: Further arguments of :class:`lightning.Trainer`, for those who train the published network at length.
     trainer_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -1,5 +1,6 @@
 """Cells and beads into bins."""
 
+import logging
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
@@ -11,10 +12,12 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from .._checks import are_counts, check_finite, is_sparse, named_layers
+from .._checks import are_counts, check_finite, few, is_sparse, named_layers
 from .._lattice import Lattice
 
 __all__ = ["binned"]
+
+log = logging.getLogger(__name__)
 
 
 def binned(
@@ -45,8 +48,10 @@ def binned(
         layers={key: pooled(layer, key, f"adata.layers[{key!r}]") for key, layer in named_layers(adata).items()},
         obsm={spatial_key: np.concatenate([lattice.coordinates for lattice in lattices])},
     )
-    averaged = [key for key, how in pooling.items() if how == "mean" and (key == "X" or adata.X is None)]
-    if averaged:
+    averaged = [key for key, how in pooling.items() if how == "mean"]
+    if averaged and averaged[0] != "X" and adata.X is not None:
+        log.warning("bins have means of %s, which are not counts; normalise bins instead", few(averaged))
+    elif averaged:
         what = "adata.X" if averaged[0] == "X" else f"adata.layers[{averaged[0]!r}]"
         msg = (
             f"{what} holds values that are not counts: "
