@@ -44,7 +44,14 @@ def test_imputation_never_reads_held_out_values(section, preset, sampling):
 
     mask(section, sampling)
     network = replace(PRESETS[preset], features=8, growth=4, blocks=1, heads=2, window=4, channel_squeeze=4)
-    little = {"max_epochs": 2 * (preset != "quick"), "steps_per_epoch": 2, "masks": 2, "n_images": 2, "batch_size": 2}
+    little = {
+        "min_spots": 0,
+        "max_epochs": 2 * (preset != "quick"),
+        "steps_per_epoch": 2,
+        "masks": 2,
+        "n_images": 2,
+        "batch_size": 2,
+    }
     training = replace(TRAINING_PRESETS[preset], **little, max_genes=6, shrink=False)
     arguments = {"network": network, "training": training, "progress": False, "natural_images": "textures"}
     other = scrambled(section)
@@ -53,14 +60,18 @@ def test_imputation_never_reads_held_out_values(section, preset, sampling):
         arguments["training"] = replace(training, shrink=True)
         if preset == "quick":
             s2s.tl.impute(adata, layer="truth", key_added="from_layer", **arguments)
+            s2s.tl.impute(adata, covariates=["array_row", "array_col"], key_added="guided", **arguments)
         s2s.tl.impute(adata, key_added="denoised", denoise=True, **arguments)
         arguments["training"] = training
-    for key in ("s2s", "denoised", *(["from_layer"] if preset == "quick" else [])):
+    for key in ("s2s", "denoised", *(["from_layer", "guided"] if preset == "quick" else [])):
+        assert section.uns["s2s"][key]["history"].empty == (preset == "quick")
         assert np.array_equal(section.layers[key], other.layers[key])
         assert np.array_equal(section.layers[f"{key}_std"], other.layers[f"{key}_std"])
         assert section.var[f"{key}_reliability"].equals(other.var[f"{key}_reliability"])
         assert section.uns["s2s"][key]["history"].equals(other.uns["s2s"][key]["history"])
         assert section.uns["s2s"][key]["shrinkage"] == other.uns["s2s"][key]["shrinkage"]
+    if preset == "quick":
+        assert section.var["guided_covariate_gain"].equals(other.var["guided_covariate_gain"])
 
 
 def test_nor_do_lazy_values_and_stored_layers(section, quick, tmp_path):
