@@ -21,13 +21,13 @@ LARGEST = 1e15
 """Largest absolute value: sums of squares must fit into single precision."""
 
 
-def gene_blocks(written: NDArray[np.bool_]) -> list[slice]:
-    """Cut all genes into blocks, and return those with any gene to be written, (n_genes,).
-
-    Blocks are fixed, because the rounding of a result depends on the other genes of its block.
-    """
-    blocks = [slice(start, min(start + GENE_BLOCK, len(written))) for start in range(0, len(written), GENE_BLOCK)]
-    return [block for block in blocks if written[block].any()]
+def gene_blocks(written: NDArray[np.bool_], *, aligned: bool = False) -> list[slice | NDArray[np.int64]]:
+    """Cut the genes to be written, (n_genes,), into blocks; `aligned` ones do not cross multiples of `GENE_BLOCK`."""
+    columns = np.flatnonzero(written)
+    number = (columns if aligned else np.arange(len(columns))) // GENE_BLOCK
+    blocks = np.split(columns, np.flatnonzero(np.diff(number)) + 1) if len(columns) else []
+    whole = [len(block) == block[-1] + 1 - block[0] for block in blocks]
+    return [slice(block[0], block[-1] + 1) if one else block for block, one in zip(blocks, whole, strict=True)]
 
 
 def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:

@@ -32,26 +32,28 @@ class Layers:
     """(n_obs, n_genes) array of numpy, zarr or, once complete, dask."""
     std: Any
     """The same; None where no errors are estimated."""
-    written: NDArray[np.bool_]
-    """(n_genes,) which genes are written."""
     by_gene: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """Key of var -> (n_genes,)."""
 
     def write(
         self,
-        genes: slice,
+        genes: slice | NDArray[np.int64],
         values: NDArray[np.float32],
         std: NDArray[np.float32] | None,
         by_gene: dict[str, NDArray[np.float64]],
     ) -> None:
         """Put a block, (n_obs, n_block) and (n_block,), into its place."""
-        written = self.written[genes]
         for array, block in ((self.values, values), (self.std, std)):
-            if block is not None:
-                array[:, genes] = block if written.all() else np.where(written, block, np.float32(np.nan))
+            if block is not None and (isinstance(genes, slice) or isinstance(array, np.ndarray)):
+                array[:, genes] = block
+            elif block is not None:
+                # zarr 3 cannot set separate columns of a shard, which holds this block alone.
+                whole = np.full((len(block), genes[-1] + 1 - genes[0]), np.nan, array.dtype)
+                whole[:, genes - genes[0]] = block
+                array[:, genes[0] : genes[-1] + 1] = whole
         for name, numbers in by_gene.items():
-            everywhere = self.by_gene.setdefault(name, np.full(len(self.written), np.nan, np.float32))
-            everywhere[genes] = np.where(written, numbers, np.nan)
+            everywhere = self.by_gene.setdefault(name, np.full(self.values.shape[1], np.nan, np.float32))
+            everywhere[genes] = numbers
 
 
 @contextmanager
@@ -68,7 +70,7 @@ def open_layers(
         arrays: list[Any] = [np.empty(shape, dtype) for _ in range(1 + std)]
         for array in arrays if not written.all() else []:
             array.fill(np.nan)
-        yield Layers(arrays[0], arrays[1] if std else None, written)
+        yield Layers(arrays[0], arrays[1] if std else None)
         return
     import dask.array as da
     import zarr
@@ -91,7 +93,7 @@ def open_layers(
             "fill_value": np.nan,
         }
         arrays = [group.create_array(name, attributes=ENCODING, **made) for name in names]
-        layers = Layers(arrays[0], arrays[1] if std else None, written)
+        layers = Layers(arrays[0], arrays[1] if std else None)
         try:
             yield layers
         except OSError as error:

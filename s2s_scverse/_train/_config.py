@@ -16,6 +16,7 @@ Matching = Literal["none", "noise", "distribution"]
 Schedule = Literal["constant", "cosine"]
 Keep = Literal["last", "best"]
 Precision = Literal["32", "bf16"]
+Weights = Literal["simulated", "random"]
 CHOICES: Final = {
     "initial": Initial,
     "loss": Loss,
@@ -24,6 +25,7 @@ CHOICES: Final = {
     "schedule": Schedule,
     "keep": Keep,
     "precision": Precision,
+    "weights": Weights,
 }
 
 
@@ -31,8 +33,8 @@ CHOICES: Final = {
 class TrainingConfig:
     """Hyper-parameters of training, for :func:`s2s_scverse.tl.impute`.
 
-    Plain values, so that they can be stored with the result. The defaults are the preset ``"default"``; the recipes are
-    in ``s2s.tl.TRAINING_PRESETS``. Vary one with :func:`dataclasses.replace`.
+    Plain values, so that they can be stored with the result. The defaults train a network of any shape from random
+    weights; the presets are in ``s2s.tl.TRAINING_PRESETS``. Vary one with :func:`dataclasses.replace`.
 
     Raises
     ------
@@ -89,9 +91,13 @@ class TrainingConfig:
     schedule: Schedule = "cosine"
     #: Adam's decay rates.
     betas: tuple[float, float] = (0.9, 0.99)
-    #: Largest number of epochs, each of `steps_per_epoch` steps and one validation; 0 trains nothing.
+    #: Weights that the network starts from: those that ship with the package, learnt from simulated sections, or
+    #: random ones.
+    weights: Weights = "random"
+    #: Largest number of epochs, each of `steps_per_epoch` steps and one validation; 0 trains nothing, and the weights
+    #: are used as they are.
     max_epochs: int = 40
-    #: Smallest number of measured spots, of all sections, to train on; with fewer the network has not helped.
+    #: Smallest number of measured spots, of all sections, to use a network; with fewer it has not helped.
     min_spots: int = 100
     #: Steps per epoch.
     steps_per_epoch: int = 20
@@ -138,12 +144,20 @@ class TrainingConfig:
         if not pair or not all(isinstance(beta, float | int) and 0 <= beta < 1 for beta in self.betas):
             msg = f"TrainingConfig: betas must be two numbers of at least 0 and below 1, found {self.betas!r}"
             raise ValueError(msg)
+        if self.weights == "simulated" and (self.initial, self.show_maps, self.gene_scale) != ("stack", True, None):
+            msg = "TrainingConfig: weights='simulated' needs initial='stack', show_maps=True and gene_scale=None"
+            raise ValueError(msg)
         if self.match_images != "none" and self.gene_scale is not None:
             msg = "TrainingConfig: match_images needs standardised genes, so gene_scale must be None"
             raise ValueError(msg)
         if not self.sparser_weight + self.dense_weight:
             msg = "TrainingConfig: sparser_weight and dense_weight are both 0, so there is nothing to learn from"
             raise ValueError(msg)
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is a network: shipped weights, or training."""
+        return self.weights == "simulated" or self.max_epochs > 0
 
     def described(self) -> dict[str, Any]:
         """Return the fields that determine a result in plain values: all but `trainer_kwargs`."""
@@ -154,7 +168,8 @@ class TrainingConfig:
 
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
     {
-        "default": TrainingConfig(),
+        "default": TrainingConfig(weights="simulated", max_epochs=10),
+        "fast": TrainingConfig(weights="simulated", max_epochs=5),
         "paper": TrainingConfig(
             initial="nearest",
             show_maps=False,
@@ -173,7 +188,6 @@ TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
             patience=3000,
             shrink=False,
         ),
-        "fast": TrainingConfig(max_epochs=10, n_images=16),
         "quick": TrainingConfig(max_epochs=0),
     }
 )

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from .._lattice import SectionOnLattice
 from .._predict import StackingWeights, boxes
 from .._progress import SILENT, Progress
-from ..nn import CDCIN, CDCINConfig
+from ..nn import CDCIN, CDCINConfig, simulated_weights
 from ._batches import Batches
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
-from ._layout import Images, choose_validation, join_terms, lay_out
+from ._layout import Images, choose_validation, join_terms, lay_out, validation_maps
 from ._model import SectionModel, leave_out
 from ._module import TrainingPlan
 from ._scenes import N_MAPS
@@ -70,14 +70,15 @@ def fit(
     if not large or not sections[0].values.shape[1] or not anything:
         return models
     run, n_spots = None, sum(len(sections[number].values) for number in large)
-    if pretrained is not None or (training.max_epochs and n_spots >= training.min_spots):
-        for number, child in zip(large, rng_validation.spawn(len(large)), strict=True):
-            measured = sections[number].measured
-            validation = choose_validation(measured, training.validation_fraction, child)
-            models[number] = replace(models[number], known=measured & ~validation)
+    if pretrained is not None or (training.has_network and n_spots >= training.min_spots):
+        if training.max_epochs:
+            for number, child in zip(large, rng_validation.spawn(len(large)), strict=True):
+                measured = sections[number].measured
+                validation = choose_validation(measured, training.validation_fraction, child)
+                models[number] = replace(models[number], known=measured & ~validation)
         run = _read_run([models[number] for number in large], network, seeds, checkpoint, pretrained)
-    elif training.max_epochs:
-        log.info("no network is trained: %d spots are measured (at least %d)", n_spots, training.min_spots)
+    elif training.has_network:
+        log.info("no network is used: %d spots are measured (at least %d)", n_spots, training.min_spots)
     # The initial estimates that are validated do not use validation spots.
     progress.begin("initial estimates", len(large))
     for number in large:
@@ -119,7 +120,11 @@ def _read_run(
     training = models[0].training
     network = _fitting(network, training, [model.section for model in models])
     kinds = "+".join(model.section.lattice.kind.name for model in models)
-    weights = None if pretrained is None else read_pretrained(pretrained, kinds, network)
+    weights = None
+    if pretrained is not None:
+        weights = read_pretrained(pretrained, kinds, network)
+    elif training.weights == "simulated":
+        weights = simulated_weights(network)
     pieces = [(number, sites) for number, model in enumerate(models) for sites in _pieces(model.section)]
     arrays: list[NDArray[Any]] = []
     for number, sites in pieces:
@@ -136,34 +141,35 @@ def _train_network(
 ) -> dict[str, Any]:
     """Train one network on all sections; return it, its shrinkage factor and its history."""
     training, device = models[0].training, models[0].device
-    progress.begin("training data", len(run.pieces))
-    laid_out = []
+    progress.begin("training data" if training.max_epochs else "validation", len(run.pieces))
+    laid_out, validation = [], []
     for (number, sites), child in zip(run.pieces, rng.spawn(len(run.pieces)), strict=True):
         model = models[number]
-        section, known = model.section.cut(sites), model.known[sites]
-        laid_out.append(progress.after(lay_out(section, known, model.stacking, training, images, child)))
-    terms = join_terms([terms for terms, _ in laid_out])
-    validation = [ways for _, ways in laid_out]
+        section, known, (*rngs, rng_validated) = model.section.cut(sites), model.known[sites], child.spawn(4)
+        if training.max_epochs:
+            laid_out.append(lay_out(section, known, model.stacking, training, images, rngs))
+        validation.append(progress.after(validation_maps(section, known, model.stacking, training, rng_validated)))
     with torch.random.fork_rng(devices=[]), quiet_lightning():
         # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
         torch.default_generator.manual_seed(run.seeds[0])
         cascade = CDCIN(run.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if run.weights is not None:
             cascade.load_state_dict(run.weights)
-        plan = TrainingPlan(cascade, terms, training, run.described)
+        history: tuple[dict[str, float], ...] = ()
         if training.max_epochs:
+            terms = join_terms(laid_out)
+            plan = TrainingPlan(cascade, terms, training, run.described)
             watched = [ways[0][0].each(lambda maps: maps[:WATCHED]) for ways in validation]
             data = Batches(terms, watched, training, run.seeds[1])
             train(plan, data, device=device, checkpoint=run.checkpoint, found=run.found, progress=progress)
-    network = plan.network.to(device).eval()
+            history = tuple(plan.history)
+    network = cascade.to(device).eval()
     # The smaller of the factors that the two validation masks give.
     ways = [[of[way] for of in validation if len(of) > way] for way in range(max(map(len, validation)))]
     shrinkage = min(find_shrinkage(network, of, training, device) for of in ways) if training.shrink else 1.0
     note = "" if shrinkage else ": the initial estimate is not corrected"
-    log.info(
-        "trained %d epochs; shrinkage factor of the network's correction %.2f%s", len(plan.history), shrinkage, note
-    )
-    return {"network": network, "shrinkage": shrinkage, "history": tuple(plan.history)}
+    log.info("network: %d epochs; factor of its correction %.2f%s", len(history), shrinkage, note)
+    return {"network": network, "shrinkage": shrinkage, "history": history}
 
 
 def _pieces(section: SectionOnLattice) -> list[NDArray[np.bool_]]:
@@ -180,7 +186,8 @@ def _pieces(section: SectionOnLattice) -> list[NDArray[np.bool_]]:
 def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[SectionOnLattice]) -> CDCINConfig:
     """Set the fields of a network that depend on the sections and its inputs."""
     maps = N_MAPS[training.initial] if training.show_maps else 0
-    hexagonal = any(section.lattice.kind.hexagonal for section in sections)
+    # Shipped weights are of a network for all lattices.
+    hexagonal = training.weights == "simulated" or any(section.lattice.kind.hexagonal for section in sections)
     return replace(network, hexagonal=hexagonal, context_channels=maps + int(network.mask_channel))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -15,10 +14,10 @@ from ._apply import whole_maps
 from ._batches import Batch, Term
 from ._config import TrainingConfig
 from ._images import image_box, images_at_sites, matched_images
-from ._pairs import Views, dense_views, held_views, sparser_views
+from ._pairs import Views, dense_views, held_views, sampled_views, sparser_views
 from ._scenes import InitialEstimate, Scale, build_scene
 
-__all__ = ["Images", "choose_validation", "join_terms", "lay_out"]
+__all__ = ["Images", "choose_validation", "join_terms", "lay_out", "validation_maps"]
 
 MAX_VALIDATED = 128
 
@@ -40,12 +39,9 @@ def lay_out(
     stacking: StackingWeights | None,
     training: TrainingConfig,
     images: Images | None,
-    rng: np.random.Generator,
-) -> tuple[list[Term], list[list[Batch]]]:
-    """Build the terms of the loss, and whole maps for one or two validation masks.
-
-    All genes of the section are trained on; `known` (n_sites,) are the training spots.
-    """
+    rngs: list[np.random.Generator],
+) -> list[Term]:
+    """Build the terms of the loss, of all genes of the section; `known` (n_sites,) are the training spots."""
     lattice, scale = section.lattice, Scale.of(section.values, training.gene_scale)
     standard = scale.apply(section.values)
     shown = standard[known[section.measured]]
@@ -55,10 +51,9 @@ def lay_out(
         spots = section.positions(known)[known]
         noise_ratios = np.asarray(NUGGETS)[Kriging(spots, spots[:0]).tune(shown).nugget]
     estimate = InitialEstimate(training.initial, scale.spread, stacking)
-    build = partial(build_scene, estimate=estimate, standardise=training.gene_scale is None)
     # Divided genes: errors are in the units of the genes, as those of photographs are.
     unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
-    rng_sparser, rng_dense, rng_images, rng_validated = rng.spawn(4)
+    rng_sparser, rng_dense, rng_images = rngs
     terms = []
     for name, make_views, stride, weight, child in (
         ("sparser", sparser_views, lattice.stride(known), training.sparser_weight, rng_sparser),
@@ -71,26 +66,53 @@ def lay_out(
         pictures = matched_images(pictures, shown, noise_ratios, training.match_images, rng_images)
         weights = section_noise_weights(section, known)
         covariates = _at(section, views, known)
-        scene = build(
+        scene = build_scene(
             views,
             shown,
             pictures,
+            estimate=estimate,
             noise_weights=weights,
             covariates=covariates,
             orientations=orientations,
+            standardise=training.gene_scale is None,
             stride=stride,
         )
         terms.append(Term(f"genes_{name}", (scene,), images=False, weight=weight * unit))
         if scene.n_images:
             terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
-    validated = torch.from_numpy(rng_validated.permutation(standard.shape[1])[:MAX_VALIDATED])
+    return terms
+
+
+def validation_maps(
+    section: SectionOnLattice,
+    known: NDArray[np.bool_],
+    stacking: StackingWeights | None,
+    training: TrainingConfig,
+    rng: np.random.Generator,
+) -> list[list[Batch]]:
+    """Whole maps of some genes for one or two kinds of validation masks.
+
+    `known` (n_sites,) are the spots that are not set aside for validation: all for a network that is not trained here.
+    """
+    scale = Scale.of(section.values, training.gene_scale)
+    standard, weights = scale.apply(section.values), section_noise_weights(section, section.measured)
+    validated = torch.from_numpy(rng.permutation(standard.shape[1])[:MAX_VALIDATED])
     validation = []
-    for views, scored in held_views(lattice, section.measured, known):
-        none, weights = np.empty((len(views.lattice), 0), np.float32), section_noise_weights(section, section.measured)
-        covariates = _at(section, views, section.measured)
-        held = build(views, standard, none, noise_weights=weights, covariates=covariates, orientations=orientations[:1])
+    aside = not np.array_equal(known, section.measured)
+    lattice, measured = section.lattice, section.measured
+    for views, scored in held_views(lattice, measured, known) if aside else sampled_views(lattice, measured, rng):
+        held = build_scene(
+            views,
+            standard,
+            np.empty((len(views.lattice), 0), np.float32),
+            estimate=InitialEstimate(training.initial, scale.spread, stacking),
+            noise_weights=weights,
+            covariates=_at(section, views, section.measured),
+            orientations=lattice.kind.symmetries[:1],
+            standardise=training.gene_scale is None,
+        )
         validation.append(list(whole_maps(held, torch.from_numpy(scored.astype(np.float32)), validated)))
-    return terms, validation
+    return validation
 
 
 def join_terms(sections: list[list[Term]]) -> list[Term]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .._lattice import Lattice, random_sample, regular_sample
 
-__all__ = ["Views", "dense_views", "held_views", "sparser_views"]
+__all__ = ["Views", "dense_views", "held_views", "sampled_views", "sparser_views"]
 
 MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked
 SPARSER = 2  # spacing of the sparser sample, in spots
@@ -63,15 +63,37 @@ def held_views(
     like unmeasured sites, at twice the distance; this needs a regular spacing and enough spots.
     """
     ways = [(Views(lattice, measured, known[None]), (measured & ~known)[None])]
-    stride = lattice.stride(measured)
-    if stride > 1:
-        spots, aside = lattice.subset(measured).coarsened(stride), ~known[measured]
-        phases = np.stack([regular_sample(spots, SPARSER, divmod(i, SPARSER)) for i in range(SPARSER**2)])
+    if lattice.stride(measured) > 1:
+        spots, phases = _phases(lattice, measured)
+        aside = ~known[measured]
         visible, scored = phases & ~aside, ~phases & aside
         usable = (visible.sum(axis=1) >= MIN_VISIBLE) & scored.any(axis=1)
         if usable.any():
             ways.append((Views(spots, np.ones(len(spots), dtype=bool), visible[usable]), scored[usable]))
     return ways
+
+
+def sampled_views(
+    lattice: Lattice, measured: NDArray[np.bool_], rng: np.random.Generator
+) -> list[tuple[Views, NDArray[np.bool_]]]:
+    """Build validation masks for a network that was not trained on the section, with the sites to predict.
+
+    All spots outside a sparser sample are predicted from it. Without a regular spacing samples are random ones.
+    """
+    if lattice.stride(measured) > 1:
+        spots, visible = _phases(lattice, measured)
+    else:
+        spots = lattice.subset(measured)
+        hidden = np.full(SPARSER**2, 1 - min(measured.mean(), MAX_KEPT))
+        visible = _thinned(np.ones(len(spots), bool), SPARSER**2, hidden, rng)
+    visible = visible[visible.sum(axis=1) >= MIN_VISIBLE]
+    return [(Views(spots, np.ones(len(spots), dtype=bool), visible), ~visible)]
+
+
+def _phases(lattice: Lattice, measured: NDArray[np.bool_]) -> tuple[Lattice, NDArray[np.bool_]]:
+    """The lattice of spots, and its four sparser samples, (4, n_spots)."""
+    spots = lattice.subset(measured).coarsened(lattice.stride(measured))
+    return spots, np.stack([regular_sample(spots, SPARSER, divmod(i, SPARSER)) for i in range(SPARSER**2)])
 
 
 def _thinned(

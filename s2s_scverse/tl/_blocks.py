@@ -9,14 +9,17 @@ from .._adata import GeneMatrix
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .._train import Block
 
 __all__ = ["memory_explained", "needed_gigabytes", "predicted_blocks"]
 
 
 def predicted_blocks(
-    predict: "Callable[[Any], Block]", matrix: GeneMatrix, blocks: list[slice]
-) -> "Generator[tuple[slice, Block]]":
+    predict: "Callable[[Any], Block]", matrix: GeneMatrix, blocks: "list[slice | NDArray[np.int64]]"
+) -> "Generator[tuple[slice | NDArray[np.int64], Block]]":
     """Yield blocks of genes as they are done; closing the generator gives up the others."""
     client = _client()
     if client is None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .._train import TrainingConfig
     from ..nn import CDCINConfig
 
-    NaturalImages = Literal["photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
+    NaturalImages = Literal["auto", "photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
 
 __all__ = ["impute"]
 
@@ -56,7 +56,7 @@ def impute(
     preset: Literal["default", "fast", "quick", "paper"] = "default",
     network: "CDCINConfig | None" = None,
     training: "TrainingConfig | None" = None,
-    natural_images: "NaturalImages | None" = "photographs",
+    natural_images: "NaturalImages | None" = "auto",
     max_epochs: int | None = None,
     max_distance: float | None = MAX_DISTANCE,
     covariates: str | Sequence[str] | None = None,
@@ -74,10 +74,11 @@ def impute(
 ) -> "AnnData | None":
     """Impute genes at the unmeasured sites of a section by S2S-ST :cite:p:`Fang2025`.
 
-    The measured spots are subsampled once more; a cascaded network (:class:`s2s_scverse.nn.CDCIN`) learns to predict
-    the masked spots, and is then applied to all measured spots. All genes share one network. It refines a stack of
-    kriging estimates (of each gene in space, of principal components, between sites with similar expression); its
-    correction is scaled by a factor chosen on validation spots, 0 where it does not help.
+    Predictors of single genes in space, of principal components, and between sites with similar expression are
+    stacked, with weights from cross-validation on the measured spots. A cascaded network
+    (:class:`s2s_scverse.nn.CDCIN`) refines the stack: from weights learnt on simulated sections, it learns to predict
+    those spots of this section that are masked by subsampling once more, and is then applied to all measured spots. All
+    genes share one network. Its correction is scaled by a factor chosen on validation spots, 0 where it does not help.
 
     Parameters
     ----------
@@ -87,22 +88,23 @@ def impute(
         (:func:`s2s_scverse.pp.normalize`).
     genes
         Names of the genes to write, all by default. The model is always fitted to the most variable genes of the
-        section, so the values of a gene do not depend on this selection.
+        section, so the values of a gene do not depend on this selection, except for rounding.
     layer
         Layer to read instead of X. Only rows of measured spots are ever read.
     key_added
         Name of the layer to write, and of the run in `.uns['s2s']`.
     preset
-        ``"default"``; ``"fast"``: a quarter of the training; ``"quick"``: the stack of predictors alone, without a
+        ``"default"``; ``"fast"``: half of the training; ``"quick"``: the stack of predictors alone, without a
         network; ``"paper"``: network and training as published (leak-free), which is slow and meant for comparison.
     network, training
-        Hyper-parameters that replace those of the preset.
+        Hyper-parameters that replace those of the preset. A `network` of another shape is trained from random weights.
     natural_images
         Additional training data: ``"photographs"`` (shipped with scikit-image), ``"textures"``,
         a folder, an array or a list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None for nothing.
+        ``"auto"``: photographs with ``preset="paper"``, nothing otherwise, because they change no score there.
     max_epochs
-        Most epochs to train for, instead of the preset's, and however few the spots are; 0 trains nothing. By
-        default no network is trained on fewer than 100 spots (`TrainingConfig.min_spots`): it has not helped there.
+        Most epochs to train for, instead of the preset's, and however few the spots are; 0: weights are used as they
+        are. By default no network is used below 100 spots (`TrainingConfig.min_spots`): it has not helped there.
     max_distance
         How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
         every spot stay NaN. None: no limit.
@@ -221,6 +223,8 @@ def impute(
     if covariates is not None and training.initial != "stack":
         msg = f"covariates guide the stack, but this run starts from {training.initial!r}; pass another preset"
         raise ValueError(msg)
+    if isinstance(natural_images, str) and natural_images == "auto":
+        natural_images = "photographs" if preset == "paper" else None
     images = _image_source(natural_images)
     _train.check_files(checkpoint, pretrained)
     explained = partial(memory_explained, device=str(torch_device), stored=folder is not None)
@@ -236,7 +240,8 @@ def impute(
             n_informative=training.max_genes,
         )
     _warn(inputs, training, errors=uncertainty or denoise)
-    blocks = gene_blocks(written)
+    # In a folder, a file holds an aligned block.
+    blocks = gene_blocks(written, aligned=folder is not None)
     largest = max(len(section.lattice) for section in inputs.sections)
     gigabytes = needed_gigabytes(adata.n_obs, largest, adata.n_vars if folder is None else 0, 1 + uncertainty)
     log.info("%d spots; depth: %s; about %.1f GB", inputs.measured.sum(), inputs.depth, gigabytes)
@@ -332,8 +337,11 @@ def _configure(
     from .. import nn
     from .._train import TRAINING_PRESETS, TrainingConfig
 
+    if training is None:
+        training = TRAINING_PRESETS[preset]
+        if network is not None and training.weights == "simulated":
+            training = TrainingConfig()  # those weights are of another network
     network = nn.PRESETS[preset] if network is None else network
-    training = TRAINING_PRESETS[preset] if training is None else training
     for name, value, kind in (("network", network, nn.CDCINConfig), ("training", training, TrainingConfig)):
         if not isinstance(value, kind):
             msg = f"{name} must be a {kind.__name__}, found {value!r} ({type(value).__name__})"

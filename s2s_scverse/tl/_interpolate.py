@@ -138,11 +138,11 @@ def interpolate(
     for section, rows in zip(inputs.sections, inputs.rows, strict=True):
         predictor = _fitted(section, name, seed)
         for block in gene_blocks(written):
-            values = inputs.matrix.read(block, finite=written[block])[rows]
-            dense[section.spots, block] = values
+            values = inputs.matrix.read(block)[rows]
+            columns = np.arange(adata.n_vars)[block]
+            dense[np.ix_(section.spots, columns)] = values
             if section.wanted.any():
-                dense[section.rows[section.wanted], block] = predictor.maps(values)[0]
-    dense[:, ~written] = np.nan
+                dense[np.ix_(section.rows[section.wanted], columns)] = predictor.maps(values)[0]
     run: dict[str, Any] = {
         "params": {
             "method": method,

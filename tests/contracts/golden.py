@@ -39,7 +39,7 @@ def impute(dense):
     for method in CLASSICAL:
         s2s.tl.interpolate(dense, method)
     training = replace(
-        _train.TRAINING_PRESETS["default"], min_spots=0, max_epochs=8, steps_per_epoch=30, precision="32", patience=8
+        _train.TrainingConfig(), min_spots=0, max_epochs=8, steps_per_epoch=30, precision="32", patience=8
     )
     s2s.tl.impute(dense, training=training, max_epochs=0, key_added="start", progress=False)
     s2s.tl.impute(

@@ -9,7 +9,7 @@ from s2s_scverse._train import TrainingConfig
 from s2s_scverse._train._batches import Term, Windows, cut
 from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
 from s2s_scverse._train._losses import masked_error, staged_loss
-from s2s_scverse._train._pairs import dense_views, held_views, sparser_views
+from s2s_scverse._train._pairs import dense_views, held_views, sampled_views, sparser_views
 from s2s_scverse._train._scenes import build_scene
 
 
@@ -58,6 +58,17 @@ def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
         phase = views.lattice.index[visible][0] % 2
         assert not np.all(views.lattice.index[of] % 2 == phase, axis=1).any()
     assert (scored.sum(axis=0)[held] == 3).all()
+
+
+def test_all_spots_are_predicted_from_sparser_samples():
+    lattice, rng = full(16, 16), np.random.default_rng(0)
+    ((views, scored),) = sampled_views(lattice, regular_sample(lattice, 2, (1, 1)), rng)
+    assert len(views.lattice) == 64
+    assert np.array_equal(scored, ~views.visible)
+    assert (views.visible.sum(axis=0) == 1).all()
+    ((views, scored),) = sampled_views(lattice, random_sample(256, 0.25, rng), rng)
+    assert (len(views.lattice), *views.visible.sum(axis=1)) == (64, 16, 16, 16, 16)
+    assert np.array_equal(scored, ~views.visible)
 
 
 def test_without_a_spacing_spots_kept_aside_are_holes():
