@@ -3,9 +3,16 @@
 import os
 from importlib.metadata import metadata
 
+from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.napoleon import NumpyDocstring
+from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
+
+log = logging.getLogger(__name__)
 
 info = metadata("s2s-scverse")
 project = "s2s_scverse"
@@ -18,11 +25,11 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_autodoc_typehints",  # after napoleon
     "sphinx_copybutton",
+    "sphinx_design",
     "sphinxcontrib.bibtex",
 ]
 templates_path = ["_templates"]
@@ -92,6 +99,7 @@ nitpick_ignore_regex = [
     ),
 ]
 
+html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
@@ -100,6 +108,8 @@ html_theme_options = {
     "use_repository_button": False,
     "use_download_button": False,
     "navbar_persistent": [],  # the field for searching is in the sidebar
+    "show_navbar_depth": 1,
+    "show_toc_level": 2,
 }
 
 
@@ -121,5 +131,25 @@ def know_links(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
         env.project._path_to_docname.setdefault(env.doc2path(name).resolve(), name)
 
 
+def visit_inline_math(self: HTML5Translator, node: nodes.math) -> None:
+    """Write a formula as MathML, which browsers draw themselves: no script, no font and no network are needed."""
+    self.body.append(mathml(node, block=False))
+    raise nodes.SkipNode
+
+
+def visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
+    self.body.append(f'<div class="math">{mathml(node, block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def mathml(node: nodes.math | nodes.math_block, *, block: bool) -> str:
+    try:
+        return tex2mathml(node.astext(), as_block=block)
+    except MathError as error:
+        log.warning("%s: %s", error, node.astext(), location=node)
+        return node.astext()
+
+
 def setup(app: Sphinx) -> None:
+    app.add_html_math_renderer("mathml", (visit_inline_math, None), (visit_math_block, None))
     app.connect("env-before-read-docs", know_links)

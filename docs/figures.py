@@ -1,9 +1,17 @@
-"""Draws the figures of method.md: ``python docs/figures.py [--folder docs/images] [--format svg]``."""
+"""Draws the figures of README.md and method.md.
+
+    python docs/figures.py [NAME ...] [--folder docs/images] [--format svg]
+
+``tissue`` reads ``visium_mouse_brain_coronal_he.h5ad`` from ``$S2S_DATA_DIR`` (docs/attribution.md).
+"""
 
 import argparse
+import os
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
+import anndata as ad
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from numpy.typing import NDArray
+from PIL import Image
 
+import s2s_scverse as s2s
 from s2s_scverse._lattice import KINDS, Lattice, fill_sites
 from s2s_scverse._train._pairs import dense_views, sparser_views
 
@@ -186,24 +196,100 @@ def _legend() -> list[Line2D]:
     return handles
 
 
-FIGURES: dict[str, Callable[[], Figure]] = {"cascade": cascade, "sampling": sampling}
+GENES = "Hpca", "Penk"
+
+
+def tissue() -> Figure:
+    """A Visium section: H&E image, measured quarter of the spots, imputed map, and all spots as measured."""
+    path = Path(os.environ.get("S2S_DATA_DIR", "../shared/data")) / "visium_mouse_brain_coronal_he.h5ad"
+    section = s2s.pp.grid(ad.read_h5ad(path), upsample=1)
+    s2s.pp.sparsify(section, stride=2)
+    s2s.pp.normalize(section)
+    s2s.pp.image_features(section)
+    s2s.tl.impute(section, list(GENES), preset="quick", covariates="s2s_image", progress=False)
+    s2s.tl.evaluate(section, "s2s")
+    pcc = s2s.get.evaluation_df(section).set_index("gene")["pcc"]
+    measured, held_out = (section.obs[f"s2s_{key}"].to_numpy(bool) for key in ("measured", "held_out"))
+    tissue_spots = measured | held_out
+
+    figure = Figure(figsize=(9.6, 6.1))
+    grid = figure.add_gridspec(2, 4, left=0.005, right=0.92, top=0.94, bottom=0.01, wspace=0.03, hspace=0.05)
+    stained = figure.add_subplot(grid[:, 0])
+    library = next(iter(section.uns["spatial"].values()))
+    picture, scale = library["images"]["hires"], library["scalefactors"]["tissue_hires_scalef"]
+    stained.imshow(picture, extent=(0, picture.shape[1] / scale, picture.shape[0] / scale, 0))
+    stained.set_title("H&E image")
+    axes = [stained]
+    for row, gene in enumerate(GENES):
+        values = section[:, gene].to_df()[gene].to_numpy()
+        imputed = section[:, gene].to_df(layer="s2s")[gene].to_numpy()
+        limit = np.percentile(values[measured], 99)
+        panels = (
+            (f"{measured.sum()} measured spots", measured, values),
+            (f"imputed at {held_out.sum()} more", tissue_spots, imputed),
+            ("all spots as measured", tissue_spots, values),
+        )
+        for column, (title, shown, colours) in enumerate(panels, 1):
+            ax = figure.add_subplot(grid[row, column])
+            spots = ax.scatter(
+                *section.obsm["spatial"][shown].T,
+                c=colours[shown],
+                s=10.5,
+                vmin=0,
+                vmax=limit,
+                cmap="magma",
+                linewidths=0,
+            )
+            if row == 0:
+                ax.set_title(title)
+            axes.append(ax)
+        axes[-3].text(0.98, 0.98, gene, style="italic", ha="right", va="top", transform=axes[-3].transAxes)
+        axes[-2].text(0.98, 0.98, f"PCC {pcc[gene]:.2f}", ha="right", va="top", transform=axes[-2].transAxes)
+        box = axes[-1].get_position()
+        bar = figure.colorbar(spots, cax=figure.add_axes((0.93, box.y0 + 0.1 * box.height, 0.012, 0.8 * box.height)))
+        bar.outline.set_visible(False)
+        bar.set_label("log1p of normalised counts")
+    low, high = np.percentile(section.obsm["spatial"], (0, 100), axis=0) + np.array([[-250], [250]])
+    for ax in axes:
+        ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
+        ax.axis("off")
+    return figure
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {"cascade": cascade, "sampling": sampling, "tissue": tissue}
 
 
 def main() -> None:
-    """Draw all figures into a folder."""
+    """Draw figures into a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *FIGURES], metavar="NAME", help=", ".join(FIGURES))
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "images")
-    parser.add_argument("--format", choices=("svg", "png", "pdf"), default="svg")
+    parser.add_argument(
+        "--format", choices=("svg", "png", "pdf"), default="svg", help="of the diagrams; tissue is a PNG"
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
-        for name, draw in FIGURES.items():
-            path = options.folder / f"{name}.{options.format}"
-            draw().savefig(path, dpi=200, metadata={"Date": None} if options.format == "svg" else None)
-            if options.format == "svg":  # matplotlib leaves spaces at the ends of lines, which pre-commit takes off
+        for name in options.names or FIGURES:
+            figure = FIGURES[name]()
+            if name == "tissue":
+                path = options.folder / "tissue.png"
+                _save_small(figure, path)
+            else:
+                path = options.folder / f"{name}.{options.format}"
+                figure.savefig(path, dpi=200, metadata={"Date": None} if options.format == "svg" else None)
+            if path.suffix == ".svg":  # matplotlib leaves spaces at the ends of lines, which pre-commit takes off
                 lines = path.read_text(encoding="utf-8").splitlines()
                 path.write_text("".join(f"{line.rstrip()}\n" for line in lines), encoding="utf-8")
             print(path)
+
+
+def _save_small(figure: Figure, path: Path) -> None:
+    """Write a PNG with a palette of 256 colours, a third of the size."""
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=150)
+    palette = Image.open(buffer).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE)
+    palette.save(path, optimize=True)
 
 
 if __name__ == "__main__":
