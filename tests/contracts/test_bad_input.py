@@ -186,7 +186,7 @@ refuses("spots", s2s.pp.grid)(
     (obs(array_row=0.5), ValueError, r"'array_row'\] must hold whole numbers, found 0.5"),
     (obs(array_row=lambda o: o.array_row.astype(float).where(o.index != o.index[0], np.inf)), ValueError, "found inf"),
     (obs(array_row=lambda o: o.array_row.astype(np.int64) + 2**60), ValueError, "whole numbers, found values beyond"),
-    (obs(array_row=a_billion), ValueError, "so nearly all of it would be empty; .*: check for outliers"),
+    (obs(array_row=a_billion), ValueError, "of which nearly all are empty; .*: check for outliers"),
     *(
         (obs(array_row=lambda o, k=k: o.array_row.astype(str).astype(k)), TypeError, "found .*; convert it .*, or drop")
         for k in (str, object, "category", "string")
@@ -206,12 +206,12 @@ refuses("spots", s2s.pp.grid)(
     *((places(lambda xy, k=k: xy.astype(k)), TypeError, "must hold numbers, found") for k in (bool, complex, object)),
     (places(sparse.csr_matrix), TypeError, r"must hold numbers, found dtype object \(csr_matrix\)"),
     (places(lambda xy: xy * 1e-300), ValueError, "reaches .* and spans .*; expected at most 1e100, .* another unit"),
-    (places(lambda xy: xy + noise(xy)), ValueError, r"lie on no lattice: .* For cells or beads give bin_size="),
-    (places(lambda xy: noise(xy) * 9), ValueError, r"lie on no lattice: .* expected at most 0\.2\. .* give bin_size="),
-    (places(lambda xy: np.where(np.arange(85)[:, None] < 40, xy, xy * 1.37 + 11)), ValueError, "lie on no lattice"),
+    (places(lambda xy: xy + noise(xy)), ValueError, r"do not lie on a lattice: .* For cells or beads pass bin_size="),
+    (places(lambda xy: noise(xy) * 9), ValueError, r"do not lie on a lattice: .* expected at most 0\.2\. .* pass bin_size="),
+    (places(lambda xy: np.where(np.arange(85)[:, None] < 40, xy, xy * 1.37 + 11)), ValueError, "do not lie on a lattice"),
     (places(np.zeros_like), ValueError, "84 spots share their coordinates"),
     (places(lambda xy: xy * [1, 0]), ValueError, "share their coordinates with another"),
-    (places(lambda xy: xy[[0, *range(84)]]), ValueError, "^1 spots share their .*; expected one spot a position"),
+    (places(lambda xy: xy[[0, *range(84)]]), ValueError, "^1 spots share their .*; expected one spot per position"),
     (lambda a: places(lambda xy: xy[:3])(b := a[:3].copy()) or b, ValueError, "at least 4 spots to find .* 3"),
     (places(lambda xy: xy * [1, 0]), {"bin_size": "auto"}, ValueError, "at least 8 cells that spread in both direct"),
     (places(lambda xy: xy), {"bin_size": 1e2, "min_cells": 50}, ValueError, "size 100 holds min_cells=50 cells; the"),
