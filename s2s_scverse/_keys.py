@@ -1,4 +1,4 @@
-"""Every AnnData key that this package reads or writes, each named once."""
+"""Keys that this package reads from and writes to an AnnData."""
 
 from typing import Final
 

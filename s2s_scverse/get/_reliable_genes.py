@@ -16,7 +16,7 @@ def reliable_genes(
     scale: int = 1,
     min: float | None = None,  # noqa: A002
 ) -> list[str]:
-    """Return the names of the genes whose imputed values are expected to be useful.
+    """Return the names of genes with a high expected accuracy.
 
     Parameters
     ----------
@@ -27,21 +27,21 @@ def reliable_genes(
     key
         Name of the run (its `key_added`).
     scale
-        At single sites by default. Otherwise of means over windows of `scale` x `scale` sites, from 20 conditional
-        draws (:func:`s2s_scverse.get.reliability_df`), which takes seconds.
+        Side of the windows, in sites, over whose means the correlation is computed. For windows larger than 1 it is
+        estimated from 20 conditional draws (:func:`s2s_scverse.get.reliability_df`).
     min
         Former name of `min_reliability`.
 
     Returns
     -------
-    Names of genes, the most reliable first.
+    Names of genes, in order of decreasing reliability.
 
     Raises
     ------
     KeyError
         If the run did not estimate reliability.
     TypeError, ValueError
-        If `min_reliability` is no number from -1 to 1, or `scale` no integer of at least 1.
+        If `min_reliability` is not a number from -1 to 1, or `scale` not a positive integer.
 
     Examples
     --------

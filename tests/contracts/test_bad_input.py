@@ -193,7 +193,7 @@ refuses("spots", s2s.pp.grid)(
     ),
     (obs(array_row=lambda o: o.array_row.astype(bool)), TypeError, "whole numbers, found dtype bool; convert it"),
     *(
-        (places_beside_array(lambda xy, k=k: xy * k), ValueError, "at one place or on one line, which array_row")
+        (places_beside_array(lambda xy, k=k: xy * k), ValueError, "at one place or on one line, unlike array_row")
         for k in ([0, 0], [1, 0])
     ),
     (places_beside_array(shuffled), ValueError, "array_row/array_col and the coordinates contradict each other"),
@@ -207,8 +207,16 @@ refuses("spots", s2s.pp.grid)(
     (places(sparse.csr_matrix), TypeError, r"must hold numbers, found dtype object \(csr_matrix\)"),
     (places(lambda xy: xy * 1e-300), ValueError, "reaches .* and spans .*; expected at most 1e100, .* another unit"),
     (places(lambda xy: xy + noise(xy)), ValueError, r"do not lie on a lattice: .* For cells or beads pass bin_size="),
-    (places(lambda xy: noise(xy) * 9), ValueError, r"do not lie on a lattice: .* expected at most 0\.2\. .* pass bin_size="),
-    (places(lambda xy: np.where(np.arange(85)[:, None] < 40, xy, xy * 1.37 + 11)), ValueError, "do not lie on a lattice"),
+    (
+        places(lambda xy: noise(xy) * 9),
+        ValueError,
+        r"do not lie on a lattice: .* expected at most 0\.2\. .* pass bin_size=",
+    ),
+    (
+        places(lambda xy: np.where(np.arange(85)[:, None] < 40, xy, xy * 1.37 + 11)),
+        ValueError,
+        "do not lie on a lattice",
+    ),
     (places(np.zeros_like), ValueError, "84 spots share their coordinates"),
     (places(lambda xy: xy * [1, 0]), ValueError, "share their coordinates with another"),
     (places(lambda xy: xy[[0, *range(84)]]), ValueError, "^1 spots share their .*; expected one spot per position"),
