@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._checks import check_adata, check_column, check_name, few
-from .._lattice import KINDS, Lattice, SectionOnLattice
+from .._lattice import Lattice, SectionOnLattice
 
 __all__ = ["array_positions", "grid_entry", "read_mask", "read_measured", "read_section", "read_sections"]
 
@@ -20,6 +20,7 @@ AGAIN = (
     "sections that were concatenated"
 )
 """Advice if the lattice in uns is missing or invalid, as after :func:`anndata.concat`."""
+GEOMETRY = {"basis": (2, 2), "origin": (2,)}  # shapes of arrays in uns
 
 
 def array_positions(adata: AnnData) -> NDArray[np.int64]:
@@ -115,33 +116,19 @@ def read_section(adata: AnnData, library_id: str | None = None) -> tuple[AnnData
 
 
 def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
-    """Build the lattice of a section from its entry in uns and its array positions, (n_sites, 2)."""
-    if grid.get("kind") not in KINDS:
-        msg = f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] has an unknown kind {grid.get('kind')!r}; {AGAIN}"
-        raise ValueError(msg)
-    basis, origin = _geometry(grid, "basis", (2, 2)), _geometry(grid, "origin", (2,))
-    lattice = Lattice.from_array(grid["kind"], array, basis, origin)
-    stride = grid.get("stride", 1)
-    lattice.check_extent(int(stride) if isinstance(stride, int | np.integer) and 1 <= stride <= 8 else 1)
+    """Return the lattice of a section with array positions (n_sites, 2), from its entry in uns."""
+    try:
+        basis, origin = (np.asarray(grid[key], np.float64).reshape(shape) for key, shape in GEOMETRY.items())
+        lattice = Lattice.from_array(grid["kind"], array, basis, origin)
+        stride = int(grid["stride"])
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] does not describe a lattice ({error!r}); {AGAIN}"
+        raise ValueError(msg) from error
+    lattice.check_extent(stride)
     if len(np.unique(lattice.position)) < len(lattice):
         msg = f"two sites share one lattice position, since adata was changed after s2s.pp.grid; {AGAIN}"
         raise ValueError(msg)
     return lattice
-
-
-def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the basis or the origin of a lattice."""
-    try:
-        found = np.asarray(grid.get(key), dtype=np.float64)
-    except (TypeError, ValueError):
-        found = np.empty(0)
-    if found.shape != shape or not np.isfinite(found).all() or (len(shape) == 2 and np.linalg.det(found) == 0):
-        msg = (
-            f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}][{key!r}] is no {key} of a lattice, found {grid.get(key)!r}; "
-            f"{AGAIN}"
-        )
-        raise ValueError(msg)
-    return found
 
 
 def read_mask(adata: AnnData, key: str) -> NDArray[np.bool_]:

@@ -43,7 +43,8 @@ def nearest(spots: Float64, values: Float32, sites: Float64) -> Float32:
     order = np.lexsort(spots.T)
     distance, neighbour = _neighbours(spots[order], sites, 12)
     tied = distance <= distance[:, :1] * (1 + _TIE)
-    return values[order[np.where(tied, neighbour, len(spots)).min(axis=1)]]
+    first: Index = np.where(tied, neighbour, len(spots)).min(axis=1)
+    return values[order[first]]
 
 
 def idw(spots: Float64, values: Float32, sites: Float64) -> Float32:

@@ -6,7 +6,7 @@ import tarfile
 import warnings
 from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -74,7 +74,12 @@ def visium_human_lymph_node(*, cache_dir: str | PathLike[str] | None = None, pro
     """Load a human lymph node section by 10x Visium with its H&E image, downloading it on first use.
 
     The public data set ``V1_Human_Lymph_Node`` of 10x Genomics (fresh frozen, Space Ranger 1.1.0, CC BY 4.0) has about
-    4,000 spots. Parameters, result and errors are those of :func:`visium_mouse_brain`.
+    4,000 spots.
+
+    Parameters
+    ----------
+    cache_dir, progress
+        As for :func:`s2s_scverse.datasets.visium_mouse_brain`, whose result and errors apply.
 
     Examples
     --------
@@ -88,7 +93,12 @@ def visium_breast_cancer(*, cache_dir: str | PathLike[str] | None = None, progre
     """Load a human breast cancer section by 10x Visium with its H&E image, downloading it on first use.
 
     The public data set ``V1_Breast_Cancer_Block_A_Section_1`` of 10x Genomics (fresh frozen, Space Ranger 1.1.0,
-    CC BY 4.0) has about 3,800 spots. Parameters, result and errors are those of :func:`visium_mouse_brain`.
+    CC BY 4.0) has about 3,800 spots.
+
+    Parameters
+    ----------
+    cache_dir, progress
+        As for :func:`s2s_scverse.datasets.visium_mouse_brain`, whose result and errors apply.
 
     Examples
     --------
@@ -132,8 +142,8 @@ def _read(matrix: Path, spatial: Path, sample: str) -> AnnData:
     adata.var_names_make_unique()
     with tarfile.open(spatial) as archive:
 
-        def member(name: str) -> "tarfile.ExFileObject":
-            return archive.extractfile(f"spatial/{name}")  # type: ignore[return-value]
+        def member(name: str) -> Any:
+            return archive.extractfile(f"spatial/{name}")
 
         positions = pd.read_csv(member("tissue_positions_list.csv"), header=None, index_col=0, names=COLUMNS)
         images = {kind: np.asarray(Image.open(member(f"tissue_{kind}_image.png"))) for kind in ("hires", "lowres")}

@@ -14,7 +14,6 @@ def reliable_genes(
     *,
     key: str = _keys.UNS,
     scale: int = 1,
-    min: float | None = None,  # noqa: A002
 ) -> list[str]:
     """Return the names of genes with a high expected accuracy.
 
@@ -29,9 +28,6 @@ def reliable_genes(
     scale
         Side of the windows, in sites, over whose means the correlation is computed. For windows larger than 1 it is
         estimated from 20 conditional draws (:func:`s2s_scverse.get.reliability_df`).
-    min
-        Former name of `min_reliability`.
-
     Returns
     -------
     Names of genes, in order of decreasing reliability.
@@ -53,7 +49,7 @@ def reliable_genes(
     True
     """
     check_adata(adata)
-    least = check_number("min_reliability", min_reliability if min is None else min, least=-1, most=1)
+    least = check_number("min_reliability", min_reliability, least=-1, most=1)
     width = check_int("scale", scale, least=1)
     found = read_reliability(adata, key) if width == 1 else reliability_df(adata, key=key, scales=width)[width]
     ordered = found[found >= least].sort_values(ascending=False, kind="stable")

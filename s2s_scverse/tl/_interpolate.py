@@ -1,6 +1,6 @@
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ INFORMATIVE = 256  # number of most variable genes that multi-gene methods are f
 
 def interpolate(
     adata: "AnnData",
-    method: Method | Literal["cokriging"],
+    method: Method,
     *,
     genes: str | Sequence[str] | None = None,
     layer: str | None = None,
@@ -123,12 +123,11 @@ def interpolate(
     True
     """
     check_adata(adata)
-    check_choice("method", method, (*METHODS, "cokriging"))
+    check_choice("method", method, METHODS)
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
-    name: Method = "pca_kriging" if method == "cokriging" else method  # its former name
-    if covariates is not None and name not in GUIDED:
+    if covariates is not None and method not in GUIDED:
         msg = f"covariates are used by the methods {', '.join(GUIDED)}, found method {method!r}"
         raise ValueError(msg)
     seed = int(check_rng(rng).integers(2**31))
@@ -147,9 +146,9 @@ def interpolate(
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
     for section, rows in zip(inputs.sections, inputs.rows, strict=True):
         stacking = None
-        if name == "stack":
-            stacking = cross_validate(section, name, section.measured, seed=seed).stacking
-        predictor = fit_section(section, name, section.wanted, stacking)
+        if method == "stack":
+            stacking = cross_validate(section, method, section.measured, seed=seed).stacking
+        predictor = fit_section(section, method, section.wanted, stacking)
         for block in gene_blocks(written):
             values = inputs.matrix.read(block, finite=written[block])[rows]
             dense[section.spots, block] = values
