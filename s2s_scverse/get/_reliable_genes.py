@@ -28,6 +28,7 @@ def reliable_genes(
     scale
         Side of the windows, in sites, over whose means the correlation is computed. For windows larger than 1 it is
         estimated from 20 conditional draws (:func:`s2s_scverse.get.reliability_df`).
+
     Returns
     -------
     Names of genes, in order of decreasing reliability.
