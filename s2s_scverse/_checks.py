@@ -72,7 +72,7 @@ def check_adata(adata: Any) -> None:
 
 def read_table(table: Any) -> pd.DataFrame:
     """Return a table in memory."""
-    return table if isinstance(table, pd.DataFrame) else table.to_memory()  # type: ignore[no-any-return]
+    return table if isinstance(table, pd.DataFrame) else table.to_memory()
 
 
 def check_unique_genes(adata: "AnnData") -> None:

@@ -24,8 +24,7 @@ class Kind:
     """(x, y) of one step along u and of one step along v, on a lattice of pitch 1."""
     to_array: tuple[tuple[int, int], tuple[int, int]]
     """(u, v) weights of `array_row` (first row) and `array_col` (second row); Visium counts columns by twos."""
-    n_neighbours: int
-    """Number of nearest neighbours of a site."""
+    n_neighbours: int  # number of nearest neighbours of a site
 
     @property
     def hexagonal(self) -> bool:

@@ -20,10 +20,8 @@ NEIGHBOURS = 8  # number of spots that a local density is computed from
 class Raster:
     """Map from sites to image pixels; pixels without a site show the nearest one, to avoid artificial edges."""
 
-    gather: NDArray[np.int64]
-    """(height, width): the site shown in each pixel."""
-    tissue: NDArray[np.bool_]
-    """(height, width): whether there is a site at each pixel."""
+    gather: NDArray[np.int64]  # (height, width) the site shown in each pixel
+    tissue: NDArray[np.bool_]  # (height, width) whether there is a site at each pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +29,9 @@ class Lattice:
     """Integer positions of sites, with ``coordinates = origin + index @ basis``."""
 
     kind: Kind
-    index: NDArray[np.int64]
-    """(n_sites, 2): u and v of every site."""
-    basis: NDArray[np.float64]
-    """(2, 2): x and y of one step along u (first row) and v (second row)."""
-    origin: NDArray[np.float64]
-    """(2,): x and y of the index (0, 0)."""
+    index: NDArray[np.int64]  # (n_sites, 2) u and v of every site
+    basis: NDArray[np.float64]  # (2, 2) x and y of one step along u (first row) and v (second row)
+    origin: NDArray[np.float64]  # (2,) x and y of the index (0, 0)
 
     @classmethod
     def from_array(

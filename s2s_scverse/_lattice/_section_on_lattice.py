@@ -19,26 +19,18 @@ class SectionOnLattice:
     order of observations.
     """
 
-    name: str | None
-    """Value of the library key; None if the AnnData is a single section."""
-    rows: NDArray[np.int64]
-    """(n_sites,) rows of the AnnData."""
-    lattice: Lattice
-    """Lattice of these sites."""
-    measured: NDArray[np.bool_]
-    """(n_sites,) which sites are spots."""
-    wanted: NDArray[np.bool_]
-    """(n_sites,) at which sites to predict."""
+    name: str | None  # value of the library key; None if the AnnData is a single section
+    rows: NDArray[np.int64]  # (n_sites,) rows of the AnnData
+    lattice: Lattice  # lattice of these sites
+    measured: NDArray[np.bool_]  # (n_sites,) which sites are spots
+    wanted: NDArray[np.bool_]  # (n_sites,) at which sites to predict
     values: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     """(n_measured, n_informative) measured values of the most variable genes."""
-    depth: NDArray[np.float64] | None = None
-    """(n_measured,) size factors in any unit; None if unknown."""
-    covariates: NDArray[np.float64] | None = None
-    """(n_sites, n_covariates) standardised over the sites."""
+    depth: NDArray[np.float64] | None = None  # (n_measured,) size factors in any unit; None if unknown
+    covariates: NDArray[np.float64] | None = None  # (n_sites, n_covariates) standardised over the sites
     unit: NDArray[np.float64] | None = None
     """(n_measured,) value of one molecule before log1p; None unless measured values are denoised."""
-    logged: bool = False
-    """Whether values are log1p of counts times `unit`."""
+    logged: bool = False  # whether values are log1p of counts times `unit`
 
     @property
     def spots(self) -> NDArray[np.int64]:

@@ -25,7 +25,7 @@ _BLOCK = 20  # number of spots in the blocks that are held out for that
 _PARTITIONS = 4  # number of partitions into blocks: a single one is too variable
 
 Part = tuple[int, Index, Bool]
-"""Number of a fold, its spots (n_hidden,), and the spots that they are predicted from, (n,)."""
+"""Number of a fold, its spots (n_test,), and the spots that they are predicted from, (n,)."""
 
 
 class CrossValidation:
@@ -61,23 +61,23 @@ class CrossValidation:
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
 
         def fitted(part: Part) -> Predictor:
-            _, hidden, seen = part
+            _, test, train = part
             return fit(
                 method,
-                spots[seen],
-                spots[hidden],
-                informative[seen],
-                noise_weights=None if noise_weights is None else noise_weights[seen],
+                spots[train],
+                spots[test],
+                informative[train],
+                noise_weights=None if noise_weights is None else noise_weights[train],
                 stacking=stacking,
-                covariates=None if covariates is None else (covariates[seen], covariates[hidden]),
+                covariates=None if covariates is None else (covariates[train], covariates[test]),
             )
 
         parts = list(_partition(spots, self._fold))
         numbers = [number for number, *_ in parts]
         self._predictors: dict[int, Any] = dict(zip(numbers, parallel(fitted, parts), strict=True))
         distance = np.zeros(len(spots))
-        for _, hidden, seen in parts:
-            distance[hidden] = cKDTree(spots[seen]).query(spots[hidden])[0]
+        for _, test, train in parts:
+            distance[test] = cKDTree(spots[train]).query(spots[test])[0]
         self.distance = distance[self.chosen]
 
     def predict(self, values: Float, settings: Any = None) -> Float32:
@@ -88,8 +88,8 @@ class CrossValidation:
         result = np.empty(values.shape, np.float32)
 
         def predict_fold(number: int) -> None:
-            hidden = self._fold == number
-            result[hidden] = self._predictors[number].maps(values[~hidden], settings)[0]
+            test = self._fold == number
+            result[test] = self._predictors[number].maps(values[~test], settings)[0]
 
         parallel(predict_fold, self._predictors)
         return result[self.chosen]
@@ -99,10 +99,10 @@ class CrossValidation:
         guided, unguided = np.empty(values.shape, np.float32), np.empty(values.shape, np.float32)
 
         def predict_fold(number: int) -> None:
-            hidden, stack = self._fold == number, self._predictors[number]
-            members = stack.members(values[~hidden], settings)
-            guided[hidden] = stack.combine(*members)
-            unguided[hidden] = stack.combine(*members, stack.weights.unguided)
+            test, stack = self._fold == number, self._predictors[number]
+            members = stack.members(values[~test], settings)
+            guided[test] = stack.combine(*members)
+            unguided[test] = stack.combine(*members, stack.weights.unguided)
 
         parallel(predict_fold, self._predictors)
         return guided[self.chosen], unguided[self.chosen]
@@ -150,10 +150,10 @@ class CrossValidation:
         scale = np.maximum(self._informative[:, varying].std(axis=0), 1e-6)
         gain = np.zeros(len(self._informative))
         for number, (members, pca) in self._members.items():
-            hidden = self._fold == number
+            test = self._fold == number
             for sign, each in ((1, unguided), (-1, weights.members)):
-                missed = self._predictors[number].combine(members, pca, each) - self._informative[hidden]
-                gain[hidden] += sign * np.square(missed[:, varying] / scale).sum(axis=1)
+                missed = self._predictors[number].combine(members, pca, each) - self._informative[test]
+                gain[test] += sign * np.square(missed[:, varying] / scale).sum(axis=1)
         gain = gain[self.chosen]
         mean, doubt = gain.mean(), gain.var() / len(gain)
         share = max(0.0, 1 - 2 * doubt / mean**2) if mean > 0 else 0.0
@@ -170,12 +170,12 @@ class CrossValidation:
         parts = [part for fold in blocks for part in _partition(spots, fold, beyond=REACH)]
 
         def predicted(part: Part) -> list[Float32]:
-            _, hidden, seen = part
-            kriging = Kriging(spots[seen], spots[hidden], noise_weights=weights[seen])
-            both = None if covariates is None else (covariates[seen], covariates[hidden])
-            return Stack(kriging, informative[seen], covariates=both).members(informative[seen])[0]
+            _, test, train = part
+            kriging = Kriging(spots[train], spots[test], noise_weights=weights[train])
+            both = None if covariates is None else (covariates[train], covariates[test])
+            return Stack(kriging, informative[train], covariates=both).members(informative[train])[0]
 
-        held = (hidden for _, hidden, _ in parts)
+        held = (test for _, test, _ in parts)
         square, cross = _moments(informative, varying, len(members), zip(parallel(predicted, parts), held, strict=True))
         start = np.pad(StackingWeights().members, (0, len(members) - len(MEMBERS)))
         step = members - start
@@ -215,11 +215,11 @@ def folds(values: Float32, limit: int = MAX_LEFT_OUT, seed: int = 0) -> Index:
 def _partition(spots: Float64, fold: Index, beyond: float = 0.0) -> Iterator[Part]:
     """Yield the number of each fold, its spots farther than `beyond` from all others, and the spots of other folds."""
     for number in range(fold.max() + 1):
-        hidden, seen = np.flatnonzero(fold == number), fold != number
-        if beyond and len(hidden) and seen.any():
-            hidden = hidden[cKDTree(spots[seen]).query(spots[hidden])[0] > beyond]
-        if len(hidden) and seen.any():
-            yield number, hidden, seen
+        test, train = np.flatnonzero(fold == number), fold != number
+        if beyond and len(test) and train.any():
+            test = test[cKDTree(spots[train]).query(spots[test])[0] > beyond]
+        if len(test) and train.any():
+            yield number, test, train
 
 
 def _blocks(spots: Float64, values: Float32, rng: np.random.Generator) -> Index:

@@ -128,7 +128,7 @@ def _load(sample: str, cache_dir: str | PathLike[str] | None, *, progress: bool)
             )
             raise ConnectionError(msg) from error
         paths.append(Path(path))
-    return _read(*paths, sample)
+    return _read(paths[0], paths[1], sample)
 
 
 def _read(matrix: Path, spatial: Path, sample: str) -> AnnData:
