@@ -55,7 +55,7 @@ class Tissue:
         return len(self.depth)
 
     def sample(self, field: Field) -> Field:
-        """Values of a field of pixels at the observations."""
+        """Return the values of a field of pixels at the observations."""
         return field[self.at]
 
 

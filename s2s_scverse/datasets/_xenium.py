@@ -91,8 +91,8 @@ def _download(folder: Path, *, progress: bool) -> None:
         except requests.RequestException as error:
             wanted = " and ".join(f"{name} (SHA-256 {digest})" for name, digest in FILES.items())
             msg = (
-                f"could not download {URL} ({type(error).__name__}); where there is a connection, take {wanted} out of "
-                f"that archive and put them into {folder}"
+                f"could not download {URL} ({type(error).__name__}); without a connection, extract {wanted} from that "
+                f"archive into {folder}"
             )
             raise ConnectionError(msg) from error
         except (zipfile.BadZipFile, KeyError) as error:
