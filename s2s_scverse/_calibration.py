@@ -1,8 +1,4 @@
-"""Calibration of uncertainty estimates by cross-validation.
-
-All genes at once: arrays (n_spots, n_genes) of measured values and of their cross-validated predictions, and
-predictions at unmeasured sites.
-"""
+"""Calibration of uncertainty estimates by cross-validation, for all genes at once."""
 
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -21,6 +17,7 @@ __all__ = [
     "denoise",
     "explained",
     "gain",
+    "too_few_spots",
 ]
 
 Float32 = NDArray[np.float32]
@@ -31,11 +28,16 @@ LEVEL: Final = 0.9  # level of the interval that standard deviations are scaled 
 FEWEST: Final = 16  # smallest number of spots, or of sites, for error estimates
 NORMAL: Final = float(norm.ppf((1 + LEVEL) / 2))
 FEW: Final = 200  # number of spots at which gene-wise and pooled quantiles get equal weight
-MANY: Final = 30.0  # molecules beyond which the logarithm of a count is nearly linear in it
+MANY: Final = 30.0  # molecules above which the logarithm of a count is approximated to first order
 SMALLEST: Final = 0.1  # lower bound of the predicted variance, relative to its mean over the gene
 NEARER: Final = (0.7, 1.1)  # bounds of the ratio of errors at unmeasured sites to those in cross-validation
 GAIN_GENES: Final = 64  # number of genes that the gain is estimated from
-SEEN: Final = 5  # spots with expression at which the expected correlation of a gene is halved
+SEEN: Final = 5  # number of spots with expression at which the expected correlation of a gene is halved
+
+
+def too_few_spots(values: Float32) -> bool:
+    """Whether there are too few measured values (n, n_genes) to estimate errors."""
+    return len(values) < FEWEST
 
 
 @dataclass(frozen=True)
@@ -45,72 +47,71 @@ class Pool:
     factor: float = 1.0  # coefficient of the regression of measured values on cross-validated predictions
     factor_variance: float = 0.0  # its variance between genes beyond sampling
     gain: float = 1.0  # spread of predictions at the unmeasured sites over that in cross-validation, see `gain`
-    slope: float = 0.0  # mean relative growth of squared errors with predictions, in standard deviations of these
+    slope: float = 0.0  # mean slope of relative squared errors on standardised predictions
     between: float = 0.0  # its variance between genes beyond sampling
     ratio: float = NORMAL  # quantile `LEVEL` of errors in units of their standard deviations
     # (n_levels,) half-widths of intervals of `LEVELS` in standard deviations
     widths: Float64 = field(default_factory=lambda: np.asarray(norm.ppf((1 + LEVELS) / 2)))
 
     @classmethod
-    def fit(cls, values: Float32, left_out: Float32, gain: float = 1.0) -> "Pool":
+    def fit(cls, values: Float32, predicted: Float32, gain: float = 1.0) -> "Pool":
         """Fit to measured values (n, n_genes) and their cross-validated predictions."""
-        # Constant genes are not informative.
         varies = np.ptp(values, axis=0) > 0
         if not varies.any():
             return cls()
-        errors = Errors.of(values[:, varies], left_out[:, varies])
+        errors = Errors.of(values[:, varies], predicted[:, varies])
         slope, doubt = errors.slopes()
         centre = float(slope.mean())
         between = max(0.0, float(np.mean(np.square(slope - centre) - doubt)))
-        pool = cls(*_pooled_factor(values[:, varies], left_out[:, varies]), gain, centre, between)
-        ratio = errors.ratio(errors.drawn(pool))
+        pool = cls(*_pooled_factor(values[:, varies], predicted[:, varies]), gain, centre, between)
+        ratio = errors.ratio(errors.shrunken_slopes(pool))
         pool = replace(pool, ratio=float(np.quantile(ratio, LEVEL)))
         return replace(pool, widths=np.quantile(ratio / errors.scale(ratio, pool), LEVELS))
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Cross-validated predictions (n, n_genes) and their residuals."""
+    """Cross-validated predictions and their residuals."""
 
-    left_out: Float32
-    residual: Float32
+    predicted: Float32  # (n, n_genes)
+    residual: Float32  # (n, n_genes)
     variance: Float64  # (n_genes,) mean square of the residuals
-    middle: Float64  # (n_genes,) mean and standard deviation of predictions
-    unit: Float64
+    middle: Float64  # (n_genes,) mean of the predictions
+    unit: Float64  # (n_genes,) standard deviation of the predictions
 
     @classmethod
-    def of(cls, values: Float32, left_out: Float32) -> "Errors":
-        """Errors of predictions, (n, n_genes)."""
-        residual = values - left_out
+    def of(cls, values: Float32, predicted: Float32) -> "Errors":
+        """Compute the residuals of predictions (n, n_genes)."""
+        residual = values - predicted
         variance = np.square(residual).mean(axis=0, dtype=np.float64)
-        middle, unit = left_out.mean(axis=0, dtype=np.float64), left_out.std(axis=0, dtype=np.float64)
-        return cls(left_out, residual, variance, middle, unit)
+        middle, unit = predicted.mean(axis=0, dtype=np.float64), predicted.std(axis=0, dtype=np.float64)
+        return cls(predicted, residual, variance, middle, unit)
 
     def slopes(self) -> tuple[Float64, Float64]:
-        """Growth of squared errors with predictions (both relative) for each gene, and its sampling variance."""
-        position = (self.left_out - self.middle) / np.maximum(self.unit, 1e-9)
+        """Return the slope of relative squared errors on standardised predictions, and its sampling variance."""
+        position = (self.predicted - self.middle) / np.maximum(self.unit, 1e-9)
         product = position * (np.square(self.residual) / np.maximum(self.variance, 1e-12) - 1)
         return product.mean(axis=0), np.square(product.std(axis=0)) / len(product)
 
-    def drawn(self, pool: Pool) -> Float64:
-        """Growth of every gene, shrunken towards the pooled growth by its sampling variance."""
+    def shrunken_slopes(self, pool: Pool) -> Float64:
+        """Return the slopes, shrunken towards the pooled slope according to their sampling variance."""
         slope, doubt = self.slopes()
         result: Float64 = pool.slope + pool.between / np.maximum(pool.between + doubt, 1e-12) * (slope - pool.slope)
         return result
 
     def ratio(self, slope: Float64) -> Float64:
-        """Errors in units of the standard deviations that follow from the growth, (n, n_genes)."""
-        spread = self.std(self.left_out, slope, np.ones_like(slope))
+        """Return the errors in units of their standard deviations, given the slopes, (n, n_genes)."""
+        spread = self.std(self.predicted, slope, np.ones_like(slope))
         return np.asarray(np.abs(self.residual) / np.maximum(spread, 1e-9), np.float64)
 
     def scale(self, ratio: Float64, pool: Pool) -> Float64:
-        """Scale factor for the standard deviations, shrunken towards the pooled value."""
+        """Return scale factors for the standard deviations, shrunken towards the pooled value."""
         quantile = np.quantile(ratio, LEVEL, axis=0)
         part = len(ratio) / (len(ratio) + FEW)
         return np.asarray((pool.ratio + part * (quantile - pool.ratio)) / NORMAL)
 
     def std(self, predicted: Float32, slope: Float64, scale: Float64) -> Float32:
-        """Standard deviation (m, n_genes) of the errors of predictions, with a growth and a factor for every gene."""
+        """Return the standard deviation of the errors of predictions (m, n_genes), given slopes and scale factors."""
         growth = slope / np.maximum(self.unit, 1e-9)
         relative = predicted * growth.astype(np.float32)
         relative += (1 - growth * self.middle).astype(np.float32)
@@ -126,76 +127,76 @@ class Calibration:
 
     errors: Errors
     reliability: Float64  # (n_genes,) expected PCC at unmeasured sites
-    slope: Float64  # (n_genes,) relative growth of the squared error with predictions, in units of their spread
+    slope: Float64  # (n_genes,) slope of relative squared errors on standardised predictions
     scale: Float64  # (n_genes,) scale factor of the standard deviations
 
     @classmethod
-    def fit(cls, values: Float32, left_out: Float32, pool: Pool) -> "Calibration":
+    def fit(cls, values: Float32, predicted: Float32, pool: Pool) -> "Calibration":
         """Fit to measured values (n, n_genes) and their cross-validated predictions."""
         spread = values.std(axis=0, dtype=np.float64)
         varies = spread > 0
-        # The correlation is the coefficient of the regression times the spread of predictions over that of values.
-        factor, doubt = _factors(values, left_out)
+        # The correlation is the regression coefficient times the ratio of the spreads of predictions and values.
+        factor, doubt = _factors(values, predicted)
         factor = pool.factor + pool.factor_variance / (pool.factor_variance + doubt) * (factor - pool.factor)
-        # Predictions from all spots are nearer to the truth than those from four fifths of them.
+        # Predictions from all spots are more accurate than those from four fifths of them.
         factor = (1 + factor) / 2
-        explained = np.clip(factor * left_out.std(axis=0, dtype=np.float64) / np.where(varies, spread, 1), 0, 0.99)
-        # Patterns of very few spots are mostly chance.
+        explained = np.clip(factor * predicted.std(axis=0, dtype=np.float64) / np.where(varies, spread, 1), 0, 0.99)
+        # Patterns of genes expressed at very few spots are mostly chance.
         seen = (values > values.min(axis=0)).sum(axis=0)
         explained *= seen / (seen + SEEN)
         reliability = np.clip(explained * pool.gain, 0, 1)
-        errors = Errors.of(values, left_out)
-        slope = np.where(varies, errors.drawn(pool), 0)
+        errors = Errors.of(values, predicted)
+        slope = np.where(varies, errors.shrunken_slopes(pool), 0)
         scale = np.where(varies, errors.scale(errors.ratio(slope), pool), 1)
-        # Unmeasured sites may be nearer to spots than held-out spots are to others.
+        # Unmeasured sites may be closer to spots than held-out spots are.
         unexplained = (1 - np.square(reliability)) / (1 - np.square(explained))
         scale *= np.where(varies, np.clip(np.sqrt(unexplained), *NEARER), 1)
         reliability = np.where(varies, reliability, np.nan)
         return cls(errors, reliability, slope, scale)
 
     def std(self, predicted: Float32) -> Float32:
-        """Standard deviation (m, n_genes) of the errors of predictions: 90 % are within 1.645 of them."""
+        """Return the standard deviation of the errors of predictions (m, n_genes): 90 % are within 1.645 of it."""
         return self.errors.std(predicted, self.slope, self.scale)
 
 
-def explained(values: Float32, left_out: Float32) -> Float64:
-    """Part of the variance of each gene (n, n_genes) that its cross-validated predictions explain; NaN if constant."""
+def explained(values: Float32, predicted: Float32) -> Float64:
+    """Return the fraction of the variance of each gene (n, n_genes) that predictions explain; NaN if constant."""
     variance = values.var(axis=0, dtype=np.float64)
-    missed = np.square(values - left_out).mean(axis=0, dtype=np.float64)
+    missed = np.square(values - predicted).mean(axis=0, dtype=np.float64)
     return np.asarray(1 - np.divide(missed, variance, out=np.full_like(missed, np.nan), where=variance > 0))
 
 
-def _factors(values: Float32, left_out: Float32) -> tuple[Float64, Float64]:
-    """Coefficient of the regression of values on predictions for each gene, and its sampling variance."""
-    predicted = (left_out - left_out.mean(axis=0)).astype(np.float64)
+def _factors(values: Float32, predicted: Float32) -> tuple[Float64, Float64]:
+    """Return the coefficient of the regression of values on predictions for each gene, and its sampling variance."""
+    regressor = (predicted - predicted.mean(axis=0)).astype(np.float64)
     centred = values - values.mean(axis=0)
-    power = np.maximum(np.square(predicted).sum(axis=0), 1e-12)
-    factor = (predicted * centred).sum(axis=0) / power
-    # White's estimator: errors are larger where values are.
-    doubt = np.square(predicted * (centred - factor * predicted)).sum(axis=0) / np.square(power)
+    power = np.maximum(np.square(regressor).sum(axis=0), 1e-12)
+    factor = (regressor * centred).sum(axis=0) / power
+    # White's estimator, since errors are heteroscedastic.
+    doubt = np.square(regressor * (centred - factor * regressor)).sum(axis=0) / np.square(power)
     return factor, np.maximum(doubt, 1e-12)
 
 
-def _pooled_factor(values: Float32, left_out: Float32) -> tuple[float, float]:
-    """Coefficient for all genes, each in units of its own spread, and the variance between genes beyond sampling."""
-    weight = left_out.var(axis=0, dtype=np.float64) / values.var(axis=0, dtype=np.float64)
+def _pooled_factor(values: Float32, predicted: Float32) -> tuple[float, float]:
+    """Return the coefficient for all genes of unit variance, and its variance between genes beyond sampling."""
+    weight = predicted.var(axis=0, dtype=np.float64) / values.var(axis=0, dtype=np.float64)
     if not weight.sum() > 0:
         return 1.0, 0.0
-    factor, doubt = _factors(values, left_out)
+    factor, doubt = _factors(values, predicted)
     pooled = float(np.clip(np.average(factor, weights=weight), 0, 1.5))
     return pooled, max(0.0, float(np.average(np.square(factor - pooled) - doubt, weights=weight)))
 
 
-def gain(left_out: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> float:
-    """Spread of predictions (m, n_genes) at unmeasured sites over that of `left_out` (n, n_genes), cross-validated.
+def gain(validated: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> float:
+    """Return the spread of predictions (m, n_genes) at unmeasured sites over that in cross-validation (n, n_genes).
 
-    Only sites nearer to, or farther from, spots than nearly all cross-validated spots contribute; the ratio is 1 at
-    others. Distances, (n,) and (m,), are those to the nearest (other) spot.
+    Distances, (n,) and (m,), are those from the nearest other spot. The ratio is estimated at sites that are closer to
+    spots, or farther away, than 95 % of the cross-validated spots, and is 1 at others.
     """
     if not len(site_distance):
         return 1.0
     near, far = np.quantile(distance, [0.05, 0.95])
-    spread = left_out.std(axis=0, dtype=np.float64)
+    spread = validated.std(axis=0, dtype=np.float64)
     total = 0.0
     for sites, low, high in ((site_distance < near - 1e-6, 1, np.inf), (site_distance > far + 1e-6, 0, 1)):
         if sites.sum() >= FEWEST and (spread > 0).any():
@@ -205,19 +206,18 @@ def gain(left_out: Float32, distance: Float64, predicted: Float32, site_distance
 
 
 def denoise(
-    values: Float32, left_out: Float32, unit: Float64, calibration: Calibration, *, logged: bool
+    values: Float32, predicted: Float32, unit: Float64, calibration: Calibration, *, logged: bool
 ) -> tuple[Float32, Float32]:
-    """Noisy data consistency: the mean of measured value and prediction, weighted by their inverse variances.
+    """Return the inverse-variance weighted mean of values and predictions, and the standard deviation of its errors.
 
-    ``(x + v y) / (1 + v)`` of the measured value y and its cross-validated prediction x, as between the
-    stages of the published network. The noise of y is counting noise, a Poisson variable times `unit`, before log1p.
-    The error variance of x beyond the mean variance of the noise, for each gene, is its unexplained variance; v is the
-    ratio of that to the variance of the noise.
+    It is ``(x + v y) / (1 + v)`` for the value y and its cross-validated prediction x, where v is the ratio of the
+    error variance of x (the residual variance of the gene minus its mean noise variance) to the noise variance of y.
+    The noise of y is counting noise.
 
-    Values and predictions are (n_spots, n_genes), `unit` (n_spots,) is the value of one molecule; values are counts
-    times `unit`, or log1p of these if `logged`. Returns denoised values, and the standard deviation of their errors.
+    Values and predictions are (n_spots, n_genes); values are counts times `unit` (n_spots,), or log1p of these if
+    `logged`.
     """
-    expected = np.maximum(left_out, 0).astype(np.float64)
+    expected = np.maximum(predicted, 0).astype(np.float64)
     noise = counting_noise(expected, unit, logged=logged)
     unknown = np.maximum(calibration.errors.variance - noise.mean(axis=0), 0)
     noise = np.maximum(noise, 1e-9)
@@ -227,17 +227,13 @@ def denoise(
 
 
 def counting_noise(expected: Float64, unit: Float64, *, logged: bool) -> Float64:
-    """Variance of the noise of values whose mean is `expected` (n_spots, n_genes); see :func:`denoise`."""
-    return _logged_noise(expected, unit) if logged else unit[:, None] * expected
-
-
-def _logged_noise(expected: Float64, unit: Float64) -> Float64:
-    """Variance of log1p(unit * count) for Poisson counts, where it has the mean `expected`, (n_spots, n_genes)."""
+    """Return the variance of values with the mean `expected` (n_spots, n_genes) due to Poisson noise of the counts."""
+    if not logged:
+        return unit[:, None] * expected
     rate = np.geomspace(1e-3, MANY, 64)
     count = np.arange(int(MANY + 10 * np.sqrt(MANY)))
     chance = poisson.pmf(count, rate[:, None])
     result = np.empty_like(expected)
-    # Many molecules: to first order.
     molecules = np.expm1(expected) / unit[:, None]
     many = molecules > MANY / 2
     slope = 1 / (1 + np.expm1(expected))

@@ -1,4 +1,4 @@
-"""Comparison of methods over genes: tables, bootstrap intervals, paired tests."""
+"""Comparison of methods over genes: tables, bootstrap intervals and paired tests."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -15,8 +15,7 @@ __all__ = ["bootstrap_interval", "holm", "paired_test", "pairs_frame", "scores_f
 Table = Mapping[str, NDArray[np.float64]]
 """Values of every score, (n_methods, n_genes)."""
 
-DRAWS = 2**23
-"""Random numbers held at a time."""
+DRAWS = 2**23  # random numbers in memory at a time
 
 
 def scores_frame(methods: Sequence[str], genes: pd.Index, table: Table) -> pd.DataFrame:
@@ -47,7 +46,7 @@ def summary_frame(methods: Sequence[str], table: Table, n_bootstrap: int, rng: n
 
 
 def pairs_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
-    """Return one row for each score and pair of methods; none for the coverage, whose best value is its level."""
+    """Return one row for each score and pair of methods, without the coverage, whose best value is its level."""
     pairs = list(combinations(range(len(methods)), 2))
     rows = [
         (name, methods[a], methods[b], *paired_test(table[name][a], table[name][b]))
@@ -65,10 +64,9 @@ def pairs_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
 def bootstrap_interval(
     scores: NDArray[np.float64], n_bootstrap: int, rng: np.random.Generator, *, level: float = 0.95
 ) -> NDArray[np.float64]:
-    """Percentile intervals of means over genes, the same genes drawn for every column.
+    """Return percentile intervals of means over genes, (2, n_columns), with the same resamples for every column.
 
-    `scores` (n_genes, n_columns) are NaN where a gene has none. Returns (2, n_columns): lower and upper ends, NaN for
-    columns without any score.
+    `scores` (n_genes, n_columns) are NaN where a gene has none. The interval of a column without scores is NaN.
     """
     n_genes = len(scores)
     known = np.isfinite(scores)
@@ -89,10 +87,10 @@ def bootstrap_interval(
 
 
 def paired_test(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[int, float, float, float]:
-    """Wilcoxon signed-rank test of paired scores of genes, (n_genes,) each.
+    """Compare paired scores of genes, (n_genes,) each, by Wilcoxon's signed-rank test.
 
-    Returns the number of genes that have both scores, mean difference (first - second), statistic and p value
-    (two-sided; 1 if no gene differs, NaN if there is no gene).
+    Returns the number of genes with both scores, the mean difference (first - second), the statistic and the two-sided
+    p value (1 if no gene differs, NaN without genes).
     """
     difference = first - second
     difference = difference[np.isfinite(difference)]
@@ -105,7 +103,7 @@ def paired_test(first: NDArray[np.float64], second: NDArray[np.float64]) -> tupl
 
 
 def holm(pvalues: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjust p values of one family for their number, step down after Holm; NaN stay NaN and do not count."""
+    """Adjust p values by Holm's step-down method; NaN are ignored."""
     adjusted = np.full(len(pvalues), np.nan)
     known = np.flatnonzero(np.isfinite(pvalues))
     order = known[np.argsort(pvalues[known], kind="stable")]
@@ -115,5 +113,5 @@ def holm(pvalues: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _present(table: Table) -> list[str]:
-    """Names of the scores; the coverage only if it is known for some method."""
+    """Return the names of the scores, with the coverage if any method has it."""
     return [name for name in (*SCORES, COVERAGE) if name != COVERAGE or np.isfinite(table[name]).any()]

@@ -1,4 +1,4 @@
-"""Scores of predictions against the truth, all genes at once: arrays of shape (n_spots, n_genes) in, (n_genes,) out."""
+"""Gene-wise scores of predictions: functions of arrays (n_spots, n_genes) that return (n_genes,)."""
 
 from collections.abc import Sequence
 from typing import Final, TypeAlias
@@ -27,20 +27,16 @@ __all__ = [
 Float: TypeAlias = NDArray[np.floating]
 Float64: TypeAlias = NDArray[np.float64]
 
-SCORES: Final = ("pcc", "spearman", "rmse", "mae", "ssim")
-"""Scores of every method."""
-COVERAGE: Final = "coverage"
-"""Score of methods that give standard deviations."""
-SIGMA = 1.5
-"""Standard deviation of the window of SSIM, in pitches of the lattice."""
-REACH = 5
-"""Steps from the centre to the rim of that window: 11 sites across, as usual for this standard deviation."""
+SCORES: Final = ("pcc", "spearman", "rmse", "mae", "ssim")  # of all methods
+COVERAGE: Final = "coverage"  # of methods with standard deviations
+SIGMA = 1.5  # standard deviation of the window of SSIM, in pitches
+REACH = 5  # radius of that window in steps: the usual 11 sites across
 
 
 class Scorer:
-    """Scores predictions of a block of genes against `truth`, (n_spots, n_genes).
+    """Scores of predictions for a block of genes with known `truth`, (n_spots, n_genes).
 
-    SSIM is relative to `data_range`, (n_genes,), under the weights of a `window`, (n_spots, n_spots).
+    SSIM uses the `data_range` of each gene, (n_genes,), and the weights of a `window`, (n_spots, n_spots).
     """
 
     def __init__(self, truth: Float, data_range: Float, weights: csr_array) -> None:
@@ -50,7 +46,7 @@ class Scorer:
         self._weights = weights
 
     def __call__(self, prediction: Float, std: Float | None = None) -> dict[str, Float64]:
-        """Return all scores, (n_genes,) each; the coverage is NaN without standard deviations."""
+        """Return all scores by name, (n_genes,) each; the coverage is NaN without standard deviations."""
         truth = self._truth
         similarity = similarity_map(truth, prediction, self._weights, self._data_range)
         return {
@@ -64,7 +60,7 @@ class Scorer:
 
 
 def pearson(truth: Float, prediction: Float) -> Float64:
-    """Correlation over spots; NaN where the truth is constant, else 0 where the prediction is."""
+    """Return Pearson's correlation over spots; NaN if the truth is constant, else 0 if the prediction is."""
     first, second = (values - values.mean(axis=0, dtype=np.float64) for values in (truth, prediction))
     scale = np.sqrt(np.square(first).sum(axis=0) * np.square(second).sum(axis=0))
     constant = _constant(prediction) | (scale == 0)
@@ -74,33 +70,32 @@ def pearson(truth: Float, prediction: Float) -> Float64:
 
 
 def ranks(values: Float) -> Float64:
-    """Rank over spots, ties averaged: Spearman's correlation is Pearson's of the ranks."""
+    """Return ranks over spots, with ties averaged."""
     ranked = rankdata(np.ascontiguousarray(values.T), axis=1)
     return np.asarray(ranked, dtype=np.float64).T
 
 
 def rmse(truth: Float, prediction: Float) -> Float64:
-    """Root of the mean squared error."""
+    """Return the root mean squared error."""
     return np.asarray(np.sqrt(np.square(_difference(truth, prediction)).mean(axis=0)))
 
 
 def mae(truth: Float, prediction: Float) -> Float64:
-    """Mean absolute error."""
+    """Return the mean absolute error."""
     return np.asarray(np.abs(_difference(truth, prediction)).mean(axis=0))
 
 
 def coverage(truth: Float, prediction: Float, std: Float, *, level: float = 0.9) -> Float64:
-    """Part of the spots inside the central normal interval of this level; NaN where a standard deviation is NaN."""
+    """Return the fraction of spots inside the central normal interval; NaN if a standard deviation is NaN."""
     half_width = norm.ppf((1 + level) / 2) * std.astype(np.float64)
     inside = np.abs(_difference(truth, prediction)) <= half_width
     return np.where(np.isnan(std).any(axis=0), np.nan, inside.mean(axis=0))
 
 
 def window(lattice: Lattice) -> csr_array:
-    """Gaussian weights between the sites of a lattice, (n_sites, n_sites).
+    """Return Gaussian weights between the sites of a lattice, (n_sites, n_sites), whose rows sum to 1.
 
-    Weights fall with the distance (standard deviation 1.5 pitches) and end 5 steps from the centre: a square of 11 x 11
-    positions, or the hexagon of 11 positions across. Positions without a site have no weight; rows sum to 1.
+    The standard deviation is 1.5 pitches, and the window is a square or hexagon 11 positions across.
     """
     steps = np.arange(-REACH, REACH + 1)
     offsets = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -118,15 +113,15 @@ def window(lattice: Lattice) -> csr_array:
 
 
 def similarity_map(truth: Float, prediction: Float, weights: csr_array, data_range: Float) -> Float64:
-    """Structural similarity at every spot, (n_spots, n_genes), whose mean over spots is SSIM.
+    """Return the structural similarity at every spot, (n_spots, n_genes), whose mean over spots is SSIM.
 
-    With means, variances and the covariance taken under the weights of each spot's row,
-    ``(2 m_t m_p + c1) (2 cov + c2) / ((m_t^2 + m_p^2 + c1) (var_t + var_p + c2))``, where ``c1 = (0.01 L)^2``,
-    ``c2 = (0.03 L)^2`` and `data_range` is L of every gene, (n_genes,). NaN where L is 0 or NaN.
+    It is ``(2 m_t m_p + c1) (2 cov + c2) / ((m_t^2 + m_p^2 + c1) (var_t + var_p + c2))`` with means, variances and the
+    covariance weighted by each spot's row, ``c1 = (0.01 L)^2``, ``c2 = (0.03 L)^2`` and the `data_range` L, (n_genes,).
+    NaN if L is 0 or NaN.
     """
     span = np.where(data_range > 0, data_range, np.nan).astype(np.float64)
     c1, c2 = np.square(0.01 * span), np.square(0.03 * span)
-    # Variances are differences of squares: taken about the gene's mean they lose no digits.
+    # Centring avoids cancellation in the differences of squares.
     centre = truth.mean(axis=0, dtype=np.float64)
     first, second = truth - centre, prediction - centre
     mean_first, mean_second = weights @ first, weights @ second
@@ -147,7 +142,7 @@ def _constant(values: Float) -> NDArray[np.bool_]:
 
 
 def mean_over_sections(values: Sequence[Float64], weights: Sequence[float]) -> Float64:
-    """Mean of arrays of one shape, one of every section, weighted over the sections in which there is a value."""
+    """Return the weighted mean of arrays of the sections, without NaN."""
     stacked = np.stack(values)
     weight = np.asarray(weights, float).reshape(-1, *[1] * (stacked.ndim - 1)) * ~np.isnan(stacked)
     total = weight.sum(axis=0)

@@ -1,4 +1,4 @@
-"""What is read from spatialdata, which is optional."""
+"""Images of SpatialData objects; the package spatialdata is optional."""
 
 from types import ModuleType
 from typing import Any
@@ -12,22 +12,22 @@ __all__ = ["find_image", "import_spatialdata", "read_levels"]
 
 
 def import_spatialdata() -> ModuleType:
-    """Import spatialdata, or raise an ImportError that says how to install it."""
+    """Import spatialdata, or raise an ImportError with advice."""
     try:
         import spatialdata
         import spatialdata.models
         import spatialdata.transformations
     except ImportError as error:
-        msg = f"this needs the package spatialdata ({error}); install it: pip install 's2s-scverse[spatialdata]'"
+        msg = f"this function needs the package spatialdata ({error}): pip install 's2s-scverse[spatialdata]'"
         raise ImportError(msg) from error
     module: ModuleType = spatialdata
     return module
 
 
 def read_levels(image: Any, coordinate_system: str) -> list[tuple[Any, NDArray[np.float64]]]:
-    """Return the levels of an image element, lazily, the one of the highest resolution first.
+    """Return the levels of an image element, from high to low resolution.
 
-    Each is an array (channels, height, width) with the affine map (3, 3) from coordinates to its pixels.
+    Each is a lazy array (channels, height, width) with the affine map (3, 3) from coordinates to its pixels.
     """
     transformations = import_spatialdata().transformations
     single = hasattr(image, "dims") and hasattr(image, "data")
@@ -40,15 +40,15 @@ def read_levels(image: Any, coordinate_system: str) -> list[tuple[Any, NDArray[n
             raise KeyError(msg)
         matrix = known[coordinate_system].to_affine_matrix(input_axes=("x", "y"), output_axes=("x", "y"))
         to_pixels = np.linalg.inv(matrix)
-        to_pixels[:2, 2] -= 0.5  # the centre of the first pixel lies at (0.5, 0.5)
+        to_pixels[:2, 2] -= 0.5  # the centre of the first pixel is at (0.5, 0.5)
         found.append((level.transpose("c", "y", "x").data, to_pixels))
     return found
 
 
 def find_image(sdata: Any, coordinate_system: str, coordinates: NDArray[np.float64], section: str | None) -> str:
-    """Return the name of the image that shows most of the coordinates (n, 2).
+    """Return the name of an image that contains most of the coordinates (n, 2).
 
-    Of several, one that is named after the section, else one in colour, else the one of the highest resolution.
+    Images named after the section take precedence, then those in colour, then those of high resolution.
     """
     candidates = []
     for name, image in sdata.images.items():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from s2s_scverse._calibration import LEVELS, Calibration, Pool, _logged_noise, denoise, gain
+from s2s_scverse._calibration import LEVELS, Calibration, Pool, counting_noise, denoise, gain
 
 
 def calibrate(values, left_out):
@@ -106,7 +106,7 @@ def test_noise_of_logged_counts_is_that_of_drawn_ones():
     unit = np.array([5.0, 0.5, 0.02])
     for rate in (0.05, 1.0, 12.0, 29.0, 200.0):
         drawn = np.log1p(unit[:, None] * rng.poisson(rate, (3, 200_000)))
-        found = _logged_noise(drawn.mean(axis=1, keepdims=True), unit)
+        found = counting_noise(drawn.mean(axis=1, keepdims=True), unit, logged=True)
         assert_allclose(found[:, 0], drawn.var(axis=1), rtol=0.06)
 
 

@@ -1,4 +1,4 @@
-"""Values of measured spots, from matrices of any storage, a block of genes at a time."""
+"""Blocks of genes at measured spots, from matrices of any storage."""
 
 from copy import copy
 from dataclasses import dataclass
@@ -13,12 +13,9 @@ from .._checks import are_counts, as_dense, check_layer, check_numeric, few, is_
 
 __all__ = ["GENE_BLOCK", "GeneMatrix", "Survey", "find_matrix", "gene_blocks", "read_values"]
 
-GENE_BLOCK = 256
-"""Number of genes that are read, imputed and written at a time."""
-ROW_BLOCK = 1024
-"""Number of rows read from a file at a time."""
-LARGEST = 1e15
-"""Largest absolute value: sums of squares must fit into single precision."""
+GENE_BLOCK = 256  # number of genes that are read, imputed and written at a time
+ROW_BLOCK = 1024  # number of rows read from a file at a time
+LARGEST = 1e15  # largest absolute value, so that sums of squares fit into single precision
 
 
 def gene_blocks(written: NDArray[np.bool_], *, aligned: bool = False) -> list[slice | NDArray[np.int64]]:
@@ -31,7 +28,7 @@ def gene_blocks(written: NDArray[np.bool_], *, aligned: bool = False) -> list[sl
 
 
 def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
-    """Return X or a layer, as it is stored, and how error texts call it."""
+    """Return X or a layer as stored, and its name for error texts."""
     check_layer(adata, layer)
     if layer is not None:
         return adata.layers[layer], f"adata.layers[{layer!r}]"
@@ -42,9 +39,9 @@ def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
 
 
 class GeneMatrix:
-    """Values of some sites, `rows` (n_obs,), and genes, `columns`; in memory, backed by a file, or lazy.
+    """Values of the sites `rows` (n_obs,) and genes `columns`, in memory, backed by a file, or lazy.
 
-    Only these rows are ever read: held-out values never leave the AnnData.
+    Only these rows are read, so held-out values never leave the AnnData.
     """
 
     def __init__(
@@ -58,7 +55,7 @@ class GeneMatrix:
         return len(self._columns)
 
     def by_gene(self) -> "GeneMatrix":
-        """Sort sparse rows in memory by gene once instead of for every block."""
+        """Convert a sparse matrix in memory to CSC, once for all blocks."""
         if not is_sparse(self._matrix) or self._matrix.format == "csc":
             return self
         by_gene = copy(self)
@@ -68,14 +65,14 @@ class GeneMatrix:
         return by_gene
 
     def lazy(self, genes: slice | NDArray[np.int64]) -> Any:
-        """Values (n_rows, n_genes) as they are stored, not yet read if the matrix is lazy."""
+        """Return values (n_rows, n_genes) as stored; not yet read if the matrix is lazy."""
         return _submatrix(self._matrix, self._rows, self._columns[genes])
 
     def read(self, genes: slice | NDArray[np.int64], *, finite: NDArray[np.bool_] | bool = True) -> NDArray[np.float32]:
-        """Values as a dense array (n_rows, n_genes).
+        """Return values as a dense array (n_rows, n_genes).
 
-        Values that are NaN, infinite or too large to compute with are refused in genes that must be `finite`,
-        (n_genes,) or one for all; other genes that have some become 0 everywhere. False for all: nothing is checked.
+        NaN, infinite and very large values raise a ValueError in genes that must be `finite`, (n_genes,) or one for
+        all; other genes with such values are set to 0. Nothing is checked if `finite` is False.
         """
         values = as_dense(self.lazy(genes))
         if finite is False:
@@ -101,12 +98,12 @@ def read_values(
     layer: str | None = None,
     finite: bool = True,
 ) -> NDArray[np.float32]:
-    """Return values of some sites and genes, dense (n_rows, n_columns); errors are those of `GeneMatrix`."""
+    """Return values of some sites and genes as a dense array (n_rows, n_columns), see `GeneMatrix`."""
     return GeneMatrix(adata, rows, columns, layer=layer).read(slice(None), finite=finite)
 
 
 def _submatrix(matrix: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Any:
-    """Take rows and columns, without a copy of whole rows where only a few columns are asked for."""
+    """Select rows and columns without copying whole rows."""
     if isinstance(matrix, np.ndarray):
         return matrix[np.ix_(rows, columns)]
     if getattr(matrix, "format", None) == "csc":
@@ -123,7 +120,7 @@ def _submatrix(matrix: Any, rows: NDArray[np.int64], columns: NDArray[np.int64])
 
 
 def _columns(matrix: Any, columns: NDArray[np.int64]) -> Any:
-    """Take columns, as a slice where they follow one another."""
+    """Select columns, as a slice if they are contiguous."""
     first = int(columns[0]) if len(columns) else 0
     if np.array_equal(columns, np.arange(first, first + len(columns))):
         return matrix[:, first : first + len(columns)]
@@ -132,20 +129,17 @@ def _columns(matrix: Any, columns: NDArray[np.int64]) -> Any:
 
 @dataclass(frozen=True)
 class Survey:
-    """Summary statistics of all genes of all sections at measured spots."""
+    """Summary statistics of all genes at measured spots."""
 
-    variance: NDArray[np.float64]
-    """(n_genes,) within sections, times the number of spots."""
-    mean: NDArray[np.float64]
-    """(n_genes,) over all sections."""
-    counts: bool
-    """Whether values look like counts in every section."""
+    variance: NDArray[np.float64]  # (n_genes,) within sections, times the number of spots
+    mean: NDArray[np.float64]  # (n_genes,) over all sections
+    counts: bool  # whether values look like counts in every section
 
     @classmethod
     def of(cls, matrix: GeneMatrix, sections: list[NDArray[np.int64]], written: NDArray[np.bool_]) -> "Survey":
-        """Read everything once; `sections` are rows of the matrix, genes that are `written` (n_genes,) must be finite.
+        """Compute the statistics; `sections` are rows of the matrix, and `written` genes (n_genes,) must be finite.
 
-        Refuses values that are all 0, and genes none of which varies.
+        Raises a ValueError if no gene varies.
         """
         variance, mean = np.zeros(len(matrix)), np.zeros(len(matrix))
         whole, largest = np.ones(len(sections), bool), np.zeros(len(sections))
@@ -168,6 +162,6 @@ class Survey:
         return cls(variance, mean, bool((whole & (largest > 1)).all()))
 
     def most_variable(self, n: int) -> NDArray[np.int64]:
-        """Return the n genes that vary most, in their order; constant ones are excluded."""
+        """Return the n most variable genes, in their order, without constant ones."""
         order = np.argsort(-self.variance, kind="stable")[:n]
         return np.sort(order[self.variance[order] > 0])

@@ -1,4 +1,4 @@
-"""Reading the input of `tl.impute`, `tl.interpolate` and `get.draws` from an AnnData."""
+"""Input of `tl.impute`, `tl.interpolate` and `get.draws`, read from an AnnData."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._calibration import FEWEST
+from .._calibration import too_few_spots
 from .._checks import check_number, few
 from .._lattice import SectionOnLattice
 from ._counts import find_depth, read_molecules
@@ -22,28 +22,20 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_DISTANCE", "Inputs", "check_apart", "covariate_names", "read_inputs", "read_inputs_of_run"]
 
-MAX_DISTANCE = 5.0
-"""How far from measured spots to extrapolate, in units of the spot spacing."""
+MAX_DISTANCE = 5.0  # largest distance of a predicted site from the nearest spot, in units of the spot spacing
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Sections with the values to learn from, and the values of all genes."""
+    """Sections with the values of their most variable genes, and the matrix of all genes."""
 
     sections: list[SectionOnLattice]
-    """With the values of the most variable genes, and the depth of their spots if it is known."""
-    matrix: GeneMatrix
-    """Values of all measured spots, a block of genes at a time."""
-    rows: list[NDArray[np.int64]]
-    """Rows of the matrix of each section's spots."""
-    measured: NDArray[np.bool_]
-    """(n_obs,) all measured spots."""
-    counts: bool
-    """Whether values look like counts."""
-    layer: str | None
-    """Where values come from; None is X."""
-    depth: str
-    """Source of the depth of the spots: ``"values"``, a column of obs, or ``"none"``."""
+    matrix: GeneMatrix  # all measured spots
+    rows: list[NDArray[np.int64]]  # rows of the matrix of each section's spots
+    measured: NDArray[np.bool_]  # (n_obs,)
+    counts: bool  # whether values look like counts
+    layer: str | None  # source of the values, None for X
+    depth: str  # source of the depth: "values", a column of obs, or "none"
 
 
 def read_inputs(
@@ -58,17 +50,17 @@ def read_inputs(
     covariates: object = None,
     visible: NDArray[np.bool_] | None = None,
 ) -> Inputs:
-    """Read the measured rows; `written` (n_vars,) are the genes to predict. Errors are those of `tl.impute`.
+    """Read the measured rows; `written` (n_vars,) are the genes to predict.
 
-    To repeat an earlier run, `visible` (n_obs,) are the sites that were measured then.
+    To repeat an earlier run, `visible` (n_obs,) holds the sites that were measured then.
     """
     if total_counts is not None and not isinstance(total_counts, str):
         msg = f"total_counts must be 'auto', the name of a column of adata.obs or None, found {total_counts!r}"
         raise TypeError(msg)
-    known_everywhere = read_covariates(adata, covariates)
+    at_sites = read_covariates(adata, covariates)
     sections, measured = _read_sections(adata, max_distance, visible)
-    if known_everywhere is not None:
-        sections = [replace(each, covariates=_standardised(known_everywhere[each.rows])) for each in sections]
+    if at_sites is not None:
+        sections = [replace(each, covariates=_standardised(at_sites[each.rows])) for each in sections]
     matrix = GeneMatrix(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
     rows = [np.searchsorted(np.flatnonzero(measured), section.spots) for section in sections]
     survey = Survey.of(matrix, rows, written)
@@ -77,19 +69,19 @@ def read_inputs(
         _with_counts(adata, replace(section, values=informative[spots]), layer, total_counts, denoise=denoise)
         for section, spots in zip(sections, rows, strict=True)
     ]
-    known, depth = sum(section.depth is not None for section in sections), "none"
-    if known:
+    with_depth, depth = sum(section.depth is not None for section in sections), "none"
+    if with_depth:
         depth = "values" if total_counts == "auto" else f"obs[{total_counts!r}]"
-        depth += "" if known == len(sections) else f" in {known} of {len(sections)} sections"
+        depth += "" if with_depth == len(sections) else f" in {with_depth} of {len(sections)} sections"
     return Inputs(sections, matrix, rows, measured, survey.counts, layer, depth)
 
 
 def read_inputs_of_run(
     adata: "AnnData", key: str, written: NDArray[np.bool_], *, covariates: bool
 ) -> tuple[Mapping[str, Any], Inputs]:
-    """Return the entry of a run of `tl.impute` in uns, and its input, read again with or without covariates.
+    """Return the entry of a run of `tl.impute` in uns, and its input, with or without covariates.
 
-    KeyError if the entry has no fitted model, ValueError if the spots are not those it was fitted to.
+    Raises a KeyError if the entry has no fitted model, and a ValueError if the spots have changed since.
     """
     run = find_runs(adata).get(key, {})
     visible = read_visible(adata, key)
@@ -125,12 +117,12 @@ def read_inputs_of_run(
 
 
 def covariate_names(keys: Any) -> list[str]:
-    """Return keys of covariates as a list."""
+    """Return the keys of covariates as a list."""
     return [keys] if isinstance(keys, str) else list(keys) if isinstance(keys, Sequence) else []
 
 
 def read_covariates(adata: "AnnData", keys: object) -> NDArray[np.float64] | None:
-    """Return covariates (n_obs, n_covariates) from obsm and obs, None without; refuse those not known everywhere."""
+    """Return covariates (n_obs, n_covariates) from obsm and obs, which must be known at all sites; None without."""
     if keys is None:
         return None
     names = covariate_names(keys)
@@ -150,14 +142,14 @@ def read_covariates(adata: "AnnData", keys: object) -> NDArray[np.float64] | Non
         values = values.reshape(adata.n_obs, -1).astype(np.float64)
         unknown = int((~np.isfinite(values)).any(axis=1).sum())
         if unknown:
-            msg = f"covariate {name!r} is NaN or infinite at {unknown} of {adata.n_obs} sites; it must be known at all"
+            msg = f"covariate {name!r} is NaN or infinite at {unknown} of {adata.n_obs} sites; expected values at all"
             raise ValueError(msg)
         found.append(values)
     return np.hstack(found)
 
 
 def _standardised(covariates: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Bring covariates (n_sites, n) to mean 0 and variance 1, without constant ones; None if none is left."""
+    """Scale covariates (n_sites, n) to mean 0 and variance 1, and drop constant ones; None if none is left."""
     spread = covariates.std(axis=0)
     varies = spread > 1e-9 * np.abs(covariates).max(axis=0)
     found = (covariates - covariates.mean(axis=0))[:, varies] / spread[varies]
@@ -178,7 +170,7 @@ def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> Non
 def _read_sections(
     adata: "AnnData", max_distance: object, visible: NDArray[np.bool_] | None
 ) -> tuple[list[SectionOnLattice], NDArray[np.bool_]]:
-    """Return sections in a canonical order, and all measured spots; warn of sites that are too far away."""
+    """Return sections sorted by position, and all measured spots; warn if sites are too far from all spots."""
     reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
     sections = read_sections(adata)
     if visible is None:
@@ -187,40 +179,39 @@ def _read_sections(
     else:
         measured = visible
         sections = [replace(section, measured=visible[section.rows]) for section in sections]
-    placed = [section.by_position() for section in sections]
-    sections, far = [], 0
-    for section in placed:
+    found, far = [], 0
+    for section in map(SectionOnLattice.by_position, sections):
         if not section.measured.any():
             msg = f"no site of section {section.name!r} is measured; leave that section out"
             raise ValueError(msg)
         wanted = ~section.measured & (section.lattice.distance_to(section.measured) <= reach)
         far += int((~section.measured & ~wanted).sum())
-        sections.append(replace(section, wanted=wanted))
+        found.append(replace(section, wanted=wanted))
     if far and visible is None:
         warnings.warn(
-            f"{far} of {int((~measured).sum())} unmeasured sites are farther than {reach:g} spot distances from every "
+            f"{far} of {int((~measured).sum())} unmeasured sites are farther than {reach:g} spot spacings from every "
             "measured spot and stay NaN; drop them, or pass a larger max_distance (None: no limit)",
             UserWarning,
             stacklevel=4,
         )
-    return sections, measured
+    return found, measured
 
 
 def _with_counts(
     adata: "AnnData", section: SectionOnLattice, layer: str | None, total_counts: str | None, *, denoise: bool
 ) -> SectionOnLattice:
-    """Add the depth of the spots and, to denoise them, the value of one molecule."""
+    """Add the depth of the spots and, if they are denoised, the value of one molecule."""
     spots = np.isin(np.arange(adata.n_obs), section.spots)
     molecules = read_molecules(adata, spots, layer=layer) if denoise or total_counts == "auto" else None
     if denoise and molecules is None:
         msg = (
-            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p); found "
-            "others, or too few genes of low counts to tell what one molecule is worth"
+            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p), and "
+            "enough genes with low counts to identify the value of one molecule"
         )
         raise ValueError(msg)
     depth = find_depth(adata, spots, molecules, total_counts)
-    order = np.searchsorted(np.flatnonzero(spots), section.spots)  # these were read in the order of the AnnData
+    order = np.searchsorted(np.flatnonzero(spots), section.spots)  # depth and molecules are in the order of obs
     section = replace(section, depth=None if depth is None else depth[order])
-    if molecules is None or not denoise or len(section.values) < FEWEST:
+    if molecules is None or not denoise or too_few_spots(section.values):
         return section
     return replace(section, unit=molecules.unit[order], logged=molecules.logged)

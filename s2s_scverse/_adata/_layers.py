@@ -1,4 +1,4 @@
-"""The layers that imputed blocks of genes are written to: in memory, or in a zarr folder."""
+"""Layers that blocks of imputed genes are written to, in memory or in a zarr folder."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,22 +18,17 @@ from ._genes import GENE_BLOCK
 __all__ = ["Layers", "check_store", "open_layers"]
 
 LOCK = ".lock"
-ENCODING: dict[str, Any] = {"encoding-type": "array", "encoding-version": "0.2.0"}
-"""Attributes with which :func:`anndata.io.read_elem` reads an array."""
-SITE_CHUNK = 4096
-"""Sites in a chunk of a stored layer; it has the genes of one block."""
+ENCODING: dict[str, Any] = {"encoding-type": "array", "encoding-version": "0.2.0"}  # for anndata.io.read_elem
+SITE_CHUNK = 4096  # sites in a chunk of a stored layer, which has the genes of one block
 
 
 @dataclass
 class Layers:
-    """A layer, its standard deviations and numbers of genes; NaN for genes that are not written."""
+    """Imputed values, their standard deviations and gene-wise numbers; NaN for genes that are not written."""
 
-    values: Any
-    """(n_obs, n_genes) array of numpy, zarr or, once complete, dask."""
-    std: Any
-    """The same; None where no errors are estimated."""
-    by_gene: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    """Key of var -> (n_genes,)."""
+    values: Any  # (n_obs, n_genes), numpy, zarr or, once complete, dask
+    std: Any  # the same, or None
+    by_gene: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # key of var -> (n_genes,)
 
     def write(
         self,
@@ -42,7 +37,7 @@ class Layers:
         std: NDArray[np.float32] | None,
         by_gene: dict[str, NDArray[np.float64]],
     ) -> None:
-        """Put a block, (n_obs, n_block) and (n_block,), into its place."""
+        """Write a block of genes, (n_obs, n_block) and (n_block,)."""
         for array, block in ((self.values, values), (self.std, std)):
             if block is not None and (isinstance(genes, slice) or isinstance(array, np.ndarray)):
                 array[:, genes] = block
@@ -60,10 +55,10 @@ class Layers:
 def open_layers(
     store: Path | None, key: str, n_obs: int, written: NDArray[np.bool_], dtype: str, *, std: bool
 ) -> Iterator[Layers]:
-    """Make the layer `key`, and `std`, to be filled for the genes that are `written`, (n_genes,).
+    """Yield empty layers for the genes `written` (n_genes,), in memory or in the folder `store`.
 
-    In memory, or in the folder `store`: it is called ``<store>.partial`` until the context ends, when the layers become
-    dask arrays. FileExistsError if another process writes there.
+    The folder is named ``<store>.partial`` until the context ends, when the layers become dask arrays. Raises a
+    FileExistsError if another process writes there.
     """
     shape = (n_obs, len(written))
     if store is None:
@@ -83,16 +78,9 @@ def open_layers(
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
         group = zarr.create_group(partial, overwrite=False)
         chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
-        # A block of genes, which is written at once, is one file.
-        shards = -(-n_obs // chunks[0]) * chunks[0], chunks[1]
-        made: dict[str, Any] = {
-            "shape": shape,
-            "chunks": chunks,
-            "shards": shards,
-            "dtype": dtype,
-            "fill_value": np.nan,
-        }
-        arrays = [group.create_array(name, attributes=ENCODING, **made) for name in names]
+        shards = -(-n_obs // chunks[0]) * chunks[0], chunks[1]  # one file for each block of genes
+        made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": dtype}
+        arrays = [group.create_array(name, attributes=ENCODING, fill_value=np.nan, **made) for name in names]
         layers = Layers(arrays[0], arrays[1] if std else None)
         try:
             yield layers
@@ -106,10 +94,7 @@ def open_layers(
 
 
 def check_store(path: str | PathLike[str]) -> Path:
-    """Return a folder to be made; refuse what is no path, a folder that exists, and one that cannot be made.
-
-    A ``<path>.partial`` that an interrupted call left is fine.
-    """
+    """Return the path of a folder that can be made; a ``<path>.partial`` of an interrupted call may exist."""
     store = check_path("store", path)
     check_folder(store.parent, f"store={str(path)!r}")
     partial = _partial(store)
@@ -123,7 +108,7 @@ def check_store(path: str | PathLike[str]) -> Path:
 
 @contextmanager
 def _locked(partial: Path) -> Iterator[None]:
-    """Keep other processes from writing into the folder."""
+    """Make the folder, and lock it against other processes."""
     from filelock import FileLock, Timeout
 
     try:

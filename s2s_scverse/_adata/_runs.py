@@ -1,4 +1,4 @@
-"""Runs: the names they may have, what earlier calls left in an AnnData, and writing the results of new ones."""
+"""Runs in an AnnData: their names, their entries, and writing their results."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores", _keys.IMA
 
 
 def find_runs(adata: AnnData) -> dict[str, Mapping[str, Any]]:
-    """Return the runs of this package, by the name of their layer; without details where `anndata.concat` lost them."""
+    """Return the entries of runs in uns by the name of their layer; empty ones where `anndata.concat` dropped them."""
     entry = adata.uns.get(_keys.UNS, {})
     runs = entry if isinstance(entry, Mapping) else {}
     found = {name: run for name, run in runs.items() if name not in RESERVED and isinstance(run, Mapping)}
@@ -37,7 +37,7 @@ def find_runs(adata: AnnData) -> dict[str, Mapping[str, Any]]:
 
 
 def check_keys(adata: AnnData, keys: object, *, argument: str = "keys") -> list[str]:
-    """Return the names of imputed layers as a list; refuse names that are missing or repeated."""
+    """Return the names of existing layers as a list."""
     names = [keys] if isinstance(keys, str) else list(keys) if isinstance(keys, Sequence | np.ndarray) else None
     if names is None or not all(isinstance(name, str) for name in names):
         msg = f"keys must be the name of a layer or a list of them, found {keys!r}"
@@ -56,9 +56,9 @@ def check_keys(adata: AnnData, keys: object, *, argument: str = "keys") -> list[
 
 
 def find_source(adata: AnnData, keys: Sequence[str], given: str | None, *, argument: str) -> str | None:
-    """Return the layer of measured and true values, None for X: the one given, else what the runs read.
+    """Return the layer of measured values, None for X: the one `given`, else the one that the runs read.
 
-    Refuses runs that read different ones if `argument` does not say which counts.
+    Raises a ValueError if the runs read different ones.
     """
     source = given
     if source is None:
@@ -75,16 +75,14 @@ def find_source(adata: AnnData, keys: Sequence[str], given: str | None, *, argum
 
 
 def read_visible(adata: AnnData, key: str) -> NDArray[np.bool_] | None:
-    """Return the sites that were measured in a run, None if there is no record."""
+    """Return the sites that were measured in a run; None without a record."""
     column = _keys.VISIBLE.format(key)
-    if column not in adata.obs:
-        return None
-    # isin: sites that other functions added since are missing in the column.
-    return np.asarray(adata.obs[column].isin([True]), dtype=bool)
+    # Sites added since are missing in the column.
+    return np.asarray(adata.obs[column].isin([True]), dtype=bool) if column in adata.obs else None
 
 
 def check_run_key(adata: AnnData, key: object) -> str:
-    """Return the name of a run; refuse names that would overwrite other data."""
+    """Return the name of a run, which must not overwrite other data."""
     name = check_key_added(key)
     if name in RESERVED:
         msg = f"key_added={name!r} is taken by {RESERVED[name]} in adata.uns[{_keys.UNS!r}]; choose another"
@@ -102,7 +100,7 @@ def check_run_key(adata: AnnData, key: object) -> str:
 
 
 def check_copy(adata: AnnData, *, copy: bool) -> None:
-    """Refuse to copy a section that is backed by a file, before any work is done."""
+    """Refuse to copy a section that is backed by a file."""
     if copy and adata.isbacked:
         msg = "copy=True needs a section in memory, found one backed by a file; call adata = adata.to_memory() first"
         raise ValueError(msg)
@@ -126,9 +124,9 @@ def write_run(
     by_gene: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
     copy: bool,
 ) -> AnnData | None:
-    """Write the layers of a run (numpy or dask arrays), which sites it saw, its numbers of genes, and its entry.
+    """Write the layers of a run (numpy or dask), the sites visible to it, its gene-wise numbers and its entry in uns.
 
-    Standard deviations and numbers of an earlier run of that name go if there are no new ones.
+    All results of an earlier run of that name are replaced or removed.
     """
     adata = _own(adata, copy=copy)
     obs, var, entry = adata.obs, adata.var, adata.uns[_keys.UNS]
@@ -136,15 +134,14 @@ def write_run(
     old = {name: adata.layers.get(name) for name in new}
     columns = {name.format(key): by_gene.get(name) for name in (_keys.RELIABILITY, _keys.COVARIATE_GAIN)}
     try:
-        # Aligned to obs, unlike anything in uns: still right after subsetting, reordering or a later sparsify.
+        # A column of obs remains correct after subsetting, reordering or a later sparsify.
         adata.obs = obs.assign(**{_keys.VISIBLE.format(key): visible})
         adata.var = var.drop(columns=columns, errors="ignore").assign(
             **{name: numbers for name, numbers in columns.items() if numbers is not None}
         )
         adata.uns[_keys.UNS] = {**entry, key: run}
         _set_layers(adata, new)
-    except BaseException:
-        # Also upon Ctrl-C: all or none.
+    except BaseException:  # also upon Ctrl-C
         adata.obs, adata.var, adata.uns[_keys.UNS] = obs, var, entry
         _set_layers(adata, old)
         raise
@@ -152,7 +149,7 @@ def write_run(
 
 
 def _set_layers(adata: AnnData, layers: dict[str, Any]) -> None:
-    """Set layers, and remove those that are None."""
+    """Set layers; remove those that are None."""
     for name, values in layers.items():
         if values is not None:
             adata.layers[name] = values
@@ -161,7 +158,7 @@ def _set_layers(adata: AnnData, layers: dict[str, Any]) -> None:
 
 
 def write_evaluation(adata: AnnData, entry: dict[str, Any], *, copy: bool) -> AnnData | None:
-    """Write the tables of an evaluation, in place of those of an earlier one."""
+    """Write the tables of an evaluation."""
     adata = _own(adata, copy=copy)
     adata.uns[_keys.UNS] = {**adata.uns[_keys.UNS], _keys.EVALUATION: entry}
     return adata if copy else None
@@ -170,7 +167,7 @@ def write_evaluation(adata: AnnData, entry: dict[str, Any], *, copy: bool) -> An
 def write_image_features(
     adata: AnnData, key: str, features: NDArray[np.float32], entry: dict[str, Any], *, copy: bool
 ) -> AnnData | None:
-    """Write descriptors of an image to obsm, and what they are to uns."""
+    """Write image features to obsm, and their description to uns."""
     adata = _own(adata, copy=copy)
     runs = adata.uns[_keys.UNS]
     adata.obsm[key] = features
@@ -179,7 +176,7 @@ def write_image_features(
 
 
 def _own(adata: AnnData, *, copy: bool) -> AnnData:
-    """Return `adata` (actualised if it is a view) or a copy, to write to."""
+    """Return a copy, or `adata`, which is made actual if it is a view."""
     if copy:
         return adata.copy()
     if adata.is_view:

@@ -1,4 +1,4 @@
-"""Reading sections on their lattices from an AnnData."""
+"""Sections on their lattices, read from an AnnData."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,27 +11,20 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._checks import check_adata, check_column, check_name, few
-from .._lattice import KINDS, Lattice, SectionOnLattice
+from .._lattice import Lattice, SectionOnLattice
 
-__all__ = [
-    "array_positions",
-    "grid_entry",
-    "read_mask",
-    "read_measured",
-    "read_section",
-    "read_sections",
-]
-
+__all__ = ["array_positions", "grid_entry", "read_mask", "read_measured", "read_section", "read_sections"]
 
 AGAIN = (
     f"call s2s.pp.grid again on the spots (adata[adata.obs[{_keys.MEASURED!r}]]), with library_key= if these are "
     "sections that were concatenated"
 )
-"""Advice where what `pp.grid` wrote does not hold any more, as after :func:`anndata.concat`."""
+"""Advice if the lattice in uns is missing or invalid, as after :func:`anndata.concat`."""
+GEOMETRY = {"basis": (2, 2), "origin": (2,)}  # shapes of arrays in uns
 
 
 def array_positions(adata: AnnData) -> NDArray[np.int64]:
-    """Return array_row and array_col, (n_obs, 2), which must be whole numbers."""
+    """Return array_row and array_col as integers, (n_obs, 2)."""
     columns = []
     for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL):
         column = adata.obs[key]
@@ -53,7 +46,7 @@ def array_positions(adata: AnnData) -> NDArray[np.int64]:
 
 
 def grid_entry(lattice: Lattice, *, stride: int) -> dict[str, Any]:
-    """Describe a lattice for uns."""
+    """Return the entry of a lattice in uns."""
     rows, cols = lattice.array.max(axis=0) + 1
     return {
         "kind": lattice.kind.name,
@@ -66,16 +59,16 @@ def grid_entry(lattice: Lattice, *, stride: int) -> dict[str, Any]:
 
 
 def read_sections(adata: AnnData) -> list[SectionOnLattice]:
-    """Return the sections of :func:`s2s_scverse.pp.grid` that have rows, all their unmeasured sites wanted.
+    """Return the sections that :func:`s2s_scverse.pp.grid` laid out, without empty ones; all unmeasured sites wanted.
 
-    KeyError if there is no lattice, ValueError if its fields are not as `pp.grid` writes them.
+    Raises a KeyError if there is no lattice, and a ValueError if its fields are not as `pp.grid` writes them.
     """
     entry = adata.uns.get(_keys.UNS, {})
     grid = entry.get(_keys.GRID) if isinstance(entry, Mapping) else None
     missing = [key for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL, _keys.MEASURED) if key not in adata.obs]
     if not isinstance(grid, Mapping) or missing:
         found = f"adata.obs has no {few(missing)}" if missing else f"adata.uns[{_keys.UNS!r}] has no {_keys.GRID!r}"
-        advice = "call dense = s2s.pp.grid(adata) first and go on with dense" if missing else AGAIN
+        advice = "call dense = s2s.pp.grid(adata) first and use dense" if missing else AGAIN
         msg = f"no lattice found ({found}); {advice}"
         raise KeyError(msg)
     array, measured = array_positions(adata), read_mask(adata, _keys.MEASURED)
@@ -83,7 +76,7 @@ def read_sections(adata: AnnData) -> list[SectionOnLattice]:
         return [SectionOnLattice(None, np.arange(adata.n_obs), _lattice(grid, array), measured, ~measured)]
     key = str(grid[_keys.LIBRARY_KEY])
     if key not in adata.obs:
-        msg = f"adata.obs has no {key!r}, which says to which section a site belongs; call s2s.pp.grid again"
+        msg = f"adata.obs has no {key!r}, the column that names the section of a site; call s2s.pp.grid again"
         raise KeyError(msg)
     column = adata.obs[key].astype(str).to_numpy()
     unknown = set(column) - set(grid[_keys.SECTIONS])
@@ -91,7 +84,7 @@ def read_sections(adata: AnnData) -> list[SectionOnLattice]:
         msg = f"adata.obs[{key!r}] names sections without a lattice ({few(sorted(unknown))}); {AGAIN}"
         raise ValueError(msg)
     sections = []
-    # By name: h5ad gives them back in that order, and random numbers are drawn section by section.
+    # h5ad sorts them by name, and the order determines random numbers.
     for name, entry in sorted(grid[_keys.SECTIONS].items()):
         rows = np.flatnonzero(column == name)
         if len(rows):
@@ -101,9 +94,9 @@ def read_sections(adata: AnnData) -> list[SectionOnLattice]:
 
 
 def read_section(adata: AnnData, library_id: str | None = None) -> tuple[AnnData, SectionOnLattice]:
-    """Return the only section, or of several the one named, as an AnnData and on its lattice.
+    """Return a section as an AnnData and on its lattice; `library_id` selects one of several.
 
-    KeyError if there is none of that name, ValueError if there are several and none is named.
+    Raises a KeyError if there is no such section, and a ValueError if one of several must be selected.
     """
     check_adata(adata)
     sections = read_sections(adata)
@@ -123,33 +116,19 @@ def read_section(adata: AnnData, library_id: str | None = None) -> tuple[AnnData
 
 
 def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
-    """Build the lattice of a section from its entry in uns and its array positions, (n_sites, 2)."""
-    if grid.get("kind") not in KINDS:
-        msg = f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] has an unknown kind {grid.get('kind')!r}; {AGAIN}"
-        raise ValueError(msg)
-    basis, origin = _geometry(grid, "basis", (2, 2)), _geometry(grid, "origin", (2,))
-    lattice = Lattice.from_array(grid["kind"], array, basis, origin)
-    stride = grid.get("stride", 1)
-    lattice.check_extent(int(stride) if isinstance(stride, int | np.integer) and 1 <= stride <= 8 else 1)
+    """Return the lattice of a section with array positions (n_sites, 2), from its entry in uns."""
+    try:
+        basis, origin = (np.asarray(grid[key], np.float64).reshape(shape) for key, shape in GEOMETRY.items())
+        lattice = Lattice.from_array(grid["kind"], array, basis, origin)
+        stride = int(grid["stride"])
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] does not describe a lattice ({error!r}); {AGAIN}"
+        raise ValueError(msg) from error
+    lattice.check_extent(stride)
     if len(np.unique(lattice.position)) < len(lattice):
         msg = f"two sites share one lattice position, since adata was changed after s2s.pp.grid; {AGAIN}"
         raise ValueError(msg)
     return lattice
-
-
-def _geometry(grid: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the basis or the origin of a lattice."""
-    try:
-        found = np.asarray(grid.get(key), dtype=np.float64)
-    except (TypeError, ValueError):
-        found = np.empty(0)
-    if found.shape != shape or not np.isfinite(found).all() or (len(shape) == 2 and np.linalg.det(found) == 0):
-        msg = (
-            f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}][{key!r}] is no {key} of a lattice, found {grid.get(key)!r}; "
-            f"{AGAIN}"
-        )
-        raise ValueError(msg)
-    return found
 
 
 def read_mask(adata: AnnData, key: str) -> NDArray[np.bool_]:
@@ -158,7 +137,7 @@ def read_mask(adata: AnnData, key: str) -> NDArray[np.bool_]:
 
 
 def read_measured(adata: AnnData) -> NDArray[np.bool_]:
-    """Return which sites are measured, refusing a section without any."""
+    """Return which sites are measured, at least one."""
     measured = read_mask(adata, _keys.MEASURED)
     if not measured.any():
         msg = f"no site is measured: adata.obs[{_keys.MEASURED!r}] is False everywhere; call s2s.pp.grid on the spots"

@@ -1,4 +1,4 @@
-"""Images of the tissue: where they lie, what they show at every site, and whether they lie where they should."""
+"""Tissue images: their location, features at sites, and the check of their registration."""
 
 from ._features import Description, FeatureMaps, cut_patches
 from ._placed import PlacedImage, find_library, image_file, image_levels, library_image

@@ -1,4 +1,4 @@
-"""Descriptors of an image at sites: local mean and spread of stains or channels at several scales."""
+"""Image features at sites: local mean and standard deviation of stains or channels at several scales."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,56 +17,38 @@ __all__ = ["Description", "FeatureMaps", "cut_patches"]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-SAMPLES: Final = 2.0
-"""Pixels of the reduced image to the standard deviation of the narrowest Gaussian."""
-MOST: Final = 2**24
-"""Pixels that an image is reduced to at most, for the sake of memory."""
-CLEAR: Final = 0.06
-"""Mean optical density below which an RGB image shows no tissue."""
-SATURATED: Final = 0.35
-INK: Final = 1.3
-"""Saturated pixels that absorb `INK` times as much red as green are ink of a green or blue pen; no stain does so."""
-DARK: Final = 0.12
-"""Brightness below which pixels are ink or fiducials."""
-COVERED: Final = 0.3
-"""Smallest part of a site's surroundings that must be visible."""
+SAMPLES: Final = 2.0  # pixels of the reduced image per standard deviation of the narrowest Gaussian
+MOST: Final = 2**24  # largest number of pixels of the reduced image
+CLEAR: Final = 0.06  # mean optical density below which an RGB image shows no tissue
+SATURATED: Final = 0.35  # saturation from which pixels may be ink of a green or blue pen
+INK: Final = 1.3  # ratio of red to green absorption from which such pixels are ink; stains have lower ratios
+DARK: Final = 0.12  # brightness below which pixels are ink or fiducials
+COVERED: Final = 0.3  # smallest visible fraction of the window around a site
 
 
 @dataclass(frozen=True, eq=False)
 class Description:
-    """Descriptors of sites; those that are missing are filled with the median of the others."""
+    """Features of sites; missing ones are replaced by the median of the others."""
 
-    features: Float32
-    """(n_sites, n_features)."""
+    features: Float32  # (n_sites, n_features)
     names: list[str]
-    missing: NDArray[np.bool_]
-    """(n_sites,) off the image, on blank background, or under pen marks or fiducials."""
+    missing: NDArray[np.bool_]  # (n_sites,) outside the image, on background, or under pen marks or fiducials
 
     @classmethod
     def filled(cls, features: Float32, names: list[str], missing: NDArray[np.bool_]) -> "Description":
-        """Fill the missing descriptors, in place."""
+        """Replace missing features, in place."""
         if missing.any() and not missing.all():
             features[missing] = [np.median(column[~missing]) for column in features.T]
         return cls(features, names, missing)
 
 
 class FeatureMaps:
-    """Descriptors of an image everywhere, computed once and sampled at any positions.
+    """Feature maps of an image, which can be sampled at any position.
 
-    Of an RGB image the haematoxylin and eosin densities :cite:p:`ruifrok2001` are described, of any other its channels.
-    Every channel gives its mean and its standard deviation under Gaussians of several widths, each over visible pixels
-    alone. The image is reduced band by band, so that slides of any size need little memory.
-
-    Parameters
-    ----------
-    image
-        The image.
-    spacing
-        Distance between neighbouring spots in pixels of the image.
-    scales
-        Standard deviations of the Gaussians, in units of `spacing`.
-    stain
-        Whether an RGB image is separated into stains.
+    Features are the mean and standard deviation of each channel over visible pixels, weighted by Gaussians with
+    standard deviations of `scales` times `spacing`, the distance between neighbouring spots in pixels. With `stain`,
+    the channels of an RGB image are haematoxylin and eosin densities :cite:p:`ruifrok2001`. The image is reduced band
+    by band to limit memory.
     """
 
     def __init__(self, image: PlacedImage, spacing: float, scales: Sequence[float], *, stain: bool = True) -> None:
@@ -91,18 +73,18 @@ class FeatureMaps:
             self._seen[gaussian_filter(density, width) < CLEAR * np.maximum(gaussian_filter(visible, width), 1e-6)] = 0
 
     def describe(self, coordinates: Float64) -> Description:
-        """Sample the descriptors at coordinates (n, 2)."""
+        """Return the features at coordinates (n, 2), without missing ones."""
         features, missing = self.sample(coordinates)
         return Description.filled(features, self.names, missing)
 
     def sample(self, coordinates: Float64) -> tuple[Float32, NDArray[np.bool_]]:
-        """Descriptors (n, n_features) at coordinates (n, 2), and where they are missing, (n,)."""
+        """Return the features (n, n_features) at coordinates (n, 2), and where they are missing, (n,)."""
         at = (self.image.at(coordinates)[:, ::-1].T + 0.5) / self._factor - 0.5
         found = [map_coordinates(each, at, order=1, mode="nearest") for each in self._maps]
         return np.stack(found, axis=1), map_coordinates(self._seen, at, order=1, mode="constant") < COVERED
 
     def _reduced(self, *, stain: bool) -> tuple[Float32, Float32, Float32, Float32 | None]:
-        """Means over blocks of pixels of channels, their squares, visible pixels and (of RGB images) density."""
+        """Return block means of channels, their squares, visible pixels and (for RGB images) optical density."""
         rows: list[list[Float32]] = []
         for band in self.image.bands(self._factor):
             colour = stain and band.shape[-1] in (3, 4)
@@ -121,18 +103,9 @@ def cut_patches(
     side: int,
     batch_size: int,
 ) -> Description:
-    """Describe sites by a function of the square patches around them.
+    """Return the features of the patches around coordinates (n_sites, 2).
 
-    Parameters
-    ----------
-    coordinates
-        (n_sites, 2).
-    extractor
-        Takes (n, side, side, channels) and returns (n, n_features), an array or tensor.
-    side
-        Of the patches, in pixels.
-    batch_size
-        Patches given to `extractor` at a time.
+    `extractor` maps patches (n, side, side, channels), `batch_size` at a time, to an array or tensor (n, n_features).
     """
     centre = np.round(image.at(coordinates)[:, ::-1]).astype(int)
     corner = centre - side // 2
@@ -158,7 +131,7 @@ def cut_patches(
 
 
 def _stains(band: NDArray[Any]) -> tuple[Float32, Float32, Float32]:
-    """Haematoxylin and eosin (h, w, 2), visible pixels and optical density, (h, w) each, of an RGB(A) band."""
+    """Return haematoxylin and eosin (h, w, 2), visible pixels and optical density (h, w) of an RGB(A) band."""
     colour = img_as_float32(band)  # type: ignore[no-untyped-call]
     visible = np.ones(band.shape[:2], np.float32) if band.shape[-1] == 3 else (colour[..., 3] > 0.5).astype(np.float32)
     colour = colour[..., :3]

@@ -1,4 +1,4 @@
-"""Images with their place in the coordinates of the sites."""
+"""Images with their location in the coordinates of the sites."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,16 @@ from .._checks import check_positive, few
 
 __all__ = ["PlacedImage", "block_mean", "find_library", "image_file", "image_levels", "library_image"]
 
-BAND: Final = 2**22
-"""Values of an image that are processed at a time."""
-READ: Final = 2**27
-"""Bytes of an image that are read at a time: bands cut through the tiles of a file at their edges alone."""
+BAND: Final = 2**22  # number of values of an image that are processed at a time
+READ: Final = 2**27  # bytes of an image that are read at a time, so that few tiles of a file are read twice
 
 
 @dataclass(frozen=True, eq=False)
 class PlacedImage:
-    """An image and the affine map from coordinates of the sites to its pixels (column, row; centres are whole)."""
+    """An image and the affine map from coordinates of sites to pixels (column, row), whose centres are integers."""
 
-    pixels: Any
-    """(height, width) or (height, width, channels): an array, or what gives one where it is sliced."""
-    to_pixels: NDArray[np.float64]
-    """(2, 3) or (3, 3) affine matrix; its third row is not used."""
+    pixels: Any  # (height, width) or (height, width, channels), an array or sliceable
+    to_pixels: NDArray[np.float64]  # (2, 3) or (3, 3)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -37,15 +33,15 @@ class PlacedImage:
 
     @property
     def scale(self) -> float:
-        """Pixels to a unit of the coordinates."""
+        """Pixels per unit of the coordinates."""
         return float(np.sqrt(abs(np.linalg.det(self.to_pixels[:2, :2]))))
 
     def at(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Pixels (n, 2) of coordinates (n, 2)."""
+        """Return the pixels of coordinates, (n, 2) each."""
         return np.asarray(coordinates @ self.to_pixels[:2, :2].T + self.to_pixels[:2, 2])
 
     def bands(self, rows: int) -> Iterator[NDArray[Any]]:
-        """Yield bands of a multiple of `rows` rows, the last one shorter, (n_rows, width, channels)."""
+        """Yield bands (n_rows, width, channels); the number of rows is a multiple of `rows` except in the last one."""
         height, width = self.shape
         channels = int(np.prod(self.pixels.shape[2:]))
         size = max(1, BAND // max(1, width * channels * rows)) * rows
@@ -58,7 +54,7 @@ class PlacedImage:
 
 def find_library(spatial: object, section: str | None, advice: str) -> dict[str, Any]:
     """Return images and scale factors of a section from ``adata.uns["spatial"]``; errors end with `advice`."""
-    # Other entries stand beside the libraries, such as CELLxGENE's "is_single".
+    # There may be other entries, such as CELLxGENE's "is_single".
     libraries = {
         name: entry
         for name, entry in (spatial.items() if isinstance(spatial, Mapping) else ())
@@ -66,8 +62,8 @@ def find_library(spatial: object, section: str | None, advice: str) -> dict[str,
     }
     if not libraries:
         msg = (
-            "no image found: adata.uns['spatial'] has no entry that holds 'images' and 'scalefactors'; read the "
-            f"section together with its image (squidpy.read.visium), or {advice}"
+            "no image found: adata.uns['spatial'] has no entry with 'images' and 'scalefactors'; read the "
+            f"section with its image (squidpy.read.visium), or {advice}"
         )
         raise KeyError(msg)
     if section is None and len(libraries) > 1:
@@ -84,7 +80,7 @@ def find_library(spatial: object, section: str | None, advice: str) -> dict[str,
 
 
 def library_image(library: Mapping[str, Any], name: str | None, advice: str) -> PlacedImage:
-    """Return an image of a library, that of the highest resolution unless named."""
+    """Return an image of a library, by default the one of the highest resolution."""
     images, scales = library["images"], library["scalefactors"]
     if name is None:
         name = next((known for known in ("hires", "lowres") if known in images), next(iter(images), "hires"))
@@ -104,16 +100,10 @@ def library_image(library: Mapping[str, Any], name: str | None, advice: str) -> 
 
 
 def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], pixel: float | None) -> PlacedImage:
-    """Open an image file: PNG or JPEG as a whole; TIFF, OME-TIFF and .btf lazily, at a resolution that suffices.
+    """Open an image file: PNG or JPEG as a whole; TIFF, OME-TIFF and .btf lazily.
 
-    Parameters
-    ----------
-    path
-        The file.
-    to_pixels
-        Affine map from coordinates to pixels of its highest resolution, (2, 3) or (3, 3).
-    pixel
-        Largest side of a pixel that suffices, in units of the coordinates; None to read the highest resolution.
+    `to_pixels` maps coordinates to pixels of the highest resolution. Pyramids are read at a pixel size of at most
+    `pixel`, in units of the coordinates; None for the highest resolution.
     """
     path = Path(path)
     if not path.exists():
@@ -138,9 +128,9 @@ def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], pixel:
 
 
 def image_levels(levels: Sequence[tuple[Any, NDArray[np.float64]]], axes: str, pixel: float | None) -> PlacedImage:
-    """Return the level of a pyramid that suffices, as `image_file`.
+    """Return a level of a pyramid with a pixel size of at most `pixel`, as `image_file`.
 
-    `levels` are arrays with the affine map from coordinates to their pixels, the one of the highest resolution first.
+    `levels` are arrays with the affine map from coordinates to their pixels, from high to low resolution.
     """
     scales = [PlacedImage(array, to_pixels).scale for array, to_pixels in levels]
     level, block = _resolution([scales[0] / scale for scale in scales], levels[0][1], pixel)
@@ -149,7 +139,7 @@ def image_levels(levels: Sequence[tuple[Any, NDArray[np.float64]]], axes: str, p
 
 
 def _resolution(factors: Sequence[float], to_pixels: NDArray[np.float64], pixel: float | None) -> tuple[int, int]:
-    """Return the coarsest level that suffices, and how many of its pixels are averaged along each axis."""
+    """Return the coarsest sufficient level, and how many of its pixels are averaged along each axis."""
     if pixel is None:
         return 0, 1
     most = PlacedImage(None, to_pixels).scale * pixel
@@ -158,17 +148,14 @@ def _resolution(factors: Sequence[float], to_pixels: NDArray[np.float64], pixel:
 
 
 def _reduced(to_pixels: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """Return the map to the pixels of an image that is smaller by a factor."""
-    # The centre of a pixel is the mean of the centres of those that it is made of.
+    """Return the map to the pixels of an image that is reduced by a factor."""
+    # The centre of a reduced pixel is the mean of the centres of its pixels.
     shrink = np.array([[1 / factor, 0, (1 / factor - 1) / 2], [0, 1 / factor, (1 / factor - 1) / 2], [0, 0, 1]])
     return np.asarray(shrink @ np.vstack([to_pixels[:2], [0, 0, 1]]))
 
 
 class LazyPixels:
-    """Windows of an image on disk, channels last; other axes (time, depth) must have length 1.
-
-    Blocks of `block` times `block` pixels are averaged, those at the lower and right edge smaller.
-    """
+    """Image on disk, channels last, reduced by means over `block` x `block` pixels; other axes must have length 1."""
 
     def __init__(self, array: Any, axes: str, block: int = 1) -> None:
         self._array, self._block = array, block
@@ -203,7 +190,7 @@ class LazyPixels:
 
 
 def block_mean(values: NDArray[Any], factor: int) -> NDArray[np.float32]:
-    """Means (h, w, channels) over blocks of pixels, those at the lower and right edge smaller."""
+    """Return means (h, w, channels) over blocks of pixels, which are smaller at the lower and right edge."""
     if factor == 1:
         return values.astype(np.float32, copy=False)
     height, width = values.shape[:2]

@@ -1,4 +1,4 @@
-"""Whether an image lies where it should: the fit of expression on colour in place, against other places."""
+"""Check of the registration of an image: regression of expression on image features at other locations."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,21 +14,19 @@ __all__ = ["Misfit", "check_registration", "explained_locally"]
 
 Float64 = NDArray[np.float64]
 
-FEWEST: Final = 30
-"""Spots below which the fit is too uncertain to judge."""
+FEWEST: Final = 30  # number of spots below which the registration is not checked
 COMPONENTS, NEIGHBOURS = 10, 8
-SHIFTS: Final = (0.5, 1.0, 1.5, 2.0)
-DOUBT, EXPLAINED = 2.0, 0.02
-"""Another place is better if it explains at least this part of the variance, and `DOUBT` standard errors more."""
+SHIFTS: Final = (0.5, 1.0, 1.5, 2.0)  # in spot spacings
+DOUBT: Final = 2.0  # standard errors by which another location must explain more
+EXPLAINED: Final = 0.02  # fraction of the variance that it must explain
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """Another place in which an image fits the expression better."""
+    """A location at which an image explains more of the expression (cross-validated fractions of the variance)."""
 
     place: str
     explained_here: float
-    """Cross-validated part of the variance of the leading components that colour explains in place."""
     explained_there: float
 
 
@@ -40,12 +38,12 @@ def check_registration(
     box: tuple[Float64, Float64],
     factors: Sequence[float] = (),
 ) -> Misfit | None:
-    """Compare the fit of expression on colour in place with shifted, mirrored, turned and rescaled places.
+    """Return a shifted, mirrored, rotated or rescaled location at which the image fits clearly better, or None.
 
     Parameters
     ----------
     describe
-        Descriptors (n, n_features) at coordinates (n, 2), and where they are missing.
+        Function of coordinates (n, 2) that returns features (n, n_features), and where they are missing.
     spots
         (n_spots, 2) coordinates.
     values
@@ -53,23 +51,19 @@ def check_registration(
     spacing
         Distance between neighbouring spots, in units of the coordinates.
     box
-        Smallest and largest coordinates of the image, (2,) each, that it is mirrored and turned in.
+        Smallest and largest coordinates of the image, (2,) each.
     factors
-        By which the coordinates may have to be multiplied.
-
-    Returns
-    -------
-    The best other place if it is clearly better, else None; None for fewer than 30 spots.
+        Scale factors of the coordinates to test.
     """
     if len(spots) < FEWEST:
         return None
     scores, local = _leading(values), partial(_local, spots)
-    # A turned image disagrees on every scale. A shifted one disagrees in details; large structures may even fit better.
+    # Shifts are tested on local differences, since large structures can fit better at a wrong location.
     for places, view in ((_turned(spots, box, factors), np.asarray), (_shifted(spots, spacing), local)):
         wanted = view(scores)
         squares = np.square(wanted).sum(axis=1)
         here, total = _errors(*describe(spots), wanted, view), squares.sum()
-        here = squares if here is None else here  # background explains nothing
+        here = squares if here is None else here  # nothing is explained on background
         best: Misfit | None = None
         for place, moved in places:
             there = _errors(*describe(moved), wanted, view)
@@ -87,10 +81,10 @@ def check_registration(
 def explained_locally(
     features: NDArray[np.float32], missing: NDArray[np.bool_], spots: Float64, values: NDArray[np.float32]
 ) -> float:
-    """Return which part of the differences between neighbouring spots features explain, cross-validated.
+    """Return the cross-validated fraction of local differences in expression that features explain.
 
-    Differences are those of the leading components of `values` from the mean of the nearest spots; arguments as in
-    :func:`check_registration`. NaN for fewer than 30 spots, or if features are missing at most of them.
+    These are differences of the leading components of `values` from the mean of the nearest spots. NaN for fewer than
+    30 spots, or if features are missing at most of them.
     """
     if len(spots) < FEWEST:
         return np.nan
@@ -101,13 +95,13 @@ def explained_locally(
 
 
 def _leading(values: NDArray[np.float32]) -> Float64:
-    """Scores of the leading components, (n_spots, n_components)."""
+    """Return the scores of the leading components, (n_spots, n_components)."""
     left, strength, _ = svd(values - values.mean(axis=0), full_matrices=False)
     return np.asarray((left * strength)[:, :COMPONENTS], np.float64)
 
 
 def _local(spots: Float64, of_spots: Float64) -> Float64:
-    """Differences from the mean of the nearest spots."""
+    """Return differences from the mean of the nearest spots."""
     neighbours = np.asarray(cKDTree(spots).query(spots, k=NEIGHBOURS + 1)[1])[:, 1:]
     return np.asarray(of_spots - of_spots[neighbours].mean(axis=1))
 
@@ -122,14 +116,13 @@ def _shifted(spots: Float64, spacing: float) -> Iterator[tuple[str, Float64]]:
 def _turned(spots: Float64, box: tuple[Float64, Float64], factors: Sequence[float]) -> Iterator[tuple[str, Float64]]:
     centre = (box[0] + box[1]) / 2
     x, y = (spots - centre).T
-    # Swapped columns are swapped as numbers, not about the centre.
     yield "with x and y swapped", spots[:, ::-1]
     for name, pair in {
         "mirrored left to right": (-x, y),
         "mirrored upside down": (x, -y),
-        "turned by 180 degrees": (-x, -y),
-        "turned by 90 degrees": (-y, x),
-        "turned by 270 degrees": (y, -x),
+        "rotated by 180 degrees": (-x, -y),
+        "rotated by 90 degrees": (-y, x),
+        "rotated by 270 degrees": (y, -x),
         "mirrored about a diagonal": (-y, -x),
     }.items():
         yield name, np.column_stack(pair) + centre
@@ -140,7 +133,7 @@ def _turned(spots: Float64, box: tuple[Float64, Float64], factors: Sequence[floa
 def _errors(
     features: NDArray[np.float32], missing: NDArray[np.bool_], wanted: Float64, view: Callable[[Float64], Float64]
 ) -> Float64 | None:
-    """Squared leave-one-out errors of ridge regression, (n_spots,), with the best penalty; None if most are missing."""
+    """Return squared leave-one-out errors of ridge regression, (n_spots,); None if most features are missing."""
     if missing.mean() > 0.5:
         return None
     design = view(np.where(missing[:, None], features[~missing].mean(axis=0), features).astype(np.float64))

@@ -1,4 +1,4 @@
-"""Finding the lattice of a section."""
+"""Inference of the lattice of a section from array positions or coordinates."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,28 +9,21 @@ from ._lattice import Lattice
 
 __all__ = ["affine_residual", "lattice_from_array", "lattice_from_coordinates", "residual", "unit_coordinates"]
 
-MAX_RESIDUAL = 0.2
-"""Root mean square distance of spots from their lattice positions, in pitches; random points have about 0.4."""
-MAX_ARRAY_RESIDUAL = 0.5
-"""The same where array positions are given: coordinates may be adjusted by image registration, not contradict them."""
-TILT = 0.05
-"""Radians. Turned by half the angle between neighbours, a lattice may be taken for turned either way: the same one is
-chosen up to this much beyond, so that rounding does not decide."""
-MAX_DISTORTION, FLAT = np.log(1.3), np.log(1000)
-"""Of a lattice, as `_distortion` measures it: a hexagonal and a quincunx lattice are log(1.73) apart, and the pitches
-of real arrays differ by up to log(1.11) along both axes; beyond the second, the coordinates have no width."""
-FEW_NEIGHBOURS = 0.2
-"""Fraction of the neighbouring pairs of as many random positions: with fewer, array positions may be pixels."""
-SUSPICIOUS_RESIDUAL = 0.15
-"""Of array positions, in pitches: beyond, they may be rounded pixels."""
-PIXELS = 2.8
-"""Distance of neighbouring spots in array positions, in pitches, from which they are pixels."""
+# Residuals are root mean square distances of spots from their lattice positions, in pitches.
+MAX_RESIDUAL = 0.2  # without array positions; random points have about 0.4
+MAX_ARRAY_RESIDUAL = 0.5  # with array positions; image registration may adjust coordinates
+SUSPICIOUS_RESIDUAL = 0.15  # above this, array positions may be rounded pixels
+TILT = 0.05  # radians by which the boundary between equivalent rotations is moved, so that rounding does not decide
+MAX_DISTORTION = np.log(1.3)  # see `_distortion`; hexagonal to quincunx: log(1.73); real arrays: up to log(1.11)
+FLAT = np.log(1000)  # distortion above which coordinates lie on a line
+FEW_NEIGHBOURS = 0.2  # neighbouring pairs relative to random positions, below which array positions may be pixels
+PIXELS = 2.8  # distance of neighbouring spots in array positions, in pitches, from which they are pixels
 
 
 def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64]) -> Lattice:
-    """Build the lattice from array positions (row, col) of any offset and spacing, and fit it to x and y; both (n, 2).
+    """Fit a lattice to array positions (row, col) of any offset and spacing, and to x and y, (n, 2) each.
 
-    Refuses positions that two spots share, that span an absurd extent, or that the coordinates contradict.
+    Raises a ValueError if spots share a position, their extent is implausible, or the coordinates contradict them.
     """
     _check_unique(array, "array_row/array_col")
     fits = [_fitted(ideal, coordinates) for ideal in _ideals(array)]
@@ -42,8 +35,8 @@ def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64
         raise ValueError(msg) from None
     if not best.pitch > 0 or _distortion(best) > FLAT:
         msg = (
-            f"the coordinates of all {len(array)} spots lie at one place or on one line, which array_row/array_col "
-            "contradict; correct them, or pass another spatial_key"
+            f"the coordinates of all {len(array)} spots lie at one place or on one line, unlike array_row/array_col; "
+            "correct them, or pass another spatial_key"
         )
         raise ValueError(msg)
     found = residual(best, coordinates)
@@ -67,13 +60,13 @@ def lattice_from_array(array: NDArray[np.int64], coordinates: NDArray[np.float64
 
 
 def unit_coordinates(array: NDArray[np.int64]) -> tuple[NDArray[np.float64], KindName]:
-    """Return x and y of array positions on a lattice of pitch 1, and its kind (alternating ones: hexagonal)."""
+    """Return x and y of array positions on a lattice of pitch 1, and its kind (hexagonal if they alternate)."""
     ideal = _ideals(array)[0]
     return ideal.unit_coordinates, ideal.kind.name
 
 
 def _ideals(array: NDArray[np.int64]) -> list[Lattice]:
-    """Return the lattices of pitch 1 that array positions may mean."""
+    """Return the lattices of pitch 1 that are consistent with array positions."""
     steps = array - array.min(axis=0)
     steps //= max(int(np.gcd.reduce(steps, axis=None)), 1)
     alternating = len(steps) > 2 and bool(np.all(steps.sum(axis=1) % 2 == steps[0].sum() % 2))
@@ -86,7 +79,7 @@ def _ideals(array: NDArray[np.int64]) -> list[Lattice]:
 def _check_no_pixels(lattice: Lattice, coordinates: NDArray[np.float64], found: float) -> None:
     """Refuse array positions that are pixels: the coordinates then lie on a lattice of a larger pitch.
 
-    `found` is the residual of the lattice that was fitted to them.
+    `found` is the residual of `lattice`.
     """
     steps = [(0, 1), (1, 0), (1, -1)][: lattice.kind.n_neighbours // 2]
     pairs = sum(int((lattice.find(lattice.index + step) >= 0).sum()) for step in steps)
@@ -97,7 +90,7 @@ def _check_no_pixels(lattice: Lattice, coordinates: NDArray[np.float64], found: 
         return
     distance = np.asarray(cKDTree(lattice.unit_coordinates).query(lattice.unit_coordinates, k=2)[0])[:, 1]
     low, spacing, high = np.quantile(distance, [0.05, 0.5, 0.95])
-    # One in three of a hexagonal lattice, and the like, are lattices as well.
+    # Regular subsets of a lattice (such as every third site of a hexagonal one) are lattices as well.
     if not (sparse and spacing > PIXELS and high < 1.7 * low):
         try:
             other = lattice_from_coordinates(coordinates)
@@ -108,17 +101,16 @@ def _check_no_pixels(lattice: Lattice, coordinates: NDArray[np.float64], found: 
         if spacing < (1.5 if found > SUSPICIOUS_RESIDUAL else PIXELS) or farthest > 0.35 * other.pitch:
             return
     msg = (
-        f"array_row/array_col hold no lattice positions: neighbouring spots differ by about {spacing:.1f} in them "
-        "(expected 1 or 2), as if they were pixels. Drop the array columns to have the lattice fitted from the "
-        "coordinates"
+        f"array_row/array_col seem to hold pixels instead of lattice positions: neighbouring spots differ by about "
+        f"{spacing:.1f} (expected 1 or 2). Drop the array columns to have the lattice fitted from the coordinates"
     )
     raise ValueError(msg)
 
 
 def lattice_from_coordinates(coordinates: NDArray[np.float64]) -> Lattice:
-    """Find kind, pitch, rotation and positions from x and y alone, (n_spots, 2).
+    """Fit kind, pitch, rotation and positions to x and y, (n_spots, 2).
 
-    Refuses spots that lie on no square or hexagonal lattice, or two of which share a position.
+    Raises a ValueError if spots do not lie on a square or hexagonal lattice, or share a position.
     """
     if len(coordinates) < 4:
         msg = (
@@ -132,9 +124,9 @@ def lattice_from_coordinates(coordinates: NDArray[np.float64]) -> Lattice:
     found = residual(best, coordinates)
     if found > MAX_RESIDUAL:
         msg = (
-            f"the {len(coordinates)} spots lie on no lattice: their root mean square distance from the best "
+            f"the {len(coordinates)} spots do not lie on a lattice: their root mean square distance from the best "
             f"{best.kind.name} lattice (pitch {best.pitch:.4g}) is {found:.2f} pitches; expected at most "
-            f"{MAX_RESIDUAL}. For cells or beads give bin_size="
+            f"{MAX_RESIDUAL}. For cells or beads pass bin_size="
         )
         raise ValueError(msg)
     best.check_extent()
@@ -147,21 +139,20 @@ def _check_unique(rows: NDArray[np.generic], what: str) -> None:
     if len(unique) < len(rows):
         most = unique[counts.argmax()].tolist()
         msg = (
-            f"{len(rows) - len(unique)} spots share their {what} with another (for example {most}); "
-            "expected one spot a position; cells or beads need bin_size=, several sections library_key="
+            f"{len(rows) - len(unique)} spots share their {what} with another spot (for example {most}); expected one "
+            "spot per position: pass bin_size= for cells or beads, library_key= for several sections"
         )
         raise ValueError(msg)
 
 
 def _fitted(lattice: Lattice, coordinates: NDArray[np.float64]) -> Lattice:
-    """Fit basis and origin by least squares; directions in which all spots agree follow the ideal lattice."""
+    """Fit basis and origin by least squares; spots on a line determine scale and direction only."""
     index = lattice.index - lattice.index.mean(axis=0)
     unit = index @ np.asarray(lattice.kind.unit_basis)
     offset = coordinates - coordinates.mean(axis=0)
     if np.linalg.matrix_rank(unit) == 2:
         linear = np.linalg.lstsq(unit, offset, rcond=None)[0]
     else:
-        # Spots on one line fix only the scale and the direction of that line.
         lengths = np.linalg.norm(unit, axis=1), np.linalg.norm(offset, axis=1)
         scale = lengths[1].sum() / lengths[0].sum() if lengths[0].sum() else 1.0
         ahead = offset.T @ unit
@@ -173,26 +164,26 @@ def _fitted(lattice: Lattice, coordinates: NDArray[np.float64]) -> Lattice:
 
 
 def _distortion(lattice: Lattice) -> float:
-    """Distance of the fitted basis from a rotated and scaled ideal one."""
+    """Return the log ratio of the singular values of the map from the ideal to the fitted basis: 0 if similar."""
     linear = np.linalg.solve(np.asarray(lattice.kind.unit_basis), lattice.basis)
     singular = np.linalg.svd(linear, compute_uv=False)
     return float(np.log(max(singular[0], 1e-300) / max(singular[1], 1e-300)))
 
 
 def residual(lattice: Lattice, coordinates: NDArray[np.float64]) -> float:
-    """Root mean square distance between spots and their positions, in pitches."""
+    """Return the root mean square distance between spots and their positions, in pitches."""
     square = np.sum((lattice.coordinates - coordinates) ** 2, axis=1).mean()
     return float(np.sqrt(square) / max(lattice.pitch, 1e-300))
 
 
 def affine_residual(lattice: Lattice, coordinates: NDArray[np.float64]) -> float:
-    """Return the same for the best basis and origin of these spots alone, in pitches of the lattice given."""
+    """Return the residual with basis and origin fitted to these spots alone, in pitches of `lattice`."""
     fitted = _fitted(lattice, coordinates)
     return residual(fitted, coordinates) * fitted.pitch / lattice.pitch
 
 
 def _grown(kind: Kind, coordinates: NDArray[np.float64]) -> Lattice:
-    """Fit the lattice near the centre, then on discs of twice the radius until all spots are in."""
+    """Fit the lattice near the centre, then on discs of doubling radius until all spots are included."""
     centre = coordinates[np.argmin(np.sum((coordinates - coordinates.mean(axis=0)) ** 2, axis=1))]
     offset = coordinates - centre
     distance = np.linalg.norm(offset, axis=1)
@@ -212,7 +203,7 @@ def _grown(kind: Kind, coordinates: NDArray[np.float64]) -> Lattice:
 
 
 def _local_basis(kind: Kind, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pitch and rotation from the displacements between nearest neighbours."""
+    """Estimate pitch and rotation from the displacements between nearest neighbours."""
     k = min(kind.n_neighbours + 1, len(coordinates))
     distance, neighbour = (np.asarray(found) for found in cKDTree(coordinates).query(coordinates, k=k))
     pitch = float(np.median(distance[:, 1][distance[:, 1] <= 1.2 * np.quantile(distance[:, 1], 0.1)]))

@@ -1,4 +1,4 @@
-"""The kinds of lattice: how each looks in the plane, and its symmetries as integer matrices."""
+"""Kinds of lattice: their geometry, and their symmetries as integer matrices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,18 +17,14 @@ KindName = Literal["square", "hex", "quincunx"]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of lattice.
-
-    A site has integer coordinates (u, v). The image of a lattice is indexed by (u, v), so it has no systematic gaps.
-    """
+    """Geometry of a kind of lattice; a site has integer coordinates (u, v), by which images are indexed."""
 
     name: KindName
     unit_basis: tuple[tuple[float, float], tuple[float, float]]
     """(x, y) of one step along u and of one step along v, on a lattice of pitch 1."""
     to_array: tuple[tuple[int, int], tuple[int, int]]
-    """Rows: the (u, v) weights of `array_row` and of `array_col` (Visium counts columns by twos)."""
-    n_neighbours: int
-    """Number of nearest neighbours of a site."""
+    """(u, v) weights of `array_row` (first row) and `array_col` (second row); Visium counts columns by twos."""
+    n_neighbours: int  # number of nearest neighbours of a site
 
     @property
     def hexagonal(self) -> bool:
@@ -37,27 +33,22 @@ class Kind:
 
     @cached_property
     def symmetries(self) -> NDArray[np.int64]:
-        """The rotations and reflections of the lattice about a site, identity first.
+        """Rotations and reflections of the lattice about a site, identity first.
 
-        Integer matrices of shape (8 or 12, 2, 2): a symmetry takes the index (u, v) to ``S @ (u, v)``. They are the
-        small integer matrices that keep the metric of the lattice.
+        Integer matrices S of shape (8 or 12, 2, 2) that map the index (u, v) to ``S @ (u, v)`` and keep the metric.
         """
-        basis = np.asarray(self.unit_basis)
+        basis, identity = np.asarray(self.unit_basis), np.eye(2, dtype=np.int64)
         metric = basis @ basis.T
-        found = [np.eye(2, dtype=np.int64)]
-        for entries in product((-1, 0, 1), repeat=4):
-            matrix = np.array(entries, dtype=np.int64).reshape(2, 2)
-            keeps_metric = np.allclose(matrix.T @ metric @ matrix, metric)
-            if keeps_metric and not np.array_equal(matrix, found[0]):
-                found.append(matrix)
-        return np.stack(found)
+        matrices = [np.array(entries).reshape(2, 2) for entries in product((-1, 0, 1), repeat=4)]
+        isometries = [matrix for matrix in matrices if np.allclose(matrix.T @ metric @ matrix, metric)]
+        return np.stack([identity, *(each for each in isometries if not np.array_equal(each, identity))])
 
     def array_from_index(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Turn (n, 2) indices (u, v) into (n, 2) array positions (row, col)."""
+        """Return array positions (row, col) of indices (u, v), (n, 2) each."""
         return index @ np.asarray(self.to_array, dtype=np.int64).T
 
     def index_from_array(self, array: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Turn (n, 2) array positions (row, col) into (n, 2) indices (u, v)."""
+        """Return indices (u, v) of array positions (row, col), (n, 2) each."""
         (a, b), (c, d) = self.to_array
         return np.asarray(array @ np.array([[d, -b], [-c, a]]).T // (a * d - b * c))
 

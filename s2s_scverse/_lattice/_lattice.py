@@ -1,4 +1,4 @@
-"""Sites of one section on a lattice, and their images."""
+"""Lattice of the sites of a section, and its raster images."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,41 +11,27 @@ from ._kinds import KINDS, Kind, KindName
 
 __all__ = ["Lattice", "Raster"]
 
-MAX_EMPTY_RATIO = 200
-"""Cells of a bounding box per site, beyond which coordinates are taken for mistaken."""
-TIE = 1e-7
-"""Distances that differ less, in pitches, are equal but for rounding."""
-NEIGHBOURS = 8
-"""Number of spots around a spot that its local density is computed from."""
+MAX_EMPTY_RATIO = 200  # cells of the bounding box per site, above which coordinates are considered wrong
+TIE = 1e-7  # in pitches, rounding error of distances
+NEIGHBOURS = 8  # number of spots that a local density is computed from
 
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """Maps between site vectors and images.
+    """Map from sites to image pixels; pixels without a site show the nearest one, to avoid artificial edges."""
 
-    Cells without a site show the nearest site, so that images have no artificial edge at the tissue's rim.
-    """
-
-    gather: NDArray[np.int64]
-    """(height, width): the site shown in each cell."""
-    tissue: NDArray[np.bool_]
-    """(height, width): True where the cell is a site."""
+    gather: NDArray[np.int64]  # (height, width) the site shown in each pixel
+    tissue: NDArray[np.bool_]  # (height, width) whether there is a site at each pixel
 
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """Integer positions of sites, and where they lie in space.
-
-    ``coordinates = origin + index @ basis``.
-    """
+    """Integer positions of sites, with ``coordinates = origin + index @ basis``."""
 
     kind: Kind
-    index: NDArray[np.int64]
-    """(n_sites, 2): u and v of every site."""
-    basis: NDArray[np.float64]
-    """(2, 2): x and y of one step along u (first row) and v (second row)."""
-    origin: NDArray[np.float64]
-    """(2,): x and y of the index (0, 0)."""
+    index: NDArray[np.int64]  # (n_sites, 2) u and v of every site
+    basis: NDArray[np.float64]  # (2, 2) x and y of one step along u (first row) and v (second row)
+    origin: NDArray[np.float64]  # (2,) x and y of the index (0, 0)
 
     @classmethod
     def from_array(
@@ -70,7 +56,7 @@ class Lattice:
 
     @cached_property
     def position(self) -> NDArray[np.int64]:
-        """(n_sites,): the cell of each site in the ravelled image."""
+        """(n_sites,): pixel of each site in the ravelled image."""
         return np.asarray(np.ravel_multi_index(tuple((self.index - self.lower).T), self.shape), dtype=np.int64)
 
     @property
@@ -80,7 +66,7 @@ class Lattice:
 
     @property
     def pitch(self) -> float:
-        """Distance of neighbouring sites, in the units of the coordinates."""
+        """Distance between neighbouring sites, in the units of the coordinates."""
         unit_area = abs(np.linalg.det(np.asarray(self.kind.unit_basis)))
         return float(np.sqrt(abs(np.linalg.det(self.basis)) / unit_area))
 
@@ -95,11 +81,11 @@ class Lattice:
         return np.asarray(self.index @ np.asarray(self.kind.unit_basis))
 
     def with_index(self, index: NDArray[np.int64]) -> "Lattice":
-        """Return other sites of the same lattice."""
+        """Return the same lattice with other sites."""
         return Lattice(self.kind, index, self.basis, self.origin)
 
     def rebased(self) -> "Lattice":
-        """Return the same sites with the smallest row and column at 0 (or 1, where only that keeps the kind)."""
+        """Return the same sites with the smallest row and column at 0 (or 1, to preserve the parity of the kind)."""
         array = self.array
         shift = array.min(axis=0)
         if self.kind.name != "square" and shift.sum() % 2:
@@ -108,23 +94,23 @@ class Lattice:
         return Lattice(self.kind, self.index - step, self.basis, self.origin + step @ self.basis)
 
     def densified(self, factor: int) -> "Lattice":
-        """Return the same sites as positions of a lattice of the same kind that is `factor` times finer."""
+        """Return the same sites on a lattice of the same kind that is `factor` times finer."""
         return Lattice(self.kind, self.index * factor, self.basis / factor, self.origin)
 
     def coarsened(self, stride: int) -> "Lattice":
-        """Return sites of one phase as positions of the lattice of every `stride`-th site; inverts `densified`."""
+        """Return sites of one phase on the lattice of every `stride`-th site; inverts `densified`."""
         phase = self.lower % stride
         return Lattice(self.kind, (self.index - phase) // stride, self.basis * stride, self.origin + phase @ self.basis)
 
     def stride(self, measured: NDArray[np.bool_]) -> int:
-        """Largest spacing of a sublattice that holds all measured sites (1 if there is only one)."""
+        """Return the largest spacing of a sublattice that contains all measured sites (1 for a single one)."""
         steps = self.index[measured] - self.index[measured][:1]
         return max(int(np.gcd.reduce(np.abs(steps), axis=None)), 1)
 
     def spot_pitch(self, measured: NDArray[np.bool_]) -> float:
-        """Distance of neighbouring spots, in sites; of irregular ones, of a regular sample of the same local density.
+        """Return the distance between neighbouring spots, in sites.
 
-        The median over spots: how much of the section is lost elsewhere does not matter.
+        For irregular spots it is that of a regular sample with the same local density (median over spots).
         """
         sites, spots = cKDTree(self.unit_coordinates), self.unit_coordinates[measured]
         tree, others = cKDTree(spots), min(NEIGHBOURS, len(spots) - 1)
@@ -136,24 +122,24 @@ class Lattice:
         return float(stride) if spacing < 1.2 * stride else spacing
 
     def distance_to(self, measured: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n_sites,): distance of every site from the nearest measured one, in distances of neighbouring spots."""
+        """Return the distance of every site from the nearest spot, in units of the spot spacing, (n_sites,)."""
         sites = self.unit_coordinates / self.spot_pitch(measured)
         return np.asarray(cKDTree(sites[measured]).query(sites)[0])
 
     def nearest(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(n, 2): index (u, v) of the position nearest to each point (n, 2), whether or not a site is there."""
-        # Far away is far enough: larger numbers would not be whole ones.
+        """Return the index (u, v) of the lattice position nearest to each point (n, 2), with or without a site."""
+        # Floats represent integers exactly up to 2^52.
         at = np.clip((points - self.origin) @ np.linalg.inv(self.basis), -(2.0**52), 2.0**52)
         corner = np.floor(at).astype(np.int64)
-        # The nearest position is a corner of the cell that the point is in: no basis here is oblique enough to fail.
-        # Of equally near ones the larger: what lies on the edge of two bins belongs to the second.
+        # The nearest position is a corner of the unit cell around the point. Ties go to the larger index: a point on
+        # the edge between two bins belongs to the second.
         corners = corner[:, None] + np.array([(1, 1), (1, 0), (0, 1), (0, 0)])
         distance = np.linalg.norm((corners - at[:, None]) @ self.basis, axis=2) / self.pitch
         distance += TIE * np.arange(4)
         return np.asarray(corners[np.arange(len(points)), distance.argmin(axis=1)])
 
     def find(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(n,): which site lies at each index (n, 2); -1 where none does."""
+        """Return the site at each index (n, 2), -1 where there is none, (n,)."""
         inside = np.all((index >= self.lower) & (index < self.lower + self.shape), axis=1)
         site = np.full(self.shape[0] * self.shape[1], -1, dtype=np.int64)
         site[self.position] = np.arange(len(self))
@@ -166,11 +152,11 @@ class Lattice:
         return self.with_index(self.index[keep])
 
     def transformed(self, symmetry: NDArray[np.int64]) -> "Lattice":
-        """Return the section rotated or reflected on its lattice."""
+        """Return the lattice after a rotation or reflection, see `Kind.symmetries`."""
         return self.with_index(self.index @ symmetry.T)
 
     def raster(self) -> Raster:
-        """Lay the sites out as an image."""
+        """Return the map from sites to image pixels."""
         height, width = self.shape
         tissue = np.zeros(height * width, dtype=bool)
         tissue[self.position] = True
@@ -184,11 +170,11 @@ class Lattice:
         return Raster(gather.reshape(self.shape), tissue.reshape(self.shape))
 
     def check_extent(self, stride: int = 1) -> None:
-        """Refuse a bounding box of more than 200 cells per site where spots are `stride` sites apart."""
+        """Refuse a bounding box with more than 200 cells per spot, for spots `stride` sites apart."""
         height, width = (int(n) for n in np.ptp(self.index, axis=0).astype(object) + 1)
         if height * width > MAX_EMPTY_RATIO * stride**2 * max(len(self), 50):
             msg = (
-                f"the {len(self)} sites span a lattice of {height} x {width} positions, so nearly all of it would be "
-                "empty; expected neighbouring spots to differ by 1 or 2 in array_row/array_col: check for outliers"
+                f"the {len(self)} sites span a lattice of {height} x {width} positions, of which nearly all are empty; "
+                "expected neighbouring spots to differ by 1 or 2 in array_row/array_col: check for outliers"
             )
             raise ValueError(msg)

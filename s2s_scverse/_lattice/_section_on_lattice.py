@@ -1,4 +1,4 @@
-"""One section on its lattice, from reading to writing."""
+"""A section on its lattice: the form in which all computations take a section."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -13,44 +13,41 @@ __all__ = ["SectionOnLattice"]
 
 @dataclass(frozen=True, eq=False)
 class SectionOnLattice:
-    """Sites of one section: their rows of the AnnData, lattice, measured spots, and the values to learn from.
+    """Sites of a section, and the measured values that models are fitted to.
 
-    Everything that depends on the order of sites, such as random draws and rounding, is done `by_position`, so results
-    do not depend on the order of observations.
+    Sites are sorted `by_position` before anything is computed, so that random draws and rounding do not depend on the
+    order of observations.
     """
 
-    name: str | None
-    """Its value of the library key; None where the AnnData is one section."""
-    rows: NDArray[np.int64]
-    """(n_sites,) its rows of the AnnData."""
-    lattice: Lattice
-    """Lattice of these rows, in their order."""
-    measured: NDArray[np.bool_]
-    """(n_sites,) its spots."""
-    wanted: NDArray[np.bool_]
-    """(n_sites,) where to predict."""
+    name: str | None  # value of the library key; None if the AnnData is a single section
+    rows: NDArray[np.int64]  # (n_sites,) rows of the AnnData
+    lattice: Lattice  # lattice of these sites
+    measured: NDArray[np.bool_]  # (n_sites,) which sites are spots
+    wanted: NDArray[np.bool_]  # (n_sites,) at which sites to predict
     values: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    """(n_measured, n_informative) measured values of the genes to learn from."""
-    depth: NDArray[np.float64] | None = None
-    """(n_measured,) total counts in any unit; None where they are not known."""
-    covariates: NDArray[np.float64] | None = None
-    """(n_sites, n_covariates) standardised over the sites; None if there are none."""
+    """(n_measured, n_informative) measured values of the most variable genes."""
+    depth: NDArray[np.float64] | None = None  # (n_measured,) size factors in any unit; None if unknown
+    covariates: NDArray[np.float64] | None = None  # (n_sites, n_covariates) standardised over the sites
     unit: NDArray[np.float64] | None = None
-    """(n_measured,) value of one molecule before log1p, where measured values are to be denoised."""
-    logged: bool = False
-    """Whether values are log1p of counts times `unit`."""
+    """(n_measured,) value of one molecule before log1p; None unless measured values are denoised."""
+    logged: bool = False  # whether values are log1p of counts times `unit`
 
     @property
     def spots(self) -> NDArray[np.int64]:
-        """(n_measured,) rows of the AnnData."""
+        """Rows of the AnnData that are spots, (n_measured,)."""
         return self.rows[self.measured]
 
+    @property
+    def denoised(self) -> bool:
+        """Whether measured values are replaced by denoised ones."""
+        return self.unit is not None
+
     def positions(self, seen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n_sites, 2) in units of the spacing of those spots that are seen, (n_sites,)."""
+        """Return x and y of all sites in units of the spacing of the spots `seen` (n_sites,), (n_sites, 2)."""
         return self.lattice.unit_coordinates / self.lattice.spot_pitch(seen)
 
     def digest(self) -> str:
-        """Return a SHA-256 of the spots: their relative positions, values and depth."""
+        """Return a SHA-256 of relative positions, values and size factors of the spots."""
         spots = self.lattice.index[self.measured]
         found = hashlib.sha256(repr((self.lattice.kind.name, self.values.shape)).encode())
         for array in (spots - spots.min(axis=0), self.values, self.depth):
@@ -59,11 +56,11 @@ class SectionOnLattice:
         return found.hexdigest()
 
     def by_position(self) -> "SectionOnLattice":
-        """Sort sites into an order that does not depend on that of the AnnData; before `values` are read."""
+        """Sort the sites by lattice position; call it before `values` are set."""
         return self._at(np.argsort(self.lattice.position))
 
     def cut(self, sites: NDArray[np.bool_]) -> "SectionOnLattice":
-        """Select some of the sites, (n_sites,)."""
+        """Return the section restricted to some of its sites, (n_sites,)."""
         if sites.all():
             return self
         kept = sites[self.measured]
@@ -75,7 +72,7 @@ class SectionOnLattice:
         )
 
     def _at(self, sites: NDArray[np.bool_] | NDArray[np.int64]) -> "SectionOnLattice":
-        """Select or reorder sites, but not the values of spots."""
+        """Select or reorder the sites, but not the arrays of spots."""
         return replace(
             self,
             rows=self.rows[sites],

@@ -1,4 +1,4 @@
-"""Which unmeasured sites belong to a section, and which sites a sparser sample keeps."""
+"""Unmeasured sites inside the tissue, and subsamples of sites."""
 
 from typing import Literal
 
@@ -12,16 +12,15 @@ __all__ = ["Fill", "fill_sites", "random_sample", "regular_sample"]
 
 Fill = Literal["tissue", "hull", "all"]
 
-CLOSING_RADIUS = 1.6
-"""In spot pitches: gaps up to two spots wide are closed, ventricles and tears that are wider stay open."""
+CLOSING_RADIUS = 1.6  # in spot pitches: closes gaps up to two spots wide; wider ventricles and tears stay open
 _SLACK = 1e-6
 
 
 def fill_sites(lattice: Lattice, *, factor: int, fill: Fill) -> NDArray[np.int64]:
-    """Find the sites that are no spots, (n, 2) indices in row-major order.
+    """Return the indices of the unmeasured sites, (n, 2), in row-major order.
 
-    `lattice` has the spots as positions of the dense lattice, `factor` sites apart. `fill` is ``"tissue"`` (the
-    morphological closing of the spots), ``"hull"`` (their convex hull) or ``"all"`` (the bounding box of the lattice).
+    `lattice` holds the spots on the dense lattice, `factor` sites apart. Sites fill the morphological closing of the
+    spots (``"tissue"``), their convex hull (``"hull"``) or their bounding box (``"all"``).
     """
     margin = int(np.ceil(2 * CLOSING_RADIUS * factor)) if fill == "tissue" else 0
     boxes = [
@@ -41,7 +40,7 @@ def fill_sites(lattice: Lattice, *, factor: int, fill: Fill) -> NDArray[np.int64
 
 
 def _closing(spots: NDArray[np.float64], candidates: NDArray[np.float64], radius: float) -> NDArray[np.bool_]:
-    """Dilate the spots by a disc, erode by the same disc."""
+    """Return the candidates inside the dilation of the spots by a disc, eroded by the same disc."""
     inside = np.asarray(cKDTree(spots).query(candidates)[0]) <= radius + _SLACK
     to_outside = cKDTree(candidates[~inside]).query(candidates[inside])[0]
     inside[inside] = to_outside > radius + _SLACK
@@ -52,29 +51,22 @@ def _in_hull(spots: NDArray[np.float64], candidates: NDArray[np.float64]) -> NDA
     try:
         corners = spots[ConvexHull(spots).vertices]
     except (QhullError, ValueError):
-        # Spots on one line, or fewer than three: their hull has no inside, sites between them lie on the line.
-        return _on_segment(spots, candidates)
-    found: NDArray[np.bool_] = Delaunay(corners).find_simplex(candidates, tol=_SLACK) >= 0
-    return found
-
-
-def _on_segment(spots: NDArray[np.float64], candidates: NDArray[np.float64]) -> NDArray[np.bool_]:
-    centre = spots.mean(axis=0)
-    direction = np.linalg.svd(spots - centre, full_matrices=False)[2][0]
-    along, across = (candidates - centre) @ direction, (candidates - centre) @ np.array([-direction[1], direction[0]])
-    reach = (spots - centre) @ direction
-    on: NDArray[np.bool_] = (np.abs(across) < _SLACK) & (along > reach.min() - _SLACK) & (along < reach.max() + _SLACK)
-    return on
+        # Fewer than three spots, or spots on a line, have a segment for a hull.
+        direction = np.linalg.svd(spots - spots.mean(axis=0), full_matrices=False)[2][0]
+        offset, reach = candidates - spots.mean(axis=0), (spots - spots.mean(axis=0)) @ direction
+        along, across = offset @ direction, offset @ np.array([-direction[1], direction[0]])
+        on_segment = (along > reach.min() - _SLACK) & (along < reach.max() + _SLACK)
+        return np.asarray(on_segment & (np.abs(across) < _SLACK))
+    return np.asarray(Delaunay(corners).find_simplex(candidates, tol=_SLACK) >= 0)
 
 
 def regular_sample(lattice: Lattice, stride: int, phase: tuple[int, int]) -> NDArray[np.bool_]:
-    """(n_sites,): True where u and v, counted from the smallest ones, are `phase` modulo `stride`."""
-    kept: NDArray[np.bool_] = np.all((lattice.index - lattice.lower) % stride == np.asarray(phase) % stride, axis=1)
-    return kept
+    """Select sites whose u and v, counted from the smallest ones, equal `phase` modulo `stride`, (n_sites,)."""
+    return np.asarray(np.all((lattice.index - lattice.lower) % stride == np.asarray(phase) % stride, axis=1))
 
 
 def random_sample(n_sites: int, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(n_sites,): True at a random `fraction` of the sites, at least one."""
+    """Select a random `fraction` of the sites, at least one, (n_sites,)."""
     kept = np.zeros(n_sites, dtype=bool)
     kept[rng.permutation(n_sites)[: max(round(fraction * n_sites), 1)]] = True
     return kept

@@ -5,8 +5,8 @@ from ._cross_validation import MAX_LEFT_OUT, CrossValidation, folds
 from ._factor import KERNELS, NUGGETS, Kernel
 from ._kriging import Kriging, Settings
 from ._methods import GUIDED, METHODS, Method, Predictor, fit
-from ._noise_weights import find_noise_weights, section_noise_weights
 from ._pca_kriging import PCAKriging
+from ._sections import cross_validate, find_noise_weights, fit_section, section_noise_weights
 from ._stack import Stack, StackingWeights
 from ._state_kriging import StateKriging
 from ._threads import parallel
@@ -30,8 +30,10 @@ __all__ = [
     "StackingWeights",
     "StateKriging",
     "boxes",
+    "cross_validate",
     "find_noise_weights",
     "fit",
+    "fit_section",
     "folds",
     "parallel",
     "section_noise_weights",

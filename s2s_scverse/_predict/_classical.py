@@ -1,4 +1,4 @@
-"""Interpolation without a model: nearest, linear, cubic, inverse distance, radial basis functions."""
+"""Deterministic interpolation: nearest, linear, cubic, inverse distance, radial basis functions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,43 +9,46 @@ from scipy.interpolate import CloughTocher2DInterpolator, RBFInterpolator
 from scipy.sparse import csr_array
 from scipy.spatial import Delaunay, cKDTree
 
-from ._arrays import Float, Float32, Float64, Index, check_points, check_values
+from ._arrays import Float, Float32, Float64, Index, as_float32, as_float64
 
 __all__ = ["CLASSICAL", "Classical"]
 
-_TIE = 1e-9  # distances are equal up to this much, relative
+_TIE = 1e-9  # relative tolerance within which distances are equal
 _STRAIN = 1e-3
-_RBF_ALL = 3000  # spots; with more of them, a site sees only its nearest
+_RBF_ALL = 3000  # number of spots above which only the nearest _RBF_NEIGHBOURS are used
 _RBF_NEIGHBOURS = 64
 
-
 Interpolation = Callable[[Float64, Float32, Float64], Float32]
-"""Spots (n, 2), values (n, n_genes) and sites (m, 2) in, (m, n_genes) out."""
+"""Function of spots (n, 2), values (n, n_genes) and sites (m, 2) that returns (m, n_genes)."""
 
 
 class Classical:
-    """A method without hyper-parameters, as a predictor."""
+    """Predictor without hyper-parameters."""
 
     def __init__(self, method: str, spots: Float, sites: Float) -> None:
-        self._spots, self._sites = check_points(spots, sites)
+        self._spots, self._sites = as_float64(spots), as_float64(sites)
         line = _line(self._spots) if method in PLANAR else None
         self._function: Interpolation = CLASSICAL[method] if line is None else partial(_on_a_line, direction=line)
 
     def tune(self, values: Float) -> None:
-        """Choose nothing."""
+        """Return None: there are no hyper-parameters."""
 
     def maps(self, values: Float, settings: None = None) -> list[Float32]:  # noqa: ARG002
-        """Predict genes (n, n_genes), (m, n_genes)."""
-        return [self._function(self._spots, check_values(values, self._spots), self._sites)]
+        """Predict genes (n, n_genes) at the sites, (m, n_genes)."""
+        return [self._function(self._spots, as_float32(values), self._sites)]
 
 
 def nearest(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    """Value of the nearest spot; of several, the one with the smallest coordinates."""
-    return values[_nearest(spots, sites)]
+    """Return the value of the nearest spot; ties go to the spot with the smallest coordinates."""
+    order = np.lexsort(spots.T)
+    distance, neighbour = _neighbours(spots[order], sites, 12)
+    tied = distance <= distance[:, :1] * (1 + _TIE)
+    first: Index = np.where(tied, neighbour, len(spots)).min(axis=1)
+    return values[order[first]]
 
 
 def idw(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    """Mean of the 8 nearest spots (and those as near as the eighth), weighted by 1 / distance :cite:p:`shepard1968`."""
+    """Return the mean of the 8 nearest spots (and ties), weighted by inverse distance :cite:p:`shepard1968`."""
     distance, neighbour = _neighbours(spots, sites, 24)
     eighth = distance[:, min(8, distance.shape[1]) - 1 :][:, :1]
     weight = np.where(distance <= eighth * (1 + _TIE), 1 / np.maximum(distance, 1e-12), 0.0)
@@ -54,7 +57,7 @@ def idw(spots: Float64, values: Float32, sites: Float64) -> Float32:
 
 
 def linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    """Linear on triangles; outside the hull the nearest spot."""
+    """Interpolate linearly on triangles; outside the hull return the nearest spot."""
     result = np.zeros((len(sites), values.shape[1]), np.float32)
     for strain in _strains():
         result += _linear(spots @ strain, values, sites @ strain) / 2
@@ -62,7 +65,7 @@ def linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
 
 
 def cubic(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    """Smooth cubic on triangles :cite:p:`alfeld1984`; outside the hull the nearest spot."""
+    """Interpolate by smooth cubics on triangles :cite:p:`alfeld1984`; outside the hull return the nearest spot."""
     order = np.lexsort(spots.T)
     result = np.zeros((len(sites), values.shape[1]), np.float32)
     for strain in _strains():
@@ -72,7 +75,7 @@ def cubic(spots: Float64, values: Float32, sites: Float64) -> Float32:
 
 
 def rbf(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    """Thin-plate spline through all spots :cite:p:`duchon1977`."""
+    """Interpolate by a thin-plate spline :cite:p:`duchon1977`."""
     neighbours = None if len(spots) <= _RBF_ALL else _RBF_NEIGHBOURS
     spline = RBFInterpolator(spots, values, neighbors=neighbours, kernel="thin_plate_spline")
     return np.asarray(spline(sites), np.float32)
@@ -82,16 +85,8 @@ PLANAR: Final[dict[str, Interpolation]] = {"linear": linear, "cubic": cubic, "rb
 CLASSICAL: Final[dict[str, Interpolation]] = {"nearest": nearest, "idw": idw, **PLANAR}
 
 
-def _nearest(spots: Float64, sites: Float64) -> Index:
-    order = np.lexsort(spots.T)
-    distance, neighbour = _neighbours(spots[order], sites, 12)
-    tied = distance <= distance[:, :1] * (1 + _TIE)
-    first: Index = np.where(tied, neighbour, len(spots)).min(axis=1)
-    return order[first]
-
-
 def _neighbours(spots: Float64, sites: Float64, count: int) -> tuple[Float64, Index]:
-    """Distances and indices of the nearest spots, (m, at most count) each, nearest first."""
+    """Return distances and indices of the nearest spots, (m, at most count) each, nearest first."""
     wanted = range(1, min(len(spots), count) + 1)
     distance, neighbour = cKDTree(spots).query(sites, k=wanted)
     return np.asarray(distance), np.asarray(neighbour)
@@ -104,9 +99,8 @@ def _combine(weight: Float64, neighbour: Index, values: Float32) -> Float32:
 
 
 def _strains() -> tuple[Float64, Float64]:
-    # Both diagonals of a square are equally good edges of triangles. Stretched ever so little one way, then the other,
-    # the plane prefers one, then the other: the mean does not depend on how the section lies. Linear interpolation
-    # does not change under such a map.
+    # Delaunay triangulations of a square lattice are not unique. Averaging over two small opposite shears, which
+    # select one diagonal each, makes the result independent of the orientation of the section.
     angle = np.pi / 4
     shear = np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]])
     return np.eye(2) + _STRAIN * shear, np.eye(2) - _STRAIN * shear
@@ -130,7 +124,7 @@ def _outside_nearest(result: Float32, spots: Float64, values: Float32, sites: Fl
 
 
 def _line(spots: Float64) -> Float64 | None:
-    """Direction of the line that all spots are on, or None if they are not on one."""
+    """Return the direction of the line that all spots lie on, or None."""
     centred = spots - spots.mean(axis=0)
     _, extent, directions = np.linalg.svd(centred, full_matrices=False)
     if len(extent) > 1 and extent[1] > 1e-6 * max(extent[0], 1e-300):
@@ -139,7 +133,7 @@ def _line(spots: Float64) -> Float64 | None:
 
 
 def _on_a_line(spots: Float64, values: Float32, sites: Float64, direction: Float64) -> Float32:
-    """Linear along the line, constant across it and beyond its ends."""
+    """Interpolate linearly along a line; values are constant across it and beyond its ends."""
     position = spots @ direction
     order = np.argsort(position)
     if len(order) == 1:

@@ -1,9 +1,9 @@
 """Linear model of coregionalization with a full signal and a full noise covariance between genes.
 
-Y = F + E over n spots and G genes: F has covariance K between spots and B between genes, E has none between spots and D
-between genes. Genes of one spot vary together for reasons that have nothing to do with where it is (cell types, library
-size); a full D keeps this from being taken for spatial signal. In the eigenvectors of K all spots are independent, and
-in the basis V with V'DV = I, V'BV = diag(s) all genes are: each component is kriged with the nugget 1/s.
+Y = F + E over n spots and G genes. The signal F has covariance K between spots and B between genes; the noise E is
+independent between spots and has covariance D between genes. Genes of a spot co-vary for non-spatial reasons (cell
+types, library size); a full D separates this from spatial signal. Spots are independent in the eigenvectors of K, and
+genes in the basis V with V'DV = I and V'BV = diag(s): each component is kriged with the nugget 1/s.
 """
 
 import numpy as np
@@ -22,13 +22,11 @@ _NUGGETS = tuple(2.0 ** (power / 2) for power in range(-16, 29))
 
 
 class Coregionalization:
-    """Matrix normal signal and noise, fitted by expectation maximisation (EM), from which any gene is predicted.
+    """Matrix normal signal and noise, fitted to `informative` (n, n_informative) by expectation maximisation (EM).
 
-    Covariances are fitted to `informative` (n, n_informative); the other arrays are those of `Kriging`. The kernel is
-    exponential; its `length` is long, because the marginal likelihood and with it the EM take what varies from spot to
-    spot for signal otherwise. In every step D is moved part of the way, `shrinkage`, to its diagonal. Half-way was best
-    on real sections; where the noise that genes share is much stronger than the signal it is too much, and 0.05 is
-    right.
+    The other arrays are those of `Kriging`. The kernel is exponential with a long `length`: with shorter ones, EM
+    attributes variation between single spots to the signal. D is shrunken towards its diagonal by the factor
+    `shrinkage` in every step: 0.5 is best on real sections, 0.05 if shared noise is much stronger than the signal.
     """
 
     def __init__(
@@ -54,10 +52,10 @@ class Coregionalization:
         self.kriged = kriging.predict(components, Settings(np.zeros_like(nugget), nugget))
 
     def tune(self, values: Float) -> None:
-        """Choose nothing."""
+        """Return None: there are no hyper-parameters of single genes."""
 
     def maps(self, values: Float, settings: None = None) -> list[Float32]:  # noqa: ARG002
-        """Predict genes (n, n_genes), (m, n_genes)."""
+        """Predict genes (n, n_genes) at the sites, (m, n_genes)."""
         _, modes = self._kriging.spectrum(values, self._kernel)
         loadings = self._solver @ (self._root.T @ modes)
         mean = np.mean(values, axis=0, dtype=np.float64).astype(np.float32)
@@ -65,7 +63,7 @@ class Coregionalization:
 
 
 def _fit(eigenvalues: Float64, modes: Float64, shrinkage: float) -> tuple[Float64, Float64]:
-    """Strengths s (G,) and basis V (G, G) after EM, from genes in the eigenvectors of K (n_modes, G)."""
+    """Return strengths s (G,) and basis V (G, G) after EM, given genes in the eigenvectors of K (n_modes, G)."""
     total = modes.T @ modes / max(1, len(modes))
     signal, noise = 0.3 * total / np.mean(eigenvalues), _towards_diagonal(0.7 * total, shrinkage)
     for _ in range(_STEPS):
@@ -81,13 +79,13 @@ def _fit(eigenvalues: Float64, modes: Float64, shrinkage: float) -> tuple[Float6
 
 
 def _posterior(eigenvalues: Float64, components: Float64, strength: Float64) -> tuple[Float64, Float64]:
-    """Mean and variance of the signal of every mode and component, in units without the eigenvalue."""
+    """Return mean and variance of the signal of every mode and component, without the factor of the eigenvalue."""
     gain = strength / (eigenvalues[:, None] * strength + 1)
     return np.sqrt(eigenvalues)[:, None] * gain * components, gain
 
 
 def _loadings(eigenvalues: Float64, components: Float64, strength: Float64) -> tuple[Float64, Float64]:
-    """What turns the modes of a gene into its loadings on the components: the EM's regression on expected signals."""
+    """Return the matrices of the regression of a gene's modes on expected signals, which gives its loadings."""
     expected, variance = _posterior(eigenvalues, components, strength)
     root = np.sqrt(eigenvalues)[:, None] * expected
     moment = (expected * eigenvalues[:, None]).T @ expected + np.diag((eigenvalues[:, None] * variance).sum(axis=0))

@@ -1,9 +1,9 @@
-"""Kriging with covariates: what is known at every site besides expression, such as what the image shows.
+"""Kriging with covariates that are known at every site, such as image features.
 
-Spots are close if they are close in space (or of the same expected expression state) and their covariates are alike.
-Components of the genes are kriged with such distances and projected back; single genes too, since some depend on the
-covariates in ways of their own. Covariates that the components do not depend on hardly count: each is scaled by the
-part of their variance that it explains linearly, beyond chance.
+Distances are computed over space (or expected expression states) and covariates together. Principal components are
+kriged with such distances and projected back to genes; genes are also kriged individually, since their dependence on
+the covariates differs. Each covariate is scaled by the root of the variance of the components that it explains
+linearly, so that irrelevant covariates have little influence.
 """
 
 from copy import copy
@@ -23,16 +23,15 @@ __all__ = ["CovariateKriging"]
 _KERNEL = Kernel("exponential", 4.0)  # in median distances between covariates
 _NUGGETS: Final = tuple(2.0**power for power in range(-6, 11))
 _COMPONENTS = 10
-_DISTANCES: Final = (2.0, 4.0)  # spot spacings that count like a median distance between covariates
-_LEAST = 1e-4  # relevance of covariates that explain nothing
+_DISTANCES: Final = (2.0, 4.0)  # spot spacings equivalent to a median distance between covariates
+_LEAST = 1e-4  # explained variance of irrelevant covariates
 
 
 class CovariateKriging:
     """Six predictors with covariates `at_spots` (n, k) and `at_sites` (m, k), standardised over the section.
 
-    Components kriged over covariates and space (twice, with other relative scales), over covariates and the expected
-    expression state, and with the covariates as external drift; single genes over covariates and space, and over
-    covariates and state.
+    Components are kriged over covariates and space (with two relative scales), over covariates and expected expression
+    state, and with external drift; single genes over covariates and space, and over covariates and state.
     """
 
     COUNT: Final = len(_DISTANCES) + 4
@@ -66,18 +65,18 @@ class CovariateKriging:
             self._projections.append(projection)
 
     def tune(self, values: Float) -> list[Settings]:
-        """Nuggets of a block of genes, (n, n_genes), over space and over states."""
+        """Choose the nuggets of genes (n, n_genes) over covariates and space, and over covariates and states."""
         return [each.tune(values) for each in self._singly]
 
     def maps(self, values: Float, settings: list[Settings] | None = None) -> list[Float32]:
-        """Predict genes (n, n_genes) in six ways, (m, n_genes) each."""
+        """Predict genes (n, n_genes) by each predictor, (m, n_genes) each."""
         projected = [each.project(values) for each in self._projections]
         own = settings or self.tune(values)
         return projected + [each.predict(values, of).sites for each, of in zip(self._singly, own, strict=True)]
 
 
 def _relevance(covariates: Float64, components: PCAKriging) -> Float64:
-    """Root of the part of the components' variance that each covariate explains beyond chance, (k,)."""
+    """Return the root of the fraction of the components' variance that each covariate explains beyond chance, (k,)."""
     weight = components.kriging.noise_weights / components.kriging.noise_weights.sum()
     centred = covariates - weight @ covariates
     scores = components.scores * components.strength

@@ -1,4 +1,4 @@
-"""Cross-validation of predictors, and the stacking weights that follow from it."""
+"""Cross-validation of predictors, and stacking weights."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -13,29 +13,28 @@ from ._arrays import Bool, Float, Float32, Float64, Index
 from ._covariates import CovariateKriging
 from ._kriging import Kriging
 from ._methods import Method, Predictor, fit
-from ._stack import MIN_SPOTS, REACH, Stack, StackingWeights, farness
+from ._stack import MEMBERS, REACH, Stack, StackingWeights, farness, too_few_spots
 from ._threads import parallel
 
 __all__ = ["FOLDS", "MAX_LEFT_OUT", "CrossValidation", "folds"]
 
 FOLDS: Final = 5
-MAX_LEFT_OUT: Final = 1500  # number of cross-validated spots of larger sections, spread over the section
-_RARE = 0.01  # of the sites: if more are far from all spots, the stack is weighted separately there
-_BLOCK = 20  # spots held out together for that
-_PARTITIONS = 4  # into blocks: a single one gave shares from 0 to .97 for one section of 665 spots
-
+MAX_LEFT_OUT: Final = 1500  # number of spots that are cross-validated on larger sections
+_RARE = 0.01  # fraction of sites far from all spots above which the stack is weighted separately there
+_BLOCK = 20  # number of spots in the blocks that are held out for that
+_PARTITIONS = 4  # number of partitions into blocks: a single one is too variable
 
 Part = tuple[int, Index, Bool]
-"""Number of a fold, the spots to predict, (n_hidden,), and from which, (n,)."""
+"""Number of a fold, its spots (n_test,), and the spots that they are predicted from, (n,)."""
 
 
 class CrossValidation:
-    """Predicts measured spots from those of other folds, by a method that is fitted anew in every fold.
+    """Cross-validation of a method on spots (n, 2).
 
-    Takes spots (n, 2), informative genes (n, n_informative), noise weights (n,) and covariates (n, k). A stack has the
-    weights `stacking`; without, `stacking_weights` determines them. About `limit` spots are held out, spread over the
-    section, at most a fifth at a time: those `chosen` (n_chosen,), at a `distance` (n_chosen,) from the nearest spot
-    that they are predicted from.
+    The method is fitted in every fold to informative genes (n, n_informative), noise weights (n,) and covariates
+    (n, k). The weights of a stack are `stacking`, or are determined by `stacking_weights`. Predicted are about `limit`
+    spots, spread over the section, at most a fifth at a time: `chosen` (n_chosen,), at a `distance` (n_chosen,) from
+    the nearest spot of other folds.
     """
 
     def __init__(
@@ -50,60 +49,60 @@ class CrossValidation:
         limit: int = MAX_LEFT_OUT,
         seed: int = 0,
     ) -> None:
-        if method == "stack" and stacking is None and (len(spots) < MIN_SPOTS or not np.ptp(informative, axis=0).any()):
+        if method == "stack" and stacking is None and (too_few_spots(spots) or not np.ptp(informative, axis=0).any()):
             stacking = StackingWeights()
         self.stacking = stacking
         self._spots, self._informative, self._noise_weights = spots, informative, noise_weights
         self._covariates, self._limit, self._seed = covariates, limit, seed
         guided = 0 if covariates is None else CovariateKriging.COUNT
-        self._n_members = len(StackingWeights().members) + guided
+        self._n_members = len(MEMBERS) + guided
         self._fold = folds(informative, limit, seed)
         self.chosen = np.flatnonzero(self._fold >= 0)
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
 
         def fitted(part: Part) -> Predictor:
-            _, hidden, seen = part
+            _, test, train = part
             return fit(
                 method,
-                spots[seen],
-                spots[hidden],
-                informative[seen],
-                noise_weights=None if noise_weights is None else noise_weights[seen],
+                spots[train],
+                spots[test],
+                informative[train],
+                noise_weights=None if noise_weights is None else noise_weights[train],
                 stacking=stacking,
-                covariates=None if covariates is None else (covariates[seen], covariates[hidden]),
+                covariates=None if covariates is None else (covariates[train], covariates[test]),
             )
 
         parts = list(_partition(spots, self._fold))
         numbers = [number for number, *_ in parts]
         self._predictors: dict[int, Any] = dict(zip(numbers, parallel(fitted, parts), strict=True))
         distance = np.zeros(len(spots))
-        for _, hidden, seen in parts:
-            distance[hidden] = cKDTree(spots[seen]).query(spots[hidden])[0]
+        for _, test, train in parts:
+            distance[test] = cKDTree(spots[train]).query(spots[test])[0]
         self.distance = distance[self.chosen]
 
     def predict(self, values: Float, settings: Any = None) -> Float32:
-        """Predict the chosen spots, (n_chosen, n_genes), of a block of genes (n, n_genes).
+        """Predict genes (n, n_genes) at the chosen spots, (n_chosen, n_genes).
 
-        Without `settings` from a predictor of all spots, each fold is tuned by itself.
+        `settings` are those of a predictor of all spots; by default each fold is tuned separately.
         """
         result = np.empty(values.shape, np.float32)
 
         def predict_fold(number: int) -> None:
-            hidden = self._fold == number
-            result[hidden] = self._predictors[number].maps(values[~hidden], settings)[0]
+            test = self._fold == number
+            result[test] = self._predictors[number].maps(values[~test], settings)[0]
 
         parallel(predict_fold, self._predictors)
         return result[self.chosen]
 
     def predict_twice(self, values: Float, settings: Any) -> tuple[Float32, Float32]:
-        """As `predict`, by a stack with covariates: with them, and as it would be without."""
+        """Return the predictions of a stack with covariates, and with the weights that it has without covariates."""
         guided, unguided = np.empty(values.shape, np.float32), np.empty(values.shape, np.float32)
 
         def predict_fold(number: int) -> None:
-            hidden, stack = self._fold == number, self._predictors[number]
-            members = stack.members(values[~hidden], settings)
-            guided[hidden] = stack.combine(*members)
-            unguided[hidden] = stack.combine(*members, stack.weights.unguided)
+            test, stack = self._fold == number, self._predictors[number]
+            members = stack.members(values[~test], settings)
+            guided[test] = stack.combine(*members)
+            unguided[test] = stack.combine(*members, stack.weights.unguided)
 
         parallel(predict_fold, self._predictors)
         return guided[self.chosen], unguided[self.chosen]
@@ -118,11 +117,10 @@ class CrossValidation:
         return result[self.chosen]
 
     def stacking_weights(self, sites: Float64) -> StackingWeights:
-        """Find the weights of the stack for some sites (m, 2), and use them from now on.
+        """Determine the weights of the stack for sites (m, 2), and use them from now on.
 
-        They minimise the squared error of cross-validated predictions, each gene in units of its own variance. If more
-        than one site in a hundred is beyond their reach, blocks of spots are left out in the same way to find the share
-        of the stack there.
+        They minimise the cross-validated squared error of genes of unit variance. If more than 1 % of the sites are far
+        from all spots, the share of the stack there is determined by holding out blocks of spots.
         """
         if self.stacking is None:
             varying = np.ptp(self._informative, axis=0) > 0
@@ -133,7 +131,7 @@ class CrossValidation:
             square, cross = _moments(self._informative, varying, self._n_members, predicted)
             weights = StackingWeights(_simplex(square, cross))
             if self._covariates is not None:
-                weights = self._doubted(weights, square, cross, varying)
+                weights = self._shrunken(weights, square, cross, varying)
             self._predictors = {number: stack.with_weights(weights) for number, stack in stacks.items()}
             kriging = Kriging(self._spots, sites, noise_weights=self._noise_weights)
             if np.sum(farness(kriging) > 0) > _RARE * len(sites):
@@ -141,21 +139,21 @@ class CrossValidation:
             self.stacking = weights
         return self.stacking
 
-    def _doubted(self, weights: StackingWeights, square: Float64, cross: Float64, varying: Bool) -> StackingWeights:
-        """Move weights towards those without covariates, the more the less certain it is that covariates help.
+    def _shrunken(self, weights: StackingWeights, square: Float64, cross: Float64, varying: Bool) -> StackingWeights:
+        """Shrink weights towards those without covariates, by the fraction 2 e²/d² (at most 1).
 
-        A mean reduction d of the squared error of spots, with the standard error e, counts as d (1 - 2 e²/d²), not
-        below 0. Factors of 0 and 1 make shuffled images of small sections two or three times as harmful.
+        Covariates reduce the mean squared error of spots by d, with standard error e. With a factor of 0 or 1 instead
+        of 2, shuffled images of small sections do two or three times as much harm.
         """
-        count = len(StackingWeights().members)
+        count = len(MEMBERS)
         unguided = (*_simplex(square[:count, :count], cross[:count]), *np.zeros(len(cross) - count))
         scale = np.maximum(self._informative[:, varying].std(axis=0), 1e-6)
         gain = np.zeros(len(self._informative))
         for number, (members, pca) in self._members.items():
-            hidden = self._fold == number
+            test = self._fold == number
             for sign, each in ((1, unguided), (-1, weights.members)):
-                missed = self._predictors[number].combine(members, pca, each) - self._informative[hidden]
-                gain[hidden] += sign * np.square(missed[:, varying] / scale).sum(axis=1)
+                missed = self._predictors[number].combine(members, pca, each) - self._informative[test]
+                gain[test] += sign * np.square(missed[:, varying] / scale).sum(axis=1)
         gain = gain[self.chosen]
         mean, doubt = gain.mean(), gain.var() / len(gain)
         share = max(0.0, 1 - 2 * doubt / mean**2) if mean > 0 else 0.0
@@ -163,7 +161,7 @@ class CrossValidation:
         return StackingWeights(tuple(mixed.tolist()), unguided=unguided)
 
     def _far_share(self, members: Float64, kriging: Kriging, varying: Bool) -> float:
-        """How far to go from PCA kriging (0) to the stack (1) at sites far from all spots."""
+        """Return the share of the stack, the rest being PCA kriging, at sites far from all spots."""
         piece = kriging.sample(self._limit)
         spots, weights = kriging.spots[piece], kriging.noise_weights[piece]
         informative = self._informative[piece]
@@ -172,15 +170,14 @@ class CrossValidation:
         parts = [part for fold in blocks for part in _partition(spots, fold, beyond=REACH)]
 
         def predicted(part: Part) -> list[Float32]:
-            _, hidden, seen = part
-            kriging = Kriging(spots[seen], spots[hidden], noise_weights=weights[seen])
-            both = None if covariates is None else (covariates[seen], covariates[hidden])
-            return Stack(kriging, informative[seen], covariates=both).members(informative[seen])[0]
+            _, test, train = part
+            kriging = Kriging(spots[train], spots[test], noise_weights=weights[train])
+            both = None if covariates is None else (covariates[train], covariates[test])
+            return Stack(kriging, informative[train], covariates=both).members(informative[train])[0]
 
-        held = (hidden for _, hidden, _ in parts)
+        held = (test for _, test, _ in parts)
         square, cross = _moments(informative, varying, len(members), zip(parallel(predicted, parts), held, strict=True))
-        default = StackingWeights().members
-        start = np.pad(default, (0, len(members) - len(default)))
+        start = np.pad(StackingWeights().members, (0, len(members) - len(MEMBERS)))
         step = members - start
         power = step @ square @ step
         return float(np.clip(step @ (cross - square @ start) / power, 0, 1)) if power > 0 else 1.0
@@ -189,9 +186,9 @@ class CrossValidation:
 def _moments(
     informative: Float32, varying: Bool, n: int, predictions: Iterable[tuple[list[Float32], Bool | Index]]
 ) -> tuple[Float64, Float64]:
-    """Products of the members' predictions with one another, (n_members, n_members), and with the values, (n_members,).
+    """Return products of the members' predictions, (n_members, n_members), and with the values, (n_members,).
 
-    Members predict (n_spots, n_genes) at some spots each time.
+    Each item of `predictions` holds the members' predictions (n_spots, n_genes) and the spots.
     """
     values = informative[:, varying]
     scale = np.maximum(values.std(axis=0), 1e-6)
@@ -204,9 +201,9 @@ def _moments(
 
 
 def folds(values: Float32, limit: int = MAX_LEFT_OUT, seed: int = 0) -> Index:
-    """Draw cross-validation folds of spots (n, n_genes), (n,), each a fifth of them; -1 for spots that are in none.
+    """Draw the cross-validation fold of every spot of `values` (n, n_genes), (n,); -1 for none.
 
-    Of more than `limit` spots about so many, spread at random, are in a fold, and no fold has more.
+    Folds hold at most a fifth of the spots; of more than `limit` spots, about `limit` random ones are in a fold.
     """
     n = len(values)
     n_parts = max(FOLDS, -(-n // limit))
@@ -216,35 +213,32 @@ def folds(values: Float32, limit: int = MAX_LEFT_OUT, seed: int = 0) -> Index:
 
 
 def _partition(spots: Float64, fold: Index, beyond: float = 0.0) -> Iterator[Part]:
-    """Yield each fold's number, its spots farther than `beyond` from all others, and which spots are not in it."""
+    """Yield the number of each fold, its spots farther than `beyond` from all others, and the spots of other folds."""
     for number in range(fold.max() + 1):
-        hidden, seen = np.flatnonzero(fold == number), fold != number
-        if beyond and len(hidden) and seen.any():
-            hidden = hidden[cKDTree(spots[seen]).query(spots[hidden])[0] > beyond]
-        if len(hidden) and seen.any():
-            yield number, hidden, seen
+        test, train = np.flatnonzero(fold == number), fold != number
+        if beyond and len(test) and train.any():
+            test = test[cKDTree(spots[train]).query(spots[test])[0] > beyond]
+        if len(test) and train.any():
+            yield number, test, train
 
 
 def _blocks(spots: Float64, values: Float32, rng: np.random.Generator) -> Index:
-    """Draw five folds of spots, (n,), in blocks of neighbours: those nearest to one of some random spots."""
+    """Draw folds of blocks, (n,): the spots nearest to each of some random spots."""
     centres = spots[np.argsort(_shuffled(values, rng))[: max(FOLDS, len(spots) // _BLOCK)]]
-    # Of equally near centres the first.
+    # Ties go to the first centre.
     return np.asarray((cdist(spots, centres) + 1e-6 * np.arange(len(centres))).argmin(axis=1) % FOLDS)
 
 
 def _shuffled(values: Float32, rng: np.random.Generator) -> Index:
-    """Random number of every spot, each from 0 to n - 1 once.
-
-    Drawn by total value: neither the order in which spots come nor a turn of the section matters.
-    """
-    lot = np.empty(len(values), np.intp)
+    """Draw a random permutation of the spots, (n,), that does not depend on their order or orientation."""
+    permutation = np.empty(len(values), np.intp)
     order = np.argsort(values.sum(axis=1, dtype=np.float64), kind="stable")
-    lot[order] = rng.permutation(len(values))
-    return lot
+    permutation[order] = rng.permutation(len(values))
+    return permutation
 
 
 def _simplex(square: Float64, cross: Float64) -> tuple[float, ...]:
-    """Least squares w'Aw - 2b'w under w >= 0 and sum(w) = 1, the latter by a heavy row."""
+    """Minimise w'Aw - 2b'w subject to w >= 0 and sum(w) = 1, the latter by a heavily weighted row."""
     root = np.linalg.cholesky(square + 1e-9 * np.trace(square) * np.eye(len(square)))
     heavy = 1e3 * np.sqrt(np.trace(square))
     weights, _ = nnls(np.vstack([root.T, np.full(len(square), heavy)]), np.append(np.linalg.solve(root, cross), heavy))

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from ._arrays import Float, Float32, Float64, check_values
+from ._arrays import Float, Float32, Float64, as_float32
 from ._kriging import Kriged, Kriging, Settings
 
 __all__ = ["ExternalDrift"]
@@ -14,10 +14,10 @@ _PENALTIES: Final = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # relative to the su
 
 
 class ExternalDrift(Kriging):
-    """Kriging of genes that depend linearly on covariates `at_spots` (n, k) and `at_sites` (m, k), standardised.
+    """Kriging with a drift that is linear in standardised covariates `at_spots` (n, k) and `at_sites` (m, k).
 
-    The penalty of each gene, possibly infinite, has the smallest leave-one-out error of the regression. The drift is
-    estimated with the noise weights of `kriging`, whose factors are used for the residuals :cite:p:`chiles2012`.
+    The ridge penalty of each gene (possibly infinite) minimises the leave-one-out error of the regression, which uses
+    the noise weights of `kriging`; residuals are kriged with the factors of `kriging` :cite:p:`chiles2012`.
     """
 
     def __init__(self, kriging: Kriging, at_spots: Float64, at_sites: Float64) -> None:
@@ -30,23 +30,23 @@ class ExternalDrift(Kriging):
         self._basis = ((at_sites - middle) @ right.T).astype(np.float64)
 
     def tune(self, values: Float, kernels: object = None) -> Settings:
-        """Kernel and nugget of the residuals of each of the genes (n, n_genes)."""
+        """Choose kernel and nugget of the residuals of each of the genes (n, n_genes)."""
         return super().tune(self._drift(values)[0], kernels)  # type: ignore[arg-type]
 
     def predict(self, values: Float, settings: Settings | None = None) -> Kriged:
-        """Krige a block of genes, (n, n_genes); kernels and nuggets are chosen unless given."""
-        residual, at_sites, left_out = self._drift(values)
+        """Krige genes (n, n_genes); kernels and nuggets are chosen unless given."""
+        residual, drift, drift_loo = self._drift(values)
         kriged = super().predict(residual, settings)
-        return replace(kriged, sites=kriged.sites + at_sites, loo=kriged.loo + left_out)
+        return replace(kriged, sites=kriged.sites + drift, loo=kriged.loo + drift_loo)
 
     def _drift(self, values: Float) -> tuple[Float32, Float32, Float32]:
-        """Residuals (n, n_genes), the drift at the sites (m, n_genes), and at spots from all others (n, n_genes)."""
-        values = check_values(values, self.spots)
+        """Return residuals (n, n_genes), and the drift at the sites (m, n_genes) and leave-one-out (n, n_genes)."""
+        values = as_float32(values)
         mean = np.square(self._root).T @ values
         centred = self._root * (values - mean)
         rotated = self._left.T @ centred
         error, best = np.square(centred).sum(axis=0), np.zeros((len(rotated), values.shape[1]))
-        left_out = np.zeros(values.shape)
+        drift_loo = np.zeros(values.shape)
         for penalty in _PENALTIES:
             share = np.square(self._strength) / (np.square(self._strength) + penalty)
             residual = centred - self._left @ (share[:, None] * rotated)
@@ -55,6 +55,6 @@ class ExternalDrift(Kriging):
             better = found < error
             error = np.where(better, found, error)
             best[:, better] = (share / np.maximum(self._strength, 1e-12))[:, None] * rotated[:, better]
-            left_out[:, better] = ((centred - loo) / self._root)[:, better]
+            drift_loo[:, better] = ((centred - loo) / self._root)[:, better]
         fitted = (self._left * self._strength) @ best / self._root
-        return tuple(each.astype(np.float32) for each in (values - fitted, self._basis @ best, left_out))  # type: ignore[return-value]
+        return tuple(each.astype(np.float32) for each in (values - fitted, self._basis @ best, drift_loo))  # type: ignore[return-value]

@@ -1,10 +1,9 @@
-"""One Gaussian process covariance over spots, diagonalised once for all genes and all nuggets.
+"""Eigendecomposition of a Gaussian process covariance over spots, shared by all genes and nuggets.
 
-With an unknown constant mean, everything kriging needs is in the matrix P = R C (C (RKR + tI) C)^+ C R, where K is the
-correlation between spots, t the nugget, R the root of the noise weights (the noise of spot i has the variance
-t / weight) and C takes off the mean, which R makes proportional to R1: P is the inverse covariance of what is left
-of the data once the mean is estimated from them. The eigenvectors U of C RKR C, other than R1, do not depend on t, so
-P = B diag(1 / (eigenvalues + t)) B' with B = RU.
+With an unknown constant mean, kriging depends on P = R C (C (RKR + tI) C)^+ C R, where K is the correlation matrix of
+the spots, t the nugget, R the root of the noise weights (the noise of a spot has the variance t / weight) and C the
+projection that removes the weighted mean, R1. P is the inverse covariance of the centred data. The eigenvectors U of
+C RKR C, without R1, do not depend on t, so that P = B diag(1 / (eigenvalues + t)) B' with B = RU.
 """
 
 from collections.abc import Sequence
@@ -24,16 +23,14 @@ Family = Literal["exponential", "matern32"]
 
 
 class Kernel(NamedTuple):
-    """An isotropic correlation function: its family and its length in spot pitches."""
+    """Isotropic correlation function."""
 
     family: Family
-    length: float
+    length: float  # in spot pitches
 
 
-# Lengths beyond 8 pitches are chosen by noise: on small real sections they reduced accuracy.
-_LENGTHS: Final = (1.0, 2.0, 4.0, 8.0)
-# With many spots fewer suffice (-0.2 to +0.02 % of PCC on four real sections), and each takes time.
-_SPARSE_LENGTHS: Final = (2.0, 6.0)
+_LENGTHS: Final = (1.0, 2.0, 4.0, 8.0)  # longer ones reduce accuracy on small sections
+_SPARSE_LENGTHS: Final = (2.0, 6.0)  # for more than _MANY_SPOTS; changes PCC by -0.2 to +0.02 %
 _MANY_SPOTS: Final = 800
 KERNELS: Final = tuple(
     Kernel(family, length) for family in get_args(Family) for length in sorted({*_LENGTHS, *_SPARSE_LENGTHS})
@@ -42,14 +39,14 @@ NUGGETS: Final = tuple(2.0**power for power in range(-6, 7))  # noise variance /
 
 
 def kernels_for(n_spots: int, *, smooth: bool) -> list[Kernel]:
-    """Which of `KERNELS` to compare; smooth ones too, unless values are too noisy to tell them apart."""
+    """Return the kernels to compare; `smooth` ones are included for values with little noise."""
     lengths = _LENGTHS if n_spots <= _MANY_SPOTS else _SPARSE_LENGTHS
     families = get_args(Family) if smooth else ("exponential",)
     return [kernel for kernel in KERNELS if kernel.family in families and kernel.length in lengths]
 
 
 def correlation(kernel: Kernel, distances: Float32 | Float64) -> Float32:
-    """Correlation at each distance, in spot pitches :cite:p:`rasmussen2006`."""
+    """Return the correlation at distances in spot pitches :cite:p:`rasmussen2006`."""
     if kernel.family == "exponential":
         scaled = np.asarray(distances * (-1.0 / kernel.length), np.float32)
         return np.exp(scaled, out=scaled)
@@ -69,28 +66,28 @@ class Factor:
     mean_correlation: Float32  # (n,), of each spot with all spots, weighted by their shares
 
     def rotate(self, values: Float32) -> Float32:
-        """Values (n, n_genes) in the eigenbasis, (n - 1, n_genes)."""
+        """Project values (n, n_genes) onto the eigenbasis, (n - 1, n_genes)."""
         return self.vectors.T @ values
 
     def weights(self, rotated: Float32, nugget: Index) -> Float32:
-        """P y for every gene with its own nugget (an index), (n, n_genes)."""
+        """Return P y for every gene with its own nugget (an index), (n, n_genes)."""
         return self.vectors @ (self.shrinkage[:, nugget] * rotated)
 
     def leave_one_out(self, weights: Float32, nugget: Index) -> Float32:
-        """Measured minus predicted from all other spots, (n, n_genes) :cite:p:`dubrule1983`."""
+        """Return the leave-one-out residuals, (n, n_genes) :cite:p:`dubrule1983`."""
         diagonal = self.diagonal[:, nugget]
         result: Float32 = np.divide(weights, diagonal, out=np.full_like(weights, np.nan), where=diagonal > 0)
         return result
 
     def at(self, spots: Bool) -> "Factor":
-        """The same for `weights` and `leave_one_out` at some of the spots."""
+        """Return a factor whose `weights` and `leave_one_out` are those of some of the spots."""
         if spots.all():
             return self
         return replace(self, vectors=self.vectors[spots], diagonal=self.diagonal[spots])
 
 
 def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], noise_weights: Float64) -> Factor:
-    """Diagonalise the covariance of spots at `places` (n, n_dimensions); nuggets are those of a spot of weight 1."""
+    """Diagonalise the covariance of spots at `places` (n, n_dimensions) with noise variance nugget / weight."""
     root = np.sqrt(noise_weights)
     norm = np.linalg.norm(root)
     constant = (root / norm).astype(np.float32)
@@ -98,7 +95,7 @@ def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], noise_w
     centred *= root[:, None].astype(np.float32)
     centred *= root[None, :].astype(np.float32)
     product = centred @ constant.astype(np.float64)
-    # The constant gets the eigenvalue -1, away from all others: it is the first eigenvector and can be removed.
+    # The constant gets the eigenvalue -1, smaller than all others, so that it is the first eigenvector.
     offset = (product - constant * ((constant @ product - 1) / 2)).astype(np.float32)
     centred -= offset[:, None] * constant
     centred -= constant[:, None] * offset

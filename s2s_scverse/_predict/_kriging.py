@@ -1,4 +1,4 @@
-"""Kriging of any number of genes over one set of spots."""
+"""Kriging of any number of genes over a set of spots."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from ._arrays import Float, Float32, Float64, Index, check_points, check_values
+from ._arrays import Float, Float32, Float64, Index, as_float32, as_float64
 from ._factor import KERNELS, NUGGETS, Factor, Kernel, correlation, factorise, kernels_for
 from ._threads import parallel
 from ._tiles import Tile, tiles
 
 __all__ = ["Kriged", "Kriging", "Settings"]
 
-_MAX_SCORED = 16  # tiles on which kernels are compared
-_SITE_BLOCK = 2**21  # correlations between sites and spots held at a time: 8 MB
+_MAX_SCORED = 16  # number of tiles on which kernels are compared
+_SITE_BLOCK = 2**21  # number of correlations between sites and spots in memory at a time
 
 
 @dataclass(frozen=True)
@@ -27,29 +27,28 @@ class Settings:
 
 @dataclass(frozen=True)
 class Kriged:
-    """Kriging of a block of genes."""
+    """Predictions for a block of genes."""
 
-    sites: Float32  # (m, n_genes) predictions at the sites
-    loo: Float32  # (n, n_genes) prediction at every spot from all other spots; NaN if there is only one
+    sites: Float32  # (m, n_genes) at the sites
+    loo: Float32  # (n, n_genes) leave-one-out at the spots; NaN if there is only one
     loo_error: Float64  # (n_genes,) mean squared error of `loo`
-    variance: Float64  # (n_genes,) of the spatial signal; times `Kriging.relative_variance` the predictive variance
+    variance: Float64  # (n_genes,) variance of the spatial signal, the unit of `Kriging.relative_variance`
     settings: Settings
 
 
 class Kriging:
-    """Gaussian processes with a constant mean over one set of spots, one for each gene.
+    """Gaussian processes with a constant unknown mean, one for each gene.
 
-    Predicts from spots (n, 2) at sites (m, 2), both in spot pitches. Kernel, length and nugget are chosen for each gene
-    by exact leave-one-out :cite:p:`dubrule1983`; the mean is estimated anew for each held-out spot.
+    Predicts from spots (n, 2) at sites (m, 2), both in spot pitches. Kernel, length and nugget of each gene minimise
+    the exact leave-one-out error, including the estimation of the mean :cite:p:`dubrule1983`.
 
-    The noise of a spot has the variance nugget / weight, with `noise_weights` (n,) relative to one another, 1 by
-    default. Predictions are shifted so that the mean leave-one-out error is 0: spots of low weight may have another
-    mean. Correlations are computed between `places` of spots (n, n_dimensions) and sites (m, n_dimensions), which are
-    their positions by default.
+    The noise of a spot has the variance nugget / weight, with relative `noise_weights` (n,), 1 by default. Predictions
+    are shifted to a mean leave-one-out error of 0, since spots of low weight may have another mean. Distances are those
+    between `places` of spots (n, n_dimensions) and sites (m, n_dimensions), by default their positions.
 
-    With more than `max_exact` spots, overlapping tiles of at most `max_core` spots, made in space, are kriged and
-    averaged; each gene still has one kernel, length and nugget for the whole section, chosen on some tiles spread over
-    it. Eigenvectors are kept up to `cache_bytes`, those beyond are computed again when needed.
+    Above `max_exact` spots, overlapping tiles of at most `max_core` spots are kriged and averaged; each gene has one
+    kernel and nugget for the whole section, chosen on tiles spread over it. Eigenvectors are cached up to
+    `cache_bytes`.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Kriging:
         max_core: int = 400,
         cache_bytes: int = 2**30,
     ) -> None:
-        self.spots, self.sites = check_points(spots, sites)
+        self.spots, self.sites = as_float64(spots), as_float64(sites)
         weights: Float64 = np.ones(len(self.spots)) if noise_weights is None else noise_weights
         self.noise_weights: Float64 = weights / weights.mean()
         self._weighted = bool(np.ptp(self.noise_weights) > 0)
@@ -78,12 +77,12 @@ class Kriging:
         self._cache_left = cache_bytes
 
     def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
-        """Predict genes (n, n_genes), (m, n_genes)."""
+        """Predict genes (n, n_genes) at the sites, (m, n_genes)."""
         return [self.predict(values, settings).sites]
 
     def predict(self, values: Float, settings: Settings | None = None) -> Kriged:
-        """Krige a block of genes, (n, n_genes); kernels and nuggets are chosen unless given."""
-        values = check_values(values, self.spots)
+        """Krige genes (n, n_genes); kernels and nuggets are chosen unless given."""
+        values = as_float32(values)
         settings = settings or self.tune(values)
         maps = np.zeros((len(self.sites), values.shape[1]), np.float32)
         residuals = np.empty_like(values)
@@ -102,7 +101,7 @@ class Kriging:
             for rows, distances in self._site_blocks(tile):
                 share = tile.share[rows, None].astype(np.float32)
                 for k, genes in _by_kernel(settings):
-                    # Less is rounded than with the mean correlation as a part of the offset.
+                    # Subtracting the mean correlation here loses fewer digits than adding it to the offset.
                     cross = correlation(self.kernels[k], distances)
                     cross -= means[k]
                     maps[np.ix_(tile.sites[rows], genes)] += share * (cross @ weights[:, genes] + offset[genes])
@@ -114,12 +113,11 @@ class Kriging:
         return Kriged(maps, values - residuals, error, variance / len(values), settings)
 
     def tune(self, values: Float, kernels: Sequence[Kernel] | None = None) -> Settings:
-        """Kernel and nugget with the smallest leave-one-out error for each of the genes (n, n_genes).
+        """Choose kernel and nugget of each of the genes (n, n_genes) by leave-one-out.
 
-        `kernels` are those to compare, some exponential ones unless given: single genes are too noisy to tell smoother
-        ones apart.
+        The `kernels` to compare are exponential by default: single genes are too noisy to identify smoother ones.
         """
-        values = check_values(values, self.spots)
+        values = as_float32(values)
         kernels = kernels or kernels_for(len(self.spots), smooth=False)
         compared = [k for k, kernel in enumerate(self.kernels) if kernel in kernels] or range(len(self.kernels))
         centred = [_centre(values[self._tiles[number].spots])[0] for number in self._scored]
@@ -129,9 +127,9 @@ class Kriging:
         return Settings(np.asarray(compared)[best], np.asarray(nuggets)[best, np.arange(values.shape[1])])
 
     def _compare(self, kernel: Kernel, centred: list[Float32]) -> tuple[Float64, Index]:
-        """Leave-one-out error (n_genes,) with the best nugget for this kernel, and that nugget.
+        """Return the smallest leave-one-out error (n_genes,) of a kernel, and the nugget.
 
-        Every third nugget is tried, then the neighbours of the best.
+        Every third nugget is evaluated, then the neighbours of the best.
         """
         factors = [self._factor(number, kernel) for number in self._scored]
         rotated = [factor.rotate(block) for factor, block in zip(factors, centred, strict=True)]
@@ -156,9 +154,9 @@ class Kriging:
         return error, best
 
     def relative_variance(self, settings: Settings) -> Float32:
-        """Predictive variance of the signal at the sites, (m, n_genes), in units of the signal's variance.
+        """Return the kriging variance at the sites, (m, n_genes), in units of the signal's variance.
 
-        It includes the uncertainty of the mean and not the nugget: add the gene's nugget to predict new measurements.
+        It includes the uncertainty of the mean, but not the nugget, which adds to it for new measurements.
         """
         result = np.zeros((len(self.sites), len(settings.kernel)), np.float32)
         for number, tile in enumerate(self._tiles):
@@ -176,17 +174,17 @@ class Kriging:
         return result
 
     def spectrum(self, values: Float, kernel: Kernel) -> tuple[Float64, Float64]:
-        """Eigenvalues (n_modes,) of a kernel, and the genes (n, n_genes) in its eigenvectors (n_modes, n_genes).
+        """Return the eigenvalues (n_modes,) of a kernel, and genes (n, n_genes) in its eigenvectors (n_modes, n_genes).
 
-        For a section cut into tiles, all modes of some tiles.
+        If the section is tiled, these are all modes of some tiles.
         """
-        values = check_values(values, self.spots)
+        values = as_float32(values)
         factors = {number: self._factor(number, kernel) for number in self._scored}
         rotated = [factor.rotate(_centre(values[self._tiles[i].spots])[0]) for i, factor in factors.items()]
         return np.concatenate([factor.eigenvalues for factor in factors.values()]), np.concatenate(rotated, dtype=float)
 
     def sample(self, limit: int) -> Index:
-        """Indices of all spots, or of about `limit` spots in whole tiles spread over the section."""
+        """Return the indices of about `limit` spots in whole tiles spread over the section, or of all spots."""
         cores = [tile.spots[tile.core] for tile in self._tiles]
         wanted = max(1, limit * len(cores) // len(self.spots))
         return np.sort(np.concatenate([cores[number] for number in _spread(len(cores), wanted)]))
@@ -203,7 +201,7 @@ class Kriging:
         return factor
 
     def _site_blocks(self, tile: Tile) -> Iterator[tuple[slice, Float64]]:
-        """Yield rows of the tile's sites, and their distances (n_rows, n_tile_spots) to its spots."""
+        """Yield blocks of the tile's sites, and their distances (n_rows, n_tile_spots) from its spots."""
         size = max(1, _SITE_BLOCK // len(tile.spots))
         for start in range(0, len(tile.sites), size):
             rows = slice(start, start + size)
@@ -211,7 +209,7 @@ class Kriging:
 
 
 def _by_kernel(settings: Settings) -> Iterator[tuple[int, Index]]:
-    """Yield every kernel in use, with its genes."""
+    """Yield each kernel in use and its genes."""
     for k in np.unique(settings.kernel):
         yield int(k), np.flatnonzero(settings.kernel == k)
 

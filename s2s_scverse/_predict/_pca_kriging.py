@@ -1,4 +1,4 @@
-"""PCA kriging: principal components of genes are kriged, projected back and averaged with ordinary kriging."""
+"""PCA kriging: the mean of ordinary kriging and of kriged principal components, projected back to genes."""
 
 from copy import copy
 from typing import NamedTuple
@@ -14,19 +14,15 @@ __all__ = ["PCAKriging"]
 
 
 class PCAKriged(NamedTuple):
-    """PCA kriging of a block of genes, (m, n_genes): the mean of the two maps that follow."""
+    """Predictions for a block of genes."""
 
-    sites: Float32
-    components: Float32  # maps of the components, projected back to genes
-    kriging: Kriged  # of every gene by itself
+    sites: Float32  # (m, n_genes) mean of the two that follow
+    components: Float32  # (m, n_genes) kriged components, projected back to genes
+    kriging: Kriged  # ordinary kriging of each gene
 
 
 class PCAKriging:
-    """Principal components of informative genes, kriged one by one, from which any gene is predicted.
-
-    The components are made of `informative` (n, n_informative), all genes of a panel or the most variable few hundred;
-    there are fewer than `n_components` if spots or genes are fewer.
-    """
+    """Kriged principal components of the genes `informative` (n, n_informative), from which any gene is predicted."""
 
     def __init__(self, kriging: Kriging, informative: Float, *, n_components: int = 25) -> None:
         self.kriging = kriging
@@ -38,14 +34,14 @@ class PCAKriging:
         self.at_spots, self.at_sites = self.kriged.loo, self.kriged.sites  # (n, n_components) and (m, n_components)
 
     def with_components(self, count: int) -> "PCAKriging":
-        """The same with the strongest few of its components only."""
+        """Return the same predictor with the leading components only."""
         fewer = copy(self)
         fewer.scores, fewer.strength = self.scores[:, :count], self.strength[:count]
         fewer.at_spots, fewer.at_sites = self.at_spots[:, :count], self.at_sites[:, :count]
         return fewer
 
     def tune(self, values: Float) -> Settings:
-        """Kernel and nugget of each of the genes (n, n_genes) by itself."""
+        """Choose kernel and nugget of the ordinary kriging of each of the genes (n, n_genes)."""
         return self.kriging.tune(values)
 
     def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
@@ -54,24 +50,24 @@ class PCAKriging:
         return [found.sites, found.components, found.kriging.sites]
 
     def predict(self, values: Float, settings: Settings | None = None) -> PCAKriged:
-        """Predict a block of genes, (n, n_genes); their own kernels and nuggets are chosen unless given."""
+        """Predict genes (n, n_genes); the kernels and nuggets of their ordinary kriging are chosen unless given."""
         single, components = self.kriging.predict(values, settings), self.project(values)
         return PCAKriged(np.asarray((components + single.sites) / 2, np.float32), components, single)
 
     def project(self, values: Float) -> Float32:
-        """Maps (m, n_genes) of a block of genes (n, n_genes) from the components alone."""
+        """Predict genes (n, n_genes) from the components alone, (m, n_genes)."""
         mean = np.average(values, axis=0, weights=self.kriging.noise_weights)
         return np.asarray(self.at_sites @ self.loadings(values) + np.asarray(mean, np.float32), np.float32)
 
     def loadings(self, values: Float) -> Float32:
-        """Loadings of genes (n, n_genes) on the components, (n_components, n_genes)."""
+        """Return the loadings of genes (n, n_genes) on the components, (n_components, n_genes)."""
         weight = self.kriging.noise_weights
         centred = values - np.average(values, axis=0, weights=weight)
         return np.asarray((self.scores * weight[:, None]).T @ centred, np.float32)
 
 
 def _principal_scores(values: Float64, weight: Float64, n_components: int) -> tuple[Float64, Float64]:
-    """Scores of the spots, (n, at most n_components), orthonormal under the weights, and their strengths, falling."""
+    """Return scores (n, at most n_components), orthonormal under the weights, and singular values, decreasing."""
     if not values.shape[1]:
         return np.empty((len(values), 0)), np.empty(0)
     root = np.sqrt(weight)[:, None]

@@ -1,4 +1,4 @@
-"""Stacking: a non-negative combination of predictors, with weights from cross-validation."""
+"""Stacking: a non-negative combination of predictors with weights from cross-validation."""
 
 from copy import copy
 from dataclasses import dataclass
@@ -14,35 +14,44 @@ from ._kriging import Kriging, Settings
 from ._pca_kriging import PCAKriging
 from ._state_kriging import StateKriging
 
-__all__ = ["MIN_SPOTS", "REACH", "Stack", "StackingWeights", "farness"]
+__all__ = ["MEMBERS", "REACH", "Stack", "StackingWeights", "farness", "too_few_spots"]
 
-_FEW, _MANY = 10, 25  # components of the two members: few suit small sections, many suit large ones
-MIN_SPOTS: Final = 20  # with fewer spots the stack is PCA kriging: weights would be noise
-REACH: Final = 1.5  # in spot spacings: largest distance from spots at which the cross-validated weights apply
+_FEW, _MANY = 10, 25  # numbers of components of two members: small sections favour few, large ones many
+_MIN_SPOTS: Final = 20
+REACH: Final = 1.5  # in spot spacings, largest distance from spots at which the cross-validated weights apply
+MEMBERS: Final = ("kriging", "few_components", "many_components", "state_kriging", "coregionalization")
+"""Members of a stack; with covariates, those of `CovariateKriging` follow."""
+
+
+def too_few_spots(spots: Float) -> bool:
+    """Whether there are too few spots (n, ...) for stacking weights; the stack is then PCA kriging."""
+    return len(spots) < _MIN_SPOTS
 
 
 @dataclass(frozen=True)
 class StackingWeights:
-    """Weights of the members of a stack."""
+    """Weights of the members of a stack; the default is PCA kriging."""
 
-    members: tuple[float, ...] = (0.5, 0.0, 0.5, 0.0, 0.0)
-    """Of kriging, PCA kriging (10 and 25 components), state kriging and coregionalization, and of the six predictors
-    with covariates if there are any; non-negative, sum 1."""
-    far: float = 1.0  # share of this mean far from all spots; the rest is PCA kriging
-    unguided: tuple[float, ...] | None = None
-    """What `members` would be without covariates; None if there are none."""
+    members: tuple[float, ...] = (0.5, 0.0, 0.5, 0.0, 0.0)  # non-negative, sum 1
+    far: float = 1.0  # share of the weighted mean far from all spots; the rest is PCA kriging
+    unguided: tuple[float, ...] | None = None  # weights without covariates; None if there are no covariates
+
+    def uses(self, member: str) -> bool:
+        """Whether a member has any weight."""
+        at = MEMBERS.index(member)
+        return self.members[at] + (self.unguided or self.members)[at] > 0
 
 
 StackSettings = tuple[Settings, Settings, list[Settings] | None]
-"""Kernel and nugget of every gene, for kriging, for state kriging and for kriging with covariates."""
+"""Kernels and nuggets of genes for kriging, state kriging and kriging with covariates."""
 
 
 class Stack:
     """Weighted mean of predictors, with the same weights for all genes.
 
-    Interpolated linearly to the mixture of `StackingWeights.far` between 1.5 and 3 spot spacings from the nearest spot.
-    All members are fitted to `informative` (n, n_informative). Without `weights`, which are those of
-    :meth:`CrossValidation.stacking_weights`, all members are fitted and combined as in PCA kriging.
+    Between 1.5 and 3 spot spacings from the nearest spot, it is interpolated linearly to the mixture with PCA kriging
+    given by `StackingWeights.far`. Members are fitted to `informative` (n, n_informative): those with weight, or
+    all if there are no `weights` from :meth:`CrossValidation.stacking_weights`.
     """
 
     def __init__(
@@ -57,19 +66,19 @@ class Stack:
         self._many = PCAKriging(kriging, informative, n_components=_MANY)
         self._few = self._many.with_components(_FEW)
         unweighted = weights is None
-        self._state = StateKriging(self._many) if unweighted or len(kriging.spots) >= MIN_SPOTS else None
+        self._state = StateKriging(self._many) if unweighted or not too_few_spots(kriging.spots) else None
         self._coregionalization: Coregionalization | None = None
-        if unweighted or self.weights.members[4] + (self.weights.unguided or self.weights.members)[4] > 0:
+        if unweighted or self.weights.uses("coregionalization"):
             self._coregionalization = Coregionalization(
                 kriging.spots, kriging.sites, informative, noise_weights=kriging.noise_weights
             )
         self._guided: CovariateKriging | None = None
-        if covariates is not None and (unweighted or any(self.weights.members[5:])):
+        if covariates is not None and (unweighted or any(self.weights.members[len(MEMBERS) :])):
             self._guided = CovariateKriging(self._many, *covariates)
         self._far = farness(kriging)[:, None].astype(np.float32)
 
     def tune(self, values: Float) -> StackSettings:
-        """Kernels and nuggets of a block of genes, (n, n_genes)."""
+        """Choose kernels and nuggets of genes (n, n_genes)."""
         kriging = self._many.tune(values)
         states = kriging if self._state is None else self._state.tune(values)
         return kriging, states, None if self._guided is None else self._guided.tune(values)
@@ -77,20 +86,25 @@ class Stack:
     def maps(self, values: Float, settings: StackSettings | None = None) -> list[Float32]:
         """Predict genes (n, n_genes): the stack, PCA kriging, kriging and state kriging, (m, n_genes) each."""
         members, pca = self.members(values, settings)
-        return [self.combine(members, pca), pca, members[0], members[3]]
+        kriging, state = (members[MEMBERS.index(name)] for name in ("kriging", "state_kriging"))
+        return [self.combine(members, pca), pca, kriging, state]
 
     def members(self, values: Float, settings: StackSettings | None = None) -> tuple[list[Any], Float32]:
-        """Maps (m, n_genes) of the members, None of those without weight, and of PCA kriging."""
+        """Predict genes (n, n_genes) by each member (None without weight) and by PCA kriging, (m, n_genes) each."""
         kriging, states, guided = settings or (None, None, None)
         kriged = self._many.predict(values, kriging)
-        state = kriged.components if self._state is None else self._state.maps(values, states)[0]
-        members: list[Any] = [kriged.kriging.sites, self._few.project(values), kriged.components, state]
-        members += [None] if self._coregionalization is None else self._coregionalization.maps(values)
-        members += [] if self._guided is None else self._guided.maps(values, guided)
-        return members, kriged.sites
+        by_name = {
+            "kriging": kriged.kriging.sites,
+            "few_components": self._few.project(values),
+            "many_components": kriged.components,
+            "state_kriging": kriged.components if self._state is None else self._state.maps(values, states)[0],
+            "coregionalization": None if self._coregionalization is None else self._coregionalization.maps(values)[0],
+        }
+        with_covariates = [] if self._guided is None else self._guided.maps(values, guided)
+        return [*(by_name[name] for name in MEMBERS), *with_covariates], kriged.sites
 
     def combine(self, members: list[Any], pca: Float32, weights: tuple[float, ...] | None = None) -> Float32:
-        """Weighted mean of members, (m, n_genes), with other weights than its own if these are given."""
+        """Return the weighted mean of members, (m, n_genes); `weights` replace those of the stack."""
         result = np.zeros_like(pca)
         for weight, member in zip(weights or self.weights.members, members, strict=False):
             if weight and member is not None:
@@ -100,13 +114,13 @@ class Stack:
         return result
 
     def with_weights(self, weights: StackingWeights) -> "Stack":
-        """The same members with other weights."""
+        """Return the same stack with other weights."""
         other = copy(self)
         other.weights = weights
         return other
 
 
 def farness(kriging: Kriging) -> Float64:
-    """Distance of sites from all spots, (m,), rescaled: 0 within `REACH`, 1 beyond twice that."""
+    """Return the distance of sites from all spots, (m,), rescaled to 0 within `REACH` and 1 beyond twice that."""
     distance = np.asarray(cKDTree(kriging.spots).query(kriging.sites)[0])
     return np.clip(distance / REACH - 1, 0, 1)

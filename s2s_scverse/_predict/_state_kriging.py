@@ -1,9 +1,8 @@
-"""State kriging: a Gaussian process over the expected expression state of a site, wherever it lies.
+"""State kriging: Gaussian processes over the expected expression state of a site.
 
-What PCA kriging expects at a site, its state, says what kind of tissue is there. Genes depend on the kind of tissue in
-non-linear ways, and distant spots of the same kind are informative. So every gene is kriged once more, with distances
-between expected states in place of distances in space. The state of a spot is the one expected from all other spots, as
-for an unmeasured site.
+The state of a site is its vector of kriged principal components (leave-one-out at spots). Genes depend on the state in
+non-linear ways, and distant spots of the same tissue are informative, so genes are kriged with distances between states
+in place of distances in space.
 """
 
 from typing import Final
@@ -24,7 +23,7 @@ _MAX_PAIRED = 500
 
 
 class StateKriging(Kriging):
-    """Gaussian processes over expected expression states, one for each gene."""
+    """Kriging of genes over expected expression states."""
 
     def __init__(self, components: PCAKriging) -> None:
         kriging, scale = components.kriging, components.strength
@@ -40,6 +39,6 @@ class StateKriging(Kriging):
 
 
 def typical_distance(states: Float64) -> float:
-    """Median distance between states (n, n_dimensions)."""
+    """Return the median distance between states (n, n_dimensions)."""
     some = states[np.linspace(0, len(states) - 1, min(len(states), _MAX_PAIRED)).round().astype(int)]
     return max(float(np.median(pdist(some))) if len(some) > 1 else 0.0, 1e-6)

@@ -1,4 +1,4 @@
-"""Threads: several independent fits at a time, each with one thread of BLAS."""
+"""Parallel fits in threads with one BLAS thread each."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 def parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Apply a function to every item, in as many threads as BLAS may use; calls inside such a thread are serial."""
+    """Apply a function to every item, in as many threads as BLAS may use; nested calls are serial."""
     items = list(items)
     blas = (library["num_threads"] for library in _controller().info() if library["user_api"] == "blas")
     threads = min(max(blas, default=1), len(items))
@@ -26,11 +26,7 @@ def parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Context in which BLAS keeps to one thread.
-
-    Eigendecompositions wait for all threads once per column: on a busy two-core machine two threads took 62 s for 8
-    kernels of 1353 spots, one took 1.2 s.
-    """
+    """Limit BLAS to one thread: eigendecompositions synchronise threads at every column, slow on busy cores."""
     limits: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
     return limits
 

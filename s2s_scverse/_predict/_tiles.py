@@ -1,4 +1,4 @@
-"""Overlapping tiles of a large section, so that cost is linear, not cubic, in the number of spots."""
+"""Overlapping tiles of a large section, which make the cost linear in the number of spots."""
 
 from dataclasses import dataclass
 
@@ -8,43 +8,44 @@ from ._arrays import Bool, Float64, Index
 
 __all__ = ["Tile", "boxes", "tiles"]
 
-_MARGIN, _BLEND = 6.0, 2.0  # in pitches: width of the margin of spots, and of the zone where tiles are averaged
+_MARGIN = 6.0  # width of the margin of spots around a tile, in pitches
+_BLEND = 2.0  # width of the zone in which tiles are averaged, in pitches
 
 
 @dataclass(frozen=True)
 class Tile:
     """A box of the section with a margin of spots around it."""
 
-    spots: Index  # (n,) those inside the box or its margin, ascending
-    core: Bool  # (n,) which of them are inside the box; every spot is in the core of exactly one tile
-    sites: Index  # (m,) those that this tile contributes to
-    share: Float64  # (m,) its weight there; over all tiles the shares of a site add up to 1
+    spots: Index  # (n,) spots in the box or its margin, ascending
+    core: Bool  # (n,) which of them are in the box; every spot is in the core of exactly one tile
+    sites: Index  # (m,) sites that this tile contributes to
+    share: Float64  # (m,) its weight at these sites; weights of all tiles add up to 1
 
 
 def tiles(spots: Float64, sites: Float64, *, max_exact: int, max_core: int) -> list[Tile]:
-    """Cut a section into tiles, or leave it whole if it has at most `max_exact` spots.
+    """Cut a section into tiles with at most `max_core` spots in their boxes, or return a single tile.
 
-    Boxes are halved until they hold at most `max_core` spots, and get a margin of further spots. Sites a little outside
-    a box average its prediction with that of their own box.
+    The section is not cut if it has at most `max_exact` spots. Near the edge of a box, the predictions of adjacent
+    tiles are averaged.
     """
     if len(spots) <= max_exact:
         everything = np.ones(len(spots), bool)
         return [Tile(np.arange(len(spots)), everything, np.arange(len(sites)), np.ones(len(sites)))]
     cut = boxes(spots, max_core)
-    says = [np.clip(1 - _outside(sites, low, high) / _BLEND, 0, 1) for low, high, _ in cut]
-    total = np.sum(says, axis=0)
+    weights = [np.clip(1 - _outside(sites, low, high) / _BLEND, 0, 1) for low, high, _ in cut]
+    total = np.sum(weights, axis=0)
     result = []
-    for (low, high, core), say in zip(cut, says, strict=True):
+    for (low, high, core), weight in zip(cut, weights, strict=True):
         near = np.flatnonzero(_outside(spots, low, high) <= _MARGIN)
-        reached = np.flatnonzero(say)
-        result.append(Tile(near, np.isin(near, core), reached, say[reached] / total[reached]))
+        reached = np.flatnonzero(weight)
+        result.append(Tile(near, np.isin(near, core), reached, weight[reached] / total[reached]))
     return result
 
 
 def boxes(spots: Float64, most: int) -> list[tuple[Float64, Float64, Index]]:
-    """Halve a section until no box holds more than `most` of the spots (n, 2).
+    """Halve the plane recursively until no box holds more than `most` of the spots (n, 2).
 
-    Returns the lower corner (2,), the upper corner (2,), excluded, and the spots of every box; they fill the plane.
+    Returns the lower corner (2,), the upper corner (2,), excluded, and the spots of every box.
     """
 
     def halve(inside: Index, low: Float64, high: Float64) -> list[tuple[Float64, Float64, Index]]:
@@ -67,7 +68,7 @@ def _outside(points: Float64, low: Float64, high: Float64) -> Float64:
 
 
 def _middle(positions: Float64) -> float:
-    # Between two rows of a lattice, never through one: rounding must not decide on which side a spot falls.
+    """Return a cut near the median, between two rows of a lattice, so that rounding does not assign spots."""
     ordered = np.sort(positions)
     gaps = np.diff(ordered)
     quarter = len(gaps) // 4

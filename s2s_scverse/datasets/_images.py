@@ -33,9 +33,9 @@ MIN_SIDE: Final = 8  # pixels
 
 
 def find_images(source: object) -> list[Callable[[], Image]]:
-    """Return one function per image that loads it; arrays are checked at once, files when they are read."""
+    """Return a function per image that loads it; arrays are validated immediately, files when they are read."""
     if isinstance(source, str) and source == "photographs":
-        # Files are opened directly: the functions of skimage.data download what they do not find.
+        # The functions of skimage.data would download missing files.
         folder = Path(str(files("skimage"))) / "data"
         return [partial(_read, folder / name) for name in PHOTOGRAPHS]
     if isinstance(source, str | PathLike):
@@ -50,7 +50,7 @@ def find_images(source: object) -> list[Callable[[], Image]]:
         )
         raise TypeError(msg)
     if not source:
-        msg = "source holds no images; give at least one array, or source='photographs'"
+        msg = "source holds no images; pass at least one array, or source='photographs'"
         raise ValueError(msg)
     return [partial(np.asarray, _to_gray(array, f"image {i} of source")) for i, array in enumerate(source)]
 
@@ -73,13 +73,13 @@ def _read(path: Path) -> Image:
 
     try:
         if path.suffix.lower() not in (".tif", ".tiff"):
-            # On a file that is no image skimage would try one reader after the other, and leave it open.
+            # skimage leaves invalid files open.
             with Pillow.open(path) as image:
                 image.verify()
         array = imread(path)
     except FileNotFoundError:
         raise
-    except Exception as error:  # the errors of image readers for damaged files are of many classes
+    except Exception as error:  # image readers raise errors of many classes
         msg = f"{str(path)!r} cannot be read as an image: {error}; repair or remove it"
         raise ValueError(msg) from error
     return _to_gray(array, repr(str(path)))
@@ -95,10 +95,8 @@ def _to_gray(array: object, name: str) -> Image:
         msg = f"{name} must have the shape (height, width) or (height, width, 3 or 4), found {array.shape}"
         raise ValueError(msg)
     if min(array.shape[:2]) < MIN_SIDE:
-        msg = (
-            f"{name} has {array.shape[0]} x {array.shape[1]} pixels, but at least {MIN_SIDE} x {MIN_SIDE} are needed; "
-            "leave it out"
-        )
+        height, width = array.shape[:2]
+        msg = f"{name} has {height} x {width} pixels, but at least {MIN_SIDE} x {MIN_SIDE} are needed; leave it out"
         raise ValueError(msg)
     if not np.isfinite(array).all():
         msg = f"{name} holds NaN or infinite values; fill or crop them first"

@@ -1,4 +1,4 @@
-"""Crops of photographs, of the user's images or of synthetic textures, to train with."""
+"""Crops of photographs, user images or synthetic textures, as training data."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -14,8 +14,8 @@ from ._textures import textures
 
 __all__ = ["natural_images"]
 
-MAX_REDUCTION: Final = 6.0  # pixels of the image per pixel of the crop, at most
-MIN_CONTRAST: Final = 0.04  # standard deviation below which a crop is drawn again: clear sky teaches nothing
+MAX_REDUCTION: Final = 6.0  # largest number of pixels of the image per pixel of the crop
+MIN_CONTRAST: Final = 0.04  # standard deviation below which a crop is drawn again
 TRIES: Final = 4
 
 
@@ -32,52 +32,43 @@ def natural_images(
 ) -> NDArray[np.float32]:
     """Draw random grayscale crops of natural images.
 
-    Every crop is rotated by a random angle, flipped half of the time, and, where the image is large enough, low-pass
-    filtered and reduced by a random factor between 1 and 6, so that edges and texture of all scales appear at the scale
-    of single pixels, as in a map of gene expression. Crops lie wholly inside their images; images too small for a crop
-    are enlarged. All images are used about equally often. Nothing is downloaded or written to disk.
+    Crops are rotated by a random angle, flipped half of the time and, if the image is large enough, low-pass filtered
+    and reduced by a random factor between 1 and 6, so that structures of all scales appear at the scale of single
+    pixels. Crops lie inside their images; small images are enlarged. Images are used about equally often.
 
     Parameters
     ----------
     source
-        Where the images come from:
+        Source of the images:
 
         ``"photographs"``
-            Photographs in the installed scikit-image, as its documentation states: astronaut (NASA, public domain),
-            brick and gravel (CC0Textures, CC0), camera (Lav Varshney, CC0), chelsea (Stefan van der Walt, CC0), clock
-            (Stefan van der Walt, public domain), coffee (Rachel Michetti, CC0), grass (linolafett, CC0), Hubble deep
-            field (NASA, public domain), retina (Mikael Häggström, CC0) and rocket (SpaceX, public domain).
+            Photographs shipped with scikit-image that are in the public domain or under CC0: astronaut, brick, camera,
+            chelsea, clock, coffee, grass, gravel, Hubble deep field, retina and rocket.
         ``"textures"``
-            Synthetic: noise with a power-law spectrum :cite:p:`Field1987` and dead leaves :cite:p:`Lee2001` by turns.
-        any other string or path
-            A folder. Its image files (png, jpg, tif, bmp, gif, webp) are used, without those of its subfolders.
-        an array, or a sequence of arrays
-            Images of shape (height, width), or (height, width, 3 or 4) in colour, at least 8 x 8 pixels, of any real
-            dtype. A single array may also be a stack of images, along a first axis; an array of shape (any, any, 3 or
-            4) is one image in colour.
+            Synthetic noise with a power-law spectrum :cite:p:`Field1987`, and dead leaves :cite:p:`Lee2001`.
+        path
+            Folder with image files (png, jpg, tif, bmp, gif, webp); subfolders are ignored.
+        array or sequence of arrays
+            Images (height, width) or (height, width, 3 or 4) of at least 8 x 8 pixels. A single array may also be a
+            stack of images along the first axis.
     size
         Height and width of the crops, in pixels.
     n
         Number of crops.
     rng
-        Seed or generator. The same seed gives the same crops, for given images.
+        Seed or generator.
 
     Returns
     -------
-    ndarray
-        Crops of shape (n, height, width), float32, in [0, 1]. Colour is reduced to luminance, transparency ignored.
-        Images of 8 bits, boolean ones and floats within [0, 1] keep their brightness; all others are stretched from
-        their own minimum and maximum to 0 and 1.
+    Crops (n, height, width), float32, in [0, 1]. Colour is reduced to luminance. Images with 8 bits, booleans and
+    floats within [0, 1] keep their brightness; others are scaled from their minimum and maximum to 0 and 1.
 
     Raises
     ------
-    TypeError
-        If `source` is none of the above, an image is not numeric, or `size` or `n` are no integers.
-    ValueError
-        If the folder does not exist, holds no images or one that cannot be read; an image has the wrong shape, fewer
-        than 8 pixels on a side, NaN or infinite values; `size` or `n` are not positive.
+    TypeError, ValueError
+        If an argument is invalid, or an image cannot be read or has an invalid shape or NaN or infinite values.
     FileNotFoundError
-        If the installed scikit-image lacks one of the photographs; use another source.
+        If the installed scikit-image lacks one of the photographs.
 
     Examples
     --------
@@ -110,7 +101,7 @@ def natural_images(
 
 
 def _pyramid(image: Image) -> list[Image]:
-    """Return the image reduced 1, 2 and 4 times, as long as both sides have 8 pixels."""
+    """Return the image reduced by factors of 1, 2 and 4, as long as both sides have 8 pixels."""
     levels = [image]
     while min(levels[-1].shape) >= 2 * MIN_SIDE and 2 ** len(levels) <= MAX_REDUCTION:
         height, width = (side // 2 for side in levels[-1].shape)

@@ -1,4 +1,4 @@
-"""A simulated section of tissue with known truth."""
+"""Simulated tissue section with known truth."""
 
 from typing import Final, Literal, get_args
 
@@ -36,11 +36,11 @@ def simulated_tissue(
 ) -> AnnData:
     r"""Simulate a densely measured section whose noise-free expression is known.
 
-    The section has an irregular outline and two holes, five curved layers (one of them thin) and two kinds of nuclei
-    with sharp boundaries. Each site holds about ten cells of eight types, drawn from a mixture that depends on the
-    domain and drifts smoothly through the tissue. Genes of all patterns but ``"flat"`` answer to that mixture, so
-    they share information. Counts are negative binomial, :math:`\mathrm{Var} = \mu + \phi \mu^2` with :math:`\phi` the
-    dispersion, and the library size varies smoothly as well as from site to site.
+    The section has an irregular outline, two holes, five curved layers (one of them thin) and two kinds of nuclei with
+    sharp boundaries. Each site contains about ten cells of eight types, drawn from a mixture that depends on the domain
+    and varies smoothly. All genes except ``"flat"`` ones depend on that mixture, so they share information. Counts are
+    negative binomial, :math:`\mathrm{Var} = \mu + \phi \mu^2` with dispersion :math:`\phi`, and library sizes vary both
+    smoothly and from site to site.
 
     Parameters
     ----------
@@ -55,40 +55,38 @@ def simulated_tissue(
     pitch
         Distance between neighbouring sites, in micrometres.
     lattice
-        ``"square"``; ``"hex"``, as Visium: ``array_col`` doubled; ``"quincunx"``, as ST 2k arrays; or ``"cells"``: no
-        lattice, but single cells at random places, about 4 on a square of side `pitch`. `n_rows` and `n_cols` are then
-        the section's height and width in pitches.
+        ``"square"``; ``"hex"``, with doubled ``array_col`` as in Visium; ``"quincunx"``, as in ST 2k arrays; or
+        ``"cells"``, single cells at random positions, about 4 per square of side `pitch`, where `n_rows` and `n_cols`
+        are the height and width in pitches.
     rng
-        Seed or generator. The same seed gives the same section, for given NumPy.
+        Seed or generator.
 
     Returns
     -------
     AnnData
-        One observation per site of the tissue, in row-major order, or per cell:
+        One observation per site of the tissue, in row-major order, or per cell.
 
         ``X``
             Raw counts, CSR, float32, of shape (sites, genes).
         ``layers["truth"]``
-            Dense float32 array of shape (sites, genes): :math:`\log(1 + T\,\mu_{sg} / \sum_h \mu_{sh})`, with
-            :math:`\mu_{sg}` the expected count of gene *g* at site *s* (given the cells there) and *T* the median
-            library size of ``X``. This is what :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, both with
-            their defaults, would give for the expected counts of this section. The mean of normalised log counts lies
-            below it, by Jensen's inequality.
+            :math:`\log(1 + T\,\mu_{sg} / \sum_h \mu_{sh})`, dense float32 (sites, genes), with the expected count
+            :math:`\mu_{sg}` of gene *g* at site *s* and the median library size *T* of ``X``: the expected counts
+            after :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`. By Jensen's inequality, the mean of
+            normalised log counts is smaller.
         ``obs["array_row"]``, ``obs["array_col"]``
-            Position in the array, integers; not for cells.
+            Integer position in the array; not for cells.
         ``obs["domain"]``
             Layer or nucleus of the site, categorical.
         ``obsm["spatial"]``
-            x and y of the site in micrometres, of shape (sites, 2); x grows with the column, y with the row.
+            x and y of the site in micrometres, (sites, 2); x increases with the column, y with the row.
         ``var["pattern"]``
-            What the gene follows, categorical: ``"domain"``, ``"cell_type"``, ``"gradient"``, ``"hot_spot"``,
-            ``"flat"`` (the truth is the same at all sites) or ``"rare"`` (a cell-type gene with few counts).
+            Categorical pattern of the gene: ``"domain"``, ``"cell_type"``, ``"gradient"``, ``"hot_spot"``, ``"flat"``
+            (the truth is constant) or ``"rare"`` (a cell-type gene with few counts).
 
     Raises
     ------
     TypeError, ValueError
-        If a size is not an integer or too small, another parameter is not a number, ``depth`` or ``pitch`` is not
-        positive, ``dispersion`` is negative, or ``lattice`` is unknown.
+        If an argument is invalid.
 
     Examples
     --------
@@ -155,9 +153,9 @@ def _gene_patterns(n_genes: int) -> list[str]:
 
 
 def _expected_shares(rng: np.random.Generator, tissue: Tissue, patterns: list[str]) -> Field:
-    """Expected share of each gene in the counts of a site, of shape (sites, genes); rows sum to 1."""
+    """Return the expected fraction of each gene in the counts of a site, (sites, genes)."""
     abundance = rng.lognormal(0.0, 0.6, len(patterns)) * np.where(np.array(patterns) == "rare", 0.03, 1.0)
-    # A gene's mild answer to the cell mixture, the same in all patterns but "flat".
+    # A weak dependence on the cell mixture in all patterns but "flat".
     response = tissue.cells @ rng.lognormal(0.0, 0.5, (N_CELL_TYPES, len(patterns)))
     bumps = _draw_bumps(rng, tissue)
     y, x = (tissue.sample(axis) for axis in tissue.canvas.coordinates())
@@ -185,7 +183,7 @@ def _expected_shares(rng: np.random.Generator, tissue: Tissue, patterns: list[st
     expected *= abundance / expected.mean(axis=0)
     flat = np.array(patterns) == "flat"
     expected[:, flat] = abundance[flat]
-    # Flat genes keep their share whatever the others do, else normalisation would give them a pattern.
+    # The fraction of flat genes is constant, so that normalisation does not introduce a pattern.
     left = 1 - abundance[flat].sum() / abundance.sum()
     expected[:, flat] /= abundance.sum()
     expected[:, ~flat] *= left / expected[:, ~flat].sum(axis=1, keepdims=True)
@@ -193,7 +191,7 @@ def _expected_shares(rng: np.random.Generator, tissue: Tissue, patterns: list[st
 
 
 def _draw_bumps(rng: np.random.Generator, tissue: Tissue) -> Field:
-    """Two sets of hot spots, of shape (sites, 2), each between 0 and 1; the genes of one set share their places."""
+    """Return two sets of hot spots between 0 and 1, (sites, 2); genes of a set share their positions."""
     y, x = (tissue.sample(axis) for axis in tissue.canvas.coordinates())
     sets = []
     for n_spots in (3, 6):

@@ -7,7 +7,7 @@ __all__ = ["dead_leaves", "fractal_noise", "textures"]
 
 
 def textures(size: tuple[int, int], n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw images that are fractal noise and dead leaves by turns, of shape (n, height, width), in [0, 1]."""
+    """Draw fractal noise and dead leaves alternately, (n, height, width), in [0, 1]."""
     images = np.empty((n, *size), dtype=np.float32)
     for i, child in enumerate(rng.spawn(n)):
         images[i] = (dead_leaves if i % 2 else fractal_noise)(size, child)
@@ -15,9 +15,9 @@ def textures(size: tuple[int, int], n: int, rng: np.random.Generator) -> NDArray
 
 
 def fractal_noise(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw noise whose amplitude falls as frequency to the power -1 to -1.8, of shape (height, width), in [0, 1].
+    """Draw noise with an amplitude proportional to frequency to the power -1 to -1.8, (height, width), in [0, 1].
 
-    Photographs have about -1 (Field 1987). The noise is cut from one of twice the size: no edge matches its opposite.
+    The exponent of photographs is about -1 (Field 1987). Cropping from twice the size avoids periodic edges.
     """
     height, width = 2 * size[0], 2 * size[1]
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
@@ -30,17 +30,17 @@ def fractal_noise(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np
 
 
 def dead_leaves(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw overlapping discs of uniform grey, of shape (height, width), in [0, 1].
+    """Draw overlapping discs of uniform grey, (height, width), in [0, 1].
 
-    Radii r follow r^-3 between 1.5 pixels and a third of the shorter side, so that the picture looks alike at all
-    scales (Lee, Mumford and Huang 2001). Discs lie in front of later ones; drawn at twice the size and averaged.
+    The density of radii r is proportional to r^-3 between 1.5 pixels and a third of the shorter side, which makes the
+    image scale-invariant (Lee, Mumford and Huang 2001). Discs occlude later ones; pixels are averages of 2 x 2.
     """
     height, width = 2 * size[0], 2 * size[1]
     smallest = 3.0
     largest = max(min(height, width) / 3, smallest + 1)
     image = np.full((height, width), rng.uniform())
     empty = np.ones((height, width), dtype=bool)
-    # As many discs as would cover twenty times the area if none overlapped; what stays empty keeps the background.
+    # The discs cover twenty times the area.
     mean_area = 2 * np.pi * np.log(largest / smallest) / (smallest**-2 - largest**-2)
     n_discs = int(20 * height * width / mean_area) + 1
     radius = (smallest**-2 - rng.uniform(size=n_discs) * (smallest**-2 - largest**-2)) ** -0.5

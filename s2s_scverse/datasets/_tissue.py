@@ -1,4 +1,4 @@
-"""The anatomy of a simulated section: outline, domains and cells."""
+"""Anatomy of a simulated section: outline, domains and cells."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,10 +11,10 @@ __all__ = ["DOMAINS", "N_CELL_TYPES", "Canvas", "Field", "Tissue", "draw_cells",
 
 Field = NDArray[np.float64]
 
-LAYERS: Final = (0.24, 0.46, 0.54, 0.78)  # where one layer ends and the next begins; the third is thin
+LAYERS: Final = (0.24, 0.46, 0.54, 0.78)  # boundaries between layers; the third layer is thin
 DOMAINS: Final = ("layer_1", "layer_2", "layer_3", "layer_4", "layer_5", "nucleus_1", "nucleus_2")
 N_CELL_TYPES: Final = 8
-MEAN_CELLS: Final = 10  # cells under one site, which make neighbouring sites differ
+MEAN_CELLS: Final = 10  # mean number of cells per site
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Canvas:
         return (y - centre[0]) * self.spacing[0] / half, (x - centre[1]) * self.spacing[1] / half
 
     def smooth_noise(self, rng: np.random.Generator, length: float) -> Field:
-        """Return white noise smoothed over `length` times the shorter side, of mean 0 and standard deviation 1."""
+        """Return standardised white noise, smoothed over `length` times the shorter side."""
         shorter = min(n * step for n, step in zip(self.shape, self.spacing, strict=True))
         sigma = [length * shorter / step for step in self.spacing]
         noise = gaussian_filter(rng.standard_normal(self.shape), sigma, mode="reflect")
@@ -55,7 +55,7 @@ class Tissue:
         return len(self.depth)
 
     def sample(self, field: Field) -> Field:
-        """Values of a field of pixels at the observations."""
+        """Return the values of a field of pixels at the observations."""
         return field[self.at]
 
 
@@ -79,7 +79,7 @@ def draw_cells(rng: np.random.Generator, canvas: Canvas, density: float) -> tupl
 
 def _draw_tissue(rng: np.random.Generator, canvas: Canvas, at: tuple[NDArray[np.intp], ...], mean_cells: int) -> Tissue:
     y, x = canvas.coordinates()
-    # Anatomy is drawn in bent coordinates: no boundary is a straight line or a circle.
+    # Distorted coordinates avoid straight and circular boundaries.
     yb, xb = (axis + 0.09 * canvas.smooth_noise(rng, 0.12) for axis in (y, x))
     tilt = rng.uniform(-0.35, 0.35)
     surface = yb + tilt * xb + rng.uniform(0.2, 0.4) * xb**2
@@ -100,7 +100,7 @@ def _draw_outline(rng: np.random.Generator, canvas: Canvas) -> NDArray[np.bool_]
     harmonics = np.arange(2, 7)
     waves = np.cos(harmonics[:, None, None] * angle + rng.uniform(0, 2 * np.pi, 5)[:, None, None])
     amplitudes = rng.uniform(0.5, 1.0, 5) * 0.11 / harmonics
-    # The largest coordinate is 1 at the edge of the array, whatever its proportions.
+    # The largest coordinate is 1 at the edge of the array, for any aspect ratio.
     ratio = np.array([np.abs(y).max(), np.abs(x).max()])
     radius = ((np.abs(y) / ratio[0]) ** 2.6 + (np.abs(x) / ratio[1]) ** 2.6) ** (1 / 2.6)
     inside: NDArray[np.bool_] = radius < 0.93 + np.tensordot(amplitudes, waves, axes=1)

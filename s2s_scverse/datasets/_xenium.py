@@ -1,4 +1,4 @@
-"""A public Xenium section: downloaded once, checked, cached."""
+"""Public Xenium section of 10x Genomics."""
 
 import logging
 import os
@@ -30,8 +30,7 @@ def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress
     """Load cells of a mouse brain section (cortex and hippocampus) by 10x Xenium, downloading it on first use.
 
     The public data set ``Xenium_V1_FF_Mouse_Brain_Coronal_Subset_CTX_HP`` of 10x Genomics (Xenium Onboard Analysis
-    1.0.2, CC BY 4.0). Two files are extracted from its archive, checked by their SHA-256 and kept; the archive, of
-    some gigabytes, is deleted.
+    1.0.2, CC BY 4.0). Two files are extracted from an archive of some gigabytes, checked by their SHA-256 and cached.
 
     Parameters
     ----------
@@ -48,7 +47,7 @@ def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress
     Raises
     ------
     ConnectionError
-        If the files are not in the cache and cannot be downloaded. The text says what to put where.
+        If the files are not in the cache and cannot be downloaded. The text states which files to put where.
     ValueError
         If a file is not the published one.
 
@@ -74,7 +73,7 @@ def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress
 
 
 def _download(folder: Path, *, progress: bool) -> None:
-    """Fetch the archive, and keep the members that are needed if they are the published ones."""
+    """Download the archive, and keep the required members if they are the published ones."""
     import zipfile
 
     import pooch
@@ -92,8 +91,8 @@ def _download(folder: Path, *, progress: bool) -> None:
         except requests.RequestException as error:
             wanted = " and ".join(f"{name} (SHA-256 {digest})" for name, digest in FILES.items())
             msg = (
-                f"could not download {URL} ({type(error).__name__}); where there is a connection, take {wanted} out of "
-                f"that archive and put them into {folder}"
+                f"could not download {URL} ({type(error).__name__}); without a connection, extract {wanted} from that "
+                f"archive into {folder}"
             )
             raise ConnectionError(msg) from error
         except (zipfile.BadZipFile, KeyError) as error:

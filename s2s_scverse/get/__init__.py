@@ -1,4 +1,4 @@
-"""Reading results out of an AnnData."""
+"""Access to results in an AnnData."""
 
 from ._at import at
 from ._dense import dense

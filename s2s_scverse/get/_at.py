@@ -12,8 +12,7 @@ from .._checks import check_coordinates, check_genes, check_layer, check_points
 
 __all__ = ["at"]
 
-REACH = 0.71
-"""Largest distance of a point from its site, in spot spacings: half the diagonal of a square bin."""
+REACH = 0.71  # largest distance of a point from its site, in spot spacings: half the diagonal of a square bin
 
 
 def at(
@@ -25,39 +24,37 @@ def at(
     spatial_key: str = _keys.SPATIAL,
     library_id: str | None = None,
 ) -> pd.DataFrame:
-    """Return values at any points of a section, for example those of bins at their cells.
+    """Return values at arbitrary points of a section, for example at the cells of bins.
 
     Every point gets the values of the nearest site within 0.71 spot spacings (the distance from the centre of a bin to
-    its corner). For imputed layers all sites are used; for X and other layers the spots or bins, so a cell gets the
-    values of its bin.
+    its corner): of all sites for imputed layers, of spots or bins for X and other layers.
 
     Parameters
     ----------
     adata
         A section on its lattice, from :func:`s2s_scverse.pp.grid`.
     points
-        x and y in the units of ``adata.obsm['spatial']``, of shape (n, 2), or an AnnData of n cells.
+        x and y in the units of ``adata.obsm['spatial']``, (n, 2), or an AnnData of n cells.
     genes
         Genes to read, all by default.
     layer
-        Layer to read, X if None. Only layers of :func:`s2s_scverse.tl.impute` or :func:`s2s_scverse.tl.interpolate`
-        have values at unmeasured sites.
+        Layer to read, X if None. Only imputed layers have values at unmeasured sites.
     spatial_key
-        Key of ``obsm`` with x and y, of `adata` and, if `points` is an AnnData, of `points`.
+        Key of ``obsm`` with x and y in `adata` and, if it is an AnnData, in `points`.
     library_id
-        Which section the points are in, if `adata` holds several.
+        Section of the points, if `adata` holds several.
 
     Returns
     -------
-    One row per point (named as the cells, if `points` is an AnnData), one column per gene; float32. NaN at points
-    outside the tissue and, unless imputed, in unmeasured bins.
+    float32 table with one row per point (named as the cells of an AnnData) and one column per gene. NaN outside the
+    tissue and, unless imputed, in unmeasured bins.
 
     Raises
     ------
     KeyError
         If `adata` has no lattice, or a gene, the layer, the section or the coordinates do not exist.
     TypeError, ValueError
-        If `points` are no finite coordinates, or `adata` holds several sections and `library_id` does not say which.
+        If `points` are not finite coordinates, or one of several sections must be selected.
 
     Examples
     --------
@@ -79,7 +76,7 @@ def at(
     on_spots = ((lattice.index - lattice.index[spots][0]) % stride == 0).all(axis=1)
     among = np.flatnonzero(on_spots | imputed)
     distance, nearest = cKDTree(at[among]).query(coordinates)
-    # A cell on the edge of two bins belongs to the bin in which pp.grid counted it.
+    # A cell on the edge between two bins is assigned as in pp.grid.
     laid = lattice.subset(among).coarsened(1 if imputed else stride)
     own = laid.find(laid.nearest(coordinates))
     tied = np.linalg.norm(at[among][own] - coordinates, axis=1) <= distance + 1e-6 * lattice.pitch

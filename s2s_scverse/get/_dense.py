@@ -23,20 +23,20 @@ def dense(
     min_reliability: float | None = None,
     genes: str | Sequence[str] | None = None,
 ) -> AnnData:
-    """Return an AnnData with the imputed values in X, for any function of scanpy and squidpy.
+    """Return an AnnData with the imputed values in X, for functions of scanpy and squidpy.
 
-    X of a section from :func:`s2s_scverse.pp.grid` is 0 at unmeasured sites, so functions that read X, which many of
-    scanpy's and squidpy's always do, would take these zeros for measurements.
+    X of a section from :func:`s2s_scverse.pp.grid` is 0 at unmeasured sites, which functions that read X would use as
+    measurements.
 
     Parameters
     ----------
     adata
-        A section that :func:`s2s_scverse.tl.impute` or :func:`s2s_scverse.tl.interpolate` was run on. Not changed.
+        A section that :func:`s2s_scverse.tl.impute` or :func:`s2s_scverse.tl.interpolate` was run on.
     key
         Name of the run (its `key_added`).
     min_reliability
-        Leave out genes whose expected Pearson correlation (``adata.var[f"{key}_reliability"]``) is smaller or missing,
-        -1 to 1. By default all imputed genes are kept.
+        Smallest expected Pearson correlation (``adata.var[f"{key}_reliability"]``) of the genes to return, -1 to 1. By
+        default all imputed genes are returned.
     genes
         Genes to return, in this order; by default all that were imputed.
 
@@ -45,25 +45,24 @@ def dense(
     A new AnnData, in memory:
 
     `.X`
-        The layer `key` as float32, (n_sites, n_genes), without NaN. Sites without values (beyond the `max_distance` of
-        the run) and genes that were not imputed are left out.
+        The layer `key` as float32 (n_sites, n_genes), without sites that have no values (beyond the `max_distance` of
+        the run) and genes that were not imputed.
     `.obs`, `.var`
-        As in `adata`. ``obs["s2s_measured"]`` tells spots from predicted sites.
+        As in `adata`. ``obs["s2s_measured"]`` distinguishes spots from predicted sites.
     `.obsm`
-        Coordinates, image features and whatever else has a value at every site, without embeddings (``X_pca``).
+        Coordinates, image features and other arrays that are known at every site, without embeddings (``X_pca``).
     `.uns`
         ``"spatial"``, ``"log1p"``, colours, and the lattice in ``uns["s2s"]["grid"]``.
 
-    Other layers, `.raw`, `.varm`, and pairwise annotations are not carried over. Imputed values are predictions: tests
-    that take sites for independent observations overstate significance.
+    Imputed values are predictions: tests that treat sites as independent observations overstate significance.
 
     Raises
     ------
     KeyError
-        If there is no such run, a gene does not exist or was not imputed, or `min_reliability` is given and the run did
-        not estimate reliability.
+        If the run does not exist or has no reliability for `min_reliability`, or a gene does not exist or was not
+        imputed.
     TypeError, ValueError
-        If `min_reliability` is no number from -1 to 1, or no gene or site is left.
+        If `min_reliability` is not a number from -1 to 1, or no gene or site is left.
 
     Examples
     --------
@@ -92,10 +91,10 @@ def dense(
         columns = columns[found >= least]
         if not len(columns):
             most = f"the largest is {found.max():.2f}"
-            msg = f"no gene has a reliability of at least {least:g}, {most}; lower min_reliability"
+            msg = f"no gene has a reliability of at least {least:g}, {most}; decrease min_reliability"
             raise ValueError(msg)
     values, sites, columns = read_dense(adata, key, columns, all_needed=genes is not None)
-    text = "left out %d of %d genes, and %d of %d sites without values"
+    text = "dropped %d of %d genes, and %d of %d sites without values"
     log.info(text, adata.n_vars - len(columns), adata.n_vars, (~sites).sum(), adata.n_obs)
     known = {name: np.asarray(adata.obsm[name])[sites] for name in adata.obsm if not name.startswith("X_")}
     uns = {name: adata.uns[name] for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")}
@@ -113,15 +112,15 @@ def dense(
 def read_dense(
     adata: AnnData, key: str, columns: NDArray[np.int64], *, all_needed: bool = True
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
-    """Return imputed values (n_obs, n_genes), which sites have them (n_obs,), and of which genes they are, (n_genes,).
+    """Return imputed values (n_obs, n_genes), the sites that have them (n_obs,), and their columns (n_genes,).
 
-    Genes that were not imputed are left out, or refused if all are needed.
+    Genes that were not imputed are dropped, or refused if all are needed.
     """
     values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
     imputed = ~np.isnan(values).all(axis=0)
     if all_needed and not imputed.all():
         names = few(adata.var_names[columns[~imputed]])
-        msg = f"genes not imputed by run {key!r}: {names}; impute them, or leave them out of genes="
+        msg = f"genes not imputed by run {key!r}: {names}; impute them, or drop them from genes="
         raise KeyError(msg)
     if not imputed.all():
         values, columns = values[:, imputed], columns[imputed]

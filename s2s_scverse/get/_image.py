@@ -22,7 +22,7 @@ def image(
     layer: str | None = None,
     library_id: str | None = None,
 ) -> "xr.DataArray":
-    """Rasterise a section into its gene-channel tensor.
+    """Return a section as an image with genes as channels.
 
     Parameters
     ----------
@@ -31,24 +31,23 @@ def image(
     genes
         Genes to show, all by default.
     layer
-        Layer to show, X by default. Only layers written by :func:`s2s_scverse.tl.impute` or
-        :func:`s2s_scverse.tl.interpolate` have values at unmeasured sites; of all others measured spots are shown.
+        Layer to show, X by default. Only imputed layers have values at unmeasured sites.
     library_id
-        Which section to show, if `adata` holds several.
+        Section to show, if `adata` holds several.
 
     Returns
     -------
-    float32 array of dimensions (gene, row, col), NaN where there is no value: outside the tissue and, unless imputed,
-    at unmeasured sites. Coordinates: ``gene``; ``tissue (row, col)``, True at sites; ``measured (row, col)``, True at
-    measured spots; ``x`` and ``y (row, col)``, positions in the units of ``obsm["spatial"]``. On hex and quincunx
-    lattices, row and col are the axial coordinates u and v.
+    float32 array with dimensions (gene, row, col); NaN outside the tissue and, unless imputed, at unmeasured sites.
+    Coordinates are ``gene``; ``tissue`` and ``measured``, whether there is a site and a measured spot; and ``x`` and
+    ``y`` in the units of ``obsm["spatial"]``, (row, col) each. On hex and quincunx lattices, row and col are the axial
+    coordinates u and v.
 
     Raises
     ------
     KeyError
         If `adata` has no lattice, or a gene, the layer or the section does not exist.
     ValueError
-        If `adata` holds several sections and `library_id` does not say which.
+        If one of several sections must be selected by `library_id`.
 
     Examples
     --------

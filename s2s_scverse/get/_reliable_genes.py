@@ -14,9 +14,8 @@ def reliable_genes(
     *,
     key: str = _keys.UNS,
     scale: int = 1,
-    min: float | None = None,  # noqa: A002
 ) -> list[str]:
-    """Return the names of the genes whose imputed values are expected to be useful.
+    """Return the names of genes with a high expected accuracy.
 
     Parameters
     ----------
@@ -27,21 +26,19 @@ def reliable_genes(
     key
         Name of the run (its `key_added`).
     scale
-        At single sites by default. Otherwise of means over windows of `scale` x `scale` sites, from 20 conditional
-        draws (:func:`s2s_scverse.get.reliability_df`), which takes seconds.
-    min
-        Former name of `min_reliability`.
+        Side of the windows, in sites, over whose means the correlation is computed. For windows larger than 1 it is
+        estimated from 20 conditional draws (:func:`s2s_scverse.get.reliability_df`).
 
     Returns
     -------
-    Names of genes, the most reliable first.
+    Names of genes, in order of decreasing reliability.
 
     Raises
     ------
     KeyError
         If the run did not estimate reliability.
     TypeError, ValueError
-        If `min_reliability` is no number from -1 to 1, or `scale` no integer of at least 1.
+        If `min_reliability` is not a number from -1 to 1, or `scale` not a positive integer.
 
     Examples
     --------
@@ -53,7 +50,7 @@ def reliable_genes(
     True
     """
     check_adata(adata)
-    least = check_number("min_reliability", min_reliability if min is None else min, least=-1, most=1)
+    least = check_number("min_reliability", min_reliability, least=-1, most=1)
     width = check_int("scale", scale, least=1)
     found = read_reliability(adata, key) if width == 1 else reliability_df(adata, key=key, scales=width)[width]
     ordered = found[found >= least].sort_values(ascending=False, kind="stable")

@@ -13,8 +13,7 @@ from ._image import image
 
 __all__ = ["spatialdata", "spatialdata_image"]
 
-REGION, INSTANCE = "s2s_region", "s2s_site"
-"""Columns that spatialdata needs; not "region", since that column often names the sections."""
+REGION, INSTANCE = "s2s_region", "s2s_site"  # columns that spatialdata requires
 
 
 def spatialdata(
@@ -26,31 +25,28 @@ def spatialdata(
     coordinate_system: str = "global",
     spatial_key: str = _keys.SPATIAL,
 ) -> Any:
-    """Turn a section into a SpatialData object: its sites as circles, and a table of all values.
-
-    With `into`, both are added to the object that the section came from (:func:`s2s_scverse.pp.from_spatialdata`),
-    beside its images.
+    """Return a section as a SpatialData object with its sites as circles, and a table.
 
     Parameters
     ----------
     adata
-        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several. Not changed.
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several.
     into
-        A :class:`spatialdata.SpatialData` to add the elements to, in memory (``into.write_element`` writes them). By
-        default a new one is made.
+        A :class:`spatialdata.SpatialData` to add the elements to, such as the one that was passed to
+        :func:`s2s_scverse.pp.from_spatialdata`; ``into.write_element`` writes them. By default a new one.
     region
         Name of the shapes; with several sections ``<region>_<section>`` for each.
     table
-        Name of the table: by default ``"table"``, or ``"<region>_table"`` with `into`.
+        Name of the table, by default ``"table"``, or ``"<region>_table"`` with `into`.
     coordinate_system
-        The coordinate system of ``obsm[spatial_key]``: the one passed to :func:`s2s_scverse.pp.from_spatialdata`.
+        Coordinate system of ``obsm[spatial_key]``.
     spatial_key
         Key of ``obsm`` with x and y of every site.
 
     Returns
     -------
-    A :class:`spatialdata.SpatialData` (`into`, if given) with shapes (circles, whose radius is half the distance of
-    neighbouring sites) and a copy of `adata` that annotates them by its columns ``s2s_region`` and ``s2s_site``.
+    A :class:`spatialdata.SpatialData` (`into`, if given) with circles, whose radius is half the distance between
+    neighbouring sites, and a copy of `adata` that annotates them by its columns ``s2s_region`` and ``s2s_site``.
 
     Raises
     ------
@@ -59,7 +55,7 @@ def spatialdata(
     KeyError
         If `adata` has no lattice or no coordinates, or `into` has no such coordinate system.
     TypeError, ValueError
-        If `into` is no SpatialData or has elements of these names, or names of sections are the same in spatialdata.
+        If `into` is not a SpatialData or has elements of these names, or names of sections coincide in spatialdata.
 
     Examples
     --------
@@ -105,7 +101,7 @@ def spatialdata(
 
 
 def _check_into(library: ModuleType, into: Any, names: Sequence[str], coordinate_system: str) -> None:
-    """Refuse an object to which these elements cannot be added."""
+    """Check that the elements can be added to an object."""
     if not isinstance(into, library.SpatialData):
         msg = f"into must be a SpatialData, found {type(into).__name__}"
         raise TypeError(msg)
@@ -122,7 +118,7 @@ def _check_into(library: ModuleType, into: Any, names: Sequence[str], coordinate
 
 
 def _check_element(argument: str, name: object, sanitize: Callable[[str], str]) -> None:
-    """Refuse a name that spatialdata does not allow."""
+    """Check that spatialdata allows a name."""
     check_name(argument, name)
     allowed = sanitize(str(name))
     if name != allowed:
@@ -138,7 +134,7 @@ def spatialdata_image(
     library_id: str | None = None,
     coordinate_system: str = "global",
 ) -> Any:
-    """Turn a section into a raster image for SpatialData, with genes as channels.
+    """Return a section as an image element of SpatialData, with genes as channels.
 
     Parameters
     ----------
@@ -149,15 +145,14 @@ def spatialdata_image(
     layer
         Layer to show, X by default; see :func:`s2s_scverse.get.image`.
     library_id
-        Which section to show, if `adata` holds several.
+        Section to show, if `adata` holds several.
     coordinate_system
-        The coordinate system that the units of ``obsm["spatial"]`` belong to.
+        Coordinate system of ``obsm["spatial"]``.
 
     Returns
     -------
-    :class:`xarray.DataArray` (c, y, x), an image element of spatialdata: ``sdata["genes"] = image`` adds it. One pixel
-    is one site; an affine transformation places (and on hexagonal lattices shears) it in `coordinate_system`. NaN
-    where there is no value.
+    :class:`xarray.DataArray` (c, y, x) with one pixel per site, NaN where there is no value, and an affine
+    transformation to `coordinate_system`. ``sdata["genes"] = image`` adds it.
 
     Raises
     ------

@@ -20,8 +20,8 @@ def evaluation_df(adata: AnnData) -> pd.DataFrame:
 
     Returns
     -------
-    One row for each `gene` and `method`: `pcc`, `spearman`, `rmse`, `mae`, `ssim` and, if a method gave standard
-    deviations, `coverage`. A copy.
+    Copy of the table: one row for each `gene` and `method` with `pcc`, `spearman`, `rmse`, `mae`, `ssim` and, if a
+    method has standard deviations, `coverage`.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def evaluation_summary_df(adata: AnnData) -> pd.DataFrame:
 
     Returns
     -------
-    One row for each `method` and `score`: `n_genes` that have this score, their `mean`, and `lower` and `upper` ends of
-    its 95 % bootstrap interval over genes. A copy.
+    Copy of the table: one row for each `method` and `score` with `n_genes` that have this score, their `mean`, and the
+    `lower` and `upper` ends of its 95 % bootstrap interval over genes.
 
     Raises
     ------
@@ -82,9 +82,9 @@ def evaluation_tests_df(adata: AnnData) -> pd.DataFrame:
 
     Returns
     -------
-    One row for each `score` and pair of methods (`first`, `second`): `n_genes` that both have a score for, mean
-    `difference` (first - second), `statistic` and `pvalue` of the two-sided Wilcoxon signed-rank test, and
-    `pvalue_holm`, adjusted for the number of pairs. No row if only one method was evaluated. A copy.
+    Copy of the table: one row for each `score` and pair of methods (`first`, `second`) with `n_genes` that have both
+    scores, mean `difference` (first - second), `statistic` and `pvalue` of the two-sided Wilcoxon signed-rank test, and
+    `pvalue_holm`, adjusted for the number of pairs.
 
     Raises
     ------
@@ -117,14 +117,14 @@ def history_df(adata: AnnData, key: str = _keys.UNS) -> pd.DataFrame:
 
     Returns
     -------
-    One row per epoch: `epoch`; `loss_genes_sparser`, `loss_genes_dense`, `loss_images_sparser`, `loss_images_dense`
-    (mean training losses of the terms in use); `validation` and `validation_start` (squared error of the network and of
-    the initial estimate at the validation spots, in variances of the genes).
+    One row per `epoch` with mean training losses of the terms in use (`loss_genes_sparser`, `loss_genes_dense`,
+    `loss_images_sparser`, `loss_images_dense`), and the squared error of the network (`validation`) and of the initial
+    estimate (`validation_start`) at the validation spots, in units of the genes' variances.
 
     Raises
     ------
     KeyError
-        If there is no such run.
+        If the run does not exist.
 
     Examples
     --------

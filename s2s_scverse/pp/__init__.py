@@ -1,4 +1,4 @@
-"""Preprocessing: sections on lattices."""
+"""Preprocessing of sections."""
 
 from ._artifacts import mask_artifacts
 from ._from_spatialdata import from_spatialdata

@@ -16,12 +16,11 @@ __all__ = ["dead_lines", "mask_artifacts"]
 
 log = logging.getLogger(__name__)
 
-LINE_FRACTION = 0.1
-"""Smallest depth relative to neighbouring rows or columns; real sections have at least .16."""
-WINDOW, FEWEST = 5, 5
-"""Neighbouring rows on either side; spots or neighbours below which a row or spot is not judged."""
-NEIGHBOURS, REACH = 18, 3.5
-"""Spots with which one is compared, two rings of a hexagonal lattice, and their largest distance in pitches."""
+LINE_FRACTION = 0.1  # default of `line_fraction`; intact rows and columns of real sections are above 0.16
+WINDOW = 5  # number of rows on either side that a row is compared with
+FEWEST = 5  # number of spots or neighbours below which a row or spot is not tested
+NEIGHBOURS = 18  # number of spots that a spot is compared with: two rings of a hexagonal lattice
+REACH = 3.5  # their largest distance, in pitches
 REASONS = ["row", "column", "depth", "genes"]
 
 
@@ -34,48 +33,48 @@ def mask_artifacts(
     layer: str | None = None,
     copy: bool = False,
 ) -> AnnData | None:
-    """Mark spots that failed technically as unmeasured, so that :func:`s2s_scverse.tl.impute` fills them.
+    """Mark technical failures as unmeasured, so that :func:`s2s_scverse.tl.impute` fills them.
 
-    Rows and columns of the array (not of bins) with hardly any counts, such as clogged microfluidic channels, are
-    marked, and single spots with far fewer counts or detected genes than the spots around them. Inspect the marked
-    spots before you go on: tissue that is empty by nature (lumina, necrosis, fat) can look alike.
+    Marks rows and columns of the array (not of bins) with hardly any counts, such as clogged microfluidic channels, and
+    single spots with far fewer counts or detected genes than their neighbours. Tissue without cells (lumina, necrosis,
+    fat) can look similar: inspect the marked spots.
 
     Parameters
     ----------
     adata
-        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, which are judged separately.
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, which are processed separately.
     line_fraction
         Rows and columns are marked if their median depth is below this fraction of the median depth of the 5 rows (or
         columns) on either side.
     spot_fraction
         Spots are marked if their depth, or their number of detected genes, is below this fraction of the median of the
-        18 spots around them, and its logarithm lies more than `n_mads` deviations below theirs.
+        18 spots around them, and more than `n_mads` deviations below it on a log scale.
     n_mads
-        Number of median absolute deviations, scaled to standard deviations of a normal distribution.
+        Number of median absolute deviations, scaled to the standard deviation of a normal distribution.
     layer
-        Layer to read. By default depth comes from ``layers["counts"]`` or X where they hold counts, else from
-        ``obs["total_counts"]``, else from the size of one molecule in normalised (and logged) values.
+        Layer to read. By default the depth is read from ``layers["counts"]`` or X if they hold counts, else from
+        ``obs["total_counts"]``, else recovered from normalised (and logged) values.
     copy
-        Return a changed copy instead of changing `adata`.
+        Whether to return a modified copy.
 
     Returns
     -------
     `None`, or the copy. Sets the following fields:
 
     `.obs['s2s_measured']`
-        False for the marked spots too. Their values stay as they are.
+        Also False at the marked spots, whose values are not changed.
     `.obs['s2s_artifact']`
-        Why a spot was marked (categorical): ``"row"``, ``"column"``, ``"depth"`` or ``"genes"``; missing elsewhere.
-        Reasons from an earlier call are kept.
+        Categorical reason: ``"row"``, ``"column"``, ``"depth"`` or ``"genes"``; missing for other spots. Reasons from
+        an earlier call are kept.
 
-    Values of held-out spots are never read.
+    Values of held-out spots are not read.
 
     Raises
     ------
     KeyError
         If `adata` has no lattice, or the layer does not exist.
     TypeError, ValueError
-        If an argument is of a wrong type or out of bounds, no spot is measured, or no depth can be read.
+        If an argument is invalid, no spot is measured, or the depth is unknown.
 
     Examples
     --------
@@ -111,9 +110,9 @@ def mask_artifacts(
 def dead_lines(
     lines: NDArray[np.int64], depth: NDArray[np.float64], fraction: float = LINE_FRACTION
 ) -> NDArray[np.int64]:
-    """Return the rows (or columns) whose median depth is below a fraction of that of the rows around.
+    """Return the rows (or columns) whose median depth is below a fraction of that of neighbouring ones.
 
-    `lines` and `depth`, (n_spots,), are the row and the depth of every spot.
+    `lines` holds the row and `depth` the depth of every spot, (n_spots,).
     """
     by_line = pd.Series(depth).groupby(lines)
     median = by_line.median()[by_line.size() >= FEWEST]
@@ -132,7 +131,7 @@ def _reasons(
     spot: float,
     n_mads: float,
 ) -> NDArray[np.object_]:
-    """Return why each measured spot of a section is an artifact, (n_spots,); an empty text if it is none."""
+    """Return the reason why each measured spot of a section is marked, (n_spots,); empty if it is not."""
     lattice, here = section.lattice.subset(section.measured), np.zeros(adata.n_obs, dtype=bool)
     here[section.spots] = True
     depth, genes = read_depth(adata, here, layer=layer), read_detected(adata, here, layer=layer)
@@ -143,7 +142,7 @@ def _reasons(
         )
         raise ValueError(msg)
     reason = np.full(len(lattice), "", dtype=object)
-    # Rows of bins are no channels.
+    # Bins have no channels.
     if depth is not None and "bins" not in adata.uns[_keys.UNS][_keys.GRID]:
         for name, numbers in (("column", lattice.array[:, 1]), ("row", lattice.array[:, 0])):
             reason[np.isin(numbers, dead_lines(numbers, depth, line))] = name
@@ -158,7 +157,7 @@ def _reasons(
 def _outliers(
     at: NDArray[np.float64], values: NDArray[np.float64], fraction: float, n_mads: float
 ) -> NDArray[np.bool_]:
-    """Return which spots have values far below those of the spots around them, (n_spots,)."""
+    """Return which spots have values far below those of their neighbours, (n_spots,)."""
     k = min(NEIGHBOURS + 1, len(at))
     if k <= FEWEST:
         return np.zeros(len(at), dtype=bool)

@@ -1,4 +1,4 @@
-"""Cells and beads into bins."""
+"""Pooling of cells and beads in bins."""
 
 import logging
 import warnings
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 def binned(
     adata: AnnData, lattices: Sequence[Lattice], bins: NDArray[np.int64], spatial_key: str
 ) -> tuple[AnnData, dict[str, str]]:
-    """Return the bins of all sections, without names, and whether X and each layer are a ``"sum"`` or a ``"mean"``.
+    """Return the bins of all sections, and whether X and each layer are a ``"sum"`` or a ``"mean"``.
 
-    `bins`, (n_cells,), is the bin of each cell, counted through all lattices; -1 for none.
+    `bins` holds the bin of each cell, numbered over all lattices, (n_cells,); -1 for none.
     """
     inside = np.flatnonzero(bins >= 0)
     shape = sum(len(lattice) for lattice in lattices), adata.n_obs
@@ -54,9 +54,8 @@ def binned(
     elif averaged:
         what = "adata.X" if averaged[0] == "X" else f"adata.layers[{averaged[0]!r}]"
         msg = (
-            f"{what} holds values that are not counts: "
-            "bins get their means, and a mean of logarithms is not the logarithm of a mean; bin counts, and normalise "
-            "the bins afterwards with s2s.pp.normalize"
+            f"{what} holds values that are not counts: bins get their means, and a mean of logarithms is not the "
+            "logarithm of a mean; bin counts, then normalise the bins with s2s.pp.normalize"
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
     if "spatial" in adata.uns:

@@ -1,4 +1,4 @@
-"""Signs that an AnnData without `library_key` holds several sections, or fields of view in local coordinates."""
+"""Detection of several sections, or fields of view in local coordinates, in an AnnData without `library_key`."""
 
 import re
 import warnings
@@ -21,28 +21,27 @@ SECTION_WORDS = (
     "specimen|dataset|orig|chip|capture|experiment|gsm|genotype|treatment|condition|timepoint|stage|run|core)(id|name)?"
 )
 FIELD_WORDS = "fovs?|field|tiles?|roi|image|region|position|view|scan"
-"""Words in the names of columns that tell sections, or fields of view, apart."""
-MOST_VALUES, MOST_SUFFIXES = 500, 12
-"""Largest numbers of values of such a column, and of endings of spot names."""
-MIXED = 0.3
-"""Share of cells whose nearest cell is of another group, relative to groups at random places; less in real fields."""
-CONTRADICTION, EXPLAINED, FEWEST = 0.1, 0.1, 10
-"""Smallest residual of a lattice, in pitches, that groups may explain; largest share left; fewest spots of each."""
+"""Words in the names of columns that identify sections, or fields of view."""
+MOST_VALUES, MOST_SUFFIXES = 500, 12  # largest numbers of values of such a column, and of endings of spot names
+MIXED = 0.3  # fraction of nearest cells in another group, relative to random groups, above which groups overlap
+CONTRADICTION = 0.1  # residual of a lattice, in pitches, from which separate lattices are tested
+EXPLAINED = 0.1  # fraction of this residual that remains with separate lattices, at most
+FEWEST = 10  # number of spots of each group, at least
 
 
 def hint(adata: AnnData, positions: NDArray[np.generic]) -> str:
-    """Return advice for spots without a common lattice: which column may tell several sections apart."""
+    """Return advice for spots without a common lattice: the column that may identify several sections."""
     names, places = _columns(adata, SECTION_WORDS), pd.DataFrame(positions)
     if not names and places.duplicated().any():
         columns = _discrete(adata).items()
         names = [key for key, column in columns if not places.assign(key=column.to_numpy()).duplicated().any()]
     if not names:
         return "If adata holds several sections, pass library_key="
-    return f"adata.obs[{names[0]!r}] may tell sections apart: pass library_key={names[0]!r} if it does"
+    return f"If adata.obs[{names[0]!r}] names sections, pass library_key={names[0]!r}"
 
 
 def check_libraries(adata: AnnData) -> None:
-    """Refuse several entries in ``uns["spatial"]``, unless obs says that all spots are of one, or of fields of view."""
+    """Refuse several entries in ``uns["spatial"]``, unless obs assigns all spots to one of them, or to fields."""
     spatial = adata.uns.get("spatial")
     entries = spatial.items() if isinstance(spatial, Mapping) else ()
     libraries = {str(name) for name, entry in entries if isinstance(entry, Mapping)}
@@ -56,14 +55,14 @@ def check_libraries(adata: AnnData) -> None:
     if matching:
         how = f"pass library_key={matching[0]!r}, since adata.obs[{matching[0]!r}] names them"
     msg = (
-        f"adata.uns['spatial'] names {len(libraries)} libraries ({few(sorted(libraries))}), as if adata held several "
-        f"sections: {how}; if all is one section, keep only its entry"
+        f"adata.uns['spatial'] names {len(libraries)} libraries ({few(sorted(libraries))}), so adata may hold several "
+        f"sections: {how}; for a single section, keep only its entry"
     )
     raise ValueError(msg)
 
 
 def check_lattice(adata: AnnData, lattice: Lattice, coordinates: NDArray[np.float64]) -> None:
-    """Refuse spots that a column named like one of sections splits into parts on lattices of their own; else warn."""
+    """Refuse (or warn of) spots that lie on separate lattices, one for each value of a column."""
     named, found = _columns(adata, SECTION_WORDS), residual(lattice, coordinates)
     for key, column in _discrete(adata).items() if found > CONTRADICTION else ():
         groups = [np.flatnonzero(column == value) for value in column.unique()]
@@ -74,7 +73,7 @@ def check_lattice(adata: AnnData, lattice: Lattice, coordinates: NDArray[np.floa
             continue
         msg = (
             f"the spots of each value of adata.obs[{key!r}] lie on a lattice of their own, and together {found:.2f} "
-            f"pitches from a common one: pass library_key={key!r} if these are several sections"
+            f"pitches from a common lattice: pass library_key={key!r} if these are several sections"
         )
         if key in named:
             raise ValueError(msg)
@@ -84,7 +83,7 @@ def check_lattice(adata: AnnData, lattice: Lattice, coordinates: NDArray[np.floa
 
 
 def check_cells(adata: AnnData, coordinates: NDArray[np.float64], spatial_key: str) -> None:
-    """Refuse cells of several sections, or of fields of view with local coordinates, that lie over one another."""
+    """Refuse overlapping cells of several sections, or of fields of view with local coordinates."""
     others = {name: values for name, values in adata.obsm.items() if "spatial" in name.lower() and name != spatial_key}
     for key in _columns(adata, FIELD_WORDS):
         if not _mixed(adata.obs[key], coordinates):
@@ -93,25 +92,24 @@ def check_cells(adata: AnnData, coordinates: NDArray[np.float64], spatial_key: s
         apart = [name for name, values in planar.items() if not _mixed(adata.obs[key], values)]
         how = f"spatial_key={apart[0]!r}" if apart else f"coordinates of the whole section, or library_key={key!r}"
         msg = (
-            f"the cells of different {key!r} (adata.obs) lie over one another in adata.obsm[{spatial_key!r}], as "
-            f"coordinates do that are local to each field of view; pass {how}"
+            f"the cells of different {key!r} (adata.obs) overlap in adata.obsm[{spatial_key!r}], so these coordinates "
+            f"seem to be local to each field of view; pass {how}"
         )
         raise ValueError(msg)
     named = _columns(adata, SECTION_WORDS)
     for key in named:
         if _mixed(adata.obs[key], coordinates):
             msg = (
-                f"the cells of different {key!r} (adata.obs) lie over one another, and bins would mix them; pass "
-                f"library_key={key!r}, or drop the column if all is one section"
+                f"the cells of different {key!r} (adata.obs) overlap, and bins would mix them; pass "
+                f"library_key={key!r}, or drop the column if this is a single section"
             )
             raise ValueError(msg)
     _warn(adata, named)
 
 
 def _warn(adata: AnnData, named: list[str]) -> None:
-    """Warn of a column that is named like one of sections, or else of spot names as those of joined AnnData."""
+    """Warn of a column whose name suggests sections, else of spot names with the affixes of joined AnnData."""
     spots = adata.obs_names.to_series().astype(str)
-    # An ending, or what stands before a barcode.
     suffix = spots.str.extract(r"-([^-]+)$", expand=False)
     prefix = spots.str.extract(r"^(.+?)[_-][ACGT]{12,}", expand=False)
     suffix = suffix if prefix.isna().any() or (prefix == prefix.iloc[0]).all() else prefix
@@ -122,10 +120,7 @@ def _warn(adata: AnnData, named: list[str]) -> None:
         parts = pd.factorize(suffix)[0]
         same = [key for key, column in _discrete(adata).items() if np.array_equal(pd.factorize(column)[0], parts)]
         key = same[0] if same else ""
-        what, values = (
-            "the names of spots have different beginnings or endings, as those of joined sections",
-            suffix.unique(),
-        )
+        what, values = "the names of spots have different beginnings or endings, as in joined sections", suffix.unique()
     else:
         return
     msg = (
@@ -136,7 +131,7 @@ def _warn(adata: AnnData, named: list[str]) -> None:
 
 
 def _discrete(adata: AnnData) -> dict[str, pd.Series]:
-    """Return the columns of obs that hold few names or whole numbers."""
+    """Return the columns of obs with few different names or whole numbers."""
     found = {}
     for key, column in adata.obs.items():
         if str(key) in (_keys.IN_TISSUE, _keys.ARRAY_ROW, _keys.ARRAY_COL) or str(key).startswith("s2s_"):
@@ -149,17 +144,17 @@ def _discrete(adata: AnnData) -> dict[str, pd.Series]:
 
 
 def _columns(adata: AnnData, words: str) -> list[str]:
-    """Return the columns with several values that are named like sections (or fields of view)."""
+    """Return the columns with several values whose names contain one of the words."""
     return [key for key, column in _discrete(adata).items() if _named(key, words) and len(column.unique()) > 1]
 
 
 def _named(key: str, words: str) -> bool:
-    """Whether a name has one of the words: ``orig.ident``, ``sampleID`` and ``Slide_2`` have."""
+    """Whether a name contains one of the words, as ``orig.ident``, ``sampleID`` and ``Slide_2`` do."""
     return any(re.fullmatch(words, part.lower()) for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", key))
 
 
 def _mixed(column: pd.Series, coordinates: NDArray[np.float64]) -> bool:
-    """Whether groups of cells lie over one another, so that the nearest cell may be of any group."""
+    """Whether groups of cells overlap, so that the nearest cell may belong to any group."""
     codes, names = pd.factorize(column)
     share = np.bincount(codes[codes >= 0], minlength=len(names)) / max(len(codes), 1)
     sample = np.arange(0, len(codes), len(codes) // 20_000 + 1)

@@ -14,44 +14,42 @@ __all__ = ["from_spatialdata"]
 
 log = logging.getLogger(__name__)
 
-SIDE = 2000
-"""Pixels along the longer side of a region to which images are reduced at most."""
+SIDE = 2000  # pixels along the longer side of a region, to which images are reduced
 
 
 def from_spatialdata(
     sdata: Any, *, table: str = "table", coordinate_system: str = "global", spatial_key: str = _keys.SPATIAL
 ) -> AnnData:
-    """Copy a table from a SpatialData object, with coordinates and images of the elements that it annotates.
+    """Return a table of a SpatialData object, with coordinates and images of the elements that it annotates.
 
-    Add the dense section to the object's images with ``s2s.get.spatialdata(dense, into=sdata)``.
+    :func:`s2s_scverse.get.spatialdata` with ``into=sdata`` adds the imputed section to the object.
 
     Parameters
     ----------
     sdata
-        A :class:`spatialdata.SpatialData`. Not changed.
+        A :class:`spatialdata.SpatialData`.
     table
-        Name of the table. It must annotate shapes, points or labels. If it annotates several regions, pass its region
-        column as `library_key` to :func:`s2s_scverse.pp.grid`.
+        Name of a table that annotates shapes, points or labels. If it annotates several regions, pass its region column
+        as `library_key` to :func:`s2s_scverse.pp.grid`.
     coordinate_system
-        Coordinate system in which x and y are given.
+        Coordinate system of x and y.
     spatial_key
         Key of ``obsm`` to write.
 
     Returns
     -------
-    A copy of the table, with the centroids of spots or cells in ``obsm[spatial_key]``, of shape (n_obs, 2), and an
-    image of each region, reduced to a few thousand pixels, in ``uns["spatial"][region]``. Existing images there stay.
-    Images that are turned or moved in `coordinate_system` do not fit there: pass `sdata` to
-    :func:`s2s_scverse.pp.image_features`, which chooses among several images by the same rule.
+    A copy of the table, with the centroids of spots or cells in ``obsm[spatial_key]``, (n_obs, 2), and a reduced image
+    of each region in ``uns["spatial"][region]`` unless there are images already. Images that are rotated or translated
+    in `coordinate_system` cannot be stored there: pass `sdata` to :func:`s2s_scverse.pp.image_features`.
 
     Raises
     ------
     ImportError
         If spatialdata is not installed.
     KeyError
-        If there is no such table, or no element that it annotates.
+        If the table, or an element that it annotates, does not exist.
     TypeError, ValueError
-        If `sdata` is no SpatialData, the table annotates nothing, or observations are missing in the elements.
+        If `sdata` is not a SpatialData, the table annotates nothing, or observations are missing in the elements.
 
     Examples
     --------
@@ -105,14 +103,14 @@ def from_spatialdata(
 def _library(
     sdata: Any, coordinate_system: str, coordinates: NDArray[np.float64], region: str
 ) -> dict[str, Any] | None:
-    """Return an entry of scanpy's ``uns["spatial"]`` with the image of a region, None without."""
+    """Return an entry of ``uns["spatial"]`` with the image of a region; None if there is none."""
     try:
         name = find_image(sdata, coordinate_system, coordinates, region)
     except KeyError:
         return None
     extent = float(np.ptp(coordinates, axis=0).max())
     image = image_levels(read_levels(sdata.images[name], coordinate_system), "CYX", pixel=extent / SIDE)
-    # scanpy's images have one scale factor, and their first pixel at the origin.
+    # Images of scanpy have a single scale factor, and their first pixel at the origin.
     if np.abs(image.to_pixels[:2] - image.scale * np.eye(2, 3)).max(axis=0) @ [extent, extent, 1] > 2 or (
         image.pixels.shape[2] not in (1, 3, 4)
     ):

@@ -26,8 +26,7 @@ from ._spots import (
 
 __all__ = ["grid"]
 
-WARPED = 0.12
-"""Residual in pitches from which `grid` warns; coordinates adjusted to an image have up to .1."""
+WARPED = 0.12  # residual, in pitches, above which `grid` warns; coordinates adjusted to an image have up to 0.1
 
 
 def grid(
@@ -41,80 +40,73 @@ def grid(
     spatial_key: str = "spatial",
     library_key: str | None = None,
 ) -> AnnData:
-    """Lay a section on its lattice and add the unmeasured sites inside the tissue.
+    """Lay a section out on its lattice, and add unmeasured sites inside the tissue.
 
-    The lattice is read from ``array_row`` and ``array_col`` where `adata.obs` has them (any offset and spacing), else
-    fitted to the coordinates, else made of bins. Spots whose ``obs["in_tissue"]`` is 0 are left out. Spots without any
-    count (in X or ``layers["counts"]``) keep their place and name, but are not measured. Both are logged.
+    The lattice is defined by ``array_row`` and ``array_col`` in `adata.obs` (with any offset and spacing), else fitted
+    to the coordinates, or made of bins. Spots whose ``obs["in_tissue"]`` is 0 are dropped. Spots without counts (in X
+    or ``layers["counts"]``) become unmeasured sites. Both are logged.
 
     Parameters
     ----------
     adata
-        One section, or several with `library_key`. Not changed.
+        A section, or several with `library_key`.
     upsample
-        Spacing of the spots in sites of the result, 1 to 8. 2 puts one site between two neighbouring spots (four
-        times as many sites), 1 only fills holes inside the tissue.
+        Spacing of the spots in sites of the result, 1 to 8. 2 adds a site between neighbouring spots (four times as
+        many sites), 1 only fills holes inside the tissue.
     bin_size
         For cells or beads (Xenium, MERFISH, CosMx, Slide-seq, Stereo-seq, Visium HD): side of square bins, or distance
-        of the centres of hexagonal ones, in the units of the coordinates; ``"auto"`` for 4 cells per bin on average.
-        Counts are summed over the cells of a bin; other values (any negative or not whole) are averaged. Bins without
-        cells inside the tissue and bins without counts are unmeasured sites. Where cells lie on a lattice of the same
-        shape (small bins of Visium HD), bins follow it, so that each holds whole small bins around its centre.
-        :func:`s2s_scverse.get.at` carries values back to the cells.
+        between the centres of hexagonal bins, in the units of the coordinates; ``"auto"`` for 4 cells per bin on
+        average. Counts are summed over the cells of a bin; other values are averaged. Bins without cells or counts are
+        unmeasured sites. If the cells lie on a lattice of the same shape (small bins of Visium HD), bins are aligned
+        with it. :func:`s2s_scverse.get.at` maps values back to the cells.
     bin_shape
-        ``"square"``, or ``"hex"`` for bins on a hexagonal lattice.
+        ``"square"`` or ``"hex"``.
     min_cells
         Bins with fewer cells are unmeasured sites.
     fill
-        Where to add sites: ``"tissue"``, in the morphological closing of the spots on the dense lattice, which fills
-        gaps up to two spots wide; ``"hull"``, in the convex hull of the spots; ``"all"``, in the bounding box.
+        Where to add sites: ``"tissue"``, the morphological closing of the spots, which fills gaps up to two spots wide;
+        ``"hull"``, their convex hull; ``"all"``, their bounding box.
     spatial_key
-        Key of `adata.obsm` with x and y of every spot. Without coordinates, those of the array positions at a distance
-        of 1 are used and written.
+        Key of `adata.obsm` with x and y of every spot. If there are no coordinates, they are set from the array
+        positions with a distance of 1 between spots.
     library_key
-        Column of `adata.obs` that tells several sections apart. Each is laid out on a lattice of its own; their
-        coordinates may overlap. Without it, an `adata` that looks like several sections is refused or warned of:
-        ``uns["spatial"]`` names several, positions repeat or contradict each other, or a column is named like one of
-        samples.
+        Column of `adata.obs` with the names of several sections, each of which gets its own lattice; their coordinates
+        may overlap. Without it, data that seem to hold several sections raise an error or a warning.
 
     Returns
     -------
-    A new AnnData: the spots first, in their order and with their names, then the new sites, named
-    ``site_<row>x<col>`` (with `library_key`: ``<section>_site_<row>x<col>``), whose rows in X, layers and raw are 0 and
-    whose other annotations are missing.
-    Sets the following fields:
+    A new AnnData with the spots, followed by the new sites, which are named ``site_<row>x<col>`` (with `library_key`:
+    ``<section>_site_<row>x<col>``), are 0 in X, layers and raw, and have no other annotations. Sets the following
+    fields:
 
     `.obs['array_row']`, `.obs['array_col']`
-        Lattice position of every site, counted in dense sites from 0.
+        Lattice position of every site, in units of sites, from 0.
     `.obs['s2s_measured']`
-        Whether the site is a measured spot: neither new, nor held out, nor without counts.
+        Whether the site is a spot that has counts and is not held out.
     `.obs['n_cells']`
-        Only with `bin_size`: number of cells in the bin.
+        With `bin_size`: number of cells in the bin.
     `.obsm[spatial_key]`
-        Coordinates of spots as given, of new sites from the fitted lattice, displaced like the spots around them.
+        Coordinates; those of new sites follow the fitted lattice and the displacement of neighbouring spots.
     `.uns['s2s']['grid']`
-        Kind, shape, stride, pitch (units of the coordinates), basis and origin of the lattice, and `residual`: root
-        mean square distance of the spots from their lattice positions, in spot pitches. With `library_key`:
-        `library_key`, and in `sections` such an entry for each. With `bin_size` also `bins`: whether X and each layer
-        were summed or averaged.
+        `kind`, `shape`, `stride`, `pitch` (units of the coordinates), `basis` and `origin` of the lattice, and
+        `residual`, the root mean square distance of the spots from their lattice positions, in spot pitches. With
+        `library_key`: its name, and such an entry for each section in `sections`. With `bin_size`: whether X and each
+        layer were summed or averaged, in `bins`.
     `.uns['spatial']`
-        If present: ``spot_diameter_fullres`` (of bins: their size) is divided by `upsample`, so that squidpy draws
-        sites in their size. Coordinates and `bin_size` must then be in pixels of the full image, as squidpy expects.
+        If present, ``spot_diameter_fullres`` (or the size of bins) is divided by `upsample`, for plots by squidpy.
 
-    Integer annotations of spots become floats and truth values nullable, since new sites have none. Where sites are
-    added, pairwise annotations (`.obsp`, with their entries in `.uns`) and all of `.obsm` but the coordinates are
-    dropped. Layers that this package wrote are always dropped. With `bin_size`, only X, layers, var and
-    ``uns["spatial"]`` are kept. Backed and lazy (dask) sections are read into memory.
+    Integer annotations of spots become floats, and booleans nullable. If sites are added, `.obsp` (with its entries in
+    `.uns`) and `.obsm` except for the coordinates are dropped. Layers written by this package are dropped. With
+    `bin_size`, only X, layers, var and ``uns["spatial"]`` are kept. The result is in memory.
 
     Raises
     ------
     KeyError
         If the coordinates or the `library_key` are missing.
     TypeError, ValueError
-        If arguments or coordinates are of a wrong type or out of bounds, no lattice is found, spots share a position,
-        array positions contradict the coordinates, no spot lies on tissue or holds counts, `adata` holds several
-        sections or coordinates local to fields of view, has unmeasured sites already, or bins would hold held-out
-        values.
+        If an argument or coordinates are invalid, no lattice is found, spots share a position, array positions
+        contradict the coordinates, no spot has counts or lies on tissue, `adata` holds several sections, local
+        coordinates of fields of view or unmeasured sites, or bins would mix held-out and other values.
 
     Warns
     -----
@@ -160,7 +152,7 @@ def grid(
         spots, pooling = binned(in_memory(adata), [each.lattice for each in laid], bins, spatial_key)
         if library_key is not None:
             spots.obs[library_key] = [str(each.name) for each in laid for _ in each.rows]
-        # Where cells lie on a lattice, the size may have become a multiple of its pitch.
+        # The size may have been set to a multiple of the pitch of the cells' lattice.
         size = size if np.isclose(size, laid[0].lattice.pitch, rtol=1e-9) else laid[0].lattice.pitch
         measured = find_measured(spots, laid, what="bins")
     laid = [each.filled(factor, fill) for each in laid]
@@ -177,12 +169,12 @@ def grid(
 
 
 def _entry(section: Laid, factor: int) -> dict[str, Any]:
-    """Describe a lattice, and how well its spots lie on it; warn where they do not."""
+    """Return the entry of a section in uns; warn if its spots are far from the lattice."""
     distance = residual(section.spots, section.coordinates) / factor
     if distance > WARPED:
         msg = (
             f"{section.prefix}spots lie {distance:.2f} pitches (root mean square) from the lattice that fits them "
-            "best, as in a warped section; coordinates of new sites follow those of the spots around them"
+            "best, as in a warped section; coordinates of new sites follow those of neighbouring spots"
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
     return grid_entry(section.lattice, stride=factor) | {"residual": distance}
@@ -195,7 +187,7 @@ def _laid_bins(
     shape: Literal["square", "hex"],
     min_cells: int,
 ) -> tuple[list[Laid], NDArray[np.int64]]:
-    """Lay bins over each section; return them, and the bin of each cell, counted through all sections, -1 for none."""
+    """Return the bins of each section, and the bin of each cell, numbered over all sections; -1 for none."""
     laid, bins, n_bins = [], np.full(len(coordinates), -1, dtype=np.int64), 0
     for name, rows in sections.items():
         with naming(name):
@@ -207,7 +199,7 @@ def _laid_bins(
 
 
 def _earlier_stride(adata: AnnData) -> float:
-    """Return the number by which an earlier call divided the diameter of spots; 1 if there was none."""
+    """Return the factor by which an earlier call divided the diameter of spots; 1 without one."""
     earlier = adata.uns.get(_keys.UNS, {})
     grid = earlier.get(_keys.GRID, {}) if isinstance(earlier, Mapping) else {}
     entries = [*grid.get(_keys.SECTIONS, {}).values(), grid]
@@ -215,7 +207,7 @@ def _earlier_stride(adata: AnnData) -> float:
 
 
 def _bin_size(adata: AnnData, bin_size: object, sections: list[NDArray[np.float64]]) -> float:
-    """Return the size of bins; refuse to pool held-out values with others."""
+    """Return the size of bins; refuse to pool held-out values."""
     if read_mask(adata, _keys.HELD_OUT).any():
         msg = (
             f"bins would mix held-out values (adata.obs[{_keys.HELD_OUT!r}]) with others; bin first, then call "

@@ -42,10 +42,8 @@ __all__ = ["image_features"]
 
 log = logging.getLogger(__name__)
 
-SUFFICIENT = 7.2
-"""Pixels to the standard deviation of the narrowest Gaussian to which lazily read images are reduced at most."""
-N_GENES = 200
-"""Number of most variable genes that the registration is checked with."""
+SUFFICIENT = 7.2  # pixels per standard deviation of the narrowest Gaussian, to which lazy images are reduced
+N_GENES = 200  # number of most variable genes for the check of the registration
 
 
 def image_features(
@@ -63,11 +61,11 @@ def image_features(
     key_added: str = _keys.IMAGE_FEATURES,
     copy: bool = False,
 ) -> "AnnData | None":
-    """Describe what the image of the tissue shows at every site, measured or not.
+    """Compute features of the tissue image at every site, measured or not.
 
-    The descriptors are covariates for :func:`s2s_scverse.tl.impute` and :func:`s2s_scverse.tl.interpolate`. Expression
-    is used only to check the registration: a warning says if stains or channels fit the measured spots clearly better
-    shifted, mirrored, turned or at another scale.
+    The features are covariates for :func:`s2s_scverse.tl.impute` and :func:`s2s_scverse.tl.interpolate`. Expression at
+    measured spots is only used to check the registration: a warning is given if the image fits it better when shifted,
+    mirrored, rotated or rescaled.
 
     Parameters
     ----------
@@ -75,53 +73,53 @@ def image_features(
         A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several.
     img
         The image: None for the one in ``uns["spatial"]`` (hires, else lowres), a file (PNG, JPEG, TIFF, OME-TIFF,
-        .btf), an array (height, width) or (height, width, channels), an image of a SpatialData (``sdata["he"]``), or
-        the :class:`spatialdata.SpatialData` itself: of its images that show the section the one named after it, else
-        one in colour, else the one of the highest resolution. TIFF files and images of a SpatialData are read lazily,
-        at the resolution that suffices. Of several sections, a dictionary with the name of each may be passed.
+        .btf), an array (height, width) or (height, width, channels), an image element of a SpatialData, or a
+        :class:`spatialdata.SpatialData`. Of its images that contain the section, the one named after it is used, else
+        one in colour, else the one with the highest resolution. TIFF files and images of a SpatialData are read lazily
+        at a sufficient resolution. For several sections, pass a dictionary with an image for each name.
     extractor
-        ``"stain"`` separates an RGB image into haematoxylin and eosin; ``"channels"`` takes the channels as they are,
-        such as DAPI, and is also used for images that are not RGB. Each channel gives its mean and its standard
-        deviation around every site. Or a function of patches (n, `patch_size`, `patch_size`, channels) that returns
-        (n, n_features), such as a pathology foundation model.
+        ``"stain"`` separates an RGB image into haematoxylin and eosin; ``"channels"`` uses the channels, such as DAPI,
+        and applies to all images that are not RGB. Features are the local mean and standard deviation of each channel.
+        Alternatively, a function of patches (n, `patch_size`, `patch_size`, channels) that returns (n, n_features),
+        such as a pathology foundation model.
     scales
-        Widths of the surroundings: standard deviations of Gaussians, in distances of neighbouring spots of the array.
+        Standard deviations of the Gaussian windows, in units of the spot spacing of the array.
     transform
-        From ``obsm["spatial"]`` to pixels (column, row) of `img`: a scale factor or an affine matrix (2, 3) or (3, 3).
-        1 by default for files and arrays; other images have their own.
+        Map from ``obsm["spatial"]`` to pixels (column, row) of a file or array: a scale factor (1 by default) or an
+        affine matrix (2, 3) or (3, 3). Other images have their own.
     coordinate_system
-        Coordinate system of a SpatialData that ``obsm["spatial"]`` is given in.
+        Coordinate system of ``obsm["spatial"]`` in a SpatialData.
     patch_size
         Side of the patches for a function, in pixels of the image at its highest resolution.
     batch_size
-        Number of patches given to a function at a time.
+        Number of patches per call of a function.
     layer
-        Log-normalised values for the check of the registration, X by default.
+        Layer with log-normalised values for the check of the registration, X by default.
     spatial_key
         Key of ``obsm`` with the coordinates, as for :func:`s2s_scverse.pp.grid`.
     key_added
         Key of ``obsm`` to write.
     copy
-        Return a changed copy instead of changing `adata`.
+        Whether to return a modified copy.
 
     Returns
     -------
     `None`, or the copy. Sets the following fields:
 
     `.obsm[key_added]`
-        float32 (n_obs, n_features). Sites off the image, on blank background or under pen marks get the median of the
-        others; a warning says how many.
+        float32 (n_obs, n_features). Sites outside the image, on blank background or under pen marks get the median of
+        the others, with a warning.
     `.uns['s2s']['image'][key_added]`
-        `names` of the features, the parameters, and which part of the differences between neighbouring spots the
-        features explain in each section (`explained`: of the leading components of expression, cross-validated; NaN
-        for fewer than 30 spots).
+        `names` of the features, parameters, and for each section `explained`, the cross-validated fraction of the
+        differences between neighbouring spots (in leading principal components) that the features explain; NaN for
+        fewer than 30 spots.
 
     Raises
     ------
     FileNotFoundError, KeyError
-        If there is no such file, image, coordinate system, lattice or layer.
+        If the file, image, coordinate system, lattice or layer does not exist.
     TypeError, ValueError
-        If an argument is of a wrong type or out of bounds, or all sites lie off the image.
+        If an argument is invalid, or all sites lie outside the image.
 
     Examples
     --------
@@ -191,7 +189,7 @@ def image_features(
 
 
 def _stride(adata: "AnnData", name: str | None) -> int:
-    """Return how many sites lie between neighbouring spots of the array: spots do not grow when some are held out."""
+    """Return the spacing of the array's spots in sites, which does not change when spots are held out."""
     grid = adata.uns[_keys.UNS][_keys.GRID]
     entry = grid if name is None else grid[_keys.SECTIONS][name]
     return int(entry.get("stride", 1))
@@ -206,7 +204,7 @@ def _placed(
     coordinates: NDArray[np.float64],
     pixel: float | None,
 ) -> PlacedImage:
-    """Return the image of a section with its place; `pixel` is the side of a pixel that suffices, None the smallest."""
+    """Return the image of a section with its location, at a pixel size of at most `pixel`; None for the smallest."""
     if transform is not None and (img is None or hasattr(img, "images") or hasattr(img, "dims")):
         msg = "transform is for files and arrays; images in uns['spatial'] and of a SpatialData have their own"
         raise ValueError(msg)
@@ -252,7 +250,7 @@ def _warn_of_misfit(
     spacing: float,
     values: NDArray[np.float32],
 ) -> None:
-    """Warn if the image fits the measured spots better in another place."""
+    """Warn if the image fits the measured spots better in another location."""
     inverse = np.linalg.inv(np.vstack([maps.image.to_pixels[:2], [0, 0, 1]]))
     height, width = maps.image.shape
     corners = np.array([[0, 0, 1], [width - 1, height - 1, 1]]) @ inverse.T
@@ -265,14 +263,14 @@ def _warn_of_misfit(
         warnings.warn(
             f"the image{where} fits the expression better if the coordinates are {misfit.place} (explained variance "
             f"{misfit.explained_there:.3f} instead of {misfit.explained_here:.3f}); check obsm['spatial'], the scale "
-            "factor, and whether the image was turned or mirrored",
+            "factor, and whether the image was rotated or mirrored",
             UserWarning,
             stacklevel=3,
         )
 
 
 def _other_scales(adata: "AnnData", section: SectionOnLattice, scale: float) -> list[float]:
-    """Scale factors of all images of a section, relative to the one used."""
+    """Return the scale factors of all images of a section, relative to the one used."""
     try:
         found = find_library(adata.uns.get("spatial"), section.name, "")["scalefactors"]
     except (KeyError, ValueError):
@@ -285,14 +283,14 @@ def _warn_of_missing(sections: list[SectionOnLattice], described: list[Descripti
     missing = sum(int(each.missing.sum()) for each in described)
     if missing == total:
         msg = (
-            "all sites lie off the image or on blank background; check obsm['spatial'] and the scale factor, and pass "
-            "extractor='channels' if the image is not stained but fluorescent"
+            "all sites lie outside the image or on blank background; check obsm['spatial'] and the scale factor, and "
+            "pass extractor='channels' for a fluorescence image"
         )
         raise ValueError(msg)
     if missing:
         warnings.warn(
-            f"{missing} of {total} sites in {len(sections)} section(s) lie off the image, on blank background or under "
-            "pen marks; they get the median of the others",
+            f"{missing} of {total} sites in {len(sections)} section(s) lie outside the image, on blank background or "
+            "under pen marks; they get the median of the others",
             UserWarning,
             stacklevel=3,
         )

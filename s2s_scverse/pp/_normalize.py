@@ -23,16 +23,16 @@ def normalize(
     log1p: bool = True,
     copy: bool = False,
 ) -> AnnData | None:
-    """Scale every spot to the same total, and take the logarithm.
+    """Normalize counts per spot, and log-transform them.
 
-    The same as :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, except that the default `target_sum`
-    comes from measured spots only. After :func:`s2s_scverse.pp.grid` most rows can be unmeasured sites, which are 0:
-    scanpy's median over all rows (up to scanpy 1.11) is then 0 too, and so are all scaled values.
+    Equivalent to :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`, except that the default `target_sum` is
+    the median over measured spots. After :func:`s2s_scverse.pp.grid` most rows can be unmeasured sites, which are 0;
+    the median over all rows (scanpy up to 1.11) is then 0 too.
 
     Parameters
     ----------
     adata
-        A section with counts, before or after :func:`s2s_scverse.pp.grid`. Bins must be made from counts, thus before.
+        A section with counts, before or after :func:`s2s_scverse.pp.grid` (after, if it is binned).
     target_sum
         Total of every spot after scaling. By default the median total of the measured spots that have counts.
     layer
@@ -40,30 +40,29 @@ def normalize(
     log1p
         Whether to take ``log(1 + x)`` of the scaled values.
     copy
-        Return a changed copy instead of changing `adata`.
+        Whether to return a modified copy.
 
     Returns
     -------
     `None`, or the copy. Sets the following fields:
 
     `.X` or `.layers[layer]`
-        Normalized values, of measured and held-out spots. Rows without counts stay 0. Lazy (dask) values are read into
-        memory.
+        Normalized values of measured and held-out spots, in memory. Rows without counts remain 0.
     `.uns['log1p']`
-        As :func:`scanpy.pp.log1p` writes it, with `log1p`.
+        As set by :func:`scanpy.pp.log1p`, if `log1p`.
 
     Raises
     ------
     KeyError
         If the layer does not exist.
     TypeError, ValueError
-        If an argument or the values are of a wrong type, values are NaN, infinite or (at measured spots) negative, no
-        measured spot has counts, or `adata` is backed by a file.
+        If an argument is invalid, values are NaN, infinite or (at measured spots) negative, no measured spot has
+        counts, or `adata` is backed by a file.
 
     Warns
     -----
     UserWarning
-        If the values are not whole numbers, as after an earlier normalization.
+        If values are not whole numbers.
 
     Examples
     --------
@@ -107,7 +106,7 @@ def _totals(matrix: Any) -> NDArray[np.float64]:
 
 
 def _scaled(matrix: Any, target: float, *, log1p: bool) -> Any:
-    """Return a copy whose rows have the total `target`, except those without counts."""
+    """Return a copy whose rows with counts have the total `target`."""
     scaled = matrix.astype(matrix.dtype if matrix.dtype.kind == "f" else np.float32)
     totals = _totals(scaled)
     divisor = np.where(totals == 0, 1, totals / target).astype(scaled.dtype)
@@ -117,7 +116,7 @@ def _scaled(matrix: Any, target: float, *, log1p: bool) -> Any:
         scaled /= divisor[:, None]
     values = stored_values(scaled)
     if log1p:
-        # Held-out spots can have negative values: their logarithm is NaN, which tl.evaluate reports.
+        # Negative values of held-out spots become NaN, which tl.evaluate reports.
         with np.errstate(invalid="ignore", divide="ignore"):
             np.log1p(values, out=values)
     return scaled
@@ -132,8 +131,8 @@ def _median_total(adata: AnnData, matrix: Any, what: str) -> float:
         raise ValueError(msg)
     if not are_counts(seen):
         msg = (
-            f"{what} has values that are not whole numbers, so it may be normalized already; pp.normalize needs counts"
-            ": pass the layer that has them"
+            f"{what} has values that are not whole numbers, so it may be normalized already; pp.normalize needs "
+            "counts: pass the layer that has them"
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
     totals = _totals(seen)

@@ -1,4 +1,4 @@
-"""Sections on their lattices, and unmeasured sites appended to their spots."""
+"""Sections on their lattices, with unmeasured sites appended to their spots."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,36 +21,32 @@ __all__ = ["Laid", "extended", "with_spot_size"]
 
 log = logging.getLogger(__name__)
 
-ON_LATTICE, AROUND = 0.01, 32
-"""Root mean square distance from the lattice, in pitches, that counts as none; most spots that a new site follows."""
+ON_LATTICE = 0.01  # residual of spots on the lattice, in pitches, up to which they are not displaced
+AROUND = 32  # number of spots that the displacement of a new site is interpolated from
 
 
 @dataclass(frozen=True, eq=False)
 class Laid:
     """A section on its lattice."""
 
-    name: str | None
-    """None where there is only one."""
-    rows: NDArray[np.int64]
-    """(n_spots,): its spots among those of all sections."""
-    lattice: Lattice
-    """Its sites: the spots in the order of `rows`, then the new ones."""
-    coordinates: NDArray[np.float64]
-    """(n_spots, 2): x and y of the spots as given."""
+    name: str | None  # None for a single section
+    rows: NDArray[np.int64]  # (n_spots,) its spots among those of all sections
+    lattice: Lattice  # the spots in the order of `rows`, then the new sites
+    coordinates: NDArray[np.float64]  # (n_spots, 2) x and y of the spots as given
 
     @property
     def prefix(self) -> str:
-        """How messages about this section begin."""
+        """Beginning of messages about this section."""
         return "" if self.name is None else f"section {self.name!r}: "
 
     @property
     def spots(self) -> Lattice:
-        """The lattice of the spots alone."""
+        """Lattice of the spots."""
         return self.lattice.subset(np.arange(len(self.rows)))
 
     @property
     def new(self) -> Lattice:
-        """The lattice of the new sites alone."""
+        """Lattice of the new sites."""
         return self.lattice.subset(np.arange(len(self.rows), len(self.lattice)))
 
     def filled(self, factor: int, fill: Fill) -> "Laid":
@@ -65,16 +61,16 @@ class Laid:
         aside = self.coordinates - exact[:n_spots]
         if n_spots == len(exact) or np.sqrt((aside**2).sum(axis=1).mean()) < ON_LATTICE * self.lattice.pitch:
             return exact[n_spots:]
-        # Sorted by position, so that the nearest spots do not depend on the order of obs.
+        # Sorted by position, so that ties do not depend on the order of obs.
         order = np.argsort(self.lattice.position[:n_spots])
         nearest = cKDTree(at[order]).query(at[n_spots:], k=list(range(1, min(AROUND, n_spots) + 1)))
         distance, near = np.asarray(nearest[0]), order[np.asarray(nearest[1])]
-        # Weights fall to 0 at about twice the distance of the nearest spot; equally near spots count alike.
+        # Weights vanish at about twice the distance of the nearest spot.
         weight = np.maximum(1 / distance - 0.499 / distance[:, :1], 0) ** 2
         return np.asarray(exact[n_spots:] + (weight[..., None] * aside[near]).sum(axis=1) / weight.sum(axis=1)[:, None])
 
     def names(self, sites: Lattice) -> list[str]:
-        """Name sites after their array positions, and after their section if there are several."""
+        """Return names of sites from their section, if there are several, and array positions."""
         section = "" if self.name is None else f"{self.name}_"
         return [f"{section}site_{row}x{col}" for row, col in sites.array.tolist()]
 
@@ -82,7 +78,7 @@ class Laid:
 def extended(
     spots: AnnData, sections: Sequence[Laid], measured: NDArray[np.bool_], spatial_key: str, library_key: str | None
 ) -> AnnData:
-    """Append the new sites of all sections to the spots, and write array positions and what is measured."""
+    """Return the spots with the new sites of all sections appended, array positions and measured sites."""
     dense, n_spots = spots.copy(), spots.n_obs
     if spatial_key not in dense.obsm:
         dense.obsm[spatial_key] = np.concatenate([section.coordinates for section in sections])
@@ -110,7 +106,7 @@ def extended(
 
 
 def _padded(spots: AnnData, names: pd.Index, obsm: dict[str, NDArray[np.float64]]) -> AnnData:
-    """Append sites, whose values are 0, without what they cannot have: embeddings, graphs and their entries in uns."""
+    """Append sites of value 0; drop embeddings, graphs and their entries in uns."""
 
     def padded(matrix: Any) -> Any:
         if is_sparse(matrix):
@@ -123,8 +119,8 @@ def _padded(spots: AnnData, names: pd.Index, obsm: dict[str, NDArray[np.float64]
     uns = {key: entry for key, entry in spots.uns.items() if not (isinstance(entry, Mapping) and graphs & set(entry))}
     gone = {"obsm": set(spots.obsm) - set(obsm), "obsp": set(spots.obsp), "uns": set(spots.uns) - set(uns)}
     if texts := [f"{place}[{key!r}]" for place, keys in gone.items() for key in sorted(keys)]:
-        log.info("dropped, since new sites have none: %s", ", ".join(texts))
-    # Truth values of spots become nullable, since h5ad cannot store them as objects.
+        log.info("dropped annotations that new sites lack: %s", ", ".join(texts))
+    # Nullable, since h5ad files cannot store booleans with missing values as objects.
     truth = dict.fromkeys(spots.obs.select_dtypes("bool").columns, "boolean")
     dense = AnnData(
         X=None if spots.X is None else padded(spots.X),
@@ -143,7 +139,7 @@ def _padded(spots: AnnData, names: pd.Index, obsm: dict[str, NDArray[np.float64]
 
 
 def with_spot_size(spatial: Any, factor: float, size: float | None) -> Any:
-    """Return ``uns["spatial"]`` with the diameter of spots divided by `factor`, or first set to `size` (of bins)."""
+    """Return ``uns["spatial"]`` with the diameter of spots (or the `size` of bins) divided by `factor`."""
     if not isinstance(spatial, Mapping):
         return spatial
     spatial = deepcopy(dict(spatial))

@@ -20,44 +20,43 @@ def sparsify(
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
 ) -> AnnData | None:
-    """Hide measured spots, to simulate a cheaper experiment and score against the truth.
+    """Hold out measured spots, to simulate sparser sampling.
 
-    Nothing is deleted: hidden spots keep their values in X, but :func:`s2s_scverse.tl.impute` never reads them.
+    Held-out spots keep their values in X, but :func:`s2s_scverse.tl.impute` does not read them.
 
     Parameters
     ----------
     adata
-        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, each of which is thinned by itself.
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, which are processed separately.
     stride
         Keep every `stride`-th spot along both axes of the lattice of spots (square: rows and columns).
     phase
         Offset of the kept spots along both axes, each from 0 to ``stride - 1``.
     fraction
-        Keep this random fraction of the spots instead; `stride` and `phase` are then ignored.
+        Keep this random fraction of the spots instead of a regular subset.
     keep
-        Keep these spots instead, to simulate holes, lost rows or anything else: truth values for every site of `adata`,
-        or the name of an obs column with them. Values at unmeasured sites are ignored.
+        Keep these spots instead, for example to simulate holes or lost rows: a boolean for every site of `adata`, or
+        the name of an obs column. Values at unmeasured sites are ignored.
     rng
         Seed or generator for `fraction`.
     copy
-        Return a changed copy instead of changing `adata`.
+        Whether to return a modified copy.
 
     Returns
     -------
     `None`, or the copy. Sets the following fields:
 
     `.obs['s2s_measured']`
-        False for the hidden spots too.
+        Also False at the held-out spots.
     `.obs['s2s_held_out']`
-        True for the hidden spots.
+        Whether a site is a held-out spot.
 
     Raises
     ------
     KeyError
         If `adata` has no lattice, or no column `keep`.
     TypeError, ValueError
-        If an argument is of a wrong type or out of bounds, both `fraction` and `keep` are given, `keep` has another
-        length, no spot would be kept, or spots are hidden already.
+        If an argument is invalid, both `fraction` and `keep` are given, no spot is kept, or spots are held out already.
 
     Examples
     --------
@@ -113,7 +112,7 @@ def sparsify(
 
 
 def _check_keep(adata: AnnData, keep: NDArray[np.bool_] | str, fraction: float | None) -> NDArray[np.bool_]:
-    """Return which sites to keep, (n_obs,)."""
+    """Return the sites to keep, (n_obs,)."""
     if fraction is not None:
         msg = "fraction and keep exclude each other; pass one of them"
         raise ValueError(msg)
@@ -121,7 +120,7 @@ def _check_keep(adata: AnnData, keep: NDArray[np.bool_] | str, fraction: float |
         if keep not in adata.obs:
             msg = f"keep={keep!r} not found in adata.obs"
             raise KeyError(msg)
-        # New sites have no value in a column of spots, and need none.
+        # Unmeasured sites have no values in a column of spots.
         chosen = adata.obs[keep].to_numpy(dtype=object, copy=True)
         chosen[~read_mask(adata, _keys.MEASURED)] = False
         if not all(isinstance(value, bool | np.bool_) for value in chosen):

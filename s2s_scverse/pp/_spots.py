@@ -1,4 +1,4 @@
-"""What `pp.grid` reads: which observations are spots, of which section, where they lie, which are measured."""
+"""Input of `pp.grid`: spots on tissue, their sections, coordinates and lattices, and which are measured."""
 
 import logging
 import warnings
@@ -35,7 +35,7 @@ ARRAY = [_keys.ARRAY_ROW, _keys.ARRAY_COL]
 
 
 def read_spots(adata: AnnData) -> AnnData:
-    """Return the spots on tissue; refuse unmeasured sites, whose zeros would become measured values."""
+    """Return the spots on tissue; refuse unmeasured sites, whose zeros are not measurements."""
     if not adata.obs_names.is_unique:
         repeated = adata.obs_names[adata.obs_names.duplicated()].unique()
         msg = (
@@ -54,12 +54,12 @@ def read_spots(adata: AnnData) -> AnnData:
     inside = in_tissue(adata)
     if inside.all():
         return adata
-    log.info("%d of %d spots lie outside the tissue (in_tissue 0) and are left out", (~inside).sum(), len(inside))
+    log.info("%d of %d spots lie outside the tissue (in_tissue 0) and are dropped", (~inside).sum(), len(inside))
     return adata[inside]
 
 
 def read_coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
-    """Return x and y of every spot, (n_obs, 2); if obsm has none, from the array positions at a pitch of 1."""
+    """Return x and y of every spot, (n_obs, 2), or those of array positions at a pitch of 1 if obsm has none."""
     made = spatial_key == _keys.SPATIAL and not any("spatial" in key.lower() for key in adata.obsm)
     if not made or any(key not in adata.obs for key in ARRAY):
         return check_coordinates(adata, spatial_key)
@@ -73,7 +73,7 @@ def read_coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
 
 
 def find_measured(spots: AnnData, sections: Sequence[Laid], *, what: str) -> NDArray[np.bool_]:
-    """Return which spots are neither held out nor without counts, (n_obs,); refuse a section without counts."""
+    """Return which spots have counts and are not held out, (n_obs,); refuse a section without counts."""
     seen = ~read_mask(spots, _keys.HELD_OUT)
     empty = find_empty(spots, seen)
     for section in sections:
@@ -104,14 +104,13 @@ def warn_of_dead_lines(spots: AnnData, sections: Sequence[Laid], measured: NDArr
         if texts:
             msg = (
                 f"{section.prefix}the median depth of {' and '.join(texts)} is below {LINE_FRACTION:.0%} of that of "
-                "the rows or columns around, as in clogged channels; s2s.pp.mask_artifacts marks their spots as "
-                "unmeasured"
+                "neighbouring ones, as in clogged channels; s2s.pp.mask_artifacts marks their spots as unmeasured"
             )
             warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def split(adata: AnnData, library_key: str | None) -> dict[str | None, NDArray[np.int64]]:
-    """Return the rows of every section, in the order in which they come first."""
+    """Return the rows of every section, in order of appearance."""
     if library_key is None:
         return {None: np.arange(adata.n_obs)}
     check_name("library_key", library_key)
@@ -128,14 +127,14 @@ def split(adata: AnnData, library_key: str | None) -> dict[str | None, NDArray[n
     names = column.astype(str).to_numpy()
     slashed = sorted({name for name in names if "/" in name})
     if slashed:
-        msg = f"names of sections must not hold '/', which h5ad files cannot store, found {few(slashed)}; rename them"
+        msg = f"names of sections must not hold '/', for h5ad files, found {few(slashed)}; rename them"
         raise ValueError(msg)
     return {str(name): np.flatnonzero(names == name) for name in dict.fromkeys(names)}
 
 
 @contextmanager
 def naming(name: str | None) -> Iterator[None]:
-    """Begin the texts of errors with the name of the section."""
+    """Prefix error texts with the name of the section."""
     try:
         yield
     except ValueError as error:
@@ -146,14 +145,14 @@ def naming(name: str | None) -> Iterator[None]:
 
 
 def _has_array(obs: pd.DataFrame) -> bool:
-    """Whether a section has array positions; of several sections only some may."""
+    """Whether a section has array positions."""
     return all(key in obs and obs[key].notna().any() for key in ARRAY)
 
 
 def find_lattice(adata: AnnData, coordinates: NDArray[np.float64], *, alone: bool) -> Lattice:
-    """Find the lattice of a section from array positions, else from coordinates.
+    """Return the lattice of a section, from array positions or coordinates.
 
-    Unless told that it is one of several (not `alone`), look for signs that it is more than one.
+    If the section is not one of several (`alone`), signs of several sections are reported.
     """
     array = array_positions(adata) if _has_array(adata.obs) else None
     try:
@@ -169,7 +168,7 @@ def find_lattice(adata: AnnData, coordinates: NDArray[np.float64], *, alone: boo
 
 
 def in_memory(adata: AnnData) -> AnnData:
-    """Read what is backed by a file or lazy, and leave out runs, which belong to another lattice."""
+    """Return the section in memory, without runs, which belong to another lattice."""
     lazy = any(hasattr(matrix, "compute") for matrix in (adata.X, *named_layers(adata).values()))
     adata = adata.to_memory() if adata.isbacked or lazy else adata
     stale = [key for key in find_runs(adata) if key in adata.layers]

@@ -1,4 +1,4 @@
-"""Which spots are tissue, which hold counts, and how deep they were sequenced."""
+"""Spots on tissue, spots with counts, and sequencing depth."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,12 +16,11 @@ __all__ = ["find_empty", "in_tissue", "read_depth", "read_detected", "zeros_tell
 TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 COUNTS = "counts"
 ROW_BLOCK = 4096
-FEWEST_GENES = 3
-"""Median number of detected genes below which a spot without counts may be a measurement."""
+FEWEST_GENES = 3  # median number of detected genes below which a spot without counts may be a measurement
 
 
 def in_tissue(adata: AnnData) -> NDArray[np.bool_]:
-    """Return which spots lie on tissue, (n_obs,): all whose `in_tissue` is not 0 (number, truth value or text)."""
+    """Return which spots lie on tissue, (n_obs,): those whose `in_tissue` is not 0 (number, boolean or text)."""
     if _keys.IN_TISSUE not in adata.obs:
         return np.ones(adata.n_obs, dtype=bool)
     column = adata.obs[_keys.IN_TISSUE]
@@ -41,11 +40,10 @@ def in_tissue(adata: AnnData) -> NDArray[np.bool_]:
 
 
 def find_empty(adata: AnnData, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which of some spots in memory hold no counts, (n_obs,); spots outside `rows`, (n_obs,), are never empty.
+    """Return which of the spots `rows` (n_obs,), in memory, have no counts, (n_obs,).
 
-    Empty spots are zero throughout in X or ``layers["counts"]`` (in the first other layer if both are absent or zero
-    everywhere), unless a positive ``obs["total_counts"]`` says that only genes were left out, or so few genes are seen
-    in the other spots that zeros are measurements.
+    They are 0 throughout in X or ``layers["counts"]`` (if both are absent or 0 everywhere: in the first other layer).
+    No spot is empty if ``obs["total_counts"]`` is positive, or if zeros are likely since few genes are detected.
     """
     if adata.X is not None:
         check_numeric(adata.X, "adata.X")
@@ -61,16 +59,16 @@ def find_empty(adata: AnnData, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def zeros_tell(adata: AnnData, rows: NDArray[np.bool_]) -> bool:
-    """Whether so few genes are seen in some spots that others may show none by chance."""
+    """Whether so few genes are detected in the spots `rows` that a spot may have none by chance."""
     detected = read_detected(adata, rows)
     return detected is not None and bool(np.median(detected) < FEWEST_GENES)
 
 
 def read_depth(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = None) -> NDArray[np.float64] | None:
-    """Return the depth of some spots, (n_rows,), in any unit; None if nothing tells.
+    """Return the depth of the spots `rows` in any unit, (n_rows,); None if it is unknown.
 
-    It is read from the counts of a layer, X or ``layers["counts"]``, else from ``obs["total_counts"]``, else from the
-    size of one molecule in normalised values.
+    It is read from counts in the layer, X or ``layers["counts"]``, else from ``obs["total_counts"]``, else recovered
+    from normalised values.
     """
     sources = [layer] if layer is not None else [key for key in (COUNTS,) if key in adata.layers] + [None]
     matrices = {key: adata.X if key is None else adata.layers[key] for key in sources}
@@ -89,7 +87,7 @@ def read_depth(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = N
 
 
 def read_detected(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = None) -> NDArray[np.float64] | None:
-    """Return how many genes were seen in some spots, (n_rows,); None where zeros do not tell (scaled values)."""
+    """Return the number of genes detected in the spots `rows`, (n_rows,); None if values are negative."""
     key = layer if layer is not None else COUNTS if COUNTS in adata.layers else None
     matrix = adata.X if key is None else adata.layers[key]
     if matrix is None:
@@ -108,12 +106,12 @@ def _total_counts(adata: AnnData) -> NDArray[np.float64] | None:
 
 
 def _zero_rows(matrix: Any) -> NDArray[np.bool_]:
-    """Return which rows of a matrix in memory are 0 throughout, (n_rows,); NaN is not 0."""
+    """Return which rows of a matrix in memory are 0 throughout, (n_rows,)."""
     return np.asarray(matrix.astype(bool).sum(axis=1) == 0).ravel()
 
 
 def _are_counts(matrix: Any, rows: NDArray[np.int64]) -> bool:
-    """Whether a sample of rows holds whole numbers, none negative, and some above 0."""
+    """Whether a sample of rows holds counts, some above 0."""
     sample = _loaded(matrix[rows[:: len(rows) // 200 + 1]])
     return are_counts(sample) and bool((stored_values(sample) > 0).any())
 

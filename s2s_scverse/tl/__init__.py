@@ -14,7 +14,7 @@ __all__ = ["TRAINING_PRESETS", "TrainingConfig", "evaluate", "impute", "interpol
 
 
 def __getattr__(name: str) -> Any:
-    # Their home needs torch, which `import s2s_scverse.tl` must not load.
+    # _train imports torch, which `import s2s_scverse.tl` must not load.
     if name in ("TRAINING_PRESETS", "TrainingConfig"):
         from .. import _train
 

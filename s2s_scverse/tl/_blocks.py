@@ -1,4 +1,4 @@
-"""Predicting blocks of genes one after the other, or on the cluster of a dask client; the memory that it needs."""
+"""Prediction of blocks of genes, one after the other or on a dask cluster, and the memory needed."""
 
 import sys
 from contextlib import contextmanager, suppress
@@ -20,7 +20,7 @@ __all__ = ["memory_explained", "needed_gigabytes", "predicted_blocks"]
 def predicted_blocks(
     predict: "Callable[[Any], Block]", matrix: GeneMatrix, blocks: "list[slice | NDArray[np.int64]]"
 ) -> "Generator[tuple[slice | NDArray[np.int64], Block]]":
-    """Yield blocks of genes as they are done; closing the generator gives up the others."""
+    """Yield predicted blocks of genes as they complete; closing the generator cancels the others."""
     client = _client()
     if client is None:
         for genes in blocks:
@@ -30,7 +30,7 @@ def predicted_blocks(
     from dask.delayed import delayed
     from distributed import as_completed
 
-    # The model is a task by itself, and not part of each: it is sent to every worker once.
+    # As a separate task, the model is sent to every worker only once.
     model = delayed(lambda itself: itself, pure=False)(predict)
     tasks = [delayed(_impute_block, pure=False)(model, matrix.lazy(genes)) for genes in blocks]
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "16GiB"}):
@@ -44,7 +44,7 @@ def predicted_blocks(
 
 
 def _impute_block(predict: "Callable[[Any], Block]", values: Any) -> "Block":
-    """Predict a block under a name that the dashboard of a cluster shows."""
+    """Predict a block; the dashboard of a cluster shows the name of this function."""
     return predict(values)
 
 
@@ -55,20 +55,20 @@ def _client() -> Any:
         return None
     with suppress(ValueError):
         distributed.get_worker()
-        return None  # this runs on a cluster itself, and would wait for its own thread
+        return None  # a worker would wait for its own thread
     with suppress(ValueError):
         return distributed.default_client()
     return None
 
 
 def needed_gigabytes(n_sites: int, largest: int, n_genes: int, layers: int) -> float:
-    """Memory of a run: of the process, of maps of the largest section, and of layers in memory."""
+    """Estimate the memory of a run: process, maps of the largest section, and layers in memory."""
     return 0.7 + 0.45 * min(1.0, largest / 1400) + 23e-6 * largest + 6e-9 * n_sites * n_genes * layers
 
 
 @contextmanager
 def memory_explained(gigabytes: float, *, device: str, stored: bool) -> "Iterator[None]":
-    """Convert out-of-memory errors of numpy and torch into a MemoryError that says what to do."""
+    """Convert out-of-memory errors of numpy and torch into a MemoryError with advice."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -79,7 +79,7 @@ def memory_explained(gigabytes: float, *, device: str, stored: bool) -> "Iterato
         if on_device:
             msg = f"device {device!r} ran out of memory; pass device='cpu', or training= with a smaller batch_size"
         else:
-            store = "" if stored else "store= (a folder that layers are written to as they are made), "
+            store = "" if stored else "store= (a folder that layers are written to), "
             msg = (
                 f"needs about {gigabytes:.1f} GB of memory, more than is available; pass {store}fewer genes=, "
                 "dtype='float16' or uncertainty=False"

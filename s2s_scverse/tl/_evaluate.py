@@ -36,37 +36,36 @@ def evaluate(
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
 ) -> AnnData | None:
-    """Score layers against the truth on held-out spots, gene by gene, and compare their methods.
+    """Score imputed layers on held-out spots, gene by gene, and compare their methods.
 
     Only spots in ``.obs['s2s_held_out']`` are scored. A layer of :func:`s2s_scverse.tl.impute` or
-    :func:`s2s_scverse.tl.interpolate` is refused if any of these spots was visible to it, whatever was hidden, subset
-    or reordered since. Layers written by others carry no such record (``.obs[f'{key}_visible']``); they are refused
-    only if they equal the truth at all held-out spots of a section, bit for bit. Otherwise make sure that they saw none
-    of them.
+    :func:`s2s_scverse.tl.interpolate` is refused if any of these spots was visible to it, according to
+    ``.obs[f'{key}_visible']``. Layers without such a record are refused only if they equal the truth at all held-out
+    spots of a section.
 
     Parameters
     ----------
     adata
         A section with spots held out by :func:`s2s_scverse.pp.sparsify`, and imputed afterwards.
     keys
-        Names of the layers to score: one method each.
+        Names of the layers to score, one for each method.
     truth
-        Layer with the true values, or ``"X"``. By default what the methods read: X, or the `layer` given to them.
+        Layer with the true values, or ``"X"``. By default the layer that the methods read.
     genes
-        Names of the genes to score. By default all that are in every layer; those missing in one are skipped.
+        Names of the genes to score, by default all that are in every layer.
     n_bootstrap
         Number of resamples of genes for the intervals of mean scores.
     rng
         Seed or generator of the resamples.
     copy
-        Return a changed copy instead of changing `adata`.
+        Whether to return a modified copy.
 
     Returns
     -------
-    `None`, or the copy. X and layers stay as they are. Sets the following field:
+    `None`, or the copy. Sets the following field:
 
     `.uns['s2s']['evaluation']`
-        Tables `scores`, `summary` and `tests` (read them with :func:`s2s_scverse.get.evaluation_df`,
+        Tables `scores`, `summary` and `tests` (see :func:`s2s_scverse.get.evaluation_df`,
         :func:`s2s_scverse.get.evaluation_summary_df` and :func:`s2s_scverse.get.evaluation_tests_df`), `truth`,
         `n_spots` scored, `n_bootstrap` and `versions`. Replaces an earlier evaluation.
 
@@ -74,42 +73,37 @@ def evaluate(
     ------
     KeyError
         If `adata` has no lattice, or a layer or gene does not exist.
-    TypeError
-        If an argument is of a wrong type.
-    ValueError
-        If no spot is held out, a layer has seen one, a layer has missing values at some held-out spots, a gene asked
-        for is not in all layers, or no gene is in all of them.
-
-    Notes
-    -----
-    Scores of a gene are taken over the held-out spots; with several sections, over those of each section, and then
-    averaged, weighted by their number. Spots that a method left NaN, too far from all measured spots, are excluded:
-
-    ``pcc``, ``spearman``
-        Correlation of Pearson, and of Spearman (ties averaged). NaN if the truth is constant; 0 if only the prediction
-        is.
-    ``rmse``, ``mae``
-        Root mean squared and mean absolute error, on the scale of the values.
-    ``ssim``
-        Structural similarity :cite:p:`Wang2004` on the lattice of spots, masked: local means, variances and the
-        covariance at a held-out spot are weighted by a Gaussian of 1.5 spot pitches, cut 5 pitches away and normalised
-        over held-out spots only, so neither background nor measured spots enter. Averaged over held-out spots. The data
-        range of a gene is that of its true values at measured spots; NaN if that is 0. Constants 0.01 and 0.03; the
-        covariances are those of the population. On a complete square lattice it is scikit-image's with
-        ``gaussian_weights=True, use_sample_covariance=False``, except near the border.
-    ``coverage``
-        Only if ``.layers[f'{key}_std']`` exists for a key: part of the spots inside the central 90 % interval of a
-        normal distribution with this mean and standard deviation; 0.9 is right, more is too wide.
-
-    Intervals are percentiles of means over resampled genes, the same for all methods. Methods are compared by
-    Wilcoxon's signed-rank test over genes, for all pairs, adjusted after Holm for the number of pairs within each
-    score. Both take genes as independent, which genes of one section are not: they say how methods differ over genes
-    like these on this section, not on others.
+    TypeError, ValueError
+        If an argument is invalid, no spot is held out, a held-out spot was visible to a method, a layer has missing
+        values at some held-out spots, or no gene is in all layers.
 
     Warns
     -----
     UserWarning
         If held-out spots are not scored because a method left them NaN.
+
+    Notes
+    -----
+    Scores of a gene are computed over the held-out spots of each section, and averaged over sections with the number of
+    spots as weights. Spots that a method left NaN are excluded.
+
+    ``pcc``, ``spearman``
+        Pearson's and Spearman's correlation (ties averaged). NaN if the truth is constant; 0 if only the prediction is.
+    ``rmse``, ``mae``
+        Root mean squared and mean absolute error, on the scale of the values.
+    ``ssim``
+        Structural similarity :cite:p:`Wang2004` on the lattice of spots, averaged over held-out spots. Local means,
+        variances and covariances are weighted by a Gaussian with a standard deviation of 1.5 spot pitches, truncated at
+        5 pitches and normalised over held-out spots. The data range of a gene is that of its true values at measured
+        spots; NaN if it is 0. The constants are 0.01 and 0.03. On a complete square lattice this is scikit-image's
+        ``gaussian_weights=True, use_sample_covariance=False``, except near the border.
+    ``coverage``
+        If ``.layers[f'{key}_std']`` exists for a key: fraction of the spots inside the central 90 % interval of a
+        normal distribution with this mean and standard deviation.
+
+    Intervals are percentiles of means over resampled genes, the same for all methods. Pairs of methods are compared by
+    Wilcoxon's signed-rank test over genes, with Holm's adjustment for the number of pairs within each score. Both treat
+    genes as independent, and describe differences over genes of this section only.
 
     Examples
     --------
@@ -183,7 +177,7 @@ def evaluate(
 def _out_of_reach(
     adata: AnnData, names: list[str], columns: NDArray[np.int64], held_out: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Return the held-out sites that are NaN in all genes, too far from measured spots; warn of them."""
+    """Return the held-out spots that a method left NaN in all genes, with a warning."""
     far = np.zeros(adata.n_obs, dtype=bool)
     for name in names:
         nowhere = held_out.copy()
@@ -193,11 +187,11 @@ def _out_of_reach(
                 nowhere[nowhere] = np.isnan(block).all(axis=1)
         far |= nowhere
     if np.array_equal(far, held_out):
-        return np.zeros_like(far)  # nothing was imputed at all, which is refused with its own words
+        return np.zeros_like(far)  # score_genes raises an error
     if far.any():
         warnings.warn(
-            f"{int(far.sum())} of {int(held_out.sum())} held-out spots are not scored: a method left them NaN, as "
-            "those are that lie too far from measured spots",
+            f"{int(far.sum())} of {int(held_out.sum())} held-out spots are not scored: a method left them NaN, since "
+            "they are too far from measured spots",
             UserWarning,
             stacklevel=3,
         )
@@ -219,7 +213,7 @@ def _mean_over_sections(
 
 
 def _check_unseen(adata: AnnData, names: list[str], held_out: NDArray[np.bool_]) -> list[str]:
-    """Refuse layers whose method saw held-out spots; return those without a record of what was seen."""
+    """Refuse layers to which held-out spots were visible; return those without a record."""
     unrecorded = []
     for name in names:
         visible = read_visible(adata, name)

@@ -23,7 +23,7 @@ from .._adata import (
     versions,
     write_run,
 )
-from .._calibration import FEWEST, LEVELS
+from .._calibration import FEWEST, LEVELS, too_few_spots
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
 from .._scores import mean_over_sections
@@ -74,127 +74,116 @@ def impute(
 ) -> "AnnData | None":
     """Impute genes at the unmeasured sites of a section by S2S-ST :cite:p:`Fang2025`.
 
-    Predictors of single genes in space, of principal components, and between sites with similar expression are
-    stacked, with weights from cross-validation on the measured spots. A cascaded network
-    (:class:`s2s_scverse.nn.CDCIN`) refines the stack: from weights learnt on simulated sections, it learns to predict
-    those spots of this section that are masked by subsampling once more, and is then applied to all measured spots. All
-    genes share one network. Its correction is scaled by a factor chosen on validation spots, 0 where it does not help.
+    The initial estimate is a cross-validated combination (stack) of kriging methods. A cascaded network
+    (:class:`s2s_scverse.nn.CDCIN`), shared by all genes, refines it: starting from weights learnt on simulated
+    sections, it is trained to predict masked spots of this section from the others. The network's correction is scaled
+    by a factor chosen on validation spots, which is 0 if it does not help.
+
 
     Parameters
     ----------
     adata
-        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several: one network then learns from all of
-        them, and each is imputed from its own spots. Values are expected to be normalised and log-transformed
-        (:func:`s2s_scverse.pp.normalize`).
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, which share one network and are imputed
+        separately. Values should be normalised and log-transformed (:func:`s2s_scverse.pp.normalize`).
     genes
-        Names of the genes to write, all by default. The model is always fitted to the most variable genes of the
-        section, so the values of a gene do not depend on this selection, except for rounding.
+        Names of the genes to write, all by default. The model is fitted to the most variable genes of the section, so
+        values of a gene do not depend on this selection, except for rounding.
     layer
-        Layer to read instead of X. Only rows of measured spots are ever read.
+        Layer to read, X by default. Only rows of measured spots are read.
     key_added
         Name of the layer to write, and of the run in `.uns['s2s']`.
     preset
-        ``"default"``; ``"fast"``: half of the training; ``"quick"``: the stack of predictors alone, without a
-        network; ``"paper"``: network and training as published (leak-free), which is slow and meant for comparison.
+        ``"default"``; ``"fast"``, with half of the training; ``"quick"``, the initial estimate without a network;
+        or ``"paper"``, network and training as published (without its leak), for comparison.
     network, training
         Hyper-parameters that replace those of the preset. A `network` of another shape is trained from random weights.
     natural_images
-        Additional training data: ``"photographs"`` (shipped with scikit-image), ``"textures"``,
-        a folder, an array or a list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None for nothing.
-        ``"auto"``: photographs with ``preset="paper"``, nothing otherwise, because they change no score there.
+        Additional training data: ``"photographs"`` (shipped with scikit-image), ``"textures"``, a folder, an array or a
+        list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None. ``"auto"``: photographs with
+        ``preset="paper"``; None otherwise, because they change no score.
     max_epochs
-        Most epochs to train for, instead of the preset's, and however few the spots are; 0: weights are used as they
-        are. By default no network is used below 100 spots (`TrainingConfig.min_spots`): it has not helped there.
+        Largest number of epochs, instead of the preset's; 0: the weights are used as they are. By default no network is
+        used below 100 spots (`TrainingConfig.min_spots`).
     max_distance
-        How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
-        every spot stay NaN. None: no limit.
+        Largest distance from the nearest spot, in units of the spot spacing. Sites beyond it remain NaN; None for no
+        limit.
     covariates
-        What is known at every site besides expression: keys of `.obsm`, such as ``"s2s_image"`` from
-        :func:`s2s_scverse.pp.image_features`, or numeric columns of `.obs`. They must not
-        be derived from the expression at held-out spots. They guide the stack as much as they help in cross-validation
-        on measured spots; the network sees its guided maps.
+        Keys of `.obsm`, such as ``"s2s_image"`` from :func:`s2s_scverse.pp.image_features`, or numeric columns of
+        `.obs`, that are known at every site and not derived from expression at held-out spots. Their influence on the
+        initial estimate is determined by cross-validation.
     total_counts
         Depth (library size) of the spots; spots with lower depth than their neighbours get lower noise weights.
-        ``"auto"``: recovered from the values, if these are counts or counts scaled to a common total, with or without
-        log1p; otherwise weights are equal. Or a column of `.obs`, such as ``"total_counts"`` from
-        :func:`scanpy.pp.calculate_qc_metrics`. None: equal weights. The log and
-        ``.uns["s2s"][key_added]["params"]["depth"]`` give the source: ``"values"``, the column, or ``"none"``
-        (requested, not found, or the same for all spots).
+        ``"auto"`` recovers it from counts, or counts scaled to a common total, with or without log1p. Alternatively, a
+        column of `.obs`, such as ``"total_counts"`` from :func:`scanpy.pp.calculate_qc_metrics`, or None for equal
+        weights. ``.uns["s2s"][key_added]["params"]["depth"]`` records the source.
     uncertainty
-        Whether to estimate errors by five-fold cross-validation: standard deviations and the reliability of genes.
-        Takes a few seconds and a second layer. Needs 16 measured spots. Errors are those of the initial estimate, an
-        upper bound for ``"paper"``, which starts from the nearest spot.
+        Whether to estimate standard deviations and the reliability of genes by cross-validation, from at least 16
+        measured spots. Errors are those of the initial estimate, an upper bound for ``"paper"``.
     denoise
-        Whether to replace measured values by the mean of the measured value and its prediction from other spots,
-        weighted by their inverse variances. The noise model is counting noise, so values must be counts, or counts
-        scaled to a common total, with or without log1p (the scale of one molecule may not be identifiable for panels of
-        a few highly expressed genes). Needs 16 measured spots.
+        Whether to replace measured values by the inverse-variance weighted mean of the value and its prediction from
+        other spots. Values must be counts, or counts scaled to a common total, with or without log1p, since counting
+        noise is assumed. Requires at least 16 measured spots.
     dtype
-        Of the layers written. ``"float16"`` takes half the memory and keeps three digits, also of measured values.
+        Type of the layers; ``"float16"`` has three significant digits, also for measured values.
     store
-        Folder to write the layers to, as zarr, a block of 256 genes at a time; they become dask arrays on it. With
-        values that are lazy (:func:`anndata.experimental.read_lazy`) or backed by a file, no matrix is ever whole in
-        memory; they are read quickest if stored by gene (CSC, or in chunks of a few hundred genes). An interrupted
-        call leaves ``<store>.partial``, which the next one replaces.
+        Zarr folder to write the layers to; they become dask arrays. If `adata` is lazy
+        (:func:`anndata.experimental.read_lazy`) or backed, no matrix is loaded as a whole; CSC matrices, or chunks of a
+        few hundred genes, are read fastest. An interrupted call leaves ``<store>.partial``, which the next one
+        replaces.
     device
-        ``"auto"`` (an accelerator where there is one), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
+        ``"auto"`` (an accelerator, if available), or a torch device such as ``"cpu"`` or ``"cuda:1"``.
     rng
-        Seed or generator. The same seed on the same machine gives the same result, bit for bit on a CPU.
+        Seed or generator. Results are reproducible on the same machine, bit for bit on a CPU.
     checkpoint
-        File to write after every epoch. If it exists, the interrupted run resumes from it, to the same result; data,
-        seed and hyper-parameters must be those of the interrupted run.
+        File to write after every epoch. If it exists, the run resumes from it with the same result; data, seed and
+        hyper-parameters must be the same.
     pretrained
-        Checkpoint of a run on another section, to start from its weights; with ``max_epochs=0`` they are used as
-        they are.
+        Checkpoint whose weights training starts from, or which is applied unchanged with ``max_epochs=0``.
     progress
         Whether to show a progress bar.
     copy
-        Return a changed copy instead of changing `adata`.
+        Whether to return a modified copy.
 
     Returns
     -------
-    `None`, or the copy. On any failure or interruption `adata` stays as it was. Sets the following fields:
+    `None`, or the copy; `adata` is unchanged upon failure. Sets the following fields:
 
     `.layers[key_added]`
-        (n_obs, n_vars), of type `dtype`: imputed values on the scale of the input. Measured spots keep theirs exactly
-        (unless `denoise`); NaN for genes not asked for.
+        (n_obs, n_vars): imputed values, and measured values (unless `denoise`) at spots; NaN for genes that are not
+        selected.
     `.layers[f'{key_added}_std']`
-        (n_obs, n_vars), of type `dtype`: standard deviation of the difference between imputed value and measurement,
-        scaled so that 90 % of the differences are within 1.645 of it (in cross-validation, corrected for the distance
-        from other spots); see :func:`s2s_scverse.get.interval`. 0 at measured spots; at denoised ones, of their
-        remaining noise.
+        (n_obs, n_vars): standard deviation of the difference between imputed and measured values, scaled such that 90 %
+        of the differences in cross-validation are within 1.645 of it; see :func:`s2s_scverse.get.interval`. 0 at
+        measured spots; at denoised spots the standard deviation of the remaining noise.
     `.var[f'{key_added}_reliability']`
         Expected Pearson correlation of imputed with measured values over the unmeasured sites; NaN for constant genes.
     `.var[f'{key_added}_covariate_gain']`
-        Only with `covariates`: the part of the gene's variance between spots that is explained with them minus that
-        explained without, in cross-validation on measured spots. Below 0 for genes that are predicted better without.
+        With `covariates`: fraction of the gene's variance explained with covariates minus that explained without, in
+        cross-validation.
     `.obs[f'{key_added}_visible']`
-        Sites that were measured when this ran; :func:`s2s_scverse.tl.evaluate` refuses to score them.
+        Sites that were measured; :func:`s2s_scverse.tl.evaluate` refuses to score them.
     `.uns['s2s'][key_added]`
-        `params`, `layer`, `history` (one row per epoch; see :func:`s2s_scverse.get.history_df`), `shrinkage` (factor of
-        the network's correction, 0 to 1), `intervals` (half-widths in standard deviations, by level), `model` (what was
-        fitted, as arrays; :func:`s2s_scverse.get.draws` needs it) and `versions`.
+        `params`, `layer`, `history` (see :func:`s2s_scverse.get.history_df`), `shrinkage` (factor of the network's
+        correction, 0 to 1), `intervals` (half-widths in standard deviations, by level), `model` (fitted parameters, for
+        :func:`s2s_scverse.get.draws`) and `versions`.
 
     Raises
     ------
     KeyError
         If `adata` has no lattice, or a gene or the layer does not exist.
-    FileNotFoundError
-        If there is no file `pretrained`, or no folder for `checkpoint` or `store`.
-    FileExistsError
-        If `store` exists, or another process is writing it.
+    FileNotFoundError, FileExistsError, OSError
+        If `pretrained` or the folder of `checkpoint` or `store` does not exist, `store` exists, or a file cannot be
+        written.
     MemoryError
-        If there is too little memory; the text says how much is needed, and what takes less.
-    OSError
-        If the checkpoint or `store` cannot be written.
+        If memory is insufficient; the text states how much is needed.
     TypeError, ValueError
-        If an argument or the values are not as described, or a checkpoint does not fit.
+        If an argument or the values are invalid, or a checkpoint does not fit.
 
     Warns
     -----
     UserWarning
-        If values look like counts, if there are no unmeasured sites or some are too far from all spots, or if there are
-        too few spots to train on.
+        If values look like counts, there are no unmeasured sites, some are too far from all spots, or there are too few
+        spots to train on.
 
     Examples
     --------
@@ -309,9 +298,8 @@ def _warn(inputs: Inputs, training: "TrainingConfig", *, errors: bool) -> None:
     """Warn of unsuitable values and of too few spots."""
     from .._train import MIN_SPOTS
 
-    spots = {section.name: len(section.values) for section in inputs.sections}
     messages = ["values look like counts; call s2s.pp.normalize(adata) first"] if inputs.counts else []
-    most = max(spots.values())
+    most = max(len(section.values) for section in inputs.sections)
     if inputs.measured.all():
         messages.append("every site is measured: there is nothing to impute")
     elif training.max_epochs and training.min_spots <= most < MIN_SPOTS:
@@ -319,12 +307,12 @@ def _warn(inputs: Inputs, training: "TrainingConfig", *, errors: bool) -> None:
             f"only {most} spots are measured, too few to train on (at least {MIN_SPOTS}); the initial estimate "
             f"({training.initial}) is returned"
         )
-    for name, count in spots.items():
-        if errors and count < FEWEST and not inputs.measured.all():
-            section = "" if name is None else f" in section {name!r}"
+    for section in inputs.sections:
+        if errors and too_few_spots(section.values) and not inputs.measured.all():
+            where = "" if section.name is None else f" in section {section.name!r}"
             messages.append(
-                f"only {count} spots are measured{section} (at least {FEWEST}): no errors are estimated, and nothing "
-                "is denoised"
+                f"only {len(section.values)} spots are measured{where} (at least {FEWEST}): no errors are estimated, "
+                "and nothing is denoised"
             )
     for message in messages:
         warnings.warn(message, UserWarning, stacklevel=3)
@@ -350,7 +338,7 @@ def _configure(
 
 
 def _image_source(source: "NaturalImages | None") -> Any:
-    """Return a function (size, n, rng) that draws natural images; refuse unusable ones before the first slow step."""
+    """Return a function (size, n, rng) that draws natural images, after a test of the source."""
     if source is None:
         return None
     from ..datasets import natural_images

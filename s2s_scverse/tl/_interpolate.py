@@ -1,6 +1,6 @@
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,21 +15,19 @@ from .._adata import (
     write_run,
 )
 from .._checks import check_adata, check_choice, check_genes, check_rng
-from .._lattice import SectionOnLattice
-from .._predict import GUIDED, METHODS, CrossValidation, Method, Predictor, StackingWeights, fit, section_noise_weights
+from .._predict import GUIDED, METHODS, Method, cross_validate, fit_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["interpolate"]
 
-INFORMATIVE = 256
-"""Most variable genes that methods of several genes learn from."""
+INFORMATIVE = 256  # number of most variable genes that multi-gene methods are fitted to
 
 
 def interpolate(
     adata: "AnnData",
-    method: Method | Literal["cokriging"],
+    method: Method,
     *,
     genes: str | Sequence[str] | None = None,
     layer: str | None = None,
@@ -40,52 +38,64 @@ def interpolate(
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
 ) -> "AnnData | None":
-    """Interpolate genes at the unmeasured sites of a section by one method.
+    """Interpolate genes at the unmeasured sites of a section.
 
-    These are the baselines and the initial estimates of :func:`s2s_scverse.tl.impute`. All use true distances on any
-    lattice, and measured spots only.
+    The methods are baselines and initial estimates of :func:`s2s_scverse.tl.impute`. They use distances on any lattice
+    and measured spots only.
 
     Parameters
     ----------
     adata
-        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, of which each is interpolated by itself.
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, which are processed separately.
     method
-        ``"nearest"``: the nearest spot; ``"linear"``, ``"cubic"``: on triangles of spots, beyond them the nearest;
-        ``"idw"``: inverse distance weighting of the 8 nearest spots; ``"rbf"``: thin-plate spline; ``"kriging"``:
-        ordinary kriging of each gene, whose kernel, length scale and nugget are chosen by leave-one-out;
-        ``"pca_kriging"``: the mean of kriging and of kriged principal components, projected back;
-        ``"coregionalization"``: kriging with a full signal and a full noise covariance between genes;
-        ``"state_kriging"``: a Gaussian process over the expected expression state of a site; ``"stack"``: their
-        non-negative cross-validated combination, which :func:`s2s_scverse.tl.impute` starts from. The methods of
-        several genes learn from the 256 most variable ones.
+        ``"nearest"``
+            Value of the nearest spot.
+        ``"linear"``, ``"cubic"``
+            Interpolation on triangles of spots; the nearest spot outside their hull.
+        ``"idw"``
+            Inverse distance weighting of the 8 nearest spots.
+        ``"rbf"``
+            Thin-plate spline.
+        ``"kriging"``
+            Ordinary kriging of each gene, with kernel, length scale and nugget chosen by leave-one-out.
+        ``"pca_kriging"``
+            Mean of ordinary kriging and of kriged principal components, projected back to genes.
+        ``"coregionalization"``
+            Linear model of coregionalization with full signal and noise covariances between genes.
+        ``"state_kriging"``
+            Gaussian process over the expected expression state of a site.
+        ``"stack"``
+            Non-negative cross-validated combination of kriging methods, the initial estimate of
+            :func:`s2s_scverse.tl.impute`.
+
+        The last four are fitted to the 256 most variable genes.
     genes
-        Names of the genes to write, all by default; the values of a gene do not depend on this selection.
+        Names of the genes to write, all by default. Values of a gene do not depend on this selection.
     layer
-        Layer to read instead of X. Only rows of measured spots are ever read.
+        Layer to read, X by default. Only rows of measured spots are read.
     key_added
         Name of the layer to write, and of the run in `.uns['s2s']`; by default the method's.
     max_distance
-        How far from measured spots to extrapolate, in distances of neighbouring spots; unmeasured sites farther from
-        every spot stay NaN. None: no limit.
+        Largest distance from the nearest spot, in units of the spot spacing. Sites beyond it remain NaN; None for no
+        limit.
     total_counts
         Depth (library size) of the spots, as for :func:`s2s_scverse.tl.impute`; used by all kriging methods.
     covariates
         Keys of `.obsm` or numeric columns of `.obs` that are known at all sites, as for :func:`s2s_scverse.tl.impute`;
-        for the stack and, as external drift, for ``"kriging"``, ``"pca_kriging"`` and ``"state_kriging"``.
+        used by ``"stack"`` and, as external drift, by ``"kriging"``, ``"pca_kriging"`` and ``"state_kriging"``.
     rng
         Seed or generator of the cross-validation folds of the stack.
     copy
-        Return a changed copy instead of changing `adata`.
+        Whether to return a modified copy.
 
     Returns
     -------
-    `None`, or the copy. On any failure or interruption `adata` stays as it was. Sets the following fields:
+    `None`, or the copy; `adata` is unchanged upon failure. Sets the following fields:
 
     `.layers[key_added]`
-        float32, (n_obs, n_vars): interpolated values on the scale of the input. Measured spots keep theirs exactly; NaN
-        for genes not asked for.
+        float32 (n_obs, n_vars): interpolated values, and measured values at spots; NaN for genes that are not selected.
     `.obs[f'{key_added}_visible']`
-        Which sites were measured when this ran: :func:`s2s_scverse.tl.evaluate` refuses to score them.
+        Sites that were measured; :func:`s2s_scverse.tl.evaluate` refuses to score them.
     `.uns['s2s'][key_added]`
         `params`, `layer` and `versions`.
 
@@ -94,7 +104,7 @@ def interpolate(
     KeyError
         If `adata` has no lattice, or a gene or the layer does not exist.
     TypeError, ValueError
-        If an argument or the values are not as described.
+        If an argument or the values are invalid.
 
     Warns
     -----
@@ -113,12 +123,11 @@ def interpolate(
     True
     """
     check_adata(adata)
-    check_choice("method", method, (*METHODS, "cokriging"))
+    check_choice("method", method, METHODS)
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     key = check_run_key(adata, method if key_added is None else key_added)
     check_copy(adata, copy=copy)
-    name: Method = "pca_kriging" if method == "cokriging" else method  # its former name
-    if covariates is not None and name not in GUIDED:
+    if covariates is not None and method not in GUIDED:
         msg = f"covariates are used by the methods {', '.join(GUIDED)}, found method {method!r}"
         raise ValueError(msg)
     seed = int(check_rng(rng).integers(2**31))
@@ -136,7 +145,10 @@ def interpolate(
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
     for section, rows in zip(inputs.sections, inputs.rows, strict=True):
-        predictor = _fitted(section, name, seed)
+        stacking = None
+        if method == "stack":
+            stacking = cross_validate(section, method, section.measured, seed=seed).stacking
+        predictor = fit_section(section, method, section.wanted, stacking)
         for block in gene_blocks(written):
             values = inputs.matrix.read(block)[rows]
             columns = np.arange(adata.n_vars)[block]
@@ -153,17 +165,3 @@ def interpolate(
         "versions": versions("numpy", "scipy"),
     }
     return write_run(adata, key, dense, inputs.measured, run, copy=copy)
-
-
-def _fitted(section: SectionOnLattice, method: Method, seed: int) -> Predictor:
-    """Fit a method to the spots and the wanted sites of a section."""
-    at, weights = section.positions(section.measured), section_noise_weights(section, section.measured)
-    spots, wanted = at[section.measured], at[section.wanted]
-    stacking: StackingWeights | None = None
-    known = section.covariates
-    both = None if known is None else (known[section.measured], known[section.wanted])
-    if method == "stack":
-        seen = None if both is None else both[0]
-        folds = CrossValidation(method, spots, section.values, noise_weights=weights, covariates=seen, seed=seed)
-        stacking = folds.stacking_weights(wanted)
-    return fit(method, spots, wanted, section.values, noise_weights=weights, stacking=stacking, covariates=both)

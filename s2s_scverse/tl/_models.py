@@ -16,15 +16,8 @@ __all__ = ["read_models"]
 def read_models(adata: "AnnData", key: str = _keys.UNS, *, device: str = "auto") -> "tuple[list[SectionModel], Inputs]":
     """Return the fitted models of a run of :func:`s2s_scverse.tl.impute`, one for each section, and their input.
 
-    Network, stacking weights and error statistics are those kept in ``.uns["s2s"][key]["model"]``; predictors are
-    fitted to the measured spots again. On the same machine the models predict what the run wrote, bit for bit on a CPU.
-
-    Raises
-    ------
-    KeyError
-        If there is no such run, or it has no model.
-    ValueError
-        If the spots changed since, or the device is not available.
+    Network, stacking weights and error statistics are read from ``.uns["s2s"][key]["model"]``; predictors are fitted
+    again. Raises a KeyError if the run has no model, and a ValueError if the spots have changed since.
     """
     from .._train import find_device, restore_models
 

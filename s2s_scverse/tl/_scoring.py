@@ -1,4 +1,4 @@
-"""From layers of an AnnData to scores of genes, block by block; nothing is written."""
+"""Scores of the genes of layers, block by block."""
 
 from collections.abc import Sequence
 
@@ -31,10 +31,9 @@ def score_genes(
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
     """Return the columns scored, and the values of every score, (n_layers, n_scored).
 
-    `names` are layers to score at the spots `held_out`, (n_obs,), against the layer `truth` (None for X), whose range
-    at `measured` spots and whose `weights`, (n_held_out, n_held_out), SSIM needs. Genes that are not in every layer are
-    left out with `skip_missing`, else refused, as are missing values, and `unrecorded` layers (without a record of what
-    was visible to their method) that equal the truth.
+    The layers `names` are compared with the layer `truth` (None for X) at the spots `held_out`, (n_obs,). SSIM uses the
+    data range at `measured` spots and `weights`, (n_held_out, n_held_out). Genes that are missing in a layer are
+    skipped or refused; `unrecorded` layers that equal the truth are refused.
     """
 
     def read(layer: str | None, block: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -61,7 +60,7 @@ def score_genes(
         for layer, values in ((truth, true_values), *predictions.items()):
             _check_finite(adata, layer, values, block)
 
-        # Constant genes are trivially right.
+        # Predictions of constant genes may equal the truth.
         varying = true_values.max(axis=0) > true_values.min(axis=0)
         varied |= bool(varying.any())
         for name in copies:
@@ -84,14 +83,14 @@ def score_genes(
     if seen:
         msg = (
             f"layer {seen[0]!r} cannot be scored: it equals the truth at all {int(held_out.sum())} held-out "
-            "spots, so they were visible to whatever wrote it; impute after s2s.pp.sparsify"
+            "spots, so they were visible to its method; impute after s2s.pp.sparsify"
         )
         raise ValueError(msg)
     return np.concatenate(scored), {key: np.hstack([part[key] for part in parts]) for key in parts[0]}
 
 
 def _check_finite(adata: AnnData, layer: str | None, values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
-    """Refuse missing values."""
+    """Refuse NaN and infinite values."""
     bad = ~np.isfinite(values).all(axis=0)
     if bad.any():
         what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"

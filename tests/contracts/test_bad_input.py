@@ -186,14 +186,14 @@ refuses("spots", s2s.pp.grid)(
     (obs(array_row=0.5), ValueError, r"'array_row'\] must hold whole numbers, found 0.5"),
     (obs(array_row=lambda o: o.array_row.astype(float).where(o.index != o.index[0], np.inf)), ValueError, "found inf"),
     (obs(array_row=lambda o: o.array_row.astype(np.int64) + 2**60), ValueError, "whole numbers, found values beyond"),
-    (obs(array_row=a_billion), ValueError, "so nearly all of it would be empty; .*: check for outliers"),
+    (obs(array_row=a_billion), ValueError, "of which nearly all are empty; .*: check for outliers"),
     *(
         (obs(array_row=lambda o, k=k: o.array_row.astype(str).astype(k)), TypeError, "found .*; convert it .*, or drop")
         for k in (str, object, "category", "string")
     ),
     (obs(array_row=lambda o: o.array_row.astype(bool)), TypeError, "whole numbers, found dtype bool; convert it"),
     *(
-        (places_beside_array(lambda xy, k=k: xy * k), ValueError, "at one place or on one line, which array_row")
+        (places_beside_array(lambda xy, k=k: xy * k), ValueError, "at one place or on one line, unlike array_row")
         for k in ([0, 0], [1, 0])
     ),
     (places_beside_array(shuffled), ValueError, "array_row/array_col and the coordinates contradict each other"),
@@ -205,13 +205,20 @@ refuses("spots", s2s.pp.grid)(
     (places(lambda xy: xy.astype(str)), TypeError, r"'spatial'\] must hold numbers, found dtype <U"),
     *((places(lambda xy, k=k: xy.astype(k)), TypeError, "must hold numbers, found") for k in (bool, complex, object)),
     (places(sparse.csr_matrix), TypeError, r"must hold numbers, found dtype object \(csr_matrix\)"),
-    (places(lambda xy: xy * 1e-300), ValueError, "reaches .* and spans .*; expected at most 1e100, .* another unit"),
-    (places(lambda xy: xy + noise(xy)), ValueError, r"lie on no lattice: .* For cells or beads give bin_size="),
-    (places(lambda xy: noise(xy) * 9), ValueError, r"lie on no lattice: .* expected at most 0\.2\. .* give bin_size="),
-    (places(lambda xy: np.where(np.arange(85)[:, None] < 40, xy, xy * 1.37 + 11)), ValueError, "lie on no lattice"),
+    (places(lambda xy: xy + noise(xy)), ValueError, r"do not lie on a lattice: .* For cells or beads pass bin_size="),
+    (
+        places(lambda xy: noise(xy) * 9),
+        ValueError,
+        r"do not lie on a lattice: .* expected at most 0\.2\. .* pass bin_size=",
+    ),
+    (
+        places(lambda xy: np.where(np.arange(85)[:, None] < 40, xy, xy * 1.37 + 11)),
+        ValueError,
+        "do not lie on a lattice",
+    ),
     (places(np.zeros_like), ValueError, "84 spots share their coordinates"),
     (places(lambda xy: xy * [1, 0]), ValueError, "share their coordinates with another"),
-    (places(lambda xy: xy[[0, *range(84)]]), ValueError, "^1 spots share their .*; expected one spot a position"),
+    (places(lambda xy: xy[[0, *range(84)]]), ValueError, "^1 spots share their .*; expected one spot per position"),
     (lambda a: places(lambda xy: xy[:3])(b := a[:3].copy()) or b, ValueError, "at least 4 spots to find .* 3"),
     (places(lambda xy: xy * [1, 0]), {"bin_size": "auto"}, ValueError, "at least 8 cells that spread in both direct"),
     (places(lambda xy: xy), {"bin_size": 1e2, "min_cells": 50}, ValueError, "size 100 holds min_cells=50 cells; the"),
@@ -229,12 +236,13 @@ for function in (s2s.pp.sparsify, s2s.tl.impute, s2s.get.image, s2s.pl.grid):
 refuses("spots", s2s.tl.interpolate, method="idw")((table, TypeError, "expected an AnnData"))
 refuses("spots", s2s.tl.interpolate, method="idw")(({}, KeyError, "no lattice found"))
 refuses("dense", s2s.get.image)(
-    (grid(kind="round"), ValueError, "has an unknown kind 'round'; call s2s.pp.grid again"),
     *(
-        (grid(**{key: value}), ValueError, rf"(?s)'{key}'\] is no {key} of a lattice, found .*; call s2s\.pp\.grid")
+        (grid(**{key: value}), ValueError, r"(?s)does not describe a lattice \(.*\); call s2s\.pp\.grid again")
         for key, values in {
-            "basis": (None, np.ones(3), np.zeros((2, 2)), np.full((2, 2), np.nan), "wide"),
+            "kind": ("round", None),
+            "basis": (None, np.ones(3), "wide"),
             "origin": (None, np.ones((2, 2))),
+            "stride": ("two",),
         }.items()
         for value in values
     ),
@@ -346,7 +354,7 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"genes": ["domain_1", "domain_1"]}, ValueError, "genes are named more than once: domain_1; name each once"),
     ({"genes": 3}, TypeError, "genes must be a name or a list of names, found 3"),
     ({"genes": b"domain_1"}, TypeError, r"genes must be a name or a list of names, found b'domain_1' \(bytes\)"),
-    ({"genes": np.ones(6, bool)}, TypeError, r"genes must be names, found .*of a mask pass adata.var_names\[mask\]"),
+    ({"genes": np.ones(6, bool)}, TypeError, r"genes must be names, found .*for a mask pass adata.var_names\[mask\]"),
     ({"genes": [["domain_1"]]}, TypeError, r"genes must be names, found \['domain_1'\] \(list\)"),
     ({"layer": "norm"}, KeyError, "layer 'norm' not found"),
     ({"layer": ["truth"]}, TypeError, r"layer must be a name or None, found \['truth'\]"),
@@ -366,7 +374,7 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"total_counts": True}, TypeError, "total_counts must be 'auto', the name of a column .* found True"),
     ({"total_counts": "depth"}, KeyError, "total_counts='depth' not found: .*; pass 'auto' or None"),
     ({"total_counts": "domain"}, TypeError, r"'domain'\] must hold numbers, found dtype category"),
-    ({"total_counts": "array_row"}, ValueError, r"'array_row'\] must be positive at measured spots, and is not at"),
+    ({"total_counts": "array_row"}, ValueError, r"'array_row'\] must be positive at measured spots, but is not at"),
     (x(np.sqrt), {"denoise": True}, ValueError, "denoise=True needs values that are counts"),
     ({"dtype": "float64"}, ValueError, "dtype must be one of 'float32', 'float16', found 'float64'"),
     ({"device": "cuda:99"}, ValueError, "device 'cuda:99' is not available here; pass device='auto' or 'cpu'"),
@@ -596,7 +604,7 @@ for function, key, colours in ((s2s.pl.compare, "keys", "error_cmap"), (s2s.pl.u
         (lambda a: a.layers["s2s"].fill(np.nan), ValueError, r"holds no values of flat_1: they were not asked for"),
         ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
         ({"genes": []}, ValueError, "expected at least one gene"),
-        ({"img": True}, KeyError, r"no image found: adata.uns\['spatial'\] has no entry that holds"),
+        ({"img": True}, KeyError, r"no image found: adata.uns\['spatial'\] has no entry with"),
         ({"alpha": 1.5}, ValueError, "alpha must be from 0 to 1, found 1.5"),
         ({"img_alpha": "half"}, TypeError, "img_alpha must be a number, found"),
         ({"cmap": 3}, TypeError, "expected the name of a colour map, or a Colormap, found 3"),
@@ -647,7 +655,7 @@ refuses(None, s2s.datasets.natural_images)(
     ({"rng": -1}, ValueError, "rng must be a seed of at least 0"),
     ({"source": 7}, TypeError, "source must be 'photographs', .* or a list of arrays, found int"),
     ({"source": "photos"}, ValueError, "the path of a folder; found nothing at 'photos'"),
-    ({"source": []}, ValueError, "source holds no images; give at least one array"),
+    ({"source": []}, ValueError, "source holds no images; pass at least one array"),
     ({"source": [[0, 1]]}, TypeError, "image 0 of source must be .* array, found list"),
     ({"source": [np.ones((20, 20)), np.ones((1, 1))]}, ValueError, "image 1 .* 1 x 1 pixels, .* 8 x 8 .*; leave it"),
     ({"source": np.zeros(9)}, ValueError, r"must have the shape \(height, width\) or .* found \(9,\)"),

@@ -54,9 +54,9 @@ def test_no_worse_than_linear_and_about_as_good_as_kriging_or_better(section, pa
 
 def test_beyond_the_stated_distance_there_is_nothing_but_a_warning(section):
     adata = hide(section, "a lost corner")
-    with pytest.warns(UserWarning, match=r"\d+ of \d+ unmeasured sites are farther than 3 spot distances .* stay NaN"):
+    with pytest.warns(UserWarning, match=r"\d+ of \d+ unmeasured sites are farther than 3 spot spacings .* stay NaN"):
         s2s.tl.impute(adata, max_distance=3, preset="quick", progress=False)
-    with pytest.warns(UserWarning, match="farther than 3 spot distances"):
+    with pytest.warns(UserWarning, match="farther than 3 spot spacings"):
         s2s.tl.interpolate(adata, "kriging", max_distance=3)
     at = adata.obsm["spatial"]
     spots = at[adata.obs["s2s_measured"]]

@@ -136,5 +136,5 @@ def test_cells_lie_anywhere_and_are_of_one_kind_each():
     assert 0.55 * 4 * 440 < adata.n_obs < 0.85 * 4 * 440
     fraction = adata.obsm["spatial"] / 50 % 1
     assert np.histogram(fraction[:, 0], bins=5, range=(0, 1))[0].min() > 0.15 * adata.n_obs
-    with pytest.raises(ValueError, match="lie on no lattice"):
+    with pytest.raises(ValueError, match="do not lie on a lattice"):
         s2s.pp.grid(adata)

@@ -43,7 +43,7 @@ def test_an_image_in_place_passes(picture: np.ndarray, spots: np.ndarray) -> Non
         (lambda at: at + np.array([SPACING, 0]), "shifted by x -12"),
         (lambda at: at[:, ::-1], "with x and y swapped"),
         (lambda at: np.column_stack([SIDE - 1 - at[:, 0], at[:, 1]]), "mirrored left to right"),
-        (lambda at: SIDE - 1 - at, "turned by 180 degrees"),
+        (lambda at: SIDE - 1 - at, "rotated by 180 degrees"),
         (lambda at: at / 4, "multiplied by 4"),
         (lambda at: at / 4 - 500, None),
     ],

@@ -73,7 +73,7 @@ def test_bins_of_unequal_numbers_of_small_bins_are_warned_of():
 def test_bins_of_one_place_each_lie_there():
     places = np.repeat(np.stack(np.meshgrid(np.arange(8), np.arange(9)), axis=-1).reshape(-1, 2) * 50.0, 20, axis=0)
     adata = ad.AnnData(np.ones((len(places), 1), np.float32), obsm={"spatial": places})
-    with pytest.raises(ValueError, match=r"share their coordinates .* cells or beads need bin_size="):
+    with pytest.raises(ValueError, match=r"share their coordinates .* pass bin_size= for cells or beads"):
         s2s.pp.grid(adata)
     dense = s2s.pp.grid(adata, bin_size=50, upsample=1)
     assert (dense.obs["n_cells"] == 20).all()

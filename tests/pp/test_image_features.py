@@ -153,7 +153,7 @@ def test_bad_input_of_image_features(section: ad.AnnData, options: dict, error: 
 
 
 def test_an_image_elsewhere_is_refused(section: ad.AnnData) -> None:
-    with pytest.raises(ValueError, match="all sites lie off the image"):
+    with pytest.raises(ValueError, match="all sites lie outside the image"):
         s2s.pp.image_features(section, np.zeros((50, 50), np.uint8), transform=np.array([[1, 0, 9e3], [0, 1, 9e3]]))
 
 

@@ -59,7 +59,7 @@ def test_libraries_are_refused_unless_all_spots_are_of_one():
     s2s.pp.grid(adata[adata.obs["who"] == "A"].copy())
     s2s.pp.grid(adata, library_key="who")
     del adata.obs["who"]
-    with pytest.raises(ValueError, match=r"pass library_key=, a column .*; if all is one section, keep only its entry"):
+    with pytest.raises(ValueError, match=r"pass library_key=, a column .*; for a single section, keep only its entry"):
         s2s.pp.grid(adata)
 
 
@@ -67,7 +67,7 @@ def test_libraries_are_refused_unless_all_spots_are_of_one():
 def test_repeated_positions_name_the_column(columns):
     adata = joined("cond", whole=True)
     adata.obs = adata.obs[["cond", *columns]]
-    with pytest.raises(ValueError, match=r"168 spots share their .* pass library_key='cond' if it does"):
+    with pytest.raises(ValueError, match=r"168 spots share their .* names sections, pass library_key=.cond."):
         s2s.pp.grid(adata)
 
 
