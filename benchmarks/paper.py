@@ -30,6 +30,7 @@ class Scored(lightning.Callback):
         self.stop = time.monotonic() + 3600 * hours
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Score, and stop."""
         epoch = trainer.current_epoch + 1
         trainer.should_stop = time.monotonic() > self.stop
         if epoch % self.every and not trainer.should_stop:

@@ -8,8 +8,8 @@ shallow to deep. A quarter of its sites, or a random fraction, is measured. The 
 """
 
 import argparse
-import os
 from dataclasses import replace
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -143,8 +143,8 @@ def scene_of(seed: int) -> Scene:
     # All genes are informative but constant ones, in the order of the section.
     values = section.X[section.obs["s2s_measured"].to_numpy()].toarray()
     expected = expected[:, np.ptp(values, axis=0) > 0]
-    seen = ((placed.values > 0).mean(axis=0) >= 0.1) & (np.ptp(placed.values, axis=0) > 0)
-    placed, expected = replace(placed, values=placed.values[:, seen]), expected[:, seen]
+    seen = (values[:, np.ptp(values, axis=0) > 0] > 0).mean(axis=0) >= 0.1
+    placed, expected = replace(placed, values=placed.values[:, seen]), expected[:, seen]  # noqa: PD011 - no DataFrame
     folds = leave_out(placed, placed.measured, "stack", seed=seed).folds
     weights: StackingWeights = folds.stacking_weights(placed.positions(placed.measured)[placed.wanted])
     scale = Scale.of(placed.values, None)
@@ -186,7 +186,7 @@ def main() -> None:
     for row in plan.history[9::10]:
         print(f"epoch {row['epoch']:.0f}: error / stack's {row['validation'] / row['validation_start']:.4f}")
     np.savez_compressed(arguments.output, **{name: array.numpy() for name, array in plan.kept.items()})
-    print(f"{arguments.output}: {os.path.getsize(arguments.output) / 1000:.0f} kB")
+    print(f"{arguments.output}: {Path(arguments.output).stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -39,10 +39,11 @@ class Layers:
     ) -> None:
         """Write a block of genes, (n_obs, n_block) and (n_block,)."""
         for array, block in ((self.values, values), (self.std, std)):
-            if block is not None and (isinstance(genes, slice) or isinstance(array, np.ndarray)):
+            if block is None:
+                continue
+            if isinstance(genes, slice) or isinstance(array, np.ndarray):
                 array[:, genes] = block
-            elif block is not None:
-                # zarr 3 cannot set separate columns of a shard, which holds this block alone.
+            else:  # zarr 3 cannot set separate columns of a shard, which holds this block alone
                 whole = np.full((len(block), genes[-1] + 1 - genes[0]), np.nan, array.dtype)
                 whole[:, genes - genes[0]] = block
                 array[:, genes[0] : genes[-1] + 1] = whole

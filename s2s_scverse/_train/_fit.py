@@ -66,7 +66,7 @@ def fit(
         for section in sections
     ]
     large = [number for number, section in enumerate(sections) if len(section.values) >= MIN_SPOTS]
-    anything = any(section.wanted.any() or section.unit is not None for section in sections)
+    anything = any(section.wanted.any() or section.denoised for section in sections)
     if not large or not sections[0].values.shape[1] or not anything:
         return models
     run, n_spots = None, sum(len(sections[number].values) for number in large)
@@ -92,8 +92,6 @@ def fit(
 def _estimated(model: SectionModel) -> SectionModel:
     """Add the cross-validation and the stacking weights derived from it."""
     left_out = leave_out(model.section, model.known, model.training.initial, seed=model.seed)
-    if model.training.initial == "stack":
-        left_out.folds.stacking_weights(model.section.positions(model.known)[model.section.wanted])
     return replace(model, left_out=left_out, stacking=left_out.folds.stacking)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .._calibration import FEWEST, GAIN_GENES, Calibration, Pool, denoise, explained, gain
+from .._calibration import GAIN_GENES, Calibration, Pool, denoise, explained, gain, too_few_spots
 from .._checks import as_dense
 from .._keys import COVARIATE_GAIN, RELIABILITY
 from .._lattice import SectionOnLattice
-from .._predict import MAX_LEFT_OUT, CrossValidation, Predictor, StackingWeights, fit, section_noise_weights
+from .._predict import MAX_LEFT_OUT, CrossValidation, Predictor, StackingWeights, cross_validate, fit_section
 from .._scores import mean_over_sections
 from ..nn import CDCIN
 from ._apply import predict_sites, whole_section
@@ -52,18 +52,8 @@ def leave_out(
     seed: int,
 ) -> LeftOut:
     """Cross-validate the initial estimate at those measured sites that are known, (n_sites,)."""
-    shown = known[section.measured]
-    folds = CrossValidation(
-        method,
-        section.positions(known)[known],
-        section.values[shown],
-        noise_weights=section_noise_weights(section, known),
-        covariates=None if section.covariates is None else section.covariates[known],
-        stacking=stacking,
-        limit=limit,
-        seed=seed,
-    )
-    return LeftOut(np.flatnonzero(shown), folds)
+    folds = cross_validate(section, method, known, stacking=stacking, limit=limit, seed=seed)
+    return LeftOut(np.flatnonzero(known[section.measured]), folds)
 
 
 @dataclass(frozen=True)
@@ -107,7 +97,7 @@ class SectionModel:
     def has_errors(self) -> bool:
         """Whether there are enough spots to estimate errors, and sites to estimate them for."""
         section = self.section
-        return len(section.values) >= FEWEST and bool(section.wanted.any() or section.unit is not None)
+        return not too_few_spots(section.values) and bool(section.wanted.any() or section.denoised)
 
     def with_errors(self) -> "SectionModel":
         """Add an error model, estimated from the genes that the model was fitted to."""
@@ -161,25 +151,15 @@ class SectionModel:
     def _predictor(self) -> Predictor:
         """Predictor of the initial estimate; at all sites if there is a network."""
         section = self.section
-        sites = section.positions(section.measured)
-        shown = section.wanted if self._network is None else np.ones(len(sites), bool)
-        covariates = section.covariates
-        return fit(
-            self.training.initial,
-            sites[section.measured],
-            sites[shown],
-            section.values,
-            noise_weights=section_noise_weights(section, section.measured),
-            stacking=self.stacking,
-            covariates=None if covariates is None else (covariates[section.measured], covariates[shown]),
-        )
+        shown = section.wanted if self._network is None else np.ones(len(section.rows), bool)
+        return fit_section(section, self.training.initial, shown, self.stacking)
 
     @cached_property
     def _cross_validation(self) -> LeftOut:
         """Cross-validation of all spots if they are few or denoised, else of those not used for validation."""
         section = self.section
-        limit = MAX_LEFT_OUT if section.unit is None else len(section.values)
-        every = section.unit is not None or len(section.values) <= FEW_SPOTS
+        limit = len(section.values) if section.denoised else MAX_LEFT_OUT
+        every = section.denoised or len(section.values) <= FEW_SPOTS
         seen = section.measured if every else self.known
         if self.left_out is not None and limit <= MAX_LEFT_OUT and np.array_equal(seen, self.known):
             return self.left_out
@@ -251,7 +231,7 @@ def predict_block(
         found[spots] = own
         if std is not None:
             std[spots] = 0
-        if not (len(wanted) or section.unit is not None):
+        if not (len(wanted) or section.denoised):
             continue
         predicted = model.predict(own)
         found[wanted] = predicted.sites

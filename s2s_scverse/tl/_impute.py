@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from .._train import TrainingConfig
     from ..nn import CDCINConfig
 
-    NaturalImages = Literal["auto", "photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
+    NaturalImages = (
+        Literal["auto", "photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
+    )
 
 __all__ = ["impute"]
 
