@@ -26,7 +26,9 @@ def simulated_weights(config: CDCINConfig) -> dict[str, torch.Tensor]:
         The weights are of another network than `config`.
     """
     if replace(config, recompute=False) != SIMULATED:
-        msg = "the shipped weights fit the default network only; pass training=TrainingConfig() to start from random ones"
+        msg = (
+            "the shipped weights fit the default network only; pass training=TrainingConfig() to start from random ones"
+        )
         raise ValueError(msg)
     with np.load(Path(__file__).with_name("simulated.npz")) as arrays:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
