@@ -20,6 +20,7 @@ _VALUES: Final = 2**24  # component errors simulated at a time
 _SPATIAL: Final = 0.95  # largest share of the spatial part in the variance of an error
 _SHARE: Final = 0.7  # standard error of the logarithm of that share
 _LEVEL: Final = 0.08  # standard error of the logarithm of a gene's standard deviations, besides that of sampling
+_LARGEST: Final = 0.5  # largest standard error of that logarithm without the noise of counting
 _LEAST: Final = 0.05  # smallest share in the variance that is not due to estimated parameters
 
 
@@ -30,6 +31,7 @@ class Marginals:
     mean: Float32  # (m, n_genes)
     std: Float32  # (m, n_genes) of the error, without that of counting
     bounded: Bool  # (n_genes,) genes without negative values
+    imputed: Bool  # (m,) sites that are not measured
     counting: Counting | None = None  # what measurements add to expression
     smooth: bool = False  # whether to leave out what varies from site to site
 
@@ -90,13 +92,21 @@ class GeneErrors:
         self._shared = (model.shared.T @ _standardised(residuals)).astype(np.float32)
         self._own = np.sqrt(np.maximum(1 - np.square(self._shared).sum(axis=0), 0)).astype(np.float32)
         mean, total = marginals.mean, np.square(marginals.std)
+        spatial = model.variance @ np.square(self._loadings)
+        # Standard deviations are calibrated at all sites together; they grow with the distance to spots.
+        imputed = marginals.imputed[:, None]
+        average, known = ((imputed * each).sum(axis=0) / max(1, imputed.sum()) for each in (spatial, total))
+        part = np.minimum(_ratio(average, known), _SPATIAL)
+        total = np.where(imputed, total * (1 + part * (spatial * _ratio(1.0, average) - 1)), total)
         self._deviation = mean - mean.mean(axis=0)
         of_parameters = np.square(self._maps) @ np.square(doubt.loading) + np.square(doubt.slope * self._deviation)
         limit = np.minimum(_ratio((1 - _LEAST) * total, of_parameters), 1)
         self._limit, self._variance = np.sqrt(limit), total - limit * of_parameters
-        spatial = model.variance @ np.square(self._loadings)
         self._unit, self._share = _ratio(1.0, np.sqrt(spatial)), _ratio(spatial, self._variance)
         self._counting, self._single = marginals.counting, not marginals.smooth
+        # Counting noise is known, so what is not known of the size of errors is that of the rest.
+        counted = 0.0 if marginals.counting is None else marginals.counting.variance(mean).mean(axis=0)
+        self._level = np.minimum(doubt.level * (1 + _ratio(counted, total.mean(axis=0))), _LARGEST)
         if marginals.smooth:
             total = total - (1 - np.minimum(self._share, _SPATIAL)) * self._variance
         std = np.sqrt(total)
@@ -114,7 +124,7 @@ class GeneErrors:
         drawn = (simulated.components @ self._loadings) * self._unit * np.sqrt(part * self._variance)
         if self._single:
             drawn += (simulated.shared @ self._shared + single * self._own) * np.sqrt((1 - part) * self._variance)
-        drawn *= np.exp(doubt.level * level - np.square(doubt.level))
+        drawn *= np.exp(self._level * level - np.square(self._level))
         drawn += (self._maps @ (loading * doubt.loading) + slope * doubt.slope * self._deviation) * self._limit
         drawn *= self._scale
         drawn += self._location

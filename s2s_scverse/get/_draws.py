@@ -71,7 +71,8 @@ def draws(
     `.X`
         float32, (n_sites, n_genes): one draw on the scale of the input. Measured spots keep their values; if the run
         had ``denoise=True``, they are drawn too. Genes without negative measured values have none. The mean over many
-        draws tends to the layer `key`, the standard deviation at a site to that of the layer ``f"{key}_std"``.
+        draws tends to the layer `key`. Their standard deviation is on average that of the layer ``f"{key}_std"``, and
+        grows with the distance to measured spots.
 
     Raises
     ------
@@ -83,11 +84,12 @@ def draws(
 
     Notes
     -----
-    Errors have three parts. What kriging does not know of the principal components is simulated by residual kriging
-    :cite:p:`journel1978` and projected to genes: it is smooth, and seamless over the section. What varies from site to
-    site is shared by genes as in the leave-one-out residuals of the spots. What is uncertain in the parameters of a
-    gene is the same at all sites. Components and residuals are computed from the measured spots again; the layers
-    give means and standard deviations.
+    Errors of expression have three parts. What kriging does not know of the principal components is simulated by
+    residual kriging :cite:p:`journel1978` and projected to genes: it is smooth, and seamless over the section. What
+    varies from site to site is shared by genes as in the leave-one-out residuals of the spots. What is uncertain in the
+    parameters of a gene is the same at all sites. Where values are counts or scaled counts (with or without log1p),
+    molecules are then counted at the depth of the nearest spots, so that draws have as many zeros as measurements.
+    Components and residuals are computed from the measured spots again; the layers give means and standard deviations.
 
     Examples
     --------
@@ -114,7 +116,11 @@ def draws(
     for section in inputs.sections:
         drawn[section.rows] = section.wanted | (section.measured & (section.unit is not None))
     drawn &= np.isin(np.arange(adata.n_obs), kept)
-    parts = [_part(adata, inputs, section, kept, drawn, noise=noise) for section in inputs.sections]
+    parts = [
+        (spots, _part(adata, inputs, section, kept, drawn, noise=noise))
+        for spots, section in zip(inputs.rows, inputs.sections, strict=True)
+        if drawn[section.rows].any()
+    ]
     for start in range(0, len(columns), GENE_BLOCK):
         block = slice(start, min(start + GENE_BLOCK, len(columns)))
         values = inputs.matrix.read(columns[block], finite=False)
@@ -123,9 +129,9 @@ def draws(
         if np.isnan(std).any():
             msg = f"run {key!r} has no standard deviations at some sites (fewer than {FEWEST} spots?)"
             raise ValueError(msg)
-        for part, spots in zip(parts, inputs.rows, strict=True):
+        for spots, part in parts:
             part.add(block, columns[block], values[spots], plain.X[part.places, block], std[part.rows])
-    return _draws(plain, parts, generator.spawn(n))
+    return _draws(plain, [part for _, part in parts], generator.spawn(n))
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ class Part:
             variance = np.where(self.unmeasured[:, None], np.maximum(variance - counted, LEAST * variance), variance)
         counting = self.counting if self.noise else None
         smooth = self.counting is None and not self.noise
-        marginals = Marginals(mean, np.sqrt(variance), values.min(axis=0) >= 0, counting, smooth)
+        marginals = Marginals(mean, np.sqrt(variance), values.min(axis=0) >= 0, self.unmeasured, counting, smooth)
         self.blocks.append((block, GeneErrors(self.model, values, columns, marginals)))
 
 
@@ -184,9 +190,7 @@ def _part(
     return Part(rows, np.searchsorted(kept, rows), ~section.measured[sites], model, counting, noise)
 
 
-def _counting(
-    adata: "AnnData", inputs: Inputs, section: SectionOnLattice, sites: NDArray[np.bool_]
-) -> Counting | None:
+def _counting(adata: "AnnData", inputs: Inputs, section: SectionOnLattice, sites: NDArray[np.bool_]) -> Counting | None:
     """Return what one molecule is worth at `sites` (n_sites,), from the spots around; None where it is not known."""
     spots = np.zeros(adata.n_obs, bool)
     spots[section.spots] = True
