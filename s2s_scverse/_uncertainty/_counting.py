@@ -43,7 +43,7 @@ class Counting:
         # The mean of the logarithm is below the logarithm of the mean: to second order if molecules are many.
         rate = np.expm1(expected) / unit
         scaled = unit * rate
-        rate += (1 + scaled) * scaled * unit / (2 * np.square(1 + scaled))
+        rate += scaled / (2 * (1 + scaled))
         for own, mean, means in zip(rate, expected, self._means, strict=True):
             few = mean < means[-1]
             own[few] = np.interp(mean[few], means, _RATES)
