@@ -52,8 +52,8 @@ class Counting:
     @cached_property
     def _means(self) -> Float64:
         """Mean values at `_RATES`, (m, n_rates)."""
-        chance = poisson.pmf(_COUNTS, _RATES[:, None])
-        return np.asarray(np.log1p(self.unit[:, None] * _COUNTS) @ chance.T)
+        chance = np.asarray(poisson.pmf(_COUNTS[:, None], _RATES))
+        return np.asarray(np.log1p(self.unit[:, None] * _COUNTS) @ chance)
 
 
 def _poisson(rate: Float32, normal: Float32) -> Float32:
