@@ -32,6 +32,7 @@ MANY: Final = 30.0  # molecules above which the logarithm of a count is approxim
 SMALLEST: Final = 0.1  # lower bound of the predicted variance, relative to its mean over the gene
 NEARER: Final = (0.7, 1.1)  # bounds of the ratio of errors at unmeasured sites to those in cross-validation
 GAIN_GENES: Final = 64  # number of genes that the gain is estimated from
+UNEXPLAINED: Final = 0.2  # smallest unexplained part of the squared error in denoising
 SEEN: Final = 5  # number of spots with expression at which the expected correlation of a gene is halved
 
 
@@ -214,16 +215,35 @@ def denoise(
     error variance of x (the residual variance of the gene minus its mean noise variance) to the noise variance of y.
     The noise of y is counting noise.
 
-    Values and predictions are (n_spots, n_genes); values are counts times `unit` (n_spots,), or log1p of these if
-    `logged`.
+    Mean values depend on the depth of a spot: logarithms of few counts have a lower mean, and bins of few cells another
+    composition. Predictions from spots of other depths would blur that, so each gene's residuals are regressed on the
+    logarithm of `unit`, with a coefficient shrunken by its sampling variance.
+
+    Values and predictions are (n_spots, n_genes), `unit` (n_spots,) is the value of one molecule; values are counts
+    times `unit`, or log1p of these if `logged`.
     """
-    expected = np.maximum(predicted, 0).astype(np.float64)
+    shift = _depth_effect(calibration.errors.residual, unit)
+    expected = np.maximum(predicted + shift, 0).astype(np.float64)
     noise = counting_noise(expected, unit, logged=logged)
-    unknown = np.maximum(calibration.errors.variance - noise.mean(axis=0), 0)
+    variance = np.square(calibration.errors.residual - shift).mean(axis=0)
+    unknown = np.maximum(variance - noise.mean(axis=0), UNEXPLAINED * variance)
     noise = np.maximum(noise, 1e-9)
     level = unknown / noise
     found = (expected + level * values) / (1 + level)
     return found.astype(np.float32), np.sqrt(unknown / (1 + level)).astype(np.float32)
+
+
+def _depth_effect(residual: Float32, unit: Float64) -> Float64:
+    """Part of the residuals (n_spots, n_genes) that is linear in the logarithm of `unit`, (n_spots, n_genes)."""
+    depth = np.log(unit) - np.log(unit).mean()
+    power = np.square(depth).sum()
+    if power < 1e-9:
+        return np.zeros(residual.shape)
+    factor = depth @ residual / power
+    # White's estimator: errors are larger where depth is low.
+    doubt = np.square(depth[:, None] * (residual - depth[:, None] * factor)).sum(axis=0) / power**2
+    factor *= np.maximum(1 - doubt / np.maximum(np.square(factor), 1e-12), 0)
+    return np.asarray(depth[:, None] * factor, np.float64)
 
 
 def counting_noise(expected: Float64, unit: Float64, *, logged: bool) -> Float64:

@@ -101,6 +101,21 @@ def test_denoised_values_are_nearer_to_the_truth_than_either(logged):
     assert np.square(left).mean() == pytest.approx(error(cleaned), rel=0.25)
 
 
+def test_denoised_values_keep_the_effect_of_depth():
+    rng = np.random.default_rng(5)
+    unit = np.exp(rng.normal(0, 0.8, 600))
+    rate = np.exp(rng.normal(0, 0.4, (600, 6)))
+    values, other = np.log1p(unit[:, None] * rng.poisson(rate / unit[:, None], (2, 600, 6)))
+    predicted = np.broadcast_to(values.mean(axis=0), values.shape).astype(np.float32)
+    found = calibrate(values.astype(np.float32), predicted)
+    cleaned, _ = denoise(values.astype(np.float32), predicted, unit, found, logged=True)
+
+    def correlation(guess):
+        return np.mean([np.corrcoef(guess[:, g], other[:, g])[0, 1] for g in range(6)])
+
+    assert correlation(cleaned) > correlation(values) + 0.02
+
+
 def test_noise_of_logged_counts_is_that_of_drawn_ones():
     rng = np.random.default_rng(0)
     unit = np.array([5.0, 0.5, 0.02])

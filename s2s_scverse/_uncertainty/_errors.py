@@ -11,6 +11,7 @@ from scipy.linalg import svd
 from .._predict import PCAKriging
 from ._arrays import Bool, Float32, Float64, Index
 from ._conditional import error_variance, simulate_errors
+from ._counting import Counting
 from ._rectified import rectified_parameters
 
 __all__ = ["ErrorModel", "GeneErrors", "Marginals", "Simulated"]
@@ -19,6 +20,7 @@ _VALUES: Final = 2**24  # component errors simulated at a time
 _SPATIAL: Final = 0.95  # largest share of the spatial part in the variance of an error
 _SHARE: Final = 0.7  # standard error of the logarithm of that share
 _LEVEL: Final = 0.08  # standard error of the logarithm of a gene's standard deviations, besides that of sampling
+_LARGEST: Final = 0.5  # largest standard error of that logarithm without the noise of counting
 _LEAST: Final = 0.05  # smallest share in the variance that is not due to estimated parameters
 
 
@@ -27,9 +29,11 @@ class Marginals:
     """What is known of single values at m sites."""
 
     mean: Float32  # (m, n_genes)
-    std: Float32  # (m, n_genes) of the error, measurement noise included
-    noise: Float32  # (m, n_genes) variance of the measurement noise to leave out, at most all that is not spatial
+    std: Float32  # (m, n_genes) of the error, without that of counting
     bounded: Bool  # (n_genes,) genes without negative values
+    imputed: Bool  # (m,) sites that are not measured
+    counting: Counting | None = None  # what measurements add to expression
+    smooth: bool = False  # whether to leave out what varies from site to site
 
 
 class Simulated(NamedTuple):
@@ -88,15 +92,24 @@ class GeneErrors:
         self._shared = (model.shared.T @ _standardised(residuals)).astype(np.float32)
         self._own = np.sqrt(np.maximum(1 - np.square(self._shared).sum(axis=0), 0)).astype(np.float32)
         mean, total = marginals.mean, np.square(marginals.std)
+        spatial = model.variance @ np.square(self._loadings)
+        # Standard deviations are calibrated at all sites together; they grow with the distance to spots.
+        imputed = marginals.imputed[:, None]
+        average, known = ((imputed * each).sum(axis=0) / max(1, imputed.sum()) for each in (spatial, total))
+        part = np.minimum(_ratio(average, known), _SPATIAL)
+        total = np.where(imputed, total * (1 + part * (spatial * _ratio(1.0, average) - 1)), total)
         self._deviation = mean - mean.mean(axis=0)
         of_parameters = np.square(self._maps) @ np.square(doubt.loading) + np.square(doubt.slope * self._deviation)
         limit = np.minimum(_ratio((1 - _LEAST) * total, of_parameters), 1)
         self._limit, self._variance = np.sqrt(limit), total - limit * of_parameters
-        spatial = model.variance @ np.square(self._loadings)
         self._unit, self._share = _ratio(1.0, np.sqrt(spatial)), _ratio(spatial, self._variance)
-        self._noise = np.minimum(marginals.noise, self._variance)
-        left_out = np.minimum(self._noise, (1 - np.minimum(self._share, _SPATIAL)) * self._variance)
-        std = np.sqrt(total - left_out)
+        self._counting, self._single = marginals.counting, not marginals.smooth
+        # Counting noise is known, so what is not known of the size of errors is that of the rest.
+        counted = 0.0 if marginals.counting is None else marginals.counting.variance(mean).mean(axis=0)
+        self._level = np.minimum(doubt.level * (1 + _ratio(counted, total.mean(axis=0))), _LARGEST)
+        if marginals.smooth:
+            total = total - (1 - np.minimum(self._share, _SPATIAL)) * self._variance
+        std = np.sqrt(total)
         location, scale = rectified_parameters(np.maximum(mean, 0), std)
         self._location = np.where(marginals.bounded, location, mean)
         self._scale = np.where(marginals.bounded, _ratio(scale, std), np.float32(1))
@@ -104,17 +117,19 @@ class GeneErrors:
 
     def draw(self, simulated: Simulated) -> Float32:
         """Return one draw of the values, (m, n_genes)."""
-        doubt, counts = self._doubt, (len(simulated.components), self._maps.shape[1], 3)
-        single, loading, (slope, level, share) = _of_genes(simulated.seed, self._numbers, counts)
+        m, doubt = len(simulated.components), self._doubt
+        counts = (m, self._maps.shape[1], 3, m if self._counting else 0)
+        single, loading, (slope, level, share), counted = _of_genes(simulated.seed, self._numbers, counts)
         part = np.minimum(self._share * np.exp(_SHARE * share - _SHARE**2 / 2), _SPATIAL)
         drawn = (simulated.components @ self._loadings) * self._unit * np.sqrt(part * self._variance)
-        single = simulated.shared @ self._shared + single * self._own
-        drawn += single * np.sqrt(np.maximum((1 - part) * self._variance - self._noise, 0))
-        drawn *= np.exp(doubt.level * level - np.square(doubt.level))
+        if self._single:
+            drawn += (simulated.shared @ self._shared + single * self._own) * np.sqrt((1 - part) * self._variance)
+        drawn *= np.exp(self._level * level - np.square(self._level))
         drawn += (self._maps @ (loading * doubt.loading) + slope * doubt.slope * self._deviation) * self._limit
         drawn *= self._scale
         drawn += self._location
-        return np.asarray(np.maximum(drawn, self._lowest), np.float32)
+        drawn = np.asarray(np.maximum(drawn, self._lowest), np.float32)
+        return drawn if self._counting is None else self._counting.draw(drawn, counted)
 
 
 @dataclass(frozen=True)

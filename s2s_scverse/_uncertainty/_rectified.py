@@ -7,7 +7,7 @@ from ._arrays import Float32, Float64
 
 __all__ = ["rectified_parameters"]
 
-_Z = np.linspace(-3, 8, 441)  # μ / σ
+_Z = np.linspace(-1.5, 8, 381)  # μ / σ; with less a few values are huge
 
 
 def _moments(z: Float64) -> tuple[Float64, Float64]:
@@ -24,7 +24,7 @@ _RATIO = _MEAN / _STD
 def rectified_parameters(mean: Float32, std: Float32) -> tuple[Float32, Float32]:
     """μ and σ of a rectified normal distribution with these means and standard deviations, of any shape.
 
-    Where the mean is less than about .03 standard deviations, the standard deviation gives way, never the mean.
+    Where the mean is less than about .2 standard deviations, the standard deviation gives way, never the mean.
     """
     ratio = np.divide(mean, std, out=np.full_like(mean, np.inf), where=std > 0)
     z = np.interp(ratio, _RATIO, _Z)

@@ -75,6 +75,17 @@ def dense(
     >>> plain.obsm["X_pca"].shape == (section.n_obs, 3)
     True
     """
+    return read_dense(adata, key, min_reliability=min_reliability, genes=genes)[0]
+
+
+def read_dense(
+    adata: AnnData,
+    key: str,
+    *,
+    min_reliability: float | None = None,
+    genes: str | Sequence[str] | None = None,
+) -> tuple[AnnData, NDArray[np.int64], NDArray[np.int64]]:
+    """Return what :func:`dense` does, and the rows and columns of `adata` that it has."""
     check_adata(adata)
     check_name("key", key)
     check_keys(adata, key, argument="key")
@@ -93,23 +104,24 @@ def dense(
             most = f"the largest is {found.max():.2f}"
             msg = f"no gene has a reliability of at least {least:g}, {most}; decrease min_reliability"
             raise ValueError(msg)
-    values, sites, columns = read_dense(adata, key, columns, all_needed=genes is not None)
+    values, sites, columns = _values(adata, key, columns, all_needed=genes is not None)
     text = "dropped %d of %d genes, and %d of %d sites without values"
     log.info(text, adata.n_vars - len(columns), adata.n_vars, (~sites).sum(), adata.n_obs)
     known = {name: np.asarray(adata.obsm[name])[sites] for name in adata.obsm if not name.startswith("X_")}
     uns = {name: adata.uns[name] for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")}
     if grid := adata.uns.get(_keys.UNS, {}).get(_keys.GRID):
         uns[_keys.UNS] = {_keys.GRID: grid}
-    return AnnData(
+    plain = AnnData(
         X=values if sites.all() else values[sites],
         obs=adata.obs[sites].copy(),
         var=adata.var.iloc[columns].copy(),
         obsm={name: of for name, of in known.items() if of.dtype.kind in "iuf" and np.isfinite(of).all()},
         uns=deepcopy(uns),
     )
+    return plain, np.flatnonzero(sites), columns
 
 
-def read_dense(
+def _values(
     adata: AnnData, key: str, columns: NDArray[np.int64], *, all_needed: bool = True
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
     """Return imputed values (n_obs, n_genes), the sites that have them (n_obs,), and their columns (n_genes,).

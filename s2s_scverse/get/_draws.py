@@ -1,5 +1,5 @@
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,12 +8,12 @@ from scipy.spatial import cKDTree
 
 from .. import _keys
 from .._adata import GENE_BLOCK, Inputs, read_inputs_of_run, read_molecules, read_values
-from .._calibration import FEWEST, counting_noise
+from .._calibration import FEWEST
 from .._checks import check_adata, check_bool, check_int, check_rng
 from .._lattice import SectionOnLattice
 from .._predict import Kriging, PCAKriging, section_noise_weights
-from .._uncertainty import ErrorModel, GeneErrors, Marginals
-from ._dense import dense, read_dense
+from .._uncertainty import Counting, ErrorModel, GeneErrors, Marginals
+from ._dense import read_dense
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,6 +23,8 @@ __all__ = ["draws"]
 COMPONENTS, SPOTS_PER_COMPONENT = (25, 50), 16
 """Bounds of the number of components that are simulated, and spots for each. Fewer made errors of regions too small on
 sections of 900 spots, more made them too large on sections of 200."""
+LEAST = 0.05
+"""Smallest share of the variance of an error that is not due to counting."""
 NEIGHBOURS = 4
 """Number of nearest spots whose depth an unmeasured site is given."""
 
@@ -69,7 +71,8 @@ def draws(
     `.X`
         float32, (n_sites, n_genes): one draw on the scale of the input. Measured spots keep their values; if the run
         had ``denoise=True``, they are drawn too. Genes without negative measured values have none. The mean over many
-        draws tends to the layer `key`, the standard deviation at a site to that of the layer ``f"{key}_std"``.
+        draws tends to the layer `key`. Their standard deviation is on average that of the layer ``f"{key}_std"``, and
+        grows with the distance to measured spots.
 
     Raises
     ------
@@ -81,11 +84,12 @@ def draws(
 
     Notes
     -----
-    Errors have three parts. What kriging does not know of the principal components is simulated by residual kriging
-    :cite:p:`journel1978` and projected to genes: it is smooth, and seamless over the section. What varies from site to
-    site is shared by genes as in the leave-one-out residuals of the spots. What is uncertain in the parameters of a
-    gene is the same at all sites. Components and residuals are computed from the measured spots again; the layers
-    give means and standard deviations.
+    Errors of expression have three parts. What kriging does not know of the principal components is simulated by
+    residual kriging :cite:p:`journel1978` and projected to genes: it is smooth, and seamless over the section. What
+    varies from site to site is shared by genes as in the leave-one-out residuals of the spots. What is uncertain in the
+    parameters of a gene is the same at all sites. Where values are counts or scaled counts (with or without log1p),
+    molecules are then counted at the depth of the nearest spots, so that draws have as many zeros as measurements.
+    Components and residuals are computed from the measured spots again; the layers give means and standard deviations.
 
     Examples
     --------
@@ -102,23 +106,32 @@ def draws(
     n = check_int("n", n, least=1)
     check_bool("noise", noise)
     generator = check_rng(rng)
-    plain = dense(adata, key, genes=genes)
-    mean, kept, columns = read_dense(adata, key, columns=adata.var_names.get_indexer(plain.var_names))
-    if _keys.STD.format(key) not in adata.layers:
+    plain, kept, columns = read_dense(adata, key, genes=genes)
+    layer = _keys.STD.format(key)
+    if layer not in adata.layers:
         msg = f"run {key!r} has no standard deviations; call s2s.tl.impute with uncertainty=True"
         raise KeyError(msg)
     _, inputs = read_inputs_of_run(adata, key, np.zeros(adata.n_vars, bool), covariates=False)
-    everything = np.ones(adata.n_obs, bool)
-    std = read_values(adata, everything, columns, layer=_keys.STD.format(key), finite=False)
-    parts = []
-    for number, section in enumerate(inputs.sections):
-        denoised = section.unit is not None
-        drawn = kept[section.rows] & (section.wanted | (section.measured & denoised))
-        if np.isnan(std[section.rows[drawn]]).any():
+    drawn = np.zeros(adata.n_obs, bool)
+    for section in inputs.sections:
+        drawn[section.rows] = section.wanted | ((section.measured & section.denoised)
+    drawn &= np.isin(np.arange(adata.n_obs), kept)
+    parts = [
+        (spots, _part(adata, inputs, section, kept, drawn, noise=noise))
+        for spots, section in zip(inputs.rows, inputs.sections, strict=True)
+        if drawn[section.rows].any()
+    ]
+    for start in range(0, len(columns), GENE_BLOCK):
+        block = slice(start, min(start + GENE_BLOCK, len(columns)))
+        values = inputs.matrix.read(columns[block], finite=False)
+        std = np.zeros((adata.n_obs, values.shape[1]), np.float32)
+        std[drawn] = read_values(adata, drawn, columns[block], layer=layer, finite=False)
+        if np.isnan(std).any():
             msg = f"run {key!r} has no standard deviations at some sites (fewer than {FEWEST} spots?)"
             raise ValueError(msg)
-        parts.append(_part(adata, inputs, number, drawn, columns, mean, std, noise=noise))
-    return _draws(plain, np.flatnonzero(kept), parts, generator.spawn(n))
+        for spots, part in parts:
+            part.add(block, columns[block], values[spots], plain.X[part.places, block], std[part.rows])
+    return _draws(plain, [part for _, part in parts], generator.spawn(n))
 
 
 @dataclass(frozen=True)
@@ -127,54 +140,58 @@ class Part:
 
     rows: NDArray[np.int64]
     """(m,) rows of the AnnData."""
+    places: NDArray[np.int64]
+    """(m,) rows of draws."""
+    unmeasured: NDArray[np.bool_]
+    """(m,)"""
     model: ErrorModel
-    blocks: list[tuple[slice, GeneErrors]]
+    counting: Counting | None
+    noise: bool
+    blocks: list[tuple[slice, GeneErrors]] = field(default_factory=list)
     """Blocks of the genes that are drawn."""
+
+    def add(
+        self,
+        block: slice,
+        columns: NDArray[np.int64],
+        values: NDArray[np.float32],
+        mean: NDArray[np.float32],
+        std: NDArray[np.float32],
+    ) -> None:
+        """Fit a block of genes to values at spots (n, n_genes), and to means and standard deviations (m, n_genes)."""
+        variance = np.square(std)
+        if self.counting is not None:
+            # Standard deviations of denoised values are those of expression already.
+            counted = self.counting.variance(mean)
+            variance = np.where(self.unmeasured[:, None], np.maximum(variance - counted, LEAST * variance), variance)
+        counting = self.counting if self.noise else None
+        smooth = self.counting is None and not self.noise
+        marginals = Marginals(mean, np.sqrt(variance), values.min(axis=0) >= 0, self.unmeasured, counting, smooth)
+        self.blocks.append((block, GeneErrors(self.model, values, columns, marginals)))
 
 
 def _part(
     adata: "AnnData",
     inputs: Inputs,
-    number: int,
+    section: SectionOnLattice,
+    kept: NDArray[np.int64],
     drawn: NDArray[np.bool_],
-    columns: NDArray[np.int64],
-    mean: NDArray[np.float32],
-    std: NDArray[np.float32],
     *,
     noise: bool,
 ) -> Part:
-    """Fit the error model of a section for those of its sites that are `drawn`, (n_sites,)."""
-    section = inputs.sections[number]
-    rows, measured = section.rows[drawn], section.measured[drawn]
+    """Fit the error model of a section for those of its sites that are `drawn`, (n_obs,)."""
+    sites = drawn[section.rows]
+    rows = section.rows[sites]
     at, weights = section.positions(section.measured), section_noise_weights(section, section.measured)
-    kriging = Kriging(at[section.measured], at[drawn], noise_weights=weights)
+    kriging = Kriging(at[section.measured], at[sites], noise_weights=weights)
     n_components = int(np.clip(len(section.values) // SPOTS_PER_COMPONENT, *COMPONENTS))
     model = ErrorModel(PCAKriging(kriging, section.values, n_components=n_components), section.values)
-    molecules = _molecules(adata, inputs, section, drawn) if measured.any() or not noise else None
-    blocks = []
-    for start in range(0, len(columns), GENE_BLOCK):
-        block = slice(start, min(start + GENE_BLOCK, len(columns)))
-        expected, spread = mean[rows, block], std[rows, block]
-        left_out = np.zeros_like(spread)
-        if molecules is not None:
-            counted = counting_noise(np.maximum(expected, 0), molecules[0], logged=molecules[1]).astype(np.float32)
-            # Standard deviations of denoised values are those of expression, without measurement noise.
-            if noise:
-                spread = np.sqrt(np.square(spread) + np.where(measured[:, None], counted, 0))
-            else:
-                left_out = np.where(measured[:, None], 0, counted)
-        elif not noise:
-            left_out.fill(np.inf)
-        values = inputs.matrix.read(columns[block], finite=False)[inputs.rows[number]]
-        marginals = Marginals(expected, spread, left_out, values.min(axis=0) >= 0)
-        blocks.append((block, GeneErrors(model, values, columns[block], marginals)))
-    return Part(rows, model, blocks)
+    counting = _counting(adata, inputs, section, sites)
+    return Part(rows, np.searchsorted(kept, rows), ~section.measured[sites], model, counting, noise)
 
 
-def _molecules(
-    adata: "AnnData", inputs: Inputs, section: SectionOnLattice, drawn: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], bool] | None:
-    """Return the value of one molecule at the sites that are drawn, from the spots around, and whether of log1p."""
+def _counting(adata: "AnnData", inputs: Inputs, section: SectionOnLattice, sites: NDArray[np.bool_]) -> Counting | None:
+    """Return what one molecule is worth at `sites` (n_sites,), from the spots around; None where it is not known."""
     spots = np.zeros(adata.n_obs, bool)
     spots[section.spots] = True
     found = read_molecules(adata, spots, layer=inputs.layer)
@@ -183,17 +200,15 @@ def _molecules(
     logs = np.log(found.unit[np.searchsorted(np.flatnonzero(spots), section.spots)])
     at = section.lattice.unit_coordinates
     tree = cKDTree(at[section.measured])
-    nearest = np.asarray(tree.query(at[drawn], k=range(1, min(NEIGHBOURS, len(logs)) + 1))[1])
+    nearest = np.asarray(tree.query(at[sites], k=range(1, min(NEIGHBOURS, len(logs)) + 1))[1])
     unit = np.exp(logs[nearest].mean(axis=1))
-    own = section.measured[drawn]
+    own = section.measured[sites]
     unit[own] = np.exp(logs[nearest[own, 0]])
-    return unit, found.logged
+    return Counting(unit, found.logged)
 
 
-def _draws(
-    plain: "AnnData", kept: NDArray[np.int64], parts: list[Part], rngs: list[np.random.Generator]
-) -> Iterator["AnnData"]:
-    """Yield a copy of `plain`, which has the rows `kept`, for each generator, with the sites of the parts drawn."""
+def _draws(plain: "AnnData", parts: list[Part], rngs: list[np.random.Generator]) -> Iterator["AnnData"]:
+    """Yield a copy of `plain` for each generator, with the sites of the parts drawn."""
     spawned = [rng.spawn(len(parts)) for rng in rngs]
     simulations: list[Iterator[Any]] = [
         part.model.simulate([children[number] for children in spawned]) for number, part in enumerate(parts)
@@ -201,7 +216,6 @@ def _draws(
     for simulated in zip(*simulations, strict=True):
         draw = plain.copy()
         for part, shared in zip(parts, simulated, strict=True):
-            rows = np.searchsorted(kept, part.rows)
             for block, errors in part.blocks:
-                draw.X[rows, block] = errors.draw(shared)
+                draw.X[part.places, block] = errors.draw(shared)
         yield draw

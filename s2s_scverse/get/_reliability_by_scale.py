@@ -66,11 +66,11 @@ def reliability_df(
 
     Notes
     -----
-    The correlation of the layer with a conditional draw (:func:`s2s_scverse.get.draws`), averaged over draws. As in
+    The correlation of the layer with a conditional draw (:func:`s2s_scverse.get.draws`), averaged over draws. Draws
+    take the layer as it is, which varies too much where spots are few: at single sites their correlation is higher than
+    ``var[f"{key}_reliability"]`` from cross-validation. The table is scaled to the geometric mean of both. As in
     :func:`s2s_scverse.tl.evaluate`, measured spots do not enter, and correlations of several sections are averaged,
     weighted by their sites. Windows with fewer than half as many unmeasured sites as the fullest are left out.
-    At single sites it is an alternative to ``var[f"{key}_reliability"]``, which is computed from residuals of
-    cross-validation without draws.
 
     Examples
     --------
@@ -97,13 +97,20 @@ def reliability_df(
     for section in read_sections(plain):
         sites = unmeasured[section.rows]
         if sites.any():
-            averages = window_averages(section.lattice.index[sites], widths)
+            averages = window_averages(section.lattice.index[sites], [1, *widths])
             if regions is not None:
                 averages.append(_average(pd.factorize(plain.obs[regions].iloc[section.rows[sites]])[0]))
             parts.append((section.rows[sites], averages))
-    found = [_correlations(plain, draw, parts) for draw in drawn]
+    correlations = [_correlations(plain, draw, parts) for draw in drawn]
+    found = mean_over_sections(correlations, [1] * len(correlations))
+    column = _keys.RELIABILITY.format(key)
+    if column in plain.var:
+        single, cross_validated = found[0], plain.var[column].to_numpy(np.float64)
+        known = (single > 0) & (cross_validated >= 0)
+        found *= np.sqrt(np.divide(cross_validated, single, out=np.ones_like(single), where=known))
+        np.minimum(found, 1, out=found)
     columns = pd.Index([*widths, *([] if regions is None else [regions])], dtype=None if regions is None else object)
-    return pd.DataFrame(mean_over_sections(found, [1] * len(found)).T, plain.var_names, columns)
+    return pd.DataFrame(found[1:].T, plain.var_names, columns)
 
 
 def _check_scales(scales: int | Iterable[int]) -> list[int]:

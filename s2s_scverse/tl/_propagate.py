@@ -69,6 +69,8 @@ def propagate(
     `lower`, `upper`
         Interval of that level, from Student's distribution with Rubin's degrees of freedom. Without sampling variances
         it is an interval for the statistic of the fully measured section.
+    `p_value`
+        Two-sided, for a statistic of 0; only if `statistic` returns variances.
     `imputation_share`
         B (1 + 1/n) in units of the squared `sd`; only if `statistic` returns variances.
 
@@ -156,4 +158,8 @@ def _combined(found: "list[pd.Series[float]]", variances: "list[pd.Series[float]
         degrees = (n - 1) / np.square(np.where(between > 0, share, 1))
     half = student.ppf((1 + level) / 2, degrees) * np.sqrt(total)
     table = {"estimate": estimate, "sd": np.sqrt(total), "lower": estimate - half, "upper": estimate + half}
-    return pd.DataFrame(table | ({"imputation_share": share} if variances else {}), index=found[0].index)
+    if variances:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            table["p_value"] = 2 * student.sf(np.abs(estimate) / np.sqrt(total), degrees)
+        table["imputation_share"] = share
+    return pd.DataFrame(table, index=found[0].index)

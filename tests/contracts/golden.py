@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import scanpy as sc
 import torch
+from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
 import s2s_scverse as s2s
@@ -48,7 +49,7 @@ def impute(dense):
 
 
 def scores(dense):
-    """Of every method and gene, against what was measured and against the truth."""
+    """Scores of every method and gene, against measured values and against the truth."""
     found: dict[str, Any] = {}
     for truth in (None, "truth"):
         s2s.tl.evaluate(dense, list(METHODS), truth=truth, n_bootstrap=1)
@@ -61,7 +62,22 @@ def scores(dense):
         if truth is None:
             found["coverage"] = round(float(table.loc[table["method"] == "start", "coverage"].mean()), 5)
     found["reliability"] = np.round(dense.var["start_reliability"].to_numpy(float), 5).tolist()
+    found["draws"] = draws(dense)
     return found
+
+
+def draws(dense):
+    """Moran's I and variance of every gene, means over conditional draws."""
+    at = np.asarray(dense.obsm["spatial"])
+    pairs = cKDTree(at).query_pairs(1.1 * cKDTree(at).query(at, k=2)[0][:, 1].min(), output_type="ndarray")
+
+    def statistics(draw):
+        centred = draw.X - draw.X.mean(axis=0)
+        variance = np.square(centred).mean(axis=0)
+        return np.stack([centred[pairs].prod(axis=1).mean(axis=0) / variance, variance])
+
+    found = s2s.tl.propagate(dense, statistics, 5, key="start", progress=False)["estimate"].to_numpy().reshape(2, -1)
+    return {name: np.round(each, 5).tolist() for name, each in zip(("Moran's I", "variance"), found, strict=True)}
 
 
 def main():

@@ -93,6 +93,35 @@ def test_maps_are_too_smooth_and_draws_are_not(dense):
     assert np.abs(of_draws).mean() < np.abs(of_map).mean() / 2
 
 
+def test_variograms_and_zeros_of_draws_match_those_of_the_measured_spots(dense):
+    drawn, measured = stacked(dense, 10), dense.obs["s2s_measured"].to_numpy()
+    at = np.asarray(dense.obsm["spatial"])
+    step = cKDTree(at).query(at, k=2)[0][:, 1].min()
+    for lag in (2, 4):
+        far, near = (cKDTree(at).query_pairs(reach * step, output_type="ndarray") for reach in (lag + 0.1, lag - 0.1))
+        apart = np.array(sorted(set(map(tuple, far)) - set(map(tuple, near))))
+        spots, sites = (apart[each[apart].all(axis=1)] for each in (measured, ~measured))
+        of_spots = np.square(np.diff(drawn[0][spots], axis=1)).mean(axis=(0, 1))
+        of_sites = np.square(np.diff(drawn[:, sites], axis=2)).mean(axis=(0, 1, 2))
+        np.testing.assert_allclose((of_sites / of_spots).mean(), 1, atol=0.1)
+    zeros = [(drawn[:, each] == 0).mean() for each in (measured, ~measured)]
+    assert zeros[1] == pytest.approx(zeros[0], abs=0.03)
+
+
+def test_errors_grow_with_the_distance_to_spots(dense):
+    far = dense.copy()
+    spots = np.flatnonzero(far.obs["s2s_measured"])
+    at = np.asarray(far.obsm["spatial"])
+    corner = np.linalg.norm(at - at.min(axis=0), axis=1) < 0.4 * np.ptp(at, axis=0).max()
+    far.obs.loc[far.obs_names[spots[corner[spots]]], "s2s_measured"] = False
+    s2s.tl.impute(far, max_distance=None, **QUICK)
+    spread = stacked(far, 60).std(axis=0) / np.maximum(far.layers["s2s_std"], 1e-6)
+    distance = cKDTree(at[far.obs["s2s_measured"]]).query(at)[0]
+    beyond = distance > 3 * np.median(distance[distance > 0])
+    near = (distance > 0) & ~beyond
+    assert spread[beyond].mean() > 1.03 * spread[near].mean()
+
+
 def test_errors_of_neighbours_and_of_genes_are_correlated(dense):
     drawn = stacked(dense, 40)
     errors = (drawn - drawn.mean(axis=0))[:, ~dense.obs["s2s_measured"].to_numpy()]

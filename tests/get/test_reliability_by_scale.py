@@ -29,7 +29,7 @@ def test_windows_average_unmeasured_sites_and_leave_out_those_hardly_filled():
     assert_allclose(pairs.toarray(), np.array([[1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1, 0]]) / 3)
 
 
-def test_it_is_the_correlation_of_the_layer_with_draws(dense):
+def test_it_is_the_correlation_of_the_layer_with_draws_scaled_to_cross_validation(dense):
     genes = dense.var_names[[7, 2]].tolist()
     table = s2s.get.reliability_df(dense, genes=genes, scales=(1, 3), regions="domain", n=4, rng=1)
     assert table.index.tolist() == genes
@@ -46,7 +46,9 @@ def test_it_is_the_correlation_of_the_layer_with_draws(dense):
         of_windows = (values.groupby(windows).mean().loc[full] for values in (mean, drawn))
         of_domains = (values.groupby(obs["domain"], observed=True).mean() for values in (mean, drawn))
         found.append([a.corrwith(b) for a, b in ((mean, drawn), of_windows, of_domains)])
-    assert_allclose(table.to_numpy().T, np.mean(found, axis=0), atol=1e-6)
+    found = np.mean(found, axis=0)
+    scaled = found * np.sqrt(dense[:, genes].var["s2s_reliability"].to_numpy() / found[0])
+    assert_allclose(table.to_numpy().T, np.minimum(scaled, 1), atol=1e-6)
 
 
 def test_it_comes_true_and_grows_with_the_scale(dense):
@@ -86,12 +88,16 @@ def test_sections_are_averaged_and_too_few_regions_have_no_correlation():
     for name in "ab":
         rows = np.flatnonzero((dense.obs["library"] == name) & ~visible)
         of_rows = dense.obs.iloc[rows][["array_row", "array_col"]].to_numpy()
-        (average,) = window_averages(of_rows, [2])
-        mean = pd.DataFrame(average @ dense.layers["s2s"][rows])
-        drawn = [pd.DataFrame(average @ draw.X[rows]).corrwith(mean) for draw in s2s.get.draws(dense, 3)]
-        found.append(np.mean(drawn, axis=0))
+        drawn = [draw.X[rows] for draw in s2s.get.draws(dense, 3)]
+        of_scales = []
+        for average in window_averages(of_rows, [1, 2]):
+            mean = pd.DataFrame(average @ dense.layers["s2s"][rows])
+            of_scales.append(np.mean([pd.DataFrame(average @ values).corrwith(mean) for values in drawn], axis=0))
+        found.append(of_scales)
         sizes.append(len(rows))
-    assert_allclose(table[2], np.average(found, axis=0, weights=sizes), atol=1e-5)
+    single, pairs = np.average(found, axis=0, weights=sizes)
+    scaled = pairs * np.sqrt(dense.var["s2s_reliability"].to_numpy() / single)
+    assert_allclose(table[2], np.minimum(scaled, 1), atol=1e-5)
 
 
 def test_more_genes_are_reliable_at_coarser_scales(dense):

@@ -42,6 +42,7 @@ def test_sampling_variances_are_combined_by_rubins_rules(dense):
     assert found["sd"] == pytest.approx(np.sqrt(total))
     assert found["imputation_share"] == pytest.approx(4 / 3 / total)
     assert found["upper"] == pytest.approx(2 + student.ppf(0.95, degrees) * np.sqrt(total))
+    assert found["p_value"] == pytest.approx(2 * student.sf(2 / np.sqrt(total), degrees))
 
 
 def test_results_of_any_shape(dense):
