@@ -3,19 +3,30 @@
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
+from difflib import get_close_matches
+from typing import Annotated, Any, Final
 
+import click
 import typer
 
 from .. import __version__
 
-__all__ = ["app", "main", "on_a_terminal", "print_json", "reported"]
+__all__ = ["app", "did_you_mean", "main", "on_a_terminal", "print_json", "reported"]
 
+SHELL_WORDS: Final = {
+    "call s2s.pp.normalize(adata) first": "pass --normalize",
+    "start from counts: s2s.pp.normalize(adata)": "pass --layer with the counts",
+    "call s2s.pp.image_features first": "pass --image auto",
+    "call adata.var_names_make_unique() first": "make them unique first",
+    "adata.": "",
+}
+"""Python's words in messages, and what they are on the command line."""
 HELP = """Dense maps of every gene from one sparsely sampled spatial transcriptomics section.
 
 Exit codes: 0 success; 1 bad input or another failure, explained in one line; 2 wrong usage; 130 Ctrl-C; 143 SIGTERM.
@@ -104,13 +115,34 @@ def print_json(values: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(json.loads(text, parse_constant=lambda _: None), indent=2))
 
 
+def did_you_mean(names: Iterable[str], known: Iterable[str]) -> str:
+    """Return the end of an error text that suggests a known name for each that is like one, whatever its case."""
+    by_lower = {name.lower(): name for name in known}
+    likely = [match for name in names for match in get_close_matches(name.lower(), by_lower, 1, cutoff=0.75)]
+    return f"; did you mean {', '.join(by_lower[match] for match in likely[:5])}?" if likely else ""
+
+
+def in_shell_words(text: str) -> str:
+    """Return a text of the Python functions with the options of the running command instead of their arguments."""
+    for python, shell in SHELL_WORDS.items():
+        text = text.replace(python, shell)
+    context = click.get_current_context(silent=True)
+    for parameter in context.command.params if context else ():
+        name, option = str(parameter.name), parameter.opts[0]
+        if option.startswith("--"):
+            text = re.sub(rf"(?<![\w.-]){name}=(?=\W|$)", f"{option} ", text)  # an argument and its value
+            text = re.sub(rf"^{name}(?= )" + (rf"|(?<![\w.'-]){name}(?![\w'])" if "_" in name else ""), option, text)
+    found = re.search(r"'([^']+)' not found.*: ([^:]+)$", text)
+    return text.rstrip() + (did_you_mean([found[1]], re.findall(r"[\w.-]+", found[2])) if found else "")
+
+
 def _in_one_line(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory ({error}); s2s info estimates how much is needed".replace(" ()", "")
     # str() of a KeyError puts its text in quotes.
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return in_shell_words(" ".join(text.split())) or type(error).__name__
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    typer.echo(f"s2s: warning: {' '.join(str(message).split())}", err=True)
+    typer.echo(f"s2s: warning: {in_shell_words(' '.join(str(message).split()))}", err=True)

@@ -64,15 +64,15 @@ def impute(
 ) -> None:
     """Impute all genes of a section at the sites between its spots.
 
-    Reads a section, lays it out on its lattice (unless s2s.pp.grid has done so), normalises counts, trains, and writes
-    an AnnData with the layers that s2s.tl.impute documents; its X holds the values that were imputed from.
+    Reads a section, lays it out on its lattice (unless s2s.pp.grid has done so), normalizes counts, imputes, and writes
+    an AnnData with the layers that s2s.tl.impute documents. Its X holds the values that were imputed from.
     """
     start = time.perf_counter()
     from .. import pp, tl
 
     check_output(output, source=source, section=True)
-    names = read_genes(genes)
     adata = read_section(source, positions=positions, table=table, layer=layer)
+    names = read_genes(genes, adata)
     dense = lay_out(
         adata, upsample=upsample, fill=fill, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key
     )
@@ -121,6 +121,9 @@ def impute(
         return
     between = f"{dense.n_obs - result['spots']} sites between {result['spots']} spots"
     typer.echo(f"Imputed {result['genes']} genes at {between} in {result['seconds']:.0f} s.")
-    if result["mean_reliability"] is not None:
-        typer.echo(f"Expected correlation with what would be measured there: {result['mean_reliability']:.2f} (mean).")
+    if column in dense.var:
+        low, mean, high = dense.var[column].quantile(0.1), result["mean_reliability"], dense.var[column].quantile(0.9)
+        typer.echo(
+            f"Expected correlation with measurements there: {mean:.2f} (80 % of genes: {low:.2f} to {high:.2f})."
+        )
     typer.echo(f"Wrote {output} (layer {key_added!r})")

@@ -44,8 +44,9 @@ Upsample = Annotated[int | None, typer.Option(help="Spacing of the spots in site
 Normalise = Annotated[
     bool | None,
     typer.Option(
-        "--normalise/--as-is",
-        help="Scale spots to their median total and take log1p; by default only if values are whole numbers.",
+        "--normalize/--as-is",
+        "--normalise",
+        help="Scale spots to their median total and take log1p; by default if values are whole numbers.",
         show_default=False,
     ),
 ]

@@ -9,6 +9,8 @@ from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ._app import did_you_mean
+
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
@@ -51,6 +53,7 @@ def read_section(
     if layer is not None:
         check_layer(adata, layer)
         adata.X = adata.layers[layer].copy()
+        adata.uns.pop("log1p", None)  # it is about the X that was replaced
     if adata.X is None:
         msg = f"{path} has no X; pass --layer"
         raise ValueError(msg)
@@ -58,8 +61,10 @@ def read_section(
     return adata
 
 
-def read_genes(genes: str | None) -> list[str] | None:
+def read_genes(genes: str | None, adata: "AnnData") -> list[str] | None:
     """Return gene names from a list separated by commas, or from a text file if there is one of that name."""
+    from .._checks import check_genes
+
     if genes is None:
         return None
     names = genes.split(",")
@@ -70,6 +75,12 @@ def read_genes(genes: str | None) -> list[str] | None:
     if not names:
         msg = f"--genes names no gene, found {genes!r}"
         raise ValueError(msg)
+    try:
+        check_genes(adata, names)
+    except KeyError as error:
+        missing = [name for name in names if name not in adata.var_names]
+        msg = f"{error.args[0]}{did_you_mean(missing, adata.var_names.astype(str))}"
+        raise KeyError(msg) from error
     return names
 
 
