@@ -1,4 +1,4 @@
-"""What all commands share: the application, how messages and errors are shown, exit codes."""
+"""The application, and how all commands report messages, errors and exit codes."""
 
 import json
 import logging
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
-import click
 import typer
 
 from .. import __version__
@@ -27,7 +26,7 @@ SHELL_WORDS: Final = {
     "adata.": "",
 }
 """Python's words in messages, and what they are on the command line."""
-HELP = """Dense maps of every gene from one sparsely sampled spatial transcriptomics section.
+HELP = """Impute the unmeasured sites of a sparsely sampled spatial transcriptomics section.
 
 Exit codes: 0 success; 1 bad input or another failure, explained in one line; 2 wrong usage; 130 Ctrl-C; 143 SIGTERM.
 """
@@ -43,6 +42,8 @@ app = typer.Typer(
 
 
 _shown = {"quiet": False, "debug": False}
+_options: list[str] = []
+"""Python names of the options of the running command."""
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
     if "OMP_NUM_THREADS" in os.environ:
         # Numba, which scanpy uses, would raise the number of threads for torch as well.
         os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
-    # An exception instead of sudden death: temporary files are removed.
+    # Raise instead of exiting at once, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app()
 
@@ -79,8 +80,12 @@ def on_a_terminal() -> bool:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Write log messages, warnings and errors to stderr, a line each, and exit with the documented codes."""
+def reported(options: Iterable[str]) -> Iterator[None]:
+    """Write log messages, warnings and errors to stderr, a line each, and exit with the documented codes.
+
+    `options` are the Python names of the options of the command.
+    """
+    _options[:] = options
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s s2s: %(message)s", datefmt="%H:%M:%S"))
     if on_a_terminal():
@@ -126,12 +131,10 @@ def in_shell_words(text: str) -> str:
     """Return a text of the Python functions with the options of the running command instead of their arguments."""
     for python, shell in SHELL_WORDS.items():
         text = text.replace(python, shell)
-    context = click.get_current_context(silent=True)
-    for parameter in context.command.params if context else ():
-        name, option = str(parameter.name), parameter.opts[0]
-        if option.startswith("--"):
-            text = re.sub(rf"(?<![\w.-]){name}=(?=\W|$)", f"{option} ", text)  # an argument and its value
-            text = re.sub(rf"^{name}(?= )" + (rf"|(?<![\w.'-]){name}(?![\w'])" if "_" in name else ""), option, text)
+    for name in _options:
+        option = f"--{name.replace('_', '-')}"
+        text = re.sub(rf"(?<![\w.-]){name}=(?=\W|$)", f"{option} ", text)  # an argument and its value
+        text = re.sub(rf"^{name}(?= )" + (rf"|(?<![\w.'-]){name}(?![\w'])" if "_" in name else ""), option, text)
     found = re.search(r"'([^']+)' not found.*: ([^:]+)$", text)
     return text.rstrip() + (did_you_mean([found[1]], re.findall(r"[\w.-]+", found[2])) if found else "")
 

@@ -24,7 +24,7 @@ def impute(
     *,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help=".h5ad or .zarr; it has this name only when it is complete."),
+        typer.Option("--output", "-o", help="File to write, .h5ad or .zarr."),
     ],
     upsample: options.Upsample = None,
     genes: options.Genes = None,
@@ -36,20 +36,20 @@ def impute(
         str, typer.Option(help="photographs, textures, none, or a folder of images.")
     ] = "photographs",
     image: Annotated[
-        str | None, typer.Option(help="Image that guides the imputation: auto (the section's own), or a file.")
+        str | None, typer.Option(help="Image to use as covariates: auto (that of the section), or a file.")
     ] = None,
-    image_scale: Annotated[float, typer.Option(help="Pixels of an image file to a unit of the coordinates.")] = 1.0,
+    image_scale: Annotated[float, typer.Option(help="Pixels of the image file per unit of the coordinates.")] = 1.0,
     covariates: Annotated[
-        str | None, typer.Option(help="Keys of obsm or obs, separated by commas, that are known at all sites.")
+        str | None, typer.Option(help="Covariates: keys of obsm or obs, separated by commas.")
     ] = None,
     uncertainty: Annotated[bool, typer.Option(help="Estimate standard deviations and reliability.")] = True,
-    denoise: Annotated[bool, typer.Option(help="Denoise measured spots, too.")] = False,
+    denoise: Annotated[bool, typer.Option(help="Also denoise measured spots.")] = False,
     dtype: Annotated[Literal["float32", "float16"], typer.Option(help="Data type of the layers.")] = "float32",
     key_added: Annotated[str, typer.Option(help="Name of the layer.")] = _keys.UNS,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="File that is written after every epoch, and resumed from if it exists.")
+        Path | None, typer.Option(help="File written after every epoch; training resumes from it if it exists.")
     ] = None,
-    pretrained: Annotated[Path | None, typer.Option(help="Checkpoint of another section to start from.")] = None,
+    pretrained: Annotated[Path | None, typer.Option(help="Checkpoint of another section with initial weights.")] = None,
     fill: Annotated[
         Literal["tissue", "hull", "all"] | None, typer.Option(help="Where to add sites; default: tissue.")
     ] = None,

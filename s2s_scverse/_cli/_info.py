@@ -1,4 +1,4 @@
-"""``s2s info``: what a file holds, and what would be done with it."""
+"""``s2s info``: describe a section and what ``s2s impute`` would do."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["info"]
 
 LEAST = 0.01
-"""Part of the variance below which an image explains hardly anything."""
+"""Fraction of the variance below which the text says that an image explains hardly anything."""
 
 
 def info(

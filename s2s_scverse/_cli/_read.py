@@ -1,4 +1,4 @@
-"""Read sections from the files that people have."""
+"""Read sections from files of several formats."""
 
 import json
 import logging
@@ -48,7 +48,7 @@ def read_section(
         with _reading(path):
             adata = anndata.read_h5ad(path)
     else:
-        msg = f"{path} is of no known kind; expected {FORMATS}"
+        msg = f"{path} has no known format; expected {FORMATS}"
         raise ValueError(msg)
     if layer is not None:
         check_layer(adata, layer)
@@ -121,7 +121,7 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Name the file in errors: what libraries raise for damaged files is of any class and rarely does."""
+    """Name the file in errors: those that libraries raise for damaged files rarely do, and are of any class."""
     try:
         with warnings.catch_warnings():
             # Names are made unique or refused later; foreign files in a store are ignored.

@@ -12,7 +12,7 @@ from .._checks import check_adata, check_choice, check_genes, few
 from .._lattice import SectionOnLattice
 from .._scores import pearson
 from ._figure import GivenAxes, Shown
-from ._maps import Look, MapRow, Panel, colour_limits, draw_maps, each_section
+from ._maps import Look, MapRow, Panel, Scale, colour_limits, draw_maps, each_section
 
 __all__ = ["Column", "compare", "map_rows"]
 
@@ -177,7 +177,7 @@ def map_rows(
         # Measured values alone set the ranges of expression and error, which are as wide.
         low, high = colour_limits(np.concatenate([maps.spots[:, i] for maps in sections]), vmin, vmax)
         half = (high - low) / 2
-        limits = {"expression": (low, high), "error": (-half, half)}
+        limits: dict[Scale, tuple[float, float]] = {"expression": (low, high), "error": (-half, half)}
         if "std" in wanted:
             doubt = np.concatenate([maps.doubt(key)[:, i] for maps in sections for key in layers])
             doubt = doubt[np.isfinite(doubt)]

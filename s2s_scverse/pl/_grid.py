@@ -16,7 +16,7 @@ from .._adata import read_mask
 from .._checks import check_coordinates, check_int, check_number
 from .._lattice import SectionOnLattice
 from ._cells import draw_cells, hairline, lay_out, outline, set_frame, site_polygons
-from ._figure import GivenAxes, Titles, finish, make_axes
+from ._figure import GivenAxes, finish, make_axes
 from ._maps import each_section
 from ._scale_bar import draw_scale_bar, micrometres_per_unit
 from ._underlay import Underlay, draw_underlay
@@ -148,8 +148,7 @@ def grid(
         micrometres = micrometres_per_unit(part, data.section, scalebar_dx)
         if micrometres is not None:
             draw_scale_bar(axis, micrometres)
-    titles: Titles = [title] if isinstance(title, str) else title
-    shown = finish(axes, titles, loc="left", show=show, return_fig=return_fig)
+    shown = finish(axes, title, loc="left", show=show, return_fig=return_fig)
     return axes[0] if shown is axes and len(axes) == 1 else cast("Figure | None", shown)
 
 
@@ -162,13 +161,8 @@ def _draw_section(
     if dense:
         spacing = lattice.spot_pitch(measured)
         spots = site_polygons(lattice, spacing)[measured]
-        blue = MARKS["measured"][0]
-        style = {
-            "facecolors": blue,
-            "edgecolors": "none",
-            "alpha": (0.4 if underlay is None else 0.25) * alpha,
-            "zorder": 1.5,
-        }
+        blue, opacity = MARKS["measured"][0], alpha * (0.4 if underlay is None else 0.25)
+        style = {"facecolors": blue, "edgecolors": "none", "alpha": opacity, "zorder": 1.5}
         draw_cells(axis, spots, **style, rasterized=rasterized)
         detail = axis.inset_axes(INSET)
         middle = data.points["measured"] if measured.any() else lattice.coordinates
@@ -179,7 +173,7 @@ def _draw_section(
         marked: Any = axis.indicate_inset_zoom(detail, edgecolor="black", alpha=1)
         for line in marked.connectors:  # they cross on an inverted axis
             line.set_visible(False)
-    for each in {axis, detail}:
+    for each in (axis, detail)[: 1 + dense]:
         if underlay is None:
             draw_cells(each, site_polygons(lattice), facecolor=TISSUE, zorder=0.5, rasterized=rasterized)
         else:

@@ -23,7 +23,7 @@ from ._figure import GivenAxes, Shown, Titles, finish, make_axes
 from ._scale_bar import draw_scale_bar, micrometres_per_unit
 from ._underlay import Box, Underlay, draw_underlay
 
-__all__ = ["NOTHING", "Look", "MapRow", "Panel", "colour_limits", "draw_maps", "each_section"]
+__all__ = ["NOTHING", "Look", "MapRow", "Panel", "Scale", "colour_limits", "draw_maps", "each_section"]
 
 Scale = Literal["expression", "error", "SD", "component", "image"]
 """Values with one colour bar, which bears this name; ``"image"`` has neither."""
@@ -35,7 +35,8 @@ TRANSLUCENT = 0.7
 """Default opacity of sites on an image."""
 BAR = (1.04, 0.07, 0.045, 0.86)
 """Left, bottom, width and height of a colour bar, in fractions of the panel beside it."""
-INCHES_A_CHARACTER = 0.08
+INCHES_A_CHARACTER = 0.0075
+"""Width of a character per point of its size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +135,7 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
             set_frame(axis, place.box)
             _draw_panel(axis, row, panel, place.underlay, colours, look, alpha)
             if number < ncols:
-                axis.set_title(_fill(axis, panel.title), fontsize=10, parse_math=False)
+                axis.set_title(_fill(axis, panel.title, 10), fontsize=10, parse_math=False)
         size = 10 if len(row.gene) < 13 else 7.5
         row_axes[0].set_ylabel(row.gene, fontsize=size, style="italic", parse_math=False)
         if row is last[row.section.name] and place.micrometres is not None:
@@ -190,7 +191,7 @@ def _draw_panel(
         if underlay is not None:
             # Translucent cells would show seams; the image once more above opaque ones gives the same colours.
             draw_underlay(axis, underlay, look.img_alpha * (1 - alpha), above=True)
-    axis.set_xlabel(_fill(axis, panel.note), fontsize=8, labelpad=3, parse_math=False)
+    axis.set_xlabel(_fill(axis, panel.note, 8), fontsize=8, labelpad=3, parse_math=False)
 
 
 def _figure_size(box: Box, rows: Sequence[MapRow], ncols: int) -> tuple[float, float]:
@@ -201,10 +202,10 @@ def _figure_size(box: Box, rows: Sequence[MapRow], ncols: int) -> tuple[float, f
     return float(ncols * across), float(-(-len(rows) // ncols) * (height + 0.3) + 0.5)
 
 
-def _fill(axis: Axes, text: str) -> str:
+def _fill(axis: Axes, text: str, fontsize: float) -> str:
     """Break text into lines that are no wider than axes."""
     width = axis.get_position().width * axis.figure.bbox.width / axis.figure.dpi
-    return "\n".join(fill(line, max(int(width / INCHES_A_CHARACTER), 10)) for line in text.splitlines())
+    return "\n".join(fill(line, max(int(width / (fontsize * INCHES_A_CHARACTER)), 10)) for line in text.splitlines())
 
 
 def _colour_map(name: str | Colormap) -> Colormap:

@@ -129,20 +129,14 @@ def _draw_ranked(axis: "Axes", values: "pd.Series", labelled: "pd.Index | None")
 
 
 def _draw_points(axis: "Axes", x: "NDArray[Any] | pd.Series", y: "pd.Series", labelled: "pd.Index | None") -> None:
-    """Draw a dot for each gene, those labelled with a rim and their names."""
+    """Draw a dot for each gene, those to label in another colour and with their names."""
     axis.plot(x, y, "o", color="#0072b2", markersize=3, markeredgewidth=0, alpha=0.6, zorder=2)
-    for at in np.flatnonzero(y.index.isin([] if labelled is None else labelled)):
-        point = float(np.asarray(x)[at]), float(y.iloc[at])
-        axis.plot(*point, "o", color="#d55e00", markersize=4, markeredgewidth=0, zorder=3)
-        axis.annotate(
-            str(y.index[at]),
-            point,
-            xytext=(3, 3),
-            textcoords="offset points",
-            fontsize=7,
-            style="italic",
-            parse_math=False,
-        )
+    chosen = y.index.isin([] if labelled is None else labelled)
+    points = np.column_stack([x, y])[chosen]
+    axis.scatter(*points.T, s=16, color="#d55e00", linewidths=0, zorder=3)
+    for name, point in zip(y.index[chosen], points, strict=True):
+        style = {"fontsize": 7, "style": "italic", "parse_math": False}
+        axis.annotate(str(name), point, xytext=(3, 3), textcoords="offset points", **style)
     axis.spines[["top", "right"]].set_visible(False)
 
 

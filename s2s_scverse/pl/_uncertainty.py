@@ -4,7 +4,8 @@ from typing import Any
 from anndata import AnnData
 
 from .. import _keys
-from .._checks import check_name
+from .._adata import check_keys
+from .._checks import check_adata, check_name
 from ._compare import compare
 from ._figure import Shown
 
@@ -46,5 +47,7 @@ def uncertainty(adata: AnnData, genes: str | Sequence[str], *, key: str = _keys.
     >>> [axis.get_title() for axis in s2s.pl.uncertainty(dense, "domain_1", show=False)[0]]
     ['imputed', 'standard deviation']
     """
+    check_adata(adata)
     check_name("key", key)
+    check_keys(adata, key, argument="key")
     return compare(adata, genes, keys=key, columns=("imputed", "std"), **options)

@@ -248,7 +248,7 @@ def impute(
     largest = max(len(section.lattice) for section in inputs.sections)
     gigabytes = needed_gigabytes(adata.n_obs, largest, adata.n_vars if folder is None else 0, 1 + uncertainty)
     log.info(
-        "%d spots, %d sites, %d genes; total counts of the spots: %s; about %.1f GB of memory",
+        "%d spots, %d sites, %d genes; depth: %s; about %.1f GB of memory",
         *(inputs.measured.sum(), adata.n_obs, written.sum(), inputs.depth, gigabytes),
     )
     phases = {name: share for name, share in PHASES.items() if training.max_epochs or "training" not in name}

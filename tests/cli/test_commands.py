@@ -111,9 +111,10 @@ def test_evaluate_scores_the_most_variable_detected_genes_and_says_what_is_gaine
         pytest.param(sc.pp.scale, "negative", "negative in part, as after sc.pp.scale", id="scaled"),
     ],
 )
-def test_kinds_of_values(run, counts, tmp_path, change, kind, told):
-    adata = counts.copy()
+def test_kinds_of_values(run, tmp_path, change, kind, told):
+    adata = s2s.datasets.simulated_tissue(n_rows=14, n_cols=14, n_genes=40)
     adata.layers["counts"] = adata.X.copy()
+    adata.X = adata.X.toarray()
     sc.pp.normalize_total(adata)
     change(adata)
     adata.write_h5ad(tmp_path / "section.h5ad")
@@ -152,7 +153,7 @@ def test_layers_with_held_out_spots_are_scored(run, counts, tmp_path):
     dense.write_h5ad(tmp_path / "held.h5ad")
     result = run("evaluate", tmp_path / "held.h5ad", "--keys", "nearest,kriging")
     assert result.exit_code == 0, result.output
-    header, *rows = [line.split() for line in result.stdout.splitlines()[2:]]
+    header, *rows = [line.split() for line in result.stdout.splitlines()[2:5]]
     assert header == ["method", "pcc", "spearman", "rmse", "mae", "ssim"]
     assert {row[0]: float(row[1]) for row in rows} == pytest.approx(expected.to_dict(), abs=6e-4)
     assert [row[0] for row in rows] == expected.sort_values(ascending=False).index.tolist()
