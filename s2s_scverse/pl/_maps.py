@@ -123,8 +123,9 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
     check_number("img_alpha", look.img_alpha, least=0, most=1)
     ncols = min(check_int("ncols", look.ncols, least=1), len(rows))
     colours = {scale: _colour_map(cmap) for scale, cmap in cmaps.items()}
-    last = {row.section.name: row for row in rows}  # of each section; there is its scale bar
-    places = {name: _place(adata, row, look) for name, row in last.items()}
+    # The row of each section that has its scale bar: the last one, at the left of the figure if there is one.
+    with_bar = {row.section.name: row for row in (*rows, *rows[::ncols])}
+    places = {name: _place(adata, row, look) for name, row in with_bar.items()}
     n_panels = len(rows[0].panels)
     size = look.figsize or _figure_size(places[rows[0].section.name].box, rows, ncols)
     shape = len(rows), n_panels
@@ -138,7 +139,7 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
                 axis.set_title(_fill(axis, panel.title, 10), fontsize=10, parse_math=False)
         size = 10 if len(row.gene) < 13 else 7.5
         row_axes[0].set_ylabel(row.gene, fontsize=size, style="italic", parse_math=False)
-        if row is last[row.section.name] and place.micrometres is not None:
+        if row is with_bar[row.section.name] and place.micrometres is not None:
             draw_scale_bar(row_axes[0], place.micrometres)
             row_axes[0].xaxis.labelpad = 16  # the note stands below the bar
         for scale in dict.fromkeys(panel.scale for panel in row.panels if panel.scale in row.limits):
