@@ -75,8 +75,9 @@ def demo(
     measured, held_out = (int(dense.obs[key].sum()) for key in (_keys.MEASURED, _keys.HELD_OUT))
     typer.echo(f"Simulated section: {measured} spots measured, {held_out} held out, {dense.n_vars} genes.")
     typer.echo(f"Means over genes at the held-out spots:\n\n{as_text(means)}\n")
+    trained = len(dense.uns[_keys.UNS][_keys.UNS]["history"]) > 0
     for gain in compared:
-        typer.echo(gain_as_text(gain) + (" (what the network adds)" if gain["over"] == "stack" else ""))
+        typer.echo(gain_as_text(gain) + (" (what the network adds)" if trained and gain["over"] == "stack" else ""))
     typer.echo(f"\nWrote {table}\n      {picture}")
 
 
