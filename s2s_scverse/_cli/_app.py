@@ -1,22 +1,32 @@
-"""What all commands share: the application, how messages and errors are shown, exit codes."""
+"""The application, and how all commands report messages, errors and exit codes."""
 
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
+from difflib import get_close_matches
+from typing import Annotated, Any, Final
 
 import typer
 
 from .. import __version__
 
-__all__ = ["app", "main", "on_a_terminal", "print_json", "reported"]
+__all__ = ["app", "did_you_mean", "main", "on_a_terminal", "print_json", "reported"]
 
-HELP = """Dense maps of every gene from one sparsely sampled spatial transcriptomics section.
+SHELL_WORDS: Final = {
+    "call s2s.pp.normalize(adata) first": "pass --normalize",
+    "start from counts: s2s.pp.normalize(adata)": "pass --layer with the counts",
+    "call s2s.pp.image_features first": "pass --image auto",
+    "call adata.var_names_make_unique() first": "make them unique first",
+    "adata.": "",
+}
+"""Python's words in messages, and what they are on the command line."""
+HELP = """Impute the unmeasured sites of a sparsely sampled spatial transcriptomics section.
 
 Exit codes: 0 success; 1 bad input or another failure, explained in one line; 2 wrong usage; 130 Ctrl-C; 143 SIGTERM.
 """
@@ -32,6 +42,8 @@ app = typer.Typer(
 
 
 _shown = {"quiet": False, "debug": False}
+_options: list[str] = []
+"""Python names of the options of the running command."""
 
 
 def main() -> None:
@@ -39,7 +51,7 @@ def main() -> None:
     if "OMP_NUM_THREADS" in os.environ:
         # Numba, which scanpy uses, would raise the number of threads for torch as well.
         os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
-    # An exception instead of sudden death: temporary files are removed.
+    # Raise instead of exiting at once, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app()
 
@@ -68,8 +80,12 @@ def on_a_terminal() -> bool:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Write log messages, warnings and errors to stderr, a line each, and exit with the documented codes."""
+def reported(options: Iterable[str]) -> Iterator[None]:
+    """Write log messages, warnings and errors to stderr, a line each, and exit with the documented codes.
+
+    `options` are the Python names of the options of the command.
+    """
+    _options[:] = options
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s s2s: %(message)s", datefmt="%H:%M:%S"))
     if on_a_terminal():
@@ -104,13 +120,32 @@ def print_json(values: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(json.loads(text, parse_constant=lambda _: None), indent=2))
 
 
+def did_you_mean(names: Iterable[str], known: Iterable[str]) -> str:
+    """Return the end of an error text that suggests a known name for each that is like one, whatever its case."""
+    by_lower = {name.lower(): name for name in known}
+    likely = [match for name in names for match in get_close_matches(name.lower(), by_lower, 1, cutoff=0.75)]
+    return f"; did you mean {', '.join(by_lower[match] for match in likely[:5])}?" if likely else ""
+
+
+def in_shell_words(text: str) -> str:
+    """Return a text of the Python functions with the options of the running command instead of their arguments."""
+    for python, shell in SHELL_WORDS.items():
+        text = text.replace(python, shell)
+    for name in _options:
+        option = f"--{name.replace('_', '-')}"
+        text = re.sub(rf"(?<![\w.-]){name}=(?=\W|$)", f"{option} ", text)  # an argument and its value
+        text = re.sub(rf"^{name}(?= )" + (rf"|(?<![\w.'-]){name}(?![\w'])" if "_" in name else ""), option, text)
+    found = re.search(r"'([^']+)' not found.*: ([^:]+)$", text)
+    return text.rstrip() + (did_you_mean([found[1]], re.findall(r"[\w.-]+", found[2])) if found else "")
+
+
 def _in_one_line(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory ({error}); s2s info estimates how much is needed".replace(" ()", "")
     # str() of a KeyError puts its text in quotes.
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return in_shell_words(" ".join(text.split())) or type(error).__name__
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    typer.echo(f"s2s: warning: {' '.join(str(message).split())}", err=True)
+    typer.echo(f"s2s: warning: {in_shell_words(' '.join(str(message).split()))}", err=True)

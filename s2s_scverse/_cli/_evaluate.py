@@ -1,14 +1,16 @@
 """``s2s evaluate``: accuracy of imputation at held-out spots."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
+import numpy as np
 import typer
 
 from .. import _keys
 from . import _options as options
-from ._app import on_a_terminal, print_json
+from ._app import did_you_mean, on_a_terminal, print_json
 from ._layout import lay_out, normalise, refuse_useless
 from ._read import read_genes, read_section
 from ._write import check_output, replacing
@@ -19,10 +21,14 @@ if TYPE_CHECKING:
 
     from .._predict import Method
 
-__all__ = ["as_text", "evaluate", "mean_scores", "run_methods"]
+__all__ = ["as_text", "evaluate", "gain_as_text", "gains", "mean_scores", "run_methods"]
 
-IMPUTING = ("methods", "stride", "fraction", "preset", "max_epochs", "device", "seed", "normalised")
+IMPUTING = ("methods", "stride", "fraction", "n_top_genes", "preset", "max_epochs", "device", "seed", "normalised")
 """Parameters that --keys makes useless."""
+BASELINES = ("kriging", "pca_kriging")
+"""Methods that s2s is compared with."""
+DETECTED = 0.1
+"""Fraction of the measured spots in which a gene must be detected to be scored by default."""
 SCORES = ("pcc", "spearman", "rmse", "mae", "ssim", "coverage")
 
 
@@ -45,6 +51,13 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", help="CSV file for the scores of every gene.")
     ] = None,
     genes: options.Genes = None,
+    n_top_genes: Annotated[
+        int,
+        typer.Option(
+            help="Without --genes: score this many of the most variable genes, among those detected in at least a "
+            "tenth of the measured spots."
+        ),
+    ] = 200,
     preset: options.Preset = "default",
     max_epochs: options.MaxEpochs = None,
     device: options.Device = "auto",
@@ -58,10 +71,10 @@ def evaluate(
     library_key: options.LibraryKey = None,
     as_json: options.Json = False,
 ) -> None:
-    """Hold out spots of a section, impute them, and score the result beside simple interpolation.
+    """Hold out spots of a section, impute them, and compare the scores with those of other methods.
 
-    Held-out spots take part neither in training nor in normalisation. Because the section is thinned first, the scores
-    are for spots farther apart than yours: imputing between your own spots is easier.
+    Held-out spots are used neither for fitting, nor for normalization, nor to select genes. The remaining spots are
+    farther apart than those of the section, so scores are lower than those to expect between its own spots.
     """
     from .. import get, pp, tl
     from .._predict import METHODS
@@ -71,21 +84,25 @@ def evaluate(
     if stride is not None and fraction is not None:
         msg = "--stride and --fraction exclude each other; pass one of them"
         raise ValueError(msg)
-    wanted = read_genes(genes)
+    if n_top_genes < 1:
+        msg = f"--n-top-genes must be at least 1, found {n_top_genes}"
+        raise ValueError(msg)
     names = _split(methods) if keys is None else _split(keys)
     if keys is None:
-        unknown = [name for name in names if name not in ("s2s", "cokriging", *METHODS)]
+        unknown = [name for name in names if name not in ("s2s", *METHODS)]
         if unknown or not names:
             msg = f"--methods must be some of s2s, {', '.join(METHODS)}, found {', '.join(unknown) or 'none'}"
-            raise ValueError(msg)
+            raise ValueError(msg + did_you_mean(unknown, ("s2s", *METHODS)))
     else:
         refuse_useless(_given(context), "layers of --keys are scored as they are")
     adata = read_section(source, positions=positions, table=table, layer=layer)
+    wanted = read_genes(genes, adata)
     section = lay_out(adata, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key, default_upsample=1)
     seconds: dict[str, float] = {}
     if keys is None:
         pp.sparsify(section, stride=2 if stride is None else stride, fraction=fraction, rng=seed)
         normalise(section, normalised)
+        wanted = wanted or top_genes(section, n_top_genes)
         seconds = run_methods(section, names, wanted, preset=preset, max_epochs=max_epochs, device=device, rng=seed)
     tl.evaluate(section, names, genes=wanted)
     scores = get.evaluation_df(section)
@@ -94,28 +111,67 @@ def evaluate(
             scores.to_csv(temporary, index=False)
     means = mean_scores(scores, seconds)
     measured, held_out = (int(section.obs[key].sum()) for key in (_keys.MEASURED, _keys.HELD_OUT))
-    n_genes = scores["gene"].nunique()
+    n_genes, compared = scores["gene"].nunique(), gains(scores, names)
     if as_json:
-        print_json({"spots": measured, "held_out": held_out, "genes": n_genes, "scores": means.to_dict("records")})
+        result = {"spots": measured, "held_out": held_out, "genes": n_genes}
+        print_json(result | {"scores": means.to_dict("records"), "gains": compared})
         return
-    typer.echo(f"Means over {n_genes} genes at {held_out} held-out spots:\n\n{as_text(means)}")
+    typer.echo(f"Means over {n_genes} genes at {held_out} held-out spots ({measured} measured):\n\n{as_text(means)}")
+    typer.echo("".join(f"\n{gain_as_text(gain)}" for gain in compared).lstrip())
     if output is not None:
         typer.echo(f"\nWrote {output}")
 
 
-def run_methods(section: "AnnData", methods: list[str], genes: list[str] | None, **training: Any) -> dict[str, float]:
-    """Impute by each method; return the seconds that it took."""
+def run_methods(
+    section: "AnnData", methods: list[str], genes: list[str] | None, *, covariates: str | None = None, **training: Any
+) -> dict[str, float]:
+    """Impute by each method; return the seconds that it took. Covariates are used by s2s and the stack."""
     from .. import tl
 
     seconds = {}
     for method in methods:
         start = time.perf_counter()
         if method == "s2s":
-            tl.impute(section, genes, progress=on_a_terminal(), **training)
+            tl.impute(section, genes, covariates=covariates, progress=on_a_terminal(), **training)
         else:
-            tl.interpolate(section, cast("Method", method), genes=genes)
+            known = covariates if method == "stack" else None
+            tl.interpolate(section, cast("Method", method), genes=genes, covariates=known)
         seconds[method] = round(time.perf_counter() - start, 2)
     return seconds
+
+
+def top_genes(section: "AnnData", n: int) -> list[str]:
+    """Return the most variable genes among those detected in a tenth of the measured spots, or among all if none is."""
+    from .._checks import as_dense
+
+    matrix: Any = section.X
+    values = as_dense(matrix[section.obs[_keys.MEASURED].to_numpy()])
+    detected = (values > 0).mean(axis=0) >= DETECTED
+    detected |= not detected.any()
+    order = np.argsort(-np.where(detected, values.var(axis=0, dtype=np.float64), -1), kind="stable")
+    return [str(name) for name in section.var_names[order[: min(n, int(detected.sum()))]]]
+
+
+def gains(scores: "pd.DataFrame", methods: list[str], over: Iterable[str] = BASELINES) -> list[dict[str, Any]]:
+    """Compare the PCC of the first method, or s2s, with that of others, gene by gene."""
+    pcc = scores.pivot_table(index="gene", columns="method", values="pcc", observed=True)
+    method = "s2s" if "s2s" in methods else methods[0]
+    found = []
+    for other in over:
+        if other in methods and other != method:
+            both = pcc[[method, other]].astype(float).dropna()
+            gain, mean = (both[method] - both[other]), both[other].mean()
+            numbers = {"pcc": gain.mean(), "relative": gain.mean() / mean if mean > 0 else np.nan}
+            genes = {"better": int((gain > 0).sum()), "worse": int((gain < 0).sum())}
+            found.append({"method": method, "over": other} | numbers | genes)
+    return found
+
+
+def gain_as_text(gain: dict[str, Any]) -> str:
+    """Return a line on the gain of one method over another."""
+    percent = f" ({100 * gain['relative']:+.1f} %)" if np.isfinite(gain["relative"]) else ""
+    genes = f"higher for {gain['better']} genes, lower for {gain['worse']}"
+    return f"{gain['method']} against {gain['over']}: PCC {gain['pcc']:+.3f}{percent}; {genes}"
 
 
 def mean_scores(scores: "pd.DataFrame", seconds: dict[str, float]) -> "pd.DataFrame":

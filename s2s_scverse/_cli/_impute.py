@@ -24,7 +24,7 @@ def impute(
     *,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help=".h5ad or .zarr; it has this name only when it is complete."),
+        typer.Option("--output", "-o", help="File to write, .h5ad or .zarr."),
     ],
     upsample: options.Upsample = None,
     genes: options.Genes = None,
@@ -36,20 +36,20 @@ def impute(
         str, typer.Option(help="photographs, textures, none, or a folder of images.")
     ] = "photographs",
     image: Annotated[
-        str | None, typer.Option(help="Image that guides the imputation: auto (the section's own), or a file.")
+        str | None, typer.Option(help="Image to use as covariates: auto (that of the section), or a file.")
     ] = None,
-    image_scale: Annotated[float, typer.Option(help="Pixels of an image file to a unit of the coordinates.")] = 1.0,
+    image_scale: Annotated[float, typer.Option(help="Pixels of the image file per unit of the coordinates.")] = 1.0,
     covariates: Annotated[
-        str | None, typer.Option(help="Keys of obsm or obs, separated by commas, that are known at all sites.")
+        str | None, typer.Option(help="Covariates: keys of obsm or obs, separated by commas.")
     ] = None,
     uncertainty: Annotated[bool, typer.Option(help="Estimate standard deviations and reliability.")] = True,
-    denoise: Annotated[bool, typer.Option(help="Denoise measured spots, too.")] = False,
+    denoise: Annotated[bool, typer.Option(help="Also denoise measured spots.")] = False,
     dtype: Annotated[Literal["float32", "float16"], typer.Option(help="Data type of the layers.")] = "float32",
     key_added: Annotated[str, typer.Option(help="Name of the layer.")] = _keys.UNS,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="File that is written after every epoch, and resumed from if it exists.")
+        Path | None, typer.Option(help="File written after every epoch; training resumes from it if it exists.")
     ] = None,
-    pretrained: Annotated[Path | None, typer.Option(help="Checkpoint of another section to start from.")] = None,
+    pretrained: Annotated[Path | None, typer.Option(help="Checkpoint of another section with initial weights.")] = None,
     fill: Annotated[
         Literal["tissue", "hull", "all"] | None, typer.Option(help="Where to add sites; default: tissue.")
     ] = None,
@@ -64,15 +64,15 @@ def impute(
 ) -> None:
     """Impute all genes of a section at the sites between its spots.
 
-    Reads a section, lays it out on its lattice (unless s2s.pp.grid has done so), normalises counts, trains, and writes
-    an AnnData with the layers that s2s.tl.impute documents; its X holds the values that were imputed from.
+    Reads a section, lays it out on its lattice (unless s2s.pp.grid has done so), normalizes counts, imputes, and writes
+    an AnnData with the layers that s2s.tl.impute documents. Its X holds the values that were imputed from.
     """
     start = time.perf_counter()
     from .. import pp, tl
 
     check_output(output, source=source, section=True)
-    names = read_genes(genes)
     adata = read_section(source, positions=positions, table=table, layer=layer)
+    names = read_genes(genes, adata)
     dense = lay_out(
         adata, upsample=upsample, fill=fill, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key
     )
@@ -121,6 +121,9 @@ def impute(
         return
     between = f"{dense.n_obs - result['spots']} sites between {result['spots']} spots"
     typer.echo(f"Imputed {result['genes']} genes at {between} in {result['seconds']:.0f} s.")
-    if result["mean_reliability"] is not None:
-        typer.echo(f"Expected correlation with what would be measured there: {result['mean_reliability']:.2f} (mean).")
+    if column in dense.var:
+        low, mean, high = dense.var[column].quantile(0.1), result["mean_reliability"], dense.var[column].quantile(0.9)
+        typer.echo(
+            f"Expected correlation with measurements there: {mean:.2f} (80 % of genes: {low:.2f} to {high:.2f})."
+        )
     typer.echo(f"Wrote {output} (layer {key_added!r})")

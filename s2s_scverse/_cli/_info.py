@@ -1,4 +1,4 @@
-"""``s2s info``: what a file holds, and what would be done with it."""
+"""``s2s info``: describe a section and what ``s2s impute`` would do."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import typer
 from .. import _keys
 from . import _options as options
 from ._app import print_json
-from ._layout import has_lattice, lay_out, measured_counts, normalise
+from ._layout import VALUES, describe_values, has_lattice, lay_out, normalise
 from ._read import read_genes, read_section
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["info"]
 
 LEAST = 0.01
-"""Part of the variance below which an image explains hardly anything."""
+"""Fraction of the variance below which the text says that an image explains hardly anything."""
 
 
 def info(
@@ -39,8 +39,8 @@ def info(
     from .._checks import check_genes
     from ..tl._blocks import needed_gigabytes
 
-    names = read_genes(genes)
     adata = read_section(source, positions=positions, table=table, layer=layer)
+    names = read_genes(genes, adata)
     on_lattice = has_lattice(adata)
     dense = lay_out(adata, upsample=upsample, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key)
     sections: list[dict[str, Any]] = [
@@ -62,7 +62,7 @@ def info(
         "genes": dense.n_vars,
         "imputed": len(check_genes(dense, names)),
         "sections": sections,
-        "counts": measured_counts(dense),
+        "values": describe_values(dense),
         "runs": list(find_runs(dense)),
         "image": has_image(dense),
         "explained_by_image": explained_by_image(dense),
@@ -111,10 +111,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"{name}{section['lattice']} lattice, {section['rows']} x {section['columns']}; {section['spots']} spots "
             f"(one in {section['stride']} along each axis), {unmeasured} unmeasured sites"
         )
-    values = "counts: they would be normalised" if found["counts"] else "not counts: they would be imputed as they are"
-    lines.append(f"values are {values}")
+    lines.append(f"values are {VALUES[found['values']]}")
     if found["image"]:
-        lines.append("an image of the tissue is there: s2s impute --image auto lets it guide the imputation")
+        lines.append("there is an image of the tissue: s2s impute --image auto uses it as a covariate")
     if found["explained_by_image"] is not None:
         part = found["explained_by_image"]
         much = f"about {100 * part:.0f} %" if part >= LEAST else f"hardly any (less than {100 * LEAST:.0f} %)"

@@ -1,16 +1,31 @@
 """Lay sections out on their lattice and normalise them, as the options say."""
 
 import logging
-from typing import TYPE_CHECKING, Any, Literal
+import warnings
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
 
 from .. import _keys
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["has_lattice", "lay_out", "measured_counts", "normalise", "refuse_useless"]
+__all__ = ["VALUES", "describe_values", "has_lattice", "lay_out", "normalise", "refuse_useless"]
 
 log = logging.getLogger(__name__)
+
+VALUES: Final = {
+    "counts": "counts: they would be normalized",
+    "normalized": "scaled counts without log1p: they would be imputed as they are",
+    "log-normalized": "log-normalized counts: they would be imputed as they are",
+    "logged twice": "counts to which log1p seems to have been applied twice; pass --layer with the counts",
+    "negative": "negative in part, as after sc.pp.scale; pass --layer with counts or log-normalized counts",
+    "other": "not counts: they would be imputed as they are",
+}
+"""Kinds of values, as `s2s info` shows them."""
+SAMPLED: Final = 500
+"""Number of spots that are examined for log1p that was applied twice."""
 
 
 def lay_out(
@@ -50,22 +65,38 @@ def has_lattice(adata: "AnnData") -> bool:
     return _keys.GRID in adata.uns.get(_keys.UNS, {})
 
 
-def measured_counts(adata: "AnnData") -> bool:
-    """Whether measured values look like counts; held-out values are not read."""
-    from .._checks import are_counts, check_numeric
+def describe_values(adata: "AnnData") -> str:
+    """Return what the measured values of X are, as a key of `VALUES`; held-out values are not read."""
+    from .._adata import read_molecules
+    from .._checks import are_counts, as_dense, check_numeric, stored_values
+    from ..tl._impute import logged_twice
 
     check_numeric(adata.X, "X")
-    values: Any = adata.X[adata.obs[_keys.MEASURED].to_numpy()]
-    return bool(values.shape[0] and values.max() > 1 and are_counts(values))
+    measured = adata.obs[_keys.MEASURED].to_numpy()
+    matrix: Any = adata.X
+    values = matrix[measured]
+    if not values.shape[0] or not np.isfinite(stored_values(values)).all():
+        return "other"  # refused later
+    if values.max() > 1 and are_counts(values):
+        return "counts"
+    if values.min() < 0:
+        return "negative"
+    if logged_twice(as_dense(values[:SAMPLED])):
+        return "logged twice"
+    molecules = read_molecules(adata, measured, layer=None)
+    return "other" if molecules is None else "log-normalized" if molecules.logged else "normalized"
 
 
 def normalise(adata: "AnnData", wanted: bool | None) -> bool:
     """Normalise if asked for or, by default, if values are counts; return whether that was done."""
     from .. import pp
 
-    wanted = measured_counts(adata) if wanted is None else wanted
+    kind = describe_values(adata)
+    wanted = kind == "counts" if wanted is None else wanted
     if wanted:
         pp.normalize(adata)
+    elif kind in ("negative", "logged twice"):
+        warnings.warn(f"values are {VALUES[kind]}", UserWarning, stacklevel=2)
     return wanted
 
 

@@ -38,14 +38,15 @@ LibraryKey = Annotated[
     typer.Option(help="Column of obs that names the section of each spot; default: the regions of a SpatialData."),
 ]
 BinSize = Annotated[
-    str | None, typer.Option(help="Side of the bins for cells or beads, in units of the coordinates, or 'auto'.")
+    str | None, typer.Option(help="For cells or beads: side of the bins in units of the coordinates, or 'auto'.")
 ]
-Upsample = Annotated[int | None, typer.Option(help="Spacing of the spots in sites of the result; default: 2.")]
+Upsample = Annotated[int | None, typer.Option(help="Distance between spots, in sites of the result; default: 2.")]
 Normalise = Annotated[
     bool | None,
     typer.Option(
-        "--normalise/--as-is",
-        help="Scale spots to their median total and take log1p; by default only if values are whole numbers.",
+        "--normalize/--as-is",
+        "--normalise",
+        help="Scale spots to their median total and take log1p; by default if values are whole numbers.",
         show_default=False,
     ),
 ]

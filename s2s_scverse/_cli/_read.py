@@ -1,4 +1,4 @@
-"""Read sections from the files that people have."""
+"""Read sections from files of several formats."""
 
 import json
 import logging
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from ._app import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +48,12 @@ def read_section(
         with _reading(path):
             adata = anndata.read_h5ad(path)
     else:
-        msg = f"{path} is of no known kind; expected {FORMATS}"
+        msg = f"{path} has no known format; expected {FORMATS}"
         raise ValueError(msg)
     if layer is not None:
         check_layer(adata, layer)
         adata.X = adata.layers[layer].copy()
+        adata.uns.pop("log1p", None)  # it is about the X that was replaced
     if adata.X is None:
         msg = f"{path} has no X; pass --layer"
         raise ValueError(msg)
@@ -58,8 +61,10 @@ def read_section(
     return adata
 
 
-def read_genes(genes: str | None) -> list[str] | None:
+def read_genes(genes: str | None, adata: "AnnData") -> list[str] | None:
     """Return gene names from a list separated by commas, or from a text file if there is one of that name."""
+    from .._checks import check_genes
+
     if genes is None:
         return None
     names = genes.split(",")
@@ -70,6 +75,12 @@ def read_genes(genes: str | None) -> list[str] | None:
     if not names:
         msg = f"--genes names no gene, found {genes!r}"
         raise ValueError(msg)
+    try:
+        check_genes(adata, names)
+    except KeyError as error:
+        missing = [name for name in names if name not in adata.var_names]
+        msg = f"{error.args[0]}{did_you_mean(missing, adata.var_names.astype(str))}"
+        raise KeyError(msg) from error
     return names
 
 
@@ -110,7 +121,7 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Name the file in errors: what libraries raise for damaged files is of any class and rarely does."""
+    """Name the file in errors: those that libraries raise for damaged files rarely do, and are of any class."""
     try:
         with warnings.catch_warnings():
             # Names are made unique or refused later; foreign files in a store are ignored.

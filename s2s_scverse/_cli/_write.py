@@ -1,4 +1,4 @@
-"""Write results whole or not at all."""
+"""Write files atomically."""
 
 import io
 import tempfile
@@ -15,7 +15,7 @@ __all__ = ["check_output", "check_writable", "replacing", "write_section"]
 
 
 def check_output(path: Path, *, source: Path | None = None, section: bool = False, option: str = "--output") -> Path:
-    """Return the path of a file or, with `section`, of an AnnData; refuse one that is taken or cannot be written."""
+    """Return the path of a file or, with `section`, of an AnnData; refuse the input and what cannot be written."""
     from .._checks import check_folder
 
     if section and path.suffix not in (".h5ad", ".zarr"):
@@ -62,7 +62,7 @@ def check_writable(adata: "AnnData", path: Path) -> None:
 
 
 def write_section(adata: "AnnData", path: Path) -> None:
-    """Write an h5ad file or a zarr store, which bears its name only when it is complete."""
+    """Write an h5ad file or a zarr store, which appears under its name when it is complete."""
     with replacing(path) as temporary, _formats():
         try:
             if path.suffix == ".h5ad":
@@ -76,7 +76,7 @@ def write_section(adata: "AnnData", path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path in a temporary folder; what is written there replaces `path` on success and vanishes otherwise.
+    """Yield a path in a temporary folder; what is written there replaces `path` on success and is deleted otherwise.
 
     A folder replaces an earlier folder, a file an earlier file.
     """

@@ -114,7 +114,7 @@ def draws(
     _, inputs = read_inputs_of_run(adata, key, np.zeros(adata.n_vars, bool), covariates=False)
     drawn = np.zeros(adata.n_obs, bool)
     for section in inputs.sections:
-        drawn[section.rows] = section.wanted | ((section.measured & section.denoised)
+        drawn[section.rows] = section.wanted | (section.measured & section.denoised)
     drawn &= np.isin(np.arange(adata.n_obs), kept)
     parts = [
         (spots, _part(adata, inputs, section, kept, drawn, noise=noise))

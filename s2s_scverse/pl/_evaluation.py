@@ -20,9 +20,9 @@ SCORES: Final = {
     "mae": ("MAE", "lower is better"),
     "coverage": ("interval coverage", "the nominal level is best"),
 }
-"""Name of each score, and which way is up."""
+"""Name of each score, and which values are better."""
 MAX_LINES = 100
-"""With more genes, lines between methods would hide the points."""
+"""Largest number of genes whose dots are joined: more lines would hide the dots."""
 
 
 def evaluation(

@@ -1,6 +1,7 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import fill
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from anndata import AnnData
@@ -11,12 +12,14 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import read_mask, read_section
-from .._checks import check_coordinates, check_number
+from .._adata import read_mask
+from .._checks import check_coordinates, check_int, check_number
 from .._lattice import SectionOnLattice
-from ._cells import draw_cells, hairline, lay_out, outline, set_frame
-from ._figure import finish, make_axes
-from ._underlay import draw_underlay
+from ._cells import draw_cells, hairline, lay_out, outline, set_frame, site_polygons
+from ._figure import GivenAxes, finish, make_axes
+from ._maps import each_section
+from ._scale_bar import draw_scale_bar, micrometres_per_unit
+from ._underlay import Underlay, draw_underlay
 
 __all__ = ["GridSites", "grid", "grid_sites"]
 
@@ -24,6 +27,12 @@ MARKS: Final = {"measured": ("#0072b2", 0.85), "held out": ("#e69f00", 0.85), "u
 """Colour (from the colour-blind safe palette of Okabe and Ito) and diameter, in distances of neighbouring sites."""
 TISSUE: Final = "#eeeeee"
 """Colour of the tissue where there is no image."""
+MAX_MARKS: Final = 1000
+"""With more sites, marks are too small to be told apart and cause a moiré pattern: an inset shows some of them."""
+INSET: Final = (1.05, 0.0, 0.62, 0.62)
+"""Left, bottom, width and height of the inset, in fractions of the panel."""
+SHOWN: Final = 7.0
+"""Side of the part that the inset shows, in distances of neighbouring spots."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +44,8 @@ class GridSites:
     """x and y (n, 2) of the sites of each kind; kinds without sites are left out."""
 
 
-def grid_sites(adata: AnnData, *, spatial_key: str = _keys.SPATIAL, library_id: str | None = None) -> GridSites:
-    """Sort sites into measured, held out and unmeasured ones; see :func:`s2s_scverse.pl.grid`."""
-    adata, section = read_section(adata, library_id)
+def grid_sites(adata: AnnData, section: SectionOnLattice, spatial_key: str = _keys.SPATIAL) -> GridSites:
+    """Sort sites into measured, held out and unmeasured ones."""
     at = check_coordinates(adata, spatial_key)
     measured, held_out = (read_mask(adata, key) for key in (_keys.MEASURED, _keys.HELD_OUT))
     kinds = {"measured": measured, "held out": held_out & ~measured, "unmeasured": ~measured & ~held_out}
@@ -52,45 +60,53 @@ def grid(
     img: bool | str | None = None,
     img_alpha: float = 1.0,
     alpha: float = 1.0,
-    title: str | None = None,
+    scalebar_dx: float | None = None,
+    title: str | Sequence[str] | None = None,
+    ncols: int = 3,
     figsize: tuple[float, float] | None = None,
     rasterized: bool = False,
-    ax: Axes | None = None,
+    ax: GivenAxes = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Axes | Figure | None:
+) -> Axes | NDArray[np.object_] | Figure | None:
     """Draw the lattice of a section: its measured, held-out and unmeasured sites.
 
-    Measured spots are blue discs, spots held out (:func:`s2s_scverse.pp.sparsify`) orange ones, unmeasured sites black
-    dots; the line is the outline of the tissue, around the cells of all sites and around its holes. y points down, as
-    in images. Spots are drawn where they were measured, the outline where the lattice has it: where both disagree, the
-    lattice is not that of the section.
+    Measured spots are blue discs, held-out spots (:func:`s2s_scverse.pp.sparsify`) orange discs, unmeasured sites black
+    dots. The line is the outline of the tissue: of the cells of all sites, and of its holes. y points down, as in
+    images. Spots are drawn at their coordinates, the outline at lattice positions: if they disagree, the lattice does
+    not fit the section. Above 1,000 sites, the measured area is blue, and an inset shows the sites of a small part.
 
     Parameters
     ----------
     adata
-        A section on its lattice, from :func:`s2s_scverse.pp.grid`.
+        A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several: one panel each.
     library_id
-        Which section to draw, if `adata` holds several.
+        Section to draw, all by default.
     spatial_key
         Key of `adata.obsm` with x and y of every site.
     img
-        Image of the tissue to draw below: True for the one of the highest resolution in ``adata.uns["spatial"]``, or
+        Image of the tissue to draw beneath: True for the one of the highest resolution in ``adata.uns["spatial"]``, or
         its name there (``"lowres"``), False for none. By default there is one if `adata` has it.
     img_alpha, alpha
         Opacity of the image and of the sites, 0 to 1.
-    title, figsize
-        Title, by default the names of the section and of the lattice; width and height of the figure in inches.
+    scalebar_dx
+        As in :func:`s2s_scverse.pl.compare`.
+    title
+        Titles of the panels, by default the names of the section and of the lattice.
+    ncols
+        Number of panels side by side.
+    figsize
+        Width and height of the figure in inches.
     rasterized
         Draw the sites as a bitmap in PDF and SVG files. Makes files of large sections small.
     ax
-        Axes to draw into; the legend stands to their right.
+        Axes to draw into, one for each section; the legend stands to their right.
     show, return_fig
         As in :func:`s2s_scverse.pl.compare`.
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the axes.
+    `None` if the figure is shown; the figure with `return_fig`; else the axes, an array of them for several sections.
 
     Raises
     ------
@@ -99,8 +115,7 @@ def grid(
     TypeError
         If `ax` is no axes, or `img` neither a truth value nor a name.
     ValueError
-        If there are several sections and `library_id` does not say which, the section lies beside the image asked for,
-        or an opacity makes no sense.
+        If the section lies beside the image asked for, or an opacity is out of range.
 
     Examples
     --------
@@ -112,54 +127,80 @@ def grid(
     """
     check_number("alpha", alpha, least=0, most=1)
     check_number("img_alpha", img_alpha, least=0, most=1)
-    data = grid_sites(adata, spatial_key=spatial_key, library_id=library_id)
-    lattice = data.section.lattice
-    polygons, box, underlay = lay_out(data.section, adata.uns.get("spatial"), img, margin=lattice.pitch / 2)
-    left, right, top, bottom = box
+    sections = [(part, grid_sites(part, section, spatial_key)) for part, section in each_section(adata, library_id)]
+    places = [
+        lay_out(data.section, adata.uns.get("spatial"), img, margin=data.section.lattice.pitch / 2)
+        for _, data in sections
+    ]
+    left, right, top, bottom = places[0][0]
     width, height = 4 * np.array([right - left, bottom - top]) / max(right - left, bottom - top)
-    size = figsize or (width + 1.7, height + 0.3)
-    axes = make_axes(ax, (1, 1), size, layout="compressed", return_fig=return_fig)
-    axis: Axes = axes[0, 0]
-    set_frame(axis, box)
-    if underlay is None:
-        draw_cells(axis, polygons, facecolor=TISSUE, zorder=0.5, rasterized=rasterized)
-    else:
-        draw_underlay(axis, underlay, img_alpha)
-    _draw_sites(axis, data, alpha, rim=underlay is not None, rasterized=rasterized)
-    name = f"{lattice.kind.name} lattice"
-    name = name if data.section.name is None else f"{data.section.name}, {name}"
-    # From the left: a name wider than the section reaches over the legend.
-    axis.set_title(fill(title or name, 34), fontsize=10, loc="left", parse_math=False)
-    shown = finish(axes, None, show=show, return_fig=return_fig)
-    return axis if shown is axes else cast("Figure | None", shown)
+    ncols = min(check_int("ncols", ncols, least=1), len(sections))
+    size = figsize or (ncols * (width + max(1.7, INSET[2] * width)), -(-len(sections) // ncols) * (height + 0.4))
+    shape = len(sections), 1
+    axes = make_axes(ax, shape, size, ncols=ncols, layout="compressed", return_fig=return_fig)[:, 0]
+    for axis, (part, data), (box, underlay) in zip(axes, sections, places, strict=True):
+        set_frame(axis, box)
+        _draw_section(axis, data, underlay, img_alpha, alpha, rasterized=rasterized)
+        name = f"{data.section.lattice.kind.name} lattice"
+        name = name if data.section.name is None else f"{data.section.name}, {name}"
+        # From the left: a name wider than the section reaches over the legend.
+        axis.set_title(fill(name, 34), fontsize=10, loc="left", parse_math=False)
+        micrometres = micrometres_per_unit(part, data.section, scalebar_dx)
+        if micrometres is not None:
+            draw_scale_bar(axis, micrometres)
+    shown = finish(axes, title, loc="left", show=show, return_fig=return_fig)
+    return axes[0] if shown is axes and len(axes) == 1 else cast("Figure | None", shown)
 
 
-def _draw_sites(axis: Axes, data: GridSites, alpha: float, *, rim: bool, rasterized: bool) -> None:
-    """Draw sites as discs, the outline around them, and the legend."""
-    lattice = data.section.lattice
-    handles = []
+def _draw_section(
+    axis: Axes, data: GridSites, underlay: Underlay | None, img_alpha: float, alpha: float, *, rasterized: bool
+) -> None:
+    """Draw a section, its outline and the legend; the sites, or the measured area and an inset with some sites."""
+    lattice, measured = data.section.lattice, data.section.measured
+    detail, dense = axis, len(lattice) > MAX_MARKS
+    if dense:
+        spacing = lattice.spot_pitch(measured)
+        spots = site_polygons(lattice, spacing)[measured]
+        blue, opacity = MARKS["measured"][0], alpha * (0.4 if underlay is None else 0.25)
+        style = {"facecolors": blue, "edgecolors": "none", "alpha": opacity, "zorder": 1.5}
+        draw_cells(axis, spots, **style, rasterized=rasterized)
+        detail = axis.inset_axes(INSET)
+        middle = data.points["measured"] if measured.any() else lattice.coordinates
+        middle = middle[np.linalg.norm(middle - middle.mean(axis=0), axis=1).argmin()]
+        (left, top), (right, bottom) = (middle + sign * spacing * lattice.pitch * SHOWN / 2 for sign in (-1, 1))
+        set_frame(detail, (left, right, top, bottom))
+        detail.spines[:].set_visible(True)
+        marked: Any = axis.indicate_inset_zoom(detail, edgecolor="black", alpha=1)
+        for line in marked.connectors:  # they cross on an inverted axis
+            line.set_visible(False)
+    for each in (axis, detail)[: 1 + dense]:
+        if underlay is None:
+            draw_cells(each, site_polygons(lattice), facecolor=TISSUE, zorder=0.5, rasterized=rasterized)
+        else:
+            draw_underlay(each, underlay, img_alpha)
+        edges = LineCollection(list(outline(lattice)), colors="black", linewidths=0.8, capstyle="round", zorder=3)
+        edges.set_label("outline")
+        edges.set_in_layout(False)
+        each.add_collection(edges, autolim=False)
+    handles: list[Line2D | LineCollection] = []
     for kind, points in data.points.items():
         colour, diameter = MARKS[kind]
         discs = EllipseCollection(
             *([diameter * lattice.pitch], [diameter * lattice.pitch], [0]),
             units="xy",
             offsets=points,
-            offset_transform=axis.transData,
+            offset_transform=detail.transData,
             facecolors=colour,
-            edgecolors="white" if rim else "none",  # blue and black stand out from a dark stain only with a rim
-            linewidths=hairline(axis, lattice.pitch / 2),
+            edgecolors="none" if underlay is None else "white",  # blue and black stand out from a stain with a rim
+            linewidths=hairline(detail, lattice.pitch / 2),
             alpha=alpha,
             rasterized=rasterized,
         )
         discs.set_in_layout(False)
-        axis.add_collection(discs, autolim=False)
+        detail.add_collection(discs, autolim=False)
         mark = Line2D([], [], linestyle="", marker="o", markersize=8 * diameter, markeredgewidth=0, color=colour)
         mark.set(alpha=alpha, label=f"{kind} ({len(points):,})")
         handles.append(mark)
-    edges = LineCollection(list(outline(lattice)), colors="black", linewidths=0.8, capstyle="round", zorder=3)
-    edges.set_label("outline")
-    edges.set_in_layout(False)
-    axis.add_collection(edges, autolim=False)
     axis.legend(
         handles=[*handles, edges],
         loc="upper left",

@@ -48,8 +48,8 @@ def history(
     """Draw the training history of a run of :func:`s2s_scverse.tl.impute`.
 
     Left: the training loss of each term by epoch. Right: the squared error on validation spots, relative to that of the
-    initial estimate (below 1, the network improves on it); a dot marks the epoch whose weights are used. None are
-    where the shrinkage factor is 0.
+    initial estimate (below 1, the network improves on it); a dot marks the epoch whose weights are used. There is
+    none if the shrinkage factor is 0.
 
     Parameters
     ----------

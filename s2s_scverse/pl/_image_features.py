@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import read_section
-from .._checks import check_int, few
+from .._adata import read_section, read_sections
+from .._checks import check_adata, check_int, few
 from ._cells import lay_out
-from ._maps import GeneRow, Look, Maps, Panel, colour_limits, draw_maps
+from ._maps import Look, MapRow, Panel, colour_limits, draw_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +31,9 @@ def image_features(
     cmap: "str | Colormap" = "viridis",
     img: bool | str | None = None,
     img_alpha: float = 1.0,
-    alpha: float = 1.0,
+    scalebar_dx: float | None = None,
     title: "str | Sequence[str] | None" = None,
+    ncols: int = 1,
     figsize: tuple[float, float] | None = None,
     rasterized: bool = False,
     axes: "GivenAxes" = None,
@@ -41,50 +42,41 @@ def image_features(
 ) -> "Shown":
     """Draw the leading principal components of the image descriptors next to the tissue.
 
-    One panel shows the image, the others one component each at all sites, in standard deviations. Above a component
-    stands its part of the variance of the (standardised) descriptors, below it the descriptor that it follows most. If
-    the components do not follow the borders of the tissue, check the registration.
+    One row per section: a panel with the image, and one for each component at all sites, in standard deviations. Above
+    a component stands its part of the variance of the (standardised) descriptors, below it the descriptor with the
+    largest loading. If the components do not follow the borders of the tissue, check the registration.
 
     Parameters
     ----------
     adata
-        A section on its lattice, with descriptors (:func:`s2s_scverse.pp.image_features`).
+        A section on its lattice, with descriptors (:func:`s2s_scverse.pp.image_features`), or several.
     key
         Key of `adata.obsm` with the descriptors, or with any other covariates.
     n_components
         Number of components to draw, at most that of the descriptors that vary.
     library_id
-        Which section to draw, if `adata` holds several.
+        Section to draw, all by default.
     vmin, vmax
         Limits of the colours of all components: a number, or a percentile of their values (``"p99"``).
     cmap
         Colour map.
     img
-        Image of the tissue: True for the one of the highest resolution in ``adata.uns["spatial"]``, or its name there
-        (``"lowres"``), False for none. By default there is one if `adata` has it.
-    img_alpha, alpha
-        Opacity of the image, and of the sites on it, 0 to 1.
-    title, figsize
-        Titles of the panels, instead of the names above; width and height of the figure in inches.
-    rasterized
-        Draw the sites as a bitmap in PDF and SVG files. Makes files of large sections small.
-    axes
-        Axes to draw into, one for each panel; see :func:`s2s_scverse.pl.compare`.
-    show, return_fig
-        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
+        Image to draw: True for the one of the highest resolution in ``adata.uns["spatial"]``, or its name there
+        (``"lowres"``), False for none. By default there is one if `adata` has it for every section.
+    img_alpha, scalebar_dx, title, ncols, figsize, rasterized, axes, show, return_fig
+        As in :func:`s2s_scverse.pl.compare`.
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the axes of the panels, an object array of shape
-    (1, n_panels).
+    As :func:`s2s_scverse.pl.compare`; axes of shape (n_sections, n_panels).
 
     Raises
     ------
     KeyError
         If `adata` has no lattice or no such descriptors, or the section or the image asked for does not exist.
     ValueError
-        If there are several sections and `library_id` does not say which, no descriptor varies, some are NaN, the
-        section lies beside the image asked for, or limits or an opacity make no sense.
+        If no descriptor varies, some are NaN, a section lies beside the image asked for, or limits or an opacity are
+        out of range.
 
     Examples
     --------
@@ -96,26 +88,28 @@ def image_features(
     (1, 2)
     """
     n_components = check_int("n_components", n_components, least=1)
-    adata, section = read_section(adata, library_id)
+    check_adata(adata)
+    if library_id is not None:
+        adata, _ = read_section(adata, library_id)
     scores, parts, loadings = leading_components(adata, key, n_components)
     entry = adata.uns.get(_keys.UNS, {}).get(_keys.IMAGE, {}).get(key, {})
     named = entry.get("extractor") != "function" and len(entry.get("names", ())) == loadings.shape[1]
-    leading = np.abs(loadings).argmax(axis=1)
-    notes = [entry["names"][each].replace("_", " ") if named else "" for each in leading]
-    panels = [
-        Panel(
-            f"component {number + 1}, {100 * parts[number]:.0f}\N{NO-BREAK SPACE}%",
-            scores[:, number],
-            "component",
-            notes[number],
-        )
-        for number in range(len(parts))
-    ]
-    if lay_out(section, adata.uns.get("spatial"), img)[2] is not None:
-        panels.insert(0, Panel("tissue", np.full(adata.n_obs, np.nan, np.float32), "component"))
-    rows = (GeneRow("", tuple(panels), {"component": colour_limits(scores, vmin, vmax)}),)
-    look = Look("SD", title, img, img_alpha, alpha, figsize, rasterized, axes, show, return_fig)
-    return draw_maps(Maps(section, rows, log1p=False), adata.uns.get("spatial"), {"component": cmap}, look)
+    notes = [entry["names"][each].replace("_", " ") if named else "" for each in np.abs(loadings).argmax(axis=1)]
+    titles = [f"component {number}, {100 * part:.0f}\N{NO-BREAK SPACE}%" for number, part in enumerate(parts, 1)]
+    limits = {"component": colour_limits(scores, vmin, vmax)}
+    sections = read_sections(adata)
+    with_image = all(lay_out(section, adata.uns.get("spatial"), img)[1] is not None for section in sections)
+    rows = []
+    for section in sections:
+        own = scores[section.rows]
+        panels = [Panel(title, own[:, i], "component", notes[i]) for i, title in enumerate(titles)]
+        if with_image:
+            panels.insert(0, Panel("image", np.full(len(own), np.nan, np.float32), "image"))
+        if len(sections) > 1:
+            panels[0] = panels[0].noted(str(section.name))
+        rows.append(MapRow("", section, tuple(panels), limits))
+    look = Look("SD", title, img, img_alpha, None, scalebar_dx, ncols, figsize, rasterized, axes, show, return_fig)
+    return draw_maps(rows, adata, {"component": cmap}, look)
 
 
 def leading_components(

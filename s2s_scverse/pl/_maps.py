@@ -1,11 +1,11 @@
-"""Maps in rows, with the colour bars they share: `pl.compare`, `pl.uncertainty`, `pl.image_features`."""
+"""Maps in rows, with the colour bars that they share: `pl.compare`, `pl.uncertainty`, `pl.image_features`."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 from textwrap import fill
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from anndata import AnnData
@@ -15,31 +15,28 @@ from matplotlib.colors import Colormap
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from .._adata import read_values
-from .._checks import check_number, few
+from .._adata import read_section, read_sections
+from .._checks import check_adata, check_int, check_number
 from .._lattice import SectionOnLattice
-from ._cells import draw_cells, lay_out, set_frame
+from ._cells import draw_cells, lay_out, set_frame, site_polygons
 from ._figure import GivenAxes, Shown, Titles, finish, make_axes
-from ._underlay import Box, draw_underlay
+from ._scale_bar import draw_scale_bar, micrometres_per_unit
+from ._underlay import Box, Underlay, draw_underlay
 
-__all__ = [
-    "NOTHING",
-    "GeneRow",
-    "Look",
-    "Maps",
-    "Panel",
-    "colour_limits",
-    "draw_maps",
-    "read_imputed",
-]
+__all__ = ["NOTHING", "Look", "MapRow", "Panel", "Scale", "colour_limits", "draw_maps", "each_section"]
 
-Scale = Literal["expression", "error", "SD", "component"]
-"""What values are, and so which colour bar they have and what stands beside it."""
+Scale = Literal["expression", "error", "SD", "component", "image"]
+"""Values with one colour bar, which bears this name; ``"image"`` has neither."""
+ON_IMAGE: tuple[Scale, ...] = ("expression", "image")
+"""Scales drawn on the image: stains would be mistaken for the pale colours of the others."""
 NOTHING = "#dcdcdc"
 """Sites without a value, where there is no image."""
+TRANSLUCENT = 0.7
+"""Default opacity of sites on an image."""
 BAR = (1.04, 0.07, 0.045, 0.86)
 """Left, bottom, width and height of a colour bar, in fractions of the panel beside it."""
-INCHES_A_CHARACTER = 0.08
+INCHES_A_CHARACTER = 0.0075
+"""Width of a character per point of its size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,37 +49,36 @@ class Panel:
     scale: Scale = "expression"
     note: str = ""
     """Small text below the map."""
+    width: float = 1.0
+    """Width of a cell, in site spacings: the distance between the sites that have values."""
+
+    def noted(self, text: str) -> "Panel":
+        """Return the same map with another line below it."""
+        return replace(self, note=f"{text}\n{self.note}".strip())
 
 
 @dataclass(frozen=True, eq=False)
-class GeneRow:
-    """The maps of one gene; panels of one scale stand side by side."""
+class MapRow:
+    """Maps of one gene of one section; panels of one scale stand side by side."""
 
     gene: str
+    section: SectionOnLattice
     panels: tuple[Panel, ...]
     limits: Mapping[Scale, tuple[float, float]]
     """Range of the colours on each scale."""
-
-
-@dataclass(frozen=True, eq=False)
-class Maps:
-    """All rows, and the section they lie on."""
-
-    section: SectionOnLattice
-    rows: tuple[GeneRow, ...]
-    log1p: bool
-    """Whether scanpy says that the values were log-transformed."""
 
 
 @dataclass(frozen=True)
 class Look:
     """How maps are drawn: see :func:`s2s_scverse.pl.compare`."""
 
-    unit: str | None
+    unit: str
     title: Titles
     img: bool | str | None
     img_alpha: float
-    alpha: float
+    alpha: float | None
+    scalebar_dx: float | None
+    ncols: int
     figsize: tuple[float, float] | None
     rasterized: bool
     axes: GivenAxes
@@ -90,17 +86,11 @@ class Look:
     return_fig: bool
 
 
-def read_imputed(adata: AnnData, key: str, columns: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return imputed values (n_sites, n_genes); refuse genes without any."""
-    values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
-    empty = adata.var_names[columns[np.isnan(values).all(axis=0)]]
-    if len(empty):
-        msg = (
-            f"adata.layers[{key!r}] holds no values of {few(empty)}: they were not asked for when it was made; impute "
-            "them too, or choose other genes"
-        )
-        raise ValueError(msg)
-    return values
+def each_section(adata: AnnData, library_id: str | None) -> list[tuple[AnnData, SectionOnLattice]]:
+    """Return the section that is named, or all of them."""
+    check_adata(adata)
+    names = [section.name for section in read_sections(adata)] if library_id is None else [library_id]
+    return [read_section(adata, name) for name in names]
 
 
 def colour_limits(values: NDArray[np.float32], vmin: float | str, vmax: float | str) -> tuple[float, float]:
@@ -127,72 +117,114 @@ def _limit(name: str, limit: float | str, values: NDArray[np.float32]) -> float:
     return float(limit)
 
 
-def draw_maps(data: Maps, spatial: object, cmaps: Mapping[Scale, str | Colormap], look: Look) -> Shown:
-    """Draw a row of maps for each gene; `spatial` is the entry of uns with the image."""
-    check_number("alpha", look.alpha, least=0, most=1)
+def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str | Colormap], look: Look) -> Shown:
+    """Draw the rows, `look.ncols` of them side by side."""
+    alpha = TRANSLUCENT if look.alpha is None else check_number("alpha", look.alpha, least=0, most=1)
     check_number("img_alpha", look.img_alpha, least=0, most=1)
-    polygons, box, underlay = lay_out(data.section, spatial, look.img)
-    bad = NOTHING if underlay is None else (0.0, 0.0, 0.0, 0.0)
-    colours = {scale: _colour_map(cmap, bad) for scale, cmap in cmaps.items()}
-    unit = look.unit or ("log1p" if data.log1p else "")
-    shape = len(data.rows), len(data.rows[0].panels)
-    size = look.figsize or _figure_size(box, shape, len({panel.scale for panel in data.rows[0].panels}))
-    axes = make_axes(look.axes, shape, size, layout="compressed", return_fig=look.return_fig)
-    for row, row_axes in zip(data.rows, axes, strict=True):
+    ncols = min(check_int("ncols", look.ncols, least=1), len(rows))
+    colours = {scale: _colour_map(cmap) for scale, cmap in cmaps.items()}
+    # The row of each section that has its scale bar: the last one, at the left of the figure if there is one.
+    with_bar = {row.section.name: row for row in (*rows, *rows[::ncols])}
+    places = {name: _place(adata, row, look) for name, row in with_bar.items()}
+    n_panels = len(rows[0].panels)
+    size = look.figsize or _figure_size(places[rows[0].section.name].box, rows, ncols)
+    shape = len(rows), n_panels
+    axes = make_axes(look.axes, shape, size, ncols=ncols, layout="compressed", return_fig=look.return_fig)
+    for number, (row, row_axes) in enumerate(zip(rows, axes, strict=True)):
+        place = places[row.section.name]
         for axis, panel in zip(row_axes, row.panels, strict=True):
-            set_frame(axis, box)
-            # Sites without a value come first, so that their edges cover no value.
-            order = np.argsort(np.isfinite(panel.by_site), kind="stable")
-            draw_cells(
-                axis,
-                polygons[order],
-                array=np.ma.masked_invalid(panel.by_site[order]),
-                cmap=colours[panel.scale],
-                clim=row.limits[panel.scale],
-                rasterized=look.rasterized,
-            )
-            if underlay is not None:
-                draw_underlay(axis, underlay, look.img_alpha)
-                # Translucent cells would show seams; the image once more above opaque ones gives the same colours.
-                draw_underlay(axis, underlay, look.img_alpha * (1 - look.alpha), above=True)
-            axis.set_xlabel(_fill(axis, panel.note), fontsize=8, labelpad=3, parse_math=False)
-            if row is data.rows[0]:
-                axis.set_title(_fill(axis, panel.title), fontsize=10, parse_math=False)
-        row_axes[0].set_ylabel(row.gene, fontsize=10 if len(row.gene) < 13 else 7.5, parse_math=False)
-        for scale in dict.fromkeys(panel.scale for panel in row.panels):
-            _draw_bar(row, row_axes, scale, unit, rasterized=look.rasterized)
+            set_frame(axis, place.box)
+            _draw_panel(axis, row, panel, place.underlay, colours, look, alpha)
+            if number < ncols:
+                axis.set_title(_fill(axis, panel.title, 10), fontsize=10, parse_math=False)
+        size = 10 if len(row.gene) < 13 else 7.5
+        row_axes[0].set_ylabel(row.gene, fontsize=size, style="italic", parse_math=False)
+        if row is with_bar[row.section.name] and place.micrometres is not None:
+            draw_scale_bar(row_axes[0], place.micrometres)
+            row_axes[0].xaxis.labelpad = 16  # the note stands below the bar
+        for scale in dict.fromkeys(panel.scale for panel in row.panels if panel.scale in row.limits):
+            _draw_bar(row, row_axes, scale, look.unit, rasterized=look.rasterized)
     return finish(axes, look.title, show=look.show, return_fig=look.return_fig)
 
 
-def _figure_size(box: Box, shape: tuple[int, int], n_bars: int) -> tuple[float, float]:
+class Place(NamedTuple):
+    """Limits of the panels of a section, the image beneath, and the size of a unit of the coordinates."""
+
+    box: Box
+    underlay: Underlay | None
+    micrometres: float | None
+
+
+def _place(adata: AnnData, row: MapRow, look: Look) -> Place:
+    section = row.section
+    margin = (max(panel.width for panel in row.panels) - 1) / 2 * section.lattice.pitch
+    box, underlay = lay_out(section, adata.uns.get("spatial"), look.img, margin=margin)
+    micrometres = micrometres_per_unit(read_section(adata, section.name)[0], section, look.scalebar_dx)
+    return Place(box, underlay, micrometres)
+
+
+def _draw_panel(
+    axis: Axes,
+    row: MapRow,
+    panel: Panel,
+    underlay: Underlay | None,
+    colours: Mapping[Scale, Colormap],
+    look: Look,
+    alpha: float,
+) -> None:
+    """Draw the tissue or the image, the values above, and the note below."""
+    lattice, has_value = row.section.lattice, np.isfinite(panel.by_site)
+    if panel.scale not in ON_IMAGE:
+        underlay = None
+    if underlay is None:
+        draw_cells(axis, site_polygons(lattice), facecolors=NOTHING, rasterized=look.rasterized)
+    else:
+        draw_underlay(axis, underlay, look.img_alpha)
+    if panel.scale != "image":
+        draw_cells(
+            axis,
+            site_polygons(lattice, panel.width)[has_value],
+            array=panel.by_site[has_value],
+            cmap=colours[panel.scale],
+            clim=row.limits[panel.scale],
+            rasterized=look.rasterized,
+        )
+        if underlay is not None:
+            # Translucent cells would show seams; the image once more above opaque ones gives the same colours.
+            draw_underlay(axis, underlay, look.img_alpha * (1 - alpha), above=True)
+    axis.set_xlabel(_fill(axis, panel.note, 8), fontsize=8, labelpad=3, parse_math=False)
+
+
+def _figure_size(box: Box, rows: Sequence[MapRow], ncols: int) -> tuple[float, float]:
     """Inches that give panels the area of a square of side 2."""
     left, right, top, bottom = box
     width, height = 2 * np.sqrt([(right - left) / (bottom - top), (bottom - top) / (right - left)])
-    return float(shape[1] * (width + 0.1) + 0.7 * n_bars + 0.3), float(shape[0] * (height + 0.3) + 0.3)
+    across = len(rows[0].panels) * (width + 0.1) + 0.7 * len(rows[0].limits) + 0.3
+    return float(ncols * across), float(-(-len(rows) // ncols) * (height + 0.3) + 0.5)
 
 
-def _fill(axis: Axes, text: str) -> str:
+def _fill(axis: Axes, text: str, fontsize: float) -> str:
     """Break text into lines that are no wider than axes."""
     width = axis.get_position().width * axis.figure.bbox.width / axis.figure.dpi
-    return fill(text, max(int(width / INCHES_A_CHARACTER), 10))
+    return "\n".join(fill(line, max(int(width / (fontsize * INCHES_A_CHARACTER)), 10)) for line in text.splitlines())
 
 
-def _colour_map(name: str | Colormap, bad: Any) -> Colormap:
+def _colour_map(name: str | Colormap) -> Colormap:
     colours = colormaps[name] if isinstance(name, str) else name
     if not isinstance(colours, Colormap):
         msg = f"expected the name of a colour map, or a Colormap, found {name!r} ({type(name).__name__})"
         raise TypeError(msg)
-    return colours.with_extremes(bad=bad)
+    return colours
 
 
-def _draw_bar(row: GeneRow, axes: NDArray[np.object_], scale: Scale, unit: str, *, rasterized: bool) -> None:
+def _draw_bar(row: MapRow, axes: NDArray[np.object_], scale: Scale, unit: str, *, rasterized: bool) -> None:
     """Draw the colour bar of the panels of one scale, pointed at the ends beyond which there are values."""
     group = [(axis, panel.by_site) for axis, panel in zip(axes, row.panels, strict=True) if panel.scale == scale]
     shown, (low, high) = np.concatenate([by_site for _, by_site in group]), row.limits[scale]
     extends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     first, last = group[0][0], group[-1][0]
     bar = first.figure.colorbar(
-        first.collections[0],
+        first.collections[-1],
         cax=last.inset_axes(BAR),
         extend=extends[bool(np.any(shown < low)), bool(np.any(shown > high))],
         ticks=MaxNLocator(4, steps=[1, 2, 5, 10]),

@@ -1,11 +1,11 @@
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from .. import _keys
-from .._checks import check_adata
+from .._checks import check_adata, check_genes
 from ..get import evaluation_df, reliability_df
 from ..get._reliability import read_reliability
 from ._figure import finish, make_axes
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from ._figure import GivenAxes, Shown
 
@@ -30,6 +31,7 @@ COLORS = ("#e69f00", "#009e73", "#cc79a7", "#d55e00")
 def reliability(
     adata: "AnnData",
     *,
+    genes: "str | Sequence[str] | None" = None,
     key: str = _keys.UNS,
     scales: "int | Sequence[int] | None" = None,
     title: "str | Sequence[str] | None" = None,
@@ -40,15 +42,17 @@ def reliability(
 ) -> "Shown":
     """Draw the expected accuracy of every gene.
 
-    Genes are sorted by their reliability, the Pearson correlation expected at unmeasured sites; some are named. With
-    `scales`, lines show the reliability of means over windows, sorted likewise. If the run had covariates, a second
-    panel shows how much more of each gene's variance they explain. If :func:`s2s_scverse.tl.evaluate` has scored the
-    run, a last panel compares the expected correlation of each gene with the one found at held-out spots.
+    Genes are sorted by their reliability, the Pearson correlation expected at unmeasured sites. With `scales`, lines
+    show the reliability of means over windows, sorted likewise. If the run had covariates, a second panel shows how
+    much more of each gene's variance they explain. If :func:`s2s_scverse.tl.evaluate` has scored the run, a last panel
+    compares the expected correlation of each gene with the one found at held-out spots.
 
     Parameters
     ----------
     adata
         A section that :func:`s2s_scverse.tl.impute` was run on.
+    genes
+        Genes to label. By default eight, at equal distances in the order of reliability.
     key
         Name of the run (its `key_added`).
     scales
@@ -69,7 +73,7 @@ def reliability(
     Raises
     ------
     KeyError
-        If the run did not estimate reliability.
+        If the run did not estimate reliability, or a gene does not exist.
     TypeError, ValueError
         If `scales` are not different integers of at least 1.
 
@@ -85,21 +89,23 @@ def reliability(
     ['expected PCC']
     """
     check_adata(adata)
+    labelled = None if genes is None else adata.var_names[check_genes(adata, genes)]
     expected = read_reliability(adata, key).sort_values(ascending=False, kind="stable")
     found, column = _found(adata, key, expected), _keys.COVARIATE_GAIN.format(key)
     coarser = None if scales is None else reliability_df(adata, key=key, scales=scales)
     n_panels = 1 + (column in adata.var) + (found is not None)
     drawn = make_axes(axes, (1, n_panels), figsize or (4.2 * n_panels, 3.4), return_fig=return_fig)[0]
-    _draw_ranked(drawn[0], expected)
+    _draw_ranked(drawn[0], expected, labelled)
     if coarser is not None:
         _draw_scales(drawn[0], coarser)
     drawn[0].set(xlabel="genes, most reliable first", ylabel="expected PCC", ylim=(0, 1))
     if column in adata.var:
-        _draw_ranked(drawn[1], adata.var[column].astype(float).dropna().sort_values(ascending=False, kind="stable"))
+        gain = adata.var[column].astype(float).dropna().sort_values(ascending=False, kind="stable")
+        _draw_ranked(drawn[1], gain, labelled)
         drawn[1].axhline(0, color="#999999", linewidth=0.8, zorder=1)
         drawn[1].set(xlabel="genes, most guided first", ylabel="variance explained by covariates")
     if found is not None:
-        _draw_found(drawn[-1], expected, found)
+        _draw_found(drawn[-1], expected, found, labelled)
     return finish(drawn, title, show=show, return_fig=return_fig)
 
 
@@ -113,14 +119,24 @@ def _found(adata: "AnnData", key: str, expected: "pd.Series") -> "pd.Series | No
     return scores if len(scores) else None
 
 
-def _draw_ranked(axis: "Axes", values: "pd.Series") -> None:
+def _draw_ranked(axis: "Axes", values: "pd.Series", labelled: "pd.Index | None") -> None:
     ranks = np.arange(1, len(values) + 1)
-    axis.plot(ranks, values, "o", color="#0072b2", markersize=3, markeredgewidth=0)
-    for place in np.unique(np.linspace(0, len(values) - 1, min(LABELLED, len(values))).round().astype(int)):
-        at = (ranks[place], values.iloc[place])
-        axis.annotate(
-            str(values.index[place]), at, xytext=(3, 3), textcoords="offset points", fontsize=7, parse_math=False
-        )
+    if labelled is None:
+        labelled = values.index[
+            np.unique(np.linspace(0, len(values) - 1, min(LABELLED, len(values))).round().astype(int))
+        ]
+    _draw_points(axis, ranks, values, labelled)
+
+
+def _draw_points(axis: "Axes", x: "NDArray[Any] | pd.Series", y: "pd.Series", labelled: "pd.Index | None") -> None:
+    """Draw a dot for each gene, those to label in another colour and with their names."""
+    axis.plot(x, y, "o", color="#0072b2", markersize=3, markeredgewidth=0, alpha=0.6, zorder=2)
+    chosen = y.index.isin([] if labelled is None else labelled)
+    points = np.column_stack([x, y])[chosen]
+    axis.scatter(*points.T, s=16, color="#d55e00", linewidths=0, zorder=3)
+    for name, point in zip(y.index[chosen], points, strict=True):
+        style = {"fontsize": 7, "style": "italic", "parse_math": False}
+        axis.annotate(str(name), point, xytext=(3, 3), textcoords="offset points", **style)
     axis.spines[["top", "right"]].set_visible(False)
 
 
@@ -132,13 +148,12 @@ def _draw_scales(axis: "Axes", table: "pd.DataFrame") -> None:
     axis.legend(frameon=False, fontsize=8)
 
 
-def _draw_found(axis: "Axes", expected: "pd.Series", found: "pd.Series") -> None:
+def _draw_found(axis: "Axes", expected: "pd.Series", found: "pd.Series", labelled: "pd.Index | None") -> None:
     beside = expected[found.index]
     low = min(0.0, float(found.min()), float(beside.min()))
     axis.plot([low, 1], [low, 1], color="#999999", linewidth=0.8, zorder=1)
-    axis.plot(beside, found, "o", color="#0072b2", markersize=3, markeredgewidth=0, alpha=0.6, zorder=2)
+    _draw_points(axis, beside, found, labelled)
     if len(found) > 2:
         agreement = spearmanr(beside, found).statistic
         axis.set_title(f"Spearman {agreement:.2f}, means {beside.mean():.2f} and {found.mean():.2f}", fontsize=9)
     axis.set(xlabel="expected PCC", ylabel="PCC at held-out spots", xlim=(low, 1), ylim=(low, 1), aspect="equal")
-    axis.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""The image of the tissue under the sites, as scanpy and squidpy keep it in ``uns["spatial"]``."""
+"""The image of the tissue beneath the sites, from ``uns["spatial"]`` as scanpy and squidpy write it."""
 
 import warnings
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def draw_underlay(axis: Axes, underlay: Underlay, alpha: float, *, above: bool =
 
 
 def _warn_of_scaled(library: Mapping[str, Any], box: Box) -> None:
-    """Warn of coordinates that were scaled to an image already, and would be scaled to it once more."""
+    """Warn if coordinates seem to be in pixels of a scaled image instead of the full one."""
     left, right, top, bottom = box
     scales = {name: float(library["scalefactors"].get(f"tissue_{name}_scalef") or 1) for name in library["images"]}
     for name, scale in sorted(scales.items(), key=lambda entry: entry[1]):

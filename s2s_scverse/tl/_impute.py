@@ -1,4 +1,5 @@
 import logging
+import time
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
@@ -8,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from .. import _keys
 from .._adata import (
     MAX_DISTANCE,
     Inputs,
+    Layers,
     check_copy,
     check_run_key,
     check_store,
@@ -20,6 +23,7 @@ from .._adata import (
     gene_blocks,
     open_layers,
     read_inputs,
+    read_molecules,
     versions,
     write_run,
 )
@@ -32,25 +36,28 @@ from ._blocks import memory_explained, needed_gigabytes, predicted_blocks
 if TYPE_CHECKING:
     from os import PathLike
 
-    from anndata import AnnData
     from numpy.typing import NDArray
 
-    from .._train import TrainingConfig
+    from .._train import SectionModel, TrainingConfig
     from ..nn import CDCINConfig
 
     NaturalImages = (
         Literal["auto", "photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
     )
 
-__all__ = ["impute"]
+__all__ = ["impute", "logged_twice"]
 
 log = logging.getLogger(__name__)
 
 PRESETS = ("default", "fast", "quick", "paper")
+PHASES = {"initial estimates": 4.0, "training data": 1.0, "training": 10.0, "errors": 1.0, "imputing": 3.0}
+"""Phases of a run, with the relative time that they take."""
+LARGEST_LOG = 15.0
+"""Largest log1p of a count."""
 
 
 def impute(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     layer: str | None = None,
@@ -73,14 +80,13 @@ def impute(
     pretrained: "str | PathLike[str] | None" = None,
     progress: bool = True,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Impute genes at the unmeasured sites of a section by S2S-ST :cite:p:`Fang2025`.
 
     The initial estimate is a cross-validated combination (stack) of kriging methods. A cascaded network
     (:class:`s2s_scverse.nn.CDCIN`), shared by all genes, refines it: starting from weights learnt on simulated
     sections, it is trained to predict masked spots of this section from the others. The network's correction is scaled
     by a factor chosen on validation spots, which is 0 if it does not help.
-
 
     Parameters
     ----------
@@ -198,6 +204,7 @@ def impute(
     >>> dense.layers["s2s"].shape == dense.shape
     True
     """
+    start = time.perf_counter()
     check_adata(adata)
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     check_choice("preset", preset, PRESETS)
@@ -235,8 +242,12 @@ def impute(
     blocks = gene_blocks(written, aligned=folder is not None)
     largest = max(len(section.lattice) for section in inputs.sections)
     gigabytes = needed_gigabytes(adata.n_obs, largest, adata.n_vars if folder is None else 0, 1 + uncertainty)
-    log.info("%d spots; depth: %s; about %.1f GB", inputs.measured.sum(), inputs.depth, gigabytes)
-    with explained(gigabytes), Progress(show=progress) as bar:
+    log.info(
+        "%d spots, %d sites, %d genes; depth: %s; about %.1f GB of memory",
+        *(inputs.measured.sum(), adata.n_obs, written.sum(), inputs.depth, gigabytes),
+    )
+    phases = {name: share for name, share in PHASES.items() if training.max_epochs or "training" not in name}
+    with explained(gigabytes), Progress(show=progress, phases=phases) as bar:
         models = _train.fit(
             inputs.sections,
             network=network,
@@ -291,9 +302,24 @@ def impute(
         "max_distance": np.inf if max_distance is None else float(max_distance),
         "depth": inputs.depth,
     }
+    log.info("%s in %.1f s", _summary(inputs, models[0], layers), time.perf_counter() - start)
     return write_run(
         adata, key_added, layers.values, inputs.measured, run, std=layers.std, by_gene=layers.by_gene, copy=copy
     )
+
+
+def _summary(inputs: Inputs, model: "SectionModel", layers: Layers) -> str:
+    """Return what was imputed, how well, and whether the network contributed."""
+    sites = sum(int(section.wanted.sum()) for section in inputs.sections)
+    text = f"imputed {layers.written.sum()} genes at {sites} unmeasured sites"
+    reliability = layers.by_gene.get(_keys.RELIABILITY, np.empty(0))
+    reliability = reliability[np.isfinite(reliability)]
+    if len(reliability):
+        low, high = np.percentile(reliability, [10, 90])
+        text += f", expected correlation {reliability.mean():.2f} (80 % of the genes: {low:.2f} to {high:.2f})"
+    if model.network is None:
+        return f"{text}, without a network"
+    return text if model.shrinkage else f"{text}, without the network's correction, which did not help"
 
 
 def _warn(inputs: Inputs, training: "TrainingConfig", *, errors: bool) -> None:
@@ -301,6 +327,8 @@ def _warn(inputs: Inputs, training: "TrainingConfig", *, errors: bool) -> None:
     from .._train import MIN_SPOTS
 
     messages = ["values look like counts; call s2s.pp.normalize(adata) first"] if inputs.counts else []
+    if any(logged_twice(section.values) for section in inputs.sections):
+        messages.append("log1p seems to have been applied twice; start from counts: s2s.pp.normalize(adata)")
     most = max(len(section.values) for section in inputs.sections)
     if inputs.measured.all():
         messages.append("every site is measured: there is nothing to impute")
@@ -318,6 +346,15 @@ def _warn(inputs: Inputs, training: "TrainingConfig", *, errors: bool) -> None:
             )
     for message in messages:
         warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def logged_twice(values: "NDArray[np.float32]") -> bool:
+    """Whether values (n_spots, n_genes) are log1p of values that are log1p of scaled counts."""
+    if not values.size or not 0 <= values.min() <= values.max() < np.log1p(LARGEST_LOG):
+        return False
+    spots = np.ones(len(values), dtype=bool)
+    found = read_molecules(AnnData(np.expm1(values)), spots, layer=None)
+    return found is not None and found.logged
 
 
 def _configure(

@@ -11,6 +11,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
 
 import s2s_scverse as s2s
 
@@ -40,7 +41,7 @@ def test_impute_as_json(run, h5ad, counts, tmp_path):
     arguments = ("--genes", "domain_1,hot_spot_1", "--key-added", "mine", "--as-is", "--json", "--no-uncertainty")
     result = run("impute", h5ad, "-o", tmp_path / "out.zarr", *arguments, *QUICK)
     assert result.exit_code == 0, result.output
-    assert "s2s: warning: values look like counts; call s2s.pp.normalize" in result.stderr
+    assert "s2s: warning: values look like counts; pass --normalize" in result.stderr
     told = json.loads(result.stdout)
     found = ad.read_zarr(tmp_path / "out.zarr")
     assert told.pop("seconds") > 0
@@ -84,6 +85,48 @@ def test_evaluate(run, h5ad, tmp_path):
         assert row["seconds"] >= 0
 
 
+def test_evaluate_scores_the_most_variable_detected_genes_and_says_what_is_gained(run, counts, tmp_path):
+    adata = counts.copy()
+    rare = np.zeros(adata.n_obs)
+    rare[:3] = 1000
+    adata.X = np.column_stack([adata.X.toarray()[:, :5], rare])
+    adata.write_h5ad(tmp_path / "section.h5ad")
+    arguments = ("--methods", "kriging,pca_kriging", "--n-top-genes", 4, "-o", tmp_path / "scores.csv")
+    result = run("evaluate", tmp_path / "section.h5ad", *arguments)
+    assert result.exit_code == 0, result.output
+    scores = pd.read_csv(tmp_path / "scores.csv").pivot_table(index="gene", columns="method", values="pcc")
+    assert len(scores) == 4
+    assert adata.var_names[5] not in scores.index
+    gain = scores["kriging"] - scores["pca_kriging"]
+    line = next(line for line in result.stdout.splitlines() if " against " in line)
+    assert line.startswith(f"kriging against pca_kriging: PCC {gain.mean():+.3f} (")
+    assert line.endswith(f"; higher for {(gain > 0).sum()} genes, lower for {(gain < 0).sum()}")
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "told"),
+    [
+        pytest.param(sc.pp.log1p, "log-normalized", "", id="logged"),
+        pytest.param(lambda a: (sc.pp.log1p(a), a.uns.clear(), sc.pp.log1p(a)), "logged twice", "twice", id="twice"),
+        pytest.param(sc.pp.scale, "negative", "negative in part, as after sc.pp.scale", id="scaled"),
+    ],
+)
+def test_kinds_of_values(run, tmp_path, change, kind, told):
+    adata = s2s.datasets.simulated_tissue(n_rows=14, n_cols=14, n_genes=40)
+    adata.layers["counts"] = adata.X.copy()
+    adata.X = adata.X.toarray()
+    sc.pp.normalize_total(adata)
+    change(adata)
+    adata.write_h5ad(tmp_path / "section.h5ad")
+    assert json.loads(run("info", tmp_path / "section.h5ad", "--json").stdout)["values"] == kind
+    arguments = ("evaluate", tmp_path / "section.h5ad", "--methods", "nearest")
+    warned = [line for line in run(*arguments).stderr.splitlines() if "warning" in line]
+    assert len(warned) == bool(told)
+    assert told in "".join(warned)
+    # The counts are normalized, and nothing is said of what X was.
+    assert "warning" not in run(*arguments, "--layer", "counts").stderr
+
+
 def test_normalisation_does_not_look_at_hidden_spots(run, counts, tmp_path):
     dense = s2s.pp.grid(counts, upsample=1)
     s2s.pp.sparsify(dense, stride=2)
@@ -110,7 +153,7 @@ def test_layers_with_held_out_spots_are_scored(run, counts, tmp_path):
     dense.write_h5ad(tmp_path / "held.h5ad")
     result = run("evaluate", tmp_path / "held.h5ad", "--keys", "nearest,kriging")
     assert result.exit_code == 0, result.output
-    header, *rows = [line.split() for line in result.stdout.splitlines()[2:]]
+    header, *rows = [line.split() for line in result.stdout.splitlines()[2:5]]
     assert header == ["method", "pcc", "spearman", "rmse", "mae", "ssim"]
     assert {row[0]: float(row[1]) for row in rows} == pytest.approx(expected.to_dict(), abs=6e-4)
     assert [row[0] for row in rows] == expected.sort_values(ascending=False).index.tolist()
@@ -123,10 +166,10 @@ def test_info(run, h5ad, counts, tmp_path):
     shape = " x ".join(map(str, dense.uns["s2s"]["grid"]["shape"]))
     spots = f"{counts.n_obs} spots (one in 3 along each axis), {dense.n_obs - counts.n_obs} unmeasured sites"
     assert lines[1] == f"square lattice, {shape}; {spots}"
-    assert lines[2] == "values are counts: they would be normalised"
+    assert lines[2] == "values are counts: they would be normalized"
     assert lines[3].startswith("s2s impute, 1 of 6 genes, needs about ")
     told = json.loads(run("info", h5ad, "--json").stdout)
-    assert told["counts"]
+    assert told["values"] == "counts"
     assert not told["on_lattice"]
     assert (told["imputed"], told["genes"]) == (6, 6)
     assert 0 < told["gigabytes"] < 2
@@ -141,25 +184,34 @@ LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        pytest.param(["info", "--genes", "nope"], "genes not found in adata.var_names: nope", id="gene"),
-        pytest.param(["info", "--genes", LONG], "genes not found in adata.var_names: gene_with_a", id="many genes"),
+        pytest.param(["info", "--genes", "nope"], "genes not found in var_names: nope", id="gene"),
+        pytest.param(["info", "--genes", LONG], "genes not found in var_names: gene_with_a", id="many genes"),
+        pytest.param(
+            ["info", "--genes", "Domain1,hot_spot_1"], r"not found.*: Domain1; .*did you mean domain_1\?", id="typo"
+        ),
         pytest.param(["info", "--genes", ","], "--genes names no gene, found ','", id="no gene"),
         pytest.param(["info", "--genes", "{}"], r"section\.h5ad cannot be read", id="genes of another kind"),
-        pytest.param(["info", "--upsample", "0"], "upsample must be from 1 to 8", id="upsample"),
+        pytest.param(["info", "--upsample", "0"], "--upsample must be from 1 to 8", id="upsample"),
         pytest.param(["info", "--layer", "no"], "layer 'no' not found", id="layer"),
-        pytest.param(["info", "--spatial-key", "xy"], "adata.obsm has no 'xy', it has: spatial", id="spatial key"),
-        pytest.param(["info", "--library-key", "slide"], "library_key='slide' not found in adata.obs", id="library"),
+        pytest.param(
+            ["info", "--spatial-key", "xy"], "obsm has no 'xy', it has: spatial; pass --spatial-key", id="spatial key"
+        ),
+        pytest.param(["info", "--library-key", "slide"], "--library-key 'slide' not found in obs", id="library"),
         pytest.param(["info", "--bin-size", "big"], "--bin-size must be a number or 'auto', found 'big'", id="bins"),
         pytest.param(["impute", "-o", "x.h5ad", "--device", "tpu9"], "tpu9", id="device"),
         pytest.param(["impute", "-o", "x.h5ad", "--pretrained", "no"], "no checkpoint found at no", id="pretrained"),
         pytest.param(["impute", "-o", "x.h5ad", "--natural-images", "no"], "found nothing at 'no'", id="images"),
         pytest.param(["evaluate", "--methods", "magic"], "--methods must be some of s2s, .*found magic", id="method"),
-        pytest.param(["evaluate", "--fraction", ".5", "--stride", "2"], "--stride and --fraction", id="both"),
-        pytest.param(["evaluate", "--fraction", "2"], "fraction must lie between 0 and 1, found 2.0", id="fraction"),
-        pytest.param(["evaluate", "--keys", "s2s"], "layers not found: s2s", id="keys"),
-        pytest.param(["evaluate", "--keys", ","], "keys must name at least one layer", id="no keys"),
+        pytest.param(["evaluate", "--methods", "Krigin"], r"found Krigin; did you mean kriging\?", id="like a method"),
         pytest.param(
-            ["evaluate", "--keys", "x", "--seed", "1", "--as-is"], "--seed, --normalise would change", id="more"
+            ["evaluate", "--n-top-genes", "0"], "--n-top-genes must be at least 1, found 0", id="no top genes"
+        ),
+        pytest.param(["evaluate", "--fraction", ".5", "--stride", "2"], "--stride and --fraction", id="both"),
+        pytest.param(["evaluate", "--fraction", "2"], "--fraction must lie between 0 and 1, found 2.0", id="fraction"),
+        pytest.param(["evaluate", "--keys", "s2s"], "layers not found: s2s", id="keys"),
+        pytest.param(["evaluate", "--keys", ","], "--keys must name at least one layer", id="no keys"),
+        pytest.param(
+            ["evaluate", "--keys", "x", "--seed", "1", "--as-is"], "--seed, --normalize would change", id="more"
         ),
         pytest.param(["demo", "--rows", "2"], "n_rows must be at least 8, found 2", id="demo"),
     ],
@@ -233,7 +285,7 @@ def test_interrupted(h5ad, tmp_path, number, code):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         for line in process.stderr:
-            if "training: about" in line:
+            if "training ..." in line:
                 time.sleep(0.5)
                 process.send_signal(number)
     assert process.returncode == code
@@ -248,7 +300,7 @@ def test_the_image_guides_the_imputation(run, counts, tmp_path):
     adata.uns["spatial"] = {"slide": library}
     adata.write_h5ad(tmp_path / "section.h5ad")
     told = run("info", tmp_path / "section.h5ad").output
-    assert "s2s impute --image auto" in told
+    assert "s2s impute --image auto uses it as a covariate" in told
     assert "its stains explain hardly any (less than 1 %) of the differences in expression" in told
     options = ("--image", "auto", "--covariates", "array_row", "--preset", "quick", "--json")
     result = run("impute", tmp_path / "section.h5ad", "-o", tmp_path / "dense.h5ad", *options)

@@ -20,11 +20,14 @@ def test_demo(run, tmp_path):
     first, *lines = result.stdout.splitlines()
     assert first == f"Simulated section: {measured.sum()} spots measured, {held_out.sum()} held out, 8 genes."
     assert lines[2].split() == ["method", "pcc", "spearman", "rmse", "mae", "ssim", "coverage", "seconds"]
-    rows = {line.split()[0]: [float(value) for value in line.split()[1:6]] for line in lines[3:7]}
+    rows = {line.split()[0]: [float(value) for value in line.split()[1:6]] for line in lines[3:9]}
     means = s2s.get.evaluation_df(adata).groupby("method", observed=True)[["pcc", "spearman", "rmse", "mae", "ssim"]]
-    assert set(rows) == {"s2s", "nearest", "linear", "kriging"}
+    assert set(rows) == {"s2s", "stack", "pca_kriging", "kriging", "linear", "nearest"}
     for method, expected in means.mean().iterrows():
         assert rows[method] == pytest.approx(expected.tolist(), abs=6e-4)
+    told = [line.split(":")[0] for line in lines if " against " in line]
+    assert told == ["s2s against kriging", "s2s against pca_kriging", "s2s against stack"]
+    assert "what the network adds" not in result.stdout  # none was trained
     np.testing.assert_array_equal(adata.layers["s2s"][measured], adata.X.toarray()[measured])
     assert (folder / "demo.png").read_bytes().startswith(b"\x89PNG")
 
@@ -41,7 +44,7 @@ def test_demo_as_json(run, tmp_path):
 
 def test_normalisation_of_a_spot_depends_on_no_other(monkeypatch):
     simulate = s2s.datasets.simulated_tissue
-    before = _demo._simulate(16, 18, 8, 0)
+    before = _demo._simulate(16, 18, 8, 0, image=False)
 
     def with_other_hidden_spots(**options):
         adata = simulate(**options)
@@ -49,6 +52,16 @@ def test_normalisation_of_a_spot_depends_on_no_other(monkeypatch):
         return adata
 
     monkeypatch.setattr(s2s.datasets, "simulated_tissue", with_other_hidden_spots)
-    after = _demo._simulate(16, 18, 8, 0)
+    after = _demo._simulate(16, 18, 8, 0, image=False)
     measured = before.obs["s2s_measured"].to_numpy()
     assert (before.X[measured] != after.X[measured]).nnz == 0
+
+
+def test_demo_with_an_image(run, tmp_path):
+    result = run("-q", "demo", "--image", "--out-dir", tmp_path, "--json", *SMALL)
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    assert [gain["over"] for gain in found["gains"]] == ["kriging", "pca_kriging", "stack_without_image", "stack"]
+    adata = ad.read_h5ad(tmp_path / "demo.h5ad")
+    assert adata.uns["s2s"]["s2s"]["params"]["covariates"] == "s2s_image"
+    assert adata.uns["spatial"]["demo"]["images"]["hires"].shape[2] == 3

@@ -1,13 +1,16 @@
 from io import BytesIO
 
+import anndata as ad
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
 import s2s_scverse as s2s
-from s2s_scverse.pl._compare import compare_data
+from s2s_scverse._adata import read_section
+from s2s_scverse.pl._compare import map_rows
 from s2s_scverse.pl._maps import NOTHING, colour_limits
+from s2s_scverse.pl._scale_bar import micrometres_per_unit
 
 NAN = np.nan
 VIRIDIS, GREY = mpl.colormaps["viridis"], to_rgba(NOTHING)
@@ -31,7 +34,7 @@ def by_name(row):
 
 
 def notes(adata, **options):
-    return [panel.note for panel in compare_data(adata, "gene", **options).rows[0].panels]
+    return [panel.note for panel in map_rows(adata, "gene", **options)[0].panels]
 
 
 def bars(axes):
@@ -42,7 +45,7 @@ def bars(axes):
 
 
 def test_panels_hold_the_values_of_each_kind_of_site(small):
-    (row,) = compare_data(small, "gene", keys=["s2s", "linear"]).rows
+    (row,) = map_rows(small, "gene", keys=["s2s", "linear"])
     np.testing.assert_equal(
         by_name(row),
         {
@@ -63,13 +66,13 @@ def test_panels_hold_the_values_of_each_kind_of_site(small):
     small.obs["s2s_visible"] = True
     assert notes(small, keys=["s2s", "linear"])[-2:] == ["saw the truth", "PCC 0.00"]
     del small.obs["s2s_held_out"]
-    assert [panel.title for panel in compare_data(small, "gene").rows[0].panels] == ["measured", "imputed"]
+    assert [panel.title for panel in map_rows(small, "gene")[0].panels] == ["measured", "imputed"]
 
 
 def test_genes_come_in_the_order_asked_for(make_lattice, build_section):
     values = np.arange(12).reshape(6, 2)
     adata = build_section(make_lattice(), values, np.ones(6), genes=("a$_1$", "b"), s2s=values)
-    rows = compare_data(adata, ["b", "a$_1$"]).rows
+    rows = map_rows(adata, ["b", "a$_1$"])
     assert rows[0].panels[0].by_site.tolist() == values[:, 1].tolist()
     axes = s2s.pl.compare(adata, ["b", "a$_1$"], show=False)
     assert [[axis.get_title() for axis in row] for row in axes] == [["measured", "imputed"], ["", ""]]
@@ -92,10 +95,10 @@ def test_colour_limits(values, vmin, vmax, expected):
 
 
 def test_limits_do_not_depend_on_held_out_or_imputed_values(small):
-    before = compare_data(small, "gene").rows[0]
+    before = map_rows(small, "gene")[0]
     small.X[small.obs["s2s_held_out"]] = 1e6
     small.layers["s2s"][~small.obs["s2s_measured"]] = -1e6
-    assert before.limits == compare_data(small, "gene").rows[0].limits
+    assert before.limits == map_rows(small, "gene")[0].limits
     assert before.limits["expression"] == pytest.approx((0.04, 3.96))
     assert before.limits["error"] == pytest.approx((-1.96, 1.96))
 
@@ -104,13 +107,11 @@ def test_values_are_those_that_the_run_read(small):
     small.layers["log"] = small.X + 10
     small.uns["s2s"]["s2s"] = {"layer": "log"}
     small.uns["log1p"] = {}
-    data = compare_data(small, "gene")
-    assert data.rows[0].panels[0].by_site[0] == 10
-    assert not data.log1p
-    data = compare_data(small, "gene", keys="linear")
-    assert data.rows[0].panels[0].by_site[0] == 0
-    assert data.log1p
-    assert compare_data(small, "gene", keys="linear", layer="log").rows[0].panels[0].by_site[0] == 10
+    assert map_rows(small, "gene")[0].panels[0].by_site[0] == 10
+    assert map_rows(small, "gene", keys="linear")[0].panels[0].by_site[0] == 0
+    assert map_rows(small, "gene", keys="linear", layer="log")[0].panels[0].by_site[0] == 10
+    labels = [bars(s2s.pl.compare(small, "gene", keys=key, show=False))[0].get_ylabel() for key in ("s2s", "linear")]
+    assert labels == ["expression", "expression (log1p)"]
 
 
 # How it is drawn
@@ -133,9 +134,11 @@ def test_pixels_of_sites_have_the_colours_of_their_values(small, colour_at):
         found, np.array([reds(0.5 + 0.5 / 4), reds(0.5 - 0.5 / 4), GREY, GREY])[:, :3], atol=0.01
     )
     for axis in axes[0]:
-        assert (axis.get_xlim(), axis.get_ylim()) == ((95, 125), (215, 195))
+        more = 5 * (np.sqrt(2) - 1)  # half of the sites are measured: their cells are wider
+        assert axis.get_xlim() == pytest.approx((95 - more, 125 + more))
+        assert axis.get_ylim() == pytest.approx((215 + more, 195 - more))
         box = axis.get_window_extent()
-        assert box.width / box.height == pytest.approx(30 / 20)
+        assert box.width / box.height == pytest.approx((30 + 2 * more) / (20 + 2 * more))
 
 
 def test_colour_bars_say_what_they_show(small):
@@ -179,17 +182,113 @@ def test_cells_are_drawn_without_gaps(make_lattice, build_section, colour_at, ki
     np.testing.assert_allclose(found, np.broadcast_to(VIRIDIS(0.0)[:3], found.shape), atol=0.05)
 
 
+@pytest.mark.parametrize("kind", ["square", "hex", "quincunx"])
+def test_cells_of_every_second_site_tile_the_section_as_well(make_lattice, build_section, colour_at, kind):
+    lattice = make_lattice(kind, 13, 13)
+    measured = np.all(lattice.index % 2 == 0, axis=1)
+    adata = build_section(lattice, np.ones(len(lattice)), measured, s2s=np.ones(len(lattice)))
+    axis = s2s.pl.compare(adata, "gene", show=False)[0, 0]
+    middle = lattice.coordinates.mean(axis=0)
+    found = colour_at(axis, *(middle + np.random.default_rng(0).uniform(-2, 2, (4000, 2)) * lattice.pitch))
+    np.testing.assert_allclose(found, np.broadcast_to(VIRIDIS(0.0)[:3], found.shape), atol=0.05)
+
+
+def test_columns(small):
+    small.layers["s2s_std"] = np.where(small.obs["s2s_measured"], 0, 0.5)[:, None].astype(np.float32)
+    small.var["s2s_reliability"] = 0.5
+    axes = s2s.pl.compare(small, "gene", columns=["image", "imputed", "std"], show=False)
+    assert [axis.get_title() for axis in axes[0]] == ["image", "imputed", "standard deviation"]
+    assert [axis.get_xlabel() for axis in axes[0]][:2] == ["", "reliability 0.50"]
+    assert [bar.get_ylabel() for bar in bars(axes)] == ["expression", "SD"]
+    with pytest.raises(KeyError, match="run 'linear' has no standard deviations"):
+        s2s.pl.compare(small, "gene", keys=["s2s", "linear"], columns="std")
+    with pytest.raises(ValueError, match=r"each of columns must be one of 'image', .*found 'sd'"):
+        s2s.pl.compare(small, "gene", columns="sd")
+    del small.obs["s2s_held_out"]
+    titles = [axis.get_title() for axis in s2s.pl.compare(small, "gene", show=False)[0]]
+    assert titles == ["measured", "imputed", "standard deviation"]
+    with pytest.raises(ValueError, match="no spot is held out"):
+        s2s.pl.compare(small, "gene", columns=["truth"])
+
+
+@pytest.fixture
+def two(small):
+    """The same section twice, the second a hundred times as high."""
+    other = small.copy()
+    other.X[:], other.layers["s2s"][:] = 100 * other.X, 100 * other.layers["s2s"]
+    both = ad.concat([small, other], keys=["A", "B"], label="slide", index_unique="-")
+    grid = small.uns["s2s"]["grid"]
+    both.uns["s2s"] = {"grid": {"library_key": "slide", "sections": {"A": grid, "B": grid}}}
+    return both
+
+
+def test_several_sections_are_rows_with_the_same_colours(two):
+    axes = s2s.pl.compare(two, "gene", show=False)
+    assert [axis.get_xlabel() for axis in axes[:, 0]] == ["A", "B"]
+    limits = [row.limits["expression"] for row in map_rows(two, "gene")]
+    assert limits[0] == limits[1] == pytest.approx(np.percentile([0, 2, 4, 0, 200, 400], [1, 99]))
+    assert s2s.pl.compare(two, "gene", library_id="B", show=False).shape == (1, 4)
+    grids = s2s.pl.grid(two, title=["first", "second"], show=False)
+    assert [axis.get_title(loc="left") for axis in grids] == ["first", "second"]
+    two.obsm["s2s_image"] = np.arange(12, dtype=float)[:, None]
+    assert s2s.pl.image_features(two, show=False).shape == (2, 1)
+
+
+def test_rows_stand_side_by_side(make_lattice, build_section):
+    values = np.arange(18).reshape(6, 3)
+    adata = build_section(make_lattice(), values, np.ones(6), genes=("a", "b", "c"), s2s=values)
+    axes = s2s.pl.compare(adata, ["a", "b", "c"], columns="imputed", ncols=2, show=False)
+    assert axes.shape == (3, 1)
+    positions = [axis.get_subplotspec().get_geometry()[2] for axis in axes.flat]
+    assert positions == [0, 1, 2]
+    assert len(axes[0, 0].figure.axes) == 3
+    assert [axis.get_title() for axis in axes.flat] == ["imputed", "imputed", ""]
+    assert {axis.yaxis.label.get_style() for axis in axes.flat} == {"italic"}
+
+
+@pytest.mark.parametrize(
+    ("uns", "options", "expected"),
+    [
+        pytest.param({}, {}, None, id="unknown"),
+        pytest.param({"spatial_unit": "micron"}, {}, "5 µm", id="micrometres"),
+        pytest.param({"spatial_unit": "pixel"}, {}, None, id="pixels"),
+        pytest.param({}, {"scalebar_dx": 100}, "500 µm", id="given"),
+        pytest.param({"spatial_unit": "um"}, {"scalebar_dx": 0}, None, id="none"),
+    ],
+)
+def test_a_scale_bar_stands_below_the_first_panel_if_the_unit_is_known(small, uns, options, expected):
+    small.uns.update(uns)
+    axes = s2s.pl.compare(small, "gene", show=False, **options)[0]
+    found = [child.txt_label.get_text() for axis in axes for child in axis.artists]
+    assert found == ([] if expected is None else [expected])
+
+
+def test_visium_spots_are_100_micrometres_apart(make_lattice, build_section, stained):
+    lattice = make_lattice("hex", 6, 6)  # pitch 10 between sites, 20 between spots
+    values = np.ones(len(lattice))
+    adata = build_section(lattice, values, values, s2s=values)
+    adata.uns["s2s"]["grid"]["stride"] = 2
+    stained["library"]["scalefactors"]["spot_diameter_fullres"] = 6.5
+    adata.uns["spatial"] = stained
+    assert micrometres_per_unit(adata, read_section(adata)[1], None) == pytest.approx(5)
+    stained["library"]["scalefactors"]["spot_diameter_fullres"] = 9.0
+    assert micrometres_per_unit(adata, read_section(adata)[1], None) is None
+    stained["library"]["scalefactors"]["microns_per_pixel"] = 0.25
+    assert micrometres_per_unit(adata, read_section(adata)[1], None) == 0.25
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.6])
 def test_sites_on_an_image_show_it_as_far_as_they_are_translucent_and_no_seams(small, stained, colour_at, alpha):
     small.uns["spatial"] = stained
-    assert not s2s.pl.compare(small, "gene", show=False)[0, 0].images
+    assert not any(axis.images for axis in s2s.pl.compare(small, "gene", img=False, show=False).flat)
+    assert [len(axis.images) for axis in s2s.pl.compare(small, "gene", show=False)[0]] == [2, 2, 2, 0]
     small.layers["s2s"][:] = 4
     measured, imputed, *_ = s2s.pl.compare(small, "gene", img="hires", alpha=alpha, show=False)[0]
     points = np.random.default_rng(0).uniform((96, 196), (124, 214), (500, 2))
     expected = alpha * np.array(VIRIDIS(1.0)[:2]) + (1 - alpha) * points / 255
     # An image pixel is two units wide.
     np.testing.assert_allclose(colour_at(imputed, *points)[:, :2], expected, atol=7 / 255)
-    unmeasured = np.array([(110, 200), (100, 210), (120, 210), (113, 203)])
+    unmeasured = np.array([(110, 200), (100, 210), (120, 210), (110, 201)])
     np.testing.assert_allclose(colour_at(measured, *unmeasured)[:, :2] * 255, unmeasured, atol=2)
 
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from matplotlib.collections import EllipseCollection
 from matplotlib.colors import to_rgb
 
 import s2s_scverse as s2s
+from s2s_scverse._adata import read_section
 from s2s_scverse.pl._grid import MARKS, TISSUE, grid_sites
 
 BLUE, ORANGE, BLACK = (to_rgb(MARKS[kind][0]) for kind in ("measured", "held out", "unmeasured"))
@@ -17,7 +19,7 @@ def small(make_lattice, build_section):
 
 
 def test_sites_of_each_kind(small):
-    assert {kind: points.tolist() for kind, points in grid_sites(small).points.items()} == {
+    assert {kind: points.tolist() for kind, points in grid_sites(*read_section(small)).points.items()} == {
         "measured": [[100, 200], [120, 200], [100, 220]],
         "held out": [[110, 200], [100, 210]],
         "unmeasured": [[120, 210], [110, 220], [120, 220]],
@@ -38,7 +40,7 @@ def test_sites_lie_where_their_coordinates_say_and_y_points_down(small, colour_a
     assert pixels[1, 1] < pixels[0, 1]
     assert pixels[0, 1] - pixels[1, 1] == pytest.approx(pixels[2, 0] - pixels[0, 0])
     small.obsm["other"] = small.obsm["spatial"] + 1
-    assert grid_sites(small, spatial_key="other").points["measured"][0].tolist() == [101, 201]
+    assert grid_sites(*read_section(small), "other").points["measured"][0].tolist() == [101, 201]
 
 
 def test_the_outline_is_drawn_on_the_border_of_tissue_and_hole(small, colour_at):
@@ -82,3 +84,15 @@ def test_nothing_is_cropped_and_the_legend_covers_no_data(make_lattice, build_se
     for box in (axis.get_tightbbox(), legend):
         assert min(box.x0 - page.x0, box.y0 - page.y0, page.x1 - box.x1, page.y1 - box.y1) >= -1
     assert legend.x0 >= axis.get_window_extent().x1
+
+
+def test_beyond_a_thousand_sites_an_inset_shows_some(make_lattice, build_section, stained):
+    lattice = make_lattice("square", 40, 40)
+    measured = np.all(lattice.index % 2 == 0, axis=1)
+    adata = build_section(lattice, np.ones(len(lattice)), measured)
+    axis = s2s.pl.grid(adata, show=False)
+    (inset,) = axis.child_axes
+    discs = [each for each in (axis, inset) if any(isinstance(c, EllipseCollection) for c in each.collections)]
+    assert discs == [inset]
+    assert np.ptp(inset.get_xlim()) == pytest.approx(7 * 20)
+    assert axis.get_legend().get_texts()[0].get_text() == "measured (400)"

@@ -31,7 +31,7 @@ def test_components_of_known_descriptors(described):
 def test_components_stand_next_to_the_tissue(described, colour_at):
     axes = s2s.pl.image_features(described, figsize=(9, 3), show=False)
     assert [axis.get_title() for axis in axes[0]] == [
-        "tissue",
+        "image",
         "component 1, 67\N{NO-BREAK SPACE}%",
         "component 2, 33\N{NO-BREAK SPACE}%",
     ]

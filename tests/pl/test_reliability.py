@@ -22,6 +22,17 @@ def test_genes_are_drawn_from_the_most_reliable(trusted):
     assert [text.get_text() for text in axis.texts] == ["b", "c", "a"]
 
 
+def test_genes_asked_for_are_labelled_in_every_panel(trusted):
+    trusted.uns["s2s"]["evaluation"] = {
+        "scores": pd.DataFrame({"gene": list("abc"), "method": "s2s", "pcc": [0.1, 0.8, 0.7]})
+    }
+    axes = s2s.pl.reliability(trusted, genes=["a", "c"], show=False)
+    assert [[text.get_text() for text in axis.texts] for axis in axes] == [["c", "a"], ["c", "a"]]
+    assert {text.get_style() for axis in axes for text in axis.texts} == {"italic"}
+    with pytest.raises(KeyError, match="genes not found"):
+        s2s.pl.reliability(trusted, genes="z", show=False)
+
+
 def test_what_came_true_is_drawn_beside(trusted):
     scores = pd.DataFrame({"gene": list("abc"), "method": "s2s", "pcc": FOUND})
     trusted.uns["s2s"]["evaluation"] = {"scores": scores}

@@ -13,7 +13,7 @@ import s2s_scverse as s2s
 
 PLOTS = {
     "grid": (lambda adata, **options: s2s.pl.grid(adata, **options), 1),
-    "compare": (lambda adata, **options: s2s.pl.compare(adata, "gene", **options), 2),
+    "compare": (lambda adata, **options: s2s.pl.compare(adata, "gene", **options), 3),
     "uncertainty": (lambda adata, **options: s2s.pl.uncertainty(adata, "gene", **options), 2),
     "history": (lambda adata, **options: s2s.pl.history(adata, **options), 2),
     "evaluation": (lambda adata, **options: s2s.pl.evaluation(adata, ["pcc", "rmse"], **options), 2),
@@ -64,12 +64,12 @@ def test_what_comes_back(plot, shown):
 def test_axes_titles_and_size_of_the_user(plot, shown):
     draw, argument, n = plot
     figure, axes = plt.subplots(1, n)
-    names = list("ab"[:n])
+    names = list("abc"[:n])
     assert draw(**{argument: axes}, title=names[0] if n == 1 else names, return_fig=True) is figure
     assert [axis.get_title() or axis.get_title(loc="left") for axis in np.atleast_1d(axes)] == names
     assert draw(figsize=(5, 3), return_fig=True).get_size_inches().tolist() == [5, 3]
-    with pytest.raises(ValueError, match=f"expected {n} axes, one for each panel, found 3"):
-        draw(**{argument: plt.subplots(1, 3)[1]})
+    with pytest.raises(ValueError, match=f"expected {n} axes, one for each panel, found 4"):
+        draw(**{argument: plt.subplots(1, 4)[1]})
     with pytest.raises(TypeError, match="axes must be matplotlib axes, found str"):
         draw(**{argument: "left"})
     if n > 1:

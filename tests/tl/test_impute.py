@@ -187,3 +187,24 @@ def test_nan_in_hidden_spots_does_not_matter(section, imputed, quick):
     section.X[section.obs["s2s_held_out"].to_numpy()] = np.nan
     s2s.tl.impute(section, **quick)
     assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
+
+
+def test_the_log_says_what_was_done_and_how_well(section, quick, caplog):
+    with caplog.at_level("INFO", "s2s_scverse"):
+        s2s.tl.impute(section, ["domain_1", "hot_spot_1"], **quick)
+    first = f"{section.obs['s2s_measured'].sum()} spots, {section.n_obs} sites, 2 genes; depth: "
+    beginnings = [first, "initial estimates ...", "training ...", "trained 2 epochs; ", "imputed 2 genes at "]
+    assert len(caplog.messages) == len(beginnings)
+    for message, beginning in zip(caplog.messages, beginnings, strict=True):
+        assert message.startswith(beginning)
+    reliability = section.var["s2s_reliability"].dropna()
+    assert f"expected correlation {reliability.mean():.2f} (80 % of the genes: " in caplog.messages[-1]
+
+
+def test_values_that_were_logged_twice_are_told():
+    adata = s2s.datasets.simulated_tissue(n_rows=14, n_cols=14, n_genes=40)
+    dense = s2s.pp.grid(adata)
+    s2s.pp.normalize(dense)
+    dense.X = dense.X.log1p()
+    with pytest.warns(UserWarning, match="log1p seems to have been applied twice"):
+        s2s.tl.impute(dense, preset="quick", progress=False)
