@@ -106,10 +106,11 @@ def _stained(adata: "AnnData", rng: np.random.Generator) -> "tuple[NDArray[np.ui
     from skimage.color import hed2rgb
 
     at = adata.obsm[_keys.SPATIAL]
-    pitch = float(np.median(cKDTree(at).query(at, 2)[0][:, 1]))
+    pitch = float(np.median(np.asarray(cKDTree(at).query(at, 2)[0])[:, 1]))
     width, height = (int(extent) for extent in (at.max(axis=0) / pitch + 2) * PIXELS)
     y, x = np.mgrid[:height, :width]
-    distance, nearest = cKDTree(at).query(np.stack([x, y], axis=-1) * pitch / PIXELS)
+    found = cKDTree(at).query(np.stack([x, y], axis=-1) * pitch / PIXELS)
+    distance, nearest = np.asarray(found[0]), np.asarray(found[1])
     domain = adata.obs["domain"].cat.codes.to_numpy()[nearest]
     tissue = gaussian_filter((distance < 0.7 * pitch).astype(float), 1)
     density = rng.uniform([0.02, 0.04], [0.12, 0.16], (domain.max() + 1, 2))[domain]  # of both stains

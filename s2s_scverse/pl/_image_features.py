@@ -7,7 +7,7 @@ from .. import _keys
 from .._adata import read_section, read_sections
 from .._checks import check_adata, check_int, few
 from ._cells import lay_out
-from ._maps import Look, MapRow, Panel, colour_limits, draw_maps
+from ._maps import Look, MapRow, Panel, Scale, colour_limits, draw_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ def image_features(
     named = entry.get("extractor") != "function" and len(entry.get("names", ())) == loadings.shape[1]
     notes = [entry["names"][each].replace("_", " ") if named else "" for each in np.abs(loadings).argmax(axis=1)]
     titles = [f"component {number}, {100 * part:.0f}\N{NO-BREAK SPACE}%" for number, part in enumerate(parts, 1)]
-    limits = {"component": colour_limits(scores, vmin, vmax)}
+    limits: dict[Scale, tuple[float, float]] = {"component": colour_limits(scores, vmin, vmax)}
     sections = read_sections(adata)
     with_image = all(lay_out(section, adata.uns.get("spatial"), img)[1] is not None for section in sections)
     rows = []

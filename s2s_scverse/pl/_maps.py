@@ -137,8 +137,8 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
             _draw_panel(axis, row, panel, place.underlay, colours, look, alpha)
             if number < ncols:
                 axis.set_title(_fill(axis, panel.title, 10), fontsize=10, parse_math=False)
-        size = 10 if len(row.gene) < 13 else 7.5
-        row_axes[0].set_ylabel(row.gene, fontsize=size, style="italic", parse_math=False)
+        fontsize = 10 if len(row.gene) < 13 else 7.5
+        row_axes[0].set_ylabel(row.gene, fontsize=fontsize, style="italic", parse_math=False)
         if row is with_bar[row.section.name] and place.micrometres is not None:
             draw_scale_bar(row_axes[0], place.micrometres)
             row_axes[0].xaxis.labelpad = 16  # the note stands below the bar

@@ -133,10 +133,10 @@ def _draw_points(axis: "Axes", x: "NDArray[Any] | pd.Series", y: "pd.Series", la
     axis.plot(x, y, "o", color="#0072b2", markersize=3, markeredgewidth=0, alpha=0.6, zorder=2)
     chosen = y.index.isin([] if labelled is None else labelled)
     points = np.column_stack([x, y])[chosen]
-    axis.scatter(*points.T, s=16, color="#d55e00", linewidths=0, zorder=3)
+    axis.scatter(points[:, 0], points[:, 1], s=16, color="#d55e00", linewidths=0, zorder=3)
     for name, point in zip(y.index[chosen], points, strict=True):
-        style = {"fontsize": 7, "style": "italic", "parse_math": False}
-        axis.annotate(str(name), point, xytext=(3, 3), textcoords="offset points", **style)
+        text = axis.annotate(str(name), point, xytext=(3, 3), textcoords="offset points", fontsize=7, style="italic")
+        text.set_parse_math(False)
     axis.spines[["top", "right"]].set_visible(False)
 
 

@@ -302,16 +302,16 @@ def impute(
         "max_distance": np.inf if max_distance is None else float(max_distance),
         "depth": inputs.depth,
     }
-    log.info("%s in %.1f s", _summary(inputs, models[0], layers), time.perf_counter() - start)
+    log.info("%s in %.1f s", _summary(inputs, models[0], layers, written.sum()), time.perf_counter() - start)
     return write_run(
         adata, key_added, layers.values, inputs.measured, run, std=layers.std, by_gene=layers.by_gene, copy=copy
     )
 
 
-def _summary(inputs: Inputs, model: "SectionModel", layers: Layers) -> str:
+def _summary(inputs: Inputs, model: "SectionModel", layers: Layers, n_genes: int) -> str:
     """Return what was imputed, how well, and whether the network contributed."""
     sites = sum(int(section.wanted.sum()) for section in inputs.sections)
-    text = f"imputed {layers.written.sum()} genes at {sites} unmeasured sites"
+    text = f"imputed {n_genes} genes at {sites} unmeasured sites"
     reliability = layers.by_gene.get(_keys.RELIABILITY, np.empty(0))
     reliability = reliability[np.isfinite(reliability)]
     if len(reliability):
