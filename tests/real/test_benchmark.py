@@ -1,0 +1,71 @@
+"""The frozen protocol of benchmarks/: files, masks, genes, ceilings; skips only where the data are absent."""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+GOLDEN = Path(__file__).with_name("benchmark.json")
+
+
+@pytest.fixture(scope="module")
+def protocol(data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "S2S_DATA_DIR", str(data))
+        patch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+        import protocol
+
+        yield protocol
+
+
+def digests(protocol, name):
+    """Digests of the spots of every mask, and of the genes with every second spot."""
+    import s2s_scverse as s2s
+
+    counts = protocol.load_counts(name)
+    found = {}
+    for mask, arguments in protocol.MASKS.items():
+        section = s2s.pp.sparsify(counts, copy=True, **arguments)
+        found[mask] = protocol.mask_digest(section)
+        if mask == "stride 2":
+            section.X = protocol.log_normalised(section.X, section.obs["s2s_measured"].to_numpy())
+            genes = "\n".join(sorted(protocol.most_variable(section)))
+            found["genes"] = hashlib.sha256(genes.encode()).hexdigest()[:16]
+    return found
+
+
+def test_every_section_is_in_one_group(protocol):
+    groups = (*protocol.TUNING, *protocol.TEST, *protocol.REPEATS)
+    assert sorted(groups) == sorted(protocol.ALL_SECTIONS)
+    assert len(protocol.TUNING) == 11
+
+
+SMALL = ("st_breast_layer1", "st_her2_breast_C4_he", "st_mouse_olfactory_bulb_rep11")
+
+
+@pytest.mark.parametrize(
+    "name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in json.loads(GOLDEN.read_text()))]
+)
+def test_masks_and_genes_are_frozen(protocol, name):
+    protocol.check_files([name])
+    assert digests(protocol, name) == json.loads(GOLDEN.read_text())[name]
+
+
+def test_classical_methods_equal_an_independent_script(protocol):
+    """PCC of an independent script on the olfactory bulb, stride 2, 200 genes."""
+    from methods import METHODS
+    from metrics import scores
+
+    task = protocol.make_task("st_mouse_olfactory_bulb_rep11")
+    assert (len(task.spots), len(task.sites), len(task.genes)) == (69, 193, 200)
+    reference = {"inverse distance": 0.2180, "kriging, no depth": 0.2173, "PCA kriging, no depth": 0.2696}
+    for method, expected in reference.items():
+        mean = METHODS[method](task.spots, task.values, task.sites, None, totals=task.totals)
+        found = scores(task.truth, np.asarray(mean), None, task.values, task.pairs)
+        assert found["pcc"].mean() == pytest.approx(expected, abs=0.006)
+    assert task.ceiling.mean() == pytest.approx(0.750, abs=0.01)
