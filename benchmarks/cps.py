@@ -64,7 +64,10 @@ def main() -> None:
                 np.sqrt(np.square(truth - mean).mean()),
                 np.nanmean(pearson(truth, mean)),
             )
-            print(f"| {name} | {seed} | " + " | ".join(f"{cell:.4f}" for cell in cells) + f" | {seconds:.0f} |", flush=True)
+            print(
+                f"| {name} | {seed} | " + " | ".join(f"{cell:.4f}" for cell in cells) + f" | {seconds:.0f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

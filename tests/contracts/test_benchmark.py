@@ -1,6 +1,5 @@
 """The benchmark's scores and masks on simulated sections."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
