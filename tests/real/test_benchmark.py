@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-GOLDEN = Path(__file__).with_name("benchmark.json")
+GOLDEN = json.loads(Path(__file__).with_name("benchmark.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,11 @@ SMALL = ("st_breast_layer1", "st_her2_breast_C4_he", "st_mouse_olfactory_bulb_re
 
 
 @pytest.mark.parametrize(
-    "name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in json.loads(GOLDEN.read_text()))]
+    "name", [pytest.param(name, marks=[] if name in SMALL else pytest.mark.slow) for name in GOLDEN]
 )
 def test_masks_and_genes_are_frozen(protocol, name):
     protocol.check_files([name])
-    assert digests(protocol, name) == json.loads(GOLDEN.read_text())[name]
+    assert digests(protocol, name) == GOLDEN[name]
 
 
 def test_classical_methods_equal_an_independent_script(protocol):
