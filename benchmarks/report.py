@@ -36,13 +36,17 @@ def main() -> None:
         return
     if (RESULTS / "genes.csv").exists():
         genes_ahead(arguments.preset).to_csv(RESULTS / "genes_ahead.csv", index=False, float_format="%.3g")
-    text = PAGE.read_text()
+    PAGE.write_text(filled(PAGE.read_text(), scores))
+    draw(scores)
+
+
+def filled(page: str, scores: pd.DataFrame) -> str:
+    """Return the page with its tables made anew."""
     for name, make in TABLES.items():
         start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
-        before, _, rest = text.partition(start)
-        text = f"{before}{start}\n{make(scores)}\n\n{end}{rest.partition(end)[2]}"
-    PAGE.write_text(text)
-    draw(scores)
+        before, _, rest = page.partition(start)
+        page = f"{before}{start}\n{make(scores)}\n\n{end}{rest.partition(end)[2]}"
+    return page
 
 
 def load(preset: str) -> pd.DataFrame:
@@ -99,16 +103,19 @@ def of(scores: pd.DataFrame, method: str, score: str, digits: int = 4) -> str:
 
 
 def headline(scores: pd.DataFrame) -> str:
+    """Compare on the test sections that all these methods ran on."""
     test = scores[scores["role"] == "test"]
+    complete = wide(test).reindex(columns=EQUAL).dropna().index
+    test = test[test["section"].isin(complete)]
     rows = []
     for method in EQUAL:
-        gains = ["" if method == other else gain(test, method, other) for other in ("kriging", "PCA kriging")]
-        gains = ["", ""] if method == "gene mean" else gains
+        gains = ["" if method in (other, "gene mean") else gain(test, method, other) for other in SHORT[:2]]
         part = "" if method in ("kriging", "gene mean") else f"{100 * closed(test, method):.1f} %"
         rows.append([NAMES.get(method, method), of(test, method, "pcc"), of(test, method, "rmse"), part, *gains])
-    n = test["section"].nunique()
-    rows.append([f"noise ceiling ({n} sections)", of(test, "kriging", "ceiling"), "", "100 %", "", ""])
-    return table(["method", "PCC", "RMSE", "gap closed", "PCC over kriging", "PCC over PCA kriging"], rows)
+    rows.append(["noise ceiling", of(test, "kriging", "ceiling"), "", "100 %", "", ""])
+    return table(
+        [f"{len(complete)} sections", "PCC", "RMSE", "gap closed", "PCC over kriging", "PCC over PCA kriging"], rows
+    )
 
 
 def parts(scores: pd.DataFrame) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
@@ -89,3 +90,34 @@ def test_methods_return_an_array_of_sites_and_genes(counts, method):
     assert np.shape(mean) == (int((~seen).sum()), counts.n_vars)
     assert np.isfinite(mean).all()
     assert np.mean(mean) == pytest.approx(values.mean(), abs=0.3)
+
+
+@pytest.fixture
+def scores():
+    pcc = {"kriging": [0.2, 0.4, 0.1], "s2s": [0.3, 0.5, 0.1]}
+    rows = [
+        {"section": f"s{k}", "method": method, "pcc": value, "ceiling": 0.6, "tissue": "ab"[k // 2]}
+        for method, values in pcc.items()
+        for k, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_gain_is_paired_by_section(scores):
+    from report import gain
+
+    # Tissues "a" (+.1, +.1) and "b" (0): the mean over sections is 2 / 3 of .1, relative (50 + 25 + 0) / 3 %.
+    assert gain(scores, "s2s", "kriging") == "+0.067 (+0.000 to +0.100), +25.0 %, 2 of 3"
+
+
+def test_gap_closed(scores):
+    from report import closed
+
+    assert closed(scores, "s2s") == pytest.approx((0.1 / 0.4 + 0.1 / 0.2 + 0) / 3)
+
+
+def test_tables_of_the_page_are_those_of_the_committed_scores():
+    import report
+
+    page = report.PAGE.read_text()
+    assert report.filled(page, report.load("quick")) == page
