@@ -105,11 +105,11 @@ def on_lattice(
     adata = ad.AnnData(np.ones((len(names), values.shape[1]), np.float32))
     adata.obs_names = names
     adata.obsm["spatial"] = np.vstack([spots, sites])
-    if covariates is not None:
-        adata.obsm["image"] = np.vstack(covariates).astype(np.float32)
     dense = s2s.pp.grid(adata, upsample=1)
     dense = dense[dense.obs_names.isin(names)].copy()  # without holes of the tissue
     rows = dense.obs_names.get_indexer(names)
+    if covariates is not None:
+        dense.obsm["image"] = np.vstack(covariates)[dense.obs_names.astype(int)].astype(np.float32)
     measured = np.zeros(len(names), bool)
     measured[rows[:n]] = True
     s2s.pp.sparsify(dense, keep=measured)
