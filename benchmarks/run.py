@@ -57,7 +57,7 @@ def main() -> None:
     methods = tuple(METHODS) if arguments.all else arguments.methods
     check_files(list(sections))
     print(machine(), flush=True)
-    warm_up([method for method in methods if method not in RIVALS and method not in GUIDED])
+    warm_up([method for method in METHODS if method in methods and method not in (*RIVALS, *GUIDED)] or ["s2s"])
     path = arguments.results / "scores.csv"
     done = {tuple(row[key] for key in KEYS) for row in read(path)}
     for section in sections:
