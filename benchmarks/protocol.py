@@ -43,6 +43,7 @@ __all__ = [
     "Task",
     "check_files",
     "data_dir",
+    "digests",
     "load",
     "load_counts",
     "log_normalised",
@@ -196,6 +197,20 @@ def mask_digest(section: ad.AnnData) -> str:
         chosen = index[section.obs[f"s2s_{what}"].to_numpy()]
         digest.update(np.ascontiguousarray(chosen[np.lexsort(chosen.T[::-1])]).tobytes() + what.encode())
     return digest.hexdigest()[:16]
+
+
+def digests(name: str) -> dict[str, str]:
+    """Return digests of the spots of every mask of a section, and of its genes with every second spot."""
+    counts = load_counts(name)
+    found = {}
+    for mask, arguments in MASKS.items():
+        section = s2s.pp.sparsify(counts, copy=True, **arguments)
+        found[mask] = mask_digest(section)
+        if mask == "stride 2":
+            section.X = log_normalised(section.X, section.obs["s2s_measured"].to_numpy())
+            genes = "\n".join(sorted(most_variable(section)))
+            found["genes"] = hashlib.sha256(genes.encode()).hexdigest()[:16]
+    return found
 
 
 def score(section: ad.AnnData, key: str, genes: list[str], run: Callable[[], object]) -> Result:

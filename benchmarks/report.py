@@ -202,6 +202,8 @@ def costs(scores: pd.DataFrame) -> str:
     """CPU seconds and memory where they were measured."""
     seconds, memory = wide(scores, "cpu_seconds"), wide(scores, "gigabytes")
     methods = [method for method in (*SHORT, *GUIDED) if method in seconds]
+    if "s2s" not in methods:
+        return "Not measured yet."
     spots = scores.groupby("section")["spots"].first()
     rows = []
     for section in sorted(seconds.index[seconds["s2s"].notna()], key=spots.__getitem__):

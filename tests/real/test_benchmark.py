@@ -1,6 +1,5 @@
 """The frozen protocol of benchmarks/: files, masks, genes, ceilings; skips only where the data are absent."""
 
-import hashlib
 import json
 import os
 import sys
@@ -23,22 +22,6 @@ def protocol(data):
         yield protocol
 
 
-def digests(protocol, name):
-    """Digests of the spots of every mask, and of the genes with every second spot."""
-    import s2s_scverse as s2s
-
-    counts = protocol.load_counts(name)
-    found = {}
-    for mask, arguments in protocol.MASKS.items():
-        section = s2s.pp.sparsify(counts, copy=True, **arguments)
-        found[mask] = protocol.mask_digest(section)
-        if mask == "stride 2":
-            section.X = protocol.log_normalised(section.X, section.obs["s2s_measured"].to_numpy())
-            genes = "\n".join(sorted(protocol.most_variable(section)))
-            found["genes"] = hashlib.sha256(genes.encode()).hexdigest()[:16]
-    return found
-
-
 def test_every_section_is_in_one_group(protocol):
     groups = (*protocol.TUNING, *protocol.TEST, *protocol.REPEATS)
     assert sorted(groups) == sorted(protocol.ALL_SECTIONS)
@@ -53,7 +36,7 @@ SMALL = ("st_breast_layer1", "st_her2_breast_C4_he", "st_mouse_olfactory_bulb_re
 )
 def test_masks_and_genes_are_frozen(protocol, name):
     protocol.check_files([name])
-    assert digests(protocol, name) == GOLDEN[name]
+    assert protocol.digests(name) == GOLDEN[name]
 
 
 def test_classical_methods_equal_an_independent_script(protocol):
