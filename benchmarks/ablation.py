@@ -96,9 +96,9 @@ def main() -> None:
         for method in ("kriging", "pca_kriging"):
             found = score(section, method, genes, lambda: s2s.tl.interpolate(section, method, genes=genes))  # noqa: B023
             print(row(name, method, [found], [found]), flush=True)
-        # Untrained, the network adds nothing. One seed is enough: the map hardly depends on it.
+        # Without training. One seed is enough: the stack hardly depends on it.
         start = run(section, genes, "default", 0, 0)
-        print(row(name, "starting map (blend)", [start], [start]), flush=True)
+        print(row(name, "stack (initial estimate)", [start], [start]), flush=True)
         base = [run(section, genes, "default", seed, arguments.epochs) for seed in arguments.seeds]
         for switch in arguments.switches:
             found_all = (

@@ -1,9 +1,10 @@
 """How time and memory grow with genes, sites and threads.
 
 ``python benchmarks/growth.py [--threads 1] [--plot docs/images/growth.svg]``. Simulated hexagonal sections, preset
-``"fast"`` (training is a fixed cost beyond 256 genes and 3000 spots), every run in a process of its own. One line
-``cost = fixed + slope * size`` is fitted to each series by least squares of relative errors; the last column is the
-exponent between its two largest sizes, after the fixed part: 1 is linear.
+``"fast"`` (training is a fixed cost beyond 256 genes and 3000 spots), every run in a process of its own. CPU seconds
+hardly depend on the load of the machine; seconds do. One line ``cost = fixed + slope * size`` is
+fitted to each series by least squares of relative errors; the last column is the exponent between its two largest
+sizes, after the fixed part: 1 is linear.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from protocol import machine
 GENES = (250, 1000, 4500, 18_000)
 SITES = (2000, 6000, 20_000, 60_000, 200_000)
 SMALL_SITES, FEW_GENES = 2000, 250
-LABELS = {"seconds": "time (s)", "gigabytes": "peak memory (GB)"}
+LABELS = {"cpu_seconds": "CPU time (s)", "gigabytes": "peak memory (GB)"}
 
 
 def fitted(size: np.ndarray, value: np.ndarray) -> tuple[float, float, float, float]:
@@ -34,7 +35,7 @@ def series(name: str, jobs: list[tuple[float, Job]]) -> tuple[np.ndarray, list[C
         each = found[-1]
         print(
             f"| {name} | {size:.0f} | {each.sites} | {job.n_genes} | {job.threads} | {each.seconds:.1f} | "
-            f"{each.gigabytes:.2f} | {each.layers:.2f} |",
+            f"{each.cpu_seconds:.1f} | {each.gigabytes:.2f} | {each.layers:.2f} |",
             flush=True,
         )
     return np.array([size for size, _ in jobs], float), found
@@ -47,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     more = {"preset": "fast", "threads": arguments.threads}
     print(machine())
-    print("| series | size | sites | genes | threads | seconds | peak GB | layers GB |\n" + "|---" * 8 + "|")
+    print("| series | size | sites | genes | threads | seconds | CPU s | peak GB | layers GB |\n" + "|---" * 9 + "|")
     found = {
         "genes": series("genes", [(n, Job(SMALL_SITES, n, **more)) for n in GENES]),
         "sites": series("sites", [(n, Job(n, FEW_GENES, **more)) for n in SITES]),
@@ -56,7 +57,7 @@ def main() -> None:
     series("threads", [(n, Job(20_000, FEW_GENES, preset="quick", threads=n)) for n in (1, 2)])
     print("\n| series | cost | fixed | slope | largest error of the line | exponent at the end |\n" + "|---" * 6 + "|")
     for name, (size, costs) in found.items():
-        for what in ("seconds", "gigabytes"):
+        for what in ("cpu_seconds", "gigabytes"):
             value = np.array([getattr(each, what) for each in costs])
             fixed, slope, worst, exponent = fitted(size, value)
             print(f"| {name} | {what} | {fixed:.1f} | {1000 * slope:.3f} per 1000 | {worst:.0%} | {exponent:.2f} |")

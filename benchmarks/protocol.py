@@ -1,11 +1,17 @@
 """The hold-out protocol of all benchmarks, on real sections in ``$S2S_DATA_DIR`` (else ``../shared/data``).
 
-Lattice, or bins of a given size -> every second spot along both axes is measured (or a random fraction), the others are
-held out -> counts are scaled to the median total of the MEASURED spots, log1p -> the 200 most variable genes among
+Lattice, or bins of a given size -> every second spot along both axes is measured (or another of `MASKS`), the others
+are held out -> counts are scaled to the median total of the MEASURED spots, log1p -> the 200 most variable genes among
 those seen in at least a tenth of the measured spots, chosen on measured spots. Scores are means over these genes on the
 held-out spots.
+
+``sections.csv`` lists the sections: what they are used for, where they come from, and the hash of the file.
+`TUNING` sections, of 2026-11-22, were looked at while methods were developed; `TEST` sections were added on 2026-11-28;
+`REPEATS` add an image to the spots of a tuning section, so they are new for methods that use the image alone.
 """
 
+import csv
+import hashlib
 import os
 import platform
 import resource
@@ -13,43 +19,58 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 import s2s_scverse as s2s
+from s2s_scverse._adata import read_section
 
 __all__ = [
+    "ALL_SECTIONS",
     "BINS",
+    "MASKS",
+    "REPEATS",
     "SECTIONS",
+    "TEST",
+    "TUNING",
+    "Covariates",
     "Result",
+    "Task",
+    "check_files",
     "data_dir",
+    "digests",
     "load",
     "load_counts",
     "log_normalised",
     "machine",
+    "make_task",
+    "mask_digest",
     "most_variable",
     "score",
 ]
 
-BINS = {
-    "xenium_mouse_brain_ctxhp": 50.0,
-    "xenium_breast_rep1_left": 50.0,
-    "merfish_mouse_hypothalamus": 28.0,
-    "slideseq_mouse_cerebellum": 60.0,
-}
-SECTIONS = (
-    *BINS,
-    "visium_mouse_brain_coronal",
-    "visium_dlpfc_151673",
-    "visium_breast_cancer_crop",
-    "st_her2_breast_F1",
-    "st_her2_breast_B4_he",
-    "st_mouse_olfactory_bulb_rep11",
-    "st2k_mouse_liver_CN16_E1",
+Array = NDArray[np.floating]
+Covariates = tuple[Array, Array]
+"""What the image shows at spots (n, k) and at sites (m, k)."""
+
+with Path(__file__).with_name("sections.csv").open(newline="") as file:
+    ALL_SECTIONS = {row["name"]: row for row in csv.DictReader(file)}
+BINS = {name: float(row["bin"]) for name, row in ALL_SECTIONS.items() if row["bin"]}
+TUNING, TEST, REPEATS = (
+    tuple(name for name, row in ALL_SECTIONS.items() if row["role"] == role) for role in ("tuning", "test", "repeat")
 )
+SECTIONS = TUNING  # the default of the benchmarks of single questions
+MASKS: dict[str, dict[str, Any]] = {
+    "stride 2": {"stride": 2},
+    "half": {"fraction": 0.5, "rng": 0},
+    "quarter": {"fraction": 0.25, "rng": 0},
+}
+"""Arguments of `pp.sparsify`: which spots are measured."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +85,37 @@ class Result:
     """Largest memory of the process so far."""
 
 
+@dataclass(frozen=True)
+class Task:
+    """A section as methods get it, and what they are scored against. Coordinates are in units of the spot spacing."""
+
+    spots: Array
+    values: NDArray[np.float32]
+    """(n_spots, n_genes), log-normalised."""
+    totals: Array
+    """Counts of every spot over all genes, (n_spots,)."""
+    sites: Array
+    covariates: Covariates | None
+    genes: list[str]
+    truth: NDArray[np.float32]
+    """(n_sites, n_genes)."""
+    ceiling: Array
+    """Correlation with `truth` that a prediction without error would have, (n_genes,)."""
+    pairs: NDArray[np.intp]
+    """Neighbours on the lattice, rows of spots followed by sites, (n_pairs, 2)."""
+
+
 def data_dir() -> Path:
     return Path(os.environ.get("S2S_DATA_DIR", Path(__file__).parent / "../../shared/data"))
+
+
+def check_files(names: list[str]) -> None:
+    """Exit if the file of a section is not the one that the results were computed from."""
+    for name in names:
+        with (data_dir() / f"{name}.h5ad").open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != ALL_SECTIONS[name]["sha256"]:
+                msg = f"{name}.h5ad has another sha256 than sections.csv"
+                raise SystemExit(msg)
 
 
 def machine() -> str:
@@ -105,6 +155,62 @@ def most_variable(section: ad.AnnData, n: int = 200) -> list[str]:
     seen = (values > 0).mean(axis=0) >= 0.1
     order = np.argsort(-np.where(seen, values.var(axis=0, dtype=np.float64), -1), kind="stable")
     return section.var_names[order[: min(n, int(seen.sum()))]].tolist()
+
+
+def make_task(name: str, mask: str = "stride 2") -> Task:
+    """Hold out spots of a section."""
+    from metrics import noise_ceiling
+    from scipy.spatial import cKDTree
+
+    section = load_counts(name)
+    s2s.pp.sparsify(section, **MASKS[mask])
+    measured, held_out = (section.obs[f"s2s_{what}"].to_numpy() for what in ("measured", "held_out"))
+    counts = section.X.tocsr()
+    section.X = log_normalised(counts, measured)
+    genes = most_variable(section)
+    lattice = read_section(section)[1].lattice
+    unit = lattice.unit_coordinates
+    covariates = None
+    if "spatial" in section.uns:
+        s2s.pp.image_features(section)
+        covariates = tuple(np.asarray(section.obsm["s2s_image"][rows], float) for rows in (measured, held_out))
+    at = unit / lattice.spot_pitch(measured)
+    columns = section.var_names.get_indexer(genes)
+    return Task(
+        spots=at[measured],
+        values=section.X[measured][:, columns].toarray(),
+        totals=np.asarray(counts[measured].sum(axis=1), float).ravel(),
+        sites=at[held_out],
+        covariates=covariates,
+        genes=genes,
+        truth=section.X[held_out][:, columns].toarray(),
+        ceiling=noise_ceiling(counts[held_out], columns),
+        pairs=cKDTree(np.vstack([unit[measured], unit[held_out]])).query_pairs(1.1, output_type="ndarray"),
+    )
+
+
+def mask_digest(section: ad.AnnData) -> str:
+    """First 16 digits of the sha256 of the lattice positions that are measured, and of those held out."""
+    index = read_section(section)[1].lattice.index.astype("<i8")
+    digest = hashlib.sha256()
+    for what in ("measured", "held_out"):
+        chosen = index[section.obs[f"s2s_{what}"].to_numpy()]
+        digest.update(np.ascontiguousarray(chosen[np.lexsort(chosen.T[::-1])]).tobytes() + what.encode())
+    return digest.hexdigest()[:16]
+
+
+def digests(name: str) -> dict[str, str]:
+    """Return digests of the spots of every mask of a section, and of its genes with every second spot."""
+    counts = load_counts(name)
+    found = {}
+    for mask, arguments in MASKS.items():
+        section = s2s.pp.sparsify(counts, copy=True, **arguments)
+        found[mask] = mask_digest(section)
+        if mask == "stride 2":
+            section.X = log_normalised(section.X, section.obs["s2s_measured"].to_numpy())
+            genes = "\n".join(sorted(most_variable(section)))
+            found["genes"] = hashlib.sha256(genes.encode()).hexdigest()[:16]
+    return found
 
 
 def score(section: ad.AnnData, key: str, genes: list[str], run: Callable[[], object]) -> Result:

@@ -96,7 +96,7 @@ def quick():
     training = TrainingConfig(
         min_spots=0, max_epochs=2, steps_per_epoch=4, masks=2, batch_size=4, n_images=4, shrink=False
     )
-    return {"training": training, "progress": False}
+    return {"training": training, "natural_images": "photographs", "progress": False}
 
 
 @pytest.fixture(scope="session")

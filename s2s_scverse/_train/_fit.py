@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from .._lattice import SectionOnLattice
 from .._predict import StackingWeights, boxes
 from .._progress import SILENT, Progress
-from ..nn import CDCIN, CDCINConfig, simulated_weights
+from ..nn import CDCIN, CDCINConfig
+from ..nn._simulated import simulated_weights
 from ._batches import Batches
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from s2s_scverse.nn._cdcin import CDCIN
 from s2s_scverse.nn._config import PRESETS, CDCINConfig
-from s2s_scverse.nn._simulated import simulated_weights
 
-__all__ = ["CDCIN", "PRESETS", "CDCINConfig", "simulated_weights"]
+__all__ = ["CDCIN", "PRESETS", "CDCINConfig"]

@@ -66,7 +66,8 @@ def draw_cells(axis: Axes, polygons: NDArray[np.float64], **style: Any) -> PolyC
     """Fill the cells of a lattice, in axes whose limits are set."""
     radius = float(np.linalg.norm(polygons[0, 0] - polygons[0].mean(axis=0))) if len(polygons) else 1.0
     verts: Any = polygons  # an array is what it takes fastest
-    style = {"edgecolors": "face", "linewidths": hairline(axis, radius)} | style
+    style.setdefault("linewidths", hairline(axis, radius))
+    style.setdefault("edgecolors", "face")
     cells = PolyCollection(verts, **style)
     cells.set_in_layout(False)  # they never leave the axes, and measuring them all takes long
     axis.add_collection(cells, autolim=False)

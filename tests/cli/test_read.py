@@ -190,9 +190,9 @@ BAD_FILES = {
     ),
     "no coordinates": (
         change(lambda a: (a.obsm.clear(), setattr(a, "obs", a.obs[["domain"]]))),
-        r"coordinates not found: adata\.obsm has no 'spatial'",
+        r"coordinates not found: obsm has no 'spatial'",
     ),
-    "missing coordinates": (change(set_nan), r"adata\.obsm\['spatial'\] is NaN or infinite for 1 of \d+ spots"),
+    "missing coordinates": (change(set_nan), r"obsm\['spatial'\] is NaN or infinite for 1 of \d+ spots"),
     "repeated genes": (change(lambda a: setattr(a, "var_names", ["g"] * a.n_vars)), r"gene names are not unique \(g\)"),
     "X of truth values": (
         change(lambda a: setattr(a, "X", a.X.toarray() > 1)),

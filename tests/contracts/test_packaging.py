@@ -27,7 +27,7 @@ def test_api_page_lists_every_public_function():
 def test_docstrings_list_parameters_and_have_examples(name):
     documented = inspect.getdoc(PUBLIC[name]) or ""
     for parameter in inspect.signature(PUBLIC[name]).parameters:
-        assert re.search(rf"^(\w+, )*{parameter}(, \w+)*$", documented, flags=re.MULTILINE), parameter
+        assert re.search(rf"^(\w+, )*(\*\*)?{parameter}(, \w+)*$", documented, flags=re.MULTILINE), parameter
     assert "\nExamples\n" in documented
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from s2s_scverse.nn import CDCIN, simulated_weights
-from s2s_scverse.nn._simulated import SIMULATED
+from s2s_scverse.nn import CDCIN
+from s2s_scverse.nn._simulated import SIMULATED, simulated_weights
 
 
 def test_shipped_weights_fit_the_default_network_on_all_lattices_and_no_other():

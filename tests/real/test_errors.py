@@ -1,4 +1,4 @@
-"""What is said of errors on real sections, and co-kriging beaten; skips only where the data are absent."""
+"""Calibration of errors on real sections, and PCA kriging beaten; skips only where the data are absent."""
 
 import os
 import sys
@@ -24,10 +24,10 @@ def _benchmarks(data):
 
 @pytest.fixture(scope="module")
 def versus(_benchmarks):
-    """Rows of benchmarks/versus_pca_kriging.py, as numbers."""
-    import versus_pca_kriging
+    """Rows of benchmarks/calibration.py, as numbers."""
+    import calibration
 
-    return lambda name: versus_pca_kriging.rows(name, [0], None, "default")[0][1]
+    return lambda name: calibration.rows(name, [0], None, "default")[0][1]
 
 
 SECTIONS = ["visium_breast_cancer_crop", "st_mouse_olfactory_bulb_rep11", "st_her2_breast_F1"]

@@ -1,6 +1,6 @@
-"""s2s against PCA kriging on every section and seed, and whether what it says of its own errors is true.
+"""Calibration of error estimates: s2s on every section and seed, with PCA kriging for scale.
 
-``python benchmarks/versus_pca_kriging.py [--sections ...] [--seeds 0 1 2] [--fraction 0.5] [--preset default]``.
+``python benchmarks/calibration.py [--sections ...] [--seeds 0 1 2] [--fraction 0.5] [--preset default]``.
 Protocol: see protocol.py; every section in a process of its own. Columns:
 
 * PCC, RMSE, MAE of s2s, gains over PCA kriging, 95 % interval of the relative gain in PCC over genes (bootstrap);

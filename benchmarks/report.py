@@ -1,0 +1,364 @@
+"""Tables of docs/benchmarks.md and its chart, from ``benchmarks/results/*.csv``.
+
+``python benchmarks/report.py [--preset quick] [--readme]``: rewrites what lies between ``<!-- table: NAME -->`` and
+``<!-- end -->``, and docs/images/benchmark.svg. Needs no section. With ``--readme`` the table for README is printed
+instead. Where ``results/genes.csv`` is present (`run.py` writes it), ``results/genes_ahead.csv`` is made anew from it.
+
+Gains are paired: method against baseline on the same section, mean over sections. Their 95 % intervals are bootstrapped
+over tissues, since sections of one tissue are alike. The gap closed is the part of the way from kriging to the noise
+ceiling: (PCC - PCC of kriging) / (ceiling - PCC of kriging).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+RESULTS, PAGE, CHART = ROOT / "benchmarks/results", ROOT / "docs/benchmarks.md", ROOT / "docs/images/benchmark.svg"
+EQUAL = ("gene mean", "nearest", "linear", "inverse distance", "kriging", "PCA kriging", "s2s")
+GUIDED = ("TESLA's rule", "GSTools, image as drift", "GPBoost, image in trees", "s2s with image")
+RIVALS = ("GSTools kriging", "GPBoost", "MEFISTO")
+AHEAD = 0.01
+NAMES = {"s2s": "**s2s**", "s2s with image": "**s2s with image**"}
+SHORT = ("kriging", "PCA kriging", "GSTools kriging", "GPBoost", "MEFISTO", "s2s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--readme", action="store_true")
+    arguments = parser.parse_args()
+    scores = load(arguments.preset)
+    if arguments.readme:
+        print(readme(scores))
+        return
+    if (RESULTS / "genes.csv").exists():
+        genes_ahead(arguments.preset).to_csv(RESULTS / "genes_ahead.csv", index=False, float_format="%.3g")
+    PAGE.write_text(filled(PAGE.read_text(), scores))
+    draw(scores)
+
+
+def filled(page: str, scores: pd.DataFrame) -> str:
+    """Return the page with its tables made anew."""
+    for name, make in TABLES.items():
+        start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        before, _, rest = page.partition(start)
+        page = f"{before}{start}\n{make(scores)}\n\n{end}{rest.partition(end)[2]}"
+    return page
+
+
+def load(preset: str) -> pd.DataFrame:
+    """Read the scores with every second spot measured, means over seeds; one row per section and method."""
+    table = pd.read_csv(RESULTS / "scores.csv", keep_default_na=False, na_values=[""])
+    table = table[(table["mask"] == "stride 2") & (table["preset"].isna() | (table["preset"] == preset))]
+    table = table.groupby(["section", "method"], as_index=False).mean(numeric_only=True)
+    sections = pd.read_csv(ROOT / "benchmarks/sections.csv").set_index("name")
+    return table.join(sections[["role", "tissue", "platform"]], on="section")
+
+
+def wide(scores: pd.DataFrame, score: str = "pcc") -> pd.DataFrame:
+    return scores.pivot_table(index="section", columns="method", values=score)
+
+
+def interval(difference: pd.Series, tissue: pd.Series) -> str:
+    """95 % interval of a mean over sections; tissues are drawn with replacement."""
+    groups = [difference[tissue == name].to_numpy() for name in tissue.unique()]
+    rng = np.random.default_rng(0)
+    sums, sizes = np.array([group.sum() for group in groups]), np.array([len(group) for group in groups])
+    drawn = rng.integers(len(groups), size=(10_000, len(groups)))
+    low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [0.025, 0.975])
+    return f"{low:+.3f} to {high:+.3f}"
+
+
+def gain(scores: pd.DataFrame, method: str, baseline: str) -> str:
+    """Mean difference in PCC with its interval, mean relative difference, and sections on which it is positive."""
+    pcc = wide(scores)
+    if not {method, baseline} <= set(pcc):
+        return ""
+    pcc = pcc[[method, baseline]].dropna()
+    tissue = scores.drop_duplicates("section").set_index("section")["tissue"].loc[pcc.index]
+    difference = pcc[method] - pcc[baseline]
+    relative = 100 * (difference / pcc[baseline]).mean()
+    ahead = f"{(difference > 0).sum()} of {len(pcc)}"
+    return f"{difference.mean():+.3f} ({interval(difference, tissue)}), {relative:+.1f} %, {ahead}"
+
+
+def closed(scores: pd.DataFrame, method: str) -> float:
+    """Mean over sections of the gap closed."""
+    pcc, ceiling = wide(scores), scores.groupby("section")["ceiling"].first()
+    part = (pcc[method] - pcc["kriging"]) / (ceiling - pcc["kriging"])
+    return float(part.dropna().mean())
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def of(scores: pd.DataFrame, method: str, score: str, digits: int = 4) -> str:
+    values = scores.loc[scores["method"] == method, score].dropna()
+    return f"{values.mean():.{digits}f}" if len(values) else ""
+
+
+def headline(scores: pd.DataFrame) -> str:
+    """Compare on the test sections that all these methods ran on."""
+    test = scores[scores["role"] == "test"]
+    complete = wide(test).reindex(columns=EQUAL).dropna().index
+    test = test[test["section"].isin(complete)]
+    rows = []
+    for method in EQUAL:
+        gains = ["" if method in (other, "gene mean") else gain(test, method, other) for other in SHORT[:2]]
+        part = "" if method in ("kriging", "gene mean") else f"{100 * closed(test, method):.1f} %"
+        rows.append([NAMES.get(method, method), of(test, method, "pcc"), of(test, method, "rmse"), part, *gains])
+    rows.append(["noise ceiling", of(test, "kriging", "ceiling"), "", "100 %", "", ""])
+    return table(
+        [f"{len(complete)} sections", "PCC", "RMSE", "gap closed", "PCC over kriging", "PCC over PCA kriging"], rows
+    )
+
+
+def parts(scores: pd.DataFrame) -> str:
+    """What the stack, the depth of spots and the image each add."""
+    steps = (
+        ("depth, in kriging", "kriging", "kriging, no depth"),
+        ("depth, in PCA kriging", "PCA kriging", "PCA kriging, no depth"),
+        ("depth, in the stack", "s2s", "stack, no depth"),
+        ("components: PCA kriging over kriging", "PCA kriging", "kriging"),
+        ("stack over PCA kriging, both with depth", "s2s", "PCA kriging"),
+        ("stack over PCA kriging, both without", "stack, no depth", "PCA kriging, no depth"),
+        ("image", "s2s with image", "s2s"),
+    )
+    rows = []
+    for what, method, baseline in steps:
+        roles = ("test",) if method != "s2s with image" else ("test", "repeat")
+        cells = [gain(scores[scores["role"] == role], method, baseline) for role in ("test", "tuning")]
+        if method == "s2s with image":
+            cells[0] = gain(scores[scores["role"].isin(roles)], method, baseline)
+        rows.append([what, *cells])
+    return table(["part", "test sections", "tuning sections"], rows)
+
+
+def by_section(scores: pd.DataFrame, roles: tuple[str, ...]) -> str:
+    chosen = scores[scores["role"].isin(roles)]
+    pcc, ceiling = wide(chosen), chosen.groupby("section")["ceiling"].first()
+    methods = [method for method in ("kriging", "PCA kriging", *RIVALS, "s2s", "s2s with image") if method in pcc]
+    rows = []
+    for section, row in pcc.iterrows():
+        best = row[methods].max()
+        first = chosen[chosen["section"] == section].iloc[0]
+        cells = [
+            "" if np.isnan(row[m]) else f"**{row[m]:.3f}**" if row[m] == best else f"{row[m]:.3f}" for m in methods
+        ]
+        rows.append([str(section), f"{first['spots']:.0f}", *cells, f"{ceiling[section]:.3f}"])
+    return table(["section", "spots", *methods, "ceiling"], rows)
+
+
+def rmse(scores: pd.DataFrame) -> str:
+    chosen = scores[scores["role"].isin(("test", "repeat"))]
+    found = wide(chosen, "rmse")
+    methods = [
+        method
+        for method in ("gene mean", "kriging", "PCA kriging", *RIVALS, "s2s", "s2s with image")
+        if method in found
+    ]
+    rows = [
+        [str(section), *("" if np.isnan(row[m]) else f"{row[m]:.4f}" for m in methods)]
+        for section, row in found.iterrows()
+    ]
+    return table(["section", *methods], rows)
+
+
+def image(scores: pd.DataFrame) -> str:
+    """Return PCC of methods that use the image, on all sections that have one."""
+    pcc = wide(scores)
+    methods = [method for method in ("kriging", "s2s", *GUIDED) if method in pcc]
+    rows = [
+        [
+            str(section),
+            *(
+                "" if np.isnan(row[m]) else f"**{row[m]:.3f}**" if row[m] == row[methods].max() else f"{row[m]:.3f}"
+                for m in methods
+            ),
+        ]
+        for section, row in pcc[pcc["s2s with image"].notna()].iterrows()
+    ]
+    return table(["section", *methods], rows)
+
+
+def errors(scores: pd.DataFrame) -> str:
+    """Errors and smoothness: means over the test sections that a method ran on."""
+    test = scores[scores["role"] == "test"]
+    rows = []
+    for method in (*EQUAL, *RIVALS, *GUIDED):
+        own = test[test["method"] == method]
+        if len(own):
+            numbers = [of(test, method, score, 3) for score in ("crps", "coverage", "moran_bias")]
+            rows.append([NAMES.get(method, method), str(own["section"].nunique()), *numbers])
+    return table(["method", "sections", "CRPS", "coverage of 90 %", "Moran's I bias"], rows)
+
+
+def costs(scores: pd.DataFrame) -> str:
+    """CPU seconds and memory where they were measured."""
+    seconds, memory = wide(scores, "cpu_seconds"), wide(scores, "gigabytes")
+    methods = [method for method in (*SHORT, *GUIDED) if method in seconds]
+    if "s2s" not in methods:
+        return "Not measured yet."
+    spots = scores.groupby("section")["spots"].first()
+    rows = []
+    for section in sorted(seconds.index[seconds["s2s"].notna()], key=spots.__getitem__):
+        cells = [
+            "" if np.isnan(seconds.loc[section, m]) else f"{seconds.loc[section, m]:.1f} / {memory.loc[section, m]:.2f}"
+            for m in methods
+        ]
+        rows.append([str(section), f"{spots[section]:.0f}", *cells])
+    return table(["CPU s / peak GB", "spots", *methods], rows)
+
+
+def better(scores: pd.DataFrame) -> str:
+    """List methods with a higher PCC or a lower RMSE than s2s, and sections where they have."""
+    rows = []
+    for method in ("kriging", "PCA kriging", *RIVALS, *GUIDED[:-1]):
+        other = "s2s with image" if method in GUIDED else "s2s"
+        cells = [method, other]
+        for score, sign in (("pcc", 1), ("rmse", -1)):
+            found = wide(scores, score)
+            if not {method, other} <= set(found):
+                break
+            pair = found[[method, other]].dropna()
+            difference = pair[method] - pair[other]
+            ahead = difference[sign * difference > 0]
+            names = ", ".join(f"{name} ({value:+.4f})" for name, value in ahead.items())
+            cells.append(f"{len(ahead)} of {len(pair)}" + (f": {names}" if names else ""))
+        else:
+            rows.append(cells)
+    return table(["method", "against", "PCC higher", "RMSE lower"], rows)
+
+
+def genes_ahead(preset: str) -> pd.DataFrame:
+    """Count genes whose PCC is higher or lower than that of s2s by more than .01, by terciles of their ceiling."""
+    genes = pd.read_csv(RESULTS / "genes.csv", keep_default_na=False, na_values=[""])
+    genes = genes[(genes["mask"] == "stride 2") & (genes["preset"].isna() | (genes["preset"] == preset))]
+    genes = genes.groupby(["section", "method", "gene"], as_index=False)[["pcc", "ceiling"]].mean()
+    rows = []
+    for section, found in genes.groupby("section"):
+        pcc = found.pivot_table(index="gene", columns="method", values="pcc")
+        ceiling = found.groupby("gene")["ceiling"].first()
+        third = pd.cut(ceiling.rank(method="first"), 3, labels=["low", "medium", "high"])
+        for method in pcc.columns.intersection(["kriging", "PCA kriging", *RIVALS, *GUIDED[:-1]]):
+            other = "s2s with image" if method in GUIDED else "s2s"
+            if other not in pcc:
+                continue
+            difference = pcc[method] - pcc[other]
+            ahead = difference > AHEAD
+            most = difference.sort_values(ascending=False).index[:5]
+            rows.append(
+                {"section": section, "method": method, "against": other, "genes": len(pcc), "ahead": ahead.sum()}
+                | {"behind": (difference < -AHEAD).sum()}
+                | {f"ahead, {level} ceiling": ahead[third == level].sum() for level in ("low", "medium", "high")}
+                | {"most ahead": " ".join(f"{gene} {difference[gene]:+.2f}" for gene in most if ahead[gene])}
+            )
+    return pd.DataFrame(rows)
+
+
+def genes(scores: pd.DataFrame) -> str:
+    """Sum the counts of `genes_ahead` over the test and repeated sections."""
+    counts = pd.read_csv(RESULTS / "genes_ahead.csv")
+    counts = counts[counts["section"].isin(scores.loc[scores["role"] != "tuning", "section"])]
+    rows = []
+    for (method, other), own in counts.groupby(["method", "against"], sort=False):
+        sums = own.sum(numeric_only=True)
+        cells = [f"{sums[name]:.0f}" for name in ("genes", "ahead", "behind")]
+        cells += [f"{sums[f'ahead, {level} ceiling']:.0f}" for level in ("low", "medium", "high")]
+        rows.append([method, other, str(len(own)), *cells])
+    header = ["method", "against", "sections", "genes", "better by .01", "worse by .01"]
+    return table([*header, "better: low ceiling", "medium", "high"], rows)
+
+
+def sources(_: pd.DataFrame) -> str:
+    sections = pd.read_csv(ROOT / "benchmarks/sections.csv", keep_default_na=False)
+    rows = [
+        [
+            row["name"],
+            row["role"],
+            row["tissue"],
+            row["platform"],
+            row["source"],
+            row["licence"],
+            f"`{row['sha256'][:12]}`",
+        ]
+        for _, row in sections.iterrows()
+    ]
+    return table(["section", "role", "tissue", "platform", "source", "licence", "sha256 of our file"], rows)
+
+
+def readme(scores: pd.DataFrame) -> str:
+    """Make the table of README: test sections, depth for all."""
+    test = scores[scores["role"] == "test"]
+    pcc, ceiling = wide(test), test.groupby("section")["ceiling"].first()
+    rows = []
+    for section, row in pcc.iterrows():
+        over = [f"{row['s2s'] - row[other]:+.3f} ({100 * (row['s2s'] / row[other] - 1):+.1f} %)" for other in SHORT[:2]]
+        guided = row.get("s2s with image", np.nan)
+        last = "" if np.isnan(guided) else f"{guided:.3f} ({100 * (guided / row['s2s'] - 1):+.1f} %)"
+        first = [f"{row[name]:.3f}" for name in ("kriging", "PCA kriging", "s2s")]
+        rows.append([str(section), *first, *over, last, f"{ceiling[section]:.3f}"])
+    overall = ["**mean**", *(f"{pcc[name].mean():.3f}" for name in ("kriging", "PCA kriging", "s2s"))]
+    overall += [gain(test, "s2s", other) for other in ("kriging", "PCA kriging")]
+    rows.append([*overall, gain(test, "s2s with image", "s2s"), f"{ceiling.mean():.3f}"])
+    header = [
+        "test section",
+        "kriging",
+        "PCA kriging",
+        "s2s",
+        "over kriging",
+        "over PCA kriging",
+        "s2s with image",
+        "ceiling",
+    ]
+    return table(header, rows) + "\n\n" + parts(scores)
+
+
+def draw(scores: pd.DataFrame) -> None:
+    """Draw PCC relative to the noise ceiling for every test section."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams["svg.hashsalt"] = "s2s"
+    test = scores[scores["role"] == "test"]
+    pcc, ceiling = wide(test), test.groupby("section")["ceiling"].first()
+    order = (pcc["s2s"] / ceiling).sort_values().index
+    figure, ax = plt.subplots(figsize=(7.5, 0.32 * len(order) + 1.2), layout="constrained")
+    shown = {
+        "kriging": ("o", "0.6"),
+        "PCA kriging": ("s", "0.35"),
+        "GSTools kriging": ("x", "C1"),
+        "GPBoost": ("+", "C2"),
+        "s2s": ("D", "C0"),
+        "s2s with image": ("*", "C3"),
+    }
+    for method, (marker, colour) in shown.items():
+        if method in pcc:
+            ax.plot(pcc.loc[order, method] / ceiling[order], range(len(order)), marker, color=colour, label=method)
+    ax.set(yticks=range(len(order)), yticklabels=order, xlabel="PCC / noise ceiling", xlim=(0, None))
+    ax.grid(axis="y", color="0.9")
+    ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.3, 1))
+    figure.savefig(CHART, metadata={"Date": None})
+
+
+TABLES = {
+    "headline": headline,
+    "parts": parts,
+    "test": lambda scores: by_section(scores, ("test", "repeat")),
+    "tuning": lambda scores: by_section(scores, ("tuning",)),
+    "rmse": rmse,
+    "image": image,
+    "errors": errors,
+    "costs": costs,
+    "better": better,
+    "genes": genes,
+    "sources": sources,
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
