@@ -116,6 +116,18 @@ class CrossValidation:
             result[self._fold == number] = self._predictors[number].combine(*members)
         return result[self.chosen]
 
+    def predict_parts(self) -> dict[str, Float32]:
+        """Predict the informative genes at the chosen spots by parts of a stack, (n_chosen, n_informative) each."""
+        found: dict[str, Float32] = {}
+        for number, (members, pca) in self._members.items():
+            stack, test = self._predictors[number], self._fold == number
+            parts = {"kriging": members[0], "pca_kriging": pca, "stack": stack.combine(members, pca)}
+            if stack.weights.unguided is not None:
+                parts["stack_without_covariates"] = stack.combine(members, pca, stack.weights.unguided)
+            for name, part in parts.items():
+                found.setdefault(name, np.empty(self._informative.shape, np.float32))[test] = part
+        return {name: values[self.chosen] for name, values in found.items()}
+
     def stacking_weights(self, sites: Float64) -> StackingWeights:
         """Determine the weights of the stack for sites (m, 2), and use them from now on.
 

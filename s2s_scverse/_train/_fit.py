@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .._calibration import explained
 from .._lattice import SectionOnLattice
 from .._predict import StackingWeights, boxes
 from .._progress import SILENT, Progress
@@ -91,9 +92,11 @@ def fit(
 
 
 def _estimated(model: SectionModel) -> SectionModel:
-    """Add the cross-validation and the stacking weights derived from it."""
+    """Add the cross-validation, and the stacking weights and explained variances derived from it."""
     left_out = leave_out(model.section, model.known, model.training.initial, seed=model.seed)
-    return replace(model, left_out=left_out, stacking=left_out.folds.stacking)
+    truth, parts = model.section.values[left_out.chosen], left_out.folds.predict_parts()
+    means = {name: float(np.nanmean(explained(truth, predicted))) for name, predicted in parts.items()}
+    return replace(model, left_out=left_out, stacking=left_out.folds.stacking, explained=means)
 
 
 class Run(NamedTuple):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -82,6 +82,7 @@ class SectionModel:
     left_out: LeftOut | None = None  # cross-validation of the known spots, if it has been computed
     errors: Pool | None = None  # error statistics pooled over genes; None where no errors are estimated
     history: tuple[dict[str, float], ...] = ()  # one row per epoch
+    explained: dict[str, float] = field(default_factory=dict)  # part of the variance that parts of the stack explain
 
     def __getstate__(self) -> dict[str, Any]:
         # Where it is unpickled there may be no such device. What is derived is quicker computed again than sent.

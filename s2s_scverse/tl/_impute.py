@@ -172,8 +172,9 @@ def impute(
         Sites that were measured; :func:`s2s_scverse.tl.evaluate` refuses to score them.
     `.uns['s2s'][key_added]`
         `params`, `layer`, `history` (see :func:`s2s_scverse.get.history_df`), `shrinkage` (factor of the network's
-        correction, 0 to 1), `intervals` (half-widths in standard deviations, by level), `model` (fitted parameters, for
-        :func:`s2s_scverse.get.draws`) and `versions`.
+        correction, 0 to 1), `explained` (fraction of the variance of the most variable genes that kriging, PCA kriging
+        and the stack, with `covariates` also without them, explain in cross-validation), `intervals` (half-widths in
+        standard deviations, by level), `model` (fitted parameters, for :func:`s2s_scverse.get.draws`) and `versions`.
 
     Raises
     ------
@@ -281,6 +282,10 @@ def impute(
         "history": pd.DataFrame(models[0].history),
         _keys.MODEL: _train.model_arrays(models),
     }
+    if parts := [(model.explained, max(1, int(model.section.wanted.sum()))) for model in models if model.explained]:
+        table = pd.DataFrame([values for values, _ in parts])
+        means = mean_over_sections(list(table.to_numpy()), [sites for _, sites in parts])
+        run["explained"] = dict(zip(table.columns, means.tolist(), strict=True))
     if std:
         known = [(model.errors.widths, max(1, model.section.wanted.sum())) for model in models if model.errors]
         run["intervals"] = {"level": LEVELS, "width": mean_over_sections(*zip(*known, strict=True))}

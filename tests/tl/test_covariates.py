@@ -24,6 +24,8 @@ def test_gain_is_largest_for_the_gene_that_depends_on_the_covariate(guided):
     assert gain.idxmax() == guided.var_names[0]
     assert gain.iloc[0] > 0.2
     assert gain.iloc[1:].abs().max() < 0.1
+    explained = guided.uns["s2s"]["s2s"]["explained"]
+    assert explained["stack"] > explained["stack_without_covariates"]
 
 
 def test_gain_of_an_earlier_run_goes(guided):
