@@ -19,6 +19,9 @@ from s2s_scverse.nn import PRESETS
 
 SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
+    "shipped weights as they are": {"training": {"max_epochs": 0}},
+    "random weights": {"training": {"weights": "random"}},
+    "random weights, 40 epochs": {"training": {"weights": "random", "max_epochs": 40}},
     "2 stages": {"network": {"stages": 2}},
     "3 stages": {"network": {"stages": 3}},
     "3 stages, shared": {"network": {"stages": 3, "share_stages": True}},
@@ -27,10 +30,16 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "attention": {"network": {"attention": True}},
     "no sparser -> sparse": {"training": {"sparser_weight": 0.0}},
     "no sparse -> dense": {"training": {"dense_weight": 0.0}},
-    "no natural images": {"images": {"natural_images": None}},
+    "natural images": {"images": {"natural_images": "photographs"}},
     "textures": {"images": {"natural_images": "textures"}},
-    "images with the genes' noise": {"training": {"match_images": "noise"}},
-    "images with the genes' values": {"training": {"match_images": "distribution"}},
+    "images with the genes' noise": {
+        "training": {"match_images": "noise"},
+        "images": {"natural_images": "photographs"},
+    },
+    "images with the genes' values": {
+        "training": {"match_images": "distribution"},
+        "images": {"natural_images": "photographs"},
+    },
     "loss l1": {"training": {"loss": "l1"}},
     "loss huber": {"training": {"loss": "huber"}},
     "no mask dropout": {"training": {"mask_dropout": 0.0}},
@@ -38,8 +47,8 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "no shrinkage": {"training": {"shrink": False}},
     "best epoch": {"training": {"keep": "best"}},
     "8 masks": {"training": {"masks": 8}},
-    "initial: nearest": {"training": {"initial": "nearest"}},
-    "initial: pca_kriging": {"training": {"initial": "pca_kriging"}},
+    "initial: nearest": {"training": {"initial": "nearest", "weights": "random", "max_epochs": 40}},
+    "initial: pca_kriging": {"training": {"initial": "pca_kriging", "weights": "random", "max_epochs": 40}},
 }
 DEFAULT_SECTIONS = (
     "st_mouse_olfactory_bulb_rep11",
@@ -51,7 +60,9 @@ DEFAULT_SECTIONS = (
 
 def run(section: Any, genes: list[str], switch: str, seed: int, epochs: int | None) -> Result:
     change = SWITCHES[switch]
-    training = replace(s2s.tl.TRAINING_PRESETS["default"], **change.get("training", {}))
+    # The shipped weights are of the default network; others are trained from random ones, and for longer.
+    training = s2s.tl.TrainingConfig() if "network" in change else s2s.tl.TRAINING_PRESETS["default"]
+    training = replace(training, **change.get("training", {}))
     network = replace(PRESETS["default"], **change.get("network", {}))
     return score(
         section,

@@ -36,10 +36,9 @@ def seconds_per_step(section: SectionOnLattice, preset: str, batch: int, steps: 
     rng = np.random.default_rng(0)
     known = section.measured & ~choose_validation(section.measured, 0.1, rng)
     folds = leave_out(section, known, training.initial, seed=0).folds
-    weights = folds.stacking_weights(section.positions(known)) if training.initial == "stack" else None
-    terms, _ = lay_out(
-        section, known, weights, training, lambda size, n, rng: natural_images(size=size, n=n, rng=rng), rng
-    )
+    weights = folds.stacking if training.initial == "stack" else None
+    source = lambda size, n, rng: natural_images(size=size, n=n, rng=rng)  # noqa: E731
+    terms = lay_out(section, known, weights, training, source, rng.spawn(3))
     network = CDCIN(_fitting(PRESETS[preset], training, [section])).to(memory_format=torch.channels_last)
     plan = TrainingPlan(network, terms, training, {})
     optimizer = plan.configure_optimizers()["optimizer"]
