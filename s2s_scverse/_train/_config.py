@@ -91,8 +91,8 @@ class TrainingConfig:
     schedule: Schedule = "cosine"
     #: Adam's decay rates.
     betas: tuple[float, float] = (0.9, 0.99)
-    #: Weights that the network starts from: those that ship with the package, learnt from simulated sections, or
-    #: random ones.
+    #: Weights that the network starts from, either those that ship with the package, learnt from simulated sections,
+    #: or random ones.
     weights: Weights = "random"
     #: Largest number of epochs, each of `steps_per_epoch` steps and one validation; 0 trains nothing, and the weights
     #: are used as they are.
@@ -156,7 +156,7 @@ class TrainingConfig:
 
     @property
     def has_network(self) -> bool:
-        """Whether there is a network: shipped weights, or training."""
+        """Whether there is a network, with shipped weights or trained ones."""
         return self.weights == "simulated" or self.max_epochs > 0
 
     def described(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def visium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress
 
     Returns
     -------
-    Spots by genes, as read by :func:`squidpy.read.visium`: raw counts (CSR, float32) in X, positions in ``obsm`` and
+    Spots by genes, as read by ``squidpy.read.visium``: raw counts (CSR, float32) in X, positions in ``obsm`` and
     the array columns of ``obs``, image and scale factors in ``uns["spatial"]``. Gene names are made unique.
 
     Raises
