@@ -1,6 +1,7 @@
 """Every tutorial runs, cell by cell, with less training than in the notebook."""
 
 import json
+import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ import s2s_scverse as s2s
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(TUTORIALS.glob("*.ipynb"))
+REAL = {"6_xenium_mouse_brain": "xenium_mouse_brain"}  # notebooks on real sections, and the folder of their files
+RAW = Path(os.environ.get("S2S_DATA_DIR", Path(__file__).parents[2] / "shared/data")) / "raw"
 
 
 def code_cells(path):
@@ -34,6 +37,10 @@ def little_training(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path, monkeypatch, little_training):
+    if folder := REAL.get(path.stem):
+        if not (RAW / folder).is_dir():
+            pytest.skip(f"no real section in {RAW / folder} (set S2S_DATA_DIR)")
+        monkeypatch.setenv("S2S_CACHE_DIR", str(RAW))
     monkeypatch.chdir(tmp_path)
     names = {}
     with warnings.catch_warnings():
