@@ -28,7 +28,8 @@ def little_training(monkeypatch):
     impute, presets = s2s.tl.impute, s2s.tl.TRAINING_PRESETS
 
     def short(adata, *genes, preset="default", training=None, max_epochs=1, **options):
-        training = replace(training or presets[preset], steps_per_epoch=1, batch_size=2, masks=2, n_images=2)
+        training = training or (s2s.tl.TrainingConfig() if "network" in options else presets[preset])
+        training = replace(training, steps_per_epoch=1, batch_size=2, masks=2, n_images=2)
         return impute(adata, *genes, training=training, max_epochs=min(max_epochs, 1), **options)
 
     monkeypatch.setattr(s2s.tl, "impute", short)
