@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ __all__ = [
     "check_rng",
     "check_type",
     "check_unique_genes",
+    "did_you_mean",
     "few",
     "is_sparse",
     "named_layers",
@@ -130,11 +132,18 @@ def check_bool(name: str, value: object) -> None:
     check_type(name, value, "True or False", bool)
 
 
+def did_you_mean(names: Iterable[str], known: Iterable[str]) -> str:
+    """Return the end of an error text that suggests a known name for each that is like one, whatever its case."""
+    by_lower = {name.lower(): name for name in known}
+    likely = [match for name in names for match in get_close_matches(name.lower(), by_lower, 1, cutoff=0.75)]
+    return f"; did you mean {', '.join(by_lower[match] for match in likely[:5])}?" if likely else ""
+
+
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Check that a value is one of the choices."""
     if value not in choices:
         msg = f"{name} must be one of {', '.join(map(repr, choices))}, found {value!r}"
-        raise ValueError(msg)
+        raise ValueError(msg + (did_you_mean([value], choices) if isinstance(value, str) else ""))
 
 
 def check_name(name: str, value: object) -> None:
@@ -215,7 +224,7 @@ def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[
         elsewhere = [key for key in adata.var if missing.isin(adata.var[key]).any()]
         if elsewhere:
             msg += f"; adata.var[{elsewhere[0]!r}] contains some of them: pass the corresponding adata.var_names"
-        raise KeyError(msg)
+        raise KeyError(msg + did_you_mean(missing.astype(str), adata.var_names.astype(str)))
     return np.asarray(columns, dtype=np.int64)
 
 

@@ -9,14 +9,13 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 import typer
 
 from .. import __version__
 
-__all__ = ["app", "did_you_mean", "main", "on_a_terminal", "print_json", "reported"]
+__all__ = ["app", "main", "on_a_terminal", "print_json", "reported"]
 
 SHELL_WORDS: Final = {
     "call s2s.pp.normalize(adata) first": "pass --normalize",
@@ -120,15 +119,10 @@ def print_json(values: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(json.loads(text, parse_constant=lambda _: None), indent=2))
 
 
-def did_you_mean(names: Iterable[str], known: Iterable[str]) -> str:
-    """Return the end of an error text that suggests a known name for each that is like one, whatever its case."""
-    by_lower = {name.lower(): name for name in known}
-    likely = [match for name in names for match in get_close_matches(name.lower(), by_lower, 1, cutoff=0.75)]
-    return f"; did you mean {', '.join(by_lower[match] for match in likely[:5])}?" if likely else ""
-
-
 def in_shell_words(text: str) -> str:
     """Return a text of the Python functions with the options of the running command instead of their arguments."""
+    from .._checks import did_you_mean
+
     for python, shell in SHELL_WORDS.items():
         text = text.replace(python, shell)
     for name in _options:

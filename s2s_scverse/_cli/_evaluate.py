@@ -10,7 +10,7 @@ import typer
 
 from .. import _keys
 from . import _options as options
-from ._app import did_you_mean, on_a_terminal, print_json
+from ._app import on_a_terminal, print_json
 from ._layout import lay_out, normalise, refuse_useless
 from ._read import read_genes, read_section
 from ._write import check_output, replacing
@@ -89,6 +89,8 @@ def evaluate(
         raise ValueError(msg)
     names = _split(methods) if keys is None else _split(keys)
     if keys is None:
+        from .._checks import did_you_mean
+
         unknown = [name for name in names if name not in ("s2s", *METHODS)]
         if unknown or not names:
             msg = f"--methods must be some of s2s, {', '.join(METHODS)}, found {', '.join(unknown) or 'none'}"

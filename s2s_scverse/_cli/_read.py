@@ -9,8 +9,6 @@ from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ._app import did_you_mean
-
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
@@ -75,12 +73,7 @@ def read_genes(genes: str | None, adata: "AnnData") -> list[str] | None:
     if not names:
         msg = f"--genes names no gene, found {genes!r}"
         raise ValueError(msg)
-    try:
-        check_genes(adata, names)
-    except KeyError as error:
-        missing = [name for name in names if name not in adata.var_names]
-        msg = f"{error.args[0]}{did_you_mean(missing, adata.var_names.astype(str))}"
-        raise KeyError(msg) from error
+    check_genes(adata, names)
     return names
 
 
