@@ -87,7 +87,8 @@ def evaluate(
     if n_top_genes < 1:
         msg = f"--n-top-genes must be at least 1, found {n_top_genes}"
         raise ValueError(msg)
-    names = _split(methods) if keys is None else _split(keys)
+    # "cokriging" is a former name.
+    names = _split(methods.replace("cokriging", "pca_kriging")) if keys is None else _split(keys)
     if keys is None:
         from .._checks import did_you_mean
 
