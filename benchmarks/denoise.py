@@ -31,7 +31,7 @@ def main() -> None:
         measured = section.obs["s2s_measured"].to_numpy()
         section.X, other = log_normalised(first, measured), log_normalised(second, measured)
         genes = most_variable(section)
-        s2s.tl.impute(section, genes, max_epochs=0, denoise=True, progress=False)
+        s2s.tl.impute(section, genes, preset="quick", denoise=True, progress=False)
         columns = section.var_names.get_indexer(genes)
         # Spots of which one half is empty have no value.
         rows = measured & (first.sum(axis=1).A1 > 0) & (second.sum(axis=1).A1 > 0)

@@ -40,7 +40,7 @@ def scores(adata: ad.AnnData) -> np.ndarray:
     genes = most_variable(adata)
     for method in METHODS[:2]:
         s2s.tl.interpolate(adata, method, genes=genes, max_distance=None)
-    s2s.tl.impute(adata, genes, max_epochs=0, max_distance=None, uncertainty=False, progress=False)
+    s2s.tl.impute(adata, genes, preset="quick", max_distance=None, uncertainty=False, progress=False)
     s2s.tl.evaluate(adata, METHODS, genes=genes, n_bootstrap=1)
     means = s2s.get.evaluation_df(adata).groupby("method", observed=True)[["pcc", "rmse"]].mean()
     return means.loc[list(METHODS)].to_numpy()

@@ -33,8 +33,8 @@ def impute(
     device: options.Device = "auto",
     seed: options.Seed = 0,
     natural_images: Annotated[
-        str, typer.Option(help="photographs, textures, none, or a folder of images.")
-    ] = "photographs",
+        str, typer.Option(help="Training images: auto, photographs, textures, none, or a folder.")
+    ] = "auto",
     image: Annotated[
         str | None, typer.Option(help="Image to use as covariates: auto (that of the section), or a file.")
     ] = None,

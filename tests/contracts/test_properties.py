@@ -132,7 +132,7 @@ def interpolated(adata, methods=METHODS, **arguments):
 
 def stacked(adata, **arguments):
     """The initial estimate of tl.impute, its standard deviations and reliability."""
-    s2s.tl.impute(adata, max_epochs=0, natural_images=None, max_distance=None, progress=False, **arguments)
+    s2s.tl.impute(adata, preset="quick", max_distance=None, progress=False, **arguments)
     assert np.isfinite(adata.layers["s2s"]).all() or "genes" in arguments
     return {
         "stack": adata.layers["s2s"],

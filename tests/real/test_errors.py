@@ -73,7 +73,7 @@ def test_errors_of_full_sections(name):
     section = load(name, fraction=0.8)
     assert section.obs["s2s_measured"].sum() > 1600
     genes = most_variable(section, 1000)
-    s2s.tl.impute(section, genes, max_epochs=0, progress=False)
+    s2s.tl.impute(section, genes, preset="quick", progress=False)
     s2s.tl.evaluate(section, "s2s", genes=genes, n_bootstrap=1)
     scores = s2s.get.evaluation_df(section).set_index("gene").loc[genes]
     found, expected = scores["pcc"].to_numpy(), section.var.loc[genes, "s2s_reliability"].to_numpy()
