@@ -54,7 +54,7 @@ Genes = Annotated[
     str | None, typer.Option(help="Gene names separated by commas, or a file with one name per line; default: all.")
 ]
 Preset = Annotated[Literal["default", "fast", "quick", "paper"], typer.Option(help="Training preset.")]
-MaxEpochs = Annotated[int | None, typer.Option(help="Maximum number of training epochs; 0: the network is not trained.")]
+MaxEpochs = Annotated[int | None, typer.Option(help="Maximum number of training epochs; 0: do not train the network.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Seed = Annotated[int, typer.Option(help="Random seed of training and of the held-out spots.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
