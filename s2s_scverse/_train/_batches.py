@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ._config import TrainingConfig
 from ._scenes import Scene
 
-__all__ = ["Batch", "Batches", "Term", "Windows", "cut"]
+__all__ = ["Batch", "Term", "Windows", "cut"]
 
 
 SMALLEST_WINDOW = 16
@@ -114,20 +113,3 @@ def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, 
         weight=scored[sites].expand(shape) * tissue,
         hexagonal=scene.hexagonal,
     )
-
-
-class Batches(lightning.LightningDataModule):
-    """Provides the crops of each epoch, and the validation spots."""
-
-    def __init__(self, terms: list[Term], aside: list[Batch], config: TrainingConfig, seed: int) -> None:
-        super().__init__()
-        self.terms, self.aside, self.config, self.seed = terms, aside, config, seed
-
-    def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
-        """Crops of the current epoch."""
-        epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        return DataLoader(Windows(self.terms, self.config, seed=self.seed, epoch=epoch), batch_size=None)
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Whole maps with the validation spots as targets."""
-        return DataLoader(self.aside, batch_size=None)  # type: ignore[arg-type] # a list is a dataset

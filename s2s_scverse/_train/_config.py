@@ -92,7 +92,7 @@ class TrainingConfig:
     #: Adam's decay rates.
     betas: tuple[float, float] = (0.9, 0.99)
     #: Weights that the network starts from, either those that ship with the package, learnt from simulated sections,
-    #: or random ones.
+    #: or random ones. The former are not trained where they hardly help as they are, because training does not either.
     weights: Weights = "random"
     #: Largest number of epochs, each of `steps_per_epoch` steps and one validation; 0 trains nothing, and the weights
     #: are used as they are.

@@ -1,11 +1,8 @@
 """Training on sections: arrays in, fitted models out."""
 
 import logging
-import signal
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from os import PathLike
 from typing import Any, Final, NamedTuple
@@ -16,19 +13,17 @@ from numpy.typing import NDArray
 
 from .._calibration import explained
 from .._lattice import SectionOnLattice
-from .._predict import StackingWeights, boxes
+from .._predict import StackingWeights, boxes, cross_validate
 from .._progress import SILENT, Progress
 from ..nn import CDCIN, CDCINConfig
 from ..nn._simulated import simulated_weights
-from ._batches import Batches
+from ._batches import Batch
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
 from ._layout import Images, choose_validation, join_terms, lay_out, validation_maps
-from ._model import SectionModel, leave_out
-from ._module import TrainingPlan
+from ._model import SectionModel
 from ._scenes import N_MAPS
-from ._shrinkage import find_shrinkage
-from ._trainer import train
+from ._shrinkage import Correction, find_shrinkage
 
 __all__ = ["MIN_SPOTS", "fit"]
 
@@ -37,6 +32,7 @@ log = logging.getLogger(__name__)
 WATCHED: Final = 16  # number of genes whose error at validation spots is recorded after every epoch
 MAX_TRAINED, PIECE = 3000, 1500
 """Sections with more spots are trained on in pieces of at most 1500, with about 3000 spots in total."""
+LEAST_GAIN: Final = 0.003  # of the shipped network: training has not helped where its correction removes less
 MIN_SPOTS: Final = 16  # of a section: no network learns from fewer, whatever `TrainingConfig.min_spots`
 
 
@@ -63,25 +59,20 @@ def fit(
     """
     rng_validation, rng_scenes, rng_seeds, rng_folds = rng.spawn(4)
     seed, seeds = int(rng_folds.integers(2**31)), rng_seeds.integers(2**31, size=2).tolist()
-    models = [
-        SectionModel(section, training, device, seed, section.measured, stacking=StackingWeights())
-        for section in sections
-    ]
+    models = [SectionModel(section, training, device, seed, stacking=StackingWeights()) for section in sections]
     large = [number for number, section in enumerate(sections) if len(section.values) >= MIN_SPOTS]
     anything = any(section.wanted.any() or section.denoised for section in sections)
     if not large or not sections[0].values.shape[1] or not anything:
         return models
     run, n_spots = None, sum(len(sections[number].values) for number in large)
     if pretrained is not None or (training.has_network and n_spots >= training.min_spots):
-        if training.max_epochs:
-            for number, child in zip(large, rng_validation.spawn(len(large)), strict=True):
-                measured = sections[number].measured
-                validation = choose_validation(measured, training.validation_fraction, child)
-                models[number] = replace(models[number], known=measured & ~validation)
-        run = _read_run([models[number] for number in large], network, seeds, checkpoint, pretrained)
+        aside = [
+            choose_validation(sections[number].measured, training.validation_fraction, child)
+            for number, child in zip(large, rng_validation.spawn(len(large)), strict=True)
+        ]
+        run = _read_run([models[number] for number in large], aside, network, seeds, checkpoint, pretrained)
     elif training.has_network:
         log.info("no network is used: %d spots are measured (at least %d)", n_spots, training.min_spots)
-    # The initial estimates that are validated do not use validation spots.
     progress.begin("initial estimates", len(large))
     for number in large:
         models[number] = progress.after(_estimated(models[number]))
@@ -93,10 +84,19 @@ def fit(
 
 def _estimated(model: SectionModel) -> SectionModel:
     """Add the cross-validation, and the stacking weights and explained variances derived from it."""
-    left_out = leave_out(model.section, model.known, model.training.initial, seed=model.seed)
-    truth, parts = model.section.values[left_out.chosen], left_out.folds.predict_parts()
+    section = model.section
+    folds = cross_validate(section, model.training.initial, section.measured, seed=model.seed)
+    truth, parts = section.values[folds.chosen], folds.predict_parts()
     means = {name: float(np.nanmean(explained(truth, predicted))) for name, predicted in parts.items()}
-    return replace(model, left_out=left_out, stacking=left_out.folds.stacking, explained=means)
+    return replace(model, folds=folds, stacking=folds.stacking, explained=means)
+
+
+class Piece(NamedTuple):
+    """Part of a section that is trained on together."""
+
+    number: int  # of a model
+    section: SectionOnLattice
+    known: NDArray[np.bool_]  # (n_sites,) the spots that are not used for validation
 
 
 class Run(NamedTuple):
@@ -104,74 +104,126 @@ class Run(NamedTuple):
 
     network: CDCINConfig
     seeds: list[int]  # of the weights and of the batches
-    pieces: list[tuple[int, NDArray[np.bool_]]]  # number of a model, and sites of its section, trained on together
+    pieces: list[Piece]
     described: dict[str, Any]  # identifies the run
     weights: dict[str, torch.Tensor] | None  # to start from
+    shipped: bool  # whether these are the ones that ship with the package
     checkpoint: str | PathLike[str] | None
     found: dict[str, Any] | None  # checkpoint of an interrupted run
 
 
 def _read_run(
     models: list[SectionModel],
+    aside: list[NDArray[np.bool_]],
     network: CDCINConfig,
     seeds: list[int],
     checkpoint: str | PathLike[str] | None,
     pretrained: str | PathLike[str] | None,
 ) -> Run:
-    """Read the files, refusing those of other runs."""
+    """Read the files, refusing those of other runs; `aside` (n_sites,) are the validation spots of each model."""
     training = models[0].training
     network = _fitting(network, training, [model.section for model in models])
     kinds = "+".join(model.section.lattice.kind.name for model in models)
-    weights = None
+    weights, shipped = None, pretrained is None and training.weights == "simulated"
     if pretrained is not None:
         weights = read_pretrained(pretrained, kinds, network)
-    elif training.weights == "simulated":
+    elif shipped:
         weights = simulated_weights(network)
-    pieces = [(number, sites) for number, model in enumerate(models) for sites in _pieces(model.section)]
+    pieces = [
+        Piece(number, model.section.cut(sites), (model.section.measured & ~held)[sites])
+        for number, (model, held) in enumerate(zip(models, aside, strict=True))
+        for sites in _pieces(model.section)
+    ]
     arrays: list[NDArray[Any]] = []
-    for number, sites in pieces:
-        piece = models[number].section.cut(sites)
-        arrays += [piece.lattice.index, models[number].known[sites], piece.values]
-        arrays += [each for each in (piece.depth, piece.covariates) if each is not None]
+    for _, section, known in pieces:
+        arrays += [section.lattice.index, known, section.values]
+        arrays += [each for each in (section.depth, section.covariates) if each is not None]
     described = describe(kinds, network, training, seeds, *arrays)
     found = None if checkpoint is None else read_checkpoint(checkpoint, described)
-    return Run(network, seeds, pieces, described, weights, checkpoint, found)
+    return Run(network, seeds, pieces, described, weights, shipped, checkpoint, found)
 
 
 def _train_network(
     run: Run, models: list[SectionModel], images: Images | None, rng: np.random.Generator, progress: Progress
 ) -> dict[str, Any]:
-    """Train one network on all sections; return it, its shrinkage factor and its history."""
+    """Return a network for all sections, its shrinkage factor and its history.
+
+    The shipped network is looked at first: where it does not help, training has not helped either. It is kept if it
+    reduces the error of the initial estimate more than the trained one.
+    """
     training, device = models[0].training, models[0].device
-    progress.begin("training data" if training.max_epochs else "validation", len(run.pieces))
-    laid_out, validation = [], []
-    for (number, sites), child in zip(run.pieces, rng.spawn(len(run.pieces)), strict=True):
-        model = models[number]
-        section, known, (*rngs, rng_validated) = model.section.cut(sites), model.known[sites], child.spawn(4)
-        if training.max_epochs:
-            laid_out.append(lay_out(section, known, model.stacking, training, images, rngs))
-        validation.append(progress.after(validation_maps(section, known, model.stacking, training, rng_validated)))
-    with torch.random.fork_rng(devices=[]), quiet_lightning():
+    rng_look, rng_training = rng.spawn(2)
+    with torch.random.fork_rng(devices=[]):
         # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
         torch.default_generator.manual_seed(run.seeds[0])
-        cascade = CDCIN(run.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if run.weights is not None:
-            cascade.load_state_dict(run.weights)
-        history: tuple[dict[str, float], ...] = ()
-        if training.max_epochs:
-            terms = join_terms(laid_out)
-            plan = TrainingPlan(cascade, terms, training, run.described)
-            watched = [ways[0][0].each(lambda maps: maps[:WATCHED]) for ways in validation]
-            data = Batches(terms, watched, training, run.seeds[1])
-            train(plan, data, device=device, checkpoint=run.checkpoint, found=run.found, progress=progress)
-            history = tuple(plan.history)
-    network = cascade.to(device).eval()
-    # The smaller of the factors that the two validation masks give.
+        network = CDCIN(run.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if run.weights is not None:
+        network.load_state_dict(run.weights)
+    look = (run.shipped and training.shrink) or not training.max_epochs
+    best = Corrected(network.to(device).eval(), Correction(0.0, 1.0))
+    if look:
+        progress.begin("validation", len(run.pieces))
+        validation = []
+        for (number, section, _), child in zip(run.pieces, rng_look.spawn(len(run.pieces)), strict=True):
+            maps = validation_maps(section, section.measured, models[number].stacking, training, child)
+            validation.append(progress.after(maps))
+        best = Corrected(network, _validated(network, validation, training, device))
+    if training.max_epochs and not (look and best.correction.gain < LEAST_GAIN):
+        trained, gain = _trained(deepcopy(network), run, models, images, rng_training, progress)
+        if not look or trained.correction.gain > gain:
+            best = trained
+    factor, note = best.correction.factor, "" if best.correction.factor else ": the initial estimate is not corrected"
+    log.info("network: %d epochs; factor of its correction %.2f%s", len(best.history), factor, note)
+    return {"network": best.network, "shrinkage": factor, "history": best.history}
+
+
+class Corrected(NamedTuple):
+    """A network and what its correction is worth."""
+
+    network: CDCIN
+    correction: Correction
+    history: tuple[dict[str, float], ...] = ()
+
+
+def _trained(
+    network: CDCIN,
+    run: Run,
+    models: list[SectionModel],
+    images: Images | None,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> tuple[Corrected, float]:
+    """Train a network on all sections; return it, and what its correction was worth before on the same spots."""
+    # Lightning takes seconds to import.
+    from ._module import Batches, TrainingPlan
+    from ._trainer import train
+
+    training, device = models[0].training, models[0].device
+    progress.begin("training data", len(run.pieces))
+    laid_out, validation = [], []
+    for (number, section, known), child in zip(run.pieces, rng.spawn(len(run.pieces)), strict=True):
+        stacking, (*rngs, rng_validated) = models[number].stacking, child.spawn(4)
+        laid_out.append(lay_out(section, known, stacking, training, images, rngs))
+        validation.append(progress.after(validation_maps(section, known, stacking, training, rng_validated)))
+    before = _validated(network.eval(), validation, training, device).gain
+    terms = join_terms(laid_out)
+    watched = [ways[0][0].each(lambda maps: maps[:WATCHED]) for ways in validation]
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(run.seeds[0])
+        plan = TrainingPlan(network.train(), terms, training, run.described)
+        data = Batches(terms, watched, training, run.seeds[1])
+        train(plan, data, device=device, checkpoint=run.checkpoint, found=run.found, progress=progress)
+    network = network.to(device).eval()
+    return Corrected(network, _validated(network, validation, training, device), tuple(plan.history)), before
+
+
+def _validated(
+    network: CDCIN, validation: list[list[list[Batch]]], training: TrainingConfig, device: torch.device
+) -> Correction:
+    """Return the smaller of the corrections that the kinds of validation masks of all pieces give."""
     ways = [[of[way] for of in validation if len(of) > way] for way in range(max(map(len, validation)))]
-    shrinkage = min(find_shrinkage(network, of, training, device) for of in ways) if training.shrink else 1.0
-    note = "" if shrinkage else ": the initial estimate is not corrected"
-    log.info("network: %d epochs; factor of its correction %.2f%s", len(history), shrinkage, note)
-    return {"network": network, "shrinkage": shrinkage, "history": history}
+    gains, factors = zip(*(find_shrinkage(network, of, training, device) for of in ways), strict=True)
+    return Correction(min(gains), min(factors) if training.shrink else 1.0)
 
 
 def _pieces(section: SectionOnLattice) -> list[NDArray[np.bool_]]:
@@ -191,28 +243,3 @@ def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[
     # Shipped weights are of a network for all lattices.
     hexagonal = training.weights == "simulated" or any(section.lattice.kind.hexagonal for section in sections)
     return replace(network, hexagonal=hexagonal, context_channels=maps + int(network.mask_channel))
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Mute lightning's log and warnings, and turn its exit upon Ctrl-C back into a KeyboardInterrupt."""
-    names = ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning")
-    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
-    on_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        for logger in levels:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            yield
-    except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)
-        if on_main_thread and handler is not None:
-            signal.signal(signal.SIGINT, handler)

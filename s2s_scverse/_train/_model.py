@@ -18,42 +18,14 @@ from .._predict import MAX_LEFT_OUT, CrossValidation, Predictor, StackingWeights
 from .._scores import mean_over_sections
 from ..nn import CDCIN
 from ._apply import predict_sites, whole_section
-from ._config import Initial, TrainingConfig
+from ._config import TrainingConfig
 from ._scenes import Scale
 
-__all__ = ["Block", "LeftOut", "Prediction", "SectionModel", "find_device", "leave_out", "predict_block"]
+__all__ = ["Block", "Prediction", "SectionModel", "find_device", "predict_block"]
 
-FEW_SPOTS = 500  # up to this many spots, validation spots take part in the cross-validation of errors; it is fast
 SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23  # genes, and values of their maps at all sites, predicted at a time
 
 Float32 = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class LeftOut:
-    """Cross-validation of some of the measured spots of a section."""
-
-    seen: NDArray[np.int64]  # (n_seen,) the spots that take part, among the measured ones
-    folds: CrossValidation
-
-    @property
-    def chosen(self) -> NDArray[np.int64]:
-        """(n_chosen,) the spots that are predicted, among the measured ones."""
-        return self.seen[self.folds.chosen]
-
-
-def leave_out(
-    section: SectionOnLattice,
-    known: NDArray[np.bool_],
-    method: Initial,
-    *,
-    stacking: StackingWeights | None = None,
-    limit: int = MAX_LEFT_OUT,
-    seed: int,
-) -> LeftOut:
-    """Cross-validate the initial estimate at those measured sites that are known, (n_sites,)."""
-    folds = cross_validate(section, method, known, stacking=stacking, limit=limit, seed=seed)
-    return LeftOut(np.flatnonzero(known[section.measured]), folds)
 
 
 @dataclass(frozen=True)
@@ -75,11 +47,10 @@ class SectionModel:
     training: TrainingConfig
     device: torch.device
     seed: int  # of the cross-validation folds
-    known: NDArray[np.bool_]  # (n_sites,) the spots that are not used for validation
     network: CDCIN | None = None  # None if only the initial estimate is used
     shrinkage: float = 0.0  # factor of the network's correction, 0 to 1
     stacking: StackingWeights | None = None
-    left_out: LeftOut | None = None  # cross-validation of the known spots, if it has been computed
+    folds: CrossValidation | None = None  # of the initial estimate, if it has been computed
     errors: Pool | None = None  # error statistics pooled over genes; None where no errors are estimated
     history: tuple[dict[str, float], ...] = ()  # one row per epoch
     explained: dict[str, float] = field(default_factory=dict)  # part of the variance that parts of the stack explain
@@ -87,7 +58,7 @@ class SectionModel:
     def __getstate__(self) -> dict[str, Any]:
         # Where it is unpickled there may be no such device. What is derived is quicker computed again than sent.
         state = {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}
-        return state | {"network": self.network and deepcopy(self.network).cpu(), "left_out": None}
+        return state | {"network": self.network and deepcopy(self.network).cpu(), "folds": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = state["device"] if state["device"].type == "cpu" else find_device("auto")
@@ -102,10 +73,10 @@ class SectionModel:
 
     def with_errors(self) -> "SectionModel":
         """Add an error model, estimated from the genes that the model was fitted to."""
-        values, left_out = self.section.values, self._cross_validation
-        predicted = _bounded(left_out.folds.predict_informative(), values)
-        errors = Pool.fit(values[left_out.chosen], predicted, self._gain())
-        model = replace(self, left_out=left_out, errors=errors)
+        values, folds = self.section.values, self._cross_validation
+        predicted = _bounded(folds.predict_informative(), values)
+        errors = Pool.fit(values[folds.chosen], predicted, self._gain())
+        model = replace(self, folds=folds, errors=errors)
         model.__dict__["_predictor"] = self._predictor  # fitted once
         return model
 
@@ -129,13 +100,12 @@ class SectionModel:
         sites = _bounded(maps[0] if self._network is None else self._corrected(self._network, values, maps), values)
         if self.errors is None:
             return Prediction(sites)
-        left_out = self._cross_validation
-        seen, truth = values[left_out.seen], values[left_out.chosen]
-        covariate_gain = None
+        folds = self._cross_validation
+        truth, covariate_gain = values[folds.chosen], None
         if self.stacking is None or self.stacking.unguided is None:
-            predicted = _bounded(left_out.folds.predict(seen, settings), values)
+            predicted = _bounded(folds.predict(values, settings), values)
         else:
-            predicted, plain = (_bounded(each, values) for each in left_out.folds.predict_twice(seen, settings))
+            predicted, plain = (_bounded(each, values) for each in folds.predict_twice(values, settings))
             covariate_gain = explained(truth, predicted) - explained(truth, plain)
         known = Calibration.fit(truth, predicted, self.errors)
         spots = None
@@ -156,19 +126,19 @@ class SectionModel:
         return fit_section(section, self.training.initial, shown, self.stacking)
 
     @cached_property
-    def _cross_validation(self) -> LeftOut:
-        """Cross-validation of all spots if they are few or denoised, else of those not used for validation."""
+    def _cross_validation(self) -> CrossValidation:
+        """Cross-validation of the initial estimate; of all spots if they are denoised."""
         section = self.section
-        limit = len(section.values) if section.denoised else MAX_LEFT_OUT
-        every = section.denoised or len(section.values) <= FEW_SPOTS
-        seen = section.measured if every else self.known
-        if self.left_out is not None and limit <= MAX_LEFT_OUT and np.array_equal(seen, self.known):
-            return self.left_out
-        return leave_out(section, seen, self.training.initial, stacking=self.stacking, limit=limit, seed=self.seed)
+        limit = max(MAX_LEFT_OUT, len(section.values)) if section.denoised else MAX_LEFT_OUT
+        if self.folds is not None and (limit == MAX_LEFT_OUT):
+            return self.folds
+        return cross_validate(
+            section, self.training.initial, section.measured, stacking=self.stacking, limit=limit, seed=self.seed
+        )
 
     def _gain(self) -> float:
         """Spread of initial estimates at the wanted sites over that in cross-validation; see :func:`gain`."""
-        section, left_out = self.section, self._cross_validation
+        section, folds = self.section, self._cross_validation
         if not section.wanted.any():
             return 1.0
         values = section.values[:, :GAIN_GENES]
@@ -176,8 +146,8 @@ class SectionModel:
         maps = self._predictor.maps(values, settings)[0]
         shown = maps if self._network is None else maps[section.wanted]
         distance = section.lattice.distance_to(section.measured)[section.wanted]
-        predicted = left_out.folds.predict(values[left_out.seen], settings)
-        return gain(predicted, left_out.folds.distance, shown, distance)
+        predicted = folds.predict(values, settings)
+        return gain(predicted, folds.distance, shown, distance)
 
     def _corrected(self, network: CDCIN, values: Float32, maps: list[Float32]) -> Float32:
         """Add the network's correction to the initial estimate, (n_wanted, n_genes).

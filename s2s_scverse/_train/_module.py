@@ -1,4 +1,4 @@
-"""The training plan: what lightning calls."""
+"""What lightning calls: the training plan, and its data."""
 
 import math
 from typing import Any
@@ -7,15 +7,16 @@ import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from ..nn import CDCIN
 from ._apply import run_stages
-from ._batches import Batch, Term
+from ._batches import Batch, Term, Windows
 from ._checkpoint import ENTRY
 from ._config import TrainingConfig
 from ._losses import masked_error, staged_loss
 
-__all__ = ["TrainingPlan"]
+__all__ = ["Batches", "TrainingPlan"]
 
 
 class TrainingPlan(lightning.LightningModule):
@@ -103,3 +104,20 @@ class TrainingPlan(lightning.LightningModule):
 
     def _snapshot(self) -> dict[str, Tensor]:
         return {name: weights.detach().cpu().clone() for name, weights in self.network.state_dict().items()}
+
+
+class Batches(lightning.LightningDataModule):
+    """Provides the crops of each epoch, and the validation spots."""
+
+    def __init__(self, terms: list[Term], aside: list[Batch], config: TrainingConfig, seed: int) -> None:
+        super().__init__()
+        self.terms, self.aside, self.config, self.seed = terms, aside, config, seed
+
+    def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
+        """Crops of the current epoch."""
+        epoch = 0 if self.trainer is None else self.trainer.current_epoch
+        return DataLoader(Windows(self.terms, self.config, seed=self.seed, epoch=epoch), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Whole maps with the validation spots as targets."""
+        return DataLoader(self.aside, batch_size=None)  # type: ignore[arg-type] # a list is a dataset

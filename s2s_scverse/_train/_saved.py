@@ -31,7 +31,6 @@ def _section_arrays(model: SectionModel) -> dict[str, Any]:
     found = {
         "name": str(section.name),
         "spots": section.digest(),
-        "validation": np.flatnonzero(~model.known[section.measured]),
         "seed": model.seed,
         "stacking": np.array(stacking.members),
         "far": stacking.far,
@@ -56,13 +55,11 @@ def restore_models(
     shrinkage, found = float(run["shrinkage"]), []
     for section in sections:
         entry = entries[str(section.name)]
-        known = section.measured.copy()
-        known[np.flatnonzero(known)[np.asarray(entry["validation"], dtype=np.intp)]] = False
         unguided = tuple(map(float, entry["unguided"])) if "unguided" in entry else None
         stacking = StackingWeights(tuple(map(float, entry["stacking"])), float(entry["far"]), unguided)
         errors = _config(Pool, entry["errors"]) if "errors" in entry else None
         seed = int(entry["seed"])
-        found.append(SectionModel(section, training, device, seed, known, network, shrinkage, stacking, errors=errors))
+        found.append(SectionModel(section, training, device, seed, network, shrinkage, stacking, errors=errors))
     return found
 
 

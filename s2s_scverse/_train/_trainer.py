@@ -1,6 +1,11 @@
 """Training with lightning."""
 
+import logging
 import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,10 +17,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from .._progress import Progress
-from ._batches import Batches
 from ._checkpoint import ENTRY
 from ._config import TrainingConfig
-from ._module import TrainingPlan
+from ._module import Batches, TrainingPlan
 
 __all__ = ["train"]
 
@@ -99,19 +103,20 @@ def train(
             "enable_model_summary": False,
             "num_sanity_val_steps": 0,
         }
-        trainer = lightning.Trainer(
-            max_epochs=training.max_epochs,
-            reload_dataloaders_every_n_epochs=1,
-            enable_checkpointing=path is not None,
-            callbacks=callbacks,
-            **arguments | more,
-        )
-        try:
-            trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)
-        except SIGTERMException:
-            # Lightning has finished the step; the process would end with exit code 0, as if all had been done.
-            signal.raise_signal(signal.SIGTERM)
-            raise
+        with _quiet():
+            trainer = lightning.Trainer(
+                max_epochs=training.max_epochs,
+                reload_dataloaders_every_n_epochs=1,
+                enable_checkpointing=path is not None,
+                callbacks=callbacks,
+                **arguments | more,
+            )
+            try:
+                trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)
+            except SIGTERMException:
+                # Lightning has finished the step; the process would end with exit code 0, as if all had been done.
+                signal.raise_signal(signal.SIGTERM)
+                raise
     plan.network.load_state_dict(plan.kept)
 
 
@@ -126,3 +131,28 @@ def _is_finished(history: list[dict[str, float]], training: TrainingConfig) -> b
     """Whether a run had reached its last epoch, or stopped early."""
     errors = [row["validation"] for row in history]
     return len(errors) >= training.max_epochs or len(errors) - 1 - errors.index(min(errors)) >= training.patience
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Mute lightning's log and warnings, and turn its exit upon Ctrl-C back into a KeyboardInterrupt."""
+    names = ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning")
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        for logger in levels:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
+        if on_main_thread and handler is not None:
+            signal.signal(signal.SIGINT, handler)

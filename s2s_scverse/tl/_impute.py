@@ -50,7 +50,14 @@ __all__ = ["impute", "logged_twice"]
 log = logging.getLogger(__name__)
 
 PRESETS = ("default", "fast", "quick", "paper")
-PHASES = {"initial estimates": 4.0, "training data": 1.0, "training": 10.0, "errors": 1.0, "imputing": 3.0}
+PHASES = {
+    "initial estimates": 4.0,
+    "validation": 1.0,
+    "training data": 1.0,
+    "training": 10.0,
+    "errors": 1.0,
+    "imputing": 3.0,
+}
 """Phases of a run, with the relative time that they take."""
 LARGEST_LOG = 15.0
 """Largest log1p of a count."""
@@ -84,9 +91,9 @@ def impute(
     """Impute genes at the unmeasured sites of a section by S2S-ST :cite:p:`Fang2025`.
 
     The initial estimate is a cross-validated combination (stack) of kriging methods. A cascaded network
-    (:class:`s2s_scverse.nn.CDCIN`), shared by all genes, refines it: starting from weights learnt on simulated
-    sections, it is trained to predict masked spots of this section from the others. The network's correction is scaled
-    by a factor chosen on validation spots, which is 0 if it does not help.
+    (:class:`s2s_scverse.nn.CDCIN`), shared by all genes, refines it. Its weights were learnt on simulated sections;
+    where they help on this section, it is trained further to predict masked spots from the others. The network's
+    correction is scaled by a factor chosen on validation spots, which is 0 if it does not help.
 
     Parameters
     ----------
@@ -247,7 +254,8 @@ def impute(
         "%d spots, %d sites, %d genes; depth: %s; about %.1f GB of memory",
         *(inputs.measured.sum(), adata.n_obs, written.sum(), inputs.depth, gigabytes),
     )
-    phases = {name: share for name, share in PHASES.items() if training.max_epochs or "training" not in name}
+    left_out = () if training.max_epochs else ("training data", "training")
+    phases = {name: share for name, share in PHASES.items() if name not in left_out}
     with explained(gigabytes), Progress(show=progress, phases=phases) as bar:
         models = _train.fit(
             inputs.sections,

@@ -320,7 +320,20 @@ def test_shrinkage_factor(missing, expected):
     target = torch.tensor(missing).reshape(1, 1, 1, 4)
     batch = Batch(**nothing, tissue=zeros + 1, target=target, weight=zeros + 1, hexagonal=False)
     found = find_shrinkage(Doubling(zeros + 1), [[batch]], TRAINING, torch.device("cpu"))
-    assert found == pytest.approx(expected * 4 / (4 + DOUBT), abs=1e-6)
+    assert found.factor == pytest.approx(expected * 4 / (4 + DOUBT), abs=1e-6)
+
+
+def test_shrinkage_factor_is_0_where_correlations_fall():
+    """One gene gains half of its squared error; the small map of the other loses its pattern."""
+    start = torch.tensor([[-3.0, 1.0, 1.0, 1.0], [-0.1, 0.1, -0.1, 0.1], [-0.1, 0.1, -0.1, 0.1]]).reshape(3, 1, 1, 4)
+    correction = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.3, 0.0, 0.0, -0.3], [0.3, 0.0, 0.0, -0.3]]).reshape(3, 1, 1, 4)
+    target, ones = start.clone(), torch.ones(3, 1, 1, 4)
+    target[0] += correction[0] / 2
+    batch = Batch(mask=0 * ones, maps=start, tissue=ones, target=target, weight=ones, hexagonal=False)
+    found = find_shrinkage(Doubling(correction), [[batch] * 60], TRAINING, torch.device("cpu"))
+    assert found.factor == 0
+    alone = batch.each(lambda tensor: tensor[:1])
+    assert find_shrinkage(Doubling(correction[:1]), [[alone] * 60], TRAINING, torch.device("cpu")).gain > 0
 
 
 def test_one_network_tells_square_from_hexagonal():
