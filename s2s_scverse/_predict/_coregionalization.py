@@ -10,8 +10,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ._arrays import Float, Float32, Float64
-from ._factor import Kernel
-from ._kriging import Kriging, Settings
+from ._kriging import Kernel, Kriging, Settings
 from ._threads import one_thread
 
 __all__ = ["Coregionalization"]

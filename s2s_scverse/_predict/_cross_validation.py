@@ -1,6 +1,6 @@
 """Cross-validation of predictors, and stacking weights."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,14 +9,14 @@ from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from .._lattice import SectionOnLattice
 from ._arrays import Bool, Float, Float32, Float64, Index
-from ._covariates import CovariateKriging
 from ._kriging import Kriging
-from ._methods import Method, Predictor, fit
+from ._methods import Method, Predictor, fit, section_noise_weights
 from ._stack import MEMBERS, REACH, Stack, StackingWeights, farness, too_few_spots
 from ._threads import parallel
 
-__all__ = ["FOLDS", "MAX_LEFT_OUT", "CrossValidation", "folds"]
+__all__ = ["MAX_LEFT_OUT", "CrossValidation", "cross_validate", "folds"]
 
 FOLDS: Final = 5
 MAX_LEFT_OUT: Final = 1500  # number of spots that are cross-validated on larger sections
@@ -26,6 +26,32 @@ _PARTITIONS = 4  # number of partitions into blocks: a single one is too variabl
 
 Part = tuple[int, Index, Bool]
 """Number of a fold, its spots (n_test,), and the spots that they are predicted from, (n,)."""
+
+
+def cross_validate(
+    section: SectionOnLattice,
+    method: Method,
+    seen: Bool,
+    *,
+    stacking: StackingWeights | None = None,
+    limit: int = MAX_LEFT_OUT,
+    seed: int,
+) -> "CrossValidation":
+    """Cross-validate a method on the spots `seen`, (n_sites,); a stack is weighted for the wanted sites."""
+    at = section.positions(seen)
+    validation = CrossValidation(
+        method,
+        at[seen],
+        section.values[seen[section.measured]],
+        noise_weights=section_noise_weights(section, seen),
+        covariates=None if section.covariates is None else section.covariates[seen],
+        stacking=stacking,
+        limit=limit,
+        seed=seed,
+    )
+    if method == "stack":
+        validation.stacking_weights(at[section.wanted])
+    return validation
 
 
 class CrossValidation:
@@ -54,8 +80,6 @@ class CrossValidation:
         self.stacking = stacking
         self._spots, self._informative, self._noise_weights = spots, informative, noise_weights
         self._covariates, self._limit, self._seed = covariates, limit, seed
-        guided = 0 if covariates is None else CovariateKriging.COUNT
-        self._n_members = len(MEMBERS) + guided
         self._fold = folds(informative, limit, seed)
         self.chosen = np.flatnonzero(self._fold >= 0)
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
@@ -85,48 +109,47 @@ class CrossValidation:
 
         `settings` are those of a predictor of all spots; by default each fold is tuned separately.
         """
-        result = np.empty(values.shape, np.float32)
+        return self._joined(lambda fold: self._predictors[fold].maps(values[self._fold != fold], settings)[:1])[0]
 
-        def predict_fold(number: int) -> None:
-            test = self._fold == number
-            result[test] = self._predictors[number].maps(values[~test], settings)[0]
-
-        parallel(predict_fold, self._predictors)
-        return result[self.chosen]
-
-    def predict_twice(self, values: Float, settings: Any) -> tuple[Float32, Float32]:
+    def predict_twice(self, values: Float, settings: Any) -> list[Float32]:
         """Return the predictions of a stack with covariates, and with the weights that it has without covariates."""
-        guided, unguided = np.empty(values.shape, np.float32), np.empty(values.shape, np.float32)
 
-        def predict_fold(number: int) -> None:
-            test, stack = self._fold == number, self._predictors[number]
-            members = stack.members(values[~test], settings)
-            guided[test] = stack.combine(*members)
-            unguided[test] = stack.combine(*members, stack.weights.unguided)
+        def both(fold: int) -> list[Float32]:
+            stack = self._predictors[fold]
+            members = stack.members(values[self._fold != fold], settings)
+            return [stack.combine(*members), stack.combine(*members, stack.weights.unguided)]
 
-        parallel(predict_fold, self._predictors)
-        return guided[self.chosen], unguided[self.chosen]
+        return self._joined(both)
 
     def predict_informative(self) -> Float32:
         """Predict the informative genes at the chosen spots, (n_chosen, n_informative)."""
-        if not self._members:
-            return self.predict(self._informative)
-        result = np.empty(self._informative.shape, np.float32)
-        for number, members in self._members.items():
-            result[self._fold == number] = self._predictors[number].combine(*members)
-        return result[self.chosen]
+        return self.predict_parts()["stack"] if self._members else self.predict(self._informative)
 
     def predict_parts(self) -> dict[str, Float32]:
-        """Predict the informative genes at the chosen spots by parts of a stack, (n_chosen, n_informative) each."""
-        found: dict[str, Float32] = {}
-        for number, (members, pca) in self._members.items():
-            stack, test = self._predictors[number], self._fold == number
-            parts = {"kriging": members[0], "pca_kriging": pca, "stack": stack.combine(members, pca)}
-            if stack.weights.unguided is not None:
-                parts["stack_without_covariates"] = stack.combine(members, pca, stack.weights.unguided)
-            for name, part in parts.items():
-                found.setdefault(name, np.empty(self._informative.shape, np.float32))[test] = part
-        return {name: values[self.chosen] for name, values in found.items()}
+        """Predict the informative genes at the chosen spots by parts of a stack, (n_chosen, n_informative) each.
+
+        Returns an empty dictionary if the method is no stack, or its weights were given.
+        """
+        if not self._members:
+            return {}
+
+        def parts(fold: int) -> list[Float32]:
+            (members, pca), stack = self._members[fold], self._predictors[fold]
+            weights = [stack.weights.members, stack.weights.unguided]
+            return [members[0], pca, *(stack.combine(members, pca, each) for each in weights if each)]
+
+        names = ("kriging", "pca_kriging", "stack", "stack_without_covariates")
+        return dict(zip(names, self._joined(parts), strict=False))
+
+    def _joined(self, predict: Callable[[int], list[Float32]]) -> list[Float32]:
+        """Predict every fold and put the folds together, (n_chosen, n_genes) each."""
+        numbers, fold = list(self._predictors), self._fold[self.chosen]
+        of_folds = parallel(predict, numbers)
+        joined = [np.empty((len(fold), part.shape[1]), np.float32) for part in of_folds[0]]
+        for number, parts in zip(numbers, of_folds, strict=True):
+            for whole, part in zip(joined, parts, strict=True):
+                whole[fold == number] = part
+        return joined
 
     def stacking_weights(self, sites: Float64) -> StackingWeights:
         """Determine the weights of the stack for sites (m, 2), and use them from now on.
@@ -139,8 +162,8 @@ class CrossValidation:
             stacks, fold = self._predictors, self._fold
             members = parallel(lambda i: stacks[i].members(self._informative[fold != i]), stacks)
             self._members = dict(zip(stacks, members, strict=True))
-            predicted = ((maps, fold == number) for number, (maps, _) in self._members.items())
-            square, cross = _moments(self._informative, varying, self._n_members, predicted)
+            predicted = [(maps, fold == number) for number, (maps, _) in self._members.items()]
+            square, cross = _moments(self._informative, varying, len(predicted[0][0]), predicted)
             weights = StackingWeights(_simplex(square, cross))
             if self._covariates is not None:
                 weights = self._shrunken(weights, square, cross, varying)

@@ -1,16 +1,20 @@
-"""PCA kriging: the mean of ordinary kriging and of kriged principal components, projected back to genes."""
+"""PCA kriging and state kriging, which depend on kriged principal components of genes."""
 
 from copy import copy
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from scipy.linalg import svd
+from scipy.spatial.distance import pdist
 
 from ._arrays import Float, Float32, Float64
-from ._factor import kernels_for
-from ._kriging import Kriged, Kriging, Settings
+from ._kriging import Kernel, Kriged, Kriging, Settings, kernels_for
 
-__all__ = ["PCAKriging"]
+__all__ = ["PCAKriging", "StateKriging", "typical_distance"]
+
+_STATE_LENGTH: Final = 2.0  # in median distances between states
+_STATE_NUGGETS: Final = tuple(2.0**power for power in range(-6, 11))
+_MAX_PAIRED: Final = 500
 
 
 class PCAKriged(NamedTuple):
@@ -22,7 +26,10 @@ class PCAKriged(NamedTuple):
 
 
 class PCAKriging:
-    """Kriged principal components of the genes `informative` (n, n_informative), from which any gene is predicted."""
+    """The mean of ordinary kriging and of kriged principal components, projected back to genes.
+
+    The components are those of the genes `informative` (n, n_informative); any gene is predicted from them.
+    """
 
     def __init__(self, kriging: Kriging, informative: Float, *, n_components: int = 25) -> None:
         self.kriging = kriging
@@ -64,6 +71,33 @@ class PCAKriging:
         weight = self.kriging.noise_weights
         centred = values - np.average(values, axis=0, weights=weight)
         return np.asarray((self.scores * weight[:, None]).T @ centred, np.float32)
+
+
+class StateKriging(Kriging):
+    """Gaussian processes over the expected expression state of a site.
+
+    The state of a site is its vector of kriged principal components (leave-one-out at spots). Genes depend on the state
+    in non-linear ways, and distant spots of the same tissue are informative, so genes are kriged with distances between
+    states in place of distances in space.
+    """
+
+    def __init__(self, components: PCAKriging) -> None:
+        kriging, scale = components.kriging, components.strength
+        states = components.at_spots * scale, components.at_sites * scale
+        super().__init__(
+            kriging.spots,
+            kriging.sites,
+            noise_weights=kriging.noise_weights,
+            places=states,
+            kernels=[Kernel("matern32", _STATE_LENGTH * typical_distance(states[0]))],
+            nuggets=_STATE_NUGGETS,
+        )
+
+
+def typical_distance(states: Float64) -> float:
+    """Return the median distance between states (n, n_dimensions)."""
+    some = states[np.linspace(0, len(states) - 1, min(len(states), _MAX_PAIRED)).round().astype(int)]
+    return max(float(np.median(pdist(some))) if len(some) > 1 else 0.0, 1e-6)
 
 
 def _principal_scores(values: Float64, weight: Float64, n_components: int) -> tuple[Float64, Float64]:

@@ -11,8 +11,7 @@ from ._arrays import Covariates, Float, Float32, Float64
 from ._coregionalization import Coregionalization
 from ._covariates import CovariateKriging
 from ._kriging import Kriging, Settings
-from ._pca_kriging import PCAKriging
-from ._state_kriging import StateKriging
+from ._pca_kriging import PCAKriging, StateKriging
 
 __all__ = ["MEMBERS", "REACH", "Stack", "StackingWeights", "farness", "too_few_spots"]
 

@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 
 from s2s_scverse._predict import KERNELS, NUGGETS, Kernel, Kriging, PCAKriging, boxes
-from s2s_scverse._predict._factor import correlation
+from s2s_scverse._predict._kriging import correlation
 
 
 def ordinary_kriging(spots, values, sites, kernel, nugget):
