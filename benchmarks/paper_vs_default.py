@@ -20,8 +20,8 @@ from s2s_scverse._lattice import SectionOnLattice
 from s2s_scverse._train._batches import Windows
 from s2s_scverse._train._fit import _fitting
 from s2s_scverse._train._layout import choose_validation, lay_out
+from s2s_scverse._train._lightning import TrainingPlan
 from s2s_scverse._train._model import leave_out
-from s2s_scverse._train._module import TrainingPlan
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN, PRESETS
 

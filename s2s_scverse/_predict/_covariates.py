@@ -20,7 +20,6 @@ from ._pca_kriging import PCAKriging, typical_distance
 __all__ = ["CovariateKriging", "ExternalDrift"]
 
 _KERNEL = Kernel("exponential", 4.0)  # in median distances between covariates
-_NUGGETS: Final = tuple(2.0**power for power in range(-6, 11))
 _COMPONENTS = 10
 _DISTANCES: Final = (2.0, 4.0)  # spot spacings equivalent to a median distance between covariates
 _LEAST = 1e-4  # explained variance of irrelevant covariates
@@ -90,17 +89,8 @@ class CovariateKriging:
         length = typical_distance(states[0])
         places = [(kriging.spots / distance, kriging.sites / distance) for distance in _DISTANCES]
         places.append((states[0] / length, states[1] / length))
-        over: list[Kriging] = [
-            Kriging(
-                kriging.spots,
-                kriging.sites,
-                noise_weights=kriging.noise_weights,
-                places=(np.hstack([spots, covariates[0]]), np.hstack([sites, covariates[1]])),
-                kernels=[_KERNEL],
-                nuggets=_NUGGETS,
-            )
-            for spots, sites in places
-        ]
+        both = [(np.hstack([spots, covariates[0]]), np.hstack([sites, covariates[1]])) for spots, sites in places]
+        over = [kriging.over(each, _KERNEL) for each in both]
         self._singly = over[-2:]
         over.append(ExternalDrift(kriging, *covariates))
         scores, self._projections = few.scores.astype(np.float32), []

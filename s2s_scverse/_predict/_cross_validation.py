@@ -38,16 +38,11 @@ def cross_validate(
     seed: int,
 ) -> "CrossValidation":
     """Cross-validate a method on the spots `seen`, (n_sites,); a stack is weighted for the wanted sites."""
-    at = section.positions(seen)
+    at, values = section.positions(seen), section.values[seen[section.measured]]
+    weights = section_noise_weights(section, seen)
+    covariates = None if section.covariates is None else section.covariates[seen]
     validation = CrossValidation(
-        method,
-        at[seen],
-        section.values[seen[section.measured]],
-        noise_weights=section_noise_weights(section, seen),
-        covariates=None if section.covariates is None else section.covariates[seen],
-        stacking=stacking,
-        limit=limit,
-        seed=seed,
+        method, at[seen], values, weights, covariates=covariates, stacking=stacking, limit=limit, seed=seed
     )
     if method == "stack":
         validation.stacking_weights(at[section.wanted])
@@ -68,8 +63,8 @@ class CrossValidation:
         method: Method,
         spots: Float64,
         informative: Float32,
-        *,
         noise_weights: Float64 | None = None,
+        *,
         covariates: Float64 | None = None,
         stacking: StackingWeights | None = None,
         limit: int = MAX_LEFT_OUT,
@@ -84,21 +79,15 @@ class CrossValidation:
         self.chosen = np.flatnonzero(self._fold >= 0)
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
 
-        def fitted(part: Part) -> Predictor:
-            _, test, train = part
-            return fit(
-                method,
-                spots[train],
-                spots[test],
-                informative[train],
-                noise_weights=None if noise_weights is None else noise_weights[train],
-                stacking=stacking,
-                covariates=None if covariates is None else (covariates[train], covariates[test]),
-            )
+        def fitted(part: Part) -> tuple[int, Predictor]:
+            number, test, train = part
+            weights = None if noise_weights is None else noise_weights[train]
+            both = None if covariates is None else (covariates[train], covariates[test])
+            data = spots[train], spots[test], informative[train]
+            return number, fit(method, *data, noise_weights=weights, stacking=stacking, covariates=both)
 
         parts = list(_partition(spots, self._fold))
-        numbers = [number for number, *_ in parts]
-        self._predictors: dict[int, Any] = dict(zip(numbers, parallel(fitted, parts), strict=True))
+        self._predictors: dict[int, Any] = dict(parallel(fitted, parts))
         distance = np.zeros(len(spots))
         for _, test, train in parts:
             distance[test] = cKDTree(spots[train]).query(spots[test])[0]
@@ -157,22 +146,22 @@ class CrossValidation:
         They minimise the cross-validated squared error of genes of unit variance. If more than 1 % of the sites are far
         from all spots, the share of the stack there is determined by holding out blocks of spots.
         """
-        if self.stacking is None:
-            varying = np.ptp(self._informative, axis=0) > 0
-            stacks, fold = self._predictors, self._fold
-            members = parallel(lambda i: stacks[i].members(self._informative[fold != i]), stacks)
-            self._members = dict(zip(stacks, members, strict=True))
-            predicted = [(maps, fold == number) for number, (maps, _) in self._members.items()]
-            square, cross = _moments(self._informative, varying, len(predicted[0][0]), predicted)
-            weights = StackingWeights(_simplex(square, cross))
-            if self._covariates is not None:
-                weights = self._shrunken(weights, square, cross, varying)
-            self._predictors = {number: stack.with_weights(weights) for number, stack in stacks.items()}
-            kriging = Kriging(self._spots, sites, noise_weights=self._noise_weights)
-            if np.sum(farness(kriging) > 0) > _RARE * len(sites):
-                weights = replace(weights, far=self._far_share(np.array(weights.members), kriging, varying))
-            self.stacking = weights
-        return self.stacking
+        if self.stacking is not None:
+            return self.stacking
+        varying = np.ptp(self._informative, axis=0) > 0
+        stacks, fold = self._predictors, self._fold
+        self._members = dict(parallel(lambda i: (i, stacks[i].members(self._informative[fold != i])), stacks))
+        predicted = [(maps, fold == number) for number, (maps, _) in self._members.items()]
+        square, cross = _moments(self._informative, varying, len(predicted[0][0]), predicted)
+        weights = StackingWeights(_simplex(square, cross))
+        if self._covariates is not None:
+            weights = self._shrunken(weights, square, cross, varying)
+        self._predictors = {number: stack.with_weights(weights) for number, stack in stacks.items()}
+        kriging = Kriging(self._spots, sites, noise_weights=self._noise_weights)
+        if np.sum(farness(kriging) > 0) > _RARE * len(sites):
+            weights = replace(weights, far=self._far_share(np.array(weights.members), kriging, varying))
+        self.stacking = weights
+        return weights
 
     def _shrunken(self, weights: StackingWeights, square: Float64, cross: Float64, varying: Bool) -> StackingWeights:
         """Shrink weights towards those without covariates, by the fraction 2 e²/d² (at most 1).
@@ -198,8 +187,7 @@ class CrossValidation:
     def _far_share(self, members: Float64, kriging: Kriging, varying: Bool) -> float:
         """Return the share of the stack, the rest being PCA kriging, at sites far from all spots."""
         piece = kriging.sample(self._limit)
-        spots, weights = kriging.spots[piece], kriging.noise_weights[piece]
-        informative = self._informative[piece]
+        spots, weights, informative = kriging.spots[piece], kriging.noise_weights[piece], self._informative[piece]
         covariates = None if self._covariates is None else self._covariates[piece]
         blocks = [_blocks(spots, informative, rng) for rng in np.random.default_rng(self._seed).spawn(_PARTITIONS)]
         parts = [part for fold in blocks for part in _partition(spots, fold, beyond=REACH)]

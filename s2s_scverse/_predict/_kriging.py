@@ -40,6 +40,7 @@ KERNELS: Final = tuple(
     Kernel(family, length) for family in get_args(Family) for length in sorted({*_LENGTHS, *_SPARSE_LENGTHS})
 )
 NUGGETS: Final = tuple(2.0**power for power in range(-6, 7))  # noise variance / signal variance
+_WIDE_NUGGETS: Final = tuple(2.0**power for power in range(-6, 11))  # where distances are not those in space
 
 
 def kernels_for(n_spots: int, *, smooth: bool) -> list[Kernel]:
@@ -172,6 +173,11 @@ class Kriging:
         self._scored = _spread(len(self._tiles), _MAX_SCORED)
         self._cache: dict[tuple[int, Kernel], Factor] = {}
         self._cache_left = cache_bytes
+
+    def over(self, places: tuple[Float64, Float64], kernel: Kernel) -> "Kriging":
+        """Return kriging of the same spots with distances between other places, (n, n_dimensions) and (m, ...)."""
+        at, weights = (self.spots, self.sites), self.noise_weights
+        return Kriging(*at, noise_weights=weights, places=places, kernels=[kernel], nuggets=_WIDE_NUGGETS)
 
     def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
         """Predict genes (n, n_genes) at the sites, (m, n_genes)."""

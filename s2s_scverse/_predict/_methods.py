@@ -11,7 +11,7 @@ from ._classical import CLASSICAL, Classical
 from ._coregionalization import Coregionalization
 from ._covariates import ExternalDrift
 from ._kriging import Kriging
-from ._pca_kriging import PCAKriging, StateKriging
+from ._pca_kriging import PCAKriging, state_kriging
 from ._stack import Stack, StackingWeights, too_few_spots
 
 __all__ = ["GUIDED", "METHODS", "Method", "Predictor", "fit", "fit_section", "section_noise_weights"]
@@ -64,21 +64,16 @@ def fit(
     if method == "coregionalization" and not too_few_spots(values):
         return Coregionalization(spots, sites, values, noise_weights=noise_weights)
     components = PCAKriging(kriging, values)
-    return StateKriging(components) if method == "state_kriging" and not too_few_spots(values) else components
+    return state_kriging(components) if method == "state_kriging" and not too_few_spots(values) else components
 
 
 def fit_section(section: SectionOnLattice, method: Method, sites: Bool, stacking: StackingWeights | None) -> Predictor:
     """Fit a method to the measured spots of a section, to predict some of its sites, (n_sites,)."""
-    at, spots, covariates = section.positions(section.measured), section.measured, section.covariates
-    return fit(
-        method,
-        at[spots],
-        at[sites],
-        section.values,
-        noise_weights=section_noise_weights(section, spots),
-        stacking=stacking,
-        covariates=None if covariates is None else (covariates[spots], covariates[sites]),
-    )
+    spots, covariates = section.measured, section.covariates
+    at, weights = section.positions(spots), section_noise_weights(section, spots)
+    both = None if covariates is None else (covariates[spots], covariates[sites])
+    data = at[spots], at[sites], section.values
+    return fit(method, *data, noise_weights=weights, stacking=stacking, covariates=both)
 
 
 def find_noise_weights(spots: Float, depth: Float) -> Float64:

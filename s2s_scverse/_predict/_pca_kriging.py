@@ -1,28 +1,19 @@
 """PCA kriging and state kriging, which depend on kriged principal components of genes."""
 
 from copy import copy
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from scipy.linalg import svd
 from scipy.spatial.distance import pdist
 
 from ._arrays import Float, Float32, Float64
-from ._kriging import Kernel, Kriged, Kriging, Settings, kernels_for
+from ._kriging import Kernel, Kriging, Settings, kernels_for
 
-__all__ = ["PCAKriging", "StateKriging", "typical_distance"]
+__all__ = ["PCAKriging", "state_kriging", "typical_distance"]
 
 _STATE_LENGTH: Final = 2.0  # in median distances between states
-_STATE_NUGGETS: Final = tuple(2.0**power for power in range(-6, 11))
 _MAX_PAIRED: Final = 500
-
-
-class PCAKriged(NamedTuple):
-    """Predictions for a block of genes."""
-
-    sites: Float32  # (m, n_genes) mean of the two that follow
-    components: Float32  # (m, n_genes) kriged components, projected back to genes
-    kriging: Kriged  # ordinary kriging of each gene
 
 
 class PCAKriging:
@@ -53,13 +44,8 @@ class PCAKriging:
 
     def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
         """Predict genes (n, n_genes): PCA kriging, the components alone, and kriging, (m, n_genes) each."""
-        found = self.predict(values, settings)
-        return [found.sites, found.components, found.kriging.sites]
-
-    def predict(self, values: Float, settings: Settings | None = None) -> PCAKriged:
-        """Predict genes (n, n_genes); the kernels and nuggets of their ordinary kriging are chosen unless given."""
-        single, components = self.kriging.predict(values, settings), self.project(values)
-        return PCAKriged(np.asarray((components + single.sites) / 2, np.float32), components, single)
+        components, (single,) = self.project(values), self.kriging.maps(values, settings)
+        return [np.asarray((components + single) / 2, np.float32), components, single]
 
     def project(self, values: Float) -> Float32:
         """Predict genes (n, n_genes) from the components alone, (m, n_genes)."""
@@ -73,25 +59,15 @@ class PCAKriging:
         return np.asarray((self.scores * weight[:, None]).T @ centred, np.float32)
 
 
-class StateKriging(Kriging):
-    """Gaussian processes over the expected expression state of a site.
+def state_kriging(components: PCAKriging) -> Kriging:
+    """Return Gaussian processes over the expected expression state of a site.
 
     The state of a site is its vector of kriged principal components (leave-one-out at spots). Genes depend on the state
     in non-linear ways, and distant spots of the same tissue are informative, so genes are kriged with distances between
     states in place of distances in space.
     """
-
-    def __init__(self, components: PCAKriging) -> None:
-        kriging, scale = components.kriging, components.strength
-        states = components.at_spots * scale, components.at_sites * scale
-        super().__init__(
-            kriging.spots,
-            kriging.sites,
-            noise_weights=kriging.noise_weights,
-            places=states,
-            kernels=[Kernel("matern32", _STATE_LENGTH * typical_distance(states[0]))],
-            nuggets=_STATE_NUGGETS,
-        )
+    states = components.at_spots * components.strength, components.at_sites * components.strength
+    return components.kriging.over(states, Kernel("matern32", _STATE_LENGTH * typical_distance(states[0])))
 
 
 def typical_distance(states: Float64) -> float:

@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ._config import TrainingConfig
 from ._scenes import Scene
 
-__all__ = ["Batch", "Batches", "Term", "Windows", "cut"]
-
+__all__ = ["Batch", "Term", "Windows", "cut"]
 
 SMALLEST_WINDOW = 16
 
@@ -77,7 +75,7 @@ class Windows(Dataset[dict[str, Batch]]):
             # Draw a section with a probability proportional to its number of spots.
             sizes = np.array([float(each.known[0].sum()) for each in term.scenes])
             scene = term.scenes[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
-        first, n = (scene.n_genes, scene.n_images) if term.images else (0, scene.n_genes)
+        first, n = (scene.n_genes, len(scene.truth) - scene.n_genes) if term.images else (0, scene.n_genes)
         chosen = torch.from_numpy(first + rng.integers(n, size=self.config.batch_size))
         view = int(rng.integers(len(scene.visible)))
         orientation = int(rng.integers(len(scene.gathers)))
@@ -114,20 +112,3 @@ def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, 
         weight=scored[sites].expand(shape) * tissue,
         hexagonal=scene.hexagonal,
     )
-
-
-class Batches(lightning.LightningDataModule):
-    """Provides the crops of each epoch, and the validation spots."""
-
-    def __init__(self, terms: list[Term], aside: list[Batch], config: TrainingConfig, seed: int) -> None:
-        super().__init__()
-        self.terms, self.aside, self.config, self.seed = terms, aside, config, seed
-
-    def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
-        """Crops of the current epoch."""
-        epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        return DataLoader(Windows(self.terms, self.config, seed=self.seed, epoch=epoch), batch_size=None)
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Whole maps with the validation spots as targets."""
-        return DataLoader(self.aside, batch_size=None)  # type: ignore[arg-type] # a list is a dataset

@@ -20,15 +20,13 @@ from .._predict import StackingWeights, boxes
 from .._progress import SILENT, Progress
 from ..nn import CDCIN, CDCINConfig
 from ..nn._simulated import simulated_weights
-from ._batches import Batches
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
 from ._layout import Images, choose_validation, join_terms, lay_out, validation_maps
+from ._lightning import Batches, TrainingPlan, train
 from ._model import SectionModel, leave_out
-from ._module import TrainingPlan
 from ._scenes import N_MAPS
 from ._shrinkage import find_shrinkage
-from ._trainer import train
 
 __all__ = ["MIN_SPOTS", "fit"]
 

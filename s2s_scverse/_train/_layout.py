@@ -1,19 +1,20 @@
-"""Terms of the loss and validation maps of a section."""
+"""Terms of the loss and validation maps of a section, and natural images laid on its lattice."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from .._lattice import Lattice, SectionOnLattice, random_sample
 from .._predict import NUGGETS, Kriging, StackingWeights, section_noise_weights
+from .._predict._arrays import Bool, Float32, Float64
 from ._apply import whole_maps
 from ._batches import Batch, Term
-from ._config import TrainingConfig
-from ._images import image_box, images_at_sites, matched_images
+from ._config import Matching, TrainingConfig
 from ._pairs import Views, dense_views, held_views, sampled_views, sparser_views
 from ._scenes import InitialEstimate, Scale, build_scene
 
@@ -21,11 +22,11 @@ __all__ = ["Images", "choose_validation", "join_terms", "lay_out", "validation_m
 
 MAX_VALIDATED = 128
 
-Images = Callable[[tuple[int, int], int, np.random.Generator], NDArray[np.float32]]
+Images = Callable[[tuple[int, int], int, np.random.Generator], Float32]
 """Natural images: size, number and generator in, (n, height, width) out."""
 
 
-def choose_validation(measured: NDArray[np.bool_], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def choose_validation(measured: Bool, fraction: float, rng: np.random.Generator) -> Bool:
     """Choose validation spots, (n_sites,); at least two."""
     spots = np.flatnonzero(measured)
     aside = np.zeros(len(measured), dtype=bool)
@@ -35,7 +36,7 @@ def choose_validation(measured: NDArray[np.bool_], fraction: float, rng: np.rand
 
 def lay_out(
     section: SectionOnLattice,
-    known: NDArray[np.bool_],
+    known: Bool,
     stacking: StackingWeights | None,
     training: TrainingConfig,
     images: Images | None,
@@ -44,13 +45,17 @@ def lay_out(
     """Build the terms of the loss, of all genes of the section; `known` (n_sites,) are the training spots."""
     lattice, scale = section.lattice, Scale.of(section.values, training.gene_scale)
     standard = scale.apply(section.values)
-    shown = standard[known[section.measured]]
-    orientations = lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1]
-    noise_ratios = np.empty(0)
+    shown, noise_ratios = standard[known[section.measured]], np.empty(0)
     if images and training.match_images != "none":
         spots = section.positions(known)[known]
         noise_ratios = np.asarray(NUGGETS)[Kriging(spots, spots[:0]).tune(shown).nugget]
-    estimate = InitialEstimate(training.initial, scale.spread, stacking)
+    build = partial(
+        build_scene,
+        estimate=InitialEstimate(training.initial, scale.spread, stacking),
+        noise_weights=section_noise_weights(section, known),
+        orientations=lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1],
+        standardise=training.gene_scale is None,
+    )
     # Divided genes: errors are in the units of the genes, as those of photographs are.
     unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
     rng_sparser, rng_dense, rng_images = rngs
@@ -64,28 +69,16 @@ def lay_out(
         views = make_views(lattice, known, n=training.masks, drop=training.mask_dropout, rng=child)
         pictures = _pictures(views.lattice, training, images, rng_images)
         pictures = matched_images(pictures, shown, noise_ratios, training.match_images, rng_images)
-        weights = section_noise_weights(section, known)
-        covariates = _at(section, views, known)
-        scene = build_scene(
-            views,
-            shown,
-            pictures,
-            estimate=estimate,
-            noise_weights=weights,
-            covariates=covariates,
-            orientations=orientations,
-            standardise=training.gene_scale is None,
-            stride=stride,
-        )
+        scene = build(views, shown, pictures, covariates=_at(section, views, known), stride=stride)
         terms.append(Term(f"genes_{name}", (scene,), images=False, weight=weight * unit))
-        if scene.n_images:
+        if pictures.shape[1]:
             terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
     return terms
 
 
 def validation_maps(
     section: SectionOnLattice,
-    known: NDArray[np.bool_],
+    known: Bool,
     stacking: StackingWeights | None,
     training: TrainingConfig,
     rng: np.random.Generator,
@@ -94,20 +87,19 @@ def validation_maps(
 
     `known` (n_sites,) are the spots that are not set aside for validation: all for a network that is not trained here.
     """
-    scale = Scale.of(section.values, training.gene_scale)
-    standard, weights = scale.apply(section.values), section_noise_weights(section, section.measured)
+    lattice, measured, scale = section.lattice, section.measured, Scale.of(section.values, training.gene_scale)
+    standard, noise_weights = scale.apply(section.values), section_noise_weights(section, measured)
     validated = torch.from_numpy(rng.permutation(standard.shape[1])[:MAX_VALIDATED])
     validation = []
-    aside = not np.array_equal(known, section.measured)
-    lattice, measured = section.lattice, section.measured
+    aside = not np.array_equal(known, measured)
     for views, scored in held_views(lattice, measured, known) if aside else sampled_views(lattice, measured, rng):
         held = build_scene(
             views,
             standard,
             np.empty((len(views.lattice), 0), np.float32),
             estimate=InitialEstimate(training.initial, scale.spread, stacking),
-            noise_weights=weights,
-            covariates=_at(section, views, section.measured),
+            noise_weights=noise_weights,
+            covariates=_at(section, views, measured),
             orientations=lattice.kind.symmetries[:1],
             standardise=training.gene_scale is None,
         )
@@ -124,18 +116,57 @@ def join_terms(sections: list[list[Term]]) -> list[Term]:
     return list(joined.values())
 
 
-def _at(section: SectionOnLattice, views: Views, spots: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+def _at(section: SectionOnLattice, views: Views, spots: Bool) -> Float64 | None:
     """Covariates at the sites of views, which are all sites of the section or its `spots`, (n_sites,)."""
     if section.covariates is None or len(views.lattice) == len(section.lattice):
         return section.covariates
     return section.covariates[spots]
 
 
-def _pictures(
-    lattice: Lattice, training: TrainingConfig, images: Images | None, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _pictures(lattice: Lattice, training: TrainingConfig, images: Images | None, rng: np.random.Generator) -> Float32:
     """Natural images at the sites, (n_sites, n_images)."""
     if images is None or not training.n_images or not training.image_weight:
         return np.empty((len(lattice), 0), np.float32)
     drawn = images(image_box(lattice), training.n_images, rng)
     return images_at_sites(drawn, lattice, standardise=training.gene_scale is None)
+
+
+def image_box(lattice: Lattice) -> tuple[int, int]:
+    """Height and width of images that cover the lattice in its true geometry."""
+    x, y = np.ptp(lattice.unit_coordinates, axis=0)
+    return int(np.ceil(y - 1e-6)) + 1, int(np.ceil(x - 1e-6)) + 1
+
+
+def images_at_sites(images: Float32, lattice: Lattice, *, standardise: bool) -> Float32:
+    """Sample images (n, height, width), of brightness 0 to 1, at the sites: (n_sites, n), without flat images.
+
+    `standardise` brings each image to mean 0 and standard deviation 1 over the sites.
+    """
+    x, y = (lattice.unit_coordinates - lattice.unit_coordinates.min(axis=0)).T
+    values = np.stack([map_coordinates(image, (y, x), order=1, mode="nearest") for image in images], axis=1)
+    deviation = values.std(axis=0)
+    textured = deviation > 1e-3
+    values, deviation = values[:, textured], deviation[textured]
+    if standardise:
+        values = (values - values.mean(axis=0)) / deviation
+    return values.astype(np.float32)
+
+
+def matched_images(
+    images: Float32, genes: Float32, nuggets: Float64, matching: Matching, rng: np.random.Generator
+) -> Float32:
+    """Make images (n_sites, n) look like measurements of genes; each follows one gene, drawn at random.
+
+    Images and genes (n_spots, n_genes) are standardised, and so is the result. `nuggets` (n_genes,) are the variance of
+    the noise over that of the signal; for `matching` see :class:`s2s_scverse.tl.TrainingConfig`.
+    """
+    if matching == "none":
+        return images
+    drawn = rng.integers(genes.shape[1], size=images.shape[1])
+    nugget = nuggets[drawn]
+    noisy = (images + np.sqrt(nugget) * rng.standard_normal(images.shape)) / np.sqrt(1 + nugget)
+    if matching == "distribution":
+        rank = noisy.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+        place = ((rank + 0.5) / len(noisy) * len(genes)).astype(np.int64)
+        noisy = np.take_along_axis(np.sort(genes[:, drawn], axis=0), place, axis=0)
+    return np.asarray(noisy, np.float32)

@@ -19,26 +19,24 @@ __all__ = ["model_arrays", "restore_models"]
 
 def model_arrays(models: Sequence[SectionModel]) -> dict[str, Any]:
     """Return what was fitted, except the data, the hyper-parameters, the shrinkage factor and the history."""
-    network = models[0].network
-    found: dict[str, Any] = {"sections": {str(number): _section_arrays(each) for number, each in enumerate(models)}}
-    if network is not None:
+    found: dict[str, Any] = {"sections": {}}
+    for number, model in enumerate(models):
+        stacking, section = model.stacking or StackingWeights(), model.section
+        found["sections"][str(number)] = entry = {
+            "name": str(section.name),
+            "spots": section.digest(),
+            "validation": np.flatnonzero(~model.known[section.measured]),
+            "seed": model.seed,
+            "stacking": np.array(stacking.members),
+            "far": stacking.far,
+        }
+        if stacking.unguided is not None:
+            entry["unguided"] = np.array(stacking.unguided)
+        if model.errors is not None:
+            entry["errors"] = asdict(model.errors)
+    if (network := models[0].network) is not None:
         found["network"] = {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
     return found
-
-
-def _section_arrays(model: SectionModel) -> dict[str, Any]:
-    stacking, section = model.stacking or StackingWeights(), model.section
-    found = {
-        "name": str(section.name),
-        "spots": section.digest(),
-        "validation": np.flatnonzero(~model.known[section.measured]),
-        "seed": model.seed,
-        "stacking": np.array(stacking.members),
-        "far": stacking.far,
-    }
-    if stacking.unguided is not None:
-        found["unguided"] = np.array(stacking.unguided)
-    return found if model.errors is None else found | {"errors": asdict(model.errors)}
 
 
 def restore_models(

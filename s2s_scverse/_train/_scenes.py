@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .._lattice import Lattice
 from .._predict import StackingWeights, fit, parallel
+from .._predict._arrays import Bool, Float32, Float64, Int
 from ._config import Initial
 from ._pairs import Views
 
@@ -19,10 +19,6 @@ SMALLEST_SPREAD = 0.2
 """Lower bound of the standard deviation that a map is divided by: it may hardly vary over few visible spots."""
 N_MAPS: Final[dict[Initial, int]] = {"nearest": 1, "kriging": 1, "pca_kriging": 3, "stack": 4}
 """Maps that each method gives: the estimate, then those that it is made of."""
-
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -103,11 +99,6 @@ class Scene:
     stride: int  # sites of the dense lattice to one of this lattice
     hexagonal: bool
 
-    @property
-    def n_images(self) -> int:
-        """Number of natural images."""
-        return len(self.truth) - self.n_genes
-
 
 def build_scene(
     views: Views,
@@ -117,7 +108,7 @@ def build_scene(
     estimate: InitialEstimate,
     noise_weights: Float64 | None = None,
     covariates: Float64 | None = None,
-    orientations: NDArray[np.int64],
+    orientations: Int,
     standardise: bool,
     stride: int = 1,
 ) -> Scene:
@@ -130,14 +121,12 @@ def build_scene(
     n_sites = len(views.lattice)
     everywhere = np.zeros((n_sites, truth.shape[1]), dtype=np.float32)
     everywhere[views.known] = truth
-    at_sites = np.ones(n_sites)
-    at_sites[views.known] = 1 if noise_weights is None else noise_weights
     n_views, n_maps = len(views.visible), truth.shape[1] + images.shape[1]
     centre, spread = np.zeros((n_views, n_maps), np.float32), np.ones((n_views, n_maps), np.float32)
 
     def estimated(view: int) -> Float32:
         visible = views.visible[view]
-        weight = None if noise_weights is None else at_sites[visible]
+        weight = None if noise_weights is None else noise_weights[visible[views.known]]
         parts = [estimate.genes(views.lattice, visible, everywhere[visible], weight, covariates)]
         if images.shape[1]:
             parts.append(estimate.images(views.lattice, visible, images[visible]))
@@ -162,7 +151,7 @@ def build_scene(
     )
 
 
-def lay_on_rasters(lattice: Lattice, orientations: NDArray[np.int64]) -> tuple[list[Tensor], list[Tensor]]:
+def lay_on_rasters(lattice: Lattice, orientations: Int) -> tuple[list[Tensor], list[Tensor]]:
     """For every orientation, (height, width): the site shown in each cell, and 1 at sites."""
     rasters = [lattice.transformed(symmetry).raster() for symmetry in orientations]
     tissues = [torch.from_numpy(raster.tissue.astype(np.float32)) for raster in rasters]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from scipy.linalg import svd
@@ -34,12 +34,12 @@ class Marginals:
     smooth: bool = False  # whether to leave out what varies from site to site
 
 
-class Simulated(NamedTuple):
-    """What all genes share in one draw."""
+Shared = tuple[Float32, Float32, int]
+"""What all genes share in one draw.
 
-    components: Float32  # (m, n_components) errors of the components
-    shared: Float32  # (m, k) standard normal factors that vary from site to site
-    seed: int  # of what genes do not share
+Errors of the components (m, n_components), standard normal factors that vary from site to site (m, k), and the seed of
+what genes do not share.
+"""
 
 
 class ErrorModel:
@@ -59,7 +59,7 @@ class ErrorModel:
         self.variance = error_variance(components)  # (m, n_components) of the errors of the components
         self.shared = _leading(_standardised(self.residuals(informative)))  # (n, k)
 
-    def simulate(self, rngs: Sequence[np.random.Generator]) -> Iterator[Simulated]:
+    def simulate(self, rngs: Sequence[np.random.Generator]) -> Iterator[Shared]:
         """Draw what all genes share, once for each generator."""
         size = max(1, _VALUES // max(1, self.variance.size))
         for start in range(0, len(rngs), size):
@@ -67,7 +67,7 @@ class ErrorModel:
             errors = simulate_errors(self.components, [rng for rng, _, _ in spawned])
             for each, (_, of_shared, of_genes) in zip(errors, spawned, strict=True):
                 factors = of_shared.standard_normal((len(each), self.shared.shape[1]), dtype=np.float32)
-                yield Simulated(each, factors, int(of_genes.integers(2**63)))
+                yield each, factors, int(of_genes.integers(2**63))
 
     def residuals(self, values: Float32) -> Float32:
         """What leave-one-out predictions of the components do not explain, (n, n_genes)."""
@@ -110,15 +110,16 @@ class GeneErrors:
         self._scale = np.where(marginals.bounded, _ratio(scale, std), np.float32(1))
         self._lowest = np.where(marginals.bounded, np.float32(0), np.float32(-np.inf))
 
-    def draw(self, simulated: Simulated) -> Float32:
+    def draw(self, simulated: Shared) -> Float32:
         """Return one draw of the values, (m, n_genes)."""
-        m = len(simulated.components)
+        components, shared, seed = simulated
+        m = len(components)
         counts = (m, self._maps.shape[1], 3, m if self._counting else 0)
-        single, loading, (slope, level, share), counted = _of_genes(simulated.seed, self._numbers, counts)
+        single, loading, (slope, level, share), counted = _of_genes(seed, self._numbers, counts)
         part = np.minimum(self._share * np.exp(_SHARE * share - _SHARE**2 / 2), _SPATIAL)
-        drawn = (simulated.components @ self._loadings) * self._unit * np.sqrt(part * self._variance)
+        drawn = (components @ self._loadings) * self._unit * np.sqrt(part * self._variance)
         if self._single:
-            drawn += (simulated.shared @ self._shared + single * self._own) * np.sqrt((1 - part) * self._variance)
+            drawn += (shared @ self._shared + single * self._own) * np.sqrt((1 - part) * self._variance)
         drawn *= np.exp(self._level * level - np.square(self._level))
         of_parameters = self._maps @ (loading * self._loading_error) + slope * self._slope_error * self._deviation
         drawn += of_parameters * self._limit

@@ -70,7 +70,11 @@ class WindowAttention(nn.Module):
         self.project = nn.Linear(features, features)
         self.position_bias = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
         nn.init.trunc_normal_(self.position_bias, std=0.02)
-        self.register_buffer("position_index", relative_position_index(window), persistent=False)  # (N, N)
+        # Row of the table of biases for the offset (dr, dc) of query minus key, counted row by row from 1 - window.
+        site = torch.cartesian_prod(torch.arange(window), torch.arange(window))  # (N, 2)
+        offset = site[:, None] - site[None] + window - 1  # (N, N, 2)
+        index = offset[..., 0] * (2 * window - 1) + offset[..., 1]
+        self.register_buffer("position_index", index, persistent=False)  # (N, N)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, H, W, C) to the same shape; H and W are free."""
@@ -113,17 +117,6 @@ def merge_windows(x: Tensor, window: int, height: int, width: int) -> Tensor:
     b, c = x.shape[0], x.shape[-1]
     x = x.view(b, height // window, width // window, window, window, c).transpose(2, 3)  # (B, H/w, w, W/w, w, C)
     return x.reshape(b, height, width, c)
-
-
-def relative_position_index(window: int) -> Tensor:
-    """Row of the bias table for every pair (query, key) of one window, (window**2, window**2), int64.
-
-    The offset (dr, dc) of query minus key, each from ``1 - window`` to ``window - 1``, counted row by row.
-    """
-    rows, cols = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
-    sites = torch.stack([rows.flatten(), cols.flatten()])  # (2, N)
-    offset = sites[:, :, None] - sites[:, None, :] + window - 1  # (2, N, N), from 0
-    return offset[0] * (2 * window - 1) + offset[1]
 
 
 # Few sizes occur in one run (two in training, some in prediction); a module attribute would be stored once per block.

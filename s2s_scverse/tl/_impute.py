@@ -226,8 +226,8 @@ def impute(
         natural_images = "photographs" if preset == "paper" else None
     images = _image_source(natural_images)
     _train.check_files(checkpoint, pretrained)
-    explained = partial(memory_explained, device=str(torch_device), stored=folder is not None)
-    with explained(1.0):
+    with_advice = partial(memory_explained, device=str(torch_device), stored=folder is not None)
+    with with_advice(1.0):
         inputs = read_inputs(
             adata,
             written,
@@ -248,7 +248,7 @@ def impute(
         *(inputs.measured.sum(), adata.n_obs, written.sum(), inputs.depth, gigabytes),
     )
     phases = {name: share for name, share in PHASES.items() if training.max_epochs or "training" not in name}
-    with explained(gigabytes), Progress(show=progress, phases=phases) as bar:
+    with with_advice(gigabytes), Progress(show=progress, phases=phases) as bar:
         models = _train.fit(
             inputs.sections,
             network=network,
@@ -266,11 +266,9 @@ def impute(
         std = uncertainty and any(model.errors for model in models)
         predict = partial(_train.predict_block, models, inputs.rows, adata.n_obs, uncertainty=uncertainty)
         bar.begin("imputing", len(blocks))
-        with (
-            open_layers(folder, key_added, adata.n_obs, written, dtype, std=std) as layers,
-            # Closed in any case, to cancel pending tasks on a cluster.
-            closing(predicted_blocks(predict, inputs.matrix, blocks)) as predicted,
-        ):
+        predicted = predicted_blocks(predict, inputs.matrix, blocks)
+        # Closed in any case, to cancel pending tasks on a cluster.
+        with open_layers(folder, key_added, adata.n_obs, written, dtype, std=std) as layers, closing(predicted):
             for columns, block in predicted:
                 layers.write(columns, block.values, block.std, block.by_gene)
                 bar.step()
@@ -282,22 +280,19 @@ def impute(
         "history": pd.DataFrame(models[0].history),
         _keys.MODEL: _train.model_arrays(models),
     }
-    if parts := [(model.explained, max(1, int(model.section.wanted.sum()))) for model in models if model.explained]:
-        table = pd.DataFrame([values for values, _ in parts])
-        means = mean_over_sections(list(table.to_numpy()), [sites for _, sites in parts])
+    sites = [max(1, int(model.section.wanted.sum())) for model in models]
+    if explained := [(model.explained, n) for model, n in zip(models, sites, strict=True) if model.explained]:
+        table = pd.DataFrame([parts for parts, _ in explained])
+        means = mean_over_sections(list(table.to_numpy()), [n for _, n in explained])
         run["explained"] = dict(zip(table.columns, means.tolist(), strict=True))
     if std:
-        known = [(model.errors.widths, max(1, model.section.wanted.sum())) for model in models if model.errors]
-        run["intervals"] = {"level": LEVELS, "width": mean_over_sections(*zip(*known, strict=True))}
+        widths = [(model.errors.widths, n) for model, n in zip(models, sites, strict=True) if model.errors]
+        run["intervals"] = {"level": LEVELS, "width": mean_over_sections(*zip(*widths, strict=True))}
+    described = training.described() | {"betas": np.array(training.betas)}  # as h5ad can hold it
     run["params"] = {
         "preset": preset,
         "network": asdict(network if models[0].network is None else models[0].network.config),
-        "training": {
-            # As h5ad can hold them.
-            name: np.array(value) if isinstance(value, tuple) else value
-            for name, value in training.described().items()
-            if value is not None
-        },
+        "training": {name: value for name, value in described.items() if value is not None},
         "natural_images": "array" if hasattr(natural_images, "__array__") else str(natural_images or "none"),
         "rng": int(rng) if isinstance(rng, int | np.integer) else "generator" if rng is not None else "none",
         "uncertainty": uncertainty,
