@@ -10,9 +10,8 @@ from torch import Tensor
 from .._lattice import Lattice
 from .._predict._arrays import Bool, Float32
 from ..nn import CDCIN
-from ._batches import Batch, cut
 from ._config import TrainingConfig
-from ._scenes import Scene, lay_on_rasters
+from ._scenes import Batch, Scene, cut, lay_on_rasters
 
 __all__ = ["predict_sites", "run_stages", "whole_maps", "whole_section"]
 

@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 from .._progress import Progress
 from ..nn import CDCIN
 from ._apply import run_stages
-from ._batches import Batch, Term, Windows
 from ._checkpoint import ENTRY
 from ._config import Loss, TrainingConfig
+from ._scenes import Batch, Term, Windows
 
 __all__ = ["Batches", "TrainingPlan", "train"]
 

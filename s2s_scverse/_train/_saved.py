@@ -1,8 +1,8 @@
 """Fitted models as plain arrays, numbers and text, as they are kept in an AnnData, and back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
-from typing import Any, get_args, get_type_hints
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,14 +66,7 @@ def restore_models(
 
 def _config(kind: Any, values: Mapping[str, Any]) -> Any:
     """Build a dataclass from values that went through a file: of numpy's types, and without None."""
-    hints = get_type_hints(kind)
-    found: dict[str, Any] = {}
-    for field in fields(kind):
-        if field.name not in values:
-            # Only None cannot be stored; every other field is there.
-            found |= {field.name: None} if type(None) in get_args(hints[field.name]) else {}
-            continue
-        value = values[field.name]
-        plain = value.item() if isinstance(value, np.generic) else value
-        found[field.name] = tuple(plain.tolist()) if field.name == "betas" else plain
-    return kind(**found)
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    if "betas" in plain:
+        plain["betas"] = tuple(plain["betas"].tolist())
+    return kind(**plain)

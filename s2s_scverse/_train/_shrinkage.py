@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..nn import CDCIN
 from ._apply import predict_sites
-from ._batches import Batch
 from ._config import TrainingConfig
+from ._scenes import Batch
 
 __all__ = ["find_shrinkage"]
 

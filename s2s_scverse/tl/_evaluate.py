@@ -8,18 +8,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from .. import _keys
-from .._adata import (
-    check_apart,
-    check_keys,
-    find_source,
-    read_mask,
-    read_sections,
-    read_values,
-    read_visible,
-    versions,
-    write_evaluation,
-)
+from .. import _adata, _keys
 from .._checks import check_adata, check_genes, check_int, check_rng, few
 from .._comparison import pairs_frame, scores_frame, summary_frame
 from .._scores import Scorer, mean_over_sections, window
@@ -125,21 +114,21 @@ def evaluate(
     True
     """
     check_adata(adata)
-    names = check_keys(adata, keys)
+    names = _adata.check_keys(adata, keys)
     columns = check_genes(adata, genes)
     n_bootstrap = check_int("n_bootstrap", n_bootstrap, least=1)
     generator = check_rng(rng)
-    sections = read_sections(adata)
-    measured = read_mask(adata, _keys.MEASURED)
-    held_out = read_mask(adata, _keys.HELD_OUT)
+    sections = _adata.read_sections(adata)
+    measured = _adata.read_mask(adata, _keys.MEASURED)
+    held_out = _adata.read_mask(adata, _keys.HELD_OUT)
     if not held_out.any():
         msg = (
             f"no spot is held out (adata.obs[{_keys.HELD_OUT!r}] is missing or False everywhere), so there is no truth "
             "to score against; call s2s.pp.sparsify, then impute again"
         )
         raise ValueError(msg)
-    check_apart(measured, held_out)
-    source = find_source(adata, names, truth, argument="truth")
+    _adata.check_apart(measured, held_out)
+    source = _adata.find_source(adata, names, truth, argument="truth")
     if source in names:
         msg = f"layer {source!r} is both in keys and the truth; expected other layers in keys"
         raise ValueError(msg)
@@ -175,9 +164,9 @@ def evaluate(
         "truth": source or "X",
         "n_spots": int(scored_spots.sum()),
         "n_bootstrap": n_bootstrap,
-        "versions": versions("numpy", "scipy"),
+        "versions": _adata.versions("numpy", "scipy"),
     }
-    return write_evaluation(adata, entry, copy=copy)
+    return _adata.write_evaluation(adata, entry, copy=copy)
 
 
 def _out_of_reach(
@@ -189,7 +178,9 @@ def _out_of_reach(
         nowhere = held_out.copy()
         for start in range(0, len(columns), GENE_BLOCK):
             if nowhere.any():
-                block = read_values(adata, nowhere, columns[start : start + GENE_BLOCK], layer=name, finite=False)
+                block = _adata.read_values(
+                    adata, nowhere, columns[start : start + GENE_BLOCK], layer=name, finite=False
+                )
                 nowhere[nowhere] = np.isnan(block).all(axis=1)
         far |= nowhere
     if np.array_equal(far, held_out):
@@ -220,7 +211,7 @@ def _check_unseen(adata: AnnData, names: list[str], held_out: NDArray[np.bool_])
     """Refuse layers to which held-out spots were visible; return those without a record."""
     unrecorded = []
     for name in names:
-        visible = read_visible(adata, name)
+        visible = _adata.read_visible(adata, name)
         if visible is None:
             unrecorded.append(name)
             continue
@@ -252,7 +243,7 @@ def _score_genes(
     layer are skipped or refused; `unrecorded` layers that equal the truth are refused.
     """
     scored, parts = [], []
-    read = partial(read_values, adata, held_out, finite=False)
+    read = partial(_adata.read_values, adata, held_out, finite=False)
     for start in range(0, len(columns), GENE_BLOCK):
         block = columns[start : start + GENE_BLOCK]
         predictions = {name: read(block, layer=name) for name in names}
@@ -277,7 +268,7 @@ def _score_genes(
                 raise ValueError(msg)
         data_range = np.full(len(block), np.nan, dtype=np.float32)
         if measured.any():
-            data_range = np.ptp(read_values(adata, measured, block, layer=truth), axis=0)
+            data_range = np.ptp(_adata.read_values(adata, measured, block, layer=truth), axis=0)
         score = Scorer(true_values, data_range, weights)
         found = []
         for name in names:

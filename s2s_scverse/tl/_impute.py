@@ -11,22 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .. import _keys
-from .._adata import (
-    MAX_DISTANCE,
-    Inputs,
-    Layers,
-    check_copy,
-    check_run_key,
-    check_store,
-    covariate_names,
-    gene_blocks,
-    open_layers,
-    read_inputs,
-    read_molecules,
-    versions,
-    write_run,
-)
+from .. import _adata, _keys
 from .._calibration import FEWEST, LEVELS, too_few_spots
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
@@ -67,7 +52,7 @@ def impute(
     training: "TrainingConfig | None" = None,
     natural_images: "NaturalImages | None" = "auto",
     max_epochs: int | None = None,
-    max_distance: float | None = MAX_DISTANCE,
+    max_distance: float | None = _adata.MAX_DISTANCE,
     covariates: str | Sequence[str] | None = None,
     total_counts: str | None = "auto",
     uncertainty: bool = True,
@@ -210,9 +195,9 @@ def impute(
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     check_choice("preset", preset, PRESETS)
     check_choice("dtype", dtype, ("float32", "float16"))
-    folder = None if store is None else check_store(store)
-    check_run_key(adata, key_added)
-    check_copy(adata, copy=copy)
+    folder = None if store is None else _adata.check_store(store)
+    _adata.check_run_key(adata, key_added)
+    _adata.check_copy(adata, copy=copy)
     generator = check_rng(rng)
 
     from .. import _train
@@ -228,7 +213,7 @@ def impute(
     _train.check_files(checkpoint, pretrained)
     with_advice = partial(memory_explained, device=str(torch_device), stored=folder is not None)
     with with_advice(1.0):
-        inputs = read_inputs(
+        inputs = _adata.read_inputs(
             adata,
             written,
             layer=layer,
@@ -240,7 +225,7 @@ def impute(
         )
     _warn(inputs, training, errors=uncertainty or denoise)
     # In a folder, a file holds an aligned block.
-    blocks = gene_blocks(written, aligned=folder is not None)
+    blocks = _adata.gene_blocks(written, aligned=folder is not None)
     largest = max(len(section.lattice) for section in inputs.sections)
     gigabytes = needed_gigabytes(adata.n_obs, largest, adata.n_vars if folder is None else 0, 1 + uncertainty)
     log.info(
@@ -268,14 +253,14 @@ def impute(
         bar.begin("imputing", len(blocks))
         predicted = predicted_blocks(predict, inputs.matrix, blocks)
         # Closed in any case, to cancel pending tasks on a cluster.
-        with open_layers(folder, key_added, adata.n_obs, written, dtype, std=std) as layers, closing(predicted):
+        with _adata.open_layers(folder, key_added, adata.n_obs, written, dtype, std=std) as layers, closing(predicted):
             for columns, block in predicted:
                 layers.write(columns, block.values, block.std, block.by_gene)
                 bar.step()
 
     run: dict[str, Any] = {
         "layer": layer or "X",
-        "versions": versions("torch", "lightning", "numpy"),
+        "versions": _adata.versions("torch", "lightning", "numpy"),
         "shrinkage": models[0].shrinkage,
         "history": pd.DataFrame(models[0].history),
         _keys.MODEL: _train.model_arrays(models),
@@ -298,17 +283,17 @@ def impute(
         "uncertainty": uncertainty,
         "denoise": denoise,
         "total_counts": str(total_counts),
-        "covariates": ", ".join(covariate_names(covariates)) or "none",
+        "covariates": ", ".join(_adata.covariate_names(covariates)) or "none",
         "max_distance": np.inf if max_distance is None else float(max_distance),
         "depth": inputs.depth,
     }
     log.info("%s in %.1f s", _summary(inputs, models[0], layers, written.sum()), time.perf_counter() - start)
-    return write_run(
+    return _adata.write_run(
         adata, key_added, layers.values, inputs.measured, run, std=layers.std, by_gene=layers.by_gene, copy=copy
     )
 
 
-def _summary(inputs: Inputs, model: "SectionModel", layers: Layers, n_genes: int) -> str:
+def _summary(inputs: _adata.Inputs, model: "SectionModel", layers: _adata.Layers, n_genes: int) -> str:
     """Return what was imputed, how well, and whether the network contributed."""
     sites = sum(int(section.wanted.sum()) for section in inputs.sections)
     text = f"imputed {n_genes} genes at {sites} unmeasured sites"
@@ -322,7 +307,7 @@ def _summary(inputs: Inputs, model: "SectionModel", layers: Layers, n_genes: int
     return text if model.shrinkage else f"{text}, without the network's correction, which did not help"
 
 
-def _warn(inputs: Inputs, training: "TrainingConfig", *, errors: bool) -> None:
+def _warn(inputs: _adata.Inputs, training: "TrainingConfig", *, errors: bool) -> None:
     """Warn of unsuitable values and of too few spots."""
     from .._train import MIN_SPOTS
 
@@ -353,7 +338,7 @@ def logged_twice(values: "NDArray[np.float32]") -> bool:
     if not values.size or not 0 <= values.min() <= values.max() < np.log1p(LARGEST_LOG):
         return False
     spots = np.ones(len(values), dtype=bool)
-    found = read_molecules(AnnData(np.expm1(values)), spots, layer=None)
+    found = _adata.read_molecules(AnnData(np.expm1(values)), spots, layer=None)
     return found is not None and found.logged
 
 
