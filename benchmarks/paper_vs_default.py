@@ -17,11 +17,11 @@ from protocol import load, machine
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_sections, read_values
 from s2s_scverse._lattice import SectionOnLattice
-from s2s_scverse._train._batches import Windows
 from s2s_scverse._train._fit import _fitting
 from s2s_scverse._train._layout import choose_validation, lay_out
+from s2s_scverse._train._lightning import TrainingPlan
 from s2s_scverse._train._model import leave_out
-from s2s_scverse._train._module import TrainingPlan
+from s2s_scverse._train._scenes import Windows
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN, PRESETS
 

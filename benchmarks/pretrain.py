@@ -24,12 +24,9 @@ from s2s_scverse._adata import read_inputs
 from s2s_scverse._predict import StackingWeights, section_noise_weights
 from s2s_scverse._progress import SILENT
 from s2s_scverse._train._apply import whole_maps
-from s2s_scverse._train._batches import Batches, Term
+from s2s_scverse._train._lightning import Batches, TrainingPlan, train
 from s2s_scverse._train._model import leave_out
-from s2s_scverse._train._module import TrainingPlan
-from s2s_scverse._train._pairs import Views
-from s2s_scverse._train._scenes import InitialEstimate, Scale, Scene, build_scene
-from s2s_scverse._train._trainer import train
+from s2s_scverse._train._scenes import InitialEstimate, Scale, Scene, Term, Views, build_scene
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN
 from s2s_scverse.nn._simulated import SIMULATED

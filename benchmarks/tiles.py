@@ -16,7 +16,7 @@ from s2s_scverse._scores import pearson, rmse
 
 METHODS = {
     "kriging": lambda kriging, values: kriging.predict(values).sites,
-    "pca_kriging": lambda kriging, values: PCAKriging(kriging, values).predict(values).sites,
+    "pca_kriging": lambda kriging, values: PCAKriging(kriging, values).maps(values)[0],
 }
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 import s2s_scverse as s2s
 from s2s_scverse._lattice import KINDS, Lattice, fill_sites
-from s2s_scverse._train._pairs import dense_views, sparser_views
+from s2s_scverse._train._layout import dense_views, sparser_views
 
 # Okabe and Ito's colours, told apart by all; every meaning has a shape or a dash of its own as well.
 BLACK, GREY, BLUE, ORANGE, PURPLE = "#222222", "#9a9a9a", "#0072b2", "#d55e00", "#b3578a"

@@ -5,12 +5,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bool", "Covariates", "Float", "Float32", "Float64", "Index", "as_float32", "as_float64"]
+__all__ = ["Bool", "Covariates", "Float", "Float32", "Float64", "Index", "Int", "as_float32", "as_float64"]
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
 Float: TypeAlias = NDArray[np.floating]
 Index: TypeAlias = NDArray[np.intp]
+Int: TypeAlias = NDArray[np.int64]
 Bool: TypeAlias = NDArray[np.bool_]
 Covariates: TypeAlias = tuple[Float64, Float64]
 """Covariates of the spots (n, k) and of the sites (m, k), standardised over the section."""

@@ -14,7 +14,11 @@ from ._arrays import Float, Float32, Float64, Index, as_float32, as_float64
 __all__ = ["CLASSICAL", "Classical"]
 
 _TIE = 1e-9  # relative tolerance within which distances are equal
-_STRAIN = 1e-3
+_ANGLE = np.pi / 4
+_SHEAR = 1e-3 * np.array([[np.cos(_ANGLE), np.sin(_ANGLE)], [np.sin(_ANGLE), -np.cos(_ANGLE)]])
+_STRAINS = (np.eye(2) + _SHEAR, np.eye(2) - _SHEAR)
+# Delaunay triangulations of a square lattice are not unique. Averaging over two small opposite shears, which select one
+# diagonal each, makes the result independent of the orientation of the section.
 _RBF_ALL = 3000  # number of spots above which only the nearest _RBF_NEIGHBOURS are used
 _RBF_NEIGHBOURS = 64
 
@@ -59,7 +63,7 @@ def idw(spots: Float64, values: Float32, sites: Float64) -> Float32:
 def linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
     """Interpolate linearly on triangles; outside the hull return the nearest spot."""
     result = np.zeros((len(sites), values.shape[1]), np.float32)
-    for strain in _strains():
+    for strain in _STRAINS:
         result += _linear(spots @ strain, values, sites @ strain) / 2
     return _outside_nearest(result, spots, values, sites)
 
@@ -68,7 +72,7 @@ def cubic(spots: Float64, values: Float32, sites: Float64) -> Float32:
     """Interpolate by smooth cubics on triangles :cite:p:`alfeld1984`; outside the hull return the nearest spot."""
     order = np.lexsort(spots.T)
     result = np.zeros((len(sites), values.shape[1]), np.float32)
-    for strain in _strains():
+    for strain in _STRAINS:
         triangles = Delaunay(spots[order] @ strain)
         result += CloughTocher2DInterpolator(triangles, values[order])(sites @ strain).astype(np.float32) / 2
     return _outside_nearest(result, spots, values, sites)
@@ -96,14 +100,6 @@ def _combine(weight: Float64, neighbour: Index, values: Float32) -> Float32:
     rows = np.arange(len(weight) + 1) * weight.shape[1]
     matrix = csr_array((weight.ravel(), neighbour.ravel(), rows), shape=(len(weight), len(values)))
     return np.asarray(matrix @ values.astype(np.float64), np.float32)
-
-
-def _strains() -> tuple[Float64, Float64]:
-    # Delaunay triangulations of a square lattice are not unique. Averaging over two small opposite shears, which
-    # select one diagonal each, makes the result independent of the orientation of the section.
-    angle = np.pi / 4
-    shear = np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]])
-    return np.eye(2) + _STRAIN * shear, np.eye(2) - _STRAIN * shear
 
 
 def _linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
@@ -134,12 +130,6 @@ def _line(spots: Float64) -> Float64 | None:
 
 def _on_a_line(spots: Float64, values: Float32, sites: Float64, direction: Float64) -> Float32:
     """Interpolate linearly along a line; values are constant across it and beyond its ends."""
-    position = spots @ direction
+    position, wanted = spots @ direction, sites @ direction
     order = np.argsort(position)
-    if len(order) == 1:
-        return np.repeat(values, len(sites), axis=0)
-    ordered = position[order]
-    wanted = np.clip(sites @ direction, ordered[0], ordered[-1])
-    right = np.clip(np.searchsorted(ordered, wanted), 1, len(ordered) - 1)
-    part = (wanted - ordered[right - 1]) / (ordered[right] - ordered[right - 1])
-    return _combine(np.column_stack([1 - part, part]), np.column_stack([order[right - 1], order[right]]), values)
+    return np.column_stack([np.interp(wanted, position[order], gene[order]) for gene in values.T]).astype(np.float32)

@@ -10,12 +10,12 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ._arrays import Float, Float32, Float64
-from ._factor import Kernel
-from ._kriging import Kriging, Settings
+from ._kriging import Kernel, Kriging, Settings
 from ._threads import one_thread
 
 __all__ = ["Coregionalization"]
 
+_KERNEL = Kernel("exponential", 16.0)  # with shorter ones, EM attributes variation between single spots to the signal
 _STEPS = 15
 _WEAKEST = 1e-6
 _NUGGETS = tuple(2.0 ** (power / 2) for power in range(-16, 29))
@@ -24,9 +24,8 @@ _NUGGETS = tuple(2.0 ** (power / 2) for power in range(-16, 29))
 class Coregionalization:
     """Matrix normal signal and noise, fitted to `informative` (n, n_informative) by expectation maximisation (EM).
 
-    The other arrays are those of `Kriging`. The kernel is exponential with a long `length`: with shorter ones, EM
-    attributes variation between single spots to the signal. D is shrunken towards its diagonal by the factor
-    `shrinkage` in every step: 0.5 is best on real sections, 0.05 if shared noise is much stronger than the signal.
+    The other arrays are those of `Kriging`. D is shrunken towards its diagonal by the factor `shrinkage` in every step:
+    0.5 is best on real sections, 0.05 if shared noise is much stronger than the signal.
     """
 
     def __init__(
@@ -36,15 +35,13 @@ class Coregionalization:
         informative: Float,
         *,
         noise_weights: Float64 | None = None,
-        length: float = 16.0,
         shrinkage: float = 0.5,
     ) -> None:
-        kernel = Kernel("exponential", length)
-        kriging = Kriging(spots, sites, noise_weights=noise_weights, kernels=[kernel], nuggets=_NUGGETS)
+        kriging = Kriging(spots, sites, noise_weights=noise_weights, kernels=[_KERNEL], nuggets=_NUGGETS)
         informative = np.asarray(informative, np.float64)
         informative = informative[:, np.ptp(informative, axis=0) > 0]
-        self._kriging, self._kernel = kriging, kernel
-        eigenvalues, modes = kriging.spectrum(informative, kernel)
+        self._kriging = kriging
+        eigenvalues, modes = kriging.spectrum(informative, _KERNEL)
         strength, basis = _fit(eigenvalues, modes, shrinkage)
         self._root, self._solver = _loadings(eigenvalues, modes @ basis, strength)
         components = ((informative - informative.mean(axis=0)) @ basis).astype(np.float32)
@@ -56,7 +53,7 @@ class Coregionalization:
 
     def maps(self, values: Float, settings: None = None) -> list[Float32]:  # noqa: ARG002
         """Predict genes (n, n_genes) at the sites, (m, n_genes)."""
-        _, modes = self._kriging.spectrum(values, self._kernel)
+        _, modes = self._kriging.spectrum(values, _KERNEL)
         loadings = self._solver @ (self._root.T @ modes)
         mean = np.mean(values, axis=0, dtype=np.float64).astype(np.float32)
         return [self.kriged.sites @ loadings.astype(np.float32) + mean]

@@ -1,6 +1,6 @@
 """Cross-validation of predictors, and stacking weights."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,14 +9,14 @@ from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from .._lattice import SectionOnLattice
 from ._arrays import Bool, Float, Float32, Float64, Index
-from ._covariates import CovariateKriging
 from ._kriging import Kriging
-from ._methods import Method, Predictor, fit
+from ._methods import Method, Predictor, fit, section_noise_weights
 from ._stack import MEMBERS, REACH, Stack, StackingWeights, farness, too_few_spots
 from ._threads import parallel
 
-__all__ = ["FOLDS", "MAX_LEFT_OUT", "CrossValidation", "folds"]
+__all__ = ["MAX_LEFT_OUT", "CrossValidation", "cross_validate", "folds"]
 
 FOLDS: Final = 5
 MAX_LEFT_OUT: Final = 1500  # number of spots that are cross-validated on larger sections
@@ -26,6 +26,27 @@ _PARTITIONS = 4  # number of partitions into blocks: a single one is too variabl
 
 Part = tuple[int, Index, Bool]
 """Number of a fold, its spots (n_test,), and the spots that they are predicted from, (n,)."""
+
+
+def cross_validate(
+    section: SectionOnLattice,
+    method: Method,
+    seen: Bool,
+    *,
+    stacking: StackingWeights | None = None,
+    limit: int = MAX_LEFT_OUT,
+    seed: int,
+) -> "CrossValidation":
+    """Cross-validate a method on the spots `seen`, (n_sites,); a stack is weighted for the wanted sites."""
+    at, values = section.positions(seen), section.values[seen[section.measured]]
+    weights = section_noise_weights(section, seen)
+    covariates = None if section.covariates is None else section.covariates[seen]
+    validation = CrossValidation(
+        method, at[seen], values, weights, covariates=covariates, stacking=stacking, limit=limit, seed=seed
+    )
+    if method == "stack":
+        validation.stacking_weights(at[section.wanted])
+    return validation
 
 
 class CrossValidation:
@@ -42,8 +63,8 @@ class CrossValidation:
         method: Method,
         spots: Float64,
         informative: Float32,
-        *,
         noise_weights: Float64 | None = None,
+        *,
         covariates: Float64 | None = None,
         stacking: StackingWeights | None = None,
         limit: int = MAX_LEFT_OUT,
@@ -54,27 +75,19 @@ class CrossValidation:
         self.stacking = stacking
         self._spots, self._informative, self._noise_weights = spots, informative, noise_weights
         self._covariates, self._limit, self._seed = covariates, limit, seed
-        guided = 0 if covariates is None else CovariateKriging.COUNT
-        self._n_members = len(MEMBERS) + guided
         self._fold = folds(informative, limit, seed)
         self.chosen = np.flatnonzero(self._fold >= 0)
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
 
-        def fitted(part: Part) -> Predictor:
-            _, test, train = part
-            return fit(
-                method,
-                spots[train],
-                spots[test],
-                informative[train],
-                noise_weights=None if noise_weights is None else noise_weights[train],
-                stacking=stacking,
-                covariates=None if covariates is None else (covariates[train], covariates[test]),
-            )
+        def fitted(part: Part) -> tuple[int, Predictor]:
+            number, test, train = part
+            weights = None if noise_weights is None else noise_weights[train]
+            both = None if covariates is None else (covariates[train], covariates[test])
+            data = spots[train], spots[test], informative[train]
+            return number, fit(method, *data, noise_weights=weights, stacking=stacking, covariates=both)
 
         parts = list(_partition(spots, self._fold))
-        numbers = [number for number, *_ in parts]
-        self._predictors: dict[int, Any] = dict(zip(numbers, parallel(fitted, parts), strict=True))
+        self._predictors: dict[int, Any] = dict(parallel(fitted, parts))
         distance = np.zeros(len(spots))
         for _, test, train in parts:
             distance[test] = cKDTree(spots[train]).query(spots[test])[0]
@@ -85,48 +98,47 @@ class CrossValidation:
 
         `settings` are those of a predictor of all spots; by default each fold is tuned separately.
         """
-        result = np.empty(values.shape, np.float32)
+        return self._joined(lambda fold: self._predictors[fold].maps(values[self._fold != fold], settings)[:1])[0]
 
-        def predict_fold(number: int) -> None:
-            test = self._fold == number
-            result[test] = self._predictors[number].maps(values[~test], settings)[0]
-
-        parallel(predict_fold, self._predictors)
-        return result[self.chosen]
-
-    def predict_twice(self, values: Float, settings: Any) -> tuple[Float32, Float32]:
+    def predict_twice(self, values: Float, settings: Any) -> list[Float32]:
         """Return the predictions of a stack with covariates, and with the weights that it has without covariates."""
-        guided, unguided = np.empty(values.shape, np.float32), np.empty(values.shape, np.float32)
 
-        def predict_fold(number: int) -> None:
-            test, stack = self._fold == number, self._predictors[number]
-            members = stack.members(values[~test], settings)
-            guided[test] = stack.combine(*members)
-            unguided[test] = stack.combine(*members, stack.weights.unguided)
+        def both(fold: int) -> list[Float32]:
+            stack = self._predictors[fold]
+            members = stack.members(values[self._fold != fold], settings)
+            return [stack.combine(*members), stack.combine(*members, stack.weights.unguided)]
 
-        parallel(predict_fold, self._predictors)
-        return guided[self.chosen], unguided[self.chosen]
+        return self._joined(both)
 
     def predict_informative(self) -> Float32:
         """Predict the informative genes at the chosen spots, (n_chosen, n_informative)."""
-        if not self._members:
-            return self.predict(self._informative)
-        result = np.empty(self._informative.shape, np.float32)
-        for number, members in self._members.items():
-            result[self._fold == number] = self._predictors[number].combine(*members)
-        return result[self.chosen]
+        return self.predict_parts()["stack"] if self._members else self.predict(self._informative)
 
     def predict_parts(self) -> dict[str, Float32]:
-        """Predict the informative genes at the chosen spots by parts of a stack, (n_chosen, n_informative) each."""
-        found: dict[str, Float32] = {}
-        for number, (members, pca) in self._members.items():
-            stack, test = self._predictors[number], self._fold == number
-            parts = {"kriging": members[0], "pca_kriging": pca, "stack": stack.combine(members, pca)}
-            if stack.weights.unguided is not None:
-                parts["stack_without_covariates"] = stack.combine(members, pca, stack.weights.unguided)
-            for name, part in parts.items():
-                found.setdefault(name, np.empty(self._informative.shape, np.float32))[test] = part
-        return {name: values[self.chosen] for name, values in found.items()}
+        """Predict the informative genes at the chosen spots by parts of a stack, (n_chosen, n_informative) each.
+
+        Returns an empty dictionary if the method is no stack, or its weights were given.
+        """
+        if not self._members:
+            return {}
+
+        def parts(fold: int) -> list[Float32]:
+            (members, pca), stack = self._members[fold], self._predictors[fold]
+            weights = [stack.weights.members, stack.weights.unguided]
+            return [members[0], pca, *(stack.combine(members, pca, each) for each in weights if each)]
+
+        names = ("kriging", "pca_kriging", "stack", "stack_without_covariates")
+        return dict(zip(names, self._joined(parts), strict=False))
+
+    def _joined(self, predict: Callable[[int], list[Float32]]) -> list[Float32]:
+        """Predict every fold and put the folds together, (n_chosen, n_genes) each."""
+        numbers, fold = list(self._predictors), self._fold[self.chosen]
+        of_folds = parallel(predict, numbers)
+        joined = [np.empty((len(fold), part.shape[1]), np.float32) for part in of_folds[0]]
+        for number, parts in zip(numbers, of_folds, strict=True):
+            for whole, part in zip(joined, parts, strict=True):
+                whole[fold == number] = part
+        return joined
 
     def stacking_weights(self, sites: Float64) -> StackingWeights:
         """Determine the weights of the stack for sites (m, 2), and use them from now on.
@@ -134,22 +146,22 @@ class CrossValidation:
         They minimise the cross-validated squared error of genes of unit variance. If more than 1 % of the sites are far
         from all spots, the share of the stack there is determined by holding out blocks of spots.
         """
-        if self.stacking is None:
-            varying = np.ptp(self._informative, axis=0) > 0
-            stacks, fold = self._predictors, self._fold
-            members = parallel(lambda i: stacks[i].members(self._informative[fold != i]), stacks)
-            self._members = dict(zip(stacks, members, strict=True))
-            predicted = ((maps, fold == number) for number, (maps, _) in self._members.items())
-            square, cross = _moments(self._informative, varying, self._n_members, predicted)
-            weights = StackingWeights(_simplex(square, cross))
-            if self._covariates is not None:
-                weights = self._shrunken(weights, square, cross, varying)
-            self._predictors = {number: stack.with_weights(weights) for number, stack in stacks.items()}
-            kriging = Kriging(self._spots, sites, noise_weights=self._noise_weights)
-            if np.sum(farness(kriging) > 0) > _RARE * len(sites):
-                weights = replace(weights, far=self._far_share(np.array(weights.members), kriging, varying))
-            self.stacking = weights
-        return self.stacking
+        if self.stacking is not None:
+            return self.stacking
+        varying = np.ptp(self._informative, axis=0) > 0
+        stacks, fold = self._predictors, self._fold
+        self._members = dict(parallel(lambda i: (i, stacks[i].members(self._informative[fold != i])), stacks))
+        predicted = [(maps, fold == number) for number, (maps, _) in self._members.items()]
+        square, cross = _moments(self._informative, varying, len(predicted[0][0]), predicted)
+        weights = StackingWeights(_simplex(square, cross))
+        if self._covariates is not None:
+            weights = self._shrunken(weights, square, cross, varying)
+        self._predictors = {number: stack.with_weights(weights) for number, stack in stacks.items()}
+        kriging = Kriging(self._spots, sites, noise_weights=self._noise_weights)
+        if np.sum(farness(kriging) > 0) > _RARE * len(sites):
+            weights = replace(weights, far=self._far_share(np.array(weights.members), kriging, varying))
+        self.stacking = weights
+        return weights
 
     def _shrunken(self, weights: StackingWeights, square: Float64, cross: Float64, varying: Bool) -> StackingWeights:
         """Shrink weights towards those without covariates, by the fraction 2 e²/d² (at most 1).
@@ -175,8 +187,7 @@ class CrossValidation:
     def _far_share(self, members: Float64, kriging: Kriging, varying: Bool) -> float:
         """Return the share of the stack, the rest being PCA kriging, at sites far from all spots."""
         piece = kriging.sample(self._limit)
-        spots, weights = kriging.spots[piece], kriging.noise_weights[piece]
-        informative = self._informative[piece]
+        spots, weights, informative = kriging.spots[piece], kriging.noise_weights[piece], self._informative[piece]
         covariates = None if self._covariates is None else self._covariates[piece]
         blocks = [_blocks(spots, informative, rng) for rng in np.random.default_rng(self._seed).spawn(_PARTITIONS)]
         parts = [part for fold in blocks for part in _partition(spots, fold, beyond=REACH)]

@@ -1,28 +1,26 @@
-"""PCA kriging: the mean of ordinary kriging and of kriged principal components, projected back to genes."""
+"""PCA kriging and state kriging, which depend on kriged principal components of genes."""
 
 from copy import copy
-from typing import NamedTuple
+from typing import Final
 
 import numpy as np
 from scipy.linalg import svd
+from scipy.spatial.distance import pdist
 
 from ._arrays import Float, Float32, Float64
-from ._factor import kernels_for
-from ._kriging import Kriged, Kriging, Settings
+from ._kriging import Kernel, Kriging, Settings, kernels_for
 
-__all__ = ["PCAKriging"]
+__all__ = ["PCAKriging", "state_kriging", "typical_distance"]
 
-
-class PCAKriged(NamedTuple):
-    """Predictions for a block of genes."""
-
-    sites: Float32  # (m, n_genes) mean of the two that follow
-    components: Float32  # (m, n_genes) kriged components, projected back to genes
-    kriging: Kriged  # ordinary kriging of each gene
+_STATE_LENGTH: Final = 2.0  # in median distances between states
+_MAX_PAIRED: Final = 500
 
 
 class PCAKriging:
-    """Kriged principal components of the genes `informative` (n, n_informative), from which any gene is predicted."""
+    """The mean of ordinary kriging and of kriged principal components, projected back to genes.
+
+    The components are those of the genes `informative` (n, n_informative); any gene is predicted from them.
+    """
 
     def __init__(self, kriging: Kriging, informative: Float, *, n_components: int = 25) -> None:
         self.kriging = kriging
@@ -46,13 +44,8 @@ class PCAKriging:
 
     def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
         """Predict genes (n, n_genes): PCA kriging, the components alone, and kriging, (m, n_genes) each."""
-        found = self.predict(values, settings)
-        return [found.sites, found.components, found.kriging.sites]
-
-    def predict(self, values: Float, settings: Settings | None = None) -> PCAKriged:
-        """Predict genes (n, n_genes); the kernels and nuggets of their ordinary kriging are chosen unless given."""
-        single, components = self.kriging.predict(values, settings), self.project(values)
-        return PCAKriged(np.asarray((components + single.sites) / 2, np.float32), components, single)
+        components, (single,) = self.project(values), self.kriging.maps(values, settings)
+        return [np.asarray((components + single) / 2, np.float32), components, single]
 
     def project(self, values: Float) -> Float32:
         """Predict genes (n, n_genes) from the components alone, (m, n_genes)."""
@@ -64,6 +57,23 @@ class PCAKriging:
         weight = self.kriging.noise_weights
         centred = values - np.average(values, axis=0, weights=weight)
         return np.asarray((self.scores * weight[:, None]).T @ centred, np.float32)
+
+
+def state_kriging(components: PCAKriging) -> Kriging:
+    """Return Gaussian processes over the expected expression state of a site.
+
+    The state of a site is its vector of kriged principal components (leave-one-out at spots). Genes depend on the state
+    in non-linear ways, and distant spots of the same tissue are informative, so genes are kriged with distances between
+    states in place of distances in space.
+    """
+    states = components.at_spots * components.strength, components.at_sites * components.strength
+    return components.kriging.over(states, Kernel("matern32", _STATE_LENGTH * typical_distance(states[0])))
+
+
+def typical_distance(states: Float64) -> float:
+    """Return the median distance between states (n, n_dimensions)."""
+    some = states[np.linspace(0, len(states) - 1, min(len(states), _MAX_PAIRED)).round().astype(int)]
+    return max(float(np.median(pdist(some))) if len(some) > 1 else 0.0, 1e-6)
 
 
 def _principal_scores(values: Float64, weight: Float64, n_components: int) -> tuple[Float64, Float64]:

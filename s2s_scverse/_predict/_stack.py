@@ -11,8 +11,7 @@ from ._arrays import Covariates, Float, Float32, Float64
 from ._coregionalization import Coregionalization
 from ._covariates import CovariateKriging
 from ._kriging import Kriging, Settings
-from ._pca_kriging import PCAKriging
-from ._state_kriging import StateKriging
+from ._pca_kriging import PCAKriging, state_kriging
 
 __all__ = ["MEMBERS", "REACH", "Stack", "StackingWeights", "farness", "too_few_spots"]
 
@@ -66,13 +65,11 @@ class Stack:
         self._many = PCAKriging(kriging, informative, n_components=_MANY)
         self._few = self._many.with_components(_FEW)
         unweighted = weights is None
-        self._state = StateKriging(self._many) if unweighted or not too_few_spots(kriging.spots) else None
-        self._coregionalization: Coregionalization | None = None
+        self._state = state_kriging(self._many) if unweighted or not too_few_spots(kriging.spots) else None
+        self._coregionalization = self._guided = None
         if unweighted or self.weights.uses("coregionalization"):
-            self._coregionalization = Coregionalization(
-                kriging.spots, kriging.sites, informative, noise_weights=kriging.noise_weights
-            )
-        self._guided: CovariateKriging | None = None
+            weight = kriging.noise_weights
+            self._coregionalization = Coregionalization(kriging.spots, kriging.sites, informative, noise_weights=weight)
         if covariates is not None and (unweighted or any(self.weights.members[len(MEMBERS) :])):
             self._guided = CovariateKriging(self._many, *covariates)
         self._far = farness(kriging)[:, None].astype(np.float32)
@@ -92,16 +89,12 @@ class Stack:
     def members(self, values: Float, settings: StackSettings | None = None) -> tuple[list[Any], Float32]:
         """Predict genes (n, n_genes) by each member (None without weight) and by PCA kriging, (m, n_genes) each."""
         kriging, states, guided = settings or (None, None, None)
-        kriged = self._many.predict(values, kriging)
-        by_name = {
-            "kriging": kriged.kriging.sites,
-            "few_components": self._few.project(values),
-            "many_components": kriged.components,
-            "state_kriging": kriged.components if self._state is None else self._state.maps(values, states)[0],
-            "coregionalization": None if self._coregionalization is None else self._coregionalization.maps(values)[0],
-        }
+        pca, components, single = self._many.maps(values, kriging)
+        state = components if self._state is None else self._state.maps(values, states)[0]
+        coregionalized = None if self._coregionalization is None else self._coregionalization.maps(values)[0]
         with_covariates = [] if self._guided is None else self._guided.maps(values, guided)
-        return [*(by_name[name] for name in MEMBERS), *with_covariates], kriged.sites
+        # In the order of MEMBERS.
+        return [single, self._few.project(values), components, state, coregionalized, *with_covariates], pca
 
     def combine(self, members: list[Any], pca: Float32, weights: tuple[float, ...] | None = None) -> Float32:
         """Return the weighted mean of members, (m, n_genes); `weights` replace those of the stack."""

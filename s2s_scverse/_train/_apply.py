@@ -1,17 +1,17 @@
 """Maps of all genes by a trained network."""
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .._lattice import Lattice
+from .._predict._arrays import Bool, Float32
 from ..nn import CDCIN
-from ._batches import Batch, cut
 from ._config import TrainingConfig
-from ._scenes import Scene, lay_on_rasters
+from ._scenes import Batch, Scene, cut, lay_on_rasters
 
 __all__ = ["predict_sites", "run_stages", "whole_maps", "whole_section"]
 
@@ -27,31 +27,22 @@ def whole_maps(scene: Scene, scored: Tensor, genes: Tensor) -> Iterator[Batch]:
             yield cut(scene, view, part, gather, tissue, of)
 
 
-def whole_section(
-    lattice: Lattice, measured: NDArray[np.bool_], values: NDArray[np.float32], maps: NDArray[np.float32]
-) -> Iterator[Batch]:
+def whole_section(lattice: Lattice, measured: Bool, values: Float32, maps: Float32) -> Iterator[Batch]:
     """Lay out a whole upright section to be predicted, a few genes at a time.
 
     Takes which sites are measured (n_sites,), standardised values (n_measured, n_genes), and initial estimates
     (n_maps, n_genes, n_sites) of these.
     """
-    n_genes = values.shape[1]
-    truth = np.zeros((n_genes, len(lattice)), np.float32)
+    (gather,), (tissue,) = lay_on_rasters(lattice, lattice.kind.symmetries[:1])
+    flat, seen = gather.reshape(-1), torch.from_numpy(measured.astype(np.float32))
+    truth = np.zeros((values.shape[1], len(lattice)), np.float32)
     truth[:, measured] = values.T
-    seen = torch.from_numpy(measured.astype(np.float32))[None]
-    scene = Scene(
-        *lay_on_rasters(lattice, lattice.kind.symmetries[:1]),
-        truth=torch.from_numpy(truth),
-        centre=torch.zeros(1, n_genes),
-        spread=torch.ones(1, n_genes),
-        known=seen,
-        visible=seen,
-        maps=torch.from_numpy(maps)[None],
-        n_genes=n_genes,
-        stride=1,
-        hexagonal=lattice.kind.hexagonal,
-    )
-    return whole_maps(scene, seen, torch.arange(n_genes))
+    for genes in torch.split(torch.arange(len(truth)), max(1, CELLS_PER_BATCH // len(flat))):
+        shape = (len(genes), 1, *gather.shape)
+        mask = seen[gather].expand(shape) * tissue
+        estimates = torch.from_numpy(maps)[:, genes][:, :, flat].reshape(-1, len(genes), *gather.shape).transpose(0, 1)
+        target = torch.from_numpy(truth)[genes][:, flat].reshape(shape)
+        yield Batch(estimates, mask, tissue.expand(shape), target, mask, lattice.kind.hexagonal)
 
 
 def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor:
@@ -78,34 +69,35 @@ def predict_sites(
     count = torch.zeros(height, width)
     # Only corrections are rounded, the maps they are added to are not.
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
-    cut = _windows if network.config.attention else _pieces
-    side = training.crop if network.config.attention else LARGEST_SIDE
-    for rows, kept_rows in cut(height, side, network.config.reach):
-        for cols, kept_cols in cut(width, side, network.config.reach):
-            part = batch.each(lambda tensor: tensor[..., rows, cols].to(device))  # noqa: B023 - called at once
-            with autocast:
-                found = run_stages(network, part, training)[-1].float().cpu()
-            total[..., kept_rows, kept_cols] += found[..., _within(rows, kept_rows), _within(cols, kept_cols)]
-            count[kept_rows, kept_cols] += 1
+    if network.config.attention:
+        axes = [_windows(extent, training.crop) for extent in (height, width)]
+    else:
+        axes = [_pieces(extent, LARGEST_SIDE, network.config.reach) for extent in (height, width)]
+    for (rows, kept_rows, to_rows), (cols, kept_cols, to_cols) in product(*axes):
+        part = batch.each(lambda tensor: tensor[..., rows, cols].to(device))  # noqa: B023 - called at once
+        with autocast:
+            found = run_stages(network, part, training)[-1].float().cpu()
+        total[..., to_rows, to_cols] += found[..., kept_rows, kept_cols]
+        count[to_rows, to_cols] += 1
     return (total / count).flatten(1)[:, position]
 
 
-def _windows(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:  # noqa: ARG001 - as _pieces
-    """Cover an axis with crops that overlap by at least half; yield each twice."""
+Crop = tuple[slice, slice, slice]
+"""Along one axis: what the network is shown, which part of that is kept, and where this part belongs."""
+
+
+def _windows(extent: int, side: int) -> list[Crop]:
+    """Cover an axis with crops that overlap by at least half."""
     side = min(side, extent)
     n = int(np.ceil((extent - side) / (side / 2))) + 1
-    for corner in np.linspace(0, extent - side, n).round().astype(int):
-        window = slice(int(corner), int(corner) + side)
-        yield window, window
+    corners = np.linspace(0, extent - side, n).round().astype(int).tolist()
+    return [(slice(corner, corner + side), slice(None), slice(corner, corner + side)) for corner in corners]
 
 
-def _pieces(extent: int, side: int, reach: int) -> Iterator[tuple[slice, slice]]:
-    """Cut an axis into pieces with a rim; yield each piece and its part without the rim."""
+def _pieces(extent: int, side: int, rim: int) -> list[Crop]:
+    """Cut an axis into pieces, shown with a rim."""
+    found = []
     for start in range(0, extent, side):
-        stop = min(start + side, extent)
-        yield slice(max(start - reach, 0), min(start + side + reach, extent)), slice(start, stop)
-
-
-def _within(window: slice, part: slice) -> slice:
-    """Return the position of a part of the axis in a crop."""
-    return slice(part.start - window.start, part.stop - window.start)
+        stop, first = min(start + side, extent), max(start - rim, 0)
+        found.append((slice(first, stop + rim), slice(start - first, stop - first), slice(start, stop)))
+    return found

@@ -17,12 +17,11 @@ from .._predict import StackingWeights, boxes, cross_validate
 from .._progress import SILENT, Progress
 from ..nn import CDCIN, CDCINConfig
 from ..nn._simulated import simulated_weights
-from ._batches import Batch
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
 from ._layout import Images, choose_validation, join_terms, lay_out, validation_maps
 from ._model import SectionModel
-from ._scenes import N_MAPS
+from ._scenes import N_MAPS, Batch
 from ._shrinkage import Correction, find_shrinkage
 
 __all__ = ["MIN_SPOTS", "fit"]
@@ -195,8 +194,7 @@ def _trained(
 ) -> tuple[Corrected, float]:
     """Train a network on all sections; return it, and what its correction was worth before on the same spots."""
     # Lightning takes seconds to import.
-    from ._module import Batches, TrainingPlan
-    from ._trainer import train
+    from ._lightning import Batches, TrainingPlan, train
 
     training, device = models[0].training, models[0].device
     progress.begin("training data", len(run.pieces))

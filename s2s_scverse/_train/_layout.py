@@ -1,31 +1,33 @@
-"""Terms of the loss and validation maps of a section."""
+"""Training and validation masks of a section, natural images on its lattice, and the terms of the loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
-from .._lattice import Lattice, SectionOnLattice, random_sample
+from .._lattice import Lattice, SectionOnLattice, random_sample, regular_sample
 from .._predict import NUGGETS, Kriging, StackingWeights, section_noise_weights
+from .._predict._arrays import Bool, Float32, Float64
 from ._apply import whole_maps
-from ._batches import Batch, Term
-from ._config import TrainingConfig
-from ._images import image_box, images_at_sites, matched_images
-from ._pairs import Views, dense_views, held_views, sampled_views, sparser_views
-from ._scenes import InitialEstimate, Scale, build_scene
+from ._config import Matching, TrainingConfig
+from ._scenes import Batch, InitialEstimate, Scale, Term, Views, build_scene
 
 __all__ = ["Images", "choose_validation", "join_terms", "lay_out", "validation_maps"]
 
 MAX_VALIDATED = 128
+MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked
+SPARSER = 2  # spacing of the sparser sample, in spots
+MIN_VISIBLE = 4  # smallest number of visible spots of a validation mask
 
-Images = Callable[[tuple[int, int], int, np.random.Generator], NDArray[np.float32]]
+Images = Callable[[tuple[int, int], int, np.random.Generator], Float32]
 """Natural images: size, number and generator in, (n, height, width) out."""
 
 
-def choose_validation(measured: NDArray[np.bool_], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def choose_validation(measured: Bool, fraction: float, rng: np.random.Generator) -> Bool:
     """Choose validation spots, (n_sites,); at least two."""
     spots = np.flatnonzero(measured)
     aside = np.zeros(len(measured), dtype=bool)
@@ -35,7 +37,7 @@ def choose_validation(measured: NDArray[np.bool_], fraction: float, rng: np.rand
 
 def lay_out(
     section: SectionOnLattice,
-    known: NDArray[np.bool_],
+    known: Bool,
     stacking: StackingWeights | None,
     training: TrainingConfig,
     images: Images | None,
@@ -44,13 +46,17 @@ def lay_out(
     """Build the terms of the loss, of all genes of the section; `known` (n_sites,) are the training spots."""
     lattice, scale = section.lattice, Scale.of(section.values, training.gene_scale)
     standard = scale.apply(section.values)
-    shown = standard[known[section.measured]]
-    orientations = lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1]
-    noise_ratios = np.empty(0)
+    shown, noise_ratios = standard[known[section.measured]], np.empty(0)
     if images and training.match_images != "none":
         spots = section.positions(known)[known]
         noise_ratios = np.asarray(NUGGETS)[Kriging(spots, spots[:0]).tune(shown).nugget]
-    estimate = InitialEstimate(training.initial, scale.spread, stacking)
+    build = partial(
+        build_scene,
+        estimate=InitialEstimate(training.initial, scale.spread, stacking),
+        noise_weights=section_noise_weights(section, known),
+        orientations=lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1],
+        standardise=training.gene_scale is None,
+    )
     # Divided genes: errors are in the units of the genes, as those of photographs are.
     unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
     rng_sparser, rng_dense, rng_images = rngs
@@ -64,28 +70,16 @@ def lay_out(
         views = make_views(lattice, known, n=training.masks, drop=training.mask_dropout, rng=child)
         pictures = _pictures(views.lattice, training, images, rng_images)
         pictures = matched_images(pictures, shown, noise_ratios, training.match_images, rng_images)
-        weights = section_noise_weights(section, known)
-        covariates = _at(section, views, known)
-        scene = build_scene(
-            views,
-            shown,
-            pictures,
-            estimate=estimate,
-            noise_weights=weights,
-            covariates=covariates,
-            orientations=orientations,
-            standardise=training.gene_scale is None,
-            stride=stride,
-        )
+        scene = build(views, shown, pictures, covariates=_at(section, views, known), stride=stride)
         terms.append(Term(f"genes_{name}", (scene,), images=False, weight=weight * unit))
-        if scene.n_images:
+        if pictures.shape[1]:
             terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
     return terms
 
 
 def validation_maps(
     section: SectionOnLattice,
-    known: NDArray[np.bool_],
+    known: Bool,
     stacking: StackingWeights | None,
     training: TrainingConfig,
     rng: np.random.Generator,
@@ -94,20 +88,19 @@ def validation_maps(
 
     `known` (n_sites,) are the spots that are not set aside for validation: all for a network that is not trained here.
     """
-    scale = Scale.of(section.values, training.gene_scale)
-    standard, weights = scale.apply(section.values), section_noise_weights(section, section.measured)
+    lattice, measured, scale = section.lattice, section.measured, Scale.of(section.values, training.gene_scale)
+    standard, noise_weights = scale.apply(section.values), section_noise_weights(section, measured)
     validated = torch.from_numpy(rng.permutation(standard.shape[1])[:MAX_VALIDATED])
     validation = []
-    aside = not np.array_equal(known, section.measured)
-    lattice, measured = section.lattice, section.measured
+    aside = not np.array_equal(known, measured)
     for views, scored in held_views(lattice, measured, known) if aside else sampled_views(lattice, measured, rng):
         held = build_scene(
             views,
             standard,
             np.empty((len(views.lattice), 0), np.float32),
             estimate=InitialEstimate(training.initial, scale.spread, stacking),
-            noise_weights=weights,
-            covariates=_at(section, views, section.measured),
+            noise_weights=noise_weights,
+            covariates=_at(section, views, measured),
             orientations=lattice.kind.symmetries[:1],
             standardise=training.gene_scale is None,
         )
@@ -124,18 +117,132 @@ def join_terms(sections: list[list[Term]]) -> list[Term]:
     return list(joined.values())
 
 
-def _at(section: SectionOnLattice, views: Views, spots: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+def _at(section: SectionOnLattice, views: Views, spots: Bool) -> Float64 | None:
     """Covariates at the sites of views, which are all sites of the section or its `spots`, (n_sites,)."""
     if section.covariates is None or len(views.lattice) == len(section.lattice):
         return section.covariates
     return section.covariates[spots]
 
 
-def _pictures(
-    lattice: Lattice, training: TrainingConfig, images: Images | None, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _pictures(lattice: Lattice, training: TrainingConfig, images: Images | None, rng: np.random.Generator) -> Float32:
     """Natural images at the sites, (n_sites, n_images)."""
     if images is None or not training.n_images or not training.image_weight:
         return np.empty((len(lattice), 0), np.float32)
     drawn = images(image_box(lattice), training.n_images, rng)
     return images_at_sites(drawn, lattice, standardise=training.gene_scale is None)
+
+
+def sparser_views(lattice: Lattice, known: Bool, *, n: int, drop: float, rng: np.random.Generator) -> Views:
+    """At least `n` training masks that keep one of four spots `known` (n_sites,): sparser -> sparse.
+
+    Spots are related in the same way to a dense lattice that is twice as fine. For finer ones, an equally sparse sample
+    would leave too few spots to learn from. Mask dropout, `drop`, is the largest fraction of the remaining spots that
+    is masked at random; every second mask drops none.
+    """
+    stride = lattice.stride(known)
+    if stride == 1:
+        # Spots have no regular spacing: thin them at random.
+        kept = min(known.mean(), MAX_KEPT)
+        return Views(lattice, known, _thinned(known, [1 - kept] * n, rng))
+    spots, samples = _phases(lattice, known)
+    samples[~samples.any(axis=1)] = True
+    phases = rng.permutation(len(samples))
+    views = range(max(n, len(phases)))
+    # In the next round of phases the other half of the masks drops spots.
+    dropped = [drop * rng.uniform(0.2, 1) * ((view + view // len(phases)) % 2) for view in views]
+    thinned = [_thinned(samples[phases[view % len(phases)]], [dropped[view]], rng) for view in views]
+    return Views(spots, np.ones(len(spots), dtype=bool), np.concatenate(thinned))
+
+
+def dense_views(lattice: Lattice, known: Bool, *, n: int, drop: float, rng: np.random.Generator) -> Views:
+    """`n` training masks that hide half to all of the fraction `drop` of the spots `known`: sparse -> dense."""
+    return Views(lattice, known, _thinned(known, drop * (0.5 + 0.5 * rng.random(n)), rng))
+
+
+def held_views(lattice: Lattice, measured: Bool, known: Bool) -> list[tuple[Views, Bool]]:
+    """Build two validation masks that bracket the true prediction distance, each with the sites to predict.
+
+    On the dense lattice, validation spots, measured but not known, are holes in the lattice of spots, farther from
+    visible spots than almost any unmeasured site. In sparser samples, those between the sites of a sample are placed
+    like unmeasured sites, at twice the distance; this needs a regular spacing and enough spots.
+    """
+    ways = [(Views(lattice, measured, known[None]), (measured & ~known)[None])]
+    if lattice.stride(measured) > 1:
+        spots, phases = _phases(lattice, measured)
+        aside = ~known[measured]
+        visible, scored = phases & ~aside, ~phases & aside
+        usable = (visible.sum(axis=1) >= MIN_VISIBLE) & scored.any(axis=1)
+        if usable.any():
+            ways.append((Views(spots, np.ones(len(spots), dtype=bool), visible[usable]), scored[usable]))
+    return ways
+
+
+def sampled_views(lattice: Lattice, measured: Bool, rng: np.random.Generator) -> list[tuple[Views, Bool]]:
+    """Build validation masks for a network that was not trained on the section, with the sites to predict.
+
+    All spots outside a sparser sample are predicted from it. Without a regular spacing samples are random ones.
+    """
+    if lattice.stride(measured) > 1:
+        spots, visible = _phases(lattice, measured)
+    else:
+        spots = lattice.subset(measured)
+        hidden = 1 - min(measured.mean(), MAX_KEPT)
+        visible = _thinned(np.ones(len(spots), bool), [hidden] * SPARSER**2, rng)
+    visible = visible[visible.sum(axis=1) >= MIN_VISIBLE]
+    return [(Views(spots, np.ones(len(spots), dtype=bool), visible), ~visible)]
+
+
+def _phases(lattice: Lattice, measured: Bool) -> tuple[Lattice, Bool]:
+    """The lattice of spots, and its four sparser samples, (4, n_spots)."""
+    spots = lattice.subset(measured).coarsened(lattice.stride(measured))
+    return spots, np.stack([regular_sample(spots, SPARSER, divmod(i, SPARSER)) for i in range(SPARSER**2)])
+
+
+def _thinned(known: Bool, parts: Sequence[float] | Float64, rng: np.random.Generator) -> Bool:
+    """Mask random parts of the known sites, (n_parts, n_sites)."""
+    visible = np.tile(known, (len(parts), 1))
+    sites = np.flatnonzero(known)
+    for row, part in zip(visible, parts, strict=True):
+        row[sites] = random_sample(len(sites), 1 - part, rng)
+    return visible
+
+
+def image_box(lattice: Lattice) -> tuple[int, int]:
+    """Height and width of images that cover the lattice in its true geometry."""
+    x, y = np.ptp(lattice.unit_coordinates, axis=0)
+    return int(np.ceil(y - 1e-6)) + 1, int(np.ceil(x - 1e-6)) + 1
+
+
+def images_at_sites(images: Float32, lattice: Lattice, *, standardise: bool) -> Float32:
+    """Sample images (n, height, width), of brightness 0 to 1, at the sites: (n_sites, n), without flat images.
+
+    `standardise` brings each image to mean 0 and standard deviation 1 over the sites.
+    """
+    x, y = (lattice.unit_coordinates - lattice.unit_coordinates.min(axis=0)).T
+    values = np.stack([map_coordinates(image, (y, x), order=1, mode="nearest") for image in images], axis=1)
+    deviation = values.std(axis=0)
+    textured = deviation > 1e-3
+    values, deviation = values[:, textured], deviation[textured]
+    if standardise:
+        values = (values - values.mean(axis=0)) / deviation
+    return values.astype(np.float32)
+
+
+def matched_images(
+    images: Float32, genes: Float32, nuggets: Float64, matching: Matching, rng: np.random.Generator
+) -> Float32:
+    """Make images (n_sites, n) look like measurements of genes; each follows one gene, drawn at random.
+
+    Images and genes (n_spots, n_genes) are standardised, and so is the result. `nuggets` (n_genes,) are the variance of
+    the noise over that of the signal; for `matching` see :class:`s2s_scverse.tl.TrainingConfig`.
+    """
+    if matching == "none":
+        return images
+    drawn = rng.integers(genes.shape[1], size=images.shape[1])
+    nugget = nuggets[drawn]
+    noisy = (images + np.sqrt(nugget) * rng.standard_normal(images.shape)) / np.sqrt(1 + nugget)
+    if matching == "distribution":
+        rank = noisy.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+        place = ((rank + 0.5) / len(noisy) * len(genes)).astype(np.int64)
+        noisy = np.take_along_axis(np.sort(genes[:, drawn], axis=0), place, axis=0)
+    return np.asarray(noisy, np.float32)

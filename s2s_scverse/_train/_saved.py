@@ -1,8 +1,8 @@
 """Fitted models as plain arrays, numbers and text, as they are kept in an AnnData, and back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
-from typing import Any, get_args, get_type_hints
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,25 +19,23 @@ __all__ = ["model_arrays", "restore_models"]
 
 def model_arrays(models: Sequence[SectionModel]) -> dict[str, Any]:
     """Return what was fitted, except the data, the hyper-parameters, the shrinkage factor and the history."""
-    network = models[0].network
-    found: dict[str, Any] = {"sections": {str(number): _section_arrays(each) for number, each in enumerate(models)}}
-    if network is not None:
+    found: dict[str, Any] = {"sections": {}}
+    for number, model in enumerate(models):
+        stacking, section = model.stacking or StackingWeights(), model.section
+        found["sections"][str(number)] = entry = {
+            "name": str(section.name),
+            "spots": section.digest(),
+            "seed": model.seed,
+            "stacking": np.array(stacking.members),
+            "far": stacking.far,
+        }
+        if stacking.unguided is not None:
+            entry["unguided"] = np.array(stacking.unguided)
+        if model.errors is not None:
+            entry["errors"] = asdict(model.errors)
+    if (network := models[0].network) is not None:
         found["network"] = {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
     return found
-
-
-def _section_arrays(model: SectionModel) -> dict[str, Any]:
-    stacking, section = model.stacking or StackingWeights(), model.section
-    found = {
-        "name": str(section.name),
-        "spots": section.digest(),
-        "seed": model.seed,
-        "stacking": np.array(stacking.members),
-        "far": stacking.far,
-    }
-    if stacking.unguided is not None:
-        found["unguided"] = np.array(stacking.unguided)
-    return found if model.errors is None else found | {"errors": asdict(model.errors)}
 
 
 def restore_models(
@@ -65,14 +63,7 @@ def restore_models(
 
 def _config(kind: Any, values: Mapping[str, Any]) -> Any:
     """Build a dataclass from values that went through a file: of numpy's types, and without None."""
-    hints = get_type_hints(kind)
-    found: dict[str, Any] = {}
-    for field in fields(kind):
-        if field.name not in values:
-            # Only None cannot be stored; every other field is there.
-            found |= {field.name: None} if type(None) in get_args(hints[field.name]) else {}
-            continue
-        value = values[field.name]
-        plain = value.item() if isinstance(value, np.generic) else value
-        found[field.name] = tuple(plain.tolist()) if field.name == "betas" else plain
-    return kind(**found)
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    if "betas" in plain:
+        plain["betas"] = tuple(plain["betas"].tolist())
+    return kind(**plain)

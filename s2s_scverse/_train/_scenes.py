@@ -1,28 +1,27 @@
-"""Everything that training crops are cut from, computed once per fit."""
+"""Scenes, which are computed once per fit, and the batches of crops that are cut from them."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from .._lattice import Lattice
 from .._predict import StackingWeights, fit, parallel
-from ._config import Initial
-from ._pairs import Views
+from .._predict._arrays import Bool, Float32, Float64, Int
+from ._config import Initial, TrainingConfig
 
-__all__ = ["N_MAPS", "InitialEstimate", "Scale", "Scene", "build_scene", "lay_on_rasters"]
+__all__ = ["N_MAPS", "Batch", "InitialEstimate", "Scale", "Scene", "Term", "Views", "Windows", "build_scene", "cut"]
+
+SMALLEST_WINDOW = 16
 
 SMALLEST_SPREAD = 0.2
 """Lower bound of the standard deviation that a map is divided by: it may hardly vary over few visible spots."""
 N_MAPS: Final[dict[Initial, int]] = {"nearest": 1, "kriging": 1, "pca_kriging": 3, "stack": 4}
 """Maps that each method gives: the estimate, then those that it is made of."""
-
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,15 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Views:
+    """One lattice with several masks."""
+
+    lattice: Lattice
+    known: Bool  # (n_sites,): where the truth is known
+    visible: Bool  # (n_masks, n_sites): visible to the network; a subset of the known sites
+
+
+@dataclass(frozen=True)
 class InitialEstimate:
     """How maps of genes, and of natural images, are estimated from visible spots."""
 
@@ -69,15 +77,9 @@ class InitialEstimate:
         """Estimate genes (n_visible, n_genes) at all sites of a lattice, (n_maps, n_genes, n_sites)."""
         # Components of standardised genes would be made of noise as much as of signal.
         informative, sites = values * self.spread, lattice.unit_coordinates / lattice.spot_pitch(visible)
-        predictor = fit(
-            self.method,
-            sites[visible],
-            sites,
-            informative,
-            noise_weights=noise_weights,
-            stacking=self.stacking,
-            covariates=None if covariates is None else (covariates[visible], covariates),
-        )
+        both = None if covariates is None else (covariates[visible], covariates)
+        data, stacking = (sites[visible], sites, informative), self.stacking
+        predictor = fit(self.method, *data, noise_weights=noise_weights, stacking=stacking, covariates=both)
         return np.stack([each.T for each in predictor.maps(values)])
 
     def images(self, lattice: Lattice, visible: Bool, values: Float32) -> Float32:
@@ -103,11 +105,6 @@ class Scene:
     stride: int  # sites of the dense lattice to one of this lattice
     hexagonal: bool
 
-    @property
-    def n_images(self) -> int:
-        """Number of natural images."""
-        return len(self.truth) - self.n_genes
-
 
 def build_scene(
     views: Views,
@@ -117,7 +114,7 @@ def build_scene(
     estimate: InitialEstimate,
     noise_weights: Float64 | None = None,
     covariates: Float64 | None = None,
-    orientations: NDArray[np.int64],
+    orientations: Int,
     standardise: bool,
     stride: int = 1,
 ) -> Scene:
@@ -130,14 +127,12 @@ def build_scene(
     n_sites = len(views.lattice)
     everywhere = np.zeros((n_sites, truth.shape[1]), dtype=np.float32)
     everywhere[views.known] = truth
-    at_sites = np.ones(n_sites)
-    at_sites[views.known] = 1 if noise_weights is None else noise_weights
     n_views, n_maps = len(views.visible), truth.shape[1] + images.shape[1]
     centre, spread = np.zeros((n_views, n_maps), np.float32), np.ones((n_views, n_maps), np.float32)
 
     def estimated(view: int) -> Float32:
         visible = views.visible[view]
-        weight = None if noise_weights is None else at_sites[visible]
+        weight = None if noise_weights is None else noise_weights[visible[views.known]]
         parts = [estimate.genes(views.lattice, visible, everywhere[visible], weight, covariates)]
         if images.shape[1]:
             parts.append(estimate.images(views.lattice, visible, images[visible]))
@@ -162,8 +157,109 @@ def build_scene(
     )
 
 
-def lay_on_rasters(lattice: Lattice, orientations: NDArray[np.int64]) -> tuple[list[Tensor], list[Tensor]]:
+def lay_on_rasters(lattice: Lattice, orientations: Int) -> tuple[list[Tensor], list[Tensor]]:
     """For every orientation, (height, width): the site shown in each cell, and 1 at sites."""
     rasters = [lattice.transformed(symmetry).raster() for symmetry in orientations]
     tissues = [torch.from_numpy(raster.tissue.astype(np.float32)) for raster in rasters]
     return [torch.from_numpy(raster.gather) for raster in rasters], tissues
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the loss: crops of genes or of natural images, from one scene of every section."""
+
+    name: str
+    scenes: tuple[Scene, ...]
+    images: bool
+    weight: float
+
+
+@dataclass
+class Batch:
+    """Crops that share a training mask and an orientation; all (B, channels, height, width)."""
+
+    maps: Tensor  # initial estimates; the cascade starts from the first
+    mask: Tensor
+    tissue: Tensor
+    target: Tensor
+    weight: Tensor
+    hexagonal: bool  # the lattice
+
+    @property
+    def start(self) -> Tensor:
+        """Where the cascade starts, (B, 1, height, width)."""
+        return self.maps[:, :1]
+
+    @property
+    def values(self) -> Tensor:
+        """Visible values, (B, 1, height, width)."""
+        return self.target * self.mask
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Apply a function to all tensors."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})  # type: ignore[arg-type]
+
+
+class Windows(Dataset[dict[str, Batch]]):
+    """The steps of one epoch; each item has one batch per term.
+
+    A draw depends on (seed, epoch, step) alone, so that runs can be resumed exactly.
+    """
+
+    def __init__(self, terms: list[Term], config: TrainingConfig, *, seed: int, epoch: int) -> None:
+        self.terms, self.config = terms, config
+        self.seed, self.epoch = seed, epoch
+
+    def __len__(self) -> int:
+        return self.config.steps_per_epoch
+
+    def __getitem__(self, step: int) -> dict[str, Batch]:
+        if not 0 <= step < len(self):
+            raise IndexError(step)
+        rng = np.random.default_rng([self.seed, self.epoch, step])
+        return {term.name: self._draw(term, rng) for term in self.terms}
+
+    def _draw(self, term: Term, rng: np.random.Generator) -> Batch:
+        scene = term.scenes[0]
+        if len(term.scenes) > 1:
+            # Draw a section with a probability proportional to its number of spots.
+            sizes = np.array([float(each.known[0].sum()) for each in term.scenes])
+            scene = term.scenes[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
+        first, n = (scene.n_genes, len(scene.truth) - scene.n_genes) if term.images else (0, scene.n_genes)
+        chosen = torch.from_numpy(first + rng.integers(n, size=self.config.batch_size))
+        view = int(rng.integers(len(scene.visible)))
+        orientation = int(rng.integers(len(scene.gathers)))
+        known, visible = scene.known[int(term.images)], scene.visible[view]
+        scored = known * (1 - visible) if self.config.scored == "hidden" and bool((known > visible).any()) else known
+        rows, cols = self._place(scene, scene.gathers[orientation], scored, rng)
+        sites, tissue = scene.gathers[orientation][rows, cols], scene.tissues[orientation][rows, cols]
+        return cut(scene, view, chosen, sites, tissue, scored)
+
+    def _place(self, scene: Scene, gather: Tensor, scored: Tensor, rng: np.random.Generator) -> list[slice]:
+        """Place a crop around a random scored site: its rows and columns."""
+        window = max(self.config.crop // scene.stride, SMALLEST_WINDOW) if scene.stride > 1 else self.config.crop
+        candidates = torch.nonzero(scored[gather.reshape(-1)]).reshape(-1)
+        cell = int(candidates[int(rng.integers(len(candidates)))])
+        place = []
+        for centre, extent in zip(divmod(cell, gather.shape[1]), gather.shape, strict=True):
+            side = min(window, extent)
+            corner = min(max(centre - int(rng.integers(side)), 0), extent - side)
+            place.append(slice(corner, corner + side))
+        return place
+
+
+def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, scored: Tensor) -> Batch:
+    """Cut crops (height, width) of `sites` out of the maps `chosen` of a scene."""
+    flat = sites.reshape(-1)
+    shape = (len(chosen), 1, *sites.shape)
+    truth = (scene.truth[chosen][:, flat] - scene.centre[view, chosen, None]) / scene.spread[view, chosen, None]
+    maps = scene.maps[view][:, chosen][:, :, flat].reshape(-1, *shape[:1], *sites.shape).transpose(0, 1)
+    return Batch(
+        maps=maps,
+        mask=scene.visible[view][sites].expand(shape) * tissue,
+        tissue=tissue.expand(shape),
+        target=truth.reshape(shape),
+        weight=scored[sites].expand(shape) * tissue,
+        hexagonal=scene.hexagonal,
+    )

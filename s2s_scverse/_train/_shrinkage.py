@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ..nn import CDCIN
 from ._apply import predict_sites
-from ._batches import Batch
 from ._config import TrainingConfig
+from ._scenes import Batch
 
 __all__ = ["Correction", "find_shrinkage"]
 

@@ -1,6 +1,6 @@
 """Conditional simulation: what values at unmeasured sites may be, jointly over sites and genes."""
 
-from ._counting import Counting
 from ._errors import ErrorModel, GeneErrors, Marginals
+from ._marginals import Counting
 
 __all__ = ["Counting", "ErrorModel", "GeneErrors", "Marginals"]

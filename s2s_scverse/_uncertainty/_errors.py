@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from scipy.linalg import svd
 
 from .._predict import PCAKriging
-from ._arrays import Bool, Float32, Float64, Index
+from .._predict._arrays import Bool, Float32, Float64, Index
 from ._conditional import error_variance, simulate_errors
-from ._counting import Counting
-from ._rectified import rectified_parameters
+from ._marginals import Counting, rectified_parameters
 
-__all__ = ["ErrorModel", "GeneErrors", "Marginals", "Simulated"]
+__all__ = ["ErrorModel", "GeneErrors", "Marginals"]
 
 _VALUES: Final = 2**24  # component errors simulated at a time
 _SPATIAL: Final = 0.95  # largest share of the spatial part in the variance of an error
@@ -36,12 +34,12 @@ class Marginals:
     smooth: bool = False  # whether to leave out what varies from site to site
 
 
-class Simulated(NamedTuple):
-    """What all genes share in one draw."""
+Shared = tuple[Float32, Float32, int]
+"""What all genes share in one draw.
 
-    components: Float32  # (m, n_components) errors of the components
-    shared: Float32  # (m, k) standard normal factors that vary from site to site
-    seed: int  # of what genes do not share
+Errors of the components (m, n_components), standard normal factors that vary from site to site (m, k), and the seed of
+what genes do not share.
+"""
 
 
 class ErrorModel:
@@ -58,9 +56,10 @@ class ErrorModel:
 
     def __init__(self, components: PCAKriging, informative: Float32) -> None:
         self.components = components
+        self.variance = error_variance(components)  # (m, n_components) of the errors of the components
         self.shared = _leading(_standardised(self.residuals(informative)))  # (n, k)
 
-    def simulate(self, rngs: Sequence[np.random.Generator]) -> Iterator[Simulated]:
+    def simulate(self, rngs: Sequence[np.random.Generator]) -> Iterator[Shared]:
         """Draw what all genes share, once for each generator."""
         size = max(1, _VALUES // max(1, self.variance.size))
         for start in range(0, len(rngs), size):
@@ -68,12 +67,7 @@ class ErrorModel:
             errors = simulate_errors(self.components, [rng for rng, _, _ in spawned])
             for each, (_, of_shared, of_genes) in zip(errors, spawned, strict=True):
                 factors = of_shared.standard_normal((len(each), self.shared.shape[1]), dtype=np.float32)
-                yield Simulated(each, factors, int(of_genes.integers(2**63)))
-
-    @cached_property
-    def variance(self) -> Float32:
-        """Variance of the errors of the components, (m, n_components)."""
-        return error_variance(self.components)
+                yield each, factors, int(of_genes.integers(2**63))
 
     def residuals(self, values: Float32) -> Float32:
         """What leave-one-out predictions of the components do not explain, (n, n_genes)."""
@@ -88,7 +82,7 @@ class GeneErrors:
         residuals = model.residuals(values)
         self._numbers, self._maps = numbers, model.components.at_sites
         self._loadings = model.components.loadings(values)
-        self._doubt = doubt = Doubt.of(model.components, self._loadings, residuals)
+        self._loading_error, self._slope_error, level = _standard_errors(model.components, self._loadings, residuals)
         self._shared = (model.shared.T @ _standardised(residuals)).astype(np.float32)
         self._own = np.sqrt(np.maximum(1 - np.square(self._shared).sum(axis=0), 0)).astype(np.float32)
         mean, total = marginals.mean, np.square(marginals.std)
@@ -99,14 +93,15 @@ class GeneErrors:
         part = np.minimum(_ratio(average, known), _SPATIAL)
         total = np.where(imputed, total * (1 + part * (spatial * _ratio(1.0, average) - 1)), total)
         self._deviation = mean - mean.mean(axis=0)
-        of_parameters = np.square(self._maps) @ np.square(doubt.loading) + np.square(doubt.slope * self._deviation)
+        of_parameters = np.square(self._maps) @ np.square(self._loading_error)
+        of_parameters += np.square(self._slope_error * self._deviation)
         limit = np.minimum(_ratio((1 - _LEAST) * total, of_parameters), 1)
         self._limit, self._variance = np.sqrt(limit), total - limit * of_parameters
         self._unit, self._share = _ratio(1.0, np.sqrt(spatial)), _ratio(spatial, self._variance)
         self._counting, self._single = marginals.counting, not marginals.smooth
         # Counting noise is known, so what is not known of the size of errors is that of the rest.
         counted = 0.0 if marginals.counting is None else marginals.counting.variance(mean).mean(axis=0)
-        self._level = np.minimum(doubt.level * (1 + _ratio(counted, total.mean(axis=0))), _LARGEST)
+        self._level = np.minimum(level * (1 + _ratio(counted, total.mean(axis=0))), _LARGEST)
         if marginals.smooth:
             total = total - (1 - np.minimum(self._share, _SPATIAL)) * self._variance
         std = np.sqrt(total)
@@ -115,43 +110,41 @@ class GeneErrors:
         self._scale = np.where(marginals.bounded, _ratio(scale, std), np.float32(1))
         self._lowest = np.where(marginals.bounded, np.float32(0), np.float32(-np.inf))
 
-    def draw(self, simulated: Simulated) -> Float32:
+    def draw(self, simulated: Shared) -> Float32:
         """Return one draw of the values, (m, n_genes)."""
-        m, doubt = len(simulated.components), self._doubt
+        components, shared, seed = simulated
+        m = len(components)
         counts = (m, self._maps.shape[1], 3, m if self._counting else 0)
-        single, loading, (slope, level, share), counted = _of_genes(simulated.seed, self._numbers, counts)
+        single, loading, (slope, level, share), counted = _of_genes(seed, self._numbers, counts)
         part = np.minimum(self._share * np.exp(_SHARE * share - _SHARE**2 / 2), _SPATIAL)
-        drawn = (simulated.components @ self._loadings) * self._unit * np.sqrt(part * self._variance)
+        drawn = (components @ self._loadings) * self._unit * np.sqrt(part * self._variance)
         if self._single:
-            drawn += (simulated.shared @ self._shared + single * self._own) * np.sqrt((1 - part) * self._variance)
+            drawn += (shared @ self._shared + single * self._own) * np.sqrt((1 - part) * self._variance)
         drawn *= np.exp(self._level * level - np.square(self._level))
-        drawn += (self._maps @ (loading * doubt.loading) + slope * doubt.slope * self._deviation) * self._limit
+        of_parameters = self._maps @ (loading * self._loading_error) + slope * self._slope_error * self._deviation
+        drawn += of_parameters * self._limit
         drawn *= self._scale
         drawn += self._location
         drawn = np.asarray(np.maximum(drawn, self._lowest), np.float32)
         return drawn if self._counting is None else self._counting.draw(drawn, counted)
 
 
-@dataclass(frozen=True)
-class Doubt:
-    """Standard errors of what is estimated for every gene."""
+def _standard_errors(components: PCAKriging, loadings: Float32, residuals: Float32) -> tuple[Float32, Float32, Float32]:
+    """Standard errors of what is estimated for every gene, from leave-one-out residuals (n, n_genes).
 
-    loading: Float32  # (n_components, n_genes)
-    slope: Float32  # (n_genes,) coefficient of the regression of values on predictions
-    level: Float32  # (n_genes,) logarithm of the standard deviation of errors
-
-    @classmethod
-    def of(cls, components: PCAKriging, loadings: Float32, residuals: Float32) -> "Doubt":
-        """Estimate them from leave-one-out residuals, (n, n_genes)."""
-        # White's estimator: errors are larger where values are.
-        square = np.square(residuals)
-        weighted = np.square(components.scores * components.kriging.noise_weights[:, None])
-        predicted = components.at_spots @ loadings
-        power = np.square(predicted - predicted.mean(axis=0))
-        slope = np.minimum(_ratio(np.sqrt((power * square).sum(axis=0)), power.sum(axis=0)), 1)
-        level = _ratio(square.std(axis=0), square.mean(axis=0)) / np.sqrt(4 * len(square))
-        found = np.sqrt(weighted.T @ square), slope, np.sqrt(np.square(level) + _LEVEL**2)
-        return cls(*(each.astype(np.float32) for each in found))
+    They are those of the loadings on the components, (n_components, n_genes), of the slope of the regression of values
+    on predictions, (n_genes,), and of the logarithm of the standard deviation of errors, (n_genes,).
+    """
+    # White's estimator: errors are larger where values are.
+    square = np.square(residuals)
+    weighted = np.square(components.scores * components.kriging.noise_weights[:, None])
+    predicted = components.at_spots @ loadings
+    power = np.square(predicted - predicted.mean(axis=0))
+    slope = np.minimum(_ratio(np.sqrt((power * square).sum(axis=0)), power.sum(axis=0)), 1)
+    level = _ratio(square.std(axis=0), square.mean(axis=0)) / np.sqrt(4 * len(square))
+    found = np.sqrt(weighted.T @ square), slope, np.sqrt(np.square(level) + _LEVEL**2)
+    loading_error, slope_error, level_error = (each.astype(np.float32) for each in found)
+    return loading_error, slope_error, level_error
 
 
 def _of_genes(seed: int, numbers: Index, counts: Sequence[int]) -> list[Float32]:

@@ -1,14 +1,12 @@
 """CDCIN, the cascaded data consistent imputation network."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
-from s2s_scverse.nn._blocks import HexConv2d, ResidualDenseNetwork
-from s2s_scverse.nn._config import CDCINConfig, Consistency
+from ._blocks import HexConv2d, ResidualDenseNetwork
+from ._config import CDCINConfig
 
-__all__ = ["CDCIN", "data_consistency"]
+__all__ = ["CDCIN"]
 
 
 class CDCIN(nn.Module):
@@ -108,8 +106,13 @@ class CDCIN(nn.Module):
         return self._consistent(self(start, values, mask, context)[-1], values, mask != 0)
 
     def _consistent(self, x: Tensor, values: Tensor, measured: Tensor) -> Tensor:
-        mode, noise_level = self.config.consistency, self.config.noise_level
-        return data_consistency(x, values, measured, mode=mode, noise_level=noise_level)
+        """Pull a map towards the measured values at measured sites, (B, 1, H, W); values elsewhere are not read."""
+        if self.config.consistency == "off":
+            return x
+        if self.config.consistency == "noisy":
+            values = (x + self.config.noise_level * values) / (1 + self.config.noise_level)
+        # A selection rather than (1 - m) x + m x0: exact, and a NaN at an unread place goes no further.
+        return torch.where(measured, values, x)
 
     def _check(self, start: Tensor, values: Tensor, mask: Tensor, context: Tensor | None) -> None:
         for name, given in (("start", start), ("values", values), ("mask", mask)):
@@ -129,17 +132,3 @@ class CDCIN(nn.Module):
             if tensor is not None and tensor.shape != shape:
                 msg = f"CDCIN: {name} must have shape {shape} to go with start, found {tuple(tensor.shape)}"
                 raise ValueError(msg)
-
-
-def data_consistency(x: Tensor, values: Tensor, measured: Tensor, *, mode: Consistency, noise_level: float) -> Tensor:
-    """Pull a map x towards the measured values at measured sites, (B, 1, H, W); values elsewhere are not read.
-
-    ``"exact"``: the measured value, bit for bit. ``"noisy"``: ``(x + v * values) / (1 + v)``, with v the noise level.
-    ``"off"``: x.
-    """
-    if mode == "off":
-        return x
-    if mode == "noisy":
-        values = (x + noise_level * values) / (1 + noise_level)
-    # A selection rather than (1 - m) x + m x0: exact, and a NaN at an unread place goes no further.
-    return torch.where(measured, values, x)

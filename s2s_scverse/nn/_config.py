@@ -1,15 +1,11 @@
 """Hyper-parameters of the network and its named presets."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from .._checks import check_bool, check_choice, check_int, check_positive
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["PRESETS", "CDCINConfig", "Consistency"]
 
@@ -88,11 +84,11 @@ class CDCINConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             name, value = f"CDCINConfig: {field.name}", getattr(self, field.name)
-            if field.type == "int":
+            if field.type is int:
                 value = check_int(name, value, least=0 if field.name == "context_channels" else 1)
-            elif field.type == "float":
+            elif field.type is float:
                 value = check_positive(name, value)
-            elif field.type == "bool":
+            elif field.type is bool:
                 check_bool(name, value)
             else:
                 check_choice(name, value, get_args(Consistency))

@@ -72,16 +72,14 @@ def memory_explained(gigabytes: float, *, device: str, stored: bool) -> "Iterato
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        on_device = "OutOfMemory" in type(error).__name__
-        texts = ("allocate memory", "bad_alloc")
-        if not (on_device or isinstance(error, MemoryError) or any(text in str(error) for text in texts)):
-            raise
-        if on_device:
+        if "OutOfMemory" in type(error).__name__:
             msg = f"device {device!r} ran out of memory; pass device='cpu', or training= with a smaller batch_size"
-        else:
+        elif isinstance(error, MemoryError) or any(text in str(error) for text in ("allocate memory", "bad_alloc")):
             store = "" if stored else "store= (a folder that layers are written to), "
             msg = (
                 f"needs about {gigabytes:.1f} GB of memory, more than is available; pass {store}fewer genes=, "
                 "dtype='float16' or uncertainty=False"
             )
+        else:
+            raise
         raise MemoryError(msg) from error

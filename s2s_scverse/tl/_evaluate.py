@@ -1,29 +1,24 @@
 import warnings
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
+from typing import TypeAlias
 
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from .. import _keys
-from .._adata import (
-    check_apart,
-    check_keys,
-    find_source,
-    read_mask,
-    read_sections,
-    read_values,
-    read_visible,
-    versions,
-    write_evaluation,
-)
-from .._checks import check_adata, check_genes, check_int, check_rng
+from .. import _adata, _keys
+from .._checks import check_adata, check_genes, check_int, check_rng, few
 from .._comparison import pairs_frame, scores_frame, summary_frame
-from .._scores import mean_over_sections, window
-from ._scoring import GENE_BLOCK, score_genes
+from .._scores import Scorer, mean_over_sections, window
 
 __all__ = ["evaluate"]
+
+GENE_BLOCK = 1024  # number of genes that are scored at a time
+
+Table: TypeAlias = tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]
+"""Columns of genes, (n_scored,), and the values of every score, (n_layers, n_scored)."""
 
 
 def evaluate(
@@ -119,21 +114,21 @@ def evaluate(
     True
     """
     check_adata(adata)
-    names = check_keys(adata, keys)
+    names = _adata.check_keys(adata, keys)
     columns = check_genes(adata, genes)
     n_bootstrap = check_int("n_bootstrap", n_bootstrap, least=1)
     generator = check_rng(rng)
-    sections = read_sections(adata)
-    measured = read_mask(adata, _keys.MEASURED)
-    held_out = read_mask(adata, _keys.HELD_OUT)
+    sections = _adata.read_sections(adata)
+    measured = _adata.read_mask(adata, _keys.MEASURED)
+    held_out = _adata.read_mask(adata, _keys.HELD_OUT)
     if not held_out.any():
         msg = (
             f"no spot is held out (adata.obs[{_keys.HELD_OUT!r}] is missing or False everywhere), so there is no truth "
             "to score against; call s2s.pp.sparsify, then impute again"
         )
         raise ValueError(msg)
-    check_apart(measured, held_out)
-    source = find_source(adata, names, truth, argument="truth")
+    _adata.check_apart(measured, held_out)
+    source = _adata.find_source(adata, names, truth, argument="truth")
     if source in names:
         msg = f"layer {source!r} is both in keys and the truth; expected other layers in keys"
         raise ValueError(msg)
@@ -148,7 +143,7 @@ def evaluate(
         if n:
             spots = (measured | held_out)[section.rows]
             on_spots = section.lattice.subset(spots).coarsened(section.lattice.stride(spots))
-            part = score_genes(
+            part = _score_genes(
                 adata,
                 names,
                 columns,
@@ -169,9 +164,9 @@ def evaluate(
         "truth": source or "X",
         "n_spots": int(scored_spots.sum()),
         "n_bootstrap": n_bootstrap,
-        "versions": versions("numpy", "scipy"),
+        "versions": _adata.versions("numpy", "scipy"),
     }
-    return write_evaluation(adata, entry, copy=copy)
+    return _adata.write_evaluation(adata, entry, copy=copy)
 
 
 def _out_of_reach(
@@ -183,11 +178,13 @@ def _out_of_reach(
         nowhere = held_out.copy()
         for start in range(0, len(columns), GENE_BLOCK):
             if nowhere.any():
-                block = read_values(adata, nowhere, columns[start : start + GENE_BLOCK], layer=name, finite=False)
+                block = _adata.read_values(
+                    adata, nowhere, columns[start : start + GENE_BLOCK], layer=name, finite=False
+                )
                 nowhere[nowhere] = np.isnan(block).all(axis=1)
         far |= nowhere
     if np.array_equal(far, held_out):
-        return np.zeros_like(far)  # score_genes raises an error
+        return np.zeros_like(far)  # _score_genes raises an error
     if far.any():
         warnings.warn(
             f"{int(far.sum())} of {int(held_out.sum())} held-out spots are not scored: a method left them NaN, since "
@@ -198,9 +195,7 @@ def _out_of_reach(
     return far
 
 
-def _mean_over_sections(
-    parts: list[tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]], n_spots: list[int]
-) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+def _mean_over_sections(parts: list[Table], n_spots: list[int]) -> Table:
     """Average the scores of genes over sections, weighted by their held-out spots."""
     if len(parts) == 1:
         return parts[0]
@@ -216,7 +211,7 @@ def _check_unseen(adata: AnnData, names: list[str], held_out: NDArray[np.bool_])
     """Refuse layers to which held-out spots were visible; return those without a record."""
     unrecorded = []
     for name in names:
-        visible = read_visible(adata, name)
+        visible = _adata.read_visible(adata, name)
         if visible is None:
             unrecorded.append(name)
             continue
@@ -228,3 +223,69 @@ def _check_unseen(adata: AnnData, names: list[str], held_out: NDArray[np.bool_])
             )
             raise ValueError(msg)
     return unrecorded
+
+
+def _score_genes(
+    adata: AnnData,
+    names: Sequence[str],
+    columns: NDArray[np.int64],
+    *,
+    truth: str | None,
+    measured: NDArray[np.bool_],
+    held_out: NDArray[np.bool_],
+    weights: csr_array,
+    unrecorded: Sequence[str],
+    skip_missing: bool,
+) -> Table:
+    """Compare the layers `names` with the layer `truth` (None for X) at the spots `held_out`, (n_obs,).
+
+    SSIM uses the data range at `measured` spots and `weights`, (n_held_out, n_held_out). Genes that are missing in a
+    layer are skipped or refused; `unrecorded` layers that equal the truth are refused.
+    """
+    scored, parts = [], []
+    read = partial(_adata.read_values, adata, held_out, finite=False)
+    for start in range(0, len(columns), GENE_BLOCK):
+        block = columns[start : start + GENE_BLOCK]
+        predictions = {name: read(block, layer=name) for name in names}
+        missing = {name: np.isnan(values).all(axis=0) for name, values in predictions.items()}
+        for name, absent in missing.items():
+            if absent.any() and not skip_missing:
+                genes = few(adata.var_names[block[absent]])
+                msg = f"genes not imputed in layer {name!r}: {genes}; impute them, or pass genes=None to skip them"
+                raise ValueError(msg)
+        kept = ~np.any(list(missing.values()), axis=0)
+        if not kept.any():
+            continue
+        block = block[kept]
+        predictions = {name: values[:, kept] for name, values in predictions.items()}
+        true_values = read(block, layer=truth)
+        for layer, values in ((truth, true_values), *predictions.items()):
+            bad = ~np.isfinite(values).all(axis=0)
+            if bad.any():
+                what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+                genes = few(adata.var_names[block[bad]])
+                msg = f"{what} is NaN or infinite at held-out spots for {genes}; set these values or pass other genes"
+                raise ValueError(msg)
+        data_range = np.full(len(block), np.nan, dtype=np.float32)
+        if measured.any():
+            data_range = np.ptp(_adata.read_values(adata, measured, block, layer=truth), axis=0)
+        score = Scorer(true_values, data_range, weights)
+        found = []
+        for name in names:
+            std = _keys.STD.format(name)
+            found.append(score(predictions[name], read(block, layer=std) if std in adata.layers else None))
+        parts.append({key: np.stack([each[key] for each in found]) for key in found[0]})
+        scored.append(block)
+    if not scored:
+        msg = f"no gene is in all of the layers {few(names)}; impute the same genes in each"
+        raise ValueError(msg)
+    table = {key: np.hstack([part[key] for part in parts]) for key in parts[0]}
+    varies = np.isfinite(table["pcc"][0])  # predictions of constant genes may equal the truth
+    for name, errors in zip(names, table["rmse"], strict=True):
+        if name in unrecorded and varies.any() and not errors[varies].any():
+            msg = (
+                f"layer {name!r} cannot be scored: it equals the truth at all {int(held_out.sum())} held-out "
+                "spots, so they were visible to its method; impute after s2s.pp.sparsify"
+            )
+            raise ValueError(msg)
+    return np.concatenate(scored), table

@@ -11,22 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .. import _keys
-from .._adata import (
-    MAX_DISTANCE,
-    Inputs,
-    Layers,
-    check_copy,
-    check_run_key,
-    check_store,
-    covariate_names,
-    gene_blocks,
-    open_layers,
-    read_inputs,
-    read_molecules,
-    versions,
-    write_run,
-)
+from .. import _adata, _keys
 from .._calibration import FEWEST, LEVELS, too_few_spots
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
@@ -74,7 +59,7 @@ def impute(
     training: "TrainingConfig | None" = None,
     natural_images: "NaturalImages | None" = "auto",
     max_epochs: int | None = None,
-    max_distance: float | None = MAX_DISTANCE,
+    max_distance: float | None = _adata.MAX_DISTANCE,
     covariates: str | Sequence[str] | None = None,
     total_counts: str | None = "auto",
     uncertainty: bool = True,
@@ -217,9 +202,9 @@ def impute(
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     check_choice("preset", preset, PRESETS)
     check_choice("dtype", dtype, ("float32", "float16"))
-    folder = None if store is None else check_store(store)
-    check_run_key(adata, key_added)
-    check_copy(adata, copy=copy)
+    folder = None if store is None else _adata.check_store(store)
+    _adata.check_run_key(adata, key_added)
+    _adata.check_copy(adata, copy=copy)
     generator = check_rng(rng)
 
     from .. import _train
@@ -233,9 +218,9 @@ def impute(
         natural_images = "photographs" if preset == "paper" else None
     images = _image_source(natural_images)
     _train.check_files(checkpoint, pretrained)
-    explained = partial(memory_explained, device=str(torch_device), stored=folder is not None)
-    with explained(1.0):
-        inputs = read_inputs(
+    with_advice = partial(memory_explained, device=str(torch_device), stored=folder is not None)
+    with with_advice(1.0):
+        inputs = _adata.read_inputs(
             adata,
             written,
             layer=layer,
@@ -247,7 +232,7 @@ def impute(
         )
     _warn(inputs, training, errors=uncertainty or denoise)
     # In a folder, a file holds an aligned block.
-    blocks = gene_blocks(written, aligned=folder is not None)
+    blocks = _adata.gene_blocks(written, aligned=folder is not None)
     largest = max(len(section.lattice) for section in inputs.sections)
     gigabytes = needed_gigabytes(adata.n_obs, largest, adata.n_vars if folder is None else 0, 1 + uncertainty)
     log.info(
@@ -256,7 +241,7 @@ def impute(
     )
     left_out = () if training.max_epochs else ("training data", "training")
     phases = {name: share for name, share in PHASES.items() if name not in left_out}
-    with explained(gigabytes), Progress(show=progress, phases=phases) as bar:
+    with with_advice(gigabytes), Progress(show=progress, phases=phases) as bar:
         models = _train.fit(
             inputs.sections,
             network=network,
@@ -274,54 +259,49 @@ def impute(
         std = uncertainty and any(model.errors for model in models)
         predict = partial(_train.predict_block, models, inputs.rows, adata.n_obs, uncertainty=uncertainty)
         bar.begin("imputing", len(blocks))
-        with (
-            open_layers(folder, key_added, adata.n_obs, written, dtype, std=std) as layers,
-            # Closed in any case, to cancel pending tasks on a cluster.
-            closing(predicted_blocks(predict, inputs.matrix, blocks)) as predicted,
-        ):
+        predicted = predicted_blocks(predict, inputs.matrix, blocks)
+        # Closed in any case, to cancel pending tasks on a cluster.
+        with _adata.open_layers(folder, key_added, adata.n_obs, written, dtype, std=std) as layers, closing(predicted):
             for columns, block in predicted:
                 layers.write(columns, block.values, block.std, block.by_gene)
                 bar.step()
 
     run: dict[str, Any] = {
         "layer": layer or "X",
-        "versions": versions("torch", "lightning", "numpy"),
+        "versions": _adata.versions("torch", "lightning", "numpy"),
         "shrinkage": models[0].shrinkage,
         "history": pd.DataFrame(models[0].history),
         _keys.MODEL: _train.model_arrays(models),
     }
-    if parts := [(model.explained, max(1, int(model.section.wanted.sum()))) for model in models if model.explained]:
-        table = pd.DataFrame([values for values, _ in parts])
-        means = mean_over_sections(list(table.to_numpy()), [sites for _, sites in parts])
+    sites = [max(1, int(model.section.wanted.sum())) for model in models]
+    if explained := [(model.explained, n) for model, n in zip(models, sites, strict=True) if model.explained]:
+        table = pd.DataFrame([parts for parts, _ in explained])
+        means = mean_over_sections(list(table.to_numpy()), [n for _, n in explained])
         run["explained"] = dict(zip(table.columns, means.tolist(), strict=True))
     if std:
-        known = [(model.errors.widths, max(1, model.section.wanted.sum())) for model in models if model.errors]
-        run["intervals"] = {"level": LEVELS, "width": mean_over_sections(*zip(*known, strict=True))}
+        widths = [(model.errors.widths, n) for model, n in zip(models, sites, strict=True) if model.errors]
+        run["intervals"] = {"level": LEVELS, "width": mean_over_sections(*zip(*widths, strict=True))}
+    described = training.described() | {"betas": np.array(training.betas)}  # as h5ad can hold it
     run["params"] = {
         "preset": preset,
         "network": asdict(network if models[0].network is None else models[0].network.config),
-        "training": {
-            # As h5ad can hold them.
-            name: np.array(value) if isinstance(value, tuple) else value
-            for name, value in training.described().items()
-            if value is not None
-        },
+        "training": {name: value for name, value in described.items() if value is not None},
         "natural_images": "array" if hasattr(natural_images, "__array__") else str(natural_images or "none"),
         "rng": int(rng) if isinstance(rng, int | np.integer) else "generator" if rng is not None else "none",
         "uncertainty": uncertainty,
         "denoise": denoise,
         "total_counts": str(total_counts),
-        "covariates": ", ".join(covariate_names(covariates)) or "none",
+        "covariates": ", ".join(_adata.covariate_names(covariates)) or "none",
         "max_distance": np.inf if max_distance is None else float(max_distance),
         "depth": inputs.depth,
     }
     log.info("%s in %.1f s", _summary(inputs, models[0], layers, written.sum()), time.perf_counter() - start)
-    return write_run(
+    return _adata.write_run(
         adata, key_added, layers.values, inputs.measured, run, std=layers.std, by_gene=layers.by_gene, copy=copy
     )
 
 
-def _summary(inputs: Inputs, model: "SectionModel", layers: Layers, n_genes: int) -> str:
+def _summary(inputs: _adata.Inputs, model: "SectionModel", layers: _adata.Layers, n_genes: int) -> str:
     """Return what was imputed, how well, and whether the network contributed."""
     sites = sum(int(section.wanted.sum()) for section in inputs.sections)
     text = f"imputed {n_genes} genes at {sites} unmeasured sites"
@@ -335,7 +315,7 @@ def _summary(inputs: Inputs, model: "SectionModel", layers: Layers, n_genes: int
     return text if model.shrinkage else f"{text}, without the network's correction, which did not help"
 
 
-def _warn(inputs: Inputs, training: "TrainingConfig", *, errors: bool) -> None:
+def _warn(inputs: _adata.Inputs, training: "TrainingConfig", *, errors: bool) -> None:
     """Warn of unsuitable values and of too few spots."""
     from .._train import MIN_SPOTS
 
@@ -366,7 +346,7 @@ def logged_twice(values: "NDArray[np.float32]") -> bool:
     if not values.size or not 0 <= values.min() <= values.max() < np.log1p(LARGEST_LOG):
         return False
     spots = np.ones(len(values), dtype=bool)
-    found = read_molecules(AnnData(np.expm1(values)), spots, layer=None)
+    found = _adata.read_molecules(AnnData(np.expm1(values)), spots, layer=None)
     return found is not None and found.logged
 
 

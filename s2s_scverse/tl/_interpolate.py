@@ -4,16 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .._adata import (
-    MAX_DISTANCE,
-    check_copy,
-    check_run_key,
-    covariate_names,
-    gene_blocks,
-    read_inputs,
-    versions,
-    write_run,
-)
+from .. import _adata
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._predict import GUIDED, METHODS, Method, cross_validate, fit_section
 
@@ -32,7 +23,7 @@ def interpolate(
     genes: str | Sequence[str] | None = None,
     layer: str | None = None,
     key_added: str | None = None,
-    max_distance: float | None = MAX_DISTANCE,
+    max_distance: float | None = _adata.MAX_DISTANCE,
     total_counts: str | None = "auto",
     covariates: str | Sequence[str] | None = None,
     rng: int | np.random.Generator | None = 0,
@@ -125,14 +116,14 @@ def interpolate(
     check_adata(adata)
     check_choice("method", method, (*METHODS, "cokriging"))
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
-    key = check_run_key(adata, method if key_added is None else key_added)
+    key = _adata.check_run_key(adata, method if key_added is None else key_added)
     method = "pca_kriging" if method == "cokriging" else method  # a former name
-    check_copy(adata, copy=copy)
+    _adata.check_copy(adata, copy=copy)
     if covariates is not None and method not in GUIDED:
         msg = f"covariates are used by the methods {', '.join(GUIDED)}, found method {method!r}"
         raise ValueError(msg)
     seed = int(check_rng(rng).integers(2**31))
-    inputs = read_inputs(
+    inputs = _adata.read_inputs(
         adata,
         written,
         layer=layer,
@@ -150,7 +141,7 @@ def interpolate(
         if method == "stack":
             stacking = cross_validate(section, method, section.measured, seed=seed).stacking
         predictor = fit_section(section, method, section.wanted, stacking)
-        for block in gene_blocks(written):
+        for block in _adata.gene_blocks(written):
             values = inputs.matrix.read(block)[rows]
             columns = np.arange(adata.n_vars)[block]
             dense[np.ix_(section.spots, columns)] = values
@@ -160,9 +151,9 @@ def interpolate(
         "params": {
             "method": method,
             "depth": inputs.depth,
-            "covariates": ", ".join(covariate_names(covariates)) or "none",
+            "covariates": ", ".join(_adata.covariate_names(covariates)) or "none",
         },
         "layer": layer or "X",
-        "versions": versions("numpy", "scipy"),
+        "versions": _adata.versions("numpy", "scipy"),
     }
-    return write_run(adata, key, dense, inputs.measured, run, copy=copy)
+    return _adata.write_run(adata, key, dense, inputs.measured, run, copy=copy)

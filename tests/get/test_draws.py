@@ -6,8 +6,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 import s2s_scverse as s2s
-from s2s_scverse._train import predict_block
-from s2s_scverse.tl._models import read_models
+from s2s_scverse._adata import read_inputs_of_run
+from s2s_scverse._train import find_device, predict_block, restore_models
 
 QUICK = {"preset": "quick", "progress": False}
 
@@ -174,7 +174,8 @@ def test_several_sections_and_sites_without_values():
 def test_a_run_is_rebuilt_from_a_file_bit_for_bit(imputed, tmp_path, write):
     getattr(imputed, write)(tmp_path / "run")
     read = (ad.read_h5ad if write == "write_h5ad" else ad.read_zarr)(tmp_path / "run")
-    models, inputs = read_models(read, device="cpu")
+    run, inputs = read_inputs_of_run(read, "s2s", np.zeros(read.n_vars, bool), covariates=True)
+    models = restore_models(inputs.sections, run, run["model"], find_device("cpu"))
     block = predict_block(models, inputs.rows, read.n_obs, inputs.matrix.read(slice(None)), uncertainty=True)
     np.testing.assert_array_equal(block.values, imputed.layers["s2s"])
     np.testing.assert_array_equal(block.std, imputed.layers["s2s_std"])

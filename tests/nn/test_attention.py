@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from s2s_scverse.nn import CDCINConfig
-from s2s_scverse.nn._attention import WindowAttention, window_mask
-from s2s_scverse.nn._blocks import ChannelAttention, HybridAttentionBlock
+from s2s_scverse.nn._blocks import ChannelAttention, HybridAttentionBlock, WindowAttention, window_mask
 
 
 def arrays(module):

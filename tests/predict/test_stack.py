@@ -9,8 +9,8 @@ from s2s_scverse._predict import (
     PCAKriging,
     Stack,
     StackingWeights,
-    StateKriging,
     folds,
+    state_kriging,
 )
 from s2s_scverse._predict._cross_validation import _simplex
 
@@ -42,7 +42,7 @@ def error(maps, truth):
 def test_shared_noise_is_not_taken_for_signal(section):
     spots, values, sites, truth = section
     single = Kriging(spots, sites).predict(values).sites
-    components = PCAKriging(Kriging(spots, sites), values).predict(values).components
+    components = PCAKriging(Kriging(spots, sites), values).maps(values)[1]
     found = Coregionalization(spots, sites, values, shrinkage=0.05).maps(values)[0]
     assert found.dtype == np.float32
     assert error(found, truth) < 0.75 * error(single, truth)
@@ -85,16 +85,16 @@ def test_a_stack_is_what_its_weights_say(section):
     kriging = Kriging(spots, sites)
     stack = Stack(kriging, values, weights=StackingWeights((0.1, 0.2, 0.25, 0.15, 0.3)))
     found, pca, single, state = stack.maps(values)
-    many = PCAKriging(kriging, values).predict(values)
-    few = PCAKriging(kriging, values, n_components=10).predict(values)
+    many = PCAKriging(kriging, values).maps(values)
+    few = PCAKriging(kriging, values, n_components=10).maps(values)
     coregionalized = Coregionalization(spots, sites, values).maps(values)[0]
-    expected = 0.1 * single + 0.2 * few.components + 0.25 * many.components + 0.15 * state + 0.3 * coregionalized
+    expected = 0.1 * single + 0.2 * few[1] + 0.25 * many[1] + 0.15 * state + 0.3 * coregionalized
     assert_allclose(found, expected, atol=1e-4)
-    assert_allclose(pca, many.sites, atol=1e-5)
-    assert_allclose(single, many.kriging.sites, atol=1e-5)
-    assert_allclose(state, StateKriging(PCAKriging(kriging, values)).maps(values)[0], atol=1e-5)
+    assert_allclose(pca, many[0], atol=1e-5)
+    assert_allclose(single, many[2], atol=1e-5)
+    assert_allclose(state, state_kriging(PCAKriging(kriging, values)).maps(values)[0], atol=1e-5)
     weighted = stack.with_weights(stacking_weights(spots, values, sites)).maps(values)[0]
-    assert error(weighted, truth) < error(many.sites, truth)
+    assert error(weighted, truth) < error(many[0], truth)
 
 
 def test_simplex_by_hand():

@@ -93,7 +93,7 @@ def test_scores_do_not_depend_on_unmeasured_sites_nor_on_the_order_of_sites_and_
 
 def test_blocks_of_genes_do_not_matter(scored, monkeypatch):
     expected = s2s.get.evaluation_df(scored)
-    monkeypatch.setattr("s2s_scverse.tl._scoring.GENE_BLOCK", 5)
+    monkeypatch.setattr("s2s_scverse.tl._evaluate.GENE_BLOCK", 5)
     s2s.tl.evaluate(scored, ["nearest", "linear"])
     pd.testing.assert_frame_equal(s2s.get.evaluation_df(scored), expected)
 

@@ -114,7 +114,7 @@ def test_an_incomplete_store_is_never_taken_for_complete(section, expected, exac
     assert list(section.layers) == list(before.layers)
     pd.testing.assert_frame_equal(section.obs, before.obs)
     with monkeypatch.context() as patch:
-        patch.setattr("s2s_scverse._train._module.TrainingPlan.training_step", None)
+        patch.setattr("s2s_scverse._train._lightning.TrainingPlan.training_step", None)
         s2s.tl.impute(section, **arguments)
     same(section, expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "training"]

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 import s2s_scverse as s2s
-from s2s_scverse._train._module import TrainingPlan
+from s2s_scverse._train._lightning import TrainingPlan
 from s2s_scverse.nn import CDCINConfig
 
 

@@ -8,8 +8,8 @@ from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sampl
 from s2s_scverse._predict import fit as fit_predictor
 from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, fit
 from s2s_scverse._train._apply import predict_sites, whole_section
-from s2s_scverse._train._batches import Batch
-from s2s_scverse._train._images import image_box, images_at_sites, matched_images
+from s2s_scverse._train._layout import image_box, images_at_sites, matched_images
+from s2s_scverse._train._scenes import Batch
 from s2s_scverse._train._shrinkage import DOUBT, find_shrinkage
 from s2s_scverse.nn import CDCIN, CDCINConfig
 

@@ -6,11 +6,10 @@ import torch
 
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, random_sample, regular_sample
 from s2s_scverse._train import TrainingConfig
-from s2s_scverse._train._batches import Term, Windows, cut
 from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
-from s2s_scverse._train._losses import masked_error, staged_loss
-from s2s_scverse._train._pairs import dense_views, held_views, sampled_views, sparser_views
-from s2s_scverse._train._scenes import build_scene
+from s2s_scverse._train._layout import dense_views, held_views, sampled_views, sparser_views
+from s2s_scverse._train._lightning import masked_error, staged_loss
+from s2s_scverse._train._scenes import Term, Windows, build_scene, cut
 
 
 def full(n_rows, n_cols, kind="square"):

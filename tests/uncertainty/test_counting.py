@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
-from s2s_scverse._uncertainty._counting import Counting, _poisson
+from s2s_scverse._uncertainty._marginals import Counting, _poisson
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.05, 1.0, 11.9, 12.1, 300.0])

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from s2s_scverse._predict import Kernel, Kriging, PCAKriging
-from s2s_scverse._predict._factor import correlation
-from s2s_scverse._uncertainty._conditional import error_variance, simulate_errors
-from s2s_scverse._uncertainty._random_fields import features
-from s2s_scverse._uncertainty._rectified import rectified_parameters
+from s2s_scverse._predict._kriging import correlation
+from s2s_scverse._uncertainty._conditional import error_variance, features, simulate_errors
+from s2s_scverse._uncertainty._marginals import rectified_parameters
 
 
 @pytest.mark.parametrize("kernel", [Kernel("exponential", 2.0), Kernel("matern32", 4.0)], ids=str)

@@ -1,4 +1,4 @@
-"""Counts behind values: what one molecule is worth, and the noise of counting."""
+"""Distributions of single values: counts behind values, and values without negative ones."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,12 +6,12 @@ from typing import Final
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import poisson
+from scipy.stats import norm, poisson
 
 from .._calibration import counting_noise
-from ._arrays import Float32, Float64
+from .._predict._arrays import Float32, Float64
 
-__all__ = ["Counting"]
+__all__ = ["Counting", "rectified_parameters"]
 
 _MANY: Final = 12.0  # molecules beyond which Poisson quantiles are those of a skewed normal distribution
 _RATES: Final = np.append(0, np.geomspace(1e-3, 1.2 * _MANY, 64))
@@ -73,3 +73,30 @@ def _poisson(rate: Float32, normal: Float32) -> Float32:
         reached += chance
     found[few] = counts
     return np.maximum(found, 0, out=found)
+
+
+_Z = np.linspace(-1.5, 8, 381)  # μ / σ; with less a few values are huge
+
+
+def _moments(z: Float64) -> tuple[Float64, Float64]:
+    """Mean and standard deviation for σ = 1."""
+    density, below = norm.pdf(z), norm.cdf(z)
+    mean = density + z * below
+    return mean, np.sqrt((np.square(z) + 1) * below + z * density - np.square(mean))
+
+
+_MEAN, _STD = _moments(_Z)
+_RATIO = _MEAN / _STD
+
+
+def rectified_parameters(mean: Float32, std: Float32) -> tuple[Float32, Float32]:
+    """μ and σ of max(0, N(μ, σ)) with these means and standard deviations, of any shape.
+
+    Where the mean is less than about .2 standard deviations, the standard deviation gives way, never the mean.
+    """
+    ratio = np.divide(mean, std, out=np.full_like(mean, np.inf), where=std > 0)
+    z = np.interp(ratio, _RATIO, _Z)
+    sigma = np.where(ratio < _RATIO[0], mean / _MEAN[0], std / np.interp(z, _Z, _STD))
+    sigma = np.where(ratio > _RATIO[-1], std, sigma)
+    mu = np.where(ratio > _RATIO[-1], mean, z * sigma)
+    return np.asarray(mu, np.float32), np.asarray(sigma, np.float32)
