@@ -269,12 +269,6 @@ def test_entry_point(monkeypatch, capsys):
     assert os.environ.pop("NUMBA_NUM_THREADS") == "3"
 
 
-def test_loading_the_command_line_is_light():
-    code = "import sys, s2s_scverse._cli; print(*sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"torch", "scanpy", "anndata", "matplotlib", "pandas"} & set(out.stdout.split())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(h5ad, tmp_path, number, code):
