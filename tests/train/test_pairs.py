@@ -8,7 +8,7 @@ from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, random_sample
 from s2s_scverse._train import TrainingConfig
 from s2s_scverse._train._batches import Term, Windows, cut
 from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
-from s2s_scverse._train._losses import masked_error, staged_loss
+from s2s_scverse._train._losses import masked_error
 from s2s_scverse._train._pairs import dense_views, held_views, sampled_views, sparser_views
 from s2s_scverse._train._scenes import build_scene
 
@@ -69,27 +69,6 @@ def test_all_spots_are_predicted_from_sparser_samples():
     ((views, scored),) = sampled_views(lattice, random_sample(256, 0.25, rng), rng)
     assert (len(views.lattice), *views.visible.sum(axis=1)) == (64, 16, 16, 16, 16)
     assert np.array_equal(scored, ~views.visible)
-
-
-def test_without_a_spacing_spots_kept_aside_are_holes():
-    lattice = full(12, 12)
-    measured = random_sample(144, 0.4, np.random.default_rng(0))
-    known = measured.copy()
-    known[np.flatnonzero(measured)[:5]] = False
-    ((views, scored),) = held_views(lattice, measured, known)
-    assert views.lattice is lattice
-    assert np.array_equal(views.visible, known[None])
-    assert np.array_equal(scored, (measured & ~known)[None])
-
-
-def test_random_samples_are_thinned_at_random():
-    lattice = full(20, 20)
-    known = random_sample(400, 0.4, np.random.default_rng(0))
-    views = sparser_views(lattice, known, n=5, drop=0.3, rng=np.random.default_rng(0))
-    assert views.lattice is lattice
-    assert not (views.visible & ~known).any()
-    assert (views.visible.sum(axis=1) == 64).all()
-    assert len(np.unique(views.visible, axis=0)) == 5
 
 
 def test_dense_views_hide_half_to_all_of_the_drop():
@@ -167,10 +146,11 @@ def test_masked_error_by_hand():
     assert masked_error(prediction, target, 0 * weight, "l2").item() == 0
 
 
-def test_later_stages_weigh_more():
-    stages = torch.tensor([1.0, 2.0, 4.0]).reshape(3, 1, 1, 1, 1)
-    zero, one = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
-    assert staged_loss(stages, zero, one, "l1").item() == pytest.approx(1 / 3 + 2 * 2 / 3 + 4)
+class MeanOfVisible:
+    """The simplest initial estimate."""
+
+    def genes(self, lattice, visible, values, noise_weights, covariates):  # noqa: ARG002
+        return np.broadcast_to(values.mean(axis=0)[None, :, None], (1, values.shape[1], len(lattice))).copy()
 
 
 def laid_out(values, *, standardise):
@@ -180,13 +160,6 @@ def laid_out(values, *, standardise):
     none = np.empty((len(views.lattice), 0), np.float32)
     made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None]}
     return build_scene(views, values[: len(views.lattice)], none, standardise=standardise, **made), views
-
-
-class MeanOfVisible:
-    """The simplest initial estimate."""
-
-    def genes(self, lattice, visible, values, noise_weights, covariates):  # noqa: ARG002
-        return np.broadcast_to(values.mean(axis=0)[None, :, None], (1, values.shape[1], len(lattice))).copy()
 
 
 def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie():
