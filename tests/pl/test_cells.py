@@ -3,35 +3,9 @@ import pytest
 
 from s2s_scverse.pl._cells import outline, site_polygons
 
-TIP = 10 / np.sqrt(2)
-ON_TIP = [(100 + TIP, 200), (100 - TIP, 200), (100, 200 + TIP), (100, 200 - TIP)]
-HEXAGON = [
-    (100 + 10 / np.sqrt(3) * np.cos(a), 200 + 10 / np.sqrt(3) * np.sin(a)) for a in np.pi / 6 + np.arange(6) * np.pi / 3
-]
-
-
-def corner_set(points):
-    return {(round(float(x), 6), round(float(y), 6)) for x, y in points}
-
 
 def middles(edges):
     return [tuple(middle) for middle in edges.mean(axis=-2).round(5).reshape(-1, 2)]
-
-
-@pytest.mark.parametrize(
-    ("kind", "angle", "site", "corners"),
-    [
-        ("square", 0, 0, [(95, 195), (105, 195), (105, 205), (95, 205)]),
-        # Site 5 is row 1, column 2: x grows with the column, y with the row.
-        ("square", 0, 5, [(115, 205), (125, 205), (125, 215), (115, 215)]),
-        ("square", 45, 0, ON_TIP),
-        ("quincunx", 0, 0, ON_TIP),
-        ("hex", 0, 0, HEXAGON),
-    ],
-)
-def test_cells_of_a_hand_drawn_array(make_lattice, kind, angle, site, corners):
-    polygons = site_polygons(make_lattice(kind, 2, 3, angle=angle))
-    assert corner_set(polygons[site]) == corner_set(corners)
 
 
 @pytest.mark.parametrize("angle", [0, 17])

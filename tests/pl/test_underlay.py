@@ -10,7 +10,6 @@ BOX = (99.0, 141.0, 149.0, 171.0)
 @pytest.mark.parametrize(
     ("convert", "expected"),
     [
-        pytest.param(lambda image: image, [100, 150, 0], id="bytes"),
         pytest.param(lambda image: image.astype(np.uint16) * 257, [100, 150, 0], id="16 bits"),
         pytest.param(lambda image: image / 255, [100, 150, 0], id="floats"),
         pytest.param(lambda image: np.dstack([image, np.full(image.shape[:2], 255, "u1")]), [100, 150, 0], id="rgba"),
