@@ -1,5 +1,6 @@
 """The way into scanpy and squidpy: imputed values in X."""
 
+import anndata as ad
 import dask.array as da
 import numpy as np
 import pytest
@@ -69,8 +70,6 @@ def test_any_storage(section, store):
 
 
 def test_backed(section, tmp_path):
-    import anndata as ad
-
     section.write_h5ad(tmp_path / "section.h5ad")
     backed = ad.read_h5ad(tmp_path / "section.h5ad", backed="r")
     np.testing.assert_array_equal(s2s.get.dense(backed).X, section.layers["s2s"])

@@ -32,13 +32,6 @@ def test_genes_in_the_order_asked_for_and_layers_everywhere(dense):
     assert image.name == "nearest"
 
 
-def test_only_imputed_layers_have_values_at_unmeasured_sites(dense):
-    dense.layers["mine"] = np.full(dense.shape, 7.0)
-    image = s2s.get.image(dense, layer="mine")
-    assert (image.values[:, image["measured"].values] == 7).all()
-    assert np.isnan(image[:, 1, 1]).all()
-
-
 def test_sparse_equals_dense_and_blocks_do_not_matter(section, monkeypatch):
     expected = s2s.get.image(section)
     section.X = sparse.csc_matrix(section.X)

@@ -50,16 +50,6 @@ def test_image_lies_where_the_sites_lie(hexagonal):
     assert len(row) == hexagonal.n_obs
 
 
-def test_coordinates_are_read_in_the_system_asked_for(hexagonal):
-    import spatialdata as sd
-
-    sdata = s2s.get.spatialdata(hexagonal)
-    scaled = sd.transformations.Scale([2.0, 2.0], axes=("x", "y"))
-    sd.transformations.set_transformation(sdata["sites"], scaled, to_coordinate_system="half")
-    found = s2s.pp.from_spatialdata(sdata, coordinate_system="half")
-    np.testing.assert_allclose(found.obsm["spatial"], 2 * hexagonal.obsm["spatial"])
-
-
 def test_several_sections_become_several_regions(hand_drawn):
     both = ad.concat({"one": hand_drawn("### ### ###"), "two": hand_drawn("#### ####")}, label="s", index_unique="-")
     sdata = s2s.get.spatialdata(s2s.pp.grid(both, library_key="s"))
