@@ -44,24 +44,6 @@ def test_ssim_needs_a_data_range():
     assert np.isnan(found).any(axis=0).tolist() == [True, True, False]
 
 
-@pytest.mark.parametrize(
-    ("kind", "n_positions"),
-    [
-        pytest.param("square", 121, id="square"),
-        pytest.param("hex", 91, id="hex"),
-        pytest.param("quincunx", 121, id="st"),
-    ],
-)
-def test_window_falls_with_distance_on_every_lattice(kind, n_positions):
-    lattice = lattice_of(kind, rectangle(11, 11) - 5)
-    row = _scores.window(lattice).toarray()[60]
-    assert lattice.index[60].tolist() == [0, 0]
-    assert np.count_nonzero(row) == n_positions
-    inside = row > 0
-    distance = np.square(lattice.unit_coordinates).sum(axis=1)
-    np.testing.assert_allclose(np.log(row[inside] / row[60]), -distance[inside] / 4.5, atol=1e-12)
-
-
 @pytest.mark.parametrize("kind", ["square", "hex", "quincunx"])
 def test_ssim_does_not_depend_on_order_or_orientation(kind):
     rng = np.random.default_rng(1)

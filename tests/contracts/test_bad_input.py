@@ -427,6 +427,30 @@ refuses("dense", s2s.tl.impute, **LITTLE)(
     (damaged_store, {"store": "store"}, FileExistsError, EXISTS),
 )
 
+# Images and covariates.
+refuses("dense", s2s.pp.image_features)(
+    ({"img": "nowhere.tif"}, FileNotFoundError, "no image found at nowhere.tif"),
+    ({"img": np.zeros(5)}, ValueError, "img must have shape"),
+    ({"img": np.zeros((9, 9, 3)), "transform": np.eye(4)}, ValueError, "transform must be a scale factor"),
+    (
+        {"img": np.zeros((9, 9), np.uint8), "transform": np.c_[np.eye(2), [9e3, 9e3]]},
+        ValueError,
+        "all sites lie outside",
+    ),
+    ({"extractor": "conch"}, ValueError, "extractor must be"),
+    ({"scales": []}, ValueError, "scales must be a sequence"),
+    ({"scales": [-1]}, ValueError, "scales"),
+)
+refuses("dense", s2s.tl.impute, progress=False)(
+    ({"covariates": "s2s_image"}, KeyError, "call s2s.pp.image_features first"),
+    ({"covariates": ["array_row", "none"]}, KeyError, "covariate 'none' not found"),
+    ({"covariates": []}, TypeError, "covariates must be keys"),
+    ({"covariates": 3}, TypeError, "covariates must be keys"),
+    (obs(kind="tissue"), {"covariates": "kind"}, TypeError, "must be numeric"),
+    (obs(holes=lambda o: o.array_row.where(o.index != o.index[0])), {"covariates": "holes"}, ValueError, "NaN or inf"),
+    ({"covariates": "array_row", "preset": "paper"}, ValueError, "this run starts from 'nearest'"),
+)
+
 # Interpolating, scoring.
 refuses("dense", s2s.tl.interpolate, method="idw")(
     ({"method": "magic"}, ValueError, "method must be one of 'nearest', .* found 'magic'"),
@@ -524,6 +548,32 @@ refuses("imputed", s2s.get.interval)(
     ({"level": "wide"}, TypeError, "level must be a number, found 'wide'"),
     ({"key": "truth"}, KeyError, "run 'truth' has no standard deviations; call s2s.tl.impute"),
     ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
+)
+
+
+def other_spot(adata):
+    adata.X = adata.X.toarray()
+    adata.X[np.flatnonzero(adata.obs["s2s_visible"])[3], 2] += 1
+
+
+refuses("imputed", s2s.get.draws, n=1)(
+    (other_spot, ValueError, "the spots are not those that run 's2s' was fitted to"),
+    (lambda a: a.layers.__delitem__("s2s_std"), KeyError, "no standard deviations"),
+    (lambda a: a.uns["s2s"]["s2s"].__delitem__("model"), KeyError, "has no fitted model"),
+    ({"n": 0}, ValueError, "n must be at least 1"),
+    ({"n": 2.5}, TypeError, "n must be an integer"),
+    ({"noise": 1}, TypeError, "noise must be True or False"),
+    ({"key": "other"}, KeyError, "layers not found: other"),
+    ({"genes": "nothing"}, KeyError, "nothing"),
+    ({"rng": -1}, ValueError, "rng must be a seed of at least 0"),
+)
+refuses("imputed", s2s.tl.propagate, statistic=len, n=2, progress=False)(
+    ({"statistic": "mean"}, TypeError, "statistic must be a function"),
+    ({"n": 1}, ValueError, "n must be at least 2"),
+    ({"level": 1.0}, ValueError, "level must lie between 0 and 1"),
+    ({"statistic": lambda draw: (1, 2, 3)}, ValueError, "found 3 results"),
+    ({"statistic": lambda draw: ([1, 2], 3)}, ValueError, "the same entries"),
+    ({"statistic": lambda draw: pd.Series([1.0], [draw.X.sum()])}, ValueError, "differ in"),
 )
 
 

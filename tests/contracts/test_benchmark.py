@@ -34,18 +34,6 @@ def test_masks_are_frozen(counts):
 GOLDEN = {"stride 2": "adb19e01a634424e", "half": "dd279a75243a7a68", "quarter": "42dafffa19ad864d"}
 
 
-def test_ceiling_is_one_without_noise_and_zero_without_signal():
-    from metrics import noise_ceiling
-
-    rng = np.random.default_rng(0)
-    signal = rng.gamma(2, size=(400, 1))
-    deep = np.hstack([rng.poisson(1e4 * signal), rng.poisson(1e4, size=(400, 3))])
-    ceiling = noise_ceiling(csr_matrix(deep), np.arange(4))
-    assert ceiling[0] > 0.99
-    flat = rng.poisson(3, size=(400, 4))
-    assert noise_ceiling(csr_matrix(flat), np.arange(1)) < 0.4
-
-
 def test_ceiling_is_the_correlation_of_the_expression_with_its_counts():
     from metrics import noise_ceiling
 
@@ -108,12 +96,6 @@ def test_gain_is_paired_by_section(scores):
 
     # Tissues "a" (+.1, +.1) and "b" (0): the mean over sections is 2 / 3 of .1, relative (50 + 25 + 0) / 3 %.
     assert gain(scores, "s2s", "kriging") == "+0.067 (+0.000 to +0.100), +25.0 %, 2 of 3"
-
-
-def test_gap_closed(scores):
-    from report import closed
-
-    assert closed(scores, "s2s") == pytest.approx((0.1 / 0.4 + 0.1 / 0.2 + 0) / 3)
 
 
 def test_tables_of_the_page_are_those_of_the_committed_scores():

@@ -155,36 +155,3 @@ def test_a_run_is_rebuilt_from_a_file_bit_for_bit(imputed, tmp_path):
     np.testing.assert_array_equal(block.values, imputed.layers["s2s"])
     np.testing.assert_array_equal(block.std, imputed.layers["s2s_std"])
     np.testing.assert_array_equal(stacked(read, 2), stacked(imputed, 2))
-
-
-def changed_value(adata):
-    adata.X = adata.X.toarray()
-    adata.X[np.flatnonzero(adata.obs["s2s_visible"])[3], 2] += 1
-
-
-@pytest.mark.parametrize(
-    ("change", "arguments", "error", "text"),
-    [
-        pytest.param(changed_value, {}, ValueError, "the spots are not those that run 's2s' was fitted to", id="value"),
-        pytest.param(lambda a: a.layers.pop("s2s_std"), {}, KeyError, "no standard deviations", id="no std"),
-        pytest.param(lambda a: a.uns["s2s"]["s2s"].pop("model"), {}, KeyError, "has no fitted model", id="no model"),
-        pytest.param(None, {"n": 0}, ValueError, "n must be at least 1", id="n"),
-        pytest.param(None, {"n": 2.5}, TypeError, "n must be an integer", id="n type"),
-        pytest.param(None, {"noise": 1}, TypeError, "noise must be True or False", id="noise"),
-        pytest.param(None, {"key": "other"}, KeyError, "layers not found: other", id="key"),
-        pytest.param(None, {"genes": "nothing"}, KeyError, "nothing", id="gene"),
-        pytest.param(None, {"rng": -1}, ValueError, "rng must be a seed of at least 0", id="rng"),
-    ],
-)
-def test_bad_input_is_refused_before_the_first_draw(dense, change, arguments, error, text):
-    adata = dense.copy()
-    if change is not None:
-        change(adata)
-    with pytest.raises(error, match=text):
-        s2s.get.draws(adata, **{"n": 1} | arguments)
-
-
-def test_interpolated_layers_have_no_draws(section):
-    s2s.tl.interpolate(section, "kriging", key_added="s2s")
-    with pytest.raises(KeyError, match="no standard deviations"):
-        s2s.get.draws(section, 1)

@@ -36,13 +36,6 @@ def test_stains_are_described_where_they_are(ramp: np.ndarray) -> None:
     np.testing.assert_allclose(found.features[:, 0], wanted, atol=0.012)
 
 
-def test_texture_is_the_spread_within_the_surroundings() -> None:
-    checks = np.indices((SIDE, SIDE)).sum(axis=0) // 3 % 2
-    smooth, rough = np.full((SIDE, SIDE), 0.1), 0.05 + 0.1 * checks
-    spread = [maps_of(stained(image)).describe(SITES).features[:, 1].mean() for image in (smooth, rough)]
-    assert spread[1] > 10 * spread[0]
-
-
 def test_result_does_not_depend_on_the_bands_that_are_read(ramp: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = maps_of(ramp).describe(SITES).features
     monkeypatch.setattr("s2s_scverse._image._placed.BAND", 3 * SIDE * 20)

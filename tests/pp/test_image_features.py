@@ -133,51 +133,6 @@ def test_several_sections_have_their_own_images(section: ad.AnnData) -> None:
         s2s.pp.image_features(dense, {"a": library["images"]["hires"]})
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "text"),
-    [
-        ({"img": "nowhere.tif"}, FileNotFoundError, "no image found at nowhere.tif"),
-        ({"img": np.zeros(5)}, ValueError, "img must have shape"),
-        ({"img": np.zeros((9, 9, 3)), "transform": np.eye(4)}, ValueError, "transform must be a scale factor"),
-        ({"extractor": "conch"}, ValueError, "extractor must be"),
-        ({"scales": []}, ValueError, "scales must be a sequence"),
-        ({"scales": [-1]}, ValueError, "scales"),
-        ({"layer": "none"}, KeyError, "none"),
-    ],
-)
-def test_bad_input_of_image_features(section: ad.AnnData, options: dict, error: type, text: str) -> None:
-    before = set(section.obsm)
-    with pytest.raises(error, match=text):
-        s2s.pp.image_features(section, **options)
-    assert set(section.obsm) == before
-
-
-def test_an_image_elsewhere_is_refused(section: ad.AnnData) -> None:
-    with pytest.raises(ValueError, match="all sites lie outside the image"):
-        s2s.pp.image_features(section, np.zeros((50, 50), np.uint8), transform=np.array([[1, 0, 9e3], [0, 1, 9e3]]))
-
-
-@pytest.mark.parametrize(
-    ("covariates", "error", "text"),
-    [
-        ("s2s_image", KeyError, "call s2s.pp.image_features first"),
-        (["array_row", "none"], KeyError, "covariate 'none' not found"),
-        ([], TypeError, "covariates must be keys"),
-        (3, TypeError, "covariates must be keys"),
-        ("kind", TypeError, "must be numeric"),
-        ("holes", ValueError, "is NaN or infinite at 2 of"),
-    ],
-)
-def test_bad_covariates(section: ad.AnnData, covariates: object, error: type, text: str) -> None:
-    adata = section.copy()
-    adata.obs["kind"] = "tissue"
-    adata.obs["holes"] = np.where(np.arange(adata.n_obs) < 2, np.nan, 1.0)
-    with pytest.raises(error, match=text):
-        s2s.tl.impute(adata, covariates=covariates, progress=False)
-    with pytest.raises(ValueError, match="this run starts from 'nearest'"):
-        s2s.tl.impute(adata, covariates="array_row", preset="paper", progress=False)
-
-
 def test_constant_covariates_change_nothing(section):
     adata = section.copy()
     adata.obs["constant"] = 3.0

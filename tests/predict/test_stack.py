@@ -12,7 +12,6 @@ from s2s_scverse._predict import (
     StateKriging,
     folds,
 )
-from s2s_scverse._predict._cross_validation import _simplex
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +94,6 @@ def test_a_stack_is_what_its_weights_say(section):
     assert_allclose(state, StateKriging(PCAKriging(kriging, values)).maps(values)[0], atol=1e-5)
     weighted = stack.with_weights(stacking_weights(spots, values, sites)).maps(values)[0]
     assert error(weighted, truth) < error(many.sites, truth)
-
-
-def test_simplex_by_hand():
-    assert_allclose(_simplex(np.eye(5), np.array([0.5, 0.5, 0.0, -9.0, 0.0])), [0.5, 0.5, 0, 0, 0], atol=1e-4)
-    # min (x - 1)^2 + (y - 0.4)^2 with x + y = 1: equal residuals.
-    assert_allclose(_simplex(np.eye(5), np.array([1.0, 0.4, -9, -9, -9])), [0.8, 0.2, 0, 0, 0], atol=1e-4)
 
 
 def test_spots_are_predicted_from_others_alone(section):

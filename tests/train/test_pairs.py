@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, random_sample, regular_sample
+from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
 from s2s_scverse._train import TrainingConfig
 from s2s_scverse._train._batches import Term, Windows, cut
 from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
 from s2s_scverse._train._losses import masked_error
-from s2s_scverse._train._pairs import dense_views, held_views, sampled_views, sparser_views
+from s2s_scverse._train._pairs import held_views, sparser_views
 from s2s_scverse._train._scenes import build_scene
 
 
@@ -58,27 +58,6 @@ def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
         phase = views.lattice.index[visible][0] % 2
         assert not np.all(views.lattice.index[of] % 2 == phase, axis=1).any()
     assert (scored.sum(axis=0)[held] == 3).all()
-
-
-def test_all_spots_are_predicted_from_sparser_samples():
-    lattice, rng = full(16, 16), np.random.default_rng(0)
-    ((views, scored),) = sampled_views(lattice, regular_sample(lattice, 2, (1, 1)), rng)
-    assert len(views.lattice) == 64
-    assert np.array_equal(scored, ~views.visible)
-    assert (views.visible.sum(axis=0) == 1).all()
-    ((views, scored),) = sampled_views(lattice, random_sample(256, 0.25, rng), rng)
-    assert (len(views.lattice), *views.visible.sum(axis=1)) == (64, 16, 16, 16, 16)
-    assert np.array_equal(scored, ~views.visible)
-
-
-def test_dense_views_hide_half_to_all_of_the_drop():
-    lattice = full(20, 20)
-    known = regular_sample(lattice, 2, (0, 0))
-    views = dense_views(lattice, known, n=20, drop=0.3, rng=np.random.default_rng(0))
-    hidden = 1 - views.visible.sum(axis=1) / known.sum()
-    assert not (views.visible & ~known).any()
-    assert 0.14 <= hidden.min() < 0.2
-    assert 0.25 < hidden.max() <= 0.31
 
 
 def scene(kind="square", side=10, n_genes=3, n_images=2):

@@ -7,7 +7,6 @@ from s2s_scverse._predict import Kernel, Kriging, PCAKriging
 from s2s_scverse._predict._factor import correlation
 from s2s_scverse._uncertainty._conditional import error_variance, simulate_errors
 from s2s_scverse._uncertainty._random_fields import features
-from s2s_scverse._uncertainty._rectified import rectified_parameters
 
 
 @pytest.mark.parametrize("kernel", [Kernel("exponential", 2.0), Kernel("matern32", 4.0)], ids=str)
@@ -18,19 +17,6 @@ def test_features_give_the_covariance_of_the_kernel_in_all_directions(kernel, an
     found = features(kernel, places)
     np.testing.assert_allclose(found @ found[0], correlation(kernel, distance), atol=0.05)
     np.testing.assert_allclose(np.square(found).sum(axis=1), 1, rtol=1e-5)
-
-
-def test_rectified_normal_has_the_moments_asked_for():
-    mean = np.array([0.1, 0.5, 1.0, 3.0, 20.0, 0.0], np.float32)
-    std = np.array([0.5, 0.5, 1.0, 0.5, 1.0, 0.0], np.float32)
-    location, scale = rectified_parameters(mean, std)
-    z = np.random.default_rng(0).normal(size=(400_000, 1))
-    values = np.maximum(location + scale * z, 0)
-    np.testing.assert_allclose(values.mean(axis=0), mean, atol=0.005)
-    np.testing.assert_allclose(values.std(axis=0), std, atol=0.005)
-    # So far below its standard deviation, the mean decides.
-    location, scale = rectified_parameters(np.float32([0.001]), np.float32([1]))
-    assert np.maximum(location + scale * z, 0).mean() == pytest.approx(0.001, rel=0.1)
 
 
 def square(rows, cols, step=1.0):
