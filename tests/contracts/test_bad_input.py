@@ -173,6 +173,9 @@ refuses("spots", s2s.pp.grid)(
     (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False for every site"),
     (obs(s2s_measured=[False] + [True] * 84), ValueError, "1 of 85 sites are unmeasured already"),
     (x(lambda v: np.where(v > 4, np.nan, v)), {"bin_size": 2e2}, ValueError, r"has \d+ values that are NaN .*; set"),
+    (obs(in_tissue=0), ValueError, "no spot lies on tissue: .* is 0 for all 85"),
+    (obs(in_tissue="edge"), ValueError, r"in_tissue'\] must hold 1 \(tissue\) or 0 \(background\), found edge"),
+    (x(np.zeros_like), ValueError, r"all 85 spots are without counts \(every value is 0\)"),
     # Array positions.
     (obs(array_row=0, array_col=0), ValueError, "84 spots share their array_row/array_col"),
     (obs(array_row=0.5), ValueError, r"'array_row'\] must hold whole numbers, found 0.5"),

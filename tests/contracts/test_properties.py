@@ -213,22 +213,6 @@ def test_densified_then_sparsified_is_the_identity(section, upsample):
     np.testing.assert_array_equal(dense.obs["s2s_held_out"], ~measured)
 
 
-@few(10)
-@given(section=drawn(most_holes=0), fill=st.sampled_from(["tissue", "hull"]))
-def test_sparsified_then_densified_is_the_identity(section, fill):
-    dense = s2s.pp.grid(section.spots, upsample=1)
-    s2s.pp.sparsify(dense, stride=2)
-    spots = dense[dense.obs["s2s_measured"].to_numpy()].copy()
-    again = s2s.pp.grid(spots, upsample=2, fill=fill)
-    lattice, other = read_section(dense)[1].lattice, read_section(again)[1].lattice
-    shift = lattice.index[np.flatnonzero(dense.obs["s2s_measured"])[0]] - other.index[0]
-    sites = lattice.find(other.index + shift)
-    assert (sites >= 0).all()
-    assert dense.obs_names[sites[: spots.n_obs]].tolist() == spots.obs_names.tolist()
-    gap = np.linalg.norm(again.obsm["spatial"] - dense.obsm["spatial"][sites], axis=1)
-    assert gap.max() < 0.05 * section.truth.pitch
-
-
 @few(20)
 @given(section=drawn(), upsample=st.integers(1, 2), factor=FACTORS, seed=SEEDS)
 def test_the_lattice_depends_on_neither_order_nor_unit(section, upsample, factor, seed):

@@ -46,17 +46,14 @@ def test_turned_crops_have_no_filled_corners(size):
     np.testing.assert_allclose(crops, 1, atol=1e-6)
 
 
-def test_every_angle_and_both_reflections():
-    # The slopes of a crop of a plane tell the angle; of two planes, the reflection.
+def test_every_angle_and_averaged_reduction():
+    # The slopes of a crop of a plane tell the angle.
     image = ramp(200, 200)
     crops = natural_images([image], size=(32, 32), n=200, rng=1).astype(float)
     down = (crops[:, 20, 16] - crops[:, 10, 16]) / 10
     right = (crops[:, 16, 20] - crops[:, 16, 10]) / 10
     angle = np.arctan2(right, down)
     assert (np.histogram(angle, bins=8, range=(-np.pi, np.pi))[0] > 8).all()
-    across = natural_images([image.T], size=(32, 32), n=200, rng=1).astype(float)
-    determinant = down * (across[:, 16, 20] - across[:, 16, 10]) - right * (across[:, 20, 16] - across[:, 10, 16])
-    assert 0.35 < (determinant > 0).mean() < 0.65
     # The plane rises by 1/199 per pixel of the image: between 1 and 6 of them per pixel of the crop.
     reduction = np.hypot(down, right) * 199
     assert reduction.min() >= 0.99

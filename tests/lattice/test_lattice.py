@@ -85,15 +85,6 @@ def test_array_positions_round_trip(kind):
         assert not (array.sum(axis=1) % 2).any()
 
 
-@EACH_KIND
-def test_symmetries_keep_distances(kind):
-    index = np.random.default_rng(0).integers(-5, 5, size=(20, 2))
-    basis = np.asarray(kind.unit_basis)
-    lengths = np.linalg.norm(index @ basis, axis=1)
-    for matrix in kind.symmetries:
-        np.testing.assert_allclose(np.linalg.norm(index @ matrix.T @ basis, axis=1), lengths, rtol=1e-12)
-
-
 def test_one_row_keeps_its_direction():
     lattice = lattice_from_array(np.array([[4, 0], [4, 1], [4, 3]]), np.array([[0.0, 9], [10, 9], [30, 9]]))
     assert lattice.kind.name == "square"

@@ -21,28 +21,19 @@ def naive_channel_attention(x, p, prefix=""):  # (C, H, W)
 
 
 def naive_window_attention(x, p, *, window, shift, heads, prefix=""):  # (H, W, C)
-    """Each site looks at the sites of its displaced window that are on the map; no roll, no padding, no mask."""
+    """Each site looks at the sites of its displaced window that are on the map; no roll, no padding."""
     h, w, c = x.shape
-    shift_r, shift_c = (shift if side > window else 0 for side in (h, w))
-    d = c // heads
-    qkv = x @ p[f"{prefix}qkv.weight"].T + p[f"{prefix}qkv.bias"]  # (H, W, 3 C)
-    q, k, v = (part.reshape(h, w, heads, d) for part in np.split(qkv, 3, axis=-1))
+    at = np.indices((h, w)).reshape(2, -1).T
+    cell = (at - [shift if side > window else 0 for side in (h, w)]) // window
+    qkv = x.reshape(-1, c) @ p[f"{prefix}qkv.weight"].T + p[f"{prefix}qkv.bias"]
+    q, k, v = (part.reshape(h * w, heads, -1) for part in np.split(qkv, 3, axis=-1))
     table = p[f"{prefix}position_bias"].reshape(2 * window - 1, 2 * window - 1, heads)
-    y = np.zeros((h, w, heads, d))
-    for r in range(h):
-        for s in range(w):
-            rows = [i for i in range(h) if (i - shift_r) // window == (r - shift_r) // window]
-            cols = [j for j in range(w) if (j - shift_c) // window == (s - shift_c) // window]
-            keys = [(i, j) for i in rows for j in cols]
-            for a in range(heads):
-                score = np.array(
-                    [
-                        q[r, s, a] @ k[i, j, a] / math.sqrt(d) + table[r - i + window - 1, s - j + window - 1, a]
-                        for i, j in keys
-                    ]
-                )
-                weight = np.exp(score - score.max())
-                y[r, s, a] = weight / weight.sum() @ np.array([v[i, j, a] for i, j in keys])
+    y = np.zeros_like(q)
+    for i, a in np.ndindex(h * w, heads):
+        keys = np.flatnonzero((cell == cell[i]).all(axis=1))
+        offset = at[i] - at[keys] + window - 1
+        weight = np.exp(k[keys, a] @ q[i, a] / math.sqrt(c // heads) + table[*offset.T, a])
+        y[i, a] = weight / weight.sum() @ v[keys, a]
     return y.reshape(h, w, c) @ p[f"{prefix}project.weight"].T + p[f"{prefix}project.bias"]
 
 

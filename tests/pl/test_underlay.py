@@ -39,14 +39,6 @@ def test_which_image(stained):
     assert find_underlay(two, "b", None, BOX) is None
 
 
-def test_none_is_needed_unless_asked_for(stained):
-    for spatial in (None, {}, "no mapping", {"library": None}, {"a": {}, "b": {}}):
-        assert find_underlay(spatial, None, None, BOX) is None
-        assert find_underlay(spatial, None, False, BOX) is None
-    assert find_underlay(stained, None, False, BOX) is None
-    assert find_underlay(stained, None, None, (900.0, 910.0, 0.0, 10.0)) is None
-
-
 def keep(spatial):
     """Change nothing."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from s2s_scverse._predict import METHODS, Kriging, PCAKriging, StackingWeights, fit
+from s2s_scverse._predict import METHODS, StackingWeights, fit
 
 MODELS = ("kriging", "pca_kriging")
 CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], float)
@@ -61,22 +61,6 @@ def test_permutations(method, spots, values, sites):
     assert_allclose(found, expected[j][:, g], atol=1e-2 if method == "state_kriging" else 1e-4)
 
 
-@pytest.mark.parametrize("method", MODELS)
-def test_moving_and_scaling_values(method, spots, values, sites):
-    expected = interpolate(method, spots, values, sites)
-    assert_allclose(interpolate(method, spots, 4 * values + 2, sites), 4 * expected + 2, atol=1e-3)
-    assert_allclose(interpolate(method, spots + 1000, values, sites + 1000), expected, atol=1e-4)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_two_spots(method):
-    spots = np.array([[0.0, 0.0], [1.0, 0.0]])
-    found = interpolate(method, spots, np.array([[1.0], [3.0]], np.float32), SITES).ravel()
-    assert found[1] == pytest.approx(1 if method == "nearest" else 2, abs=1e-5)
-    assert np.all((found > 1 - 1e-6) & (found < 3 + 1e-6))
-    assert found[0] < found[2]
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_one_row(method):
     spots = np.column_stack([np.arange(8.0), np.full(8, 2.0)])
@@ -85,12 +69,6 @@ def test_one_row(method):
     if method in ("linear", "cubic", "rbf"):
         assert_allclose(found, [6, 7, 1], atol=1e-4)
     assert np.all((found >= 1 - 1e-3) & (found <= 15))
-
-
-def test_fewer_spots_than_components(values, spots):
-    model = PCAKriging(Kriging(spots[:4], SITES), values[:4], n_components=25)
-    assert model.scores.shape == (4, 3)
-    assert np.isfinite(model.predict(values[:4]).sites).all()
 
 
 def test_no_half_site_shift():

@@ -57,13 +57,15 @@ def test_weights_leave_out_a_model_that_fails(section):
 
 def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section):
     spots, values, sites, _ = section
+    corner = (spots < 13).all(axis=1)
+    spots, values, sites = spots[corner], values[corner], sites[(sites < 12).all(axis=1)]
     beyond = np.vstack([sites, sites + np.array([25, 0])])
     weights = stacking_weights(spots, values, beyond)
     assert min(weights.members) >= 0
     assert sum(weights.members) == pytest.approx(1)
     assert 0 < weights.far < 1
     assert stacking_weights(spots, values, sites).far == 1  # asked for only where sites are far from spots
-    order = np.random.default_rng(0).permutation(400)
+    order = np.random.default_rng(0).permutation(len(spots))
     again = stacking_weights(spots[order], values[order], beyond)
     assert_allclose([*again.members, again.far], [*weights.members, weights.far], atol=1e-2)
 

@@ -6,10 +6,9 @@ import torch
 
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
 from s2s_scverse._predict import fit as fit_predictor
-from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, fit
+from s2s_scverse._train import TrainingConfig, fit
 from s2s_scverse._train._apply import predict_sites, whole_section
 from s2s_scverse._train._batches import Batch
-from s2s_scverse._train._images import matched_images
 from s2s_scverse._train._shrinkage import DOUBT, find_shrinkage
 from s2s_scverse.nn import CDCIN, CDCINConfig
 
@@ -163,16 +162,6 @@ def test_the_shrinkage_factor_fits_validation_spots():
     assert run(replace(section, values=noise), harmful).shrinkage < 0.5
 
 
-def test_the_paper_preset_counts_errors_in_the_units_of_the_values():
-    section, _ = smooth_section()
-    training = replace(TRAINING_PRESETS["paper"], max_epochs=1, steps_per_epoch=2, n_images=2, batch_size=2)
-    fitted = run(section, training, images=photographs, mask_channel=False, values_channel=False)
-    assert fitted.network.config.in_channels == 1
-    # The nearest fill of smooth maps is off by tenths, which divided by 10 would be hundredths.
-    assert fitted.history[0]["loss_genes_sparser"] * 10 > 0.05
-    assert np.isfinite(imputed(fitted)).all()
-
-
 @pytest.fixture(scope="module")
 def noisy():
     return run(noisy_section(), TRAINING, photographs)
@@ -203,25 +192,6 @@ def test_maps_shown_are_extra_channels_only(noisy):
     hidden = run(noisy_section(), replace(TRAINING, show_maps=False), photographs)
     assert noisy.network.config.context_channels == 2
     assert hidden.network.config == replace(noisy.network.config, context_channels=1)
-
-
-def test_images_get_the_noise_or_the_values_of_genes():
-    rng = np.random.default_rng(0)
-    images = rng.standard_normal((5000, 40)).astype(np.float32)
-    genes = rng.exponential(size=(300, 2)).astype(np.float32)
-    nuggets = np.array([0.0, 4.0])
-    assert matched_images(images, genes, nuggets, "none", rng) is images
-    noisy = matched_images(images, genes, nuggets, "noise", rng)
-    np.testing.assert_allclose(noisy.std(axis=0), 1, atol=0.05)
-    # Without noise the image is as it was, with four times the signal's variance it has a fifth of its power.
-    correlation = np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(images.T, noisy.T, strict=True)])
-    clean = correlation > 0.99
-    assert 5 < clean.sum() < 35
-    np.testing.assert_allclose(correlation[~clean], np.sqrt(1 / 5), atol=0.04)
-    valued = matched_images(images, genes, nuggets, "distribution", rng)
-    for image in valued.T:
-        assert set(image) <= set(genes[:, 0]) or set(image) <= set(genes[:, 1])
-        assert image.mean() == pytest.approx(1, abs=0.15)
 
 
 def test_weights_kept():

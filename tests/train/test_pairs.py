@@ -18,27 +18,6 @@ def full(n_rows, n_cols, kind="square"):
     return Lattice(KINDS[kind], index, np.asarray(KINDS[kind].unit_basis), np.zeros(2))
 
 
-@pytest.mark.parametrize("stride", [2, 3])
-def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(stride):
-    lattice = full(24, 24)
-    known = regular_sample(lattice, stride, (1, 0))
-    views = sparser_views(lattice, known, n=8, drop=0.3, rng=np.random.default_rng(0))
-    assert len(views.lattice) == known.sum() == len(views.known)
-    assert views.known.all()
-    np.testing.assert_allclose(views.lattice.coordinates, lattice.coordinates[known])
-    phases, dropping = set(), 0
-    for visible in views.visible:
-        assert views.lattice.stride(visible) % 2 == 0
-        phase = tuple(views.lattice.index[visible][0] % 2)
-        phases.add(phase)
-        regular = regular_sample(views.lattice, 2, phase)
-        assert not (visible & ~regular).any()
-        assert visible.sum() >= 0.6 * regular.sum()
-        dropping += visible.sum() < regular.sum()
-    assert len(phases) == 4
-    assert dropping == 4  # half of the 8 views
-
-
 def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
     lattice = full(16, 16)
     measured = regular_sample(lattice, 2, (1, 1))
@@ -103,17 +82,6 @@ def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
         assert any(matches)
         assert torch.equal(batch.weight, tissue * (1 - batch.mask))
         assert (batch.start == -1).all()
-
-
-def test_windows_are_pieces_of_turned_sections():
-    laid, views = scene(n_images=0)
-    seen = set()
-    for parts in windows(laid, steps=60):
-        sites = (parts["t"].target[0, 0] % 100).long().numpy()
-        down = views.lattice.index[sites[1, 0]] - views.lattice.index[sites[0, 0]]
-        right = views.lattice.index[sites[0, 1]] - views.lattice.index[sites[0, 0]]
-        seen.add((tuple(down.tolist()), tuple(right.tolist())))
-    assert len(seen) == 8
 
 
 def test_masked_error_by_hand():
