@@ -37,13 +37,6 @@ def test_ssim_is_that_of_scikit_image_inside_a_rectangle(height, width):
         np.testing.assert_allclose(found[:, gene].reshape(height, width)[inside], expected[inside], atol=1e-10)
 
 
-def test_ssim_needs_a_data_range():
-    weights = _scores.window(lattice_of("square", rectangle(3, 3)))
-    truth, prediction = pair(9, 3)
-    found = _scores.similarity_map(truth, prediction, weights, np.array([0.0, np.nan, 1.0]))
-    assert np.isnan(found).any(axis=0).tolist() == [True, True, False]
-
-
 @pytest.mark.parametrize("kind", ["square", "hex", "quincunx"])
 def test_ssim_does_not_depend_on_order_or_orientation(kind):
     rng = np.random.default_rng(1)
@@ -85,10 +78,3 @@ def test_holm_worked_out_by_hand():
     np.testing.assert_allclose(found, [0.09, 0.04, np.nan, 0.09, 0.9])
     np.testing.assert_allclose(_comparison.holm(np.array([0.6, 0.7])), [1, 1])
     assert len(_comparison.holm(np.array([]))) == 0
-
-
-def test_paired_test_without_differences_and_without_genes():
-    assert _comparison.paired_test(np.ones(4), np.ones(4)) == (4, 0.0, 0.0, 1.0)
-    n_genes, *rest = _comparison.paired_test(np.full(3, np.nan), np.ones(3))
-    assert n_genes == 0
-    assert np.isnan(rest).all()

@@ -55,8 +55,6 @@ def test_refused(start, change, function, arguments, error, text, request, finge
 
 
 # Ways to spoil a section.
-
-
 def obs(**columns):
     return lambda adata: setattr(adata, "obs", adata.obs.assign(**columns))
 
@@ -257,7 +255,6 @@ refuses("dense", s2s.get.spatialdata)(
 refuses("dense", s2s.get.spatialdata_image)(
     ({"coordinate_system": 3}, TypeError, "coordinate_system must be a name, found 3"),
     ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope; names there"),
-    ({"layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has: truth"),
 )
 refuses("dense", s2s.pp.normalize)(
     (x(lambda v: v - 1), ValueError, r"adata\.X has negative values at measured spots; pp\.normalize needs counts"),
@@ -279,30 +276,23 @@ refuses("imputed", s2s.get.dense)(
 
 
 # Holding spots out.
-
-
 refuses("dense", s2s.pp.sparsify)(({}, ValueError, "spots are held out already; undo that first"))
 refuses("dense", s2s.pp.sparsify)(
-    *(
-        (whole, arguments, error, text)
-        for arguments, error, text in (
-            ({"stride": 0}, ValueError, "stride must be at least 1, found 0"),
-            ({"stride": 2.0}, TypeError, "stride must be an integer, found 2.0"),
-            ({"stride": 100}, ValueError, "no spot is left with stride=100"),
-            ({"phase": (2, 0)}, ValueError, "phase must be from 0 to 1, found 2"),
-            ({"phase": (0,)}, ValueError, r"phase must be two integers, found \(0,\)"),
-            ({"phase": (0.5, 0)}, TypeError, "phase must be an integer, found 0.5"),
-            ({"fraction": 0}, ValueError, "fraction must lie between 0 and 1"),
-            ({"fraction": "half"}, TypeError, "fraction must be a number"),
-            ({"keep": "spots"}, KeyError, "keep='spots' not found"),
-            ({"keep": "domain"}, ValueError, "must hold True or False for every measured site"),
-            ({"keep": np.arange(5)}, TypeError, "keep must hold truth values, found dtype int64"),
-            ({"keep": np.ones(5, bool)}, ValueError, r"keep must have one value for each of the \d+ sites"),
-            ({"keep": np.ones(5, bool), "fraction": 0.5}, ValueError, "fraction and keep exclude each other"),
-            ({"keep": np.zeros(89, bool)}, ValueError, "no spot is left with keep: the section has"),
-            ({"fraction": 0.5, "rng": "seed"}, TypeError, "rng must be an integer seed, .* found 'seed'"),
-        )
-    )
+    (whole, {"stride": 0}, ValueError, "stride must be at least 1, found 0"),
+    (whole, {"stride": 2.0}, TypeError, "stride must be an integer, found 2.0"),
+    (whole, {"stride": 100}, ValueError, "no spot is left with stride=100"),
+    (whole, {"phase": (2, 0)}, ValueError, "phase must be from 0 to 1, found 2"),
+    (whole, {"phase": (0,)}, ValueError, r"phase must be two integers, found \(0,\)"),
+    (whole, {"phase": (0.5, 0)}, TypeError, "phase must be an integer, found 0.5"),
+    (whole, {"fraction": 0}, ValueError, "fraction must lie between 0 and 1"),
+    (whole, {"fraction": "half"}, TypeError, "fraction must be a number"),
+    (whole, {"keep": "spots"}, KeyError, "keep='spots' not found"),
+    (whole, {"keep": "domain"}, ValueError, "must hold True or False for every measured site"),
+    (whole, {"keep": np.arange(5)}, TypeError, "keep must hold truth values, found dtype int64"),
+    (whole, {"keep": np.ones(5, bool)}, ValueError, r"keep must have one value for each of the \d+ sites"),
+    (whole, {"keep": np.ones(5, bool), "fraction": 0.5}, ValueError, "fraction and keep exclude each other"),
+    (whole, {"keep": np.zeros(89, bool)}, ValueError, "no spot is left with keep: the section has"),
+    (whole, {"fraction": 0.5, "rng": "seed"}, TypeError, "rng must be an integer seed, .* found 'seed'"),
 )
 
 # Imputing.
@@ -462,7 +452,6 @@ refuses("dense", s2s.tl.interpolate, method="idw")(
     (lambda a: a.var.__setitem__("idw_reliability", 1.0), ValueError, r"overwrite adata\.var\['idw_reliability'\]"),
     (obs(idw_visible=1), ValueError, r"would overwrite adata\.obs"),
     ({"max_distance": -1}, ValueError, "max_distance must be at least 0 and finite, found -1"),
-    ({"layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has: truth"),
     (one_value(np.nan, "norm"), {"layer": "norm"}, ValueError, r"\['norm'\] is NaN or infinite at measured spots for"),
     (one_value(1e16), ValueError, r"adata\.X has values up to 1e\+16 for .*, more than 1e\+15; rescale"),
     (x(lambda v: 0 * v), ValueError, "all measured values are 0, so there is nothing to predict"),
@@ -548,7 +537,6 @@ refuses("imputed", s2s.get.reliability_df)(
 )
 refuses("imputed", s2s.get.interval)(
     ({"level": 1}, ValueError, "level must be from 0.05 to 0.99, found 1"),
-    ({"level": "wide"}, TypeError, "level must be a number, found 'wide'"),
     ({"key": "truth"}, KeyError, "run 'truth' has no standard deviations; call s2s.tl.impute"),
     ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
 )
@@ -568,7 +556,6 @@ refuses("imputed", s2s.get.draws, n=1)(
     ({"noise": 1}, TypeError, "noise must be True or False"),
     ({"key": "other"}, KeyError, "layers not found: other"),
     ({"genes": "nothing"}, KeyError, "nothing"),
-    ({"rng": -1}, ValueError, "rng must be a seed of at least 0"),
 )
 refuses("imputed", s2s.tl.propagate, statistic=len, n=2, progress=False)(
     ({"statistic": "mean"}, TypeError, "statistic must be a function"),
@@ -601,7 +588,6 @@ refuses("imputed", s2s.pl.reliability)(
     ({"key": None}, TypeError, "key must be a name, found None"), ({"key": "linear"}, KeyError, "linear_reliability")
 )
 refuses("imputed", s2s.pl.grid)(
-    ({"alpha": 2}, ValueError, "alpha must be from 0 to 1, found 2"),
     ({"ax": 3}, TypeError, "axes must be matplotlib axes, found int"),
     ({"img": True}, KeyError, "no image found: .* or pass img=False"),
     ({"img": 3}, TypeError, "img must be True, False, None or the name of an image"),
@@ -655,7 +641,6 @@ refuses(None, s2s.datasets.natural_images)(
     ({"size": 3}, TypeError, r"size must be a pair of integers \(height, width\), found 3"),
     ({"size": (0, 4)}, ValueError, "the height in size must be at least 1, found 0"),
     ({"n": 0}, ValueError, "n must be at least 1, found 0"),
-    ({"rng": -1}, ValueError, "rng must be a seed of at least 0"),
     ({"source": 7}, TypeError, "source must be 'photographs', .* or a list of arrays, found int"),
     ({"source": "photos"}, ValueError, "the path of a folder; found nothing at 'photos'"),
     ({"source": []}, ValueError, "source holds no images; pass at least one array"),
@@ -679,7 +664,6 @@ refuses(None, s2s.datasets.natural_images)(
 refuses(None, s2s.datasets.xenium_mouse_brain)(({"cache_dir": 3}, TypeError, "cache_dir must be a path, found 3"))
 refuses(None, s2s.nn.CDCINConfig)(
     ({"stages": 0}, ValueError, "stages must be at least 1, found 0"),
-    ({"layers": 2.0}, TypeError, "layers must be an integer, found 2.0"),
     ({"context_channels": -1}, ValueError, "context_channels must be at least 0, found -1"),
     ({"mask_channel": 1}, TypeError, "mask_channel must be True or False, found 1"),
     ({"consistency": "loose"}, ValueError, "consistency must be one of 'exact', 'noisy', 'off', found 'loose'"),
@@ -714,11 +698,9 @@ def network(*maps, config=None):
 PLANE = (1, 1, 6, 9)
 for maps, config, error, text in (
     ((), "paper", TypeError, "config must be a CDCINConfig or None, found 'paper'"),
-    ((None, PLANE, PLANE), None, TypeError, "start must be a tensor, found NoneType"),
     ((PLANE, np.zeros(PLANE), PLANE), None, TypeError, "values must be a tensor, found ndarray"),
     (((1, 6, 9), PLANE, PLANE), None, ValueError, r"start must have shape \(B, 1, H, W\), found \(1, 6, 9\)"),
     ((PLANE, (1, 1, 6, 8), PLANE), None, ValueError, r"values must have shape \(1, 1, 6, 9\) to go with start"),
-    ((PLANE, PLANE, (2, 1, 6, 9)), None, ValueError, r"mask must have shape \(1, 1, 6, 9\) to go with start"),
     ((PLANE, PLANE, PLANE, PLANE), None, ValueError, "context_channels is 0, but context is a tensor"),
     ((PLANE,) * 3, s2s.nn.CDCINConfig(context_channels=2), ValueError, "context_channels is 2, but context is None"),
     ((PLANE,) * 4, s2s.nn.CDCINConfig(context_channels=3), ValueError, r"context must have shape \(1, 3, 6, 9\)"),

@@ -57,29 +57,6 @@ def test_crps_of_a_normal_distribution():
     assert crps(truth, mean, std) == pytest.approx(expected, abs=0.02)
 
 
-def test_morans_i_of_a_checkerboard_is_minus_one():
-    from metrics import morans_i
-
-    values = np.array([1.0, -1.0, 1.0, -1.0])[:, None]
-    assert morans_i(values, np.array([[0, 1], [1, 2], [2, 3]])) == pytest.approx([-1])
-
-
-@pytest.mark.parametrize("method", ["gene mean", "inverse distance", "kriging", "PCA kriging", "s2s"])
-def test_methods_return_an_array_of_sites_and_genes(counts, method):
-    from methods import METHODS
-
-    at = np.asarray(counts.obsm["spatial"], float) / 2
-    seen = (counts.obs["array_row"] % 2 == 0).to_numpy() & (counts.obs["array_col"] % 2 == 0).to_numpy()
-    values = np.log1p(counts.X[seen].toarray() if hasattr(counts.X, "toarray") else counts.X[seen])
-    options = {"preset": "quick"} if method == "s2s" else {}
-    totals = np.asarray(counts.X[seen].sum(axis=1)).ravel()
-    found = METHODS[method](at[seen], values, at[~seen], None, totals=totals, **options)
-    mean = found[0] if isinstance(found, tuple) else found
-    assert np.shape(mean) == (int((~seen).sum()), counts.n_vars)
-    assert np.isfinite(mean).all()
-    assert np.mean(mean) == pytest.approx(values.mean(), abs=0.3)
-
-
 @pytest.fixture
 def scores():
     pcc = {"kriging": [0.2, 0.4, 0.1], "s2s": [0.3, 0.5, 0.1]}

@@ -24,8 +24,6 @@ pytestmark = [
 
 
 # What is done, and how the outcome is compared to that of plain input.
-
-
 def laid(adata):
     return s2s.pp.grid(adata)
 
@@ -139,8 +137,6 @@ def test_as_plain_input(change, call, same, plain, warning, request, outcomes, f
 
 
 # How values are stored.
-
-
 def unsorted(found):
     """Each row's columns in falling order."""
     rows = [found[[row]].tocoo() for row in range(found.shape[0])]
@@ -207,8 +203,6 @@ for kind in ("uint8", "int16", "int64", "uint64", "float16"):
 
 
 # Files.
-
-
 def in_file(kind, *, dense):
     def change(adata):
         if dense:
@@ -230,8 +224,6 @@ for kind in ("h5ad r", "h5ad r+", "zarr v2", "zarr v3", "lazy zarr v2", "lazy za
 
 
 # Names, tables and masks.
-
-
 def every_kind_of_column(adata):
     n = np.arange(adata.n_obs)
     adata.obs = adata.obs.assign(
@@ -315,8 +307,6 @@ def test_every_kind_of_column_is_carried_over(fresh_spots, tmp_path):
 
 
 # The lattice.
-
-
 def array(convert):
     return with_columns("array_row", "array_col", convert=convert)
 
@@ -346,8 +336,6 @@ case("coordinates in a table", lambda a: a.obsm.update(spatial=pd.DataFrame(a.ob
 
 
 # Little, or nothing, to see.
-
-
 def as_measured(found, plain):
     """What is measured stays, and there is a value everywhere; genes that were 0 stay 0."""
     measured = found.obs["s2s_measured"].to_numpy()

@@ -246,16 +246,6 @@ def test_constants_come_back(section, upsample, constant, fill):
     same({name: f[:, 0] for name, f in found.items()}, dict.fromkeys(found, expected), abs(constant) or 1, 1e-6)
 
 
-def test_constants_beside_one_gene_that_varies_come_back(quick):
-    spots = s2s.datasets.simulated_tissue(n_rows=10, n_cols=10, n_genes=6)
-    constants = np.float32([0, 0.1, 1.1, -7, 1e3])
-    spots.X = np.column_stack([np.log1p(spots.X.toarray()[:, 0]), np.tile(constants, (spots.n_obs, 1))])
-    dense = s2s.pp.grid(spots, upsample=2)
-    s2s.tl.impute(dense, **quick)
-    for values in (dense.layers["s2s"], *interpolated(dense).values()):
-        np.testing.assert_allclose(values[:, 1:], np.tile(constants, (dense.n_obs, 1)), rtol=1e-6)
-
-
 # Triangles and thin-plate splines contain planes. The gradients of cubic patches are iterated until they change by less
 # than 1e-6. Kriging with an unknown but constant mean does not contain planes: between spots, and above all in holes,
 # it is drawn towards the mean, and so is all that is made of it; in PCA kriging and the stack other genes have a say.
@@ -278,8 +268,6 @@ def test_planes_come_back_inside_the_hull(section, upsample, direction, size):
 
 
 # Sites are sorted by position before anything is computed or drawn by lot: the same, bit for bit.
-
-
 @few(4)
 @given(section=drawn(), seed=SEEDS, factor=FACTORS)
 def test_neither_the_order_of_obs_nor_the_unit_matters(section, seed, factor):
@@ -327,8 +315,6 @@ def test_float32_agrees_with_float64(section):
 
 
 # The same with a trained network.
-
-
 def test_trained_on_shuffled_obs_in_other_units_and_float64(section, imputed, quick):
     spots = section[section.obs["s2s_measured"] | section.obs["s2s_held_out"]].copy()
     spots.obs = spots.obs.drop(columns=["s2s_measured", "s2s_held_out"])

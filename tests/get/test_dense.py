@@ -1,6 +1,5 @@
 """The way into scanpy and squidpy: imputed values in X."""
 
-import anndata as ad
 import dask.array as da
 import numpy as np
 import pytest
@@ -67,13 +66,6 @@ def test_any_storage(section, store):
     assert type(plain.X) is np.ndarray
     assert plain.X.dtype == np.float32
     np.testing.assert_allclose(plain.X, section.layers["s2s"][::-1], atol=2e-3)
-
-
-def test_backed(section, tmp_path):
-    section.write_h5ad(tmp_path / "section.h5ad")
-    backed = ad.read_h5ad(tmp_path / "section.h5ad", backed="r")
-    np.testing.assert_array_equal(s2s.get.dense(backed).X, section.layers["s2s"])
-    backed.file.close()
 
 
 def test_layers_of_no_run_are_refused(section):

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from skimage.color import hed2rgb
 
-from s2s_scverse._image import FeatureMaps, PlacedImage, cut_patches, find_library, image_file, library_image
+from s2s_scverse._image import FeatureMaps, PlacedImage, cut_patches, image_file
 
 SIDE, SPACING = 240, 24.0
 SITES = np.stack(np.meshgrid(np.arange(36, 210, 24.0), np.arange(36, 210, 24.0)), axis=-1).reshape(-1, 2)
@@ -34,12 +34,6 @@ def test_stains_are_described_where_they_are(ramp):
     assert np.corrcoef(found.features[:, 0], SITES[:, 0])[0, 1] > 0.99
     wanted = np.interp(SITES[:, 0], np.arange(SIDE), np.linspace(0.02, 0.2, SIDE))
     np.testing.assert_allclose(found.features[:, 0], wanted, atol=0.012)
-
-
-def test_result_does_not_depend_on_the_bands_that_are_read(ramp, monkeypatch):
-    whole = maps_of(ramp).describe(SITES).features
-    monkeypatch.setattr("s2s_scverse._image._placed.BAND", 3 * SIDE * 20)
-    np.testing.assert_allclose(maps_of(ramp).describe(SITES).features, whole, rtol=1e-5)
 
 
 @pytest.mark.parametrize("colour", [(20, 160, 40), (30, 50, 160), (60, 120, 220), (15, 15, 15)])
@@ -116,18 +110,3 @@ def test_patches_are_cut_around_sites(ramp):
     assert found.missing.tolist() == [False] * len(SITES) + [True]
     with pytest.raises(ValueError, match="extractor must return"):
         cut_patches(image, SITES, lambda patches: patches, side=8, batch_size=20)
-
-
-def test_image_of_a_library():
-    pixels = np.zeros((20, 30, 3), np.uint8)
-    library = {"images": {"lowres": pixels}, "scalefactors": {"tissue_lowres_scalef": 0.5}}
-    image = library_image(find_library({"a": library, "is_single": True}, None, ""), None, "")
-    np.testing.assert_allclose(image.at(np.array([[20.0, 10.0]])), [[10.0, 5.0]])
-    for spatial, section, error, text in (
-        (None, None, KeyError, "no image found"),
-        ({"a": library, "b": library}, None, ValueError, "several sections"),
-        ({"a": library}, "b", KeyError, "no image of section 'b'"),
-        ({"a": {"images": {"lowres": pixels}, "scalefactors": {}}}, None, KeyError, "scale factor"),
-    ):
-        with pytest.raises(error, match=text):
-            library_image(find_library(spatial, section, ""), None, "")

@@ -137,8 +137,6 @@ def test_bfloat16_autocast_is_close_and_finite(config):
 
 
 # Configurations and weights.
-
-
 def parameters(config):
     return sum(p.numel() for p in CDCIN(config).parameters() if p.requires_grad)
 
@@ -168,8 +166,6 @@ def test_shipped_weights_fit_the_default_network_on_all_lattices_and_no_other():
 
 
 # Convolutions on hexagonal lattices.
-
-
 @pytest.fixture
 def x():
     return torch.randn(2, 3, 5, 6, generator=torch.Generator().manual_seed(0))

@@ -91,7 +91,3 @@ def test_squidpy_draws_sites_in_their_size_on_the_image(on_image):
     again = s2s.pp.grid(dense[dense.obs["s2s_measured"]], upsample=4)
     assert again.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55 / 4
     assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55 / 2
-    cells = s2s.datasets.simulated_tissue(lattice="cells", n_rows=9, n_cols=9, n_genes=6)
-    cells.uns["spatial"] = {"slide": {"images": {}, "scalefactors": {"spot_diameter_fullres": 3.0}}}
-    dense = s2s.pp.grid(cells, bin_size=120, upsample=2)
-    assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 60
