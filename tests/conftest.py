@@ -9,9 +9,6 @@ from scipy import sparse
 
 import s2s_scverse as s2s
 
-# Scripts that tests run in processes of their own.
-collect_ignore = ["tl/interrupted.py", "tl/limited.py"]
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _threads_restored():

@@ -63,16 +63,6 @@ def test_bootstrap_interval_is_that_of_the_mean():
     np.testing.assert_allclose(upper, scores.mean(axis=0) + half_width, atol=0.015)
 
 
-def test_bootstrap_leaves_out_missing_scores_and_draws_the_same_genes_for_all():
-    scores = np.array([[1.0, 2.0, np.nan], [3.0, 6.0, np.nan], [np.nan, np.nan, np.nan], [5.0, 10.0, np.nan]])
-    ends = _comparison.bootstrap_interval(scores, 200, np.random.default_rng(0))
-    np.testing.assert_allclose(ends[:, 1], 2 * ends[:, 0])
-    assert 1 <= ends[0, 0] < 3 < ends[1, 0] <= 5
-    assert np.isnan(ends[:, 2]).all()
-    constant = _comparison.bootstrap_interval(np.full((5, 1), 7.0), 10, np.random.default_rng(0))
-    np.testing.assert_array_equal(constant, [[7], [7]])
-
-
 def test_holm_worked_out_by_hand():
     found = _comparison.holm(np.array([0.04, 0.01, np.nan, 0.03, 0.9]))
     np.testing.assert_allclose(found, [0.09, 0.04, np.nan, 0.09, 0.9])

@@ -271,6 +271,9 @@ refuses("dense", s2s.pp.mask_artifacts)(
 refuses("dense", s2s.get.dense)(({}, KeyError, r"layers not found: s2s; adata\.layers has"))
 refuses("imputed", s2s.get.dense)(
     ({"genes": ["no"]}, KeyError, r"genes not found in adata\.var_names: no"),
+    ({"key": "truth"}, KeyError, r"'truth' was not written by .*unmeasured sites; runs .*: s2s"),
+    (lambda a: a.var.__delitem__("s2s_reliability"), {"min_reliability": 0.5}, KeyError, "no 's2s_reliability'"),
+    ({"min_reliability": 1}, ValueError, "no gene has a reliability of at least 1, the largest is"),
     ({"min_reliability": 2}, ValueError, "min_reliability must be from -1 to 1, found 2"),
 )
 
@@ -567,6 +570,10 @@ refuses("imputed", s2s.tl.propagate, statistic=len, n=2, progress=False)(
 )
 
 
+def descriptors(value):
+    return lambda adata: adata.obsm.__setitem__("s2s_image", np.full((adata.n_obs, 2), value))
+
+
 def untrained(adata):
     adata.uns["s2s"]["s2s"]["history"] = pd.DataFrame()
 
@@ -586,6 +593,11 @@ refuses("imputed", s2s.pl.evaluation)(
 )
 refuses("imputed", s2s.pl.reliability)(
     ({"key": None}, TypeError, "key must be a name, found None"), ({"key": "linear"}, KeyError, "linear_reliability")
+)
+refuses("dense", s2s.pl.image_features)(
+    ({"key": "none"}, KeyError, r"image features 'none' not found .* call s2s.pp.image_features first"),
+    (descriptors(1.0), ValueError, "no column of .* varies"),
+    (descriptors(np.nan), ValueError, "must be finite"),
 )
 refuses("imputed", s2s.pl.grid)(
     ({"ax": 3}, TypeError, "axes must be matplotlib axes, found int"),

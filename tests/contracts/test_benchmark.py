@@ -46,17 +46,6 @@ def test_ceiling_is_the_correlation_of_the_expression_with_its_counts():
     assert found == pytest.approx(np.corrcoef(np.log1p(rate[:, 0]), values)[0, 1], abs=0.06)
 
 
-def test_crps_of_a_normal_distribution():
-    from metrics import crps
-
-    rng = np.random.default_rng(0)
-    truth = rng.normal(size=(1, 3))
-    mean, std = np.zeros((1, 3)), np.full((1, 3), 2.0)
-    first, second = rng.normal(0, 2, size=(2, 400_000, 1))
-    expected = np.abs(first - truth).mean(axis=0) - np.abs(first - second).mean() / 2
-    assert crps(truth, mean, std) == pytest.approx(expected, abs=0.02)
-
-
 @pytest.fixture
 def scores():
     pcc = {"kriging": [0.2, 0.4, 0.1], "s2s": [0.3, 0.5, 0.1]}

@@ -69,14 +69,6 @@ def test_symmetries_form_a_group(kind):
 
 
 @EACH_KIND
-def test_unit_basis_has_pitch_one(kind):
-    offsets = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), axis=-1).reshape(-1, 2)
-    lengths = np.linalg.norm(offsets @ np.asarray(kind.unit_basis), axis=1)
-    assert np.sum(np.isclose(lengths, 1)) == kind.n_neighbours
-    assert np.sum(lengths < 0.99) == 1
-
-
-@EACH_KIND
 def test_array_positions_round_trip(kind):
     index = np.random.default_rng(1).integers(0, 9, size=(30, 2))
     array = kind.array_from_index(index)

@@ -7,7 +7,6 @@ from numpy.testing import assert_allclose
 
 import s2s_scverse as s2s
 from s2s_scverse.pl._evaluation import MAX_LINES
-from s2s_scverse.pl._history import relative_error
 
 HISTORY = pd.DataFrame(
     {
@@ -35,12 +34,6 @@ def trained(make_lattice, build_section):
     return adata
 
 
-def test_a_perfect_initial_estimate_has_no_relative_error():
-    relative, used = relative_error(HISTORY.assign(validation_start=0.0), keep="best")
-    assert np.isnan(relative).all()
-    assert used is None
-
-
 def test_weights_that_are_not_used(trained):
     trained.uns["s2s"]["s2s"] |= {"shrinkage": 0.0}
     _, error = s2s.pl.history(trained, show=False)
@@ -48,7 +41,7 @@ def test_weights_that_are_not_used(trained):
 
 
 @pytest.mark.parametrize(("keep", "epoch", "value"), [("best", 1, 0.5), ("last", 2, 0.75)])
-def test_what_is_drawn(trained, keep, epoch, value):
+def test_training_is_drawn(trained, keep, epoch, value):
     trained.uns["s2s"]["s2s"]["params"] = {"training": {"keep": keep}}
     losses, error = s2s.pl.history(trained, show=False)
     assert [line.get_label() for line in losses.lines] == ["genes, sparser → sparse", "genes, sparse → dense"]
@@ -71,7 +64,7 @@ def dots(axis):
     return [line.get_xdata().tolist() for line in axis.lines if line.get_marker() == "o"]
 
 
-def test_what_is_drawn(scored):
+def test_scores_are_drawn(scored):
     pcc, rmse = s2s.pl.evaluation(scored, ["pcc", "rmse"], show=False)
     assert [axis.get_title() for axis in (pcc, rmse)] == ["PCC", "RMSE"]
     assert [axis.get_xlabel() for axis in (pcc, rmse)] == ["higher is better", "lower is better"]

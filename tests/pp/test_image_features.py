@@ -99,19 +99,6 @@ def test_images_that_lie_elsewhere_are_noticed(section, change, text):
         s2s.pp.image_features(adata)
 
 
-def test_a_torch_module_extracts_features(section):
-    import torch
-
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(5))
-
-    def embed(patches):
-        with torch.inference_mode():
-            return model(torch.from_numpy(patches).float() / 255)
-
-    found = s2s.pp.image_features(section, extractor=embed, patch_size=16, batch_size=50, copy=True)
-    assert found.obsm["s2s_image"].shape == (section.n_obs, 5)
-
-
 def test_several_sections_have_their_own_images(section):
     spots = section.copy()
     del spots.uns["s2s"], spots.obs["s2s_measured"], spots.obs["s2s_held_out"]

@@ -45,13 +45,6 @@ def test_idw_counts_all_spots_tied_with_the_eighth(spots):
     assert_allclose(interpolate("idw", grid, values, np.full((1, 2), 0.5)), [[expected]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["linear", "cubic"])
-def test_nearest_outside_the_hull(method, spots, values):
-    outside = np.array([[-5.0, -5.1], [30.0, 4.1]])
-    expected = interpolate("nearest", spots, values, outside)
-    assert_array_equal(interpolate(method, spots, values, outside), expected)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_permutations(method, spots, values, sites):
     rng = np.random.default_rng(1)
@@ -59,16 +52,6 @@ def test_permutations(method, spots, values, sites):
     expected = interpolate(method, spots, values, sites)
     found = interpolate(method, spots[i], values[i][:, g], sites[j])
     assert_allclose(found, expected[j][:, g], atol=1e-2 if method == "state_kriging" else 1e-4)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_one_row(method):
-    spots = np.column_stack([np.arange(8.0), np.full(8, 2.0)])
-    values = (2 * spots[:, :1] + 1).astype(np.float32)
-    found = interpolate(method, spots, values, np.array([[2.5, 2.0], [3.0, 2.0], [-4.0, 2.0]])).ravel()
-    if method in ("linear", "cubic", "rbf"):
-        assert_allclose(found, [6, 7, 1], atol=1e-4)
-    assert np.all((found >= 1 - 1e-3) & (found <= 15))
 
 
 def test_no_half_site_shift():

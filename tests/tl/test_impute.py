@@ -61,12 +61,6 @@ def test_one_progress_bar_from_0_to_100_percent(section, quick, capfd):
     assert captured.err.rsplit("\r", 1)[1].startswith("s2s: 100%")
 
 
-def test_parts_explain_more_and_more(imputed):
-    kriging, pca_kriging, stack = imputed.uns["s2s"]["s2s"]["explained"].values()
-    assert 0 < kriging < stack < 1
-    assert pca_kriging <= stack
-
-
 def test_same_seed_same_result(section, imputed, quick):
     found = s2s.tl.impute(section, rng=np.random.default_rng(0), copy=True, **quick)
     assert "s2s" not in section.layers

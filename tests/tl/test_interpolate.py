@@ -7,14 +7,6 @@ from s2s_scverse._predict import METHODS
 SQUARE = "##### ##### ##### ##### #####"
 
 
-def test_nearest_worked_out_by_hand(hand_drawn):
-    dense = s2s.pp.grid(hand_drawn("#### ####"), upsample=1)
-    dense.obs["s2s_measured"] = [True, False, False, True] + [False] * 4
-    s2s.tl.interpolate(dense, "nearest")
-    expected = np.array([0, 0, 3, 3, 0, 0, 3, 3])
-    np.testing.assert_array_equal(dense.layers["nearest"], np.stack([expected, 2 * expected], axis=1))
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_measured_spots_fills_the_rest_and_reads_no_hidden_values(section, method):
     before, other = section.copy(), section.copy()
@@ -65,11 +57,3 @@ def test_the_stack_is_what_imputation_starts_from(section):
     s2s.tl.impute(section, preset="quick", progress=False)
     found, start = section.layers["stack"], section.layers["s2s"]
     assert np.abs(found - start).mean() < 0.05 * start.std()
-
-
-def test_depth_counts(section):
-    s2s.tl.interpolate(section, "kriging", key_added="equal", total_counts=None)
-    s2s.tl.interpolate(section, "kriging")
-    assert section.uns["s2s"]["kriging"]["params"]["depth"] == "values"
-    assert section.uns["s2s"]["equal"]["params"]["depth"] == "none"
-    assert not np.array_equal(section.layers["kriging"], section.layers["equal"])

@@ -70,21 +70,6 @@ def test_smooth_maps_are_recovered_on_every_kind_of_lattice(kind):
     assert [row["epoch"] for row in fitted.history] == [0, 1]
 
 
-@pytest.mark.parametrize(
-    ("change", "left"),
-    [
-        ({"sparser_weight": 0.0}, {"loss_genes_dense", "loss_images_dense"}),
-        ({"dense_weight": 0.0}, {"loss_genes_sparser", "loss_images_sparser"}),
-        ({"image_weight": 0.0}, {"loss_genes_sparser", "loss_genes_dense"}),
-        ({"n_images": 0}, {"loss_genes_sparser", "loss_genes_dense"}),
-    ],
-)
-def test_terms_can_be_switched_off(change, left):
-    section, _ = smooth_section()
-    (row,) = run(section, replace(TRAINING, **change), photographs).history
-    assert {key for key in row if key.startswith("loss")} == left
-
-
 @pytest.mark.parametrize(("start", "channels"), [("nearest", 2), ("kriging", 2), ("pca_kriging", 4)])
 def test_every_start_works(start, channels):
     section, truth = smooth_section()
