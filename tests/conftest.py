@@ -9,9 +9,6 @@ from scipy import sparse
 
 import s2s_scverse as s2s
 
-# Scripts that tests run in processes of their own.
-collect_ignore = ["tl/interrupted.py", "tl/limited.py"]
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _threads_restored():
@@ -93,10 +90,9 @@ def quick():
     from s2s_scverse.tl import TrainingConfig
 
     # Not shrunken: the initial estimate alone could be the result, and tests would not see the network.
-    training = TrainingConfig(
-        min_spots=0, max_epochs=2, steps_per_epoch=4, masks=2, batch_size=4, n_images=4, shrink=False
-    )
-    return {"training": training, "natural_images": "photographs", "progress": False}
+    few = {"max_epochs": 2, "steps_per_epoch": 2, "masks": 2, "batch_size": 2, "learning_rate": 7e-4}
+    training = TrainingConfig(min_spots=0, shrink=False, **few)
+    return {"training": training, "natural_images": None, "progress": False}
 
 
 @pytest.fixture(scope="session")

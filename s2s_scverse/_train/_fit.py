@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from os import PathLike
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from ._layout import Images, choose_validation, join_terms, lay_out, validation_
 from ._model import SectionModel
 from ._scenes import N_MAPS, Batch
 from ._shrinkage import Correction, find_shrinkage
+
+if TYPE_CHECKING:
+    from ._lightning import TrainingPlan
 
 __all__ = ["MIN_SPOTS", "fit"]
 
@@ -159,29 +162,24 @@ def _train_network(
     if run.weights is not None:
         network.load_state_dict(run.weights)
     look = (run.shipped and training.shrink) or not training.max_epochs
-    best = Corrected(network.to(device).eval(), Correction(0.0, 1.0))
+    network = network.to(device).eval()
+    correction = Correction(0.0, 1.0)
+    history: tuple[dict[str, float], ...] = ()
     if look:
         progress.begin("validation", len(run.pieces))
         validation = []
         for (number, section, _), child in zip(run.pieces, rng_look.spawn(len(run.pieces)), strict=True):
             maps = validation_maps(section, section.measured, models[number].stacking, training, child)
             validation.append(progress.after(maps))
-        best = Corrected(network, _validated(network, validation, training, device))
-    if training.max_epochs and not (look and best.correction.gain < LEAST_GAIN):
-        trained, gain = _trained(deepcopy(network), run, models, images, rng_training, progress)
-        if not look or trained.correction.gain > gain:
-            best = trained
-    factor, note = best.correction.factor, "" if best.correction.factor else ": the initial estimate is not corrected"
-    log.info("network: %d epochs; factor of its correction %.2f%s", len(best.history), factor, note)
-    return {"network": best.network, "shrinkage": factor, "history": best.history}
-
-
-class Corrected(NamedTuple):
-    """A network and what its correction is worth."""
-
-    network: CDCIN
-    correction: Correction
-    history: tuple[dict[str, float], ...] = ()
+        correction = _validated(network, validation, training, device)
+    if training.max_epochs and not (look and correction.gain < LEAST_GAIN):
+        plan, before, after = _trained(deepcopy(network), run, models, images, rng_training, progress)
+        history = tuple(plan.history)
+        if not look or after.gain > before.gain:
+            network, correction = plan.network.to(device).eval(), after
+    factor, note = correction.factor, "" if correction.factor else ": the initial estimate is not corrected"
+    log.info("network: %d epochs of training; factor of its correction %.2f%s", len(history), factor, note)
+    return {"network": network, "shrinkage": factor, "history": history}
 
 
 def _trained(
@@ -191,8 +189,8 @@ def _trained(
     images: Images | None,
     rng: np.random.Generator,
     progress: Progress,
-) -> tuple[Corrected, float]:
-    """Train a network on all sections; return it, and what its correction was worth before on the same spots."""
+) -> tuple["TrainingPlan", Correction, Correction]:
+    """Train a network on all sections; return the plan, and corrections at validation spots before and after."""
     # Lightning takes seconds to import.
     from ._lightning import Batches, TrainingPlan, train
 
@@ -203,7 +201,7 @@ def _trained(
         stacking, (*rngs, rng_validated) = models[number].stacking, child.spawn(4)
         laid_out.append(lay_out(section, known, stacking, training, images, rngs))
         validation.append(progress.after(validation_maps(section, known, stacking, training, rng_validated)))
-    before = _validated(network.eval(), validation, training, device).gain
+    before = _validated(network.eval(), validation, training, device)
     terms = join_terms(laid_out)
     watched = [ways[0][0].each(lambda maps: maps[:WATCHED]) for ways in validation]
     with torch.random.fork_rng(devices=[]):
@@ -211,8 +209,7 @@ def _trained(
         plan = TrainingPlan(network.train(), terms, training, run.described)
         data = Batches(terms, watched, training, run.seeds[1])
         train(plan, data, device=device, checkpoint=run.checkpoint, found=run.found, progress=progress)
-    network = network.to(device).eval()
-    return Corrected(network, _validated(network, validation, training, device), tuple(plan.history)), before
+    return plan, before, _validated(network.to(device).eval(), validation, training, device)
 
 
 def _validated(

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._cli import _demo
 
 SMALL = ("--rows", 16, "--cols", 18, "--n-genes", 8, "--max-epochs", 0, "--preset", "fast")
 
@@ -32,35 +31,14 @@ def test_demo(run, tmp_path):
     assert (folder / "demo.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_demo_as_json(run, tmp_path):
-    result = run("-q", "demo", "--out-dir", tmp_path, "--seed", 3, "--json", *SMALL)
+def test_demo_with_an_image_as_json(run, tmp_path):
+    result = run("-q", "demo", "--image", "--out-dir", tmp_path, "--seed", 3, "--json", *SMALL)
     assert (result.exit_code, result.stderr) == (0, "")
     found = json.loads(result.stdout)
     assert found["seed"] == 3
     scores = [row["pcc"] for row in found["scores"]]
     assert scores == sorted(scores, reverse=True)
     assert found["files"] == {"h5ad": str(tmp_path / "demo.h5ad"), "png": str(tmp_path / "demo.png")}
-
-
-def test_normalisation_of_a_spot_depends_on_no_other(monkeypatch):
-    simulate = s2s.datasets.simulated_tissue
-    before = _demo._simulate(16, 18, 8, 0, image=False)
-
-    def with_other_hidden_spots(**options):
-        adata = simulate(**options)
-        adata.X[np.flatnonzero(before.obs["s2s_held_out"])] *= 7
-        return adata
-
-    monkeypatch.setattr(s2s.datasets, "simulated_tissue", with_other_hidden_spots)
-    after = _demo._simulate(16, 18, 8, 0, image=False)
-    measured = before.obs["s2s_measured"].to_numpy()
-    assert (before.X[measured] != after.X[measured]).nnz == 0
-
-
-def test_demo_with_an_image(run, tmp_path):
-    result = run("-q", "demo", "--image", "--out-dir", tmp_path, "--json", *SMALL)
-    assert (result.exit_code, result.stderr) == (0, "")
-    found = json.loads(result.stdout)
     assert [gain["over"] for gain in found["gains"]] == ["kriging", "pca_kriging", "stack_without_image", "stack"]
     adata = ad.read_h5ad(tmp_path / "demo.h5ad")
     assert adata.uns["s2s"]["s2s"]["params"]["covariates"] == "s2s_image"

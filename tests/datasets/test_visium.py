@@ -69,7 +69,3 @@ def test_offline_the_error_says_what_goes_where(cached, tmp_path):
         ConnectionError, match=rf"{sample}_filtered.*put that file \(SHA-256 {digest}\) into {tmp_path}"
     ):
         load(progress=False)
-
-
-def test_known_hashes():
-    assert all(len(digest) == 64 for digests in _visium.SHA256.values() for digest in digests)

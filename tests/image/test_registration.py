@@ -10,19 +10,19 @@ SIDE, SPACING = 240, 12.0
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
+def picture():
     return gaussian_filter(np.random.default_rng(3).standard_normal((SIDE, SIDE)), 8) * 20
 
 
 @pytest.fixture(scope="module")
-def spots() -> np.ndarray:
+def spots():
     return np.stack(np.meshgrid(np.arange(54, 190, 12.0), np.arange(50, 180, 12.0)), axis=-1).reshape(-1, 2)
 
 
-def checked(picture: np.ndarray, spots: np.ndarray, believed: np.ndarray, noise: float = 0.5):
+def checked(picture, spots, believed, noise=0.5):
     """Genes follow the picture at `spots`; the coordinates say `believed`."""
 
-    def describe(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def describe(at):
         missing = ((at < 0) | (at > SIDE - 1)).any(axis=1)
         return map_coordinates(picture, at[:, ::-1].T, order=1)[:, None].astype(np.float32), missing
 
@@ -32,7 +32,7 @@ def checked(picture: np.ndarray, spots: np.ndarray, believed: np.ndarray, noise:
     return check_registration(describe, believed, values.astype(np.float32), SPACING, box, factors=(4.0,))
 
 
-def test_an_image_in_place_passes(picture: np.ndarray, spots: np.ndarray) -> None:
+def test_an_image_in_place_passes(picture, spots):
     assert checked(picture, spots, spots) is None
     assert checked(picture, spots, spots, noise=50) is None
 
@@ -48,7 +48,7 @@ def test_an_image_in_place_passes(picture: np.ndarray, spots: np.ndarray) -> Non
         (lambda at: at / 4 - 500, None),
     ],
 )
-def test_other_places_are_found(picture: np.ndarray, spots: np.ndarray, move, place: str) -> None:
+def test_other_places_are_found(picture, spots, move, place):
     misfit = checked(picture, spots, move(spots))
     if place is None:  # nothing that is tried fits
         assert misfit is None
@@ -58,5 +58,5 @@ def test_other_places_are_found(picture: np.ndarray, spots: np.ndarray, move, pl
     assert misfit.explained_there > misfit.explained_here
 
 
-def test_few_spots_are_not_judged(picture: np.ndarray, spots: np.ndarray) -> None:
+def test_few_spots_are_not_judged(picture, spots):
     assert checked(picture, spots[:20], spots[:20, ::-1]) is None

@@ -39,16 +39,4 @@ def test_components_stand_next_to_the_tissue(described, colour_at):
     np.testing.assert_allclose(
         colour_at(axes[0, 0], (104, 206), (118, 214))[:, :2] * 255, [(104, 206), (118, 214)], atol=3
     )
-    left, right = colour_at(axes[0, 2], (110, 200), (110, 220))
-    assert left[2] > right[2]  # viridis: low values are blue
-    alone = s2s.pl.image_features(described, n_components=1, img=False, show=False)
-    assert alone.shape == (1, 1)
-
-
-def test_bad_descriptors_are_refused(described):
-    with pytest.raises(KeyError, match=r"image features 'none' not found .* call s2s.pp.image_features first"):
-        s2s.pl.image_features(described, key="none")
-    for value, text in ((1.0, "no column of .* varies"), (np.nan, "must be finite")):
-        described.obsm["bad"] = np.full((9, 2), value)
-        with pytest.raises(ValueError, match=text):
-            s2s.pl.image_features(described, key="bad")
+    assert s2s.pl.image_features(described, n_components=1, img=False, show=False).shape == (1, 1)

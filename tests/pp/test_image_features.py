@@ -11,7 +11,7 @@ PITCH = 20.0
 
 
 @pytest.fixture(scope="module")
-def section() -> ad.AnnData:
+def section():
     """A section whose genes follow a pattern that its image shows; three of four spots are held out."""
     rng = np.random.default_rng(0)
     array = np.stack(np.meshgrid(np.arange(20), np.arange(18), indexing="ij"), axis=-1).reshape(-1, 2)
@@ -35,16 +35,16 @@ def section() -> ad.AnnData:
 
 
 @pytest.fixture(scope="module")
-def described(section: ad.AnnData) -> ad.AnnData:
+def described(section):
     return s2s.pp.image_features(section, copy=True)
 
 
-def held_out_correlation(adata: ad.AnnData, key: str) -> float:
+def held_out_correlation(adata, key):
     s2s.tl.evaluate(adata, key, n_bootstrap=1)
     return float(s2s.get.evaluation_df(adata)["pcc"].mean())
 
 
-def test_features_are_written_beside_what_is_there(section: ad.AnnData, described: ad.AnnData) -> None:
+def test_features_are_written_beside_what_is_there(section, described):
     assert described.obsm["s2s_image"].shape == (section.n_obs, 8)
     assert described.obsm["s2s_image"].dtype == np.float32
     entry = described.uns["s2s"]["image"]["s2s_image"]
@@ -54,15 +54,7 @@ def test_features_are_written_beside_what_is_there(section: ad.AnnData, describe
     np.testing.assert_array_equal(described.X, section.X)
 
 
-def test_features_survive_a_file(described: ad.AnnData, tmp_path) -> None:
-    described.write_h5ad(tmp_path / "section.h5ad")
-    again = ad.read_h5ad(tmp_path / "section.h5ad")
-    assert list(again.uns["s2s"]["image"]["s2s_image"]["names"]) == list(
-        described.uns["s2s"]["image"]["s2s_image"]["names"]
-    )
-
-
-def test_covariates_guide_imputation(described: ad.AnnData) -> None:
+def test_covariates_guide_imputation(described):
     adata = described.copy()
     s2s.tl.impute(adata, preset="quick", progress=False)
     plain = held_out_correlation(adata, "s2s")
@@ -75,8 +67,8 @@ def test_covariates_guide_imputation(described: ad.AnnData) -> None:
     np.testing.assert_array_equal(adata.layers["guided"][measured], np.asarray(adata.X)[measured])
 
 
-def test_held_out_expression_changes_nothing_and_covariates_do(described: ad.AnnData) -> None:
-    options = {"covariates": "s2s_image", "max_epochs": 1, "natural_images": None, "progress": False}
+def test_held_out_expression_changes_nothing_and_covariates_do(described, quick):
+    options = {"covariates": "s2s_image", **quick}
     adata, other, moved = described.copy(), described.copy(), described.copy()
     other.X[other.obs["s2s_held_out"].to_numpy()] = 7
     again = s2s.pp.image_features(other, copy=True)
@@ -90,35 +82,24 @@ def test_held_out_expression_changes_nothing_and_covariates_do(described: ad.Ann
     assert not np.array_equal(moved.layers["s2s"][hidden], adata.layers["s2s"][hidden])
 
 
-def test_swapped_coordinates_are_noticed(section: ad.AnnData) -> None:
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda slide: slide["images"].update(hires=slide["images"]["hires"][::-1]), "mirrored upside down"),
+        (
+            lambda slide: slide["scalefactors"].update(tissue_hires_scalef=0.25, tissue_lowres_scalef=0.5),
+            "multiplied by 2",
+        ),
+    ],
+)
+def test_images_that_lie_elsewhere_are_noticed(section, change, text):
     adata = section.copy()
-    image = adata.uns["spatial"]["slide"]["images"]["hires"]
-    adata.uns["spatial"]["slide"]["images"]["hires"] = image[::-1]
-    with pytest.warns(UserWarning, match="mirrored upside down"):
+    change(adata.uns["spatial"]["slide"])
+    with pytest.warns(UserWarning, match=text):
         s2s.pp.image_features(adata)
 
 
-def test_coordinates_scaled_to_the_image_already_are_noticed(section):
-    adata = section.copy()
-    adata.uns["spatial"]["slide"]["scalefactors"] = {"tissue_hires_scalef": 0.25, "tissue_lowres_scalef": 0.5}
-    with pytest.warns(UserWarning, match="multiplied by 2"):
-        s2s.pp.image_features(adata)
-
-
-def test_a_torch_module_extracts_features(section: ad.AnnData) -> None:
-    import torch
-
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(5))
-
-    def embed(patches: np.ndarray) -> "torch.Tensor":
-        with torch.inference_mode():
-            return model(torch.from_numpy(patches).float() / 255)
-
-    found = s2s.pp.image_features(section, extractor=embed, patch_size=16, batch_size=50, copy=True)
-    assert found.obsm["s2s_image"].shape == (section.n_obs, 5)
-
-
-def test_several_sections_have_their_own_images(section: ad.AnnData) -> None:
+def test_several_sections_have_their_own_images(section):
     spots = section.copy()
     del spots.uns["s2s"], spots.obs["s2s_measured"], spots.obs["s2s_held_out"]
     library = spots.uns["spatial"]["slide"]
@@ -131,51 +112,6 @@ def test_several_sections_have_their_own_images(section: ad.AnnData) -> None:
     assert not np.allclose(dense.obsm["s2s_image"][first], dense.obsm["s2s_image"][~first], atol=0.01)
     with pytest.raises(KeyError, match="no image of section b"):
         s2s.pp.image_features(dense, {"a": library["images"]["hires"]})
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "text"),
-    [
-        ({"img": "nowhere.tif"}, FileNotFoundError, "no image found at nowhere.tif"),
-        ({"img": np.zeros(5)}, ValueError, "img must have shape"),
-        ({"img": np.zeros((9, 9, 3)), "transform": np.eye(4)}, ValueError, "transform must be a scale factor"),
-        ({"extractor": "conch"}, ValueError, "extractor must be"),
-        ({"scales": []}, ValueError, "scales must be a sequence"),
-        ({"scales": [-1]}, ValueError, "scales"),
-        ({"layer": "none"}, KeyError, "none"),
-    ],
-)
-def test_bad_input_of_image_features(section: ad.AnnData, options: dict, error: type, text: str) -> None:
-    before = set(section.obsm)
-    with pytest.raises(error, match=text):
-        s2s.pp.image_features(section, **options)
-    assert set(section.obsm) == before
-
-
-def test_an_image_elsewhere_is_refused(section: ad.AnnData) -> None:
-    with pytest.raises(ValueError, match="all sites lie outside the image"):
-        s2s.pp.image_features(section, np.zeros((50, 50), np.uint8), transform=np.array([[1, 0, 9e3], [0, 1, 9e3]]))
-
-
-@pytest.mark.parametrize(
-    ("covariates", "error", "text"),
-    [
-        ("s2s_image", KeyError, "call s2s.pp.image_features first"),
-        (["array_row", "none"], KeyError, "covariate 'none' not found"),
-        ([], TypeError, "covariates must be keys"),
-        (3, TypeError, "covariates must be keys"),
-        ("kind", TypeError, "must be numeric"),
-        ("holes", ValueError, "is NaN or infinite at 2 of"),
-    ],
-)
-def test_bad_covariates(section: ad.AnnData, covariates: object, error: type, text: str) -> None:
-    adata = section.copy()
-    adata.obs["kind"] = "tissue"
-    adata.obs["holes"] = np.where(np.arange(adata.n_obs) < 2, np.nan, 1.0)
-    with pytest.raises(error, match=text):
-        s2s.tl.impute(adata, covariates=covariates, progress=False)
-    with pytest.raises(ValueError, match="this run starts from 'nearest'"):
-        s2s.tl.impute(adata, covariates="array_row", preset="paper", progress=False)
 
 
 def test_constant_covariates_change_nothing(section):

@@ -46,20 +46,6 @@ def test_spots_outside_the_tissue_are_left_out(caplog, convert):
     assert bins.obs["n_cells"].sum() == inside.sum()
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (0, "no spot lies on tissue: .* is 0 for all 168"),
-        ("edge", r"in_tissue'\] must hold 1 \(tissue\) or 0 \(background\), found edge"),
-    ],
-)
-def test_no_tissue(values, message):
-    adata = spots(*hexagonal())
-    adata.obs["in_tissue"] = values
-    with pytest.raises(ValueError, match=message):
-        s2s.pp.grid(adata)
-
-
 @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array, sparse.csc_matrix])
 def test_spots_without_counts_are_not_measured(caplog, convert):
     adata = spots(*hexagonal())
@@ -86,13 +72,6 @@ def test_counts_tell_which_spots_are_empty():
     few.obs["total_counts"] = 100
     few.X[7] = 0  # of the genes that were kept
     assert s2s.pp.grid(few, upsample=1).obs["s2s_measured"].all()
-
-
-def test_a_section_without_counts():
-    adata = spots(*hexagonal())
-    adata.X[:] = 0
-    with pytest.raises(ValueError, match=r"all 168 spots are without counts \(every value is 0\)"):
-        s2s.pp.grid(adata)
 
 
 def test_held_out_spots_change_nothing():

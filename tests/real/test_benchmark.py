@@ -22,12 +22,6 @@ def protocol(data):
         yield protocol
 
 
-def test_every_section_is_in_one_group(protocol):
-    groups = (*protocol.TUNING, *protocol.TEST, *protocol.REPEATS)
-    assert sorted(groups) == sorted(protocol.ALL_SECTIONS)
-    assert len(protocol.TUNING) == 11
-
-
 SMALL = ("st_breast_layer1", "st_her2_breast_C4_he", "st_mouse_olfactory_bulb_rep11")
 
 

@@ -40,15 +40,13 @@ def same(found, alone):
 
 @pytest.mark.parametrize("cluster", [False, pytest.param(True, marks=pytest.mark.slow)], indirect=True)
 def test_workers(section, alone, quick, cluster, tmp_path):
-    lazy = section.copy()
-    lazy.X = da.from_array(section.X.toarray(), chunks=(100, 3))
-    for adata, store in ((section, None), (lazy, tmp_path / "out")):
-        with distributed.Client(cluster) as client, distributed.get_task_stream(client) as stream:
-            s2s.tl.impute(adata, store=store, **quick)
-        blocks = [task for task in stream.data if "impute_block" in str(task["key"])]
-        assert len(blocks) == 6
-        assert len({task["worker"] for task in blocks}) == len(cluster.workers)
-        same(adata, alone)
+    section.X = da.from_array(section.X.toarray(), chunks=(100, 3))
+    with distributed.Client(cluster) as client, distributed.get_task_stream(client) as stream:
+        s2s.tl.impute(section, store=tmp_path / "out", **quick)
+    blocks = [task for task in stream.data if "impute_block" in str(task["key"])]
+    assert len(blocks) == 6
+    assert len({task["worker"] for task in blocks}) == len(cluster.workers)
+    same(section, alone)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """Statistics over conditional draws."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import t as student
 
@@ -62,31 +61,3 @@ def test_entries_are_matched_by_name(dense):
     turn = iter([1, -1])
     found = propagate(dense, lambda draw: means(draw)[:: next(turn)], n=2)
     np.testing.assert_allclose(found["estimate"][dense.var_names], dense.layers["s2s"].mean(axis=0), rtol=0.1)
-
-
-def test_a_draw_may_be_changed(dense):
-    def statistic(draw):
-        draw.X[:] = 0
-        draw.obs["new"] = 1
-        return draw.X.sum()
-
-    before = dense.layers["s2s"].copy()
-    assert propagate(dense, statistic).loc[0, "estimate"] == 0
-    np.testing.assert_array_equal(dense.layers["s2s"], before)
-    assert "new" not in dense.obs
-
-
-@pytest.mark.parametrize(
-    ("statistic", "arguments", "error", "text"),
-    [
-        pytest.param("mean", {}, TypeError, "statistic must be a function", id="no function"),
-        pytest.param(len, {"n": 1}, ValueError, "n must be at least 2", id="n"),
-        pytest.param(len, {"level": 1.0}, ValueError, "level must lie between 0 and 1", id="level"),
-        pytest.param(lambda draw: (1, 2, 3), {}, ValueError, "found 3 results", id="three results"),
-        pytest.param(lambda draw: ([1, 2], 3), {}, ValueError, "the same entries", id="variance"),
-        pytest.param(lambda draw: pd.Series([1.0], [draw.X.sum()]), {}, ValueError, "differ in", id="entries"),
-    ],
-)
-def test_bad_input_is_refused(dense, statistic, arguments, error, text):
-    with pytest.raises(error, match=text):
-        propagate(dense, statistic, **arguments)
