@@ -60,11 +60,12 @@ class Pool:
         varies = np.ptp(values, axis=0) > 0
         if not varies.any():
             return cls()
-        errors = Errors.of(values[:, varies], predicted[:, varies])
+        values, predicted = values[:, varies], predicted[:, varies]
+        errors = Errors.of(values, predicted)
         slope, doubt = errors.slopes()
         centre = float(slope.mean())
         between = max(0.0, float(np.mean(np.square(slope - centre) - doubt)))
-        pool = cls(*_pooled_factor(values[:, varies], predicted[:, varies]), gain, centre, between)
+        pool = cls(*_pooled_factor(values, predicted), gain, centre, between)
         ratio = errors.ratio(errors.shrunken_slopes(pool))
         pool = replace(pool, ratio=float(np.quantile(ratio, LEVEL)))
         return replace(pool, widths=np.quantile(ratio / errors.scale(ratio, pool), LEVELS))
@@ -212,15 +213,13 @@ def denoise(
     """Return the inverse-variance weighted mean of values and predictions, and the standard deviation of its errors.
 
     It is ``(x + v y) / (1 + v)`` for the value y and its cross-validated prediction x, where v is the ratio of the
-    error variance of x (the residual variance of the gene minus its mean noise variance) to the noise variance of y.
-    The noise of y is counting noise.
+    error variance of x (the residual variance of the gene minus its mean noise variance) to that of the counting noise
+    of y. Values and predictions are (n_spots, n_genes); values are counts times `unit`, (n_spots,), or log1p of these
+    if `logged`.
 
     Mean values depend on the depth of a spot: logarithms of few counts have a lower mean, and bins of few cells another
     composition. Predictions from spots of other depths would blur that, so each gene's residuals are regressed on the
     logarithm of `unit`, with a coefficient shrunken by its sampling variance.
-
-    Values and predictions are (n_spots, n_genes), `unit` (n_spots,) is the value of one molecule; values are counts
-    times `unit`, or log1p of these if `logged`.
     """
     shift = _depth_effect(calibration.errors.residual, unit)
     expected = np.maximum(predicted + shift, 0).astype(np.float64)
@@ -250,17 +249,14 @@ def counting_noise(expected: Float64, unit: Float64, *, logged: bool) -> Float64
     """Return the variance of values with the mean `expected` (n_spots, n_genes) due to Poisson noise of the counts."""
     if not logged:
         return unit[:, None] * expected
-    rate = np.geomspace(1e-3, MANY, 64)
     count = np.arange(int(MANY + 10 * np.sqrt(MANY)))
-    chance = poisson.pmf(count, rate[:, None])
+    chance = poisson.pmf(count, np.geomspace(1e-3, MANY, 64)[:, None])
     result = np.empty_like(expected)
-    molecules = np.expm1(expected) / unit[:, None]
-    many = molecules > MANY / 2
-    slope = 1 / (1 + np.expm1(expected))
-    first_order = np.square(unit[:, None] * slope) * molecules
     for spot, worth in enumerate(unit):
         value = np.log1p(worth * count)
         mean = chance @ value
         variance = chance @ np.square(value) - np.square(mean)
         result[spot] = np.interp(expected[spot], np.append(0, mean), np.append(0, variance))
-    return np.where(many, first_order, result)
+    molecules = np.expm1(expected) / unit[:, None]
+    slope = 1 / (1 + np.expm1(expected))
+    return np.where(molecules > MANY / 2, np.square(unit[:, None] * slope) * molecules, result)

@@ -31,18 +31,13 @@ def summary_frame(methods: Sequence[str], table: Table, n_bootstrap: int, rng: n
     rows = [(method, name) for method in methods for name in names]
     columns = np.stack([table[name] for name in names], axis=1).reshape(len(rows), -1).T  # (n_genes, n_rows)
     lower, upper = bootstrap_interval(columns, n_bootstrap, rng)
+    frame = pd.DataFrame(rows, columns=["method", "score"])
+    frame["method"] = pd.Categorical(frame["method"], categories=list(methods))
+    frame["score"] = pd.Categorical(frame["score"], categories=names)
     known = np.isfinite(columns)
     number, total = known.sum(axis=0), np.where(known, columns, 0).sum(axis=0)
-    return pd.DataFrame(
-        {
-            "method": pd.Categorical([method for method, _ in rows], categories=list(methods)),
-            "score": pd.Categorical([name for _, name in rows], categories=names),
-            "n_genes": number,
-            "mean": np.divide(total, number, out=np.full(len(rows), np.nan), where=number > 0),
-            "lower": lower,
-            "upper": upper,
-        }
-    )
+    mean = np.divide(total, number, out=np.full(len(rows), np.nan), where=number > 0)
+    return frame.assign(n_genes=number, mean=mean, lower=lower, upper=upper)
 
 
 def pairs_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:

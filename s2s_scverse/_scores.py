@@ -15,7 +15,6 @@ __all__ = [
     "SCORES",
     "Scorer",
     "coverage",
-    "mae",
     "mean_over_sections",
     "pearson",
     "ranks",
@@ -48,13 +47,12 @@ class Scorer:
     def __call__(self, prediction: Float, std: Float | None = None) -> dict[str, Float64]:
         """Return all scores by name, (n_genes,) each; the coverage is NaN without standard deviations."""
         truth = self._truth
-        similarity = similarity_map(truth, prediction, self._weights, self._data_range)
         return {
             "pcc": pearson(truth, prediction),
             "spearman": pearson(self._ranks, ranks(prediction)),
             "rmse": rmse(truth, prediction),
-            "mae": mae(truth, prediction),
-            "ssim": similarity.mean(axis=0),
+            "mae": np.abs(prediction.astype(np.float64) - truth).mean(axis=0),
+            "ssim": similarity_map(truth, prediction, self._weights, self._data_range).mean(axis=0),
             COVERAGE: np.full(truth.shape[1], np.nan) if std is None else coverage(truth, prediction, std),
         }
 
@@ -77,18 +75,13 @@ def ranks(values: Float) -> Float64:
 
 def rmse(truth: Float, prediction: Float) -> Float64:
     """Return the root mean squared error."""
-    return np.asarray(np.sqrt(np.square(_difference(truth, prediction)).mean(axis=0)))
-
-
-def mae(truth: Float, prediction: Float) -> Float64:
-    """Return the mean absolute error."""
-    return np.asarray(np.abs(_difference(truth, prediction)).mean(axis=0))
+    return np.asarray(np.sqrt(np.square(prediction.astype(np.float64) - truth).mean(axis=0)))
 
 
 def coverage(truth: Float, prediction: Float, std: Float, *, level: float = 0.9) -> Float64:
     """Return the fraction of spots inside the central normal interval; NaN if a standard deviation is NaN."""
     half_width = norm.ppf((1 + level) / 2) * std.astype(np.float64)
-    inside = np.abs(_difference(truth, prediction)) <= half_width
+    inside = np.abs(prediction.astype(np.float64) - truth) <= half_width
     return np.where(np.isnan(std).any(axis=0), np.nan, inside.mean(axis=0))
 
 
@@ -133,10 +126,6 @@ def similarity_map(truth: Float, prediction: Float, weights: csr_array, data_ran
     return np.asarray(similar_level * (2 * covariance + c2) / (variances + c2))
 
 
-def _difference(truth: Float, prediction: Float) -> Float64:
-    return prediction.astype(np.float64) - truth
-
-
 def _constant(values: Float) -> NDArray[np.bool_]:
     return np.asarray(values.max(axis=0) == values.min(axis=0))
 
@@ -146,6 +135,5 @@ def mean_over_sections(values: Sequence[Float64], weights: Sequence[float]) -> F
     stacked = np.stack(values)
     weight = np.asarray(weights, float).reshape(-1, *[1] * (stacked.ndim - 1)) * ~np.isnan(stacked)
     total = weight.sum(axis=0)
-    return np.asarray(
-        np.divide(np.nansum(stacked * weight, axis=0), total, out=np.full(total.shape, np.nan), where=total > 0)
-    )
+    summed = np.nansum(stacked * weight, axis=0)
+    return np.asarray(np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0))

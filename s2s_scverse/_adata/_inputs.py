@@ -12,8 +12,7 @@ from .. import _keys
 from .._calibration import too_few_spots
 from .._checks import check_number, few
 from .._lattice import SectionOnLattice
-from ._counts import find_depth, read_molecules
-from ._genes import GeneMatrix, Survey
+from ._genes import GeneMatrix, Survey, find_depth, read_molecules
 from ._runs import find_runs, find_source, read_visible
 from ._sections import read_mask, read_measured, read_sections
 
@@ -160,10 +159,7 @@ def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> Non
     """Refuse spots that are both measured and held out."""
     both = int((measured & held_out).sum())
     if both:
-        msg = (
-            f"{both} spots are both measured and held out (adata.obs[{_keys.MEASURED!r}] and [{_keys.HELD_OUT!r}]); "
-            "s2s.pp.sparsify sets both columns"
-        )
+        msg = f"{both} spots are both measured and held out in adata.obs; s2s.pp.sparsify sets both columns"
         raise ValueError(msg)
 
 
@@ -179,14 +175,14 @@ def _read_sections(
     else:
         measured = visible
         sections = [replace(section, measured=visible[section.rows]) for section in sections]
-    found, far = [], 0
+    found = []
     for section in map(SectionOnLattice.by_position, sections):
         if not section.measured.any():
             msg = f"no site of section {section.name!r} is measured; leave that section out"
             raise ValueError(msg)
-        wanted = ~section.measured & (section.lattice.distance_to(section.measured) <= reach)
-        far += int((~section.measured & ~wanted).sum())
-        found.append(replace(section, wanted=wanted))
+        near = section.lattice.distance_to(section.measured) <= reach
+        found.append(replace(section, wanted=~section.measured & near))
+    far = sum(int((~section.measured & ~section.wanted).sum()) for section in found)
     if far and visible is None:
         warnings.warn(
             f"{far} of {int((~measured).sum())} unmeasured sites are farther than {reach:g} spot spacings from every "

@@ -28,18 +28,15 @@ def array_positions(adata: AnnData) -> NDArray[np.int64]:
     columns = []
     for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL):
         column = adata.obs[key]
+        must = f"adata.obs[{key!r}] must hold whole numbers, found"
         advice = "or drop both array columns to have the lattice fitted from the coordinates"
         if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-            msg = (
-                f"adata.obs[{key!r}] must hold whole numbers, found dtype {column.dtype}; convert it "
-                f"(pandas.to_numeric), {advice}"
-            )
+            msg = f"{must} dtype {column.dtype}; convert it (pandas.to_numeric), {advice}"
             raise TypeError(msg)
         values = column.to_numpy(dtype=float, na_value=np.nan)
         whole = np.isfinite(values) & (values == np.round(values))
         if not np.all(whole & (np.abs(values) < 2**53)):
-            found = few(values[~whole]) or "values beyond 2^53"
-            msg = f"adata.obs[{key!r}] must hold whole numbers, found {found}; correct them, {advice}"
+            msg = f"{must} {few(values[~whole]) or 'values beyond 2^53'}; correct them, {advice}"
             raise ValueError(msg)
         columns.append(values.astype(np.int64))
     return np.stack(columns, axis=1)

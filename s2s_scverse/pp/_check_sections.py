@@ -123,10 +123,8 @@ def _warn(adata: AnnData, named: list[str]) -> None:
         what, values = "the names of spots have different beginnings or endings, as in joined sections", suffix.unique()
     else:
         return
-    msg = (
-        f"adata is laid out as one section, but {what} ({few(values, 3)}): pass library_key={key and repr(key)} if "
-        "these are several sections"
-    )
+    advice = f"pass library_key={key and repr(key)} if these are several sections"
+    msg = f"adata is laid out as one section, but {what} ({few(values, 3)}): {advice}"
     warnings.warn(msg, UserWarning, stacklevel=4)
 
 
