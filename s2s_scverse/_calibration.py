@@ -61,7 +61,7 @@ class Pool:
         if not varies.any():
             return cls()
         values, predicted = values[:, varies], predicted[:, varies]
-        errors = Errors.of(values, predicted)
+        errors = Errors(values, predicted)
         slope, doubt = errors.slopes()
         centre = float(slope.mean())
         between = max(0.0, float(np.mean(np.square(slope - centre) - doubt)))
@@ -71,23 +71,14 @@ class Pool:
         return replace(pool, widths=np.quantile(ratio / errors.scale(ratio, pool), LEVELS))
 
 
-@dataclass(frozen=True)
 class Errors:
-    """Cross-validated predictions and their residuals."""
+    """Cross-validated predictions of measured values, (n, n_genes) each, and their residuals."""
 
-    predicted: Float32  # (n, n_genes)
-    residual: Float32  # (n, n_genes)
-    variance: Float64  # (n_genes,) mean square of the residuals
-    middle: Float64  # (n_genes,) mean of the predictions
-    unit: Float64  # (n_genes,) standard deviation of the predictions
-
-    @classmethod
-    def of(cls, values: Float32, predicted: Float32) -> "Errors":
-        """Compute the residuals of predictions (n, n_genes)."""
-        residual = values - predicted
-        variance = np.square(residual).mean(axis=0, dtype=np.float64)
-        middle, unit = predicted.mean(axis=0, dtype=np.float64), predicted.std(axis=0, dtype=np.float64)
-        return cls(predicted, residual, variance, middle, unit)
+    def __init__(self, values: Float32, predicted: Float32) -> None:
+        self.predicted, self.residual = predicted, values - predicted
+        self.variance: Float64 = np.square(self.residual).mean(axis=0, dtype=np.float64)
+        self.middle: Float64 = predicted.mean(axis=0, dtype=np.float64)
+        self.unit: Float64 = predicted.std(axis=0, dtype=np.float64)
 
     def slopes(self) -> tuple[Float64, Float64]:
         """Return the slope of relative squared errors on standardised predictions, and its sampling variance."""
@@ -147,7 +138,7 @@ class Calibration:
         seen = (values > values.min(axis=0)).sum(axis=0)
         explained *= seen / (seen + SEEN)
         reliability = np.clip(explained * pool.gain, 0, 1)
-        errors = Errors.of(values, predicted)
+        errors = Errors(values, predicted)
         slope = np.where(varies, errors.shrunken_slopes(pool), 0)
         scale = np.where(varies, errors.scale(errors.ratio(slope), pool), 1)
         # Unmeasured sites may be closer to spots than held-out spots are.

@@ -62,6 +62,7 @@ def find_image(sdata: Any, coordinate_system: str, coordinates: NDArray[np.float
         if inside.mean() > 0.5:
             candidates.append((named, array.shape[0] == 3, abs(np.linalg.det(to_pixels[:2, :2])), name))
     if not candidates:
-        msg = f"no image shows the section in coordinate system {coordinate_system!r}; images: {few(sdata.images) or 'none'}"
+        names = few(sdata.images) or "none"
+        msg = f"no image shows the section in coordinate system {coordinate_system!r}; the images are: {names}"
         raise KeyError(msg)
     return str(max(candidates)[-1])

@@ -3,9 +3,10 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
@@ -15,9 +16,6 @@ from .._lattice import SectionOnLattice
 from ._genes import GeneMatrix, Survey, find_depth, read_molecules
 from ._runs import find_runs, find_source, read_visible
 from ._sections import read_mask, read_measured, read_sections
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["MAX_DISTANCE", "Inputs", "check_apart", "covariate_names", "read_inputs", "read_inputs_of_run"]
 
@@ -38,7 +36,7 @@ class Inputs:
 
 
 def read_inputs(
-    adata: "AnnData",
+    adata: AnnData,
     written: NDArray[np.bool_],
     *,
     layer: str | None,
@@ -76,7 +74,7 @@ def read_inputs(
 
 
 def read_inputs_of_run(
-    adata: "AnnData", key: str, written: NDArray[np.bool_], *, covariates: bool
+    adata: AnnData, key: str, written: NDArray[np.bool_], *, covariates: bool
 ) -> tuple[Mapping[str, Any], Inputs]:
     """Return the entry of a run of `tl.impute` in uns, and its input, with or without covariates.
 
@@ -120,7 +118,7 @@ def covariate_names(keys: Any) -> list[str]:
     return [keys] if isinstance(keys, str) else list(keys) if isinstance(keys, Sequence) else []
 
 
-def read_covariates(adata: "AnnData", keys: object) -> NDArray[np.float64] | None:
+def read_covariates(adata: AnnData, keys: object) -> NDArray[np.float64] | None:
     """Return covariates (n_obs, n_covariates) from obsm and obs, which must be known at all sites; None without."""
     if keys is None:
         return None
@@ -164,7 +162,7 @@ def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> Non
 
 
 def _read_sections(
-    adata: "AnnData", max_distance: object, visible: NDArray[np.bool_] | None
+    adata: AnnData, max_distance: object, visible: NDArray[np.bool_] | None
 ) -> tuple[list[SectionOnLattice], NDArray[np.bool_]]:
     """Return sections sorted by position, and all measured spots; warn if sites are too far from all spots."""
     reach = np.inf if max_distance is None else check_number("max_distance", max_distance, least=0)
@@ -194,7 +192,7 @@ def _read_sections(
 
 
 def _with_counts(
-    adata: "AnnData", section: SectionOnLattice, layer: str | None, total_counts: str | None, *, denoise: bool
+    adata: AnnData, section: SectionOnLattice, layer: str | None, total_counts: str | None, *, denoise: bool
 ) -> SectionOnLattice:
     """Add the depth of the spots and, if they are denoised, the value of one molecule."""
     spots = np.isin(np.arange(adata.n_obs), section.spots)

@@ -237,11 +237,11 @@ def bin_lattice(
     occupied, bins, n_cells = np.unique(grid.nearest(coordinates), axis=0, return_inverse=True, return_counts=True)
     if len(occupied) == 1 < len(coordinates):
         width, height = np.ptp(coordinates, axis=0)
-        msg = f"bin_size={bin_size:g} puts all cells into one bin; the section is {width:g} x {height:g}: choose a smaller one"
+        msg = f"bin_size={bin_size:g} puts all cells, on {width:g} x {height:g}, into one bin: choose a smaller size"
         raise ValueError(msg)
     enough = n_cells >= min_cells
     if not enough.any():
-        msg = f"no bin of size {bin_size:g} holds min_cells={min_cells} cells; the most: {n_cells.max()}; choose larger ones"
+        msg = f"no bin of size {bin_size:g} holds min_cells={min_cells} cells; the largest count is {n_cells.max()}"
         raise ValueError(msg)
     number = np.where(enough, np.cumsum(enough) - 1, -1)
     lattice = grid.with_index(occupied[enough])

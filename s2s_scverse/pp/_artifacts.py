@@ -106,16 +106,10 @@ def mask_artifacts(
 
 
 def _reasons(
-    adata: AnnData,
-    section: SectionOnLattice,
-    layer: str | None,
-    line: float,
-    spot: float,
-    n_mads: float,
+    adata: AnnData, section: SectionOnLattice, layer: str | None, line: float, spot: float, n_mads: float
 ) -> NDArray[np.object_]:
     """Return the reason why each measured spot of a section is marked, (n_spots,); empty if it is not."""
-    lattice, here = section.lattice.subset(section.measured), np.zeros(adata.n_obs, dtype=bool)
-    here[section.spots] = True
+    lattice, here = section.lattice.subset(section.measured), np.isin(np.arange(adata.n_obs), section.spots)
     depth, genes = read_depth(adata, here, layer=layer), read_detected(adata, here, layer=layer)
     if depth is None and genes is None:
         msg = "no depth can be read: found no (normalised) counts; pass layer= with counts, or set obs['total_counts']"

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
@@ -36,9 +37,6 @@ from .._image import (
 from .._lattice import SectionOnLattice
 from .._spatialdata import find_image, read_levels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 __all__ = ["image_features"]
 
 log = logging.getLogger(__name__)
@@ -48,12 +46,12 @@ N_GENES = 200  # number of most variable genes for the check of the registration
 
 
 def image_features(
-    adata: "AnnData",
+    adata: AnnData,
     img: Any = None,
     *,
-    extractor: "str | Callable[[NDArray[Any]], Any]" = "stain",
+    extractor: str | Callable[[NDArray[Any]], Any] = "stain",
     scales: Sequence[float] = (0.3, 0.6),
-    transform: "float | NDArray[Any] | None" = None,
+    transform: float | NDArray[Any] | None = None,
     coordinate_system: str = "global",
     patch_size: int = 64,
     batch_size: int = 256,
@@ -61,7 +59,7 @@ def image_features(
     spatial_key: str = _keys.SPATIAL,
     key_added: str = _keys.IMAGE_FEATURES,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Compute features of the tissue image at every site, measured or not.
 
     The features are covariates for :func:`s2s_scverse.tl.impute` and :func:`s2s_scverse.tl.interpolate`. Expression at
@@ -195,7 +193,7 @@ def image_features(
 
 
 def _placed(
-    adata: "AnnData",
+    adata: AnnData,
     section: SectionOnLattice,
     img: Any,
     transform: Any,
@@ -229,7 +227,7 @@ def _placed(
     return PlacedImage(pixels, matrix)
 
 
-def _read_values(adata: "AnnData", section: SectionOnLattice, layer: str | None) -> NDArray[np.float32]:
+def _read_values(adata: AnnData, section: SectionOnLattice, layer: str | None) -> NDArray[np.float32]:
     """Return log-normalised values of the most variable genes at measured spots, (n_spots, n_genes)."""
     if not section.measured.any():
         return np.empty((0, 0), np.float32)
@@ -241,7 +239,7 @@ def _read_values(adata: "AnnData", section: SectionOnLattice, layer: str | None)
 
 
 def _warn_of_misfit(
-    adata: "AnnData",
+    adata: AnnData,
     section: SectionOnLattice,
     maps: FeatureMaps,
     spots: NDArray[np.float64],

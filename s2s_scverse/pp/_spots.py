@@ -242,7 +242,7 @@ def _find_empty(adata: AnnData, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """
     if adata.X is not None:
         check_numeric(adata.X, "adata.X")
-    raw = [matrix for matrix in (adata.X, adata.layers.get(COUNTS)) if matrix is not None]
+    raw = list(_matrices(adata, None).values())
     others = [layer for key, layer in named_layers(adata).items() if key != COUNTS]
     masks = [mask for mask in (_zero_rows(matrix) & rows for matrix in raw) if not np.array_equal(mask, rows)]
     masks = masks or [_zero_rows(layer) & rows for layer in others[:1]]
@@ -265,9 +265,7 @@ def read_depth(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = N
     It is read from counts in the layer, X or ``layers["counts"]``, else from ``obs["total_counts"]``, else recovered
     from normalised values.
     """
-    sources = [layer] if layer is not None else [key for key in (COUNTS,) if key in adata.layers] + [None]
-    matrices = {key: adata.X if key is None else adata.layers[key] for key in sources}
-    matrices = {key: matrix for key, matrix in matrices.items() if matrix is not None}
+    matrices = _matrices(adata, layer)
     numbers = np.flatnonzero(rows)
     for matrix in matrices.values():
         sample = next(_blocks(matrix, numbers[:: len(numbers) // 200 + 1]))
@@ -285,8 +283,7 @@ def read_depth(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = N
 
 def read_detected(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = None) -> NDArray[np.float64] | None:
     """Return the number of genes detected in the spots `rows`, (n_rows,); None if values are negative."""
-    key = layer if layer is not None else COUNTS if COUNTS in adata.layers else None
-    matrix = adata.X if key is None else adata.layers[key]
+    matrix = next(iter(_matrices(adata, layer).values()), None)
     if matrix is None:
         return None
     detected = []
@@ -295,6 +292,13 @@ def read_detected(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None 
             return None
         detected.append(np.asarray((block > 0).sum(axis=1)).ravel())
     return np.concatenate(detected).astype(np.float64)
+
+
+def _matrices(adata: AnnData, layer: str | None) -> dict[str | None, Any]:
+    """Return by name what may hold counts: the layer or, without one, ``layers["counts"]`` and X."""
+    names = [COUNTS, None] if layer is None else [layer]
+    found = {name: adata.X if name is None else adata.layers.get(name) for name in names}
+    return {name: matrix for name, matrix in found.items() if matrix is not None}
 
 
 def _total_counts(adata: AnnData) -> NDArray[np.float64] | None:
