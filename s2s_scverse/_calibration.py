@@ -183,8 +183,8 @@ def _pooled_factor(values: Float32, predicted: Float32) -> tuple[float, float]:
 def gain(validated: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> float:
     """Return the spread of predictions (m, n_genes) at unmeasured sites over that in cross-validation (n, n_genes).
 
-    Distances, (n,) and (m,), are those from the nearest other spot. The ratio is estimated at sites that are closer to
-    spots, or farther away, than 95 % of the cross-validated spots, and is 1 at others.
+    It is estimated at sites that are closer to the nearest spot, or farther away, than 95 % of the cross-validated
+    spots are from the nearest other one, and is 1 at the rest. Distances are (n,) and (m,).
     """
     if not len(site_distance):
         return 1.0

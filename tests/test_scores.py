@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 from skimage.metrics import structural_similarity
 
-from s2s_scverse import _comparison, _scores
+from s2s_scverse import _scores
+from s2s_scverse import _scores as _comparison
 from s2s_scverse._lattice import KINDS, Lattice
 
 

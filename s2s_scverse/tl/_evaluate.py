@@ -19,8 +19,7 @@ from .._adata import (
     write_evaluation,
 )
 from .._checks import check_adata, check_genes, check_int, check_rng
-from .._comparison import pairs_frame, scores_frame, summary_frame
-from .._scores import mean_over_sections, window
+from .._scores import mean_over_sections, pairs_frame, scores_frame, summary_frame, window
 from ._scoring import GENE_BLOCK, score_genes
 
 __all__ = ["evaluate"]
