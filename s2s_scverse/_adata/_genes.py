@@ -84,8 +84,20 @@ class GeneMatrix:
         return by_gene
 
     def lazy(self, genes: slice | Int64) -> Any:
-        """Return values (n_rows, n_genes) as stored; not yet read if the matrix is lazy."""
-        return _submatrix(self._matrix, self._rows, self._columns[genes])
+        """Return values (n_rows, n_genes) as stored, without copying whole rows; not yet read if the matrix is lazy."""
+        matrix, rows, columns = self._matrix, self._rows, self._columns[genes]
+        if isinstance(matrix, np.ndarray):
+            return matrix[np.ix_(rows, columns)]
+        if getattr(matrix, "format", None) == "csc":
+            return _columns(matrix, columns)[rows]
+        if hasattr(matrix, "compute") or is_sparse(matrix):
+            return _columns(matrix[rows], columns)
+        # Backed by a file.
+        if hasattr(matrix, "format"):
+            starts = range(0, len(rows), ROW_BLOCK)
+            return sparse.vstack([_columns(matrix[rows[at : at + ROW_BLOCK]], columns) for at in starts], format="csr")
+        order = np.argsort(columns)
+        return np.asarray(_columns(matrix, columns[order])[rows])[:, np.argsort(order)]
 
     def read(self, genes: slice | Int64, *, finite: Bool | bool = True) -> Float32:
         """Return values as a dense array (n_rows, n_genes).
@@ -114,23 +126,6 @@ def read_values(
 ) -> Float32:
     """Return values of some sites and genes as a dense array (n_rows, n_columns), see `GeneMatrix`."""
     return GeneMatrix(adata, rows, columns, layer=layer).read(slice(None), finite=finite)
-
-
-def _submatrix(matrix: Any, rows: Int64, columns: Int64) -> Any:
-    """Select rows and columns without copying whole rows."""
-    if isinstance(matrix, np.ndarray):
-        return matrix[np.ix_(rows, columns)]
-    if getattr(matrix, "format", None) == "csc":
-        return _columns(matrix, columns)[rows]
-    if hasattr(matrix, "compute") or is_sparse(matrix):
-        return _columns(matrix[rows], columns)
-    # Backed by a file.
-    if hasattr(matrix, "format"):
-        parts = [_columns(matrix[rows[start : start + ROW_BLOCK]], columns) for start in range(0, len(rows), ROW_BLOCK)]
-        return sparse.vstack(parts, format="csr")
-    order = np.argsort(columns)
-    block = np.asarray(_columns(matrix, columns[order])[rows])
-    return block[:, np.argsort(order)]
 
 
 def _columns(matrix: Any, columns: Int64) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ._lattice import KINDS, Kind, KindName, Lattice
+from ._lattice import KINDS, Float64, Int64, Kind, KindName, Lattice
 
 __all__ = [
     "affine_residual",
@@ -19,9 +19,6 @@ __all__ = [
     "residual",
     "unit_coordinates",
 ]
-
-Int64 = NDArray[np.int64]
-Float64 = NDArray[np.float64]
 
 # Residuals are root mean square distances of spots from their lattice positions, in pitches.
 MAX_RESIDUAL = 0.2  # without array positions; random points have about 0.4
