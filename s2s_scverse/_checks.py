@@ -177,8 +177,7 @@ def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[
     missing = names[columns < 0]
     if len(missing):
         msg = f"genes not found in adata.var_names: {few(missing)}; names there look like {few(adata.var_names, 3)}"
-        elsewhere = [key for key in adata.var if missing.isin(adata.var[key]).any()]
-        if elsewhere:
+        if elsewhere := [key for key in adata.var if missing.isin(adata.var[key]).any()]:
             msg += f"; adata.var[{elsewhere[0]!r}] contains some of them: pass the corresponding adata.var_names"
         raise KeyError(msg + did_you_mean(missing.astype(str), adata.var_names.astype(str)))
     return np.asarray(columns, dtype=np.int64)
@@ -229,8 +228,7 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
             "plane of the section, or pass another spatial_key"
         )
         raise ValueError(msg)
-    unknown = int((~np.isfinite(found)).any(axis=1).sum())
-    if unknown:
+    if unknown := int((~np.isfinite(found)).any(axis=1).sum()):
         msg = f"adata.obsm[{key!r}] is NaN or infinite for {unknown} of {len(found)} spots; drop them first"
         raise ValueError(msg)
     return found.astype(np.float64)
@@ -275,7 +273,6 @@ def check_numeric(matrix: Any, what: str) -> None:
 def check_finite(matrix: Any, what: str) -> None:
     """Check that a matrix in memory holds finite real numbers."""
     check_numeric(matrix, what)
-    bad = int((~np.isfinite(stored_values(matrix))).sum())
-    if bad:
+    if bad := int((~np.isfinite(stored_values(matrix))).sum()):
         msg = f"{what} has {bad} values that are NaN or infinite; set those, or drop their spots or genes"
         raise ValueError(msg)

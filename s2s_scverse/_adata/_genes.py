@@ -201,8 +201,7 @@ def find_depth(adata: AnnData, rows: Bool, found: Molecules | None, total_counts
         msg = f"adata.obs[{total_counts!r}] must hold numbers, found dtype {column.dtype}"
         raise TypeError(msg)
     depth: Float64 = column.to_numpy(np.float64)[rows]
-    bad = int((~(np.isfinite(depth) & (depth > 0))).sum())
-    if bad:
+    if bad := int((~(np.isfinite(depth) & (depth > 0))).sum()):
         msg = f"adata.obs[{total_counts!r}] must be positive at measured spots, but is not at {bad} of {len(depth)}"
         raise ValueError(msg)
     return depth

@@ -57,8 +57,7 @@ def check_keys(adata: AnnData, keys: object, *, argument: str = "keys") -> list[
     if not names or len(set(names)) < len(names):
         msg = f"keys must name at least one layer, and each once, found {names!r}"
         raise ValueError(msg)
-    missing = [name for name in names if name not in adata.layers]
-    if missing:
+    if missing := [name for name in names if name not in adata.layers]:
         msg = (
             f"layers not found: {few(missing)}; adata.layers has: {few(named_layers(adata)) or 'none'}; call "
             f"s2s.tl.impute or s2s.tl.interpolate first, or pass {argument}="

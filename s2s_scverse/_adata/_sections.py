@@ -94,8 +94,7 @@ def read_sections(adata: AnnData) -> list[SectionOnLattice]:
         msg = f"adata.obs has no {key!r}, the column that names the section of a site; call s2s.pp.grid again"
         raise KeyError(msg)
     column = adata.obs[key].astype(str).to_numpy()
-    unknown = set(column) - set(grid[_keys.SECTIONS])
-    if unknown:
+    if unknown := set(column) - set(grid[_keys.SECTIONS]):
         msg = f"adata.obs[{key!r}] names sections without a lattice ({few(sorted(unknown))}); {AGAIN}"
         raise ValueError(msg)
     sections = []
@@ -275,8 +274,7 @@ def read_covariates(adata: AnnData, keys: object) -> NDArray[np.float64] | None:
             msg = f"covariate {name!r} must be numeric, found dtype {values.dtype}"
             raise TypeError(msg)
         values = values.reshape(adata.n_obs, -1).astype(np.float64)
-        unknown = int((~np.isfinite(values)).any(axis=1).sum())
-        if unknown:
+        if unknown := int((~np.isfinite(values)).any(axis=1).sum()):
             msg = f"covariate {name!r} is NaN or infinite at {unknown} of {adata.n_obs} sites; expected values at all"
             raise ValueError(msg)
         found.append(values)
@@ -293,8 +291,7 @@ def _standardised(covariates: NDArray[np.float64]) -> NDArray[np.float64] | None
 
 def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:
     """Refuse spots that are both measured and held out."""
-    both = int((measured & held_out).sum())
-    if both:
+    if both := int((measured & held_out).sum()):
         msg = f"{both} spots are both measured and held out in adata.obs; s2s.pp.sparsify sets both columns"
         raise ValueError(msg)
 

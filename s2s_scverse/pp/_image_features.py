@@ -144,11 +144,9 @@ def image_features(
     check_copy(adata, copy=copy)
     xy, sections = check_coordinates(adata, spatial_key), read_sections(adata)
     by_section = isinstance(img, Mapping) and not hasattr(img, "children")  # a DataTree is one image
-    if by_section:
-        without = [section.name for section in sections if section.name not in img]
-        if without:
-            msg = f"img has no image of section {few(map(str, without))}; it has: {few(map(str, img))}"
-            raise KeyError(msg)
+    if by_section and (without := [section.name for section in sections if section.name not in img]):
+        msg = f"img has no image of section {few(map(str, without))}; it has: {few(map(str, img))}"
+        raise KeyError(msg)
     described: list[Description] = []
     explained: list[float] = []
     grid = adata.uns[_keys.UNS][_keys.GRID]
@@ -256,8 +254,7 @@ def _warn_of_misfit(
         known = find_library(adata.uns.get("spatial"), section.name, "")["scalefactors"]
         scales |= {float(value) for name, value in known.items() if name.endswith("_scalef") and value}
     factors = sorted(scale / maps.image.scale for scale in scales if abs(np.log(scale / maps.image.scale)) > 0.05)
-    misfit = check_registration(maps.sample, spots, values, spacing, box, factors)
-    if misfit is not None:
+    if (misfit := check_registration(maps.sample, spots, values, spacing, box, factors)) is not None:
         where = "" if section.name is None else f" of section {section.name!r}"
         warnings.warn(
             f"the image{where} fits the expression better if the coordinates are {misfit.place} (explained variance "

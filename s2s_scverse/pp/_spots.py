@@ -102,8 +102,7 @@ def warn_of_dead_lines(spots: AnnData, sections: Sequence[Laid], measured: NDArr
         obs, known = spots.obs.iloc[section.rows], visible[section.rows]
         array = obs[ARRAY].to_numpy(np.int64) if _has_array(obs) else section.lattice.array
         dead = {key: dead_lines(array[known, axis], depth[section.rows][known]) for axis, key in enumerate(ARRAY)}
-        texts = [f"{key} {few(lines.tolist())}" for key, lines in dead.items() if len(lines)]
-        if texts:
+        if texts := [f"{key} {few(lines.tolist())}" for key, lines in dead.items() if len(lines)]:
             msg = (
                 f"{section.prefix}the median depth of {' and '.join(texts)} is below {LINE_FRACTION:.0%} of that of "
                 "neighbouring ones, as in clogged channels; s2s.pp.mask_artifacts marks their spots as unmeasured"
@@ -125,8 +124,7 @@ def split(adata: AnnData, library_key: str | None) -> dict[str | None, NDArray[n
         msg = f"{what}; name the section of each, or drop them"
         raise ValueError(msg)
     names = column.astype(str).to_numpy()
-    slashed = sorted({name for name in names if "/" in name})
-    if slashed:
+    if slashed := sorted({name for name in names if "/" in name}):
         msg = f"names of sections must not hold '/', for h5ad files, found {few(slashed)}; rename them"
         raise ValueError(msg)
     return {str(name): np.flatnonzero(names == name) for name in dict.fromkeys(names)}
@@ -171,8 +169,7 @@ def spots_in_memory(adata: AnnData) -> AnnData:
     """Return the section in memory, without runs, which belong to another lattice."""
     lazy = any(hasattr(matrix, "compute") for matrix in (adata.X, *named_layers(adata).values()))
     adata = adata.to_memory() if adata.isbacked or lazy else adata
-    stale = [key for key in find_runs(adata) if key in adata.layers]
-    if not stale:
+    if not (stale := [key for key in find_runs(adata) if key in adata.layers]):
         return adata
     adata = adata.copy()
     for key in stale:
@@ -260,8 +257,7 @@ def read_depth(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = N
     if total is not None and (total[rows] >= 0).all() and np.ptp(total[rows]) > 0.01 * total[rows].max():
         return total[rows]
     for key in matrices:
-        molecules = read_molecules(adata, rows, layer=key)
-        if molecules is not None:
+        if (molecules := read_molecules(adata, rows, layer=key)) is not None:
             return molecules.depth
     return None
 
