@@ -170,8 +170,7 @@ def _pooled_factor(values: Float32, predicted: Float32) -> tuple[float, float]:
 def gain(validated: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> float:
     """Return the spread of predictions (m, n_genes) at unmeasured sites over that in cross-validation (n, n_genes).
 
-    It is estimated at sites that are closer to the nearest spot, or farther away, than 95 % of the cross-validated
-    spots are from the nearest other one, and is 1 at the rest. Distances are (n,) and (m,).
+    It is taken where the distance (m,) from the nearest spot is outside the 5 to 95 % of those of the spots, (n,).
     """
     if not len(site_distance):
         return 1.0

@@ -15,10 +15,7 @@ FORMAT: Final = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 
 
 class Progress:
-    """Progress reporter: the log and, if `show`, a bar from 0 to 100 %.
-
-    `phases` are those that a run can have, in their order, with the time that each is expected to take, in any unit.
-    """
+    """Progress in the log and, if `show`, a bar; `phases` are those that a run can have, with expected times."""
 
     def __init__(self, *, show: bool, phases: Mapping[str, float] = MappingProxyType({})) -> None:
         total = sum(phases.values())

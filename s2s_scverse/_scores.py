@@ -24,10 +24,7 @@ DRAWS = 2**23  # random numbers in memory at a time
 
 
 class Scorer:
-    """Scores of predictions for a block of genes with known `truth`, (n_spots, n_genes).
-
-    SSIM uses the `data_range` of each gene, (n_genes,), and the weights of a `window`, (n_spots, n_spots).
-    """
+    """Scores of predictions for genes with known `truth`, (n_spots, n_genes); SSIM uses the weights of a `window`."""
 
     def __init__(self, truth: Float, data_range: Float, weights: csr_array) -> None:
         self._truth = truth

@@ -23,10 +23,7 @@ def import_spatialdata() -> ModuleType:
 
 
 def read_levels(image: Any, coordinate_system: str) -> list[tuple[Any, NDArray[np.float64]]]:
-    """Return the levels of an image element, from high to low resolution.
-
-    Each is a lazy array (channels, height, width) with the affine map (3, 3) from coordinates to its pixels.
-    """
+    """Return the levels of an image: lazy arrays (channels, height, width) with the maps (3, 3) to their pixels."""
     transformations = import_spatialdata().transformations
     single = hasattr(image, "dims") and hasattr(image, "data")
     levels = [image] if single else [next(iter(image[name].data_vars.values())) for name in image]
@@ -44,10 +41,7 @@ def read_levels(image: Any, coordinate_system: str) -> list[tuple[Any, NDArray[n
 
 
 def find_image(sdata: Any, coordinate_system: str, coordinates: NDArray[np.float64], section: str | None) -> str:
-    """Return the name of an image that contains most of the coordinates (n, 2).
-
-    Images named after the section take precedence, then those in colour, then those of high resolution.
-    """
+    """Return an image that contains most of the coordinates (n, 2), named after the section or coloured if any is."""
     candidates = []
     for name, image in sdata.images.items():
         try:

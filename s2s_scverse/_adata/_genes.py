@@ -60,10 +60,7 @@ def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
 
 
 class GeneMatrix:
-    """Values of the sites `rows` (n_obs,) and genes `columns`, in memory, backed by a file, or lazy.
-
-    Only these rows are read, so held-out values never leave the AnnData.
-    """
+    """Values of the sites `rows` (n_obs,) and genes `columns`, of any storage; no other rows are read."""
 
     def __init__(self, adata: AnnData, rows: Bool, columns: Int64, *, layer: str | None = None) -> None:
         self._matrix, self._what = find_matrix(adata, layer)
@@ -146,10 +143,7 @@ class Survey:
 
     @classmethod
     def of(cls, matrix: GeneMatrix, sections: list[Int64], written: Bool) -> "Survey":
-        """Compute the statistics; `sections` are rows of the matrix, and `written` genes (n_genes,) must be finite.
-
-        Raises a ValueError if no gene varies.
-        """
+        """Compute the statistics; `sections` are rows of the matrix, and `written` genes (n_genes,) must be finite."""
         variance, mean = np.zeros(len(matrix)), np.zeros(len(matrix))
         whole, largest = np.ones(len(sections), bool), np.zeros(len(sections))
         for block in gene_blocks(np.ones(len(matrix), bool)):

@@ -67,10 +67,7 @@ def check_keys(adata: AnnData, keys: object, *, argument: str = "keys") -> list[
 
 
 def find_source(adata: AnnData, keys: Sequence[str], given: str | None, *, argument: str) -> str | None:
-    """Return the layer of measured values, None for X: the one `given`, else the one that the runs read.
-
-    Raises a ValueError if the runs read different ones.
-    """
+    """Return the layer of measured values, None for X: the one `given`, else the one that all the runs read."""
     runs = find_runs(adata)
     sources = sorted({str(runs[name]["layer"]) for name in keys if "layer" in runs.get(name, {})}) or ["X"]
     if given is None and len(sources) > 1:
@@ -162,8 +159,7 @@ def open_layers(
 ) -> Iterator[Layers]:
     """Yield empty layers for the genes `written` (n_genes,), in memory or in the folder `store`.
 
-    The folder is named ``<store>.partial`` until the context ends, when the layers become dask arrays. Raises a
-    FileExistsError if another process writes there.
+    The folder is named ``<store>.partial`` until the context ends, when the layers become dask arrays.
     """
     shape, names = (n_obs, len(written)), [key, _keys.STD.format(key)][: 1 + std]
     if store is None:
@@ -241,10 +237,7 @@ def write_run(
     by_gene: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
     copy: bool,
 ) -> AnnData | None:
-    """Write the layers of a run (numpy or dask), the sites visible to it, its gene-wise numbers and its entry in uns.
-
-    All results of an earlier run of that name are replaced or removed.
-    """
+    """Write the layers (numpy or dask), columns and entry in uns of a run, in place of those of an earlier one."""
     adata = _own(adata, copy=copy)
     obs, var, entry = adata.obs, adata.var, adata.uns[_keys.UNS]
     new = {key: dense, _keys.STD.format(key): std}

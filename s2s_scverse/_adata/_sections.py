@@ -74,10 +74,7 @@ def grid_entry(lattice: Lattice, *, stride: int) -> dict[str, Any]:
 
 
 def read_sections(adata: AnnData) -> list[SectionOnLattice]:
-    """Return the sections that :func:`s2s_scverse.pp.grid` laid out, without empty ones; all unmeasured sites wanted.
-
-    Raises a KeyError if there is no lattice, and a ValueError if its fields are not as `pp.grid` writes them.
-    """
+    """Return the sections that `pp.grid` laid out, without empty ones; all unmeasured sites are wanted."""
     entry = adata.uns.get(_keys.UNS, {})
     grid = entry.get(_keys.GRID) if isinstance(entry, Mapping) else None
     missing = [key for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL, _keys.MEASURED) if key not in adata.obs]
@@ -108,10 +105,7 @@ def read_sections(adata: AnnData) -> list[SectionOnLattice]:
 
 
 def read_section(adata: AnnData, library_id: str | None = None) -> tuple[AnnData, SectionOnLattice]:
-    """Return a section as an AnnData and on its lattice; `library_id` selects one of several.
-
-    Raises a KeyError if there is no such section, and a ValueError if one of several must be selected.
-    """
+    """Return a section as an AnnData and on its lattice; `library_id` selects one of several."""
     check_adata(adata)
     sections = read_sections(adata)
     if library_id is None:
@@ -184,7 +178,7 @@ def read_inputs(
     covariates: object = None,
     visible: NDArray[np.bool_] | None = None,
 ) -> Inputs:
-    """Read the measured rows; `written` (n_vars,) are the genes to predict.
+    """Read the rows that are measured; `written` (n_vars,) are the genes to predict.
 
     To repeat an earlier run, `visible` (n_obs,) holds the sites that were measured then.
     """
@@ -213,10 +207,7 @@ def read_inputs(
 def read_inputs_of_run(
     adata: AnnData, key: str, written: NDArray[np.bool_], *, covariates: bool
 ) -> tuple[Mapping[str, Any], Inputs]:
-    """Return the entry of a run of `tl.impute` in uns, and its input, with or without covariates.
-
-    Raises a KeyError if the entry has no fitted model, and a ValueError if the spots have changed since.
-    """
+    """Return the entry of a run of `tl.impute` in uns, and its input, with or without covariates."""
     run = find_runs(adata).get(key, {})
     visible = read_visible(adata, key)
     if _keys.MODEL not in run or visible is None:

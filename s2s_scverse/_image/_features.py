@@ -199,8 +199,7 @@ def check_registration(
 def explained_locally(features: Float32, missing: NDArray[np.bool_], spots: Float64, values: Float32) -> float:
     """Return the cross-validated fraction of local differences in expression that features explain.
 
-    These are differences of the leading components of `values` from the mean of the nearest spots. NaN for fewer than
-    30 spots, or if features are missing at most of them.
+    NaN for fewer than 30 spots, or if features are missing at most of them.
     """
     if len(spots) < FEWEST:
         return np.nan

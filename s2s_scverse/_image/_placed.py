@@ -126,10 +126,7 @@ def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], pixel:
 
 
 def image_levels(levels: Sequence[tuple[Any, NDArray[np.float64]]], axes: str, pixel: float | None) -> PlacedImage:
-    """Return a level of a pyramid with a pixel size of at most `pixel`, as `image_file`.
-
-    `levels` are arrays with the affine map from coordinates to their pixels, from high to low resolution.
-    """
+    """Return a level of a pyramid, given as arrays with the map from coordinates to their pixels, as `image_file`."""
     scales = [PlacedImage(array, to_pixels).scale for array, to_pixels in levels]
     level, block = _resolution([scales[0] / scale for scale in scales], levels[0][1], pixel)
     array, to_pixels = levels[level]

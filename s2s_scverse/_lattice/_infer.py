@@ -37,10 +37,7 @@ MIN_POSITIONS = 16  # distinct positions needed to detect a lattice of cells
 
 
 def lattice_from_array(array: Int64, coordinates: Float64) -> Lattice:
-    """Fit a lattice to array positions (row, col) of any offset and spacing, and to x and y, (n, 2) each.
-
-    Raises a ValueError if spots share a position, their extent is implausible, or the coordinates contradict them.
-    """
+    """Fit a lattice to array positions (row, col) of any offset and spacing, and to x and y, (n, 2) each."""
     _check_unique(array, "array_row/array_col")
     best = min((_fitted(ideal, coordinates) for ideal in _ideals(array)), key=_distortion)
     try:
@@ -83,10 +80,7 @@ def _ideals(array: Int64) -> list[Lattice]:
 
 
 def _check_no_pixels(lattice: Lattice, coordinates: Float64, found: float) -> None:
-    """Refuse array positions that are pixels: the coordinates then lie on a lattice of a larger pitch.
-
-    `found` is the residual of `lattice`.
-    """
+    """Refuse array positions that are pixels: the coordinates then lie on a lattice of a larger pitch."""
     steps = [(0, 1), (1, 0), (1, -1)][: lattice.kind.n_neighbours // 2]
     pairs = sum(int((lattice.find(lattice.index + step) >= 0).sum()) for step in steps)
     height, width = lattice.shape
@@ -114,10 +108,7 @@ def _check_no_pixels(lattice: Lattice, coordinates: Float64, found: float) -> No
 
 
 def lattice_from_coordinates(coordinates: Float64) -> Lattice:
-    """Fit kind, pitch, rotation and positions to x and y, (n_spots, 2).
-
-    Raises a ValueError if spots do not lie on a square or hexagonal lattice, or share a position.
-    """
+    """Fit kind (square or hexagonal), pitch, rotation and positions to x and y, (n_spots, 2)."""
     if len(coordinates) < 4:
         msg = f"expected at least 4 spots to find a lattice, found {len(coordinates)}; set array_row/array_col in obs"
         raise ValueError(msg)
@@ -221,14 +212,11 @@ def _local_basis(kind: Kind, coordinates: Float64) -> Float64:
 def bin_lattice(
     coordinates: Float64, bin_size: float, *, shape: Literal["square", "hex"] = "square", min_cells: int = 1
 ) -> tuple[Lattice, Int64]:
-    """Assign cells or beads to bins.
+    """Return the lattice of the bins with at least `min_cells` cells, by row, and the bin of each cell, -1 if none.
 
     If the cells lie on a lattice of the same shape (e.g. small bins of Visium HD or Stereo-seq), bins are aligned with
     it and start half a pitch before its first position, and a `bin_size` within 2 % of a multiple of the pitch is set
     to that multiple. Otherwise square bins start at the smallest coordinates, and hexagonal bins are centred there.
-
-    Returns the lattice of the bins with at least `min_cells` cells, in row-major order, and the bin of each cell,
-    (n_cells,), -1 if none. Raises a ValueError if bins are far too small or too large, or all have fewer cells.
     """
     grid = _bin_grid(coordinates, bin_size, shape)
     occupied, bins, n_cells = np.unique(grid.nearest(coordinates), axis=0, return_inverse=True, return_counts=True)
@@ -301,10 +289,7 @@ def _advice(coordinates: Float64) -> str:
 
 
 def auto_bin_size(sections: Sequence[Float64]) -> float:
-    """Return the size of square bins, to two digits, at which occupied bins hold 4 cells on average.
-
-    Sections are coordinates, (n_cells, 2) each, of at least 8 cells that do not lie on a line.
-    """
+    """Return the size of square bins, to two digits, at which occupied bins hold 4 cells on average."""
     n_cells = sum(map(len, sections))
     extents = np.array([np.ptp(section, axis=0) for section in sections])
     if n_cells < 2 * CELLS_PER_BIN or not (extents > 0).all(axis=1).any():

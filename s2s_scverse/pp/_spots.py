@@ -148,10 +148,7 @@ def _has_array(obs: pd.DataFrame) -> bool:
 
 
 def find_lattice(adata: AnnData, coordinates: NDArray[np.float64], *, alone: bool) -> Lattice:
-    """Return the lattice of a section, from array positions or coordinates.
-
-    If the section is not one of several (`alone`), signs of several sections are reported.
-    """
+    """Return the lattice of a section; signs of several sections are reported if it is `alone`."""
     array = array_positions(adata) if _has_array(adata.obs) else None
     try:
         lattice = lattice_from_coordinates(coordinates) if array is None else lattice_from_array(array, coordinates)
@@ -183,10 +180,7 @@ def spots_in_memory(adata: AnnData) -> AnnData:
 def dead_lines(
     lines: NDArray[np.int64], depth: NDArray[np.float64], fraction: float = LINE_FRACTION
 ) -> NDArray[np.int64]:
-    """Return the rows (or columns) whose median depth is below a fraction of that of neighbouring ones.
-
-    `lines` holds the row and `depth` the depth of every spot, (n_spots,).
-    """
+    """Return the rows (or columns) whose median depth is below a fraction of that of neighbouring ones."""
     by_line = pd.Series(depth).groupby(lines)
     median = by_line.median()[by_line.size() >= FEWEST_SPOTS]
     values, dead = median.to_numpy(), np.zeros(len(median), dtype=bool)
