@@ -42,12 +42,9 @@ class Description:
     names: list[str]
     missing: NDArray[np.bool_]  # (n_sites,) outside the image, on background, or under pen marks or fiducials
 
-    @classmethod
-    def filled(cls, features: Float32, names: list[str], missing: NDArray[np.bool_]) -> "Description":
-        """Replace missing features, in place."""
-        if missing.any() and not missing.all():
-            features[missing] = [np.median(column[~missing]) for column in features.T]
-        return cls(features, names, missing)
+    def __post_init__(self) -> None:
+        if self.missing.any() and not self.missing.all():
+            self.features[self.missing] = [np.median(column[~self.missing]) for column in self.features.T]
 
 
 class FeatureMaps:
@@ -83,7 +80,7 @@ class FeatureMaps:
     def describe(self, coordinates: Float64) -> Description:
         """Return the features at coordinates (n, 2), without missing ones."""
         features, missing = self.sample(coordinates)
-        return Description.filled(features, self.names, missing)
+        return Description(features, self.names, missing)
 
     def sample(self, coordinates: Float64) -> tuple[Float32, NDArray[np.bool_]]:
         """Return the features (n, n_features) at coordinates (n, 2), and where they are missing, (n,)."""
@@ -97,15 +94,13 @@ class FeatureMaps:
         for band in self.image.bands(self._factor):
             if stain and band.shape[-1] in (3, 4):
                 channels, visible, density = _stains(band)
-                others = [visible, density * visible]
+                seen = np.stack([visible, density * visible], axis=-1)
             else:
-                channels, visible = band.astype(np.float32), np.ones(band.shape[:2], np.float32)
-                others = [visible]
-            seen = visible[..., None]
-            layers = [channels * seen, np.square(channels) * seen, *(layer[..., None] for layer in others)]
+                channels, seen = band.astype(np.float32), np.ones((*band.shape[:2], 1), np.float32)
+            layers = channels * seen[..., :1], np.square(channels) * seen[..., :1], seen
             rows.append([block_mean(layer, self._factor) for layer in layers])
-        means, squares, *flat = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        return means, squares, flat[0][..., 0], flat[1][..., 0] if len(flat) > 1 else None
+        means, squares, seen = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+        return means, squares, seen[..., 0], seen[..., 1] if seen.shape[-1] > 1 else None
 
 
 def cut_patches(
@@ -119,8 +114,10 @@ def cut_patches(
     corner = centre - side // 2
     height, width = image.shape
     inside = np.all((corner >= 0) & (corner + side <= (height, width)), axis=1)
-    features = np.empty((len(coordinates), 0), np.float32)
-    sites = np.flatnonzero(inside)
+    sites, found = np.flatnonzero(inside), []
+    if not len(sites):
+        msg = f"no site has a whole patch of {side} pixels inside the image"
+        raise ValueError(msg)
     for start in range(0, len(sites), batch_size):
         batch = sites[start : start + batch_size]
         patches = np.stack([image.pixels[row : row + side, col : col + side] for row, col in corner[batch]])
@@ -129,13 +126,10 @@ def cut_patches(
         if result.ndim != 2 or len(result) != len(batch):
             msg = f"extractor must return an array of shape ({len(batch)}, n_features), found {result.shape}"
             raise ValueError(msg)
-        if start == 0:
-            features = np.zeros((len(coordinates), result.shape[1]), np.float32)
-        features[batch] = result
-    if not len(sites):
-        msg = f"no site has a whole patch of {side} pixels inside the image"
-        raise ValueError(msg)
-    return Description.filled(features, [f"feature{i}" for i in range(features.shape[1])], ~inside)
+        found.append(result)
+    features = np.zeros((len(coordinates), found[0].shape[1]), np.float32)
+    features[sites] = np.concatenate(found)
+    return Description(features, [f"feature{i}" for i in range(features.shape[1])], ~inside)
 
 
 def _stains(band: NDArray[Any]) -> tuple[Float32, Float32, Float32]:
