@@ -7,19 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, poisson
 
-__all__ = [
-    "FEWEST",
-    "GAIN_GENES",
-    "LEVELS",
-    "Calibration",
-    "Pool",
-    "counting_noise",
-    "denoise",
-    "explained",
-    "gain",
-    "too_few_spots",
-]
-
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -60,33 +47,25 @@ class Pool:
         varies = np.ptp(values, axis=0) > 0
         if not varies.any():
             return cls()
-        errors = Errors.of(values[:, varies], predicted[:, varies])
+        values, predicted = values[:, varies], predicted[:, varies]
+        errors = Errors(values, predicted)
         slope, doubt = errors.slopes()
         centre = float(slope.mean())
         between = max(0.0, float(np.mean(np.square(slope - centre) - doubt)))
-        pool = cls(*_pooled_factor(values[:, varies], predicted[:, varies]), gain, centre, between)
+        pool = cls(*_pooled_factor(values, predicted), gain, centre, between)
         ratio = errors.ratio(errors.shrunken_slopes(pool))
         pool = replace(pool, ratio=float(np.quantile(ratio, LEVEL)))
         return replace(pool, widths=np.quantile(ratio / errors.scale(ratio, pool), LEVELS))
 
 
-@dataclass(frozen=True)
 class Errors:
-    """Cross-validated predictions and their residuals."""
+    """Cross-validated predictions of measured values, (n, n_genes) each, and their residuals."""
 
-    predicted: Float32  # (n, n_genes)
-    residual: Float32  # (n, n_genes)
-    variance: Float64  # (n_genes,) mean square of the residuals
-    middle: Float64  # (n_genes,) mean of the predictions
-    unit: Float64  # (n_genes,) standard deviation of the predictions
-
-    @classmethod
-    def of(cls, values: Float32, predicted: Float32) -> "Errors":
-        """Compute the residuals of predictions (n, n_genes)."""
-        residual = values - predicted
-        variance = np.square(residual).mean(axis=0, dtype=np.float64)
-        middle, unit = predicted.mean(axis=0, dtype=np.float64), predicted.std(axis=0, dtype=np.float64)
-        return cls(predicted, residual, variance, middle, unit)
+    def __init__(self, values: Float32, predicted: Float32) -> None:
+        self.predicted, self.residual = predicted, values - predicted
+        self.variance: Float64 = np.square(self.residual).mean(axis=0, dtype=np.float64)
+        self.middle: Float64 = predicted.mean(axis=0, dtype=np.float64)
+        self.unit: Float64 = predicted.std(axis=0, dtype=np.float64)
 
     def slopes(self) -> tuple[Float64, Float64]:
         """Return the slope of relative squared errors on standardised predictions, and its sampling variance."""
@@ -146,7 +125,7 @@ class Calibration:
         seen = (values > values.min(axis=0)).sum(axis=0)
         explained *= seen / (seen + SEEN)
         reliability = np.clip(explained * pool.gain, 0, 1)
-        errors = Errors.of(values, predicted)
+        errors = Errors(values, predicted)
         slope = np.where(varies, errors.shrunken_slopes(pool), 0)
         scale = np.where(varies, errors.scale(errors.ratio(slope), pool), 1)
         # Unmeasured sites may be closer to spots than held-out spots are.
@@ -191,8 +170,7 @@ def _pooled_factor(values: Float32, predicted: Float32) -> tuple[float, float]:
 def gain(validated: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> float:
     """Return the spread of predictions (m, n_genes) at unmeasured sites over that in cross-validation (n, n_genes).
 
-    Distances, (n,) and (m,), are those from the nearest other spot. The ratio is estimated at sites that are closer to
-    spots, or farther away, than 95 % of the cross-validated spots, and is 1 at others.
+    It is taken where the distance (m,) from the nearest spot is outside the 5 to 95 % of those of the spots, (n,).
     """
     if not len(site_distance):
         return 1.0
@@ -212,15 +190,13 @@ def denoise(
     """Return the inverse-variance weighted mean of values and predictions, and the standard deviation of its errors.
 
     It is ``(x + v y) / (1 + v)`` for the value y and its cross-validated prediction x, where v is the ratio of the
-    error variance of x (the residual variance of the gene minus its mean noise variance) to the noise variance of y.
-    The noise of y is counting noise.
+    error variance of x (the residual variance of the gene minus its mean noise variance) to that of the counting noise
+    of y. Values and predictions are (n_spots, n_genes); values are counts times `unit`, (n_spots,), or log1p of these
+    if `logged`.
 
     Mean values depend on the depth of a spot: logarithms of few counts have a lower mean, and bins of few cells another
     composition. Predictions from spots of other depths would blur that, so each gene's residuals are regressed on the
     logarithm of `unit`, with a coefficient shrunken by its sampling variance.
-
-    Values and predictions are (n_spots, n_genes), `unit` (n_spots,) is the value of one molecule; values are counts
-    times `unit`, or log1p of these if `logged`.
     """
     shift = _depth_effect(calibration.errors.residual, unit)
     expected = np.maximum(predicted + shift, 0).astype(np.float64)
@@ -250,17 +226,14 @@ def counting_noise(expected: Float64, unit: Float64, *, logged: bool) -> Float64
     """Return the variance of values with the mean `expected` (n_spots, n_genes) due to Poisson noise of the counts."""
     if not logged:
         return unit[:, None] * expected
-    rate = np.geomspace(1e-3, MANY, 64)
     count = np.arange(int(MANY + 10 * np.sqrt(MANY)))
-    chance = poisson.pmf(count, rate[:, None])
+    chance = poisson.pmf(count, np.geomspace(1e-3, MANY, 64)[:, None])
     result = np.empty_like(expected)
-    molecules = np.expm1(expected) / unit[:, None]
-    many = molecules > MANY / 2
-    slope = 1 / (1 + np.expm1(expected))
-    first_order = np.square(unit[:, None] * slope) * molecules
     for spot, worth in enumerate(unit):
         value = np.log1p(worth * count)
         mean = chance @ value
         variance = chance @ np.square(value) - np.square(mean)
         result[spot] = np.interp(expected[spot], np.append(0, mean), np.append(0, variance))
-    return np.where(many, first_order, result)
+    molecules = np.expm1(expected) / unit[:, None]
+    slope = 1 / (1 + np.expm1(expected))
+    return np.where(molecules > MANY / 2, np.square(unit[:, None] * slope) * molecules, result)

@@ -15,38 +15,6 @@ from scipy import sparse
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = [
-    "are_counts",
-    "as_dense",
-    "check_adata",
-    "check_bool",
-    "check_choice",
-    "check_column",
-    "check_coordinates",
-    "check_finite",
-    "check_folder",
-    "check_fraction",
-    "check_genes",
-    "check_int",
-    "check_key_added",
-    "check_layer",
-    "check_name",
-    "check_number",
-    "check_numeric",
-    "check_path",
-    "check_points",
-    "check_positive",
-    "check_rng",
-    "check_type",
-    "check_unique_genes",
-    "did_you_mean",
-    "few",
-    "is_sparse",
-    "named_layers",
-    "read_table",
-    "stored_values",
-]
-
 
 def few(names: Iterable[object], n: int = 5) -> str:
     """Return the first few names as text."""
@@ -169,8 +137,7 @@ def check_folder(folder: Path, of: str) -> None:
 
 def check_rng(rng: Any) -> np.random.Generator:
     """Return a generator for a seed or a generator."""
-    expected = "an integer seed, a numpy Generator or None"
-    check_type("rng", rng, expected, int, np.integer, np.random.Generator, NoneType)
+    check_type("rng", rng, "an integer seed, a numpy Generator or None", int, np.integer, np.random.Generator, NoneType)
     if isinstance(rng, int | np.integer) and rng < 0:
         msg = f"rng must be a seed of at least 0, found {rng}"
         raise ValueError(msg)
@@ -185,15 +152,6 @@ def check_layer(adata: "AnnData", layer: str | None, *, argument: str = "layer")
         raise KeyError(msg)
 
 
-def check_key_added(key: Any) -> str:
-    """Return a key that can be written to h5ad."""
-    check_type("key_added", key, "a string", str)
-    if not key or "/" in key:
-        msg = f"key_added must be a non-empty string without '/', found {key!r}"
-        raise ValueError(msg)
-    return str(key)
-
-
 def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[np.int64]:
     """Return the columns of genes, (n_genes,), in the order of their names; None selects all."""
     check_unique_genes(adata)
@@ -205,10 +163,8 @@ def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[
     given = [genes] if isinstance(genes, str) else list(genes)
     wrong = [name for name in given if isinstance(name, bool | np.bool_) or not isinstance(name, Hashable)]
     if wrong:
-        msg = (
-            f"genes must be names, found {wrong[0]!r} ({type(wrong[0]).__name__}) among them; for a mask pass "
-            "adata.var_names[mask]"
-        )
+        what = f"{wrong[0]!r} ({type(wrong[0]).__name__})"
+        msg = f"genes must be names, found {what} among them; for a mask pass adata.var_names[mask]"
         raise TypeError(msg)
     names = pd.Index(given)
     if not len(names):
@@ -221,8 +177,7 @@ def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[
     missing = names[columns < 0]
     if len(missing):
         msg = f"genes not found in adata.var_names: {few(missing)}; names there look like {few(adata.var_names, 3)}"
-        elsewhere = [key for key in adata.var if missing.isin(adata.var[key]).any()]
-        if elsewhere:
+        if elsewhere := [key for key in adata.var if missing.isin(adata.var[key]).any()]:
             msg += f"; adata.var[{elsewhere[0]!r}] contains some of them: pass the corresponding adata.var_names"
         raise KeyError(msg + did_you_mean(missing.astype(str), adata.var_names.astype(str)))
     return np.asarray(columns, dtype=np.int64)
@@ -248,7 +203,7 @@ def check_points(points: Any, key: str) -> "tuple[NDArray[np.float64], pd.Index 
     if found.dtype.kind not in "fiu":
         msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} of {found.dtype}"
         raise TypeError(msg)
-    paired = found.ndim == 2 and found.shape[1] == 2
+    paired = found.shape[1:] == (2,)
     if not paired or not np.isfinite(found).all():
         what = "values that are NaN or infinite" if paired else f"shape {found.shape}"
         msg = f"points must be finite numbers of shape (n, 2): x and y; found {what}"
@@ -260,10 +215,8 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
     """Return x and y of every site, (n_obs, 2)."""
     check_name("spatial_key", key)
     if key not in adata.obsm:
-        msg = (
-            f"coordinates not found: adata.obsm has no {key!r}, it has: {few(adata.obsm) or 'nothing'}; "
-            "pass spatial_key="
-        )
+        known = few(adata.obsm) or "nothing"
+        msg = f"coordinates not found: adata.obsm has no {key!r}, it has: {known}; pass spatial_key="
         raise KeyError(msg)
     found = np.asarray(adata.obsm[key])
     if found.dtype.kind not in "fiu":
@@ -271,16 +224,14 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
         raise TypeError(msg)
     if found.ndim != 2 or found.shape[1] != 2:
         msg = (
-            f"adata.obsm[{key!r}] must have 2 columns (x, y), found shape {found.shape}; set "
-            f"adata.obsm[{key!r}] to the two in the plane of the section, or pass another spatial_key"
+            f"adata.obsm[{key!r}] must have 2 columns (x, y), found shape {found.shape}; set it to the two in the "
+            "plane of the section, or pass another spatial_key"
         )
         raise ValueError(msg)
-    coordinates = found.astype(np.float64)
-    if not np.isfinite(coordinates).all():
-        n = int((~np.isfinite(coordinates)).any(axis=1).sum())
-        msg = f"adata.obsm[{key!r}] is NaN or infinite for {n} of {len(coordinates)} spots; drop them first"
+    if unknown := int((~np.isfinite(found)).any(axis=1).sum()):
+        msg = f"adata.obsm[{key!r}] is NaN or infinite for {unknown} of {len(found)} spots; drop them first"
         raise ValueError(msg)
-    return coordinates
+    return found.astype(np.float64)
 
 
 def is_sparse(matrix: Any) -> bool:
@@ -290,10 +241,14 @@ def is_sparse(matrix: Any) -> bool:
 
 def as_dense(block: Any) -> NDArray[np.float32]:
     """Return a lazy, sparse or dense matrix as a dense float32 array."""
-    if hasattr(block, "compute"):
-        block = block.compute()
-    dense = block.toarray() if is_sparse(block) else np.asarray(block)
-    return np.ascontiguousarray(dense, dtype=np.float32)
+    block = in_memory(block)
+    return np.ascontiguousarray(block.toarray() if is_sparse(block) else block, dtype=np.float32)
+
+
+def in_memory(block: Any) -> Any:
+    """Return a lazy, sparse or dense matrix as a sparse matrix or a numpy array."""
+    block = block.compute() if hasattr(block, "compute") else block
+    return block if is_sparse(block) else np.asarray(block)
 
 
 def stored_values(matrix: Any) -> NDArray[Any]:
@@ -318,7 +273,6 @@ def check_numeric(matrix: Any, what: str) -> None:
 def check_finite(matrix: Any, what: str) -> None:
     """Check that a matrix in memory holds finite real numbers."""
     check_numeric(matrix, what)
-    bad = int((~np.isfinite(stored_values(matrix))).sum())
-    if bad:
+    if bad := int((~np.isfinite(stored_values(matrix))).sum()):
         msg = f"{what} has {bad} values that are NaN or infinite; set those, or drop their spots or genes"
         raise ValueError(msg)

@@ -6,23 +6,16 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-__all__ = ["SILENT", "Progress"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LONG: Final = 0.2
-"""Part of a run from which a phase is a line of the log at level INFO; others are DEBUG."""
+LONG: Final = 0.2  # part of a run from which a phase is a line of the log at level INFO; others are DEBUG
 FORMAT: Final = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 
 
 class Progress:
-    """Progress reporter: a bar if `show`, and the log.
-
-    `phases` are the phases that a run can have, in their order, with the time that each is expected to take, in any
-    unit. The bar moves from 0 to 100 %, and past the phases that are left out.
-    """
+    """Progress in the log and, if `show`, a bar; `phases` are those that a run can have, with expected times."""
 
     def __init__(self, *, show: bool, phases: Mapping[str, float] = MappingProxyType({})) -> None:
         total = sum(phases.values())
@@ -80,5 +73,4 @@ class Progress:
             self._bar.refresh()
 
 
-SILENT = Progress(show=False)
-"""Reports to the log only."""
+SILENT = Progress(show=False)  # reports to the log only

@@ -1,43 +1,30 @@
-"""Gene-wise scores of predictions: functions of arrays (n_spots, n_genes) that return (n_genes,)."""
+"""Gene-wise scores of predictions (n_spots, n_genes), and the comparison of methods over genes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Final, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.stats import norm, rankdata
+from scipy.stats import norm, rankdata, wilcoxon
 
 from ._lattice import Lattice
 
-__all__ = [
-    "COVERAGE",
-    "SCORES",
-    "Scorer",
-    "coverage",
-    "mae",
-    "mean_over_sections",
-    "pearson",
-    "ranks",
-    "rmse",
-    "similarity_map",
-    "window",
-]
-
 Float: TypeAlias = NDArray[np.floating]
 Float64: TypeAlias = NDArray[np.float64]
+Table: TypeAlias = Mapping[str, Float64]  # values of every score, (n_methods, n_genes)
 
 SCORES: Final = ("pcc", "spearman", "rmse", "mae", "ssim")  # of all methods
 COVERAGE: Final = "coverage"  # of methods with standard deviations
 SIGMA = 1.5  # standard deviation of the window of SSIM, in pitches
 REACH = 5  # radius of that window in steps: the usual 11 sites across
+DRAWS = 2**23  # random numbers in memory at a time
 
 
 class Scorer:
-    """Scores of predictions for a block of genes with known `truth`, (n_spots, n_genes).
-
-    SSIM uses the `data_range` of each gene, (n_genes,), and the weights of a `window`, (n_spots, n_spots).
-    """
+    """Scores of predictions for genes with known `truth`, (n_spots, n_genes); SSIM uses the weights of a `window`."""
 
     def __init__(self, truth: Float, data_range: Float, weights: csr_array) -> None:
         self._truth = truth
@@ -48,13 +35,12 @@ class Scorer:
     def __call__(self, prediction: Float, std: Float | None = None) -> dict[str, Float64]:
         """Return all scores by name, (n_genes,) each; the coverage is NaN without standard deviations."""
         truth = self._truth
-        similarity = similarity_map(truth, prediction, self._weights, self._data_range)
         return {
             "pcc": pearson(truth, prediction),
             "spearman": pearson(self._ranks, ranks(prediction)),
             "rmse": rmse(truth, prediction),
-            "mae": mae(truth, prediction),
-            "ssim": similarity.mean(axis=0),
+            "mae": np.abs(prediction.astype(np.float64) - truth).mean(axis=0),
+            "ssim": similarity_map(truth, prediction, self._weights, self._data_range).mean(axis=0),
             COVERAGE: np.full(truth.shape[1], np.nan) if std is None else coverage(truth, prediction, std),
         }
 
@@ -77,18 +63,13 @@ def ranks(values: Float) -> Float64:
 
 def rmse(truth: Float, prediction: Float) -> Float64:
     """Return the root mean squared error."""
-    return np.asarray(np.sqrt(np.square(_difference(truth, prediction)).mean(axis=0)))
-
-
-def mae(truth: Float, prediction: Float) -> Float64:
-    """Return the mean absolute error."""
-    return np.asarray(np.abs(_difference(truth, prediction)).mean(axis=0))
+    return np.asarray(np.sqrt(np.square(prediction.astype(np.float64) - truth).mean(axis=0)))
 
 
 def coverage(truth: Float, prediction: Float, std: Float, *, level: float = 0.9) -> Float64:
     """Return the fraction of spots inside the central normal interval; NaN if a standard deviation is NaN."""
     half_width = norm.ppf((1 + level) / 2) * std.astype(np.float64)
-    inside = np.abs(_difference(truth, prediction)) <= half_width
+    inside = np.abs(prediction.astype(np.float64) - truth) <= half_width
     return np.where(np.isnan(std).any(axis=0), np.nan, inside.mean(axis=0))
 
 
@@ -133,10 +114,6 @@ def similarity_map(truth: Float, prediction: Float, weights: csr_array, data_ran
     return np.asarray(similar_level * (2 * covariance + c2) / (variances + c2))
 
 
-def _difference(truth: Float, prediction: Float) -> Float64:
-    return prediction.astype(np.float64) - truth
-
-
 def _constant(values: Float) -> NDArray[np.bool_]:
     return np.asarray(values.max(axis=0) == values.min(axis=0))
 
@@ -146,6 +123,97 @@ def mean_over_sections(values: Sequence[Float64], weights: Sequence[float]) -> F
     stacked = np.stack(values)
     weight = np.asarray(weights, float).reshape(-1, *[1] * (stacked.ndim - 1)) * ~np.isnan(stacked)
     total = weight.sum(axis=0)
-    return np.asarray(
-        np.divide(np.nansum(stacked * weight, axis=0), total, out=np.full(total.shape, np.nan), where=total > 0)
-    )
+    summed = np.nansum(stacked * weight, axis=0)
+    return np.asarray(np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0))
+
+
+def scores_frame(methods: Sequence[str], genes: pd.Index, table: Table) -> pd.DataFrame:
+    """Return one row for each method and gene."""
+    method = pd.Categorical.from_codes(np.repeat(np.arange(len(methods)), len(genes)), categories=pd.Index(methods))
+    scores = {name: table[name].ravel() for name in _present(table)}
+    return pd.DataFrame({"gene": np.tile(genes.to_numpy(dtype=object), len(methods)), "method": method, **scores})
+
+
+def summary_frame(methods: Sequence[str], table: Table, n_bootstrap: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return one row for each method and score: number of genes, mean, and its 95 % bootstrap interval."""
+    names = _present(table)
+    rows = [(method, name) for method in methods for name in names]
+    columns = np.stack([table[name] for name in names], axis=1).reshape(len(rows), -1).T  # (n_genes, n_rows)
+    lower, upper = bootstrap_interval(columns, n_bootstrap, rng)
+    frame = pd.DataFrame(rows, columns=["method", "score"])
+    frame["method"] = pd.Categorical(frame["method"], categories=list(methods))
+    frame["score"] = pd.Categorical(frame["score"], categories=names)
+    known = np.isfinite(columns)
+    number, total = known.sum(axis=0), np.where(known, columns, 0).sum(axis=0)
+    mean = np.divide(total, number, out=np.full(len(rows), np.nan), where=number > 0)
+    return frame.assign(n_genes=number, mean=mean, lower=lower, upper=upper)
+
+
+def pairs_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
+    """Return one row for each score and pair of methods, without the coverage, whose best value is its level."""
+    pairs = list(combinations(range(len(methods)), 2))
+    rows = [
+        (name, methods[a], methods[b], *paired_test(table[name][a], table[name][b]))
+        for name in SCORES
+        for a, b in pairs
+    ]
+    frame = pd.DataFrame(rows, columns=["score", "first", "second", "n_genes", "difference", "statistic", "pvalue"])
+    frame = frame.astype({"n_genes": np.int64, "difference": float, "statistic": float, "pvalue": float})
+    for name, categories in (("score", SCORES), ("first", methods), ("second", methods)):
+        frame[name] = pd.Categorical(frame[name], categories=list(categories))
+    pvalues = frame["pvalue"].to_numpy().reshape(len(SCORES), len(pairs))
+    return frame.assign(pvalue_holm=np.concatenate([holm(family) for family in pvalues]))
+
+
+def bootstrap_interval(scores: Float64, n_bootstrap: int, rng: np.random.Generator, *, level: float = 0.95) -> Float64:
+    """Return percentile intervals of means over genes, (2, n_columns), with the same resamples for every column.
+
+    `scores` (n_genes, n_columns) are NaN where a gene has none. The interval of a column without scores is NaN.
+    """
+    n_genes = len(scores)
+    known = np.isfinite(scores)
+    filled = np.where(known, scores, 0)
+    means = []
+    step = max(DRAWS // n_genes, 1)
+    for start in range(0, n_bootstrap, step):
+        size = min(step, n_bootstrap - start)
+        drawn = rng.integers(n_genes, size=(size, n_genes)) + n_genes * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * n_genes).reshape(size, n_genes).astype(np.float64)
+        number = times @ known
+        means.append(np.divide(times @ filled, number, out=np.full(number.shape, np.nan), where=number > 0))
+    resampled = np.concatenate(means)
+    ends = np.full((2, scores.shape[1]), np.nan)
+    for column in np.flatnonzero(known.any(axis=0)):
+        ends[:, column] = np.nanquantile(resampled[:, column], [(1 - level) / 2, (1 + level) / 2])
+    return ends
+
+
+def paired_test(first: Float64, second: Float64) -> tuple[int, float, float, float]:
+    """Compare paired scores of genes, (n_genes,) each, by Wilcoxon's signed-rank test.
+
+    Returns the number of genes with both scores, the mean difference (first - second), the statistic and the two-sided
+    p value (1 if no gene differs, NaN without genes).
+    """
+    difference = first - second
+    difference = difference[np.isfinite(difference)]
+    if not len(difference):
+        return 0, np.nan, np.nan, np.nan
+    if not difference.any():
+        return len(difference), 0.0, 0.0, 1.0
+    result = wilcoxon(difference)
+    return len(difference), float(difference.mean()), float(result.statistic), float(result.pvalue)
+
+
+def holm(pvalues: Float64) -> Float64:
+    """Adjust p values by Holm's step-down method; NaN are ignored."""
+    adjusted = np.full(len(pvalues), np.nan)
+    known = np.flatnonzero(np.isfinite(pvalues))
+    order = known[np.argsort(pvalues[known], kind="stable")]
+    factor = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(pvalues[order] * factor), 1)
+    return adjusted
+
+
+def _present(table: Table) -> list[str]:
+    """Return the names of the scores, with the coverage if any method has it."""
+    return [name for name in (*SCORES, COVERAGE) if name != COVERAGE or np.isfinite(table[name]).any()]

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 from ._checks import few
 
-__all__ = ["find_image", "import_spatialdata", "read_levels"]
-
 
 def import_spatialdata() -> ModuleType:
     """Import spatialdata, or raise an ImportError with advice."""
@@ -25,10 +23,7 @@ def import_spatialdata() -> ModuleType:
 
 
 def read_levels(image: Any, coordinate_system: str) -> list[tuple[Any, NDArray[np.float64]]]:
-    """Return the levels of an image element, from high to low resolution.
-
-    Each is a lazy array (channels, height, width) with the affine map (3, 3) from coordinates to its pixels.
-    """
+    """Return the levels of an image: lazy arrays (channels, height, width) with the maps (3, 3) to their pixels."""
     transformations = import_spatialdata().transformations
     single = hasattr(image, "dims") and hasattr(image, "data")
     levels = [image] if single else [next(iter(image[name].data_vars.values())) for name in image]
@@ -46,10 +41,7 @@ def read_levels(image: Any, coordinate_system: str) -> list[tuple[Any, NDArray[n
 
 
 def find_image(sdata: Any, coordinate_system: str, coordinates: NDArray[np.float64], section: str | None) -> str:
-    """Return the name of an image that contains most of the coordinates (n, 2).
-
-    Images named after the section take precedence, then those in colour, then those of high resolution.
-    """
+    """Return an image that contains most of the coordinates (n, 2), named after the section or coloured if any is."""
     candidates = []
     for name, image in sdata.images.items():
         try:
@@ -62,9 +54,7 @@ def find_image(sdata: Any, coordinate_system: str, coordinates: NDArray[np.float
         if inside.mean() > 0.5:
             candidates.append((named, array.shape[0] == 3, abs(np.linalg.det(to_pixels[:2, :2])), name))
     if not candidates:
-        msg = (
-            f"no image shows the section in coordinate system {coordinate_system!r}; the SpatialData has the images: "
-            f"{few(sdata.images) or 'none'}"
-        )
+        names = few(sdata.images) or "none"
+        msg = f"no image shows the section in coordinate system {coordinate_system!r}; the images are: {names}"
         raise KeyError(msg)
     return str(max(candidates)[-1])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from s2s_scverse import _comparison, _scores
+from s2s_scverse import _scores
+from s2s_scverse import _scores as _comparison
 from s2s_scverse._lattice import KINDS, Lattice
 
 

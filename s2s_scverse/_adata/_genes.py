@@ -1,5 +1,6 @@
-"""Blocks of genes at measured spots, from matrices of any storage."""
+"""Values of matrices of any storage: blocks of genes at measured spots, and the size factors of spots."""
 
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -9,16 +10,36 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from .._checks import are_counts, as_dense, check_layer, check_numeric, few, is_sparse
+from .._checks import are_counts, as_dense, check_layer, check_numeric, few, in_memory, is_sparse
 
-__all__ = ["GENE_BLOCK", "GeneMatrix", "Survey", "find_matrix", "gene_blocks", "read_values"]
+__all__ = [
+    "GENE_BLOCK",
+    "GeneMatrix",
+    "Survey",
+    "find_depth",
+    "find_matrix",
+    "gene_blocks",
+    "read_molecules",
+    "read_values",
+]
 
 GENE_BLOCK = 256  # number of genes that are read, imputed and written at a time
 ROW_BLOCK = 1024  # number of rows read from a file at a time
 LARGEST = 1e15  # largest absolute value, so that sums of squares fit into single precision
+COLUMN_BLOCK, SPOT_BLOCK = 512, 64  # numbers of genes and spots in which size factors are read
+SAMPLED = 200  # number of spots that are examined for size factors
+MAX_LOG = 50  # largest value that can be a logarithm
+MAX_DIVISOR = 20  # largest number of molecules in the smallest value of a spot
+CONSISTENT = 0.95  # fraction of the spots whose values must be multiples of a unit
+MIN_VALUES, MIN_SPOTS = 4, 10  # positive values of a spot, and such spots, needed to exclude chance
+
+Bool = NDArray[np.bool_]
+Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
-def gene_blocks(written: NDArray[np.bool_], *, aligned: bool = False) -> list[slice | NDArray[np.int64]]:
+def gene_blocks(written: Bool, *, aligned: bool = False) -> list[slice | Int64]:
     """Cut the genes to be written, (n_genes,), into blocks; `aligned` ones do not cross multiples of `GENE_BLOCK`."""
     columns = np.flatnonzero(written)
     number = (columns if aligned else np.arange(len(columns))) // GENE_BLOCK
@@ -39,14 +60,9 @@ def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
 
 
 class GeneMatrix:
-    """Values of the sites `rows` (n_obs,) and genes `columns`, in memory, backed by a file, or lazy.
+    """Values of the sites `rows` (n_obs,) and genes `columns`, of any storage; no other rows are read."""
 
-    Only these rows are read, so held-out values never leave the AnnData.
-    """
-
-    def __init__(
-        self, adata: AnnData, rows: NDArray[np.bool_], columns: NDArray[np.int64], *, layer: str | None = None
-    ) -> None:
+    def __init__(self, adata: AnnData, rows: Bool, columns: Int64, *, layer: str | None = None) -> None:
         self._matrix, self._what = find_matrix(adata, layer)
         check_numeric(self._matrix, self._what)
         self._rows, self._columns, self._names = np.flatnonzero(rows), columns, adata.var_names
@@ -64,11 +80,23 @@ class GeneMatrix:
         by_gene._names = self._names[self._columns]
         return by_gene
 
-    def lazy(self, genes: slice | NDArray[np.int64]) -> Any:
-        """Return values (n_rows, n_genes) as stored; not yet read if the matrix is lazy."""
-        return _submatrix(self._matrix, self._rows, self._columns[genes])
+    def lazy(self, genes: slice | Int64) -> Any:
+        """Return values (n_rows, n_genes) as stored, without copying whole rows; not yet read if the matrix is lazy."""
+        matrix, rows, columns = self._matrix, self._rows, self._columns[genes]
+        if isinstance(matrix, np.ndarray):
+            return matrix[np.ix_(rows, columns)]
+        if getattr(matrix, "format", None) == "csc":
+            return _columns(matrix, columns)[rows]
+        if hasattr(matrix, "compute") or is_sparse(matrix):
+            return _columns(matrix[rows], columns)
+        # Backed by a file.
+        if hasattr(matrix, "format"):
+            starts = range(0, len(rows), ROW_BLOCK)
+            return sparse.vstack([_columns(matrix[rows[at : at + ROW_BLOCK]], columns) for at in starts], format="csr")
+        order = np.argsort(columns)
+        return np.asarray(_columns(matrix, columns[order])[rows])[:, np.argsort(order)]
 
-    def read(self, genes: slice | NDArray[np.int64], *, finite: NDArray[np.bool_] | bool = True) -> NDArray[np.float32]:
+    def read(self, genes: slice | Int64, *, finite: Bool | bool = True) -> Float32:
         """Return values as a dense array (n_rows, n_genes).
 
         NaN, infinite and very large values raise a ValueError in genes that must be `finite`, (n_genes,) or one for
@@ -91,35 +119,13 @@ class GeneMatrix:
 
 
 def read_values(
-    adata: AnnData,
-    rows: NDArray[np.bool_],
-    columns: NDArray[np.int64],
-    *,
-    layer: str | None = None,
-    finite: bool = True,
-) -> NDArray[np.float32]:
+    adata: AnnData, rows: Bool, columns: Int64, *, layer: str | None = None, finite: bool = True
+) -> Float32:
     """Return values of some sites and genes as a dense array (n_rows, n_columns), see `GeneMatrix`."""
     return GeneMatrix(adata, rows, columns, layer=layer).read(slice(None), finite=finite)
 
 
-def _submatrix(matrix: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Any:
-    """Select rows and columns without copying whole rows."""
-    if isinstance(matrix, np.ndarray):
-        return matrix[np.ix_(rows, columns)]
-    if getattr(matrix, "format", None) == "csc":
-        return _columns(matrix, columns)[rows]
-    if hasattr(matrix, "compute") or is_sparse(matrix):
-        return _columns(matrix[rows], columns)
-    # Backed by a file.
-    if hasattr(matrix, "format"):
-        parts = [_columns(matrix[rows[start : start + ROW_BLOCK]], columns) for start in range(0, len(rows), ROW_BLOCK)]
-        return sparse.vstack(parts, format="csr")
-    order = np.argsort(columns)
-    block = np.asarray(_columns(matrix, columns[order])[rows])
-    return block[:, np.argsort(order)]
-
-
-def _columns(matrix: Any, columns: NDArray[np.int64]) -> Any:
+def _columns(matrix: Any, columns: Int64) -> Any:
     """Select columns, as a slice if they are contiguous."""
     first = int(columns[0]) if len(columns) else 0
     if np.array_equal(columns, np.arange(first, first + len(columns))):
@@ -131,16 +137,13 @@ def _columns(matrix: Any, columns: NDArray[np.int64]) -> Any:
 class Survey:
     """Summary statistics of all genes at measured spots."""
 
-    variance: NDArray[np.float64]  # (n_genes,) within sections, times the number of spots
-    mean: NDArray[np.float64]  # (n_genes,) over all sections
+    variance: Float64  # (n_genes,) within sections, times the number of spots
+    mean: Float64  # (n_genes,) over all sections
     counts: bool  # whether values look like counts in every section
 
     @classmethod
-    def of(cls, matrix: GeneMatrix, sections: list[NDArray[np.int64]], written: NDArray[np.bool_]) -> "Survey":
-        """Compute the statistics; `sections` are rows of the matrix, and `written` genes (n_genes,) must be finite.
-
-        Raises a ValueError if no gene varies.
-        """
+    def of(cls, matrix: GeneMatrix, sections: list[Int64], written: Bool) -> "Survey":
+        """Compute the statistics; `sections` are rows of the matrix, and `written` genes (n_genes,) must be finite."""
         variance, mean = np.zeros(len(matrix)), np.zeros(len(matrix))
         whole, largest = np.ones(len(sections), bool), np.zeros(len(sections))
         for block in gene_blocks(np.ones(len(matrix), bool)):
@@ -152,16 +155,122 @@ class Survey:
                 largest[number] = max(largest[number], own.max())
                 whole[number] &= bool(whole[number]) and are_counts(own)
         if not variance.any() and max(map(len, sections)) > 1:
-            what = "no gene varies between measured spots"
-            cause = "normalise over measured spots alone: s2s.pp.normalize(adata) instead of sc.pp.normalize_total"
-            if not mean.any():
-                what = "all measured values are 0"
-                cause += ", whose median total can be 0 where most sites are unmeasured; start from counts"
-            msg = f"{what}, so there is nothing to predict; check X, or {cause}"
+            what = "no gene varies between measured spots" if mean.any() else "all measured values are 0"
+            msg = (
+                f"{what}, so there is nothing to predict; check X, or start from counts and normalise over measured "
+                "spots alone: s2s.pp.normalize(adata) instead of sc.pp.normalize_total, whose median total can be 0"
+            )
             raise ValueError(msg)
         return cls(variance, mean, bool((whole & (largest > 1)).all()))
 
-    def most_variable(self, n: int) -> NDArray[np.int64]:
+    def most_variable(self, n: int) -> Int64:
         """Return the n most variable genes, in their order, without constant ones."""
         order = np.argsort(-self.variance, kind="stable")[:n]
         return np.sort(order[self.variance[order] > 0])
+
+
+@dataclass(frozen=True)
+class Molecules:
+    """Size factors of values that are counts times a factor of the spot, with or without log1p."""
+
+    unit: Float64  # (n_spots,) value of one molecule, before the logarithm
+    depth: Float64  # (n_spots,) total count, up to a common factor
+    logged: bool
+
+
+def find_depth(adata: AnnData, rows: Bool, found: Molecules | None, total_counts: str | None) -> Float64 | None:
+    """Return the depth of the spots `rows` (n_obs,), in any unit, (n_rows,); None if unknown or the same for all.
+
+    It is that of `read_molecules` if `total_counts` is ``"auto"``, else that column of obs, which must be positive.
+    """
+    if total_counts == "auto":
+        return None if found is None or np.ptp(found.depth) < 1e-3 * found.depth.max() else found.depth
+    if total_counts is None:
+        return None
+    if total_counts not in adata.obs:
+        msg = f"total_counts={total_counts!r} not found: adata.obs has no such column; pass 'auto' or None"
+        raise KeyError(msg)
+    column = adata.obs[total_counts]
+    if column.dtype.kind not in "fiu":
+        msg = f"adata.obs[{total_counts!r}] must hold numbers, found dtype {column.dtype}"
+        raise TypeError(msg)
+    depth: Float64 = column.to_numpy(np.float64)[rows]
+    if bad := int((~(np.isfinite(depth) & (depth > 0))).sum()):
+        msg = f"adata.obs[{total_counts!r}] must be positive at measured spots, but is not at {bad} of {len(depth)}"
+        raise ValueError(msg)
+    return depth
+
+
+def read_molecules(adata: AnnData, rows: Bool, *, layer: str | None) -> Molecules | None:
+    """Recover the size factors of the spots `rows` (n_obs,); None if values are not (scaled, logged) counts.
+
+    All values of a spot are then multiples of the value of one molecule, which is the smallest value or, with few
+    genes, a fraction of it.
+    """
+    matrix: Any = adata.X if layer is None else adata.layers[layer]
+    spots = np.flatnonzero(rows)
+    some = np.linspace(0, len(spots) - 1, min(len(spots), SAMPLED)).round().astype(np.int64)
+    sample = list(_by_spot(matrix, spots[some]))
+    if any((values < 0).any() or np.isinf(values).any() for values in sample):
+        return None
+    sample = [values[values > 0] for values in sample]
+    informative = [values for values in sample if len(values) >= MIN_VALUES]
+    if len(informative) < MIN_SPOTS:
+        return None
+    if all(np.array_equal(values, np.round(values)) for values in sample):
+        total = np.zeros(len(spots))
+        for at, values in _positive(matrix, spots):
+            total += np.bincount(at, values, minlength=len(spots))
+        return Molecules(np.ones(len(spots)), np.maximum(total, total[total > 0].min()), logged=False)
+    for undo in (np.positive, np.expm1):
+        if undo is np.expm1 and any(values.max(initial=0) > MAX_LOG for values in sample):
+            return None
+        divisors = np.array([_divisor(undo(values)) for values in informative])
+        if (divisors > 0).mean() < CONSISTENT:
+            continue
+        unit = np.full(len(spots), np.inf)
+        if (divisors == 1).mean() >= CONSISTENT:
+            for at, values in _positive(matrix, spots):
+                np.minimum.at(unit, at, undo(values))
+        else:
+            for spot, values in enumerate(_by_spot(matrix, spots)):
+                counted = undo(values[values > 0])
+                divisor = _divisor(counted) if len(counted) else 0
+                unit[spot] = counted.min() / divisor if divisor else np.inf
+        unit[~np.isfinite(unit)] = unit[np.isfinite(unit)].max()
+        return Molecules(unit, 1 / unit, undo is np.expm1)
+    return None
+
+
+def _divisor(values: Float64) -> int:
+    """Return the smallest number of molecules in the smallest value for which all values are counts; 0 if none is."""
+    multiple = values[:, None] * np.arange(1, MAX_DIVISOR + 1) / values.min()
+    whole = np.all(np.abs(multiple - np.round(multiple)) < 0.01 + 1e-5 * multiple, axis=0)
+    return int(whole.argmax()) + 1 if whole.any() else 0
+
+
+def _by_spot(matrix: Any, spots: Int64) -> Iterator[Float64]:
+    """Yield the non-zero values of every spot."""
+    for start in range(0, len(spots), SPOT_BLOCK):
+        block = sparse.csr_array(_loaded(matrix[spots[start : start + SPOT_BLOCK]]))
+        yield from np.split(block.data.astype(np.float64), block.indptr[1:-1])
+
+
+def _positive(matrix: Any, spots: Int64) -> Iterator[tuple[NDArray[np.integer[Any]], Float64]]:
+    """Yield spots and positive values, block by block."""
+    if getattr(getattr(matrix, "_meta", matrix), "format", None) == "csr":
+        starts = range(0, len(spots), ROW_BLOCK)
+        blocks = ((start, _loaded(matrix[spots[start : start + ROW_BLOCK]])) for start in starts)
+    else:
+        starts = range(0, matrix.shape[1], COLUMN_BLOCK)
+        blocks = ((0, _loaded(matrix[:, start : start + COLUMN_BLOCK])[spots]) for start in starts)
+    for first, block in blocks:
+        entries = sparse.coo_array(block)
+        positive = entries.data > 0
+        yield first + entries.coords[0][positive], entries.data[positive].astype(np.float64)
+
+
+def _loaded(block: Any) -> Any:
+    """Return a block in memory: CSR, or dense as float64, since scipy.sparse does not support float16."""
+    block = in_memory(block)
+    return block.tocsr() if is_sparse(block) else np.asarray(block, np.float64)

@@ -1,7 +1,12 @@
-"""Runs in an AnnData: their names, their entries, and writing their results."""
+"""Runs in an AnnData: their names and entries, the layers that blocks of genes are written to, and their results."""
 
+import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -10,14 +15,18 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._checks import check_key_added, check_layer, few, named_layers
+from .._checks import check_folder, check_layer, check_path, check_type, few, named_layers
+from ._genes import GENE_BLOCK
 
 __all__ = [
+    "Layers",
     "check_copy",
     "check_keys",
     "check_run_key",
+    "check_store",
     "find_runs",
     "find_source",
+    "open_layers",
     "read_visible",
     "versions",
     "write_evaluation",
@@ -25,6 +34,9 @@ __all__ = [
     "write_run",
 ]
 
+LOCK = ".lock"
+ENCODING: dict[str, Any] = {"encoding-type": "array", "encoding-version": "0.2.0"}  # for anndata.io.read_elem
+SITE_CHUNK = 4096  # sites in a chunk of a stored layer, which has the genes of one block
 RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores", _keys.IMAGE: "image features"}
 
 
@@ -45,8 +57,7 @@ def check_keys(adata: AnnData, keys: object, *, argument: str = "keys") -> list[
     if not names or len(set(names)) < len(names):
         msg = f"keys must name at least one layer, and each once, found {names!r}"
         raise ValueError(msg)
-    missing = [name for name in names if name not in adata.layers]
-    if missing:
+    if missing := [name for name in names if name not in adata.layers]:
         msg = (
             f"layers not found: {few(missing)}; adata.layers has: {few(named_layers(adata)) or 'none'}; call "
             f"s2s.tl.impute or s2s.tl.interpolate first, or pass {argument}="
@@ -56,18 +67,13 @@ def check_keys(adata: AnnData, keys: object, *, argument: str = "keys") -> list[
 
 
 def find_source(adata: AnnData, keys: Sequence[str], given: str | None, *, argument: str) -> str | None:
-    """Return the layer of measured values, None for X: the one `given`, else the one that the runs read.
-
-    Raises a ValueError if the runs read different ones.
-    """
-    source = given
-    if source is None:
-        runs = find_runs(adata)
-        sources = sorted({str(runs[name]["layer"]) for name in keys if "layer" in runs.get(name, {})})
-        if len(sources) > 1:
-            msg = f"the layers in keys were made from different values ({few(sources)}); pass {argument}={sources[0]!r}"
-            raise ValueError(msg)
-        source = sources[0] if sources else "X"
+    """Return the layer of measured values, None for X: the one `given`, else the one that all the runs read."""
+    runs = find_runs(adata)
+    sources = sorted({str(runs[name]["layer"]) for name in keys if "layer" in runs.get(name, {})}) or ["X"]
+    if given is None and len(sources) > 1:
+        msg = f"the layers in keys were made from different values ({few(sources)}); pass {argument}={sources[0]!r}"
+        raise ValueError(msg)
+    source = sources[0] if given is None else given
     if source == "X" and source not in adata.layers:
         return None
     check_layer(adata, source, argument=argument)
@@ -83,7 +89,11 @@ def read_visible(adata: AnnData, key: str) -> NDArray[np.bool_] | None:
 
 def check_run_key(adata: AnnData, key: object) -> str:
     """Return the name of a run, which must not overwrite other data."""
-    name = check_key_added(key)
+    check_type("key_added", key, "a string", str)
+    name = str(key)
+    if not name or "/" in name:
+        msg = f"key_added must be a non-empty string without '/', found {key!r}"
+        raise ValueError(msg)
     if name in RESERVED:
         msg = f"key_added={name!r} is taken by {RESERVED[name]} in adata.uns[{_keys.UNS!r}]; choose another"
         raise ValueError(msg)
@@ -113,6 +123,109 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: version(name) for name in ("s2s-scverse", *packages)}
 
 
+@dataclass
+class Layers:
+    """Imputed values, their standard deviations and gene-wise numbers; NaN for genes that are not written."""
+
+    values: Any  # (n_obs, n_genes), numpy, zarr or, once complete, dask
+    std: Any  # the same, or None
+    by_gene: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # key of var -> (n_genes,)
+
+    def write(
+        self,
+        genes: slice | NDArray[np.int64],
+        values: NDArray[np.float32],
+        std: NDArray[np.float32] | None,
+        by_gene: dict[str, NDArray[np.float64]],
+    ) -> None:
+        """Write a block of genes, (n_obs, n_block) and (n_block,)."""
+        for array, block in ((self.values, values), (self.std, std)):
+            if block is None:
+                continue
+            if isinstance(genes, slice) or isinstance(array, np.ndarray):
+                array[:, genes] = block
+            else:  # zarr 3 cannot set separate columns of a shard, which holds this block alone
+                whole = np.full((len(block), genes[-1] + 1 - genes[0]), np.nan, array.dtype)
+                whole[:, genes - genes[0]] = block
+                array[:, genes[0] : genes[-1] + 1] = whole
+        for name, numbers in by_gene.items():
+            everywhere = self.by_gene.setdefault(name, np.full(self.values.shape[1], np.nan, np.float32))
+            everywhere[genes] = numbers
+
+
+@contextmanager
+def open_layers(
+    store: Path | None, key: str, n_obs: int, written: NDArray[np.bool_], dtype: str, *, std: bool
+) -> Iterator[Layers]:
+    """Yield empty layers for the genes `written` (n_genes,), in memory or in the folder `store`.
+
+    The folder is named ``<store>.partial`` until the context ends, when the layers become dask arrays.
+    """
+    shape, names = (n_obs, len(written)), [key, _keys.STD.format(key)][: 1 + std]
+    if store is None:
+        arrays: list[Any] = [np.empty(shape, dtype) if written.all() else np.full(shape, np.nan, dtype) for _ in names]
+        yield Layers(arrays[0], arrays[1] if std else None)
+        return
+    import dask.array as da
+    import zarr
+
+    partial = _partial(store)
+    with _locked(partial):
+        for old in partial.iterdir():
+            if old.name != LOCK:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        group = zarr.create_group(partial, overwrite=False)
+        chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
+        shards = -(-n_obs // chunks[0]) * chunks[0], chunks[1]  # one file for each block of genes
+        made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": dtype}
+        arrays = [group.create_array(name, attributes=ENCODING, fill_value=np.nan, **made) for name in names]
+        layers = Layers(arrays[0], arrays[1] if std else None)
+        try:
+            yield layers
+        except OSError as error:
+            msg = f"store={str(store)!r} could not be written ({error.strerror or error})"
+            raise OSError(error.errno, msg) from error
+    partial.rename(store)
+    (store / LOCK).unlink(missing_ok=True)
+    stored = [da.from_zarr(str(store), component=name) for name in names]  # type: ignore[no-untyped-call]
+    layers.values, layers.std = stored[0], stored[1] if std else None
+
+
+def check_store(path: str | PathLike[str]) -> Path:
+    """Return the path of a folder that can be made; a ``<path>.partial`` of an interrupted call may exist."""
+    store = check_path("store", path)
+    check_folder(store.parent, f"store={str(path)!r}")
+    partial = _partial(store)
+    ours = not partial.exists() or (partial / LOCK).exists() or (partial.is_dir() and not any(partial.iterdir()))
+    if store.exists() or not ours:
+        there = store if store.exists() else partial
+        msg = f"{there} exists already; pass another store, or delete it"
+        raise FileExistsError(msg)
+    return store
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """Make the folder, and lock it against other processes."""
+    from filelock import FileLock, Timeout
+
+    try:
+        partial.mkdir(exist_ok=True)
+    except OSError as error:
+        msg = f"the folder {partial} cannot be made: {error.strerror}; choose another store"
+        raise OSError(error.errno, msg) from error
+    try:
+        with FileLock(partial / LOCK, timeout=0):
+            yield
+    except Timeout:
+        msg = f"{partial} is being written by another process; wait for it, or pass another store"
+        raise FileExistsError(msg) from None
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
 def write_run(
     adata: AnnData,
     key: str,
@@ -124,10 +237,7 @@ def write_run(
     by_gene: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
     copy: bool,
 ) -> AnnData | None:
-    """Write the layers of a run (numpy or dask), the sites visible to it, its gene-wise numbers and its entry in uns.
-
-    All results of an earlier run of that name are replaced or removed.
-    """
+    """Write the layers (numpy or dask), columns and entry in uns of a run, in place of those of an earlier one."""
     adata = _own(adata, copy=copy)
     obs, var, entry = adata.obs, adata.var, adata.uns[_keys.UNS]
     new = {key: dense, _keys.STD.format(key): std}

@@ -1,18 +1,21 @@
-"""Image features at sites: local mean and standard deviation of stains or channels at several scales."""
+"""Image features at sites, and the check of the registration: do they explain expression better at other locations?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import svd
 from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.spatial import cKDTree
 from skimage.color import rgb2hed
 from skimage.util import img_as_float32
 
 from ._placed import PlacedImage, block_mean
 
-__all__ = ["Description", "FeatureMaps", "cut_patches"]
+__all__ = ["Description", "FeatureMaps", "Misfit", "check_registration", "cut_patches", "explained_locally"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -24,6 +27,11 @@ SATURATED: Final = 0.35  # saturation from which pixels may be ink of a green or
 INK: Final = 1.3  # ratio of red to green absorption from which such pixels are ink; stains have lower ratios
 DARK: Final = 0.12  # brightness below which pixels are ink or fiducials
 COVERED: Final = 0.3  # smallest visible fraction of the window around a site
+FEWEST: Final = 30  # number of spots below which the registration is not checked
+COMPONENTS, NEIGHBOURS = 10, 8
+SHIFTS: Final = (0.5, 1.0, 1.5, 2.0)  # in spot spacings
+DOUBT: Final = 2.0  # standard errors by which another location must explain more
+EXPLAINED: Final = 0.02  # fraction of the variance that it must explain
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +42,9 @@ class Description:
     names: list[str]
     missing: NDArray[np.bool_]  # (n_sites,) outside the image, on background, or under pen marks or fiducials
 
-    @classmethod
-    def filled(cls, features: Float32, names: list[str], missing: NDArray[np.bool_]) -> "Description":
-        """Replace missing features, in place."""
-        if missing.any() and not missing.all():
-            features[missing] = [np.median(column[~missing]) for column in features.T]
-        return cls(features, names, missing)
+    def __post_init__(self) -> None:
+        if self.missing.any() and not self.missing.all():
+            self.features[self.missing] = [np.median(column[~self.missing]) for column in self.features.T]
 
 
 class FeatureMaps:
@@ -75,7 +80,7 @@ class FeatureMaps:
     def describe(self, coordinates: Float64) -> Description:
         """Return the features at coordinates (n, 2), without missing ones."""
         features, missing = self.sample(coordinates)
-        return Description.filled(features, self.names, missing)
+        return Description(features, self.names, missing)
 
     def sample(self, coordinates: Float64) -> tuple[Float32, NDArray[np.bool_]]:
         """Return the features (n, n_features) at coordinates (n, 2), and where they are missing, (n,)."""
@@ -87,21 +92,19 @@ class FeatureMaps:
         """Return block means of channels, their squares, visible pixels and (for RGB images) optical density."""
         rows: list[list[Float32]] = []
         for band in self.image.bands(self._factor):
-            colour = stain and band.shape[-1] in (3, 4)
-            channels, visible, density = _stains(band) if colour else _channels(band)
-            layers = [channels * visible[..., None], np.square(channels) * visible[..., None], visible[..., None]]
-            layers += [] if density is None else [(density * visible)[..., None]]
+            if stain and band.shape[-1] in (3, 4):
+                channels, visible, density = _stains(band)
+                seen = np.stack([visible, density * visible], axis=-1)
+            else:
+                channels, seen = band.astype(np.float32), np.ones((*band.shape[:2], 1), np.float32)
+            layers = channels * seen[..., :1], np.square(channels) * seen[..., :1], seen
             rows.append([block_mean(layer, self._factor) for layer in layers])
-        means, squares, visible, *density_ = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        return means, squares, visible[..., 0], density_[0][..., 0] if density_ else None
+        means, squares, seen = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+        return means, squares, seen[..., 0], seen[..., 1] if seen.shape[-1] > 1 else None
 
 
 def cut_patches(
-    image: PlacedImage,
-    coordinates: Float64,
-    extractor: Callable[[NDArray[Any]], Any],
-    side: int,
-    batch_size: int,
+    image: PlacedImage, coordinates: Float64, extractor: Callable[[NDArray[Any]], Any], side: int, batch_size: int
 ) -> Description:
     """Return the features of the patches around coordinates (n_sites, 2).
 
@@ -111,8 +114,10 @@ def cut_patches(
     corner = centre - side // 2
     height, width = image.shape
     inside = np.all((corner >= 0) & (corner + side <= (height, width)), axis=1)
-    features = np.empty((len(coordinates), 0), np.float32)
-    sites = np.flatnonzero(inside)
+    sites, found = np.flatnonzero(inside), []
+    if not len(sites):
+        msg = f"no site has a whole patch of {side} pixels inside the image"
+        raise ValueError(msg)
     for start in range(0, len(sites), batch_size):
         batch = sites[start : start + batch_size]
         patches = np.stack([image.pixels[row : row + side, col : col + side] for row, col in corner[batch]])
@@ -121,13 +126,10 @@ def cut_patches(
         if result.ndim != 2 or len(result) != len(batch):
             msg = f"extractor must return an array of shape ({len(batch)}, n_features), found {result.shape}"
             raise ValueError(msg)
-        if start == 0:
-            features = np.zeros((len(coordinates), result.shape[1]), np.float32)
-        features[batch] = result
-    if not len(sites):
-        msg = f"no site has a whole patch of {side} pixels inside the image"
-        raise ValueError(msg)
-    return Description.filled(features, [f"feature{i}" for i in range(features.shape[1])], ~inside)
+        found.append(result)
+    features = np.zeros((len(coordinates), found[0].shape[1]), np.float32)
+    features[sites] = np.concatenate(found)
+    return Description(features, [f"feature{i}" for i in range(features.shape[1])], ~inside)
 
 
 def _stains(band: NDArray[Any]) -> tuple[Float32, Float32, Float32]:
@@ -135,8 +137,7 @@ def _stains(band: NDArray[Any]) -> tuple[Float32, Float32, Float32]:
     colour = img_as_float32(band)  # type: ignore[no-untyped-call]
     visible = np.ones(band.shape[:2], np.float32) if band.shape[-1] == 3 else (colour[..., 3] > 0.5).astype(np.float32)
     colour = colour[..., :3]
-    red, green, blue = np.moveaxis(colour, -1, 0)
-    brightest, darkest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    brightest, darkest = colour.max(axis=-1), colour.min(axis=-1)
     saturation = (brightest - darkest) / np.maximum(brightest, 1e-6)
     density = -np.log10(np.maximum(colour, 1 / 255))
     pen = (density[..., 0] > INK * density[..., 1]) & (saturation > SATURATED)
@@ -144,6 +145,113 @@ def _stains(band: NDArray[Any]) -> tuple[Float32, Float32, Float32]:
     return rgb2hed(colour)[..., :2].astype(np.float32), visible, density.mean(axis=-1)
 
 
-def _channels(band: NDArray[Any]) -> tuple[Float32, Float32, None]:
-    channels = band.astype(np.float32)
-    return channels, np.ones(band.shape[:2], np.float32), None
+@dataclass(frozen=True)
+class Misfit:
+    """A location at which an image explains more of the expression (cross-validated fractions of the variance)."""
+
+    place: str
+    explained_here: float
+    explained_there: float
+
+
+def check_registration(
+    describe: Callable[[Float64], tuple[Float32, NDArray[np.bool_]]],
+    spots: Float64,
+    values: Float32,
+    spacing: float,
+    box: tuple[Float64, Float64],
+    factors: Sequence[float] = (),
+) -> Misfit | None:
+    """Return a shifted, mirrored, rotated or rescaled location at which the image fits clearly better, or None.
+
+    `describe` maps coordinates (n, 2) to features (n, n_features) and where they are missing. `values` (n_spots,
+    n_genes) are measured at `spots` (n_spots, 2), which are `spacing` apart. `box` holds the smallest and the largest
+    coordinates of the image, and `factors` the scale factors of the coordinates to test.
+    """
+    if len(spots) < FEWEST:
+        return None
+    scores, local = _leading(values), partial(_local, spots)
+    # Shifts are tested on local differences, since large structures can fit better at a wrong location.
+    for places, view in ((_turned(spots, box, factors), np.asarray), (_shifted(spots, spacing), local)):
+        wanted = view(scores)
+        squares = np.square(wanted).sum(axis=1)
+        here, total = _errors(*describe(spots), wanted, view), squares.sum()
+        here = squares if here is None else here  # nothing is explained on background
+        found = []
+        for place, moved in places:
+            there = _errors(*describe(moved), wanted, view)
+            if there is None or not total > 0:
+                continue
+            gain, explained = here - there, float(1 - there.sum() / total)
+            if gain.sum() > DOUBT * gain.std() * np.sqrt(len(gain)) and explained > EXPLAINED:
+                found.append(Misfit(place, float(1 - here.sum() / total), explained))
+        if found:
+            return max(found, key=lambda misfit: misfit.explained_there)
+    return None
+
+
+def explained_locally(features: Float32, missing: NDArray[np.bool_], spots: Float64, values: Float32) -> float:
+    """Return the cross-validated fraction of local differences in expression that features explain.
+
+    NaN for fewer than 30 spots, or if features are missing at most of them.
+    """
+    if len(spots) < FEWEST:
+        return np.nan
+    view = partial(_local, spots)
+    wanted = view(_leading(values))
+    errors, total = _errors(features, missing, wanted, view), np.square(wanted).sum()
+    return np.nan if errors is None or not total > 0 else float(1 - errors.sum() / total)
+
+
+def _leading(values: Float32) -> Float64:
+    """Return the scores of the leading components, (n_spots, n_components)."""
+    left, strength, _ = svd(values - values.mean(axis=0), full_matrices=False)
+    return np.asarray((left * strength)[:, :COMPONENTS], np.float64)
+
+
+def _local(spots: Float64, of_spots: Float64) -> Float64:
+    """Return differences from the mean of the nearest spots."""
+    neighbours = np.asarray(cKDTree(spots).query(spots, k=NEIGHBOURS + 1)[1])[:, 1:]
+    return np.asarray(of_spots - of_spots[neighbours].mean(axis=1))
+
+
+def _shifted(spots: Float64, spacing: float) -> Iterator[tuple[str, Float64]]:
+    for steps in SHIFTS:
+        for angle in np.deg2rad(range(0, 360, 45)):
+            shift = np.array([np.cos(angle), np.sin(angle)]) * steps * spacing
+            yield f"shifted by x {shift[0]:+.3g}, y {shift[1]:+.3g}", spots + shift
+
+
+def _turned(spots: Float64, box: tuple[Float64, Float64], factors: Sequence[float]) -> Iterator[tuple[str, Float64]]:
+    centre = (box[0] + box[1]) / 2
+    x, y = (spots - centre).T
+    yield "with x and y swapped", spots[:, ::-1]
+    for name, pair in {
+        "mirrored left to right": (-x, y),
+        "mirrored upside down": (x, -y),
+        "rotated by 180 degrees": (-x, -y),
+        "rotated by 90 degrees": (-y, x),
+        "rotated by 270 degrees": (y, -x),
+        "mirrored about a diagonal": (-y, -x),
+    }.items():
+        yield name, np.column_stack(pair) + centre
+    for factor in factors:
+        yield f"multiplied by {factor:.4g}", spots * factor
+
+
+def _errors(
+    features: Float32, missing: NDArray[np.bool_], wanted: Float64, view: Callable[[Float64], Float64]
+) -> Float64 | None:
+    """Return squared leave-one-out errors of ridge regression, (n_spots,); None if most features are missing."""
+    if missing.mean() > 0.5:
+        return None
+    design = view(np.where(missing[:, None], features[~missing].mean(axis=0), features).astype(np.float64))
+    design = (design - design.mean(axis=0)) / np.maximum(design.std(axis=0), 1e-9)
+    left, strength, _ = svd(design, full_matrices=False)
+    rotated, n = left.T @ wanted, len(wanted)
+    errors: list[Float64] = []
+    for penalty in np.geomspace(1e-3, 10, 9) * n:
+        kept = np.square(strength) / (np.square(strength) + penalty)
+        leverage = np.square(left) @ kept + 1 / n
+        errors.append(np.square((wanted - left @ (kept[:, None] * rotated)) / (1 - leverage)[:, None]).sum(axis=1))
+    return min(errors, key=np.sum)

@@ -15,6 +15,7 @@ from .._checks import check_positive, few
 __all__ = ["PlacedImage", "block_mean", "find_library", "image_file", "image_levels", "library_image"]
 
 BAND: Final = 2**22  # number of values of an image that are processed at a time
+PARTS: Final = ("images", "scalefactors")  # of an entry of uns["spatial"]
 READ: Final = 2**27  # bytes of an image that are read at a time, so that few tiles of a file are read twice
 
 
@@ -54,12 +55,9 @@ class PlacedImage:
 
 def find_library(spatial: object, section: str | None, advice: str) -> dict[str, Any]:
     """Return images and scale factors of a section from ``adata.uns["spatial"]``; errors end with `advice`."""
+    entries = spatial.items() if isinstance(spatial, Mapping) else ()
     # There may be other entries, such as CELLxGENE's "is_single".
-    libraries = {
-        name: entry
-        for name, entry in (spatial.items() if isinstance(spatial, Mapping) else ())
-        if isinstance(entry, Mapping) and ("images" in entry or "scalefactors" in entry)
-    }
+    libraries = {name: entry for name, entry in entries if isinstance(entry, Mapping) and {*entry} & {*PARTS}}
     if not libraries:
         msg = (
             "no image found: adata.uns['spatial'] has no entry with 'images' and 'scalefactors'; read the "
@@ -76,7 +74,7 @@ def find_library(spatial: object, section: str | None, advice: str) -> dict[str,
         msg = f"no image of section {section!r} found; adata.uns['spatial'] has: {few(libraries)}; {advice}"
         raise KeyError(msg)
     found = libraries[next(iter(libraries)) if section is None else section]
-    return {"images": found.get("images") or {}, "scalefactors": found.get("scalefactors") or {}}
+    return {part: found.get(part) or {} for part in PARTS}
 
 
 def library_image(library: Mapping[str, Any], name: str | None, advice: str) -> PlacedImage:
@@ -128,10 +126,7 @@ def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], pixel:
 
 
 def image_levels(levels: Sequence[tuple[Any, NDArray[np.float64]]], axes: str, pixel: float | None) -> PlacedImage:
-    """Return a level of a pyramid with a pixel size of at most `pixel`, as `image_file`.
-
-    `levels` are arrays with the affine map from coordinates to their pixels, from high to low resolution.
-    """
+    """Return a level of a pyramid, given as arrays with the map from coordinates to their pixels, as `image_file`."""
     scales = [PlacedImage(array, to_pixels).scale for array, to_pixels in levels]
     level, block = _resolution([scales[0] / scale for scale in scales], levels[0][1], pixel)
     array, to_pixels = levels[level]
@@ -158,29 +153,25 @@ class LazyPixels:
     """Image on disk, channels last, reduced by means over `block` x `block` pixels; other axes must have length 1."""
 
     def __init__(self, array: Any, axes: str, block: int = 1) -> None:
-        self._array, self._block = array, block
-        self._rows, self._cols = axes.index("Y"), axes.index("X")
-        others = [axis for axis in range(len(axes)) if axis not in (self._rows, self._cols)]
-        self._order = (self._rows, self._cols, *others)
-        channels = [array.shape[axis] for axis in others]
+        self._array, self._block, self.dtype = array, block, array.dtype
+        self._order = [axes.index("Y"), axes.index("X"), *(at for at, axis in enumerate(axes) if axis not in "YX")]
+        height, width, *channels = (array.shape[axis] for axis in self._order)
         if sum(length > 1 for length in channels) > 1:
             msg = f"an image needs two axes and channels, found axes {axes} of lengths {array.shape}"
             raise ValueError(msg)
-        self._full = (array.shape[self._rows], array.shape[self._cols])
-        self.shape = (-(-self._full[0] // block), -(-self._full[1] // block), int(np.prod(channels)))
-        self.dtype = array.dtype
+        self.shape = (-(-height // block), -(-width // block), int(np.prod(channels)))
 
     def __getitem__(self, window: slice | tuple[slice, slice]) -> NDArray[Any]:
         rows, cols = window if isinstance(window, tuple) else (window, slice(None))
         (top, bottom, _), (left, right, _) = rows.indices(self.shape[0]), cols.indices(self.shape[1])
         step = max(1, READ // (self._block**2 * (right - left) * self.shape[2] * self.dtype.itemsize))
-        parts = [self._read(start, min(start + step, bottom), left, right) for start in range(top, bottom, step)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        starts = range(top, bottom, step)
+        return np.concatenate([self._read(start, min(start + step, bottom), left, right) for start in starts])
 
     def _read(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
         index = [slice(None)] * len(self._order)
-        index[self._rows] = slice(top * self._block, bottom * self._block)
-        index[self._cols] = slice(left * self._block, right * self._block)
+        for axis, first, last in zip(self._order, (top, left), (bottom, right), strict=False):
+            index[axis] = slice(first * self._block, last * self._block)
         part = np.transpose(np.asarray(self._array[tuple(index)]), self._order)
         part = part.reshape(*part.shape[:2], self.shape[2])
         if self._block == 1:

@@ -10,15 +10,13 @@ from .. import _keys
 from .._adata import read_measured, read_sections
 from .._checks import check_adata, check_fraction, check_layer, check_positive
 from .._lattice import SectionOnLattice
-from ._tissue import read_depth, read_detected
+from ._spots import LINE_FRACTION, dead_lines, read_depth, read_detected
 
-__all__ = ["dead_lines", "mask_artifacts"]
+__all__ = ["mask_artifacts"]
 
 log = logging.getLogger(__name__)
 
-LINE_FRACTION = 0.1  # default of `line_fraction`; intact rows and columns of real sections are above 0.16
-WINDOW = 5  # number of rows on either side that a row is compared with
-FEWEST = 5  # number of spots or neighbours below which a row or spot is not tested
+FEWEST = 5  # number of neighbours below which a spot is not tested
 NEIGHBOURS = 18  # number of spots that a spot is compared with: two rings of a hexagonal lattice
 REACH = 3.5  # their largest distance, in pitches
 REASONS = ["row", "column", "depth", "genes"]
@@ -107,39 +105,14 @@ def mask_artifacts(
     return adata if copy else None
 
 
-def dead_lines(
-    lines: NDArray[np.int64], depth: NDArray[np.float64], fraction: float = LINE_FRACTION
-) -> NDArray[np.int64]:
-    """Return the rows (or columns) whose median depth is below a fraction of that of neighbouring ones.
-
-    `lines` holds the row and `depth` the depth of every spot, (n_spots,).
-    """
-    by_line = pd.Series(depth).groupby(lines)
-    median = by_line.median()[by_line.size() >= FEWEST]
-    values, dead = median.to_numpy(), np.zeros(len(median), dtype=bool)
-    for at in range(len(values)):
-        around = np.r_[values[max(at - WINDOW, 0) : at], values[at + 1 : at + 1 + WINDOW]]
-        dead[at] = len(around) > 1 and values[at] < fraction * np.median(around)
-    return median.index.to_numpy()[dead]
-
-
 def _reasons(
-    adata: AnnData,
-    section: SectionOnLattice,
-    layer: str | None,
-    line: float,
-    spot: float,
-    n_mads: float,
+    adata: AnnData, section: SectionOnLattice, layer: str | None, line: float, spot: float, n_mads: float
 ) -> NDArray[np.object_]:
     """Return the reason why each measured spot of a section is marked, (n_spots,); empty if it is not."""
-    lattice, here = section.lattice.subset(section.measured), np.zeros(adata.n_obs, dtype=bool)
-    here[section.spots] = True
+    lattice, here = section.lattice.subset(section.measured), np.isin(np.arange(adata.n_obs), section.spots)
     depth, genes = read_depth(adata, here, layer=layer), read_detected(adata, here, layer=layer)
     if depth is None and genes is None:
-        msg = (
-            "no depth can be read: the values are neither counts nor normalised counts; pass layer= with counts, or "
-            "set adata.obs['total_counts']"
-        )
+        msg = "no depth can be read: found no (normalised) counts; pass layer= with counts, or set obs['total_counts']"
         raise ValueError(msg)
     reason = np.full(len(lattice), "", dtype=object)
     # Bins have no channels.

@@ -14,8 +14,6 @@ from .. import _keys
 from .._checks import few
 from .._lattice import Lattice, affine_residual, residual
 
-__all__ = ["check_cells", "check_lattice", "check_libraries", "hint"]
-
 SECTION_WORDS = (
     "(samples?|library|slides?|sections?|slices?|batch|puck|donor|patient|subject|individual|animal|mouse|replicate|"
     "specimen|dataset|orig|chip|capture|experiment|gsm|genotype|treatment|condition|timepoint|stage|run|core)(id|name)?"
@@ -85,25 +83,20 @@ def check_lattice(adata: AnnData, lattice: Lattice, coordinates: NDArray[np.floa
 def check_cells(adata: AnnData, coordinates: NDArray[np.float64], spatial_key: str) -> None:
     """Refuse overlapping cells of several sections, or of fields of view with local coordinates."""
     others = {name: values for name, values in adata.obsm.items() if "spatial" in name.lower() and name != spatial_key}
-    for key in _columns(adata, FIELD_WORDS):
+    fields, named = _columns(adata, FIELD_WORDS), _columns(adata, SECTION_WORDS)
+    for key in [*fields, *named]:
         if not _mixed(adata.obs[key], coordinates):
             continue
+        overlap = f"the cells of different {key!r} (adata.obs) overlap"
+        if key not in fields:
+            how = f"library_key={key!r}, or drop the column if this is a single section"
+            msg = f"{overlap}, and bins would mix them; pass {how}"
+            raise ValueError(msg)
         planar = {name: np.asarray(values, float) for name, values in others.items() if values.shape[1:] == (2,)}
         apart = [name for name, values in planar.items() if not _mixed(adata.obs[key], values)]
         how = f"spatial_key={apart[0]!r}" if apart else f"coordinates of the whole section, or library_key={key!r}"
-        msg = (
-            f"the cells of different {key!r} (adata.obs) overlap in adata.obsm[{spatial_key!r}], so these coordinates "
-            f"seem to be local to each field of view; pass {how}"
-        )
+        msg = f"{overlap} in adata.obsm[{spatial_key!r}], which seems to be local to each field of view; pass {how}"
         raise ValueError(msg)
-    named = _columns(adata, SECTION_WORDS)
-    for key in named:
-        if _mixed(adata.obs[key], coordinates):
-            msg = (
-                f"the cells of different {key!r} (adata.obs) overlap, and bins would mix them; pass "
-                f"library_key={key!r}, or drop the column if this is a single section"
-            )
-            raise ValueError(msg)
     _warn(adata, named)
 
 
@@ -123,10 +116,8 @@ def _warn(adata: AnnData, named: list[str]) -> None:
         what, values = "the names of spots have different beginnings or endings, as in joined sections", suffix.unique()
     else:
         return
-    msg = (
-        f"adata is laid out as one section, but {what} ({few(values, 3)}): pass library_key={key and repr(key)} if "
-        "these are several sections"
-    )
+    advice = f"pass library_key={key and repr(key)} if these are several sections"
+    msg = f"adata is laid out as one section, but {what} ({few(values, 3)}): {advice}"
     warnings.warn(msg, UserWarning, stacklevel=4)
 
 

@@ -91,8 +91,7 @@ def from_spatialdata(
             msg = f"{int((place < 0).sum())} observations of table {table!r} are missing in {region!r}"
             raise ValueError(msg)
         coordinates[here] = centroids[["x", "y"]].to_numpy()[place]
-        library = _library(sdata, coordinate_system, coordinates[here], region)
-        if library is not None:
+        if (library := _library(sdata, coordinate_system, coordinates[here], region)) is not None:
             libraries[region] = library
     adata.obsm[spatial_key] = coordinates
     if libraries and "spatial" not in adata.uns:

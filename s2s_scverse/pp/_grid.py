@@ -10,17 +10,16 @@ from .. import _keys
 from .._adata import grid_entry, read_mask
 from .._checks import check_adata, check_choice, check_int, check_positive, check_type, check_unique_genes
 from .._lattice import Fill, auto_bin_size, bin_lattice, residual
-from ._bins import binned
 from ._check_sections import check_cells, check_libraries
-from ._sites import Laid, extended, with_spot_size
+from ._sites import Laid, binned, extended, with_spot_size
 from ._spots import (
     find_lattice,
     find_measured,
-    in_memory,
     naming,
     read_coordinates,
     read_spots,
     split,
+    spots_in_memory,
     warn_of_dead_lines,
 )
 
@@ -135,21 +134,27 @@ def grid(
         check_libraries(adata)
     pooling: dict[str, str] = {}
     size: float | None = None
+    laid: list[Laid] = []
     if bin_size is None:
-        laid = []
         for name, rows in sections.items():
             with naming(name):
                 lattice = find_lattice(adata if name is None else adata[rows], coordinates[rows], alone=name is None)
             laid.append(Laid(name, rows, lattice, coordinates[rows]))
-        spots = in_memory(adata)
+        spots = spots_in_memory(adata)
         measured = find_measured(spots, laid, what="spots")
         warn_of_dead_lines(spots, laid, measured)
     else:
         size = _bin_size(adata, bin_size, [coordinates[rows] for rows in sections.values()])
-        laid, bins = _laid_bins(coordinates, sections, size, bin_shape, min_cells)
+        bins, n_bins = np.full(adata.n_obs, -1), 0  # the bin of each cell, numbered over all sections
+        for name, rows in sections.items():
+            with naming(name):
+                lattice, own = bin_lattice(coordinates[rows], size, shape=bin_shape, min_cells=min_cells)
+            bins[rows] = np.where(own >= 0, own + n_bins, -1)
+            laid.append(Laid(name, np.arange(n_bins, n_bins + len(lattice)), lattice, lattice.coordinates))
+            n_bins += len(lattice)
         if library_key is None:
             check_cells(adata, coordinates, spatial_key)
-        spots, pooling = binned(in_memory(adata), [each.lattice for each in laid], bins, spatial_key)
+        spots, pooling = binned(spots_in_memory(adata), laid, bins, spatial_key)
         if library_key is not None:
             spots.obs[library_key] = [str(each.name) for each in laid for _ in each.rows]
         # The size may have been set to a multiple of the pitch of the cells' lattice.
@@ -180,24 +185,6 @@ def _entry(section: Laid, factor: int) -> dict[str, Any]:
     return grid_entry(section.lattice, stride=factor) | {"residual": distance}
 
 
-def _laid_bins(
-    coordinates: NDArray[np.float64],
-    sections: dict[str | None, NDArray[np.int64]],
-    size: float,
-    shape: Literal["square", "hex"],
-    min_cells: int,
-) -> tuple[list[Laid], NDArray[np.int64]]:
-    """Return the bins of each section, and the bin of each cell, numbered over all sections; -1 for none."""
-    laid, bins, n_bins = [], np.full(len(coordinates), -1, dtype=np.int64), 0
-    for name, rows in sections.items():
-        with naming(name):
-            lattice, own = bin_lattice(coordinates[rows], size, shape=shape, min_cells=min_cells)
-        bins[rows] = np.where(own >= 0, own + n_bins, -1)
-        laid.append(Laid(name, np.arange(n_bins, n_bins + len(lattice)), lattice, lattice.coordinates))
-        n_bins += len(lattice)
-    return laid, bins
-
-
 def _earlier_stride(adata: AnnData) -> float:
     """Return the factor by which an earlier call divided the diameter of spots; 1 without one."""
     earlier = adata.uns.get(_keys.UNS, {})
@@ -209,10 +196,7 @@ def _earlier_stride(adata: AnnData) -> float:
 def _bin_size(adata: AnnData, bin_size: object, sections: list[NDArray[np.float64]]) -> float:
     """Return the size of bins; refuse to pool held-out values."""
     if read_mask(adata, _keys.HELD_OUT).any():
-        msg = (
-            f"bins would mix held-out values (adata.obs[{_keys.HELD_OUT!r}]) with others; bin first, then call "
-            "s2s.pp.sparsify"
-        )
+        msg = f"bins would mix held-out values ({_keys.HELD_OUT}) with others; bin first, then call s2s.pp.sparsify"
         raise ValueError(msg)
     if isinstance(bin_size, str) and bin_size == "auto":
         return auto_bin_size(sections)

@@ -1,11 +1,13 @@
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
@@ -35,9 +37,6 @@ from .._image import (
 from .._lattice import SectionOnLattice
 from .._spatialdata import find_image, read_levels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 __all__ = ["image_features"]
 
 log = logging.getLogger(__name__)
@@ -47,12 +46,12 @@ N_GENES = 200  # number of most variable genes for the check of the registration
 
 
 def image_features(
-    adata: "AnnData",
+    adata: AnnData,
     img: Any = None,
     *,
-    extractor: "str | Callable[[NDArray[Any]], Any]" = "stain",
+    extractor: str | Callable[[NDArray[Any]], Any] = "stain",
     scales: Sequence[float] = (0.3, 0.6),
-    transform: "float | NDArray[Any] | None" = None,
+    transform: float | NDArray[Any] | None = None,
     coordinate_system: str = "global",
     patch_size: int = 64,
     batch_size: int = 256,
@@ -60,7 +59,7 @@ def image_features(
     spatial_key: str = _keys.SPATIAL,
     key_added: str = _keys.IMAGE_FEATURES,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Compute features of the tissue image at every site, measured or not.
 
     The features are covariates for :func:`s2s_scverse.tl.impute` and :func:`s2s_scverse.tl.interpolate`. Expression at
@@ -145,16 +144,16 @@ def image_features(
     check_copy(adata, copy=copy)
     xy, sections = check_coordinates(adata, spatial_key), read_sections(adata)
     by_section = isinstance(img, Mapping) and not hasattr(img, "children")  # a DataTree is one image
-    if by_section:
-        without = [section.name for section in sections if section.name not in img]
-        if without:
-            msg = f"img has no image of section {few(map(str, without))}; it has: {few(map(str, img))}"
-            raise KeyError(msg)
+    if by_section and (without := [section.name for section in sections if section.name not in img]):
+        msg = f"img has no image of section {few(map(str, without))}; it has: {few(map(str, img))}"
+        raise KeyError(msg)
     described: list[Description] = []
     explained: list[float] = []
+    grid = adata.uns[_keys.UNS][_keys.GRID]
     for section in sections:
         coordinates = xy[section.rows]
-        spacing = section.lattice.pitch * _stride(adata, section.name)
+        # The stride of the array's spots does not change when spots are held out.
+        spacing = section.lattice.pitch * int(grid.get(_keys.SECTIONS, {}).get(section.name, grid)["stride"])
         given = img[str(section.name)] if by_section else img
         place = partial(_placed, adata, section, given, transform, coordinate_system, coordinates)
         image = place(min(widths) * spacing / SUFFICIENT)
@@ -170,33 +169,29 @@ def image_features(
         described.append(description)
         at_spots = description.features[section.measured], description.missing[section.measured]
         explained.append(explained_locally(*at_spots, spots, values))
-    _warn_of_missing(sections, described)
     names = described[0].names
     if any(each.names != names for each in described):
         msg = f"images of all sections must have the same channels, found {[len(each.names) for each in described]}"
         raise ValueError(msg)
-    features, missing = np.empty((adata.n_obs, len(names)), np.float32), np.empty(adata.n_obs, bool)
+    features, missing = np.empty((adata.n_obs, len(names)), np.float32), np.zeros(adata.n_obs, bool)
     for section, each in zip(sections, described, strict=True):
         features[section.rows], missing[section.rows] = each.features, each.missing
-    for section, each in zip(sections, described, strict=True):
-        if each.missing.all():
+    _warn_of_missing(missing, len(sections))
+    for section in sections:
+        if missing[section.rows].all():
             features[section.rows] = np.median(features[~missing], axis=0)
-    how = "function" if callable(extractor) else extractor
-    run = {"names": np.array(names, dtype=object), "scales": np.array(widths), "extractor": how}
-    run["explained"] = np.array(explained)
+    run = {
+        "names": np.array(names, dtype=object),
+        "scales": np.array(widths),
+        "extractor": "function" if callable(extractor) else extractor,
+        "explained": np.array(explained),
+    }
     log.info("%d image features of %d sites in obsm[%r]", len(names), adata.n_obs, key_added)
     return write_image_features(adata, key_added, features, run, copy=copy)
 
 
-def _stride(adata: "AnnData", name: str | None) -> int:
-    """Return the spacing of the array's spots in sites, which does not change when spots are held out."""
-    grid = adata.uns[_keys.UNS][_keys.GRID]
-    entry = grid if name is None else grid[_keys.SECTIONS][name]
-    return int(entry.get("stride", 1))
-
-
 def _placed(
-    adata: "AnnData",
+    adata: AnnData,
     section: SectionOnLattice,
     img: Any,
     transform: Any,
@@ -230,20 +225,19 @@ def _placed(
     return PlacedImage(pixels, matrix)
 
 
-def _read_values(adata: "AnnData", section: SectionOnLattice, layer: str | None) -> NDArray[np.float32]:
+def _read_values(adata: AnnData, section: SectionOnLattice, layer: str | None) -> NDArray[np.float32]:
     """Return log-normalised values of the most variable genes at measured spots, (n_spots, n_genes)."""
-    seen = np.zeros(adata.n_obs, bool)
-    seen[section.spots] = True
-    if not seen.any():
+    if not section.measured.any():
         return np.empty((0, 0), np.float32)
+    seen = np.isin(np.arange(adata.n_obs), section.spots)
     matrix = GeneMatrix(adata, seen, np.arange(adata.n_vars), layer=layer)
-    survey = Survey.of(matrix, [np.arange(int(seen.sum()))], np.zeros(adata.n_vars, bool))
+    survey = Survey.of(matrix, [np.arange(len(section.spots))], np.zeros(adata.n_vars, bool))
     values = matrix.read(survey.most_variable(N_GENES), finite=False)
     return np.log1p(values) if survey.counts else values
 
 
 def _warn_of_misfit(
-    adata: "AnnData",
+    adata: AnnData,
     section: SectionOnLattice,
     maps: FeatureMaps,
     spots: NDArray[np.float64],
@@ -255,10 +249,12 @@ def _warn_of_misfit(
     height, width = maps.image.shape
     corners = np.array([[0, 0, 1], [width - 1, height - 1, 1]]) @ inverse.T
     box = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
-    scale = maps.image.scale
-    factors = [factor for factor in {1 / scale, *_other_scales(adata, section, scale)} if abs(np.log(factor)) > 0.05]
-    misfit = check_registration(maps.sample, spots, values, spacing, box, sorted(factors))
-    if misfit is not None:
+    scales = {1.0}
+    with suppress(KeyError, ValueError):
+        known = find_library(adata.uns.get("spatial"), section.name, "")["scalefactors"]
+        scales |= {float(value) for name, value in known.items() if name.endswith("_scalef") and value}
+    factors = sorted(scale / maps.image.scale for scale in scales if abs(np.log(scale / maps.image.scale)) > 0.05)
+    if (misfit := check_registration(maps.sample, spots, values, spacing, box, factors)) is not None:
         where = "" if section.name is None else f" of section {section.name!r}"
         warnings.warn(
             f"the image{where} fits the expression better if the coordinates are {misfit.place} (explained variance "
@@ -269,28 +265,17 @@ def _warn_of_misfit(
         )
 
 
-def _other_scales(adata: "AnnData", section: SectionOnLattice, scale: float) -> list[float]:
-    """Return the scale factors of all images of a section, relative to the one used."""
-    try:
-        found = find_library(adata.uns.get("spatial"), section.name, "")["scalefactors"]
-    except (KeyError, ValueError):
-        return []
-    return [float(value) / scale for name, value in found.items() if name.endswith("_scalef") and value]
-
-
-def _warn_of_missing(sections: list[SectionOnLattice], described: list[Description]) -> None:
-    total = sum(len(each.missing) for each in described)
-    missing = sum(int(each.missing.sum()) for each in described)
-    if missing == total:
+def _warn_of_missing(missing: NDArray[np.bool_], n_sections: int) -> None:
+    if missing.all():
         msg = (
             "all sites lie outside the image or on blank background; check obsm['spatial'] and the scale factor, and "
             "pass extractor='channels' for a fluorescence image"
         )
         raise ValueError(msg)
-    if missing:
+    if missing.any():
         warnings.warn(
-            f"{missing} of {total} sites in {len(sections)} section(s) lie outside the image, on blank background or "
-            "under pen marks; they get the median of the others",
+            f"{missing.sum()} of {len(missing)} sites in {n_sections} section(s) lie outside the image, on blank "
+            "background or under pen marks; they get the median of the others",
             UserWarning,
             stacklevel=3,
         )

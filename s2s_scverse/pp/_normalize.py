@@ -8,7 +8,16 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import find_matrix, read_mask
-from .._checks import are_counts, check_adata, check_bool, check_finite, check_positive, is_sparse, stored_values
+from .._checks import (
+    are_counts,
+    check_adata,
+    check_bool,
+    check_finite,
+    check_positive,
+    in_memory,
+    is_sparse,
+    stored_values,
+)
 
 __all__ = ["normalize"]
 
@@ -79,9 +88,8 @@ def normalize(
     if adata.isbacked:
         msg = "pp.normalize needs a section in memory, found one backed by a file; call adata = adata.to_memory() first"
         raise ValueError(msg)
-    matrix, what = find_matrix(adata, layer)
-    if hasattr(matrix, "compute"):
-        matrix = matrix.compute()
+    stored, what = find_matrix(adata, layer)
+    matrix = in_memory(stored)
     check_finite(matrix, what)
     median = _median_total(adata, matrix, what)
     target = median if target is None else target
@@ -110,11 +118,8 @@ def _scaled(matrix: Any, target: float, *, log1p: bool) -> Any:
     scaled = matrix.astype(matrix.dtype if matrix.dtype.kind == "f" else np.float32)
     totals = _totals(scaled)
     divisor = np.where(totals == 0, 1, totals / target).astype(scaled.dtype)
-    if is_sparse(scaled):
-        scaled.data /= divisor[scaled.tocoo().row]
-    else:
-        scaled /= divisor[:, None]
     values = stored_values(scaled)
+    values /= divisor[scaled.tocoo().row] if is_sparse(scaled) else divisor[:, None]
     if log1p:
         # Negative values of held-out spots become NaN, which tl.evaluate reports.
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -130,14 +135,11 @@ def _median_total(adata: AnnData, matrix: Any, what: str) -> float:
         msg = f"{what} has negative values at measured spots; pp.normalize needs counts: pass the layer that has them"
         raise ValueError(msg)
     if not are_counts(seen):
-        msg = (
-            f"{what} has values that are not whole numbers, so it may be normalized already; pp.normalize needs "
-            "counts: pass the layer that has them"
-        )
+        msg = f"{what} has values that are not whole numbers, perhaps normalized already; pass the layer with counts"
         warnings.warn(msg, UserWarning, stacklevel=3)
     totals = _totals(seen)
     if not totals.any():
         n = int(measured.sum())
-        msg = f"{what} is 0 at all {n} measured spots, so there is nothing to scale; pass the layer that has counts"
+        msg = f"{what} is 0 at all {n} measured spots, so there is nothing to scale; pass the layer with counts"
         raise ValueError(msg)
     return float(np.median(totals[totals > 0]))

@@ -1,6 +1,7 @@
-"""Sections on their lattices, with unmeasured sites appended to their spots."""
+"""Sections on their lattices: cells pooled in bins, and unmeasured sites appended to spots."""
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -11,13 +12,12 @@ import pandas as pd
 from anndata import AnnData
 from anndata.utils import make_index_unique
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.spatial import cKDTree
 
 from .. import _keys
-from .._checks import is_sparse, named_layers
+from .._checks import are_counts, check_finite, few, is_sparse, named_layers
 from .._lattice import Fill, Lattice, fill_sites
-
-__all__ = ["Laid", "extended", "with_spot_size"]
 
 log = logging.getLogger(__name__)
 
@@ -75,33 +75,73 @@ class Laid:
         return [f"{section}site_{row}x{col}" for row, col in sites.array.tolist()]
 
 
+def binned(
+    adata: AnnData, sections: Sequence[Laid], bins: NDArray[np.int64], spatial_key: str
+) -> tuple[AnnData, dict[str, str]]:
+    """Return the bins of all sections, and whether X and each layer are a ``"sum"`` or a ``"mean"``.
+
+    `bins` holds the bin of each cell, numbered over all sections, (n_cells,); -1 for none.
+    """
+    inside = np.flatnonzero(bins >= 0)
+    shape = sum(len(section.rows) for section in sections), adata.n_obs
+    n_cells = np.bincount(bins[inside], minlength=shape[0])
+    members = sparse.csr_matrix((np.ones(len(inside), np.float32), (bins[inside], inside)), shape=shape)
+    pooling = {}
+
+    def pooled(matrix: Any, key: str, what: str) -> Any:
+        check_finite(matrix, what)
+        total = members @ (matrix if is_sparse(matrix) else np.asarray(matrix))
+        pooling[key] = "sum" if are_counts(matrix) else "mean"
+        if pooling[key] == "mean":
+            total = sparse.diags_array((1 / n_cells).astype(np.float32)) @ total
+        return total.astype(np.float32)
+
+    spots = AnnData(
+        X=None if adata.X is None else pooled(adata.X, "X", "adata.X"),
+        obs=pd.DataFrame({"n_cells": n_cells}, index=pd.RangeIndex(shape[0]).astype(str)),
+        var=adata.var.copy(),
+        layers={key: pooled(layer, key, f"adata.layers[{key!r}]") for key, layer in named_layers(adata).items()},
+        obsm={spatial_key: np.concatenate([section.coordinates for section in sections])},
+    )
+    averaged = [key for key, how in pooling.items() if how == "mean"]
+    if averaged and averaged[0] != "X" and adata.X is not None:
+        log.warning("bins have means of %s, which are not counts; normalise bins instead", few(averaged))
+    elif averaged:
+        what = "adata.X" if averaged[0] == "X" else f"adata.layers[{averaged[0]!r}]"
+        msg = (
+            f"{what} holds values that are not counts: bins get their means, and a mean of logarithms is not the "
+            "logarithm of a mean; bin counts, then normalise the bins with s2s.pp.normalize"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
+    if "spatial" in adata.uns:
+        spots.uns["spatial"] = deepcopy(adata.uns["spatial"])
+    return spots, pooling
+
+
 def extended(
     spots: AnnData, sections: Sequence[Laid], measured: NDArray[np.bool_], spatial_key: str, library_key: str | None
 ) -> AnnData:
     """Return the spots with the new sites of all sections appended, array positions and measured sites."""
     dense, n_spots = spots.copy(), spots.n_obs
-    if spatial_key not in dense.obsm:
-        dense.obsm[spatial_key] = np.concatenate([section.coordinates for section in sections])
-    names = spots.obs_names.append([pd.Index(section.names(section.new)) for section in sections])
-    n_new = len(names) - n_spots
-    if n_new:
-        added = np.concatenate([section.new_coordinates() for section in sections])
-        coordinates = np.concatenate([np.asarray(dense.obsm[spatial_key], dtype=np.float64), added])
-        dense = _padded(dense, make_index_unique(names), {spatial_key: coordinates})
-    array = np.empty((dense.n_obs, 2), dtype=np.int64)
-    array[n_spots:] = np.concatenate([section.new.array for section in sections])
+    array = np.concatenate([np.empty((n_spots, 2), np.int64), *(section.new.array for section in sections)])
+    coordinates = np.concatenate([np.empty((n_spots, 2)), *(section.new_coordinates() for section in sections)])
     for section in sections:
-        array[section.rows] = section.lattice.array[: len(section.rows)]
+        array[section.rows], coordinates[section.rows] = section.spots.array, section.coordinates
+    if spatial_key not in dense.obsm:
+        dense.obsm[spatial_key] = coordinates[:n_spots]
+    n_new = len(array) - n_spots
+    if n_new:
+        names = spots.obs_names.append([pd.Index(section.names(section.new)) for section in sections])
+        dense = _padded(dense, make_index_unique(names), {spatial_key: coordinates})
     dense.obs[_keys.ARRAY_ROW], dense.obs[_keys.ARRAY_COL] = array.T
     dense.obs[_keys.MEASURED] = np.r_[measured, np.zeros(n_new, bool)]
     if _keys.HELD_OUT in spots.obs:
         dense.obs[_keys.HELD_OUT] = np.r_[spots.obs[_keys.HELD_OUT].to_numpy(bool), np.zeros(n_new, bool)]
     if library_key is not None:
         column = spots.obs[library_key]
-        sections_of_new = [str(section.name) for section in sections for _ in range(len(section.new))]
-        values = pd.Index([*column.astype(str), *sections_of_new])
+        of_new = np.repeat([str(section.name) for section in sections], [len(section.new) for section in sections])
         order = column.cat.categories.astype(str) if isinstance(column.dtype, pd.CategoricalDtype) else None
-        dense.obs[library_key] = pd.Categorical(values, categories=order)
+        dense.obs[library_key] = pd.Categorical([*column.astype(str), *of_new.tolist()], categories=order)
     return dense
 
 
@@ -133,8 +173,7 @@ def _padded(spots: AnnData, names: pd.Index, obsm: dict[str, NDArray[np.float64]
         varp=dict(spots.varp),
     )
     if spots.raw is not None:
-        raw = AnnData(padded(spots.raw.X), obs=dense.obs[[]], var=spots.raw.var, varm=dict(spots.raw.varm))
-        dense.raw = raw
+        dense.raw = AnnData(padded(spots.raw.X), obs=dense.obs[[]], var=spots.raw.var, varm=dict(spots.raw.varm))
     return dense
 
 

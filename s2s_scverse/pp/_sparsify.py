@@ -70,10 +70,8 @@ def sparsify(
     sections = read_sections(adata)
     measured = read_mask(adata, _keys.MEASURED)
     if read_mask(adata, _keys.HELD_OUT).any():
-        msg = (
-            "spots are held out already; undo that first: "
-            f"adata.obs[{_keys.MEASURED!r}] |= adata.obs.pop({_keys.HELD_OUT!r})"
-        )
+        undo = f"adata.obs[{_keys.MEASURED!r}] |= adata.obs.pop({_keys.HELD_OUT!r})"
+        msg = f"spots are held out already; undo that first: {undo}"
         raise ValueError(msg)
     if keep is not None:
         chosen = _check_keep(adata, keep, fraction)

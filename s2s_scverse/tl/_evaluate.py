@@ -10,8 +10,7 @@ from scipy.sparse import csr_array
 
 from .. import _adata, _keys
 from .._checks import check_adata, check_genes, check_int, check_rng, few
-from .._comparison import pairs_frame, scores_frame, summary_frame
-from .._scores import Scorer, mean_over_sections, window
+from .._scores import Scorer, mean_over_sections, pairs_frame, scores_frame, summary_frame, window
 
 __all__ = ["evaluate"]
 
