@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from s2s_scverse.pl._cells import outline, site_polygons
+from s2s_scverse.pl._drawing import outline, site_polygons
 
 TIP = 10 / np.sqrt(2)
 ON_TIP = [(100 + TIP, 200), (100 - TIP, 200), (100, 200 + TIP), (100, 200 - TIP)]
