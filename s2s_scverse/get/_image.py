@@ -4,15 +4,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from anndata import AnnData
 
-from .._adata import find_runs, read_section, read_values
+from .._adata import GENE_BLOCK, find_runs, read_section, read_values
 from .._checks import check_genes, check_layer
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["image"]
-
-GENE_BLOCK = 256
 
 
 def image(
