@@ -9,7 +9,7 @@ import typer
 from .. import _keys
 from . import _options as options
 from ._app import print_json
-from ._evaluate import BASELINES, as_text, gain_as_text, gains, mean_scores, run_methods
+from ._evaluate import BASELINES, as_text, gain_as_text, run_methods, score
 from ._write import check_output, replacing, write_section
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ SHOWN: Final = ("domain_1", "hot_spot_1", "cell_type_1")
 """Genes in the picture, chosen for their patterns, not for how well they are imputed."""
 METHODS: Final = ("s2s", "stack", "pca_kriging", "kriging", "linear", "nearest")
 WITHOUT_IMAGE: Final = "stack_without_image"
-PIXELS: Final = 12
-"""Pixels of the simulated image between neighbouring sites."""
+PIXELS: Final = 12  # pixels of the simulated image between neighbouring sites
 
 
 def demo(
@@ -47,7 +46,7 @@ def demo(
     Prints mean scores over genes at the held-out spots for s2s, for the stack of kriging methods that its network
     starts from, and for simpler methods. Writes the section and a picture of three genes.
     """
-    from .. import get, pl, pp, tl
+    from .. import pl, pp, tl
 
     out_dir.mkdir(parents=True, exist_ok=True)
     table, picture = (check_output(out_dir / name, option="--out-dir") for name in ("demo.h5ad", "demo.png"))
@@ -60,9 +59,7 @@ def demo(
     if image:
         tl.interpolate(dense, "stack", key_added=WITHOUT_IMAGE)
         methods.append(WITHOUT_IMAGE)
-    tl.evaluate(dense, methods)
-    scores = get.evaluation_df(dense)
-    means, compared = mean_scores(scores, seconds), gains(scores, methods, (*BASELINES, WITHOUT_IMAGE, "stack"))
+    _, means, compared = score(dense, methods, None, seconds, over=(*BASELINES, WITHOUT_IMAGE, "stack"))
     genes = [gene for gene in SHOWN if gene in dense.var_names]
     figure: Any = pl.compare(dense, genes, return_fig=True)
     write_section(dense, table)

@@ -5,24 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-__all__ = [
-    "BinSize",
-    "Device",
-    "Genes",
-    "Json",
-    "Layer",
-    "LibraryKey",
-    "MaxEpochs",
-    "Normalise",
-    "Positions",
-    "Preset",
-    "Seed",
-    "Source",
-    "SpatialKey",
-    "Table",
-    "Upsample",
-]
-
 Source = Annotated[
     Path,
     typer.Argument(

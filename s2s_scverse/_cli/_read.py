@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["read_genes", "read_section"]
+__all__ = ["read_10x", "read_genes", "read_section"]
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def read_section(
         raise FileNotFoundError(msg)
     matrix = _find_matrix(path)
     if matrix is not None:
-        adata = _read_10x(matrix, positions)
+        adata = read_10x(matrix, positions)
     elif path.is_dir():
         adata = _read_zarr(path, table)
     elif path.suffix == ".h5ad":
@@ -147,7 +147,7 @@ def _find_outputs(folder: Path) -> str:
     return text
 
 
-def _read_10x(matrix: Path, positions: Path | None) -> "AnnData":
+def read_10x(matrix: Path, positions: Path | None) -> "AnnData":
     """Read a 10x matrix with scanpy, and add the positions and images of its spots.
 
     ``squidpy.read.visium`` needs images and a CSV table, and gives NaN to barcodes that it does not find there.
