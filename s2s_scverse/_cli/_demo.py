@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import numpy as np
 import typer
+from typer import Option
 
 from .. import _keys
 from . import _options as options
 from ._app import print_json
 from ._evaluate import BASELINES, as_text, gain_as_text, run_methods, score
-from ._write import check_output, replacing, write_section
+from ._files import check_output, replacing, write_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,17 +30,17 @@ PIXELS: Final = 12  # pixels of the simulated image between neighbouring sites
 
 def demo(
     *,
-    out_dir: Annotated[Path, typer.Option(help="Folder for demo.h5ad and demo.png; made if needed.")] = Path(),
-    seed: Annotated[int, typer.Option(help="Random seed of the section and of training.")] = 0,
-    preset: Annotated[Literal["default", "fast", "quick"], typer.Option(help="Training preset.")] = "fast",
+    out_dir: Annotated[Path, Option(help="Folder for demo.h5ad and demo.png; made if needed.")] = Path(),
+    seed: Annotated[int, Option(help="Random seed of the section and of training.")] = 0,
+    preset: Annotated[Literal["default", "fast", "quick"], Option(help="Training preset.")] = "fast",
     image: Annotated[
-        bool, typer.Option("--image", help="Simulate a stained image of the section, too, and use it as a covariate.")
+        bool, Option("--image", help="Simulate a stained image of the section, too, and use it as a covariate.")
     ] = False,
     as_json: options.Json = False,
-    rows: Annotated[int, typer.Option(hidden=True)] = 48,
-    cols: Annotated[int, typer.Option(hidden=True)] = 56,
-    n_genes: Annotated[int, typer.Option(hidden=True)] = 60,
-    max_epochs: Annotated[int | None, typer.Option(hidden=True)] = None,
+    rows: Annotated[int, Option(hidden=True)] = 48,
+    cols: Annotated[int, Option(hidden=True)] = 56,
+    n_genes: Annotated[int, Option(hidden=True)] = 60,
+    max_epochs: Annotated[int | None, Option(hidden=True)] = None,
 ) -> None:
     """Simulate a section, hold out three quarters of its spots, impute them, and score the result.
 

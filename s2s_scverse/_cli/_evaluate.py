@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 import typer
+from typer import Option
 
 from .. import _keys
 from . import _options as options
 from ._app import on_a_terminal, print_json
+from ._files import check_output, read_genes, read_section, replacing
 from ._layout import lay_out, normalise, refuse_useless
-from ._read import read_genes, read_section
-from ._write import check_output, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,23 +35,19 @@ def evaluate(
     source: options.Source,
     *,
     methods: Annotated[
-        str, typer.Option(help="s2s and methods of s2s.tl.interpolate, separated by commas.")
+        str, Option(help="s2s and methods of s2s.tl.interpolate, separated by commas.")
     ] = "s2s,nearest,kriging,pca_kriging",
     keys: Annotated[
         str | None,
-        typer.Option(help="Only score these layers of a section with held-out spots, without imputing anything."),
+        Option(help="Only score these layers of a section with held-out spots, without imputing anything."),
     ] = None,
-    stride: Annotated[
-        int | None, typer.Option(help="Keep every n-th spot along both axes; default: every second.")
-    ] = None,
-    fraction: Annotated[float | None, typer.Option(help="Keep this random fraction of the spots instead.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="CSV file for the scores of every gene.")
-    ] = None,
+    stride: Annotated[int | None, Option(help="Keep every n-th spot along both axes; default: every second.")] = None,
+    fraction: Annotated[float | None, Option(help="Keep this random fraction of the spots instead.")] = None,
+    output: Annotated[Path | None, Option("--output", "-o", help="CSV file for the scores of every gene.")] = None,
     genes: options.Genes = None,
     n_top_genes: Annotated[
         int,
-        typer.Option(
+        Option(
             help="Without --genes: score this many of the most variable genes, among those detected in at least a "
             "tenth of the measured spots."
         ),

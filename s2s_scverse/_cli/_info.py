@@ -9,8 +9,8 @@ import typer
 from .. import _keys
 from . import _options as options
 from ._app import print_json
+from ._files import read_genes, read_section
 from ._layout import VALUES, describe_values, has_lattice, lay_out, normalise
-from ._read import read_genes, read_section
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -123,7 +123,7 @@ def visium_breast_cancer(*, cache_dir: str | PathLike[str] | None = None, progre
 
 def _load(sample: str, cache_dir: str | PathLike[str] | None, *, progress: bool) -> AnnData:
     """Download the files of a Visium sample unless they are cached, and read them."""
-    from .._cli._read import read_10x
+    from .._cli._files import read_10x
 
     folder = _cache(cache_dir, "visium")
     paths = []

@@ -79,21 +79,15 @@ def dense(
 
 
 def read_dense(
-    adata: AnnData,
-    key: str,
-    *,
-    min_reliability: float | None = None,
-    genes: str | Sequence[str] | None = None,
+    adata: AnnData, key: str, *, min_reliability: float | None = None, genes: str | Sequence[str] | None = None
 ) -> tuple[AnnData, NDArray[np.int64], NDArray[np.int64]]:
     """Return what :func:`dense` does, and the rows and columns of `adata` that it has."""
     check_adata(adata)
     check_name("key", key)
     check_keys(adata, key, argument="key")
-    if key not in find_runs(adata):
-        msg = (
-            f"layer {key!r} was not written by s2s.tl.impute or s2s.tl.interpolate, so it has no values at unmeasured "
-            f"sites; runs in adata.uns[{_keys.UNS!r}]: {few(find_runs(adata)) or 'none'}"
-        )
+    if key not in (runs := find_runs(adata)):
+        writers = "s2s.tl.impute or s2s.tl.interpolate, so it has no values at unmeasured sites"
+        msg = f"layer {key!r} was not written by {writers}; runs in adata.uns[{_keys.UNS!r}]: {few(runs) or 'none'}"
         raise KeyError(msg)
     columns = check_genes(adata, genes)
     if min_reliability is not None:
@@ -116,8 +110,8 @@ def read_dense(
     if not (len(columns) and sites.any()):
         msg = f"layer {key!r} has no site with values for all genes; call s2s.tl.impute or s2s.tl.interpolate again"
         raise ValueError(msg)
-    text = "dropped %d of %d genes, and %d of %d sites without values"
-    log.info(text, adata.n_vars - len(columns), adata.n_vars, (~sites).sum(), adata.n_obs)
+    dropped = adata.n_vars - len(columns), adata.n_vars, (~sites).sum(), adata.n_obs
+    log.info("dropped %d of %d genes, and %d of %d sites without values", *dropped)
     known = {name: np.asarray(adata.obsm[name])[sites] for name in adata.obsm if not name.startswith("X_")}
     uns = {name: adata.uns[name] for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")}
     if grid := adata.uns.get(_keys.UNS, {}).get(_keys.GRID):

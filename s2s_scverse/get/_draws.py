@@ -13,6 +13,7 @@ from .._lattice import SectionOnLattice
 from .._predict import Kriging, PCAKriging, section_noise_weights
 from .._uncertainty import Counting, ErrorModel, GeneErrors, Marginals
 from ._dense import read_dense
+from ._tables import NO_STD
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -108,7 +109,7 @@ def draws(
     plain, kept, columns = read_dense(adata, key, genes=genes)
     layer = _keys.STD.format(key)
     if layer not in adata.layers:
-        msg = f"run {key!r} has no standard deviations; call s2s.tl.impute with uncertainty=True"
+        msg = NO_STD.format(key)
         raise KeyError(msg)
     _, inputs = read_inputs_of_run(adata, key, np.zeros(adata.n_vars, bool), covariates=False)
     drawn = np.zeros(adata.n_obs, bool)

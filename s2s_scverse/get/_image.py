@@ -14,11 +14,7 @@ __all__ = ["image"]
 
 
 def image(
-    adata: AnnData,
-    genes: str | Sequence[str] | None = None,
-    *,
-    layer: str | None = None,
-    library_id: str | None = None,
+    adata: AnnData, genes: str | Sequence[str] | None = None, *, layer: str | None = None, library_id: str | None = None
 ) -> "xr.DataArray":
     """Return a section as an image with genes as channels.
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._adata import check_keys, find_runs, read_mask, read_values
 from .._checks import check_adata, check_genes, check_name, check_number
+from ._tables import NO_STD
 
 __all__ = ["interval"]
 
@@ -61,10 +62,7 @@ def interval(
     layer = _keys.STD.format(key)
     run: Any = find_runs(adata).get(key, {})
     if layer not in adata.layers or "intervals" not in run:
-        msg = (
-            f"run {key!r} has no standard deviations; call s2s.tl.impute with uncertainty=True, on a section with "
-            "unmeasured sites and at least 16 measured spots"
-        )
+        msg = NO_STD.format(key)
         raise KeyError(msg)
     everywhere = np.ones(adata.n_obs, dtype=bool)
     middle = read_values(adata, everywhere, columns, layer=key, finite=False)

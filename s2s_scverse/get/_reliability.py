@@ -126,7 +126,12 @@ def reliability_df(
     True
     """
     check_adata(adata)
-    widths = _check_scales(scales)
+    check_type("scales", scales, "integers", int, np.integer, Iterable)
+    given = [scales] if isinstance(scales, int | np.integer) else scales
+    widths = [check_int("scales", width, least=1) for width in given]
+    if len(set(widths)) < len(widths):
+        msg = f"scales must differ, found {widths}"
+        raise ValueError(msg)
     if regions is not None:
         check_name("regions", regions)
         if regions not in adata.obs:
@@ -153,16 +158,6 @@ def reliability_df(
         np.minimum(found, 1, out=found)
     columns = pd.Index([*widths, *([] if regions is None else [regions])], dtype=None if regions is None else object)
     return pd.DataFrame(found[1:].T, plain.var_names, columns)
-
-
-def _check_scales(scales: int | Iterable[int]) -> list[int]:
-    check_type("scales", scales, "integers", int, np.integer, Iterable)
-    given = [scales] if isinstance(scales, int | np.integer) else scales
-    widths = [check_int("scales", width, least=1) for width in given]
-    if len(set(widths)) < len(widths):
-        msg = f"scales must differ, found {widths}"
-        raise ValueError(msg)
-    return widths
 
 
 def window_averages(index: NDArray[np.int64], widths: Sequence[int]) -> list[csr_array]:

@@ -9,6 +9,9 @@ from .._checks import check_adata, check_name, few, read_table
 
 __all__ = ["evaluation_df", "evaluation_summary_df", "evaluation_tests_df", "history_df", "read_reliability"]
 
+AGAIN = "call s2s.tl.impute with uncertainty=True, on a section with unmeasured sites and at least 16 measured spots"
+NO_STD = f"run {{!r}} has no standard deviations; {AGAIN}"
+
 
 def evaluation_df(adata: AnnData) -> pd.DataFrame:
     """Return the scores of every gene and method.
@@ -150,10 +153,7 @@ def read_reliability(adata: AnnData, key: str) -> pd.Series:
     column = _keys.RELIABILITY.format(key)
     if column not in adata.var:
         have = [name for name in find_runs(adata) if _keys.RELIABILITY.format(name) in adata.var]
-        msg = (
-            f"adata.var has no {column!r}; runs that have one: {few(have) or 'none'}; call s2s.tl.impute with "
-            "uncertainty=True, on a section with at least 16 measured spots"
-        )
+        msg = f"adata.var has no {column!r}; runs that have one: {few(have) or 'none'}; {AGAIN}"
         raise KeyError(msg)
     found: pd.Series = adata.var[column].astype(float).dropna()
     return found

@@ -11,6 +11,7 @@ from .._adata import check_keys, find_source, read_mask, read_measured, read_val
 from .._checks import check_adata, check_choice, check_genes, few
 from .._lattice import SectionOnLattice
 from .._scores import pearson
+from ..get._tables import NO_STD
 from ._drawing import chosen_sections
 from ._figure import GivenAxes, Shown
 from ._maps import Look, MapRow, Panel, Scale, colour_limits, draw_maps
@@ -202,11 +203,7 @@ def _columns(adata: AnnData, keys: Sequence[str], columns: str | Sequence[str] |
         msg = "expected at least one column, found an empty list"
         raise ValueError(msg)
     if "std" in wanted and without:
-        msg = (
-            f"run {without[0]!r} has no standard deviations (adata.layers has no {_keys.STD.format(without[0])!r}); "
-            "call s2s.tl.impute with uncertainty=True, on a section with unmeasured sites and at least 16 measured "
-            "spots; without them, draw it with s2s.pl.compare"
-        )
+        msg = f"{NO_STD.format(without[0])}; without them, draw it with s2s.pl.compare"
         raise KeyError(msg)
     if {"truth", "error"} & set(wanted) and not held_out:
         msg = f"no spot is held out (adata.obs[{_keys.HELD_OUT!r}]), so there is neither truth nor error to draw"
@@ -239,10 +236,8 @@ class _Values:
         for key, values in self.imputed.items():
             empty = self._adata.var_names[self._at[np.isnan(values[section.rows]).all(axis=0)]]
             if len(empty):
-                msg = (
-                    f"adata.layers[{key!r}] holds no values of {few(empty)}: they were not asked for when it was made; "
-                    "impute them too, or choose other genes"
-                )
+                found = f"adata.layers[{key!r}] holds no values of {few(empty)}"
+                msg = f"{found}: they were not asked for when it was made; impute them too, or choose other genes"
                 raise ValueError(msg)
 
     def panels(self, column: str, section: SectionOnLattice, gene: int) -> list[Panel]:

@@ -19,24 +19,6 @@ from .._checks import check_adata, check_number
 from .._image import find_library, library_image
 from .._lattice import Kind, Lattice, SectionOnLattice
 
-__all__ = [
-    "Place",
-    "Underlay",
-    "add_collection",
-    "chosen_sections",
-    "draw_cells",
-    "draw_scale_bar",
-    "draw_tissue",
-    "draw_underlay",
-    "find_place",
-    "find_underlay",
-    "hairline",
-    "micrometres_per_unit",
-    "outline",
-    "set_frame",
-    "site_polygons",
-]
-
 Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
 SIXTHS = 6  # corners of squares and hexagons lie at whole multiples of 1/6 along u and v
 THINNEST = 1 / 3
@@ -175,10 +157,8 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
             return None
         edges = (box, (left, right, top, bottom))
         at, below = ("x {:.4g} to {:.4g}, y {:.4g} to {:.4g}".format(*each) for each in edges)
-        msg = (
-            f"the section ({at}) lies beside its image ({below}); coordinates must be in pixels of the full image: "
-            "rescale them, or pass img=False"
-        )
+        advice = "coordinates must be in pixels of the full image: rescale them, or pass img=False"
+        msg = f"the section ({at}) lies beside its image ({below}); {advice}"
         raise ValueError(msg)
     _warn_of_scaled(library, box)
     return Underlay(image.pixels, (left, right, top, bottom))

@@ -14,19 +14,7 @@ from .. import _keys
 from .._adata import read_mask
 from .._checks import check_coordinates, check_int, check_number
 from .._lattice import SectionOnLattice
-from ._drawing import (
-    Underlay,
-    add_collection,
-    chosen_sections,
-    draw_cells,
-    draw_scale_bar,
-    draw_tissue,
-    find_place,
-    hairline,
-    outline,
-    set_frame,
-    site_polygons,
-)
+from . import _drawing
 from ._figure import GivenAxes, finish, make_axes
 
 __all__ = ["grid", "grid_sites"]
@@ -73,25 +61,16 @@ def grid(
         Section to draw, all by default.
     spatial_key
         Key of `adata.obsm` with x and y of every site.
-    img
-        Image of the tissue to draw beneath: True for the one of the highest resolution in ``adata.uns["spatial"]``, or
-        its name there (``"lowres"``), False for none. By default there is one if `adata` has it.
-    img_alpha, alpha
-        Opacity of the image and of the sites, 0 to 1.
-    scalebar_dx
-        As in :func:`s2s_scverse.pl.compare`.
+    alpha
+        Opacity of the sites, 0 to 1.
     title
         Titles of the panels, by default the names of the section and of the lattice.
     ncols
         Number of panels side by side.
-    figsize
-        Width and height of the figure in inches.
-    rasterized
-        Draw the sites as a bitmap in PDF and SVG files. Makes files of large sections small.
     ax
         Axes to draw into, one for each section; the legend stands to their right.
-    show, return_fig
-        As in :func:`s2s_scverse.pl.compare`.
+    img, img_alpha, scalebar_dx, figsize, rasterized, show, return_fig
+        As in :func:`s2s_scverse.pl.compare`: by default, the image of the tissue is drawn beneath if there is one.
 
     Returns
     -------
@@ -116,9 +95,9 @@ def grid(
     """
     check_number("alpha", alpha, least=0, most=1)
     check_number("img_alpha", img_alpha, least=0, most=1)
-    adata, sections = chosen_sections(adata, library_id)
+    adata, sections = _drawing.chosen_sections(adata, library_id)
     sites = [grid_sites(adata, section, spatial_key) for section in sections]
-    places = [find_place(adata, each, img, scalebar_dx, margin=each.lattice.pitch / 2) for each in sections]
+    places = [_drawing.find_place(adata, each, img, scalebar_dx, margin=each.lattice.pitch / 2) for each in sections]
     left, right, top, bottom = places[0].box
     width, height = 4 * np.array([right - left, bottom - top]) / max(right - left, bottom - top)
     ncols = min(check_int("ncols", ncols, least=1), len(sections))
@@ -126,14 +105,14 @@ def grid(
     shape = len(sections), 1
     axes = make_axes(ax, shape, size, ncols=ncols, layout="compressed", return_fig=return_fig)[:, 0]
     for axis, section, points, place in zip(axes, sections, sites, places, strict=True):
-        set_frame(axis, place.box)
-        _draw_section(axis, section, points, place.underlay, alpha, img_alpha=img_alpha, rasterized=rasterized)
+        _drawing.set_frame(axis, place.box)
+        _draw_section(axis, section, points, place, alpha, img_alpha=img_alpha, rasterized=rasterized)
         names = [] if section.name is None else [section.name]
         # From the left: a name wider than the section reaches over the legend.
         name = fill(", ".join([*names, f"{section.lattice.kind.name} lattice"]), 34)
         axis.set_title(name, fontsize=10, loc="left", parse_math=False)
         if place.micrometres is not None:
-            draw_scale_bar(axis, place.micrometres)
+            _drawing.draw_scale_bar(axis, place.micrometres)
     shown = finish(axes, title, loc="left", show=show, return_fig=return_fig)
     return axes[0] if shown is axes and len(axes) == 1 else cast("Figure | None", shown)
 
@@ -147,33 +126,35 @@ def grid_sites(adata: AnnData, section: SectionOnLattice, spatial_key: str = _ke
 
 
 def _draw_section(
-    axis: Axes, section: SectionOnLattice, points: Points, underlay: Underlay | None, alpha: float, **tissue: Any
+    axis: Axes, section: SectionOnLattice, points: Points, place: _drawing.Place, alpha: float, **tissue: Any
 ) -> None:
     """Draw a section, its outline and the legend; the sites, or the measured area and an inset with some sites."""
-    lattice, detail, dense = section.lattice, axis, len(section.lattice) > MAX_MARKS
-    rim, rasterized = "none" if underlay is None else "white", tissue["rasterized"]
+    lattice, underlay, rasterized = section.lattice, place.underlay, tissue["rasterized"]
+    detail, dense = axis, len(lattice) > MAX_MARKS
     if dense:
         spacing = lattice.spot_pitch(section.measured)
         area: Any = {"facecolors": MARKS["measured"][0], "edgecolors": "none", "zorder": 1.5, "rasterized": rasterized}
-        spots = site_polygons(lattice, spacing)[section.measured]
-        draw_cells(axis, spots, alpha=alpha * (0.4 if underlay is None else 0.25), **area)
+        spots = _drawing.site_polygons(lattice, spacing)[section.measured]
+        _drawing.draw_cells(axis, spots, alpha=alpha * (0.4 if underlay is None else 0.25), **area)
         middle = points.get("measured", lattice.coordinates)
         middle = middle[np.linalg.norm(middle - middle.mean(axis=0), axis=1).argmin()]
         detail = _inset(axis, middle, spacing * lattice.pitch * SHOWN / 2)
     for each in (axis, detail)[: 1 + dense]:
-        draw_tissue(each, lattice, underlay, TISSUE, **tissue)
-        edges = LineCollection(list(outline(lattice)), colors="black", linewidths=0.8, capstyle="round", zorder=3)
+        _drawing.draw_tissue(each, lattice, underlay, TISSUE, **tissue)
+        lines = list(_drawing.outline(lattice))
+        edges = LineCollection(lines, colors="black", linewidths=0.8, capstyle="round", zorder=3)
         edges.set_label("outline")
-        add_collection(each, edges)
+        _drawing.add_collection(each, edges)
     handles: list[Line2D | LineCollection] = []
     for kind, at in points.items():
         colour, diameter = MARKS[kind]
         width = [diameter * lattice.pitch]
-        place: Any = {"units": "xy", "offsets": at, "offset_transform": detail.transData}
-        # Blue and black stand out from a stain with a rim.
-        look: Any = {"facecolors": colour, "edgecolors": rim, "linewidths": hairline(detail, lattice.pitch / 2)}
-        discs = EllipseCollection(width, width, [0], **place, **look, alpha=alpha, rasterized=rasterized)
-        add_collection(detail, discs)
+        centres: Any = {"units": "xy", "offsets": at, "offset_transform": detail.transData}
+        rim = "none" if underlay is None else "white"  # blue and black stand out from a stain with a rim
+        look: Any = {"facecolors": colour, "edgecolors": rim, "alpha": alpha, "rasterized": rasterized}
+        hairline = _drawing.hairline(detail, lattice.pitch / 2)
+        discs = EllipseCollection(width, width, [0], linewidths=hairline, **centres, **look)
+        _drawing.add_collection(detail, discs)
         mark = Line2D([], [], linestyle="", marker="o", markersize=8 * diameter, markeredgewidth=0, color=colour)
         mark.set(alpha=alpha, label=f"{kind} ({len(at):,})")
         handles.append(mark)
@@ -185,7 +166,7 @@ def _inset(axis: Axes, middle: NDArray[np.float64], reach: float) -> Axes:
     """Add an inset that shows what lies around a point, and mark its part of the section."""
     inset = axis.inset_axes(INSET)
     (left, top), (right, bottom) = middle - reach, middle + reach
-    set_frame(inset, (left, right, top, bottom))
+    _drawing.set_frame(inset, (left, right, top, bottom))
     inset.spines[:].set_visible(True)
     marked: Any = axis.indicate_inset_zoom(inset, edgecolor="black", alpha=1)
     for line in marked.connectors:  # they cross on an inverted axis

@@ -17,16 +17,7 @@ from numpy.typing import NDArray
 
 from .._checks import check_int, check_number
 from .._lattice import SectionOnLattice
-from ._drawing import (
-    Place,
-    draw_cells,
-    draw_scale_bar,
-    draw_tissue,
-    draw_underlay,
-    find_place,
-    set_frame,
-    site_polygons,
-)
+from . import _drawing
 from ._figure import GivenAxes, Shown, Titles, finish, make_axes
 
 __all__ = ["NOTHING", "Look", "MapRow", "Panel", "Scale", "colour_limits", "draw_maps"]
@@ -106,7 +97,7 @@ def _limit(name: str, limit: float | str, values: NDArray[np.float32]) -> float:
 
 def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str | Colormap], look: Look) -> Shown:
     """Draw the rows, `look.ncols` of them side by side."""
-    alpha = TRANSLUCENT if look.alpha is None else check_number("alpha", look.alpha, least=0, most=1)
+    check_number("alpha", TRANSLUCENT if look.alpha is None else look.alpha, least=0, most=1)
     check_number("img_alpha", look.img_alpha, least=0, most=1)
     ncols = min(check_int("ncols", look.ncols, least=1), len(rows))
     colours = {scale: _colour_map(cmap) for scale, cmap in cmaps.items()}
@@ -119,49 +110,50 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
     for number, (row, row_axes) in enumerate(zip(rows, axes, strict=True)):
         place, first = places[row.section.name], row_axes[0]
         for axis, panel in zip(row_axes, row.panels, strict=True):
-            set_frame(axis, place.box)
-            _draw_panel(axis, row, panel, place, colours, look, alpha)
+            _drawing.set_frame(axis, place.box)
+            underlay = place.underlay if panel.scale in ON_IMAGE else None
+            _draw_panel(axis, row, panel, underlay, colours.get(panel.scale), look)
             names = [row.section.name] if axis is first and len(places) > 1 else []
             axis.set_xlabel(_fill(axis, "\n".join([*names, panel.note]), 8), fontsize=8, labelpad=3, parse_math=False)
             if number < ncols:
                 axis.set_title(_fill(axis, panel.title, 10), fontsize=10, parse_math=False)
         first.set_ylabel(row.gene, fontsize=10 if len(row.gene) < 13 else 7.5, style="italic", parse_math=False)
         if row is with_bar[row.section.name] and place.micrometres is not None:
-            draw_scale_bar(first, place.micrometres)
+            _drawing.draw_scale_bar(first, place.micrometres)
             first.xaxis.labelpad = 16  # the note stands below the bar
         for scale in dict.fromkeys(panel.scale for panel in row.panels if panel.scale in row.limits):
             _draw_bar(row, row_axes, scale, look)
     return finish(axes, look.title, show=look.show, return_fig=look.return_fig)
 
 
-def _place(adata: AnnData, row: MapRow, look: Look) -> Place:
+def _place(adata: AnnData, row: MapRow, look: Look) -> _drawing.Place:
     margin = (max(panel.width for panel in row.panels) - 1) / 2 * row.section.lattice.pitch
-    return find_place(adata, row.section, look.img, look.scalebar_dx, margin=margin)
+    return _drawing.find_place(adata, row.section, look.img, look.scalebar_dx, margin=margin)
 
 
 def _draw_panel(
-    axis: Axes, row: MapRow, panel: Panel, place: Place, colours: Mapping[Scale, Colormap], look: Look, alpha: float
+    axis: Axes, row: MapRow, panel: Panel, underlay: _drawing.Underlay | None, colours: Colormap | None, look: Look
 ) -> None:
     """Draw the tissue or the image, and the values above."""
     lattice, has_value = row.section.lattice, np.isfinite(panel.by_site)
-    underlay = place.underlay if panel.scale in ON_IMAGE else None
-    draw_tissue(axis, lattice, underlay, NOTHING, img_alpha=look.img_alpha, rasterized=look.rasterized)
+    _drawing.draw_tissue(axis, lattice, underlay, NOTHING, img_alpha=look.img_alpha, rasterized=look.rasterized)
     if panel.scale == "image":
         return
-    draw_cells(
+    _drawing.draw_cells(
         axis,
-        site_polygons(lattice, panel.width)[has_value],
+        _drawing.site_polygons(lattice, panel.width)[has_value],
         array=panel.by_site[has_value],
-        cmap=colours[panel.scale],
+        cmap=colours,
         clim=row.limits[panel.scale],
         rasterized=look.rasterized,
     )
     if underlay is not None:
         # Translucent cells would show seams; the image once more above opaque ones gives the same colours.
-        draw_underlay(axis, underlay, look.img_alpha * (1 - alpha), above=True)
+        transparency = 1 - (TRANSLUCENT if look.alpha is None else look.alpha)
+        _drawing.draw_underlay(axis, underlay, look.img_alpha * transparency, above=True)
 
 
-def _figure_size(place: Place, rows: Sequence[MapRow], ncols: int) -> tuple[float, float]:
+def _figure_size(place: _drawing.Place, rows: Sequence[MapRow], ncols: int) -> tuple[float, float]:
     """Inches that give panels the area of a square of side 2."""
     left, right, top, bottom = place.box
     width, height = 2 * np.sqrt([(right - left) / (bottom - top), (bottom - top) / (right - left)])
