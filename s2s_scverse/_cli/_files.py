@@ -92,8 +92,9 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
     with _reading(path):
         # As after an interrupted copy: zarr reads missing chunks of a sparse matrix as zeros.
         for name, array in group.members(max_depth=None):
-            other = Path(name).name != "data" or not isinstance(array, zarr.Array)
-            if not other and (missing := array.nchunks - array.nchunks_initialized):
+            if Path(name).name != "data" or not isinstance(array, zarr.Array):
+                continue
+            if missing := array.nchunks - array.nchunks_initialized:
                 msg = f"{missing} of {array.nchunks} chunks of {name} are missing; copy the folder again"
                 raise ValueError(msg)
         if group.attrs.get("encoding-type") == "anndata":

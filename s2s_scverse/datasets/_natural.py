@@ -233,7 +233,7 @@ def _to_gray(array: object, name: str) -> Image:
         low, high = 0.0, 255.0
     elif array.dtype.kind == "b" or (array.dtype.kind == "f" and low >= 0 and high <= 1):
         low, high = 0.0, 1.0
-    return np.clip((image - low) / ((high - low) or 1.0), 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip((image - low) / ((high - low) or 1.0), 0.0, 1.0), np.float32)
 
 
 def _textures(size: tuple[int, int], n: int, rng: np.random.Generator) -> NDArray[np.float32]:

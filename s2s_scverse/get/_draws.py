@@ -23,10 +23,8 @@ __all__ = ["draws"]
 COMPONENTS, SPOTS_PER_COMPONENT = (25, 50), 16
 """Bounds of the number of components that are simulated, and spots for each. Fewer made errors of regions too small on
 sections of 900 spots, more made them too large on sections of 200."""
-LEAST = 0.05
-"""Smallest share of the variance of an error that is not due to counting."""
-NEIGHBOURS = 4
-"""Number of nearest spots whose depth an unmeasured site is given."""
+LEAST = 0.05  # smallest share of the variance of an error that is not due to counting
+NEIGHBOURS = 4  # number of nearest spots whose depth an unmeasured site is given
 
 
 def draws(

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from anndata import AnnData
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import check_keys, find_source, read_mask, read_measured, read_values, read_visible
-from .._checks import check_adata, check_choice, check_genes, few
+from .._checks import check_adata, check_choice, check_genes, check_name, few
 from .._lattice import SectionOnLattice
 from .._scores import pearson
 from ..get._tables import NO_STD
@@ -16,7 +16,7 @@ from ._drawing import chosen_sections
 from ._figure import GivenAxes, Shown
 from ._maps import Look, MapRow, Panel, Scale, colour_limits, draw_maps
 
-__all__ = ["Column", "compare", "map_rows"]
+__all__ = ["Column", "compare", "map_rows", "uncertainty"]
 
 Column = Literal["image", "measured", "imputed", "std", "truth", "error"]
 
@@ -150,6 +150,47 @@ def compare(
         unit = "log1p" if source is None and "log1p" in adata.uns else ""
     look = Look(unit, title, img, img_alpha, alpha, scalebar_dx, ncols, figsize, rasterized, axes, show, return_fig)
     return draw_maps(rows, adata, {"expression": cmap, "SD": std_cmap, "error": error_cmap}, look)
+
+
+def uncertainty(adata: AnnData, genes: str | Sequence[str], *, key: str = _keys.UNS, **options: Any) -> Shown:
+    """Draw imputed genes and their standard deviations at every site.
+
+    The same as ``compare(adata, genes, keys=key, columns=("imputed", "std"))``. Measured spots keep their values, have
+    no standard deviation, and are grey.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.impute` was run on.
+    genes
+        Genes to draw.
+    key
+        Name of the run (its `key_added`).
+    **options
+        Other arguments of :func:`s2s_scverse.pl.compare`.
+
+    Returns
+    -------
+    As :func:`s2s_scverse.pl.compare`; axes of shape (n_rows, 2).
+
+    Raises
+    ------
+    KeyError, ValueError
+        As :func:`s2s_scverse.pl.compare`; if the run has no standard deviations.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8), upsample=2)
+    >>> s2s.pp.normalize(dense)
+    >>> s2s.tl.impute(dense, preset="quick", progress=False)
+    >>> [axis.get_title() for axis in s2s.pl.uncertainty(dense, "domain_1", show=False)[0]]
+    ['imputed', 'standard deviation']
+    """
+    check_adata(adata)
+    check_name("key", key)
+    check_keys(adata, key, argument="key")
+    return compare(adata, genes, keys=key, columns=("imputed", "std"), **options)
 
 
 def map_rows(

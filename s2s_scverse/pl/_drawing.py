@@ -21,8 +21,7 @@ from .._lattice import Kind, Lattice, SectionOnLattice
 
 Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
 SIXTHS = 6  # corners of squares and hexagons lie at whole multiples of 1/6 along u and v
-THINNEST = 1 / 3
-"""Smallest ratio of the sides of a panel: leaves room for its title and the label of its colour bar."""
+THINNEST = 1 / 3  # smallest ratio of the sides of a panel: leaves room for its title and its colour bar's label
 VISIUM = 100.0, (0.5, 0.7)
 """Micrometres between Visium spots, and range of their diameter in ``scalefactors`` relative to this distance."""
 
@@ -117,8 +116,8 @@ def add_collection(axis: Axes, collection: Collection) -> None:
 def draw_cells(axis: Axes, polygons: Any, **style: Any) -> None:
     """Fill the cells of a lattice, in axes whose limits are set."""
     radius = float(np.linalg.norm(polygons[0, 0] - polygons[0].mean(axis=0))) if len(polygons) else 1.0
-    cells = PolyCollection(polygons, **{"linewidths": hairline(axis, radius), "edgecolors": "face"} | style)
-    add_collection(axis, cells)
+    look: Any = {"linewidths": hairline(axis, radius), "edgecolors": "face"} | style
+    add_collection(axis, PolyCollection(polygons, **look))
 
 
 def hairline(axis: Axes, radius: float) -> float:

@@ -113,7 +113,7 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
             _drawing.set_frame(axis, place.box)
             underlay = place.underlay if panel.scale in ON_IMAGE else None
             _draw_panel(axis, row, panel, underlay, colours.get(panel.scale), look)
-            names = [row.section.name] if axis is first and len(places) > 1 else []
+            names = [str(row.section.name)] if axis is first and len(places) > 1 else []
             axis.set_xlabel(_fill(axis, "\n".join([*names, panel.note]), 8), fontsize=8, labelpad=3, parse_math=False)
             if number < ncols:
                 axis.set_title(_fill(axis, panel.title, 10), fontsize=10, parse_math=False)

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,7 +132,7 @@ def _draw_points(axis: Axes, x: pd.Series, y: pd.Series, labelled: Sequence[str]
     axis.plot(x, y, "o", color="#0072b2", markersize=3, markeredgewidth=0, alpha=0.6, zorder=2)
     chosen = y.index.isin(labelled)
     axis.scatter(x[chosen], y[chosen], s=16, color="#d55e00", linewidths=0, zorder=3)
-    for name, *point in zip(y.index[chosen], x[chosen], y[chosen], strict=True):
-        text = axis.annotate(str(name), point, xytext=(3, 3), textcoords="offset points", fontsize=7, style="italic")
-        text.set_parse_math(False)
+    beside: Any = {"xytext": (3, 3), "textcoords": "offset points"}
+    for name, at in zip(y.index[chosen], np.column_stack([x, y])[chosen], strict=True):
+        axis.annotate(str(name), at, fontsize=7, style="italic", parse_math=False, **beside)
     axis.spines[["top", "right"]].set_visible(False)
