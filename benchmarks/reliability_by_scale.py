@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 from s2s_scverse._scores import pearson
-from s2s_scverse.get._reliability_by_scale import window_averages
+from s2s_scverse.get._reliability import window_averages
 
 RELIABLE = 0.5
 

@@ -1,6 +1,6 @@
 """The command line: ``s2s``."""
 
-from inspect import Parameter, signature
+from inspect import getfullargspec
 
 from ._app import app, main, reported
 from ._demo import demo
@@ -11,7 +11,4 @@ from ._info import info
 __all__ = ["app", "main"]
 
 for command in (impute, evaluate, info, demo):
-    named = [
-        name for name, parameter in signature(command).parameters.items() if parameter.kind is Parameter.KEYWORD_ONLY
-    ]
-    app.command()(reported(named)(command))
+    app.command()(reported(getfullargspec(command).kwonlyargs)(command))

@@ -39,10 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-
 _shown = {"quiet": False, "debug": False}
-_options: list[str] = []
-"""Python names of the options of the running command."""
+_options: list[str] = []  # Python names of the options of the running command
 
 
 def main() -> None:

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import numpy as np
 import typer
+from typer import Option
 
 from .. import _keys
 from . import _options as options
 from ._app import print_json
-from ._evaluate import BASELINES, as_text, gain_as_text, gains, mean_scores, run_methods
-from ._write import check_output, replacing, write_section
+from ._evaluate import BASELINES, as_text, gain_as_text, run_methods, score
+from ._files import check_output, replacing, write_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -24,30 +25,29 @@ SHOWN: Final = ("domain_1", "hot_spot_1", "cell_type_1")
 """Genes in the picture, chosen for their patterns, not for how well they are imputed."""
 METHODS: Final = ("s2s", "stack", "pca_kriging", "kriging", "linear", "nearest")
 WITHOUT_IMAGE: Final = "stack_without_image"
-PIXELS: Final = 12
-"""Pixels of the simulated image between neighbouring sites."""
+PIXELS: Final = 12  # pixels of the simulated image between neighbouring sites
 
 
 def demo(
     *,
-    out_dir: Annotated[Path, typer.Option(help="Folder for demo.h5ad and demo.png; made if needed.")] = Path(),
-    seed: Annotated[int, typer.Option(help="Random seed of the section and of training.")] = 0,
-    preset: Annotated[Literal["default", "fast", "quick"], typer.Option(help="Training preset.")] = "fast",
+    out_dir: Annotated[Path, Option(help="Folder for demo.h5ad and demo.png; made if needed.")] = Path(),
+    seed: Annotated[int, Option(help="Random seed of the section and of training.")] = 0,
+    preset: Annotated[Literal["default", "fast", "quick"], Option(help="Training preset.")] = "fast",
     image: Annotated[
-        bool, typer.Option("--image", help="Simulate a stained image of the section, too, and use it as a covariate.")
+        bool, Option("--image", help="Simulate a stained image of the section, too, and use it as a covariate.")
     ] = False,
     as_json: options.Json = False,
-    rows: Annotated[int, typer.Option(hidden=True)] = 48,
-    cols: Annotated[int, typer.Option(hidden=True)] = 56,
-    n_genes: Annotated[int, typer.Option(hidden=True)] = 60,
-    max_epochs: Annotated[int | None, typer.Option(hidden=True)] = None,
+    rows: Annotated[int, Option(hidden=True)] = 48,
+    cols: Annotated[int, Option(hidden=True)] = 56,
+    n_genes: Annotated[int, Option(hidden=True)] = 60,
+    max_epochs: Annotated[int | None, Option(hidden=True)] = None,
 ) -> None:
     """Simulate a section, hold out three quarters of its spots, impute them, and score the result.
 
     Prints mean scores over genes at the held-out spots for s2s, for the stack of kriging methods that its network
     starts from, and for simpler methods. Writes the section and a picture of three genes.
     """
-    from .. import get, pl, pp, tl
+    from .. import pl, pp, tl
 
     out_dir.mkdir(parents=True, exist_ok=True)
     table, picture = (check_output(out_dir / name, option="--out-dir") for name in ("demo.h5ad", "demo.png"))
@@ -60,9 +60,7 @@ def demo(
     if image:
         tl.interpolate(dense, "stack", key_added=WITHOUT_IMAGE)
         methods.append(WITHOUT_IMAGE)
-    tl.evaluate(dense, methods)
-    scores = get.evaluation_df(dense)
-    means, compared = mean_scores(scores, seconds), gains(scores, methods, (*BASELINES, WITHOUT_IMAGE, "stack"))
+    _, means, compared = score(dense, methods, None, seconds, over=(*BASELINES, WITHOUT_IMAGE, "stack"))
     genes = [gene for gene in SHOWN if gene in dense.var_names]
     figure: Any = pl.compare(dense, genes, return_fig=True)
     write_section(dense, table)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 import typer
+from typer import Option
 
 from .. import _keys
 from . import _options as options
 from ._app import on_a_terminal, print_json
+from ._files import check_output, read_genes, read_section, replacing
 from ._layout import lay_out, normalise, refuse_useless
-from ._read import read_genes, read_section
-from ._write import check_output, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 
     from .._predict import Method
 
-__all__ = ["as_text", "evaluate", "gain_as_text", "gains", "mean_scores", "run_methods"]
+__all__ = ["as_text", "evaluate", "gain_as_text", "run_methods", "score"]
 
 IMPUTING = ("methods", "stride", "fraction", "n_top_genes", "preset", "max_epochs", "device", "seed", "normalised")
 """Parameters that --keys makes useless."""
-BASELINES = ("kriging", "pca_kriging")
-"""Methods that s2s is compared with."""
-DETECTED = 0.1
-"""Fraction of the measured spots in which a gene must be detected to be scored by default."""
+BASELINES = ("kriging", "pca_kriging")  # methods that s2s is compared with
+DETECTED = 0.1  # fraction of the measured spots in which a gene must be detected to be scored by default
 SCORES = ("pcc", "spearman", "rmse", "mae", "ssim", "coverage")
 
 
@@ -37,23 +35,19 @@ def evaluate(
     source: options.Source,
     *,
     methods: Annotated[
-        str, typer.Option(help="s2s and methods of s2s.tl.interpolate, separated by commas.")
+        str, Option(help="s2s and methods of s2s.tl.interpolate, separated by commas.")
     ] = "s2s,nearest,kriging,pca_kriging",
     keys: Annotated[
         str | None,
-        typer.Option(help="Only score these layers of a section with held-out spots, without imputing anything."),
+        Option(help="Only score these layers of a section with held-out spots, without imputing anything."),
     ] = None,
-    stride: Annotated[
-        int | None, typer.Option(help="Keep every n-th spot along both axes; default: every second.")
-    ] = None,
-    fraction: Annotated[float | None, typer.Option(help="Keep this random fraction of the spots instead.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="CSV file for the scores of every gene.")
-    ] = None,
+    stride: Annotated[int | None, Option(help="Keep every n-th spot along both axes; default: every second.")] = None,
+    fraction: Annotated[float | None, Option(help="Keep this random fraction of the spots instead.")] = None,
+    output: Annotated[Path | None, Option("--output", "-o", help="CSV file for the scores of every gene.")] = None,
     genes: options.Genes = None,
     n_top_genes: Annotated[
         int,
-        typer.Option(
+        Option(
             help="Without --genes: score this many of the most variable genes, among those detected in at least a "
             "tenth of the measured spots."
         ),
@@ -76,7 +70,8 @@ def evaluate(
     Held-out spots are used neither for fitting, nor for normalization, nor to select genes. The remaining spots are
     farther apart than those of the section, so scores are lower than those to expect between its own spots.
     """
-    from .. import get, pp, tl
+    from .. import pp
+    from .._checks import did_you_mean
     from .._predict import METHODS
 
     if output is not None:
@@ -87,16 +82,15 @@ def evaluate(
     if n_top_genes < 1:
         msg = f"--n-top-genes must be at least 1, found {n_top_genes}"
         raise ValueError(msg)
-    # "cokriging" is a former name.
-    names = _split(methods.replace("cokriging", "pca_kriging")) if keys is None else _split(keys)
     if keys is None:
-        from .._checks import did_you_mean
-
-        unknown = [name for name in names if name not in ("s2s", *METHODS)]
+        known = ("s2s", *METHODS)
+        names = _split(methods.replace("cokriging", "pca_kriging"))  # a former name
+        unknown = [name for name in names if name not in known]
         if unknown or not names:
-            msg = f"--methods must be some of s2s, {', '.join(METHODS)}, found {', '.join(unknown) or 'none'}"
-            raise ValueError(msg + did_you_mean(unknown, ("s2s", *METHODS)))
+            msg = f"--methods must be some of {', '.join(known)}, found {', '.join(unknown) or 'none'}"
+            raise ValueError(msg + did_you_mean(unknown, known))
     else:
+        names = _split(keys)
         refuse_useless(_given(context), "layers of --keys are scored as they are")
     adata = read_section(source, positions=positions, table=table, layer=layer)
     wanted = read_genes(genes, adata)
@@ -107,14 +101,12 @@ def evaluate(
         normalise(section, normalised)
         wanted = wanted or top_genes(section, n_top_genes)
         seconds = run_methods(section, names, wanted, preset=preset, max_epochs=max_epochs, device=device, rng=seed)
-    tl.evaluate(section, names, genes=wanted)
-    scores = get.evaluation_df(section)
+    scores, means, compared = score(section, names, wanted, seconds)
     if output is not None:
         with replacing(output) as temporary:
             scores.to_csv(temporary, index=False)
-    means = mean_scores(scores, seconds)
     measured, held_out = (int(section.obs[key].sum()) for key in (_keys.MEASURED, _keys.HELD_OUT))
-    n_genes, compared = scores["gene"].nunique(), gains(scores, names)
+    n_genes = scores["gene"].nunique()
     if as_json:
         result = {"spots": measured, "held_out": held_out, "genes": n_genes}
         print_json(result | {"scores": means.to_dict("records"), "gains": compared})
@@ -143,6 +135,36 @@ def run_methods(
     return seconds
 
 
+def score(
+    section: "AnnData",
+    methods: list[str],
+    genes: list[str] | None,
+    seconds: dict[str, float],
+    over: Iterable[str] = BASELINES,
+) -> "tuple[pd.DataFrame, pd.DataFrame, list[dict[str, Any]]]":
+    """Score methods: for every gene; as means over genes, the best first; and against the methods `over`."""
+    from .. import get, tl
+
+    tl.evaluate(section, methods, genes=genes)
+    scores = get.evaluation_df(section)
+    means = scores.groupby("method", observed=True)[[each for each in SCORES if each in scores]].mean()
+    means = means.sort_values("pcc", ascending=False).reset_index()
+    means["method"] = means["method"].astype(object)
+    if seconds:
+        means["seconds"] = means["method"].map(seconds)
+    pcc = scores.pivot_table(index="gene", columns="method", values="pcc", observed=True).astype(float)
+    method = "s2s" if "s2s" in methods else methods[0]
+    gains = []
+    for other in over:
+        if other in methods and other != method:
+            both = pcc[[method, other]].dropna()
+            gain, mean = (both[method] - both[other]), both[other].mean()
+            numbers = {"pcc": gain.mean(), "relative": gain.mean() / mean if mean > 0 else np.nan}
+            better = {"better": int((gain > 0).sum()), "worse": int((gain < 0).sum())}
+            gains.append({"method": method, "over": other} | numbers | better)
+    return scores, means, gains
+
+
 def top_genes(section: "AnnData", n: int) -> list[str]:
     """Return the most variable genes among those detected in a tenth of the measured spots, or among all if none is."""
     from .._checks import as_dense
@@ -155,34 +177,11 @@ def top_genes(section: "AnnData", n: int) -> list[str]:
     return [str(name) for name in section.var_names[order[: min(n, int(detected.sum()))]]]
 
 
-def gains(scores: "pd.DataFrame", methods: list[str], over: Iterable[str] = BASELINES) -> list[dict[str, Any]]:
-    """Compare the PCC of the first method, or s2s, with that of others, gene by gene."""
-    pcc = scores.pivot_table(index="gene", columns="method", values="pcc", observed=True)
-    method = "s2s" if "s2s" in methods else methods[0]
-    found = []
-    for other in over:
-        if other in methods and other != method:
-            both = pcc[[method, other]].astype(float).dropna()
-            gain, mean = (both[method] - both[other]), both[other].mean()
-            numbers = {"pcc": gain.mean(), "relative": gain.mean() / mean if mean > 0 else np.nan}
-            genes = {"better": int((gain > 0).sum()), "worse": int((gain < 0).sum())}
-            found.append({"method": method, "over": other} | numbers | genes)
-    return found
-
-
 def gain_as_text(gain: dict[str, Any]) -> str:
     """Return a line on the gain of one method over another."""
     percent = f" ({100 * gain['relative']:+.1f} %)" if np.isfinite(gain["relative"]) else ""
     genes = f"higher for {gain['better']} genes, lower for {gain['worse']}"
     return f"{gain['method']} against {gain['over']}: PCC {gain['pcc']:+.3f}{percent}; {genes}"
-
-
-def mean_scores(scores: "pd.DataFrame", seconds: dict[str, float]) -> "pd.DataFrame":
-    """Return the means over genes, a row per method, the best first."""
-    columns = [score for score in SCORES if score in scores]
-    means = scores.groupby("method", observed=True)[columns].mean().sort_values("pcc", ascending=False).reset_index()
-    means["method"] = means["method"].astype(object)
-    return means.assign(seconds=means["method"].map(seconds)) if seconds else means
 
 
 def as_text(means: "pd.DataFrame") -> str:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer import Option
 
 from .. import _keys
 from . import _options as options
 from ._app import on_a_terminal, print_json
+from ._files import check_output, check_writable, read_genes, read_section, write_section
 from ._layout import lay_out, normalise
-from ._read import read_genes, read_section
-from ._write import check_output, check_writable, write_section
 
 __all__ = ["impute"]
 
@@ -22,10 +22,7 @@ log = logging.getLogger(__name__)
 def impute(
     source: options.Source,
     *,
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="File to write, .h5ad or .zarr."),
-    ],
+    output: Annotated[Path, Option("--output", "-o", help="File to write, .h5ad or .zarr.")],
     upsample: options.Upsample = None,
     genes: options.Genes = None,
     preset: options.Preset = "default",
@@ -33,25 +30,23 @@ def impute(
     device: options.Device = "auto",
     seed: options.Seed = 0,
     natural_images: Annotated[
-        str, typer.Option(help="Training images: auto, photographs, textures, none, or a folder.")
+        str, Option(help="Training images: auto, photographs, textures, none, or a folder.")
     ] = "auto",
     image: Annotated[
-        str | None, typer.Option(help="Image to use as covariates: auto (that of the section), or a file.")
+        str | None, Option(help="Image to use as covariates: auto (that of the section), or a file.")
     ] = None,
-    image_scale: Annotated[float, typer.Option(help="Pixels of the image file per unit of the coordinates.")] = 1.0,
-    covariates: Annotated[
-        str | None, typer.Option(help="Covariates: keys of obsm or obs, separated by commas.")
-    ] = None,
-    uncertainty: Annotated[bool, typer.Option(help="Estimate standard deviations and reliability.")] = True,
-    denoise: Annotated[bool, typer.Option(help="Also denoise measured spots.")] = False,
-    dtype: Annotated[Literal["float32", "float16"], typer.Option(help="Data type of the layers.")] = "float32",
-    key_added: Annotated[str, typer.Option(help="Name of the layer.")] = _keys.UNS,
+    image_scale: Annotated[float, Option(help="Pixels of the image file per unit of the coordinates.")] = 1.0,
+    covariates: Annotated[str | None, Option(help="Covariates: keys of obsm or obs, separated by commas.")] = None,
+    uncertainty: Annotated[bool, Option(help="Estimate standard deviations and reliability.")] = True,
+    denoise: Annotated[bool, Option(help="Also denoise measured spots.")] = False,
+    dtype: Annotated[Literal["float32", "float16"], Option(help="Data type of the layers.")] = "float32",
+    key_added: Annotated[str, Option(help="Name of the layer.")] = _keys.UNS,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="File written after every epoch; training resumes from it if it exists.")
+        Path | None, Option(help="File written after every epoch; training resumes from it if it exists.")
     ] = None,
-    pretrained: Annotated[Path | None, typer.Option(help="Checkpoint of another section with initial weights.")] = None,
+    pretrained: Annotated[Path | None, Option(help="Checkpoint of another section with initial weights.")] = None,
     fill: Annotated[
-        Literal["tissue", "hull", "all"] | None, typer.Option(help="Where to add sites; default: tissue.")
+        Literal["tissue", "hull", "all"] | None, Option(help="Where to add sites; default: tissue.")
     ] = None,
     bin_size: options.BinSize = None,
     layer: options.Layer = None,

@@ -9,16 +9,15 @@ import typer
 from .. import _keys
 from . import _options as options
 from ._app import print_json
+from ._files import read_genes, read_section
 from ._layout import VALUES, describe_values, has_lattice, lay_out, normalise
-from ._read import read_genes, read_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["info"]
 
-LEAST = 0.01
-"""Fraction of the variance below which the text says that an image explains hardly anything."""
+LEAST = 0.01  # fraction of the variance below which the text says that an image explains hardly anything
 
 
 def info(
@@ -43,7 +42,8 @@ def info(
     names = read_genes(genes, adata)
     on_lattice = has_lattice(adata)
     dense = lay_out(adata, upsample=upsample, bin_size=bin_size, spatial_key=spatial_key, library_key=library_key)
-    sections: list[dict[str, Any]] = [
+    laid = read_sections(dense)
+    sections = [
         {
             "section": section.name,
             "lattice": section.lattice.kind.name,
@@ -53,9 +53,10 @@ def info(
             "spots": int(section.measured.sum()),
             "sites": len(section.lattice),
         }
-        for section in read_sections(dense)
+        for section in laid
     ]
-    largest = max(section["sites"] for section in sections)
+    with_image, explained = _image(dense)
+    largest = max(len(section.lattice) for section in laid)
     found = {
         "observations": adata.n_obs,
         "on_lattice": on_lattice,
@@ -64,8 +65,8 @@ def info(
         "sections": sections,
         "values": describe_values(dense),
         "runs": list(find_runs(dense)),
-        "image": has_image(dense),
-        "explained_by_image": explained_by_image(dense),
+        "image": with_image,
+        "explained_by_image": explained,
         "gigabytes": round(needed_gigabytes(dense.n_obs, largest, dense.n_vars, 2), 1),
     }
     if as_json:
@@ -74,31 +75,24 @@ def info(
         typer.echo("\n".join(_lines(found)))
 
 
-def has_image(adata: "AnnData") -> bool:
-    """Whether adata.uns["spatial"] holds an image with its scale factor."""
+def _image(adata: "AnnData") -> tuple[bool, float | None]:
+    """Whether there is an image, and which part of the differences between neighbouring spots it explains if known."""
+    from .. import pp
     from .._adata import read_sections
     from .._image import find_library, library_image
 
-    with suppress(KeyError, ValueError):
+    try:
         for section in read_sections(adata):
             library_image(find_library(adata.uns.get("spatial"), section.name, ""), None, "")
-        return True
-    return False
-
-
-def explained_by_image(adata: "AnnData") -> float | None:
-    """Return which part of the differences between neighbouring spots the image explains, None where unknown."""
-    from .. import pp
-
-    if not has_image(adata):
-        return None
+    except (KeyError, ValueError):
+        return False, None
     with suppress(KeyError, TypeError, ValueError):
         adata = adata.copy()
         normalise(adata, None)
         pp.image_features(adata)
         explained = adata.uns[_keys.UNS][_keys.IMAGE][_keys.IMAGE_FEATURES]["explained"]
-        return None if np.isnan(explained).all() else round(float(np.nanmean(explained)), 3)
-    return None
+        return True, None if np.isnan(explained).all() else round(float(np.nanmean(explained)), 3)
+    return True, None
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -114,11 +108,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines.append(f"values are {VALUES[found['values']]}")
     if found["image"]:
         lines.append("there is an image of the tissue: s2s impute --image auto uses it as a covariate")
-    if found["explained_by_image"] is not None:
-        part = found["explained_by_image"]
+    if (part := found["explained_by_image"]) is not None:
         much = f"about {100 * part:.0f} %" if part >= LEAST else f"hardly any (less than {100 * LEAST:.0f} %)"
         lines.append(f"its stains explain {much} of the differences in expression between neighbouring spots")
-    lines += [f"layers of earlier runs: {', '.join(found['runs'])}"] if found["runs"] else []
+    if found["runs"]:
+        lines.append(f"layers of earlier runs: {', '.join(found['runs'])}")
     if all(section["sites"] == section["spots"] for section in found["sections"]):
         return [*lines, "every site is measured: s2s impute would have nothing to do"]
     some = "" if found["imputed"] == found["genes"] else f"{found['imputed']} of {found['genes']} genes, "

@@ -24,8 +24,7 @@ VALUES: Final = {
     "other": "not counts: they would be imputed as they are",
 }
 """Kinds of values, as `s2s info` shows them."""
-SAMPLED: Final = 500
-"""Number of spots that are examined for log1p that was applied twice."""
+SAMPLED: Final = 500  # number of spots that are examined for log1p that was applied twice
 
 
 def lay_out(
@@ -47,10 +46,15 @@ def lay_out(
         return adata
     from .. import pp
 
+    try:
+        side: Any = bin_size if bin_size in (None, "auto") else float(bin_size)
+    except ValueError:
+        msg = f"--bin-size must be a number or 'auto', found {bin_size!r}"
+        raise ValueError(msg) from None
     dense = pp.grid(
         adata,
         upsample=default_upsample if upsample is None else upsample,
-        bin_size=_parse_bin_size(bin_size),
+        bin_size=side,
         fill=fill or "tissue",
         spatial_key=spatial_key,
         library_key=library_key or _find_regions(adata),
@@ -114,13 +118,3 @@ def _find_regions(adata: "AnnData") -> str | None:
         return None
     log.info("several regions, named by %r", attributes["region_key"])
     return str(attributes["region_key"])
-
-
-def _parse_bin_size(bin_size: str | None) -> Any:
-    if bin_size is None or bin_size == "auto":
-        return bin_size
-    try:
-        return float(bin_size)
-    except ValueError:
-        msg = f"--bin-size must be a number or 'auto', found {bin_size!r}"
-        raise ValueError(msg) from None

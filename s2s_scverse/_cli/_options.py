@@ -3,47 +3,29 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
-__all__ = [
-    "BinSize",
-    "Device",
-    "Genes",
-    "Json",
-    "Layer",
-    "LibraryKey",
-    "MaxEpochs",
-    "Normalise",
-    "Positions",
-    "Preset",
-    "Seed",
-    "Source",
-    "SpatialKey",
-    "Table",
-    "Upsample",
-]
+from typer import Argument, Option
 
 Source = Annotated[
     Path,
-    typer.Argument(
+    Argument(
         help="Section: .h5ad, .zarr (AnnData or SpatialData), 10x .h5 with its positions, or Space Ranger's folder."
     ),
 ]
-Positions = Annotated[Path | None, typer.Option(help="Spot positions of a 10x matrix (tissue_positions.csv).")]
-Table = Annotated[str, typer.Option(help="Table of a SpatialData.")]
-Layer = Annotated[str | None, typer.Option(help="Layer to read instead of X.")]
-SpatialKey = Annotated[str, typer.Option(help="Key of the coordinates in obsm.")]
+Positions = Annotated[Path | None, Option(help="Spot positions of a 10x matrix (tissue_positions.csv).")]
+Table = Annotated[str, Option(help="Table of a SpatialData.")]
+Layer = Annotated[str | None, Option(help="Layer to read instead of X.")]
+SpatialKey = Annotated[str, Option(help="Key of the coordinates in obsm.")]
 LibraryKey = Annotated[
     str | None,
-    typer.Option(help="Column of obs that names the section of each spot; default: the regions of a SpatialData."),
+    Option(help="Column of obs that names the section of each spot; default: the regions of a SpatialData."),
 ]
 BinSize = Annotated[
-    str | None, typer.Option(help="For cells or beads: side of the bins in units of the coordinates, or 'auto'.")
+    str | None, Option(help="For cells or beads: side of the bins in units of the coordinates, or 'auto'.")
 ]
-Upsample = Annotated[int | None, typer.Option(help="Distance between spots, in sites of the result; default: 2.")]
+Upsample = Annotated[int | None, Option(help="Distance between spots, in sites of the result; default: 2.")]
 Normalise = Annotated[
     bool | None,
-    typer.Option(
+    Option(
         "--normalize/--as-is",
         "--normalise",
         help="Scale spots to their median total and take log1p; by default if values are whole numbers.",
@@ -51,10 +33,10 @@ Normalise = Annotated[
     ),
 ]
 Genes = Annotated[
-    str | None, typer.Option(help="Gene names separated by commas, or a file with one name per line; default: all.")
+    str | None, Option(help="Gene names separated by commas, or a file with one name per line; default: all.")
 ]
-Preset = Annotated[Literal["default", "fast", "quick", "paper"], typer.Option(help="Training preset.")]
-MaxEpochs = Annotated[int | None, typer.Option(help="Maximum number of training epochs; 0: do not train the network.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Seed = Annotated[int, typer.Option(help="Random seed of training and of the held-out spots.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Preset = Annotated[Literal["default", "fast", "quick", "paper"], Option(help="Training preset.")]
+MaxEpochs = Annotated[int | None, Option(help="Maximum number of training epochs; 0: do not train the network.")]
+Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Seed = Annotated[int, Option(help="Random seed of training and of the held-out spots.")]
+Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]

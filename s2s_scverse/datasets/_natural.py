@@ -1,7 +1,10 @@
-"""Crops of photographs, user images or synthetic textures, as training data."""
+"""Crops of photographs, images of the user or synthetic textures, as training data."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.resources import files
 from os import PathLike
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -9,11 +12,27 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from .._checks import check_int, check_rng
-from ._images import MIN_SIDE, Image, find_images
-from ._textures import textures
 
-__all__ = ["natural_images"]
+__all__ = ["PHOTOGRAPHS", "natural_images"]
 
+Image = NDArray[np.float32]  # (height, width), in [0, 1]
+
+# Photographs in scikit-image's wheel that its documentation states to be in the public domain or under CC0.
+PHOTOGRAPHS: Final = {
+    "astronaut.png": "NASA, public domain",
+    "brick.png": "CC0Textures, CC0",
+    "camera.png": "Lav Varshney, CC0",
+    "chelsea.png": "Stefan van der Walt, CC0",
+    "clock_motion.png": "Stefan van der Walt, public domain",
+    "coffee.png": "Rachel Michetti, CC0",
+    "grass.png": "linolafett (DeviantArt), CC0",
+    "gravel.png": "CC0Textures, CC0",
+    "hubble_deep_field.jpg": "NASA, public domain",
+    "retina.jpg": "Mikael Häggström, CC0",
+    "rocket.jpg": "SpaceX, public domain",
+}
+SUFFIXES: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+MIN_SIDE: Final = 8  # pixels
 MAX_REDUCTION: Final = 6.0  # largest number of pixels of the image per pixel of the crop
 MIN_CONTRAST: Final = 0.04  # standard deviation below which a crop is drawn again
 TRIES: Final = 4
@@ -85,8 +104,8 @@ def natural_images(
     n = check_int("n", n, least=1)
     rng = check_rng(rng)
     if isinstance(source, str) and source == "textures":
-        return textures((height, width), n, rng)
-    loaders = find_images(source)
+        return _textures((height, width), n, rng)
+    loaders = _find_images(source)
     order = rng.permutation(len(loaders))[np.arange(n) % len(loaders)]
     children = rng.spawn(n)
     crops = np.empty((n, height, width), dtype=np.float32)
@@ -135,3 +154,134 @@ def _draw_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Genera
     where = (centre - first)[:, None, None] + np.stack([cos * y - sin * x, sin * y + cos * x])
     crop: Image = map_coordinates(box, where, order=1, mode="nearest")
     return crop
+
+
+def _find_images(source: object) -> list[Callable[[], Image]]:
+    """Return a function per image that loads it; arrays are validated immediately, files when they are read."""
+    if isinstance(source, str) and source == "photographs":
+        # The functions of skimage.data would download missing files.
+        folder = Path(str(files("skimage"))) / "data"
+        return [partial(_read, folder / name) for name in PHOTOGRAPHS]
+    if isinstance(source, str | PathLike):
+        return [partial(_read, path) for path in _list_folder(Path(source))]
+    if isinstance(source, np.ndarray):
+        in_colour = source.ndim >= 3 and source.shape[-1] in (3, 4)
+        source = list(source) if source.ndim - in_colour == 3 else [source]
+    if not isinstance(source, list | tuple):
+        msg = (
+            "source must be 'photographs', 'textures', the path of a folder, an array or a list of arrays, "
+            f"found {type(source).__name__}"
+        )
+        raise TypeError(msg)
+    if not source:
+        msg = "source holds no images; pass at least one array, or source='photographs'"
+        raise ValueError(msg)
+    return [partial(np.asarray, _to_gray(array, f"image {i} of source")) for i, array in enumerate(source)]
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        msg = f"source must be 'photographs', 'textures' or the path of a folder; found {found} at {str(folder)!r}"
+        raise ValueError(msg)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        msg = f"the folder {str(folder)!r} holds no images; expected files ending in {', '.join(SUFFIXES)}"
+        raise ValueError(msg)
+    return paths
+
+
+def _read(path: Path) -> Image:
+    from PIL import Image as Pillow
+    from skimage.io import imread
+
+    try:
+        if path.suffix.lower() not in (".tif", ".tiff"):
+            # skimage leaves invalid files open.
+            with Pillow.open(path) as image:
+                image.verify()
+        array = imread(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # image readers raise errors of many classes
+        msg = f"{str(path)!r} cannot be read as an image: {error}; repair or remove it"
+        raise ValueError(msg) from error
+    return _to_gray(array, repr(str(path)))
+
+
+def _to_gray(array: object, name: str) -> Image:
+    """Return the luminance of an image of any real dtype, scaled to [0, 1]."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+        found = f"dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        msg = f"{name} must be a boolean, integer or float array, found {found}"
+        raise TypeError(msg)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        msg = f"{name} must have the shape (height, width) or (height, width, 3 or 4), found {array.shape}"
+        raise ValueError(msg)
+    if min(array.shape[:2]) < MIN_SIDE:
+        height, width = array.shape[:2]
+        msg = f"{name} has {height} x {width} pixels, but at least {MIN_SIDE} x {MIN_SIDE} are needed; leave it out"
+        raise ValueError(msg)
+    if not np.isfinite(array).all():
+        msg = f"{name} holds NaN or infinite values; fill or crop them first"
+        raise ValueError(msg)
+    image = array.astype(np.float64)
+    if array.ndim == 3:
+        image = image[..., :3] @ (0.2125, 0.7154, 0.0721)  # ITU-R BT.709, as skimage.color.rgb2gray
+    low, high = image.min(), image.max()
+    if array.dtype == np.uint8:
+        low, high = 0.0, 255.0
+    elif array.dtype.kind == "b" or (array.dtype.kind == "f" and low >= 0 and high <= 1):
+        low, high = 0.0, 1.0
+    return np.asarray(np.clip((image - low) / ((high - low) or 1.0), 0.0, 1.0), np.float32)
+
+
+def _textures(size: tuple[int, int], n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw fractal noise and dead leaves alternately, (n, height, width), in [0, 1]."""
+    return np.stack([(_dead_leaves if i % 2 else _fractal_noise)(size, child) for i, child in enumerate(rng.spawn(n))])
+
+
+def _fractal_noise(size: tuple[int, int], rng: np.random.Generator) -> Image:
+    """Draw noise with an amplitude proportional to frequency to the power -1 to -1.8, (height, width), in [0, 1].
+
+    The exponent of photographs is about -1 (Field 1987). Cropping from twice the size avoids periodic edges.
+    """
+    height, width = 2 * size[0], 2 * size[1]
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    frequency[0, 0] = np.inf
+    spectrum = np.fft.rfft2(rng.standard_normal((height, width))) * frequency ** -rng.uniform(1.0, 1.8)
+    noise = np.fft.irfft2(spectrum, s=(height, width))[: size[0], : size[1]]
+    noise -= noise.min()
+    return np.asarray(noise / (noise.max() or 1.0), np.float32)
+
+
+def _dead_leaves(size: tuple[int, int], rng: np.random.Generator) -> Image:
+    """Draw overlapping discs of uniform grey, (height, width), in [0, 1].
+
+    The density of radii r is proportional to r^-3 between 1.5 pixels and a third of the shorter side, which makes the
+    image scale-invariant (Lee, Mumford and Huang 2001). Discs occlude later ones; pixels are averages of 2 x 2.
+    """
+    height, width = 2 * size[0], 2 * size[1]
+    smallest = 3.0
+    largest = max(min(height, width) / 3, smallest + 1)
+    image = np.full((height, width), rng.uniform())
+    empty = np.ones((height, width), dtype=bool)
+    # The discs cover twenty times the area.
+    mean_area = 2 * np.pi * np.log(largest / smallest) / (smallest**-2 - largest**-2)
+    n_discs = int(20 * height * width / mean_area) + 1
+    radius = (smallest**-2 - rng.uniform(size=n_discs) * (smallest**-2 - largest**-2)) ** -0.5
+    centre = rng.uniform(-largest, [height + largest, width + largest], size=(n_discs, 2))
+    grey = rng.uniform(size=n_discs)
+    top, left = np.maximum(np.floor(centre - radius[:, None]), 0).astype(int).T
+    bottom, right = np.ceil(centre + radius[:, None]).astype(int).T
+    for i in np.flatnonzero((bottom > top) & (right > left)):
+        box = np.s_[top[i] : bottom[i], left[i] : right[i]]
+        free = empty[box]
+        if not free.any():
+            continue
+        y = np.arange(top[i], top[i] + free.shape[0])[:, None] - centre[i, 0]
+        x = np.arange(left[i], left[i] + free.shape[1]) - centre[i, 1]
+        new = free & (y**2 + x**2 <= radius[i] ** 2)
+        image[box][new] = grey[i]
+        free[new] = False
+    return np.asarray(image.reshape(size[0], 2, size[1], 2).mean(axis=(1, 3)), np.float32)

@@ -4,9 +4,8 @@ from ._at import at
 from ._dense import dense
 from ._draws import draws
 from ._image import image
-from ._reliability import interval
-from ._reliability_by_scale import reliability_df
-from ._reliable_genes import reliable_genes
+from ._interval import interval
+from ._reliability import reliability_df, reliable_genes
 from ._spatialdata import spatialdata, spatialdata_image
 from ._tables import evaluation_df, evaluation_summary_df, evaluation_tests_df, history_df
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._adata import check_keys, find_runs, read_values
 from .._checks import check_adata, check_genes, check_name, check_number, few
-from ._reliability import read_reliability
+from ._tables import read_reliability
 
 __all__ = ["dense", "read_dense"]
 
@@ -79,21 +79,15 @@ def dense(
 
 
 def read_dense(
-    adata: AnnData,
-    key: str,
-    *,
-    min_reliability: float | None = None,
-    genes: str | Sequence[str] | None = None,
+    adata: AnnData, key: str, *, min_reliability: float | None = None, genes: str | Sequence[str] | None = None
 ) -> tuple[AnnData, NDArray[np.int64], NDArray[np.int64]]:
     """Return what :func:`dense` does, and the rows and columns of `adata` that it has."""
     check_adata(adata)
     check_name("key", key)
     check_keys(adata, key, argument="key")
-    if key not in find_runs(adata):
-        msg = (
-            f"layer {key!r} was not written by s2s.tl.impute or s2s.tl.interpolate, so it has no values at unmeasured "
-            f"sites; runs in adata.uns[{_keys.UNS!r}]: {few(find_runs(adata)) or 'none'}"
-        )
+    if key not in (runs := find_runs(adata)):
+        writers = "s2s.tl.impute or s2s.tl.interpolate, so it has no values at unmeasured sites"
+        msg = f"layer {key!r} was not written by {writers}; runs in adata.uns[{_keys.UNS!r}]: {few(runs) or 'none'}"
         raise KeyError(msg)
     columns = check_genes(adata, genes)
     if min_reliability is not None:
@@ -104,9 +98,20 @@ def read_dense(
             most = f"the largest is {found.max():.2f}"
             msg = f"no gene has a reliability of at least {least:g}, {most}; decrease min_reliability"
             raise ValueError(msg)
-    values, sites, columns = _values(adata, key, columns, all_needed=genes is not None)
-    text = "dropped %d of %d genes, and %d of %d sites without values"
-    log.info(text, adata.n_vars - len(columns), adata.n_vars, (~sites).sum(), adata.n_obs)
+    values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
+    imputed = ~np.isnan(values).all(axis=0)
+    if genes is not None and not imputed.all():
+        names = few(adata.var_names[columns[~imputed]])
+        msg = f"genes not imputed by run {key!r}: {names}; impute them, or drop them from genes="
+        raise KeyError(msg)
+    if not imputed.all():
+        values, columns = values[:, imputed], columns[imputed]
+    sites = ~np.isnan(values).any(axis=1)
+    if not (len(columns) and sites.any()):
+        msg = f"layer {key!r} has no site with values for all genes; call s2s.tl.impute or s2s.tl.interpolate again"
+        raise ValueError(msg)
+    dropped = adata.n_vars - len(columns), adata.n_vars, (~sites).sum(), adata.n_obs
+    log.info("dropped %d of %d genes, and %d of %d sites without values", *dropped)
     known = {name: np.asarray(adata.obsm[name])[sites] for name in adata.obsm if not name.startswith("X_")}
     uns = {name: adata.uns[name] for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")}
     if grid := adata.uns.get(_keys.UNS, {}).get(_keys.GRID):
@@ -119,25 +124,3 @@ def read_dense(
         uns=deepcopy(uns),
     )
     return plain, np.flatnonzero(sites), columns
-
-
-def _values(
-    adata: AnnData, key: str, columns: NDArray[np.int64], *, all_needed: bool = True
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
-    """Return imputed values (n_obs, n_genes), the sites that have them (n_obs,), and their columns (n_genes,).
-
-    Genes that were not imputed are dropped, or refused if all are needed.
-    """
-    values = read_values(adata, np.ones(adata.n_obs, dtype=bool), columns, layer=key, finite=False)
-    imputed = ~np.isnan(values).all(axis=0)
-    if all_needed and not imputed.all():
-        names = few(adata.var_names[columns[~imputed]])
-        msg = f"genes not imputed by run {key!r}: {names}; impute them, or drop them from genes="
-        raise KeyError(msg)
-    if not imputed.all():
-        values, columns = values[:, imputed], columns[imputed]
-    sites = np.asarray(~np.isnan(values).any(axis=1))
-    if not (len(columns) and sites.any()):
-        msg = f"layer {key!r} has no site with values for all genes; call s2s.tl.impute or s2s.tl.interpolate again"
-        raise ValueError(msg)
-    return values, sites, columns

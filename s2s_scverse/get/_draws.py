@@ -1,5 +1,4 @@
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,13 +6,14 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .. import _keys
-from .._adata import GENE_BLOCK, Inputs, read_inputs_of_run, read_molecules, read_values
+from .._adata import GENE_BLOCK, read_inputs_of_run, read_molecules, read_values
 from .._calibration import FEWEST
 from .._checks import check_adata, check_bool, check_int, check_rng
 from .._lattice import SectionOnLattice
 from .._predict import Kriging, PCAKriging, section_noise_weights
 from .._uncertainty import Counting, ErrorModel, GeneErrors, Marginals
 from ._dense import read_dense
+from ._tables import NO_STD
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,10 +23,8 @@ __all__ = ["draws"]
 COMPONENTS, SPOTS_PER_COMPONENT = (25, 50), 16
 """Bounds of the number of components that are simulated, and spots for each. Fewer made errors of regions too small on
 sections of 900 spots, more made them too large on sections of 200."""
-LEAST = 0.05
-"""Smallest share of the variance of an error that is not due to counting."""
-NEIGHBOURS = 4
-"""Number of nearest spots whose depth an unmeasured site is given."""
+LEAST = 0.05  # smallest share of the variance of an error that is not due to counting
+NEIGHBOURS = 4  # number of nearest spots whose depth an unmeasured site is given
 
 
 def draws(
@@ -109,7 +107,7 @@ def draws(
     plain, kept, columns = read_dense(adata, key, genes=genes)
     layer = _keys.STD.format(key)
     if layer not in adata.layers:
-        msg = f"run {key!r} has no standard deviations; call s2s.tl.impute with uncertainty=True"
+        msg = NO_STD.format(key)
         raise KeyError(msg)
     _, inputs = read_inputs_of_run(adata, key, np.zeros(adata.n_vars, bool), covariates=False)
     drawn = np.zeros(adata.n_obs, bool)
@@ -117,7 +115,7 @@ def draws(
         drawn[section.rows] = section.wanted | (section.measured & section.denoised)
     drawn &= np.isin(np.arange(adata.n_obs), kept)
     parts = [
-        (spots, _part(adata, inputs, section, kept, drawn, noise=noise))
+        (spots, Part(adata, section, drawn, inputs.layer, noise=noise))
         for spots, section in zip(inputs.rows, inputs.sections, strict=True)
         if drawn[section.rows].any()
     ]
@@ -130,27 +128,28 @@ def draws(
             msg = f"run {key!r} has no standard deviations at some sites (fewer than {FEWEST} spots?)"
             raise ValueError(msg)
         for spots, part in parts:
-            part.add(block, columns[block], values[spots], plain.X[part.places, block], std[part.rows])
-    return _draws(plain, [part for _, part in parts], generator.spawn(n))
+            mean = plain.X[np.searchsorted(kept, part.rows), block]
+            part.fit(block, columns[block], values[spots], mean, std[part.rows])
+    return _draws(plain, kept, [part for _, part in parts], generator.spawn(n))
 
 
-@dataclass(frozen=True)
 class Part:
-    """What draws the sites of one section."""
+    """What draws those sites of a section that are `drawn`, (n_obs,): the rows `rows` of the AnnData, (m,)."""
 
-    rows: NDArray[np.int64]
-    """(m,) rows of the AnnData."""
-    places: NDArray[np.int64]
-    """(m,) rows of draws."""
-    unmeasured: NDArray[np.bool_]
-    """(m,)"""
-    model: ErrorModel
-    counting: Counting | None
-    noise: bool
-    blocks: list[tuple[slice, GeneErrors]] = field(default_factory=list)
-    """Blocks of the genes that are drawn."""
+    def __init__(
+        self, adata: "AnnData", section: SectionOnLattice, drawn: NDArray[np.bool_], layer: str | None, *, noise: bool
+    ) -> None:
+        sites, measured = drawn[section.rows], section.measured
+        self.rows = section.rows[sites]
+        self._unmeasured, self._noise = ~measured[sites], noise
+        self._counting = _counting(adata, section, sites, layer)
+        at, weights = section.positions(measured), section_noise_weights(section, measured)
+        kriging = Kriging(at[measured], at[sites], noise_weights=weights)
+        n_components = int(np.clip(len(section.values) // SPOTS_PER_COMPONENT, *COMPONENTS))
+        self.model = ErrorModel(PCAKriging(kriging, section.values, n_components=n_components), section.values)
+        self.blocks: list[tuple[slice, GeneErrors]] = []
 
-    def add(
+    def fit(
         self,
         block: slice,
         columns: NDArray[np.int64],
@@ -160,55 +159,36 @@ class Part:
     ) -> None:
         """Fit a block of genes to values at spots (n, n_genes), and to means and standard deviations (m, n_genes)."""
         variance = np.square(std)
-        if self.counting is not None:
+        if self._counting is not None:
             # Standard deviations of denoised values are those of expression already.
-            counted = self.counting.variance(mean)
-            variance = np.where(self.unmeasured[:, None], np.maximum(variance - counted, LEAST * variance), variance)
-        counting = self.counting if self.noise else None
-        smooth = self.counting is None and not self.noise
-        marginals = Marginals(mean, np.sqrt(variance), values.min(axis=0) >= 0, self.unmeasured, counting, smooth)
+            counted = np.maximum(variance - self._counting.variance(mean), LEAST * variance)
+            variance = np.where(self._unmeasured[:, None], counted, variance)
+        counting = self._counting if self._noise else None
+        smooth = self._counting is None and not self._noise
+        marginals = Marginals(mean, np.sqrt(variance), values.min(axis=0) >= 0, self._unmeasured, counting, smooth)
         self.blocks.append((block, GeneErrors(self.model, values, columns, marginals)))
 
 
-def _part(
-    adata: "AnnData",
-    inputs: Inputs,
-    section: SectionOnLattice,
-    kept: NDArray[np.int64],
-    drawn: NDArray[np.bool_],
-    *,
-    noise: bool,
-) -> Part:
-    """Fit the error model of a section for those of its sites that are `drawn`, (n_obs,)."""
-    sites = drawn[section.rows]
-    rows = section.rows[sites]
-    at, weights = section.positions(section.measured), section_noise_weights(section, section.measured)
-    kriging = Kriging(at[section.measured], at[sites], noise_weights=weights)
-    n_components = int(np.clip(len(section.values) // SPOTS_PER_COMPONENT, *COMPONENTS))
-    model = ErrorModel(PCAKriging(kriging, section.values, n_components=n_components), section.values)
-    counting = _counting(adata, inputs, section, sites)
-    return Part(rows, np.searchsorted(kept, rows), ~section.measured[sites], model, counting, noise)
-
-
-def _counting(adata: "AnnData", inputs: Inputs, section: SectionOnLattice, sites: NDArray[np.bool_]) -> Counting | None:
+def _counting(
+    adata: "AnnData", section: SectionOnLattice, sites: NDArray[np.bool_], layer: str | None
+) -> Counting | None:
     """Return what one molecule is worth at `sites` (n_sites,), from the spots around; None where it is not known."""
-    spots = np.zeros(adata.n_obs, bool)
-    spots[section.spots] = True
-    found = read_molecules(adata, spots, layer=inputs.layer)
+    spots = np.isin(np.arange(adata.n_obs), section.spots)
+    found = read_molecules(adata, spots, layer=layer)
     if found is None:
         return None
     logs = np.log(found.unit[np.searchsorted(np.flatnonzero(spots), section.spots)])
     at = section.lattice.unit_coordinates
     tree = cKDTree(at[section.measured])
     nearest = np.asarray(tree.query(at[sites], k=range(1, min(NEIGHBOURS, len(logs)) + 1))[1])
-    unit = np.exp(logs[nearest].mean(axis=1))
     own = section.measured[sites]
-    unit[own] = np.exp(logs[nearest[own, 0]])
-    return Counting(unit, found.logged)
+    return Counting(np.exp(np.where(own, logs[nearest[:, 0]], logs[nearest].mean(axis=1))), found.logged)
 
 
-def _draws(plain: "AnnData", parts: list[Part], rngs: list[np.random.Generator]) -> Iterator["AnnData"]:
-    """Yield a copy of `plain` for each generator, with the sites of the parts drawn."""
+def _draws(
+    plain: "AnnData", kept: NDArray[np.int64], parts: list[Part], rngs: list[np.random.Generator]
+) -> Iterator["AnnData"]:
+    """Yield a copy of `plain`, the rows `kept`, for each generator, with the sites of the parts drawn."""
     spawned = [rng.spawn(len(parts)) for rng in rngs]
     simulations: list[Iterator[Any]] = [
         part.model.simulate([children[number] for children in spawned]) for number, part in enumerate(parts)
@@ -217,5 +197,5 @@ def _draws(plain: "AnnData", parts: list[Part], rngs: list[np.random.Generator])
         draw = plain.copy()
         for part, shared in zip(parts, simulated, strict=True):
             for block, errors in part.blocks:
-                draw.X[part.places, block] = errors.draw(shared)
+                draw.X[np.searchsorted(kept, part.rows), block] = errors.draw(shared)
         yield draw

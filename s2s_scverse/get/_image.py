@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from anndata import AnnData
 
-from .._adata import find_runs, read_section, read_values
+from .._adata import GENE_BLOCK, find_runs, read_section, read_values
 from .._checks import check_genes, check_layer
 
 if TYPE_CHECKING:
@@ -12,15 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["image"]
 
-GENE_BLOCK = 256
-
 
 def image(
-    adata: AnnData,
-    genes: str | Sequence[str] | None = None,
-    *,
-    layer: str | None = None,
-    library_id: str | None = None,
+    adata: AnnData, genes: str | Sequence[str] | None = None, *, layer: str | None = None, library_id: str | None = None
 ) -> "xr.DataArray":
     """Return a section as an image with genes as channels.
 

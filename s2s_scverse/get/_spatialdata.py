@@ -1,8 +1,9 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from .. import _keys
@@ -67,37 +68,41 @@ def spatialdata(
     library = import_spatialdata()
     check_adata(adata)
     check_name("coordinate_system", coordinate_system)
-    _check_element("region", region, library.sanitize_name)
     name_of_table = table or ("table" if into is None else f"{region}_table")
-    _check_element("table", name_of_table, library.sanitize_name)
+    for argument, given in (("region", region), ("table", name_of_table)):
+        check_name(argument, given)
+        if given != (allowed := library.sanitize_name(given)):
+            msg = f"{argument} must be a name that spatialdata allows, such as {allowed!r}, found {given!r}"
+            raise ValueError(msg)
     coordinates = check_coordinates(adata, spatial_key)
     names = np.empty(adata.n_obs, dtype=object)
-    shapes = {}
+    elements = {}
     for section in read_sections(adata):
         name = region if section.name is None else f"{region}_{library.sanitize_name(section.name)}"
-        if name in shapes:
+        if name in elements:
             msg = f"names of sections become the same in spatialdata ({name!r}), found {section.name!r}; rename them"
             raise ValueError(msg)
         names[section.rows] = name
-        shapes[name] = library.models.ShapesModel.parse(
+        elements[name] = library.models.ShapesModel.parse(
             coordinates[section.rows],
             geometry=0,
             radius=section.lattice.pitch / 2,
             index=section.rows,
             transformations={coordinate_system: library.transformations.Identity()},
         )
+    regions = list(elements)
     if into is not None:
-        _check_into(library, into, [*shapes, name_of_table], coordinate_system)
+        _check_into(library, into, [*regions, name_of_table], coordinate_system)
     values = adata.to_memory(copy=True)
     values.uns.pop(library.models.TableModel.ATTRS_KEY, None)
-    values.obs[REGION], values.obs[INSTANCE] = names.astype(str), np.arange(adata.n_obs)
-    values.obs[REGION] = values.obs[REGION].astype("category")
-    values = library.models.TableModel.parse(values, region=list(shapes), region_key=REGION, instance_key=INSTANCE)
-    if into is None:
-        return library.SpatialData(shapes=shapes, tables={name_of_table: values})
-    for name, element in (*shapes.items(), (name_of_table, values)):
-        into[name] = element
-    return into
+    values.obs[REGION] = pd.Categorical(names.astype(str))
+    values.obs[INSTANCE] = np.arange(adata.n_obs)
+    annotates = {"region": regions, "region_key": REGION, "instance_key": INSTANCE}
+    elements[name_of_table] = library.models.TableModel.parse(values, **annotates)
+    found = library.SpatialData() if into is None else into
+    for name, element in elements.items():
+        found[name] = element
+    return found
 
 
 def _check_into(library: ModuleType, into: Any, names: Sequence[str], coordinate_system: str) -> None:
@@ -105,25 +110,13 @@ def _check_into(library: ModuleType, into: Any, names: Sequence[str], coordinate
     if not isinstance(into, library.SpatialData):
         msg = f"into must be a SpatialData, found {type(into).__name__}"
         raise TypeError(msg)
-    taken = [name for name in names if name in into]
-    if taken:
+    if taken := [name for name in names if name in into]:
         msg = f"into has elements named {few(taken)} already; delete them (del into[{taken[0]!r}]) or pass region="
         raise ValueError(msg)
     if coordinate_system not in into.coordinate_systems:
-        msg = (
-            f"coordinate system {coordinate_system!r} not found; into has: {few(into.coordinate_systems)}; pass the "
-            "one that s2s.pp.from_spatialdata was called with"
-        )
+        known = f"into has: {few(into.coordinate_systems)}; pass that of s2s.pp.from_spatialdata"
+        msg = f"coordinate system {coordinate_system!r} not found; {known}"
         raise KeyError(msg)
-
-
-def _check_element(argument: str, name: object, sanitize: Callable[[str], str]) -> None:
-    """Check that spatialdata allows a name."""
-    check_name(argument, name)
-    allowed = sanitize(str(name))
-    if name != allowed:
-        msg = f"{argument} must be a name that spatialdata allows, such as {allowed!r}, found {name!r}"
-        raise ValueError(msg)
 
 
 def spatialdata_image(

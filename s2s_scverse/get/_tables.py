@@ -7,7 +7,10 @@ from .. import _keys
 from .._adata import find_runs
 from .._checks import check_adata, check_name, few, read_table
 
-__all__ = ["evaluation_df", "evaluation_summary_df", "evaluation_tests_df", "history_df"]
+__all__ = ["evaluation_df", "evaluation_summary_df", "evaluation_tests_df", "history_df", "read_reliability"]
+
+AGAIN = "call s2s.tl.impute with uncertainty=True, on a section with unmeasured sites and at least 16 measured spots"
+NO_STD = f"run {{!r}} has no standard deviations; {AGAIN}"
 
 
 def evaluation_df(adata: AnnData) -> pd.DataFrame:
@@ -142,6 +145,18 @@ def history_df(adata: AnnData, key: str = _keys.UNS) -> pd.DataFrame:
         msg = f"no run {key!r} found in adata.uns[{_keys.UNS!r}], which has: {few(runs) or 'none'}; call s2s.tl.impute"
         raise KeyError(msg)
     return read_table(runs[key]["history"]).copy()
+
+
+def read_reliability(adata: AnnData, key: str) -> pd.Series:
+    """Return the expected PCC of every gene that has one."""
+    check_name("key", key)
+    column = _keys.RELIABILITY.format(key)
+    if column not in adata.var:
+        have = [name for name in find_runs(adata) if _keys.RELIABILITY.format(name) in adata.var]
+        msg = f"adata.var has no {column!r}; runs that have one: {few(have) or 'none'}; {AGAIN}"
+        raise KeyError(msg)
+    found: pd.Series = adata.var[column].astype(float).dropna()
+    return found
 
 
 def _table(adata: AnnData, name: str) -> pd.DataFrame:

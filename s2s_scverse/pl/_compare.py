@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from anndata import AnnData
@@ -8,16 +8,17 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import check_keys, find_source, read_mask, read_measured, read_values, read_visible
-from .._checks import check_adata, check_choice, check_genes, few
+from .._checks import check_adata, check_choice, check_genes, check_name, few
 from .._lattice import SectionOnLattice
 from .._scores import pearson
+from ..get._tables import NO_STD
+from ._drawing import chosen_sections
 from ._figure import GivenAxes, Shown
-from ._maps import Look, MapRow, Panel, Scale, colour_limits, draw_maps, each_section
+from ._maps import Look, MapRow, Panel, Scale, colour_limits, draw_maps
 
-__all__ = ["Column", "compare", "map_rows"]
+__all__ = ["Column", "compare", "map_rows", "uncertainty"]
 
 Column = Literal["image", "measured", "imputed", "std", "truth", "error"]
-COLUMNS: Final = ("image", "measured", "imputed", "std", "truth", "error")
 
 
 def compare(
@@ -151,6 +152,47 @@ def compare(
     return draw_maps(rows, adata, {"expression": cmap, "SD": std_cmap, "error": error_cmap}, look)
 
 
+def uncertainty(adata: AnnData, genes: str | Sequence[str], *, key: str = _keys.UNS, **options: Any) -> Shown:
+    """Draw imputed genes and their standard deviations at every site.
+
+    The same as ``compare(adata, genes, keys=key, columns=("imputed", "std"))``. Measured spots keep their values, have
+    no standard deviation, and are grey.
+
+    Parameters
+    ----------
+    adata
+        A section that :func:`s2s_scverse.tl.impute` was run on.
+    genes
+        Genes to draw.
+    key
+        Name of the run (its `key_added`).
+    **options
+        Other arguments of :func:`s2s_scverse.pl.compare`.
+
+    Returns
+    -------
+    As :func:`s2s_scverse.pl.compare`; axes of shape (n_rows, 2).
+
+    Raises
+    ------
+    KeyError, ValueError
+        As :func:`s2s_scverse.pl.compare`; if the run has no standard deviations.
+
+    Examples
+    --------
+    >>> import s2s_scverse as s2s
+    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=24, n_cols=24, n_genes=8), upsample=2)
+    >>> s2s.pp.normalize(dense)
+    >>> s2s.tl.impute(dense, preset="quick", progress=False)
+    >>> [axis.get_title() for axis in s2s.pl.uncertainty(dense, "domain_1", show=False)[0]]
+    ['imputed', 'standard deviation']
+    """
+    check_adata(adata)
+    check_name("key", key)
+    check_keys(adata, key, argument="key")
+    return compare(adata, genes, keys=key, columns=("imputed", "std"), **options)
+
+
 def map_rows(
     adata: AnnData,
     genes: str | Sequence[str] | None,
@@ -168,27 +210,23 @@ def map_rows(
     layers = check_keys(adata, keys)
     source = find_source(adata, layers, layer, argument="layer")
     wanted = _columns(adata, layers, columns)
-    sections = [
-        _SectionMaps(part, section, at, layers, source, std="std" in wanted)
-        for part, section in each_section(adata, library_id)
-    ]
-    rows = []
+    adata, sections = chosen_sections(adata, library_id)
+    values, rows = _Values(adata, at, layers, source, "std" in wanted), []
+    for section in sections:
+        values.check(section)
     for i, gene in enumerate(adata.var_names[at].astype(str)):
         # Measured values alone set the ranges of expression and error, which are as wide.
-        low, high = colour_limits(np.concatenate([maps.spots[:, i] for maps in sections]), vmin, vmax)
+        low, high = colour_limits(values.true[values.measured, i], vmin, vmax)
         half = (high - low) / 2
         limits: dict[Scale, tuple[float, float]] = {"expression": (low, high), "error": (-half, half)}
         if "std" in wanted:
-            doubt = np.concatenate([maps.doubt(key)[:, i] for maps in sections for key in layers])
-            doubt = doubt[np.isfinite(doubt)]
-            limits["SD"] = colour_limits(doubt, "p1", "p99") if len(doubt) else (0.0, 1.0)
-        for maps in sections:
-            panels = tuple(panel for column in wanted for panel in maps.panels(column, i))
+            unseen = np.concatenate([values.unseen_std[key][:, i] for key in layers])
+            unseen = unseen[np.isfinite(unseen)]
+            limits["SD"] = colour_limits(unseen, "p1", "p99") if len(unseen) else (0.0, 1.0)
+        for section in sections:
+            panels = [panel for column in wanted for panel in values.panels(column, section, i)]
             used = {panel.scale for panel in panels}
-            if maps.section.name is not None and len(sections) > 1:
-                panels = (panels[0].noted(maps.section.name), *panels[1:])
-            shown = {scale: limits[scale] for scale in limits if scale in used}
-            rows.append(MapRow(gene, maps.section, panels, shown))
+            rows.append(MapRow(gene, section, panels, {scale: limits[scale] for scale in limits if scale in used}))
     return rows
 
 
@@ -201,16 +239,12 @@ def _columns(adata: AnnData, keys: Sequence[str], columns: str | Sequence[str] |
         return ["measured", "imputed", *more]
     wanted = [columns] if isinstance(columns, str) else list(columns)
     for column in wanted:
-        check_choice("each of columns", column, COLUMNS)
+        check_choice("each of columns", column, get_args(Column))
     if not wanted:
         msg = "expected at least one column, found an empty list"
         raise ValueError(msg)
     if "std" in wanted and without:
-        msg = (
-            f"run {without[0]!r} has no standard deviations (adata.layers has no {_keys.STD.format(without[0])!r}); "
-            "call s2s.tl.impute with uncertainty=True, on a section with unmeasured sites and at least 16 measured "
-            "spots; without them, draw it with s2s.pl.compare"
-        )
+        msg = f"{NO_STD.format(without[0])}; without them, draw it with s2s.pl.compare"
         raise KeyError(msg)
     if {"truth", "error"} & set(wanted) and not held_out:
         msg = f"no spot is held out (adata.obs[{_keys.HELD_OUT!r}]), so there is neither truth nor error to draw"
@@ -218,90 +252,77 @@ def _columns(adata: AnnData, keys: Sequence[str], columns: str | Sequence[str] |
     return wanted
 
 
-class _SectionMaps:
-    """Values of some genes, `at` (n_genes,), at all sites of one section."""
+class _Values:
+    """Values of the genes `at` (n_genes,) at all sites, (n_obs, n_genes) each, NaN where there is none."""
 
-    def __init__(
-        self,
-        adata: AnnData,
-        section: SectionOnLattice,
-        at: NDArray[np.int64],
-        keys: Sequence[str],
-        source: str | None,
-        *,
-        std: bool,
-    ) -> None:
-        self._adata, self.section, self._at, self._keys, self._source = adata, section, at, keys, source
-        self._measured, self._held_out = read_measured(adata), read_mask(adata, _keys.HELD_OUT)
-        self.spots = read_values(adata, self._measured, at, layer=source)
-        self._everywhere = np.ones(adata.n_obs, dtype=bool)
-        self._imputed = {key: self._imputed_values(key) for key in keys}
-        self._std = {key: self._std_values(key) for key in keys} if std else {}
+    def __init__(self, adata: AnnData, at: NDArray[np.int64], keys: list[str], source: str | None, std: bool) -> None:
+        self._adata, self._at = adata, at
+        self.measured, self.held_out = read_measured(adata), read_mask(adata, _keys.HELD_OUT)
+        self.true = np.full((adata.n_obs, len(at)), np.nan, np.float32)
+        self.true[self.measured] = read_values(adata, self.measured, at, layer=source)
+        if self.held_out.any():
+            self.true[self.held_out] = read_values(adata, self.held_out, at, layer=source, finite=False)
+        everywhere = np.ones(adata.n_obs, dtype=bool)
+        self.imputed = {key: read_values(adata, everywhere, at, layer=key, finite=False) for key in keys}
+        self.std, self.unseen_std = {}, {}
+        for key in keys if std else ():
+            found = read_values(adata, everywhere, at, layer=_keys.STD.format(key), finite=False)
+            self.std[key] = np.where(found > 0, found, np.nan)  # 0 at spots that keep what was measured
+            seen = self.measured | read_mask(adata, _keys.VISIBLE.format(key))
+            self.unseen_std[key] = np.where(seen[:, None], np.nan, self.std[key])
 
-    def panels(self, column: str, gene: int) -> list[Panel]:
+    def check(self, section: SectionOnLattice) -> None:
+        """Refuse a section without spots, or without imputed values of a gene."""
+        read_measured(self._adata[section.rows])
+        for key, values in self.imputed.items():
+            empty = self._adata.var_names[self._at[np.isnan(values[section.rows]).all(axis=0)]]
+            if len(empty):
+                found = f"adata.layers[{key!r}] holds no values of {few(empty)}"
+                msg = f"{found}: they were not asked for when it was made; impute them too, or choose other genes"
+                raise ValueError(msg)
+
+    def panels(self, column: str, section: SectionOnLattice, gene: int) -> list[Panel]:
         """Return the panels of a column for one of the genes."""
+        rows = section.rows
+        true, measured, held_out = self.true[rows, gene], self.measured[rows], self.held_out[rows]
         if column == "image":
-            return [Panel("image", np.full(self._adata.n_obs, np.nan, np.float32), "image")]
+            return [Panel("image", np.full(len(rows), np.nan, np.float32), "image")]
         if column in ("measured", "truth"):
-            shown = self._measured if column == "measured" else self._measured | self._held_out
-            return [Panel(column, self._at_sites(gene, shown), width=self.section.lattice.spot_pitch(shown))]
-        draw = {"imputed": self._imputed_panel, "std": self._std_panel, "error": self._error_panel}[column]
-        return [draw(key, key if len(self._keys) > 1 else "imputed", gene) for key in self._keys]
+            shown = measured if column == "measured" else measured | held_out
+            return [Panel(column, np.where(shown, true, np.nan), width=section.lattice.spot_pitch(shown))]
+        panels = []
+        for key in self.imputed:
+            name, values = "imputed" if len(self.imputed) == 1 else key, self.imputed[key][rows, gene]
+            if column == "imputed":
+                panels.append(Panel(name, values, note=self._reliability(key, gene)))
+            elif column == "std":
+                unseen, spread = self.unseen_std[key][rows, gene], float(true[measured].std(dtype=np.float64))
+                known = unseen[np.isfinite(unseen)]
+                note = f"{np.median(known) / spread:.2f} × SD of spots" if len(known) and spread > 0 else ""
+                title = "standard deviation" if name == "imputed" else f"SD of {name}"
+                panels.append(Panel(title, self.std[key][rows, gene], "SD", note))
+            else:
+                visible = read_visible(self._adata, key)
+                leaked = visible is not None and np.any(visible[rows] & held_out)
+                note = "saw the truth" if leaked else _correlation(values[held_out], true[held_out])
+                error = np.where(held_out, values - true, np.nan)
+                width = section.lattice.spot_pitch(measured | held_out)
+                panels.append(Panel(f"{name} − truth", error, "error", note, width))
+        return panels
 
-    def doubt(self, key: str) -> NDArray[np.float32]:
-        """Return the standard deviations at sites that the run did not see."""
-        unseen = ~self._measured & ~read_mask(self._adata, _keys.VISIBLE.format(key))
-        return np.asarray(self._std[key][unseen])
-
-    def _imputed_panel(self, key: str, name: str, gene: int) -> Panel:
-        reliability = self._adata.var.get(_keys.RELIABILITY.format(key))
-        expected = np.nan if reliability is None else float(reliability.iloc[self._at[gene]]) + 0.0
-        note = f"reliability {expected:.2f}".replace("-", "−") if np.isfinite(expected) else ""
-        return Panel(name, self._imputed[key][:, gene], note=note)
-
-    def _std_panel(self, key: str, name: str, gene: int) -> Panel:
-        doubt, spread = self.doubt(key)[:, gene], float(self.spots[:, gene].std(dtype=np.float64))
-        known = np.isfinite(doubt)
-        note = f"{np.median(doubt[known]) / spread:.2f} × SD of spots" if known.any() and spread > 0 else ""
-        return Panel(
-            "standard deviation" if name == "imputed" else f"SD of {name}", self._std[key][:, gene], "SD", note
-        )
-
-    def _error_panel(self, key: str, name: str, gene: int) -> Panel:
-        visible, held_out = read_visible(self._adata, key), self._held_out
-        truth, values = self._at_sites(gene, held_out), self._imputed[key][:, gene]
-        leaked = visible is not None and np.any(visible & held_out)
-        note = "saw the truth" if leaked else _correlation(values[held_out], truth[held_out])
-        width = self.section.lattice.spot_pitch(self._measured | held_out)
-        return Panel(f"{name} − truth", values - truth, "error", note, width)
-
-    def _at_sites(self, gene: int, shown: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return true values at some sites, (n_sites,), NaN elsewhere."""
-        values = np.full(self._adata.n_obs, np.nan, dtype=np.float32)
-        if shown.any():
-            at = self._at[gene : gene + 1]
-            values[shown] = read_values(self._adata, shown, at, layer=self._source, finite=False)[:, 0]
-        return values
-
-    def _std_values(self, key: str) -> NDArray[np.float32]:
-        std = read_values(self._adata, self._everywhere, self._at, layer=_keys.STD.format(key), finite=False)
-        return np.where(std > 0, std, np.float32(np.nan))  # 0 at spots that keep what was measured
-
-    def _imputed_values(self, key: str) -> NDArray[np.float32]:
-        values = read_values(self._adata, self._everywhere, self._at, layer=key, finite=False)
-        empty = self._adata.var_names[self._at[np.isnan(values).all(axis=0)]]
-        if len(empty):
-            msg = (
-                f"adata.layers[{key!r}] holds no values of {few(empty)}: they were not asked for when it was made; "
-                "impute them too, or choose other genes"
-            )
-            raise ValueError(msg)
-        return values
+    def _reliability(self, key: str, gene: int) -> str:
+        column = self._adata.var.get(_keys.RELIABILITY.format(key))
+        expected = np.nan if column is None else float(column.iloc[self._at[gene]])
+        return _signed("reliability", expected) if np.isfinite(expected) else ""
 
 
 def _correlation(values: NDArray[np.float32], truth: NDArray[np.float32]) -> str:
     """Return Pearson's correlation at held-out spots as text: undefined where the truth is constant."""
     known = np.isfinite(values) & np.isfinite(truth)
     found = float(pearson(truth[known][:, None], values[known][:, None])[0]) if known.sum() > 1 else np.nan
-    # Adding 0 turns -0.0 into 0.0.
-    return "PCC undefined" if np.isnan(found) else f"PCC {round(found, 2) + 0.0:.2f}".replace("-", "−")
+    return "PCC undefined" if np.isnan(found) else _signed("PCC", found)
+
+
+def _signed(name: str, value: float) -> str:
+    """Return a number with its name, with a true minus sign; adding 0 turns -0.0 into 0.0."""
+    return f"{name} {round(value, 2) + 0.0:.2f}".replace("-", "−")

@@ -1,5 +1,5 @@
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,7 @@ SCORES: Final = {
     "coverage": ("interval coverage", "the nominal level is best"),
 }
 """Name of each score, and which values are better."""
-MAX_LINES = 100
-"""Largest number of genes whose dots are joined: more lines would hide the dots."""
+MAX_LINES = 100  # largest number of genes whose dots are joined: more lines would hide the dots
 
 
 def evaluation(
@@ -72,7 +71,7 @@ def evaluation(
     >>> [axes.get_title() for axes in s2s.pl.evaluation(dense, show=False)]
     ['PCC', 'SSIM', 'RMSE']
     """
-    tables = _score_tables(evaluation_df(adata), scores, methods)
+    tables = _score_tables(evaluation_df(adata), _names("scores", scores), methods)
     chosen = list(next(iter(tables.values())))
     size = figsize or (0.6 + 2.9 * len(tables), 1.1 + 0.5 * len(chosen))
     drawn = make_axes(axes, (1, len(tables)), size, return_fig=return_fig)[0]
@@ -82,26 +81,22 @@ def evaluation(
     return finish(drawn, title, show=show, return_fig=return_fig)
 
 
-def _score_tables(table: pd.DataFrame, scores: object, methods: object) -> dict[str, pd.DataFrame]:
+def _score_tables(table: pd.DataFrame, scores: list[str], methods: object) -> dict[str, pd.DataFrame]:
     """Turn the table of :func:`s2s_scverse.get.evaluation_df` into one of genes by methods for each score."""
-    names, known = _names("scores", scores), [name for name in table.columns if name not in ("gene", "method")]
+    known = [name for name in table.columns if name not in ("gene", "method")]
     scored = list(dict.fromkeys(table["method"].astype(str)))
     chosen = scored if methods is None else _names("methods", methods)
-    missing = [name for name in chosen if name not in scored]
-    if missing:
+    if missing := [name for name in chosen if name not in scored]:
         msg = f"methods without scores: {few(missing)}; scored are {few(scored)}: call s2s.tl.evaluate with them too"
         raise KeyError(msg)
-    unknown = [name for name in names if name not in known]
-    if unknown:
+    if unknown := [name for name in scores if name not in known]:
         msg = f"scores not found: {few(unknown)}; there are {few(known, 10)}"
         raise KeyError(msg)
-    if not names or not chosen:
+    if not scores or not chosen:
         msg = "expected at least one score and one method, found an empty list"
         raise ValueError(msg)
-    by_method = {method: table[table["method"] == method].set_index("gene") for method in chosen}
-    return {
-        name: pd.DataFrame({method: rows[name].astype(float) for method, rows in by_method.items()}) for name in names
-    }
+    by_method = {method: table[table["method"] == method].set_index("gene")[scores].astype(float) for method in chosen}
+    return {name: pd.DataFrame({method: rows[name] for method, rows in by_method.items()}) for name in scores}
 
 
 def _names(argument: str, given: object) -> list[str]:
@@ -122,20 +117,10 @@ def _draw_score(axis: Axes, score: str, by_gene: pd.DataFrame) -> None:
     if n_genes <= MAX_LINES:
         axis.plot(by_gene.T, heights.T, color="#999999", linewidth=0.4, alpha=0.5, zorder=1)
     axis.plot(by_gene, heights, "o", color="#0072b2", markersize=3, alpha=0.5, markeredgewidth=0, zorder=2)
-    thin = {"linewidth": 0.8}
-    axis.boxplot(
-        [by_gene[method].dropna() for method in by_gene],
-        positions=rows,
-        orientation="horizontal",
-        widths=0.5,
-        showfliers=False,
-        manage_ticks=False,
-        zorder=3,
-        boxprops=thin,
-        whiskerprops=thin,
-        capprops=thin,
-        medianprops={"color": "#d55e00", "linewidth": 1.6},
-    )
+    look: Any = {name: {"linewidth": 0.8} for name in ("boxprops", "whiskerprops", "capprops")}
+    look |= {"medianprops": {"color": "#d55e00", "linewidth": 1.6}, "widths": 0.5, "zorder": 3}
+    boxes = [by_gene[method].dropna() for method in by_gene]
+    axis.boxplot(boxes, positions=rows, orientation="horizontal", showfliers=False, manage_ticks=False, **look)
     beside = axis.get_yaxis_transform()
     # Over the genes that all methods have a score for.
     for row, mean in enumerate(by_gene.dropna().mean()):

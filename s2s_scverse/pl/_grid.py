@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
 from textwrap import fill
 from typing import Any, Final, cast
 
@@ -15,41 +14,19 @@ from .. import _keys
 from .._adata import read_mask
 from .._checks import check_coordinates, check_int, check_number
 from .._lattice import SectionOnLattice
-from ._cells import draw_cells, hairline, lay_out, outline, set_frame, site_polygons
+from . import _drawing
 from ._figure import GivenAxes, finish, make_axes
-from ._maps import each_section
-from ._scale_bar import draw_scale_bar, micrometres_per_unit
-from ._underlay import Underlay, draw_underlay
 
-__all__ = ["GridSites", "grid", "grid_sites"]
+__all__ = ["grid", "grid_sites"]
 
+Points = dict[str, NDArray[np.float64]]  # x and y (n, 2) of the sites of each kind
 MARKS: Final = {"measured": ("#0072b2", 0.85), "held out": ("#e69f00", 0.85), "unmeasured": ("#000000", 0.3)}
 """Colour (from the colour-blind safe palette of Okabe and Ito) and diameter, in distances of neighbouring sites."""
-TISSUE: Final = "#eeeeee"
-"""Colour of the tissue where there is no image."""
+TISSUE: Final = "#eeeeee"  # where there is no image
 MAX_MARKS: Final = 1000
 """With more sites, marks are too small to be told apart and cause a moiré pattern: an inset shows some of them."""
-INSET: Final = (1.05, 0.0, 0.62, 0.62)
-"""Left, bottom, width and height of the inset, in fractions of the panel."""
-SHOWN: Final = 7.0
-"""Side of the part that the inset shows, in distances of neighbouring spots."""
-
-
-@dataclass(frozen=True, eq=False)
-class GridSites:
-    """What `pl.grid` shows, in the units of the coordinates."""
-
-    section: SectionOnLattice
-    points: dict[str, NDArray[np.float64]]
-    """x and y (n, 2) of the sites of each kind; kinds without sites are left out."""
-
-
-def grid_sites(adata: AnnData, section: SectionOnLattice, spatial_key: str = _keys.SPATIAL) -> GridSites:
-    """Sort sites into measured, held out and unmeasured ones."""
-    at = check_coordinates(adata, spatial_key)
-    measured, held_out = (read_mask(adata, key) for key in (_keys.MEASURED, _keys.HELD_OUT))
-    kinds = {"measured": measured, "held out": held_out & ~measured, "unmeasured": ~measured & ~held_out}
-    return GridSites(section, {kind: at[sites] for kind, sites in kinds.items() if sites.any()})
+INSET: Final = (1.05, 0.0, 0.62, 0.62)  # left, bottom, width and height of the inset, in fractions of the panel
+SHOWN: Final = 7.0  # side of the part that the inset shows, in distances of neighbouring spots
 
 
 def grid(
@@ -84,25 +61,16 @@ def grid(
         Section to draw, all by default.
     spatial_key
         Key of `adata.obsm` with x and y of every site.
-    img
-        Image of the tissue to draw beneath: True for the one of the highest resolution in ``adata.uns["spatial"]``, or
-        its name there (``"lowres"``), False for none. By default there is one if `adata` has it.
-    img_alpha, alpha
-        Opacity of the image and of the sites, 0 to 1.
-    scalebar_dx
-        As in :func:`s2s_scverse.pl.compare`.
+    alpha
+        Opacity of the sites, 0 to 1.
     title
         Titles of the panels, by default the names of the section and of the lattice.
     ncols
         Number of panels side by side.
-    figsize
-        Width and height of the figure in inches.
-    rasterized
-        Draw the sites as a bitmap in PDF and SVG files. Makes files of large sections small.
     ax
         Axes to draw into, one for each section; the legend stands to their right.
-    show, return_fig
-        As in :func:`s2s_scverse.pl.compare`.
+    img, img_alpha, scalebar_dx, figsize, rasterized, show, return_fig
+        As in :func:`s2s_scverse.pl.compare`: by default, the image of the tissue is drawn beneath if there is one.
 
     Returns
     -------
@@ -127,86 +95,80 @@ def grid(
     """
     check_number("alpha", alpha, least=0, most=1)
     check_number("img_alpha", img_alpha, least=0, most=1)
-    sections = [(part, grid_sites(part, section, spatial_key)) for part, section in each_section(adata, library_id)]
-    places = [
-        lay_out(data.section, adata.uns.get("spatial"), img, margin=data.section.lattice.pitch / 2)
-        for _, data in sections
-    ]
-    left, right, top, bottom = places[0][0]
+    adata, sections = _drawing.chosen_sections(adata, library_id)
+    sites = [grid_sites(adata, section, spatial_key) for section in sections]
+    places = [_drawing.find_place(adata, each, img, scalebar_dx, margin=each.lattice.pitch / 2) for each in sections]
+    left, right, top, bottom = places[0].box
     width, height = 4 * np.array([right - left, bottom - top]) / max(right - left, bottom - top)
     ncols = min(check_int("ncols", ncols, least=1), len(sections))
     size = figsize or (ncols * (width + max(1.7, INSET[2] * width)), -(-len(sections) // ncols) * (height + 0.4))
     shape = len(sections), 1
     axes = make_axes(ax, shape, size, ncols=ncols, layout="compressed", return_fig=return_fig)[:, 0]
-    for axis, (part, data), (box, underlay) in zip(axes, sections, places, strict=True):
-        set_frame(axis, box)
-        _draw_section(axis, data, underlay, img_alpha, alpha, rasterized=rasterized)
-        name = f"{data.section.lattice.kind.name} lattice"
-        name = name if data.section.name is None else f"{data.section.name}, {name}"
+    for axis, section, points, place in zip(axes, sections, sites, places, strict=True):
+        _drawing.set_frame(axis, place.box)
+        _draw_section(axis, section, points, place, alpha, img_alpha=img_alpha, rasterized=rasterized)
+        names = [] if section.name is None else [section.name]
         # From the left: a name wider than the section reaches over the legend.
-        axis.set_title(fill(name, 34), fontsize=10, loc="left", parse_math=False)
-        micrometres = micrometres_per_unit(part, data.section, scalebar_dx)
-        if micrometres is not None:
-            draw_scale_bar(axis, micrometres)
+        name = fill(", ".join([*names, f"{section.lattice.kind.name} lattice"]), 34)
+        axis.set_title(name, fontsize=10, loc="left", parse_math=False)
+        if place.micrometres is not None:
+            _drawing.draw_scale_bar(axis, place.micrometres)
     shown = finish(axes, title, loc="left", show=show, return_fig=return_fig)
     return axes[0] if shown is axes and len(axes) == 1 else cast("Figure | None", shown)
 
 
+def grid_sites(adata: AnnData, section: SectionOnLattice, spatial_key: str = _keys.SPATIAL) -> Points:
+    """Sort sites into measured, held out and unmeasured ones; kinds without sites are left out."""
+    at = check_coordinates(adata, spatial_key)[section.rows]
+    measured, held_out = section.measured, read_mask(adata, _keys.HELD_OUT)[section.rows]
+    kinds = {"measured": measured, "held out": held_out & ~measured, "unmeasured": ~measured & ~held_out}
+    return {kind: at[sites] for kind, sites in kinds.items() if sites.any()}
+
+
 def _draw_section(
-    axis: Axes, data: GridSites, underlay: Underlay | None, img_alpha: float, alpha: float, *, rasterized: bool
+    axis: Axes, section: SectionOnLattice, points: Points, place: _drawing.Place, alpha: float, **tissue: Any
 ) -> None:
     """Draw a section, its outline and the legend; the sites, or the measured area and an inset with some sites."""
-    lattice, measured = data.section.lattice, data.section.measured
+    lattice, underlay, rasterized = section.lattice, place.underlay, tissue["rasterized"]
     detail, dense = axis, len(lattice) > MAX_MARKS
     if dense:
-        spacing = lattice.spot_pitch(measured)
-        spots = site_polygons(lattice, spacing)[measured]
-        blue, opacity = MARKS["measured"][0], alpha * (0.4 if underlay is None else 0.25)
-        style = {"facecolors": blue, "edgecolors": "none", "alpha": opacity, "zorder": 1.5}
-        draw_cells(axis, spots, **style, rasterized=rasterized)
-        detail = axis.inset_axes(INSET)
-        middle = data.points["measured"] if measured.any() else lattice.coordinates
+        spacing = lattice.spot_pitch(section.measured)
+        area: Any = {"facecolors": MARKS["measured"][0], "edgecolors": "none", "zorder": 1.5, "rasterized": rasterized}
+        spots = _drawing.site_polygons(lattice, spacing)[section.measured]
+        _drawing.draw_cells(axis, spots, alpha=alpha * (0.4 if underlay is None else 0.25), **area)
+        middle = points.get("measured", lattice.coordinates)
         middle = middle[np.linalg.norm(middle - middle.mean(axis=0), axis=1).argmin()]
-        (left, top), (right, bottom) = (middle + sign * spacing * lattice.pitch * SHOWN / 2 for sign in (-1, 1))
-        set_frame(detail, (left, right, top, bottom))
-        detail.spines[:].set_visible(True)
-        marked: Any = axis.indicate_inset_zoom(detail, edgecolor="black", alpha=1)
-        for line in marked.connectors:  # they cross on an inverted axis
-            line.set_visible(False)
+        detail = _inset(axis, middle, spacing * lattice.pitch * SHOWN / 2)
     for each in (axis, detail)[: 1 + dense]:
-        if underlay is None:
-            draw_cells(each, site_polygons(lattice), facecolor=TISSUE, zorder=0.5, rasterized=rasterized)
-        else:
-            draw_underlay(each, underlay, img_alpha)
-        edges = LineCollection(list(outline(lattice)), colors="black", linewidths=0.8, capstyle="round", zorder=3)
+        _drawing.draw_tissue(each, lattice, underlay, TISSUE, **tissue)
+        lines = list(_drawing.outline(lattice))
+        edges = LineCollection(lines, colors="black", linewidths=0.8, capstyle="round", zorder=3)
         edges.set_label("outline")
-        edges.set_in_layout(False)
-        each.add_collection(edges, autolim=False)
+        _drawing.add_collection(each, edges)
     handles: list[Line2D | LineCollection] = []
-    for kind, points in data.points.items():
+    for kind, at in points.items():
         colour, diameter = MARKS[kind]
-        discs = EllipseCollection(
-            *([diameter * lattice.pitch], [diameter * lattice.pitch], [0]),
-            units="xy",
-            offsets=points,
-            offset_transform=detail.transData,
-            facecolors=colour,
-            edgecolors="none" if underlay is None else "white",  # blue and black stand out from a stain with a rim
-            linewidths=hairline(detail, lattice.pitch / 2),
-            alpha=alpha,
-            rasterized=rasterized,
-        )
-        discs.set_in_layout(False)
-        detail.add_collection(discs, autolim=False)
+        width = [diameter * lattice.pitch]
+        centres: Any = {"units": "xy", "offsets": at, "offset_transform": detail.transData}
+        rim = "none" if underlay is None else "white"  # blue and black stand out from a stain with a rim
+        look: Any = {"facecolors": colour, "edgecolors": rim, "alpha": alpha, "rasterized": rasterized}
+        hairline = _drawing.hairline(detail, lattice.pitch / 2)
+        discs = EllipseCollection(width, width, [0], linewidths=hairline, **centres, **look)
+        _drawing.add_collection(detail, discs)
         mark = Line2D([], [], linestyle="", marker="o", markersize=8 * diameter, markeredgewidth=0, color=colour)
-        mark.set(alpha=alpha, label=f"{kind} ({len(points):,})")
+        mark.set(alpha=alpha, label=f"{kind} ({len(at):,})")
         handles.append(mark)
-    axis.legend(
-        handles=[*handles, edges],
-        loc="upper left",
-        bbox_to_anchor=(1, 1),
-        frameon=False,
-        fontsize=8,
-        handlelength=1.2,
-        borderaxespad=0.3,
-    )
+    beside: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1), "borderaxespad": 0.3}
+    axis.legend(handles=[*handles, edges], frameon=False, fontsize=8, handlelength=1.2, **beside)
+
+
+def _inset(axis: Axes, middle: NDArray[np.float64], reach: float) -> Axes:
+    """Add an inset that shows what lies around a point, and mark its part of the section."""
+    inset = axis.inset_axes(INSET)
+    (left, top), (right, bottom) = middle - reach, middle + reach
+    _drawing.set_frame(inset, (left, right, top, bottom))
+    inset.spines[:].set_visible(True)
+    marked: Any = axis.indicate_inset_zoom(inset, edgecolor="black", alpha=1)
+    for line in marked.connectors:  # they cross on an inverted axis
+        line.set_visible(False)
+    return inset

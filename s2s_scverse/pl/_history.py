@@ -80,18 +80,15 @@ def history(
     >>> s2s.pl.history(adata, show=False).shape
     (2,)
     """
-    table = history_df(adata, key)
+    table, run = history_df(adata, key), find_runs(adata)[key]
     if table.empty:
-        msg = (
-            f"the history of run {key!r} is empty: nothing was trained, because every site was measured or too few "
-            "spots were; there is nothing to draw"
-        )
+        why = "because every site was measured or too few spots were; there is nothing to draw"
+        msg = f"the history of run {key!r} is empty: nothing was trained, {why}"
         raise ValueError(msg)
-    run = find_runs(adata)[key]
-    keep = run.get("params", {}).get("training", {}).get("keep", "last")
+    keep = str(run.get("params", {}).get("training", {}).get("keep", "last"))
     drawn = make_axes(axes, (1, 2), figsize, return_fig=return_fig)[0]
     _draw_losses(drawn[0], table)
-    _draw_error(drawn[1], table, keep=str(keep), unused=run.get("shrinkage") == 0)
+    _draw_error(drawn[1], table, keep=keep, unused=run.get("shrinkage") == 0)
     for axis in drawn:
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -100,8 +97,8 @@ def history(
 
 
 def _draw_losses(axis: Axes, table: pd.DataFrame) -> None:
-    losses = table[[name for name in table.columns if name.startswith("loss_")]].astype(float)
-    for name in losses.columns:
+    losses = table.filter(like="loss_").astype(float)
+    for name in map(str, losses):
         label, colour, dash = TERMS.get(name, (name.removeprefix("loss_").replace("_", " "), "#555555", "--"))
         marker = "o" if len(table) == 1 else ""
         axis.plot(table["epoch"], losses[name], dash, color=colour, label=label, marker=marker, linewidth=1.4)

@@ -1,45 +1,39 @@
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+from anndata import AnnData
+from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import read_section, read_sections
-from .._checks import check_adata, check_int, few
-from ._cells import lay_out
-from ._maps import Look, MapRow, Panel, Scale, colour_limits, draw_maps
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anndata import AnnData
-    from matplotlib.colors import Colormap
-
-    from ._figure import GivenAxes, Shown
+from .._checks import check_int, few
+from ._drawing import chosen_sections, find_place
+from ._figure import GivenAxes, Shown
+from ._maps import Look, MapRow, Panel, colour_limits, draw_maps
 
 __all__ = ["image_features", "leading_components"]
 
 
 def image_features(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     key: str = _keys.IMAGE_FEATURES,
     n_components: int = 3,
     library_id: str | None = None,
     vmin: float | str = "p1",
     vmax: float | str = "p99",
-    cmap: "str | Colormap" = "viridis",
+    cmap: str | Colormap = "viridis",
     img: bool | str | None = None,
     img_alpha: float = 1.0,
     scalebar_dx: float | None = None,
-    title: "str | Sequence[str] | None" = None,
+    title: str | Sequence[str] | None = None,
     ncols: int = 1,
     figsize: tuple[float, float] | None = None,
     rasterized: bool = False,
-    axes: "GivenAxes" = None,
+    axes: GivenAxes = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> "Shown":
+) -> Shown:
     """Draw the leading principal components of the image descriptors next to the tissue.
 
     One row per section: a panel with the image, and one for each component at all sites, in standard deviations. Above
@@ -88,38 +82,31 @@ def image_features(
     (1, 2)
     """
     n_components = check_int("n_components", n_components, least=1)
-    check_adata(adata)
-    if library_id is not None:
-        adata, _ = read_section(adata, library_id)
+    adata, sections = chosen_sections(adata, library_id)
     scores, parts, loadings = leading_components(adata, key, n_components)
     entry = adata.uns.get(_keys.UNS, {}).get(_keys.IMAGE, {}).get(key, {})
     named = entry.get("extractor") != "function" and len(entry.get("names", ())) == loadings.shape[1]
     notes = [entry["names"][each].replace("_", " ") if named else "" for each in np.abs(loadings).argmax(axis=1)]
     titles = [f"component {number}, {100 * part:.0f}\N{NO-BREAK SPACE}%" for number, part in enumerate(parts, 1)]
-    limits: dict[Scale, tuple[float, float]] = {"component": colour_limits(scores, vmin, vmax)}
-    sections = read_sections(adata)
-    with_image = all(lay_out(section, adata.uns.get("spatial"), img)[1] is not None for section in sections)
+    limits = colour_limits(scores, vmin, vmax)
+    with_image = all(find_place(adata, section, img).underlay is not None for section in sections)
     rows = []
     for section in sections:
         own = scores[section.rows]
-        panels = [Panel(title, own[:, i], "component", notes[i]) for i, title in enumerate(titles)]
-        if with_image:
-            panels.insert(0, Panel("image", np.full(len(own), np.nan, np.float32), "image"))
-        if len(sections) > 1:
-            panels[0] = panels[0].noted(str(section.name))
-        rows.append(MapRow("", section, tuple(panels), limits))
+        panels = [Panel("image", np.full(len(own), np.nan, np.float32), "image")] if with_image else []
+        panels += [Panel(title, own[:, i], "component", notes[i]) for i, title in enumerate(titles)]
+        rows.append(MapRow("", section, panels, {"component": limits}))
     look = Look("SD", title, img, img_alpha, None, scalebar_dx, ncols, figsize, rasterized, axes, show, return_fig)
     return draw_maps(rows, adata, {"component": cmap}, look)
 
 
 def leading_components(
-    adata: "AnnData", key: str, n: int
+    adata: AnnData, key: str, n: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    """Return principal components of standardised descriptors: scores of variance 1 (n_sites, n), and loadings.
+    """Return the leading principal components of standardised descriptors.
 
-    Returns
-    -------
-    Scores (n_sites, n); the part of the variance of each (n,); loadings (n, n_features), the sum of which is positive.
+    These are scores of variance 1 (n_sites, n), the part of the variance of each (n,), and loadings (n, n_features)
+    whose sum is positive.
     """
     if key not in adata.obsm:
         known = few(adata.obsm) or "empty"

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 from textwrap import fill
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from anndata import AnnData
@@ -15,28 +15,21 @@ from matplotlib.colors import Colormap
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from .._adata import read_section, read_sections
-from .._checks import check_adata, check_int, check_number
+from .._checks import check_int, check_number
 from .._lattice import SectionOnLattice
-from ._cells import draw_cells, lay_out, set_frame, site_polygons
+from . import _drawing
 from ._figure import GivenAxes, Shown, Titles, finish, make_axes
-from ._scale_bar import draw_scale_bar, micrometres_per_unit
-from ._underlay import Box, Underlay, draw_underlay
 
-__all__ = ["NOTHING", "Look", "MapRow", "Panel", "Scale", "colour_limits", "draw_maps", "each_section"]
+__all__ = ["NOTHING", "Look", "MapRow", "Panel", "Scale", "colour_limits", "draw_maps"]
 
 Scale = Literal["expression", "error", "SD", "component", "image"]
 """Values with one colour bar, which bears this name; ``"image"`` has neither."""
 ON_IMAGE: tuple[Scale, ...] = ("expression", "image")
 """Scales drawn on the image: stains would be mistaken for the pale colours of the others."""
-NOTHING = "#dcdcdc"
-"""Sites without a value, where there is no image."""
-TRANSLUCENT = 0.7
-"""Default opacity of sites on an image."""
-BAR = (1.04, 0.07, 0.045, 0.86)
-"""Left, bottom, width and height of a colour bar, in fractions of the panel beside it."""
-INCHES_A_CHARACTER = 0.0075
-"""Width of a character per point of its size."""
+NOTHING = "#dcdcdc"  # sites without a value, where there is no image
+TRANSLUCENT = 0.7  # default opacity of sites on an image
+BAR = (1.04, 0.07, 0.045, 0.86)  # left, bottom, width and height of a colour bar, in fractions of the panel beside it
+INCHES_A_CHARACTER = 0.0075  # width of a character per point of its size
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +37,10 @@ class Panel:
     """One map of one gene."""
 
     title: str
-    by_site: NDArray[np.float32]
-    """(n_sites,), NaN where nothing is to be shown."""
+    by_site: NDArray[np.float32]  # (n_sites,), NaN where nothing is to be shown
     scale: Scale = "expression"
-    note: str = ""
-    """Small text below the map."""
-    width: float = 1.0
-    """Width of a cell, in site spacings: the distance between the sites that have values."""
-
-    def noted(self, text: str) -> "Panel":
-        """Return the same map with another line below it."""
-        return replace(self, note=f"{text}\n{self.note}".strip())
+    note: str = ""  # small text below the map
+    width: float = 1.0  # of a cell, in site spacings: the distance between the sites that have values
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +49,8 @@ class MapRow:
 
     gene: str
     section: SectionOnLattice
-    panels: tuple[Panel, ...]
-    limits: Mapping[Scale, tuple[float, float]]
-    """Range of the colours on each scale."""
+    panels: Sequence[Panel]
+    limits: Mapping[Scale, tuple[float, float]]  # range of the colours on each scale
 
 
 @dataclass(frozen=True)
@@ -84,13 +69,6 @@ class Look:
     axes: GivenAxes
     show: bool | None
     return_fig: bool
-
-
-def each_section(adata: AnnData, library_id: str | None) -> list[tuple[AnnData, SectionOnLattice]]:
-    """Return the section that is named, or all of them."""
-    check_adata(adata)
-    names = [section.name for section in read_sections(adata)] if library_id is None else [library_id]
-    return [read_section(adata, name) for name in names]
 
 
 def colour_limits(values: NDArray[np.float32], vmin: float | str, vmax: float | str) -> tuple[float, float]:
@@ -119,85 +97,65 @@ def _limit(name: str, limit: float | str, values: NDArray[np.float32]) -> float:
 
 def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str | Colormap], look: Look) -> Shown:
     """Draw the rows, `look.ncols` of them side by side."""
-    alpha = TRANSLUCENT if look.alpha is None else check_number("alpha", look.alpha, least=0, most=1)
+    check_number("alpha", TRANSLUCENT if look.alpha is None else look.alpha, least=0, most=1)
     check_number("img_alpha", look.img_alpha, least=0, most=1)
     ncols = min(check_int("ncols", look.ncols, least=1), len(rows))
     colours = {scale: _colour_map(cmap) for scale, cmap in cmaps.items()}
     # The row of each section that has its scale bar: the last one, at the left of the figure if there is one.
     with_bar = {row.section.name: row for row in (*rows, *rows[::ncols])}
     places = {name: _place(adata, row, look) for name, row in with_bar.items()}
-    n_panels = len(rows[0].panels)
-    size = look.figsize or _figure_size(places[rows[0].section.name].box, rows, ncols)
-    shape = len(rows), n_panels
+    size = look.figsize or _figure_size(places[rows[0].section.name], rows, ncols)
+    shape = len(rows), len(rows[0].panels)
     axes = make_axes(look.axes, shape, size, ncols=ncols, layout="compressed", return_fig=look.return_fig)
     for number, (row, row_axes) in enumerate(zip(rows, axes, strict=True)):
-        place = places[row.section.name]
+        place, first = places[row.section.name], row_axes[0]
         for axis, panel in zip(row_axes, row.panels, strict=True):
-            set_frame(axis, place.box)
-            _draw_panel(axis, row, panel, place.underlay, colours, look, alpha)
+            _drawing.set_frame(axis, place.box)
+            underlay = place.underlay if panel.scale in ON_IMAGE else None
+            _draw_panel(axis, row, panel, underlay, colours.get(panel.scale), look)
+            names = [str(row.section.name)] if axis is first and len(places) > 1 else []
+            axis.set_xlabel(_fill(axis, "\n".join([*names, panel.note]), 8), fontsize=8, labelpad=3, parse_math=False)
             if number < ncols:
                 axis.set_title(_fill(axis, panel.title, 10), fontsize=10, parse_math=False)
-        fontsize = 10 if len(row.gene) < 13 else 7.5
-        row_axes[0].set_ylabel(row.gene, fontsize=fontsize, style="italic", parse_math=False)
+        first.set_ylabel(row.gene, fontsize=10 if len(row.gene) < 13 else 7.5, style="italic", parse_math=False)
         if row is with_bar[row.section.name] and place.micrometres is not None:
-            draw_scale_bar(row_axes[0], place.micrometres)
-            row_axes[0].xaxis.labelpad = 16  # the note stands below the bar
+            _drawing.draw_scale_bar(first, place.micrometres)
+            first.xaxis.labelpad = 16  # the note stands below the bar
         for scale in dict.fromkeys(panel.scale for panel in row.panels if panel.scale in row.limits):
-            _draw_bar(row, row_axes, scale, look.unit, rasterized=look.rasterized)
+            _draw_bar(row, row_axes, scale, look)
     return finish(axes, look.title, show=look.show, return_fig=look.return_fig)
 
 
-class Place(NamedTuple):
-    """Limits of the panels of a section, the image beneath, and the size of a unit of the coordinates."""
-
-    box: Box
-    underlay: Underlay | None
-    micrometres: float | None
-
-
-def _place(adata: AnnData, row: MapRow, look: Look) -> Place:
-    section = row.section
-    margin = (max(panel.width for panel in row.panels) - 1) / 2 * section.lattice.pitch
-    box, underlay = lay_out(section, adata.uns.get("spatial"), look.img, margin=margin)
-    micrometres = micrometres_per_unit(read_section(adata, section.name)[0], section, look.scalebar_dx)
-    return Place(box, underlay, micrometres)
+def _place(adata: AnnData, row: MapRow, look: Look) -> _drawing.Place:
+    margin = (max(panel.width for panel in row.panels) - 1) / 2 * row.section.lattice.pitch
+    return _drawing.find_place(adata, row.section, look.img, look.scalebar_dx, margin=margin)
 
 
 def _draw_panel(
-    axis: Axes,
-    row: MapRow,
-    panel: Panel,
-    underlay: Underlay | None,
-    colours: Mapping[Scale, Colormap],
-    look: Look,
-    alpha: float,
+    axis: Axes, row: MapRow, panel: Panel, underlay: _drawing.Underlay | None, colours: Colormap | None, look: Look
 ) -> None:
-    """Draw the tissue or the image, the values above, and the note below."""
+    """Draw the tissue or the image, and the values above."""
     lattice, has_value = row.section.lattice, np.isfinite(panel.by_site)
-    if panel.scale not in ON_IMAGE:
-        underlay = None
-    if underlay is None:
-        draw_cells(axis, site_polygons(lattice), facecolors=NOTHING, rasterized=look.rasterized)
-    else:
-        draw_underlay(axis, underlay, look.img_alpha)
-    if panel.scale != "image":
-        draw_cells(
-            axis,
-            site_polygons(lattice, panel.width)[has_value],
-            array=panel.by_site[has_value],
-            cmap=colours[panel.scale],
-            clim=row.limits[panel.scale],
-            rasterized=look.rasterized,
-        )
-        if underlay is not None:
-            # Translucent cells would show seams; the image once more above opaque ones gives the same colours.
-            draw_underlay(axis, underlay, look.img_alpha * (1 - alpha), above=True)
-    axis.set_xlabel(_fill(axis, panel.note, 8), fontsize=8, labelpad=3, parse_math=False)
+    _drawing.draw_tissue(axis, lattice, underlay, NOTHING, img_alpha=look.img_alpha, rasterized=look.rasterized)
+    if panel.scale == "image":
+        return
+    _drawing.draw_cells(
+        axis,
+        _drawing.site_polygons(lattice, panel.width)[has_value],
+        array=panel.by_site[has_value],
+        cmap=colours,
+        clim=row.limits[panel.scale],
+        rasterized=look.rasterized,
+    )
+    if underlay is not None:
+        # Translucent cells would show seams; the image once more above opaque ones gives the same colours.
+        transparency = 1 - (TRANSLUCENT if look.alpha is None else look.alpha)
+        _drawing.draw_underlay(axis, underlay, look.img_alpha * transparency, above=True)
 
 
-def _figure_size(box: Box, rows: Sequence[MapRow], ncols: int) -> tuple[float, float]:
+def _figure_size(place: _drawing.Place, rows: Sequence[MapRow], ncols: int) -> tuple[float, float]:
     """Inches that give panels the area of a square of side 2."""
-    left, right, top, bottom = box
+    left, right, top, bottom = place.box
     width, height = 2 * np.sqrt([(right - left) / (bottom - top), (bottom - top) / (right - left)])
     across = len(rows[0].panels) * (width + 0.1) + 0.7 * len(rows[0].limits) + 0.3
     return float(ncols * across), float(-(-len(rows) // ncols) * (height + 0.3) + 0.5)
@@ -217,7 +175,7 @@ def _colour_map(name: str | Colormap) -> Colormap:
     return colours
 
 
-def _draw_bar(row: MapRow, axes: NDArray[np.object_], scale: Scale, unit: str, *, rasterized: bool) -> None:
+def _draw_bar(row: MapRow, axes: NDArray[np.object_], scale: Scale, look: Look) -> None:
     """Draw the colour bar of the panels of one scale, pointed at the ends beyond which there are values."""
     group = [(axis, panel.by_site) for axis, panel in zip(axes, row.panels, strict=True) if panel.scale == scale]
     shown, (low, high) = np.concatenate([by_site for _, by_site in group]), row.limits[scale]
@@ -229,9 +187,9 @@ def _draw_bar(row: MapRow, axes: NDArray[np.object_], scale: Scale, unit: str, *
         extend=extends[bool(np.any(shown < low)), bool(np.any(shown > high))],
         ticks=MaxNLocator(4, steps=[1, 2, 5, 10]),
     )
-    bar.set_label(f"{scale} ({unit})" if unit else scale, fontsize=8, labelpad=3)
+    bar.set_label(f"{scale} ({look.unit})" if look.unit else scale, fontsize=8, labelpad=3)
     bar.ax.tick_params(labelsize=7, length=2, width=0.6, pad=2)
     bar.outline.set_linewidth(0.6)
     if bar.solids is not None:
         bar.solids.set_edgecolor("face")
-        bar.solids.set_rasterized(rasterized)  # matplotlib makes a bitmap of smooth ones unasked
+        bar.solids.set_rasterized(look.rasterized)  # matplotlib makes a bitmap of smooth ones unasked

@@ -1,45 +1,37 @@
+from collections.abc import Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
 from .. import _keys
 from .._checks import check_adata, check_genes
 from ..get import evaluation_df, reliability_df
-from ..get._reliability import read_reliability
-from ._figure import finish, make_axes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
-    from anndata import AnnData
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
-
-    from ._figure import GivenAxes, Shown
+from ..get._tables import read_reliability
+from ._figure import GivenAxes, Shown, finish, make_axes
 
 __all__ = ["reliability"]
 
-LABELLED = 8
-"""Number of genes whose names are written."""
-COLORS = ("#e69f00", "#009e73", "#cc79a7", "#d55e00")
-"""Of scales."""
+LABELLED = 8  # number of genes whose names are written
+COLORS = ("#e69f00", "#009e73", "#cc79a7", "#d55e00")  # of scales
 
 
 def reliability(
-    adata: "AnnData",
+    adata: AnnData,
     *,
-    genes: "str | Sequence[str] | None" = None,
+    genes: str | Sequence[str] | None = None,
     key: str = _keys.UNS,
-    scales: "int | Sequence[int] | None" = None,
-    title: "str | Sequence[str] | None" = None,
+    scales: int | Sequence[int] | None = None,
+    title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
-    axes: "GivenAxes" = None,
+    axes: GivenAxes = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> "Shown":
+) -> Shown:
     """Draw the expected accuracy of every gene.
 
     Genes are sorted by their reliability, the Pearson correlation expected at unmeasured sites. With `scales`, lines
@@ -58,17 +50,12 @@ def reliability(
     scales
         Widths of windows in sites, such as 2 and 4; from 20 conditional draws, see
         :func:`s2s_scverse.get.reliability_df`.
-    title, figsize
-        Titles of the panels; width and height of the figure in inches.
-    axes
-        Axes to draw into, as many as there are panels.
-    show, return_fig
-        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
+    title, figsize, axes, show, return_fig
+        As in :func:`s2s_scverse.pl.compare`, for one to three panels.
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the axes, an object array of shape
-    (n_panels,).
+    As :func:`s2s_scverse.pl.compare`; axes of shape (n_panels,).
 
     Raises
     ------
@@ -92,68 +79,60 @@ def reliability(
     labelled = None if genes is None else adata.var_names[check_genes(adata, genes)]
     expected = read_reliability(adata, key).sort_values(ascending=False, kind="stable")
     found, column = _found(adata, key, expected), _keys.COVARIATE_GAIN.format(key)
-    coarser = None if scales is None else reliability_df(adata, key=key, scales=scales)
-    n_panels = 1 + (column in adata.var) + (found is not None)
+    coarser = pd.DataFrame() if scales is None else reliability_df(adata, key=key, scales=scales)
+    n_panels = 1 + (column in adata.var) + (len(found) > 0)
     drawn = make_axes(axes, (1, n_panels), figsize or (4.2 * n_panels, 3.4), return_fig=return_fig)[0]
     _draw_ranked(drawn[0], expected, labelled)
-    if coarser is not None:
-        _draw_scales(drawn[0], coarser)
+    for scale, color in zip(coarser, cycle(COLORS), strict=False):
+        ordered = np.sort(coarser[scale].dropna())[::-1]
+        ranks = np.arange(1, len(ordered) + 1)
+        drawn[0].plot(ranks, ordered, color=color, linewidth=1.2, label=f"{scale} x {scale} sites")
+    if scales is not None:
+        drawn[0].legend(frameon=False, fontsize=8)
     drawn[0].set(xlabel="genes, most reliable first", ylabel="expected PCC", ylim=(0, 1))
     if column in adata.var:
         gain = adata.var[column].astype(float).dropna().sort_values(ascending=False, kind="stable")
         _draw_ranked(drawn[1], gain, labelled)
         drawn[1].axhline(0, color="#999999", linewidth=0.8, zorder=1)
         drawn[1].set(xlabel="genes, most guided first", ylabel="variance explained by covariates")
-    if found is not None:
-        _draw_found(drawn[-1], expected, found, labelled)
+    if len(found):
+        _draw_found(drawn[-1], expected[found.index], found, labelled)
     return finish(drawn, title, show=show, return_fig=return_fig)
 
 
-def _found(adata: "AnnData", key: str, expected: "pd.Series") -> "pd.Series | None":
-    """Return the PCC at held-out spots of the genes that have one, None if the run was not scored."""
+def _found(adata: AnnData, key: str, expected: pd.Series) -> pd.Series:
+    """Return the PCC at held-out spots of the genes that have one: none if the run was not scored."""
     if _keys.EVALUATION not in adata.uns.get(_keys.UNS, {}):
-        return None
+        return pd.Series(dtype=float)
     table = evaluation_df(adata)
-    scores = table[table["method"] == key].set_index("gene")["pcc"].astype(float)
-    scores = scores.reindex(expected.index).dropna()
-    return scores if len(scores) else None
+    scores: pd.Series = table[table["method"] == key].set_index("gene")["pcc"].astype(float)
+    return scores.reindex(expected.index).dropna()
 
 
-def _draw_ranked(axis: "Axes", values: "pd.Series", labelled: "pd.Index | None") -> None:
-    ranks = np.arange(1, len(values) + 1)
-    if labelled is None:
-        labelled = values.index[
-            np.unique(np.linspace(0, len(values) - 1, min(LABELLED, len(values))).round().astype(int))
-        ]
-    _draw_points(axis, ranks, values, labelled)
+def _draw_ranked(axis: Axes, values: pd.Series, labelled: pd.Index | None) -> None:
+    """Draw values in order; label some at equal distances, or those asked for."""
+    some = np.unique(np.linspace(0, len(values) - 1, min(LABELLED, len(values))).round().astype(int))
+    ranks = pd.Series(np.arange(1, len(values) + 1), values.index)
+    _draw_points(axis, ranks, values, values.index[some] if labelled is None else labelled)
 
 
-def _draw_points(axis: "Axes", x: "NDArray[Any] | pd.Series", y: "pd.Series", labelled: "pd.Index | None") -> None:
+def _draw_found(axis: Axes, expected: pd.Series, found: pd.Series, labelled: pd.Index | None) -> None:
+    """Draw the PCC found at held-out spots against the one expected."""
+    low = min(0.0, float(found.min()), float(expected.min()))
+    axis.plot([low, 1], [low, 1], color="#999999", linewidth=0.8, zorder=1)
+    _draw_points(axis, expected, found, [] if labelled is None else labelled)
+    if len(found) > 2:
+        agreement = spearmanr(expected, found).statistic
+        axis.set_title(f"Spearman {agreement:.2f}, means {expected.mean():.2f} and {found.mean():.2f}", fontsize=9)
+    axis.set(xlabel="expected PCC", ylabel="PCC at held-out spots", xlim=(low, 1), ylim=(low, 1), aspect="equal")
+
+
+def _draw_points(axis: Axes, x: pd.Series, y: pd.Series, labelled: Sequence[str] | pd.Index) -> None:
     """Draw a dot for each gene, those to label in another colour and with their names."""
     axis.plot(x, y, "o", color="#0072b2", markersize=3, markeredgewidth=0, alpha=0.6, zorder=2)
-    chosen = y.index.isin([] if labelled is None else labelled)
-    points = np.column_stack([x, y])[chosen]
-    axis.scatter(points[:, 0], points[:, 1], s=16, color="#d55e00", linewidths=0, zorder=3)
-    for name, point in zip(y.index[chosen], points, strict=True):
-        text = axis.annotate(str(name), point, xytext=(3, 3), textcoords="offset points", fontsize=7, style="italic")
-        text.set_parse_math(False)
+    chosen = y.index.isin(labelled)
+    axis.scatter(x[chosen], y[chosen], s=16, color="#d55e00", linewidths=0, zorder=3)
+    beside: Any = {"xytext": (3, 3), "textcoords": "offset points"}
+    for name, at in zip(y.index[chosen], np.column_stack([x, y])[chosen], strict=True):
+        axis.annotate(str(name), at, fontsize=7, style="italic", parse_math=False, **beside)
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def _draw_scales(axis: "Axes", table: "pd.DataFrame") -> None:
-    for scale, color in zip(table, cycle(COLORS), strict=False):
-        ordered = np.sort(table[scale].dropna())[::-1]
-        label = f"{scale} x {scale} sites"
-        axis.plot(np.arange(1, len(ordered) + 1), ordered, color=color, linewidth=1.2, label=label)
-    axis.legend(frameon=False, fontsize=8)
-
-
-def _draw_found(axis: "Axes", expected: "pd.Series", found: "pd.Series", labelled: "pd.Index | None") -> None:
-    beside = expected[found.index]
-    low = min(0.0, float(found.min()), float(beside.min()))
-    axis.plot([low, 1], [low, 1], color="#999999", linewidth=0.8, zorder=1)
-    _draw_points(axis, beside, found, labelled)
-    if len(found) > 2:
-        agreement = spearmanr(beside, found).statistic
-        axis.set_title(f"Spearman {agreement:.2f}, means {beside.mean():.2f} and {found.mean():.2f}", fontsize=9)
-    axis.set(xlabel="expected PCC", ylabel="PCC at held-out spots", xlim=(low, 1), ylim=(low, 1), aspect="equal")

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.io import mmwrite
 
 import s2s_scverse as s2s
-from s2s_scverse._cli._read import read_section
+from s2s_scverse._cli._files import read_section
 
 SPATIALDATA = pytest.mark.filterwarnings("ignore:.*Scaler:DeprecationWarning", "ignore:.*zarr v3:UserWarning")
 

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._cli._read import read_section
-from s2s_scverse._cli._write import check_writable, replacing, write_section
+from s2s_scverse._cli._files import check_writable, read_section, replacing, write_section
 
 
 @pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])

@@ -3,7 +3,7 @@ import pytest
 from skimage.io import imsave
 
 import s2s_scverse as s2s
-from s2s_scverse.datasets import _images
+from s2s_scverse.datasets import _natural
 
 natural_images = s2s.datasets.natural_images
 
@@ -35,7 +35,7 @@ def test_same_seed_same_crops(source):
 
 
 def test_every_photograph_has_a_free_licence_and_is_named_in_the_docs():
-    for name, licence in _images.PHOTOGRAPHS.items():
+    for name, licence in _natural.PHOTOGRAPHS.items():
         assert licence.endswith(("CC0", "public domain"))
         assert name.split(".")[0].split("_")[0].lower() in natural_images.__doc__.lower()
 

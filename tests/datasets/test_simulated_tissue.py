@@ -6,7 +6,7 @@ import scanpy as sc
 from scipy.ndimage import label
 
 import s2s_scverse as s2s
-from s2s_scverse.datasets._tissue import DOMAINS
+from s2s_scverse.datasets._simulated import DOMAINS
 
 
 @pytest.fixture(scope="module")

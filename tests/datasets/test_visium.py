@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import s2s_scverse as s2s
-from s2s_scverse.datasets import _visium
+from s2s_scverse.datasets import _public
 
 LOADERS = {
     "V1_Adult_Mouse_Brain": s2s.datasets.visium_mouse_brain,
@@ -24,8 +24,8 @@ COUNTS = np.array([[1, 0, 3], [0, 5, 0], [2, 2, 1]])
 def cached(request, write_10x, tmp_path, monkeypatch):
     """The cache with both files of a sample, and its loader."""
     monkeypatch.setenv("S2S_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(_visium, "URL", "http://127.0.0.1:9/{0}_{1}")
-    matrix, spatial = (tmp_path / "visium" / f"{request.param}_{file}" for file in _visium.FILES)
+    monkeypatch.setattr(_public, "URL", "http://127.0.0.1:9/{0}_{1}")
+    matrix, spatial = (tmp_path / "visium" / f"{request.param}_{file}" for file in _public.FILES)
     matrix.parent.mkdir()
     write_10x(matrix, COUNTS, ["AA-1", "CC-1", "GG-1"], ["Gad1", "Sox2", "Sox2"], ["Gene Expression"] * 3)
     image = io.BytesIO()
@@ -43,7 +43,7 @@ def cached(request, write_10x, tmp_path, monkeypatch):
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     hashes = tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in (matrix, spatial))
-    monkeypatch.setitem(_visium.SHA256, request.param, hashes)
+    monkeypatch.setitem(_public.SHA256, request.param, hashes)
     return LOADERS[request.param], request.param, matrix
 
 
@@ -63,7 +63,7 @@ def test_read_as_scanpy_does(cached):
 
 def test_offline_the_error_says_what_goes_where(cached, tmp_path):
     load, sample, matrix = cached
-    digest = _visium.SHA256[sample][0]
+    digest = _public.SHA256[sample][0]
     matrix.unlink()
     with pytest.raises(
         ConnectionError, match=rf"{sample}_filtered.*put that file \(SHA-256 {digest}\) into {tmp_path}"

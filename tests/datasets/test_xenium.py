@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse.datasets import _xenium
+from s2s_scverse.datasets import _public
 
 COUNTS = np.array([[1, 0, 3, 7], [0, 5, 0, 7], [2, 2, 1, 7]])  # cells by features, the last one a control probe
 
@@ -39,12 +39,12 @@ def server(published, monkeypatch):
         def log_message(self, *_):
             pass
 
-    files = {name: hashlib.sha256((published / name).read_bytes()).hexdigest() for name in _xenium.FILES}
+    files = {name: hashlib.sha256((published / name).read_bytes()).hexdigest() for name in _public.XENIUM_FILES}
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=published)) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
-        monkeypatch.setattr(_xenium, "URL", f"http://127.0.0.1:{running.server_port}/outs.zip")
-        monkeypatch.setattr(_xenium, "FILES", files)
+        monkeypatch.setattr(_public, "XENIUM_URL", f"http://127.0.0.1:{running.server_port}/outs.zip")
+        monkeypatch.setattr(_public, "XENIUM_FILES", files)
         yield running
         running.shutdown()
         thread.join()
@@ -55,9 +55,9 @@ def test_downloaded_once_and_read(server, tmp_path, monkeypatch):
     assert adata.var_names.tolist() == ["Gad1", "Sox2", "Penk"]
     np.testing.assert_array_equal(adata.X.toarray(), COUNTS[:, :3])
     np.testing.assert_array_equal(adata.obsm["spatial"], [[10.5, 1], [20.5, 2], [30.5, 3]])
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(_xenium.FILES)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(_public.XENIUM_FILES)
     assert not (tmp_path / "escaped.txt").exists()
-    monkeypatch.setattr(_xenium, "URL", "http://127.0.0.1:9/gone.zip")
+    monkeypatch.setattr(_public, "XENIUM_URL", "http://127.0.0.1:9/gone.zip")
     again = s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path / "new")
     np.testing.assert_array_equal(again.X.toarray(), adata.X.toarray())
 
@@ -72,13 +72,13 @@ def test_a_damaged_file_is_fetched_again_into_the_folder_that_was_set(server, tm
 
 
 def test_offline_the_error_says_what_goes_where(tmp_path, monkeypatch):
-    monkeypatch.setattr(_xenium, "URL", "http://127.0.0.1:9/outs.zip")
+    monkeypatch.setattr(_public, "XENIUM_URL", "http://127.0.0.1:9/outs.zip")
     with pytest.raises(ConnectionError, match=r"could not download .*outs.zip .*cells.csv.gz \(SHA-256 9fbeb.* into /"):
         s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
 
 
 def test_another_file_is_refused_and_not_kept(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(_xenium, "FILES", dict.fromkeys(_xenium.FILES, "0" * 64))
+    monkeypatch.setattr(_public, "XENIUM_FILES", dict.fromkeys(_public.XENIUM_FILES, "0" * 64))
     with pytest.raises(ValueError, match=r"cell_feature_matrix.h5 of .* is not the published file: SHA-256"):
         s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import s2s_scverse as s2s
-from s2s_scverse.get._reliability_by_scale import window_averages
+from s2s_scverse.get._reliability import window_averages
 
 QUICK = {"preset": "quick", "progress": False}
 

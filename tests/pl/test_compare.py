@@ -9,8 +9,8 @@ from matplotlib.colors import to_rgba
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 from s2s_scverse.pl._compare import map_rows
+from s2s_scverse.pl._drawing import micrometres_per_unit
 from s2s_scverse.pl._maps import NOTHING, colour_limits
-from s2s_scverse.pl._scale_bar import micrometres_per_unit
 
 NAN = np.nan
 VIRIDIS, GREY = mpl.colormaps["viridis"], to_rgba(NOTHING)

@@ -19,7 +19,7 @@ def small(make_lattice, build_section):
 
 
 def test_sites_of_each_kind(small):
-    assert {kind: points.tolist() for kind, points in grid_sites(*read_section(small)).points.items()} == {
+    assert {kind: points.tolist() for kind, points in grid_sites(*read_section(small)).items()} == {
         "measured": [[100, 200], [120, 200], [100, 220]],
         "held out": [[110, 200], [100, 210]],
         "unmeasured": [[120, 210], [110, 220], [120, 220]],
@@ -40,7 +40,7 @@ def test_sites_lie_where_their_coordinates_say_and_y_points_down(small, colour_a
     assert pixels[1, 1] < pixels[0, 1]
     assert pixels[0, 1] - pixels[1, 1] == pytest.approx(pixels[2, 0] - pixels[0, 0])
     small.obsm["other"] = small.obsm["spatial"] + 1
-    assert grid_sites(*read_section(small), "other").points["measured"][0].tolist() == [101, 201]
+    assert grid_sites(*read_section(small), "other")["measured"][0].tolist() == [101, 201]
 
 
 def test_the_outline_is_drawn_on_the_border_of_tissue_and_hole(small, colour_at):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from s2s_scverse.pl._underlay import draw_underlay, find_underlay
+from s2s_scverse.pl._drawing import draw_underlay, find_underlay
 
 BOX = (99.0, 141.0, 149.0, 171.0)
 

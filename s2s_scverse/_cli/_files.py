@@ -1,7 +1,9 @@
-"""Read sections from files of several formats."""
+"""Read sections from files of several formats, and write files atomically."""
 
+import io
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
-
-__all__ = ["read_genes", "read_section"]
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def read_section(
         raise FileNotFoundError(msg)
     matrix = _find_matrix(path)
     if matrix is not None:
-        adata = _read_10x(matrix, positions)
+        adata = read_10x(matrix, positions)
     elif path.is_dir():
         adata = _read_zarr(path, table)
     elif path.suffix == ".h5ad":
@@ -94,8 +94,7 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
         for name, array in group.members(max_depth=None):
             if Path(name).name != "data" or not isinstance(array, zarr.Array):
                 continue
-            missing = array.nchunks - array.nchunks_initialized
-            if missing:
+            if missing := array.nchunks - array.nchunks_initialized:
                 msg = f"{missing} of {array.nchunks} chunks of {name} are missing; copy the folder again"
                 raise ValueError(msg)
         if group.attrs.get("encoding-type") == "anndata":
@@ -147,7 +146,7 @@ def _find_outputs(folder: Path) -> str:
     return text
 
 
-def _read_10x(matrix: Path, positions: Path | None) -> "AnnData":
+def read_10x(matrix: Path, positions: Path | None) -> "AnnData":
     """Read a 10x matrix with scanpy, and add the positions and images of its spots.
 
     ``squidpy.read.visium`` needs images and a CSV table, and gives NaN to barcodes that it does not find there.
@@ -175,14 +174,12 @@ def _read_10x(matrix: Path, positions: Path | None) -> "AnnData":
 
 
 def _find_positions(where: Path) -> Path:
-    if where.is_file():
-        return where
-    paths = [folder / name for name in POSITIONS for folder in (where, where / "spatial")]
-    found = next((path for path in paths if path.exists()), None)
-    if found is None:
-        msg = f"no spot positions ({', '.join(POSITIONS)}) in {where} and {where / 'spatial'}; pass --positions FILE"
-        raise FileNotFoundError(msg)
-    return found
+    names = [where / folder / name for name in POSITIONS for folder in ("", "spatial")]
+    for path in [where] if where.is_file() else names:
+        if path.exists():
+            return path
+    msg = f"no spot positions ({', '.join(POSITIONS)}) in {where} and {where / 'spatial'}; pass --positions FILE"
+    raise FileNotFoundError(msg)
 
 
 def _read_positions(path: Path) -> "pd.DataFrame":
@@ -222,10 +219,9 @@ def _match_barcodes(barcodes: "pd.Index", table: "pd.DataFrame", files: str) -> 
         return table.loc[barcodes]
     bare, known = (names.str.replace(r"-\d+$", "", regex=True) for names in (barcodes, table.index))
     if not (bare.is_unique and known.is_unique and bare.isin(known).all()):
-        msg = (
-            f"{len(missing)} of {len(barcodes)} spots have no position, for example {few(missing, 3)}; positions are "
-            f"those of {few(table.index, 3)}; are {files} of the same sample, and of one only?"
-        )
+        what = f"{len(missing)} of {len(barcodes)} spots have no position, for example {few(missing, 3)}"
+        found = f"positions are those of {few(table.index, 3)}"
+        msg = f"{what}; {found}; are {files} of the same sample, and of one only?"
         raise ValueError(msg)
     log.info("barcodes such as %s and %s are matched without their suffix", barcodes[0], table.index[0])
     return table.set_axis(known).loc[bare]
@@ -242,3 +238,101 @@ def _read_images(folder: Path) -> dict[str, Any] | None:
     paths = {kind: folder / f"tissue_{kind}_image.png" for kind in ("hires", "lowres")}
     images = {kind: np.asarray(Image.open(path)) for kind, path in paths.items() if path.is_file()}
     return {"images": images, "scalefactors": json.loads(scales.read_text()), "metadata": {}}
+
+
+def check_output(path: Path, *, source: Path | None = None, section: bool = False, option: str = "--output") -> Path:
+    """Return the path of a file or, with `section`, of an AnnData; refuse the input and what cannot be written."""
+    from .._checks import check_folder
+
+    if section and path.suffix not in (".h5ad", ".zarr"):
+        msg = f"{option} must end in .h5ad or .zarr, found {path}"
+        raise ValueError(msg)
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        msg = f"{option} is the input, {path}, which would be replaced; choose another name"
+        raise ValueError(msg)
+    check_folder(path.parent, option)
+    if path.is_dir() and not (section and path.suffix == ".zarr" and _holds_anndata(path)):
+        msg = f"{path} is a folder and would be replaced; choose another name"
+        raise IsADirectoryError(msg)
+    if path.is_file() and section and path.suffix == ".zarr":
+        msg = f"{path} is a file, where a folder is to be written; choose another name"
+        raise FileExistsError(msg)
+    return path
+
+
+def check_writable(adata: "AnnData", path: Path) -> None:
+    """Refuse a section with an element that cannot be written, by writing it (one row of its matrices) to memory."""
+    import anndata
+    import h5py
+    import zarr
+
+    from .._checks import named_layers
+
+    adata.strings_to_categoricals()
+    row = adata[:1]
+    matrices = {"layers": named_layers(row), "obsp": dict(row.obsp), "varp": dict(adata.varp)}
+    if adata.raw is not None:
+        matrices["raw"] = {"var": adata.raw.var, "varm": dict(adata.raw.varm)}
+    tables = {"obs": adata.obs, "var": adata.var, "obsm": dict(adata.obsm), "varm": dict(adata.varm)}
+    try:
+        with _formats(), h5py.File(io.BytesIO(), "w") as file:
+            group = file if path.suffix == ".h5ad" else zarr.create_group({})
+            anndata.io.write_elem(group, "/", {**matrices, **tables, "uns": dict(adata.uns)})
+    except Exception as error:
+        where = next(iter(getattr(error, "__notes__", [])), "")  # the first note is of the innermost element
+        advice = "rename, convert or drop that element of the input (for a column: adata.obs[name].astype(str))"
+        msg = f"the section cannot be written to {path}: {error} ({where}); {advice}"
+        raise ValueError(msg) from error
+
+
+def write_section(adata: "AnnData", path: Path) -> None:
+    """Write an h5ad file or a zarr store, which appears under its name when it is complete."""
+    with replacing(path) as temporary, _formats():
+        try:
+            if path.suffix == ".h5ad":
+                adata.write_h5ad(temporary, compression="gzip")
+            else:
+                adata.write_zarr(temporary)
+        except OSError as error:
+            msg = f"{path} could not be written: {error.strerror or error}"
+            raise OSError(error.errno, msg) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path in a temporary folder; what is written there replaces `path` on success and is deleted otherwise.
+
+    A folder replaces an earlier folder, a file an earlier file.
+    """
+    path = path.resolve()
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True) as folder:
+        new, old = Path(folder) / path.name, Path(folder) / "earlier"
+        yield new
+        if new.is_dir() and path.is_dir():
+            path.rename(old)
+        try:
+            new.replace(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
+
+
+@contextmanager
+def _formats() -> Iterator[None]:
+    """Write the strings of pandas 3; silence warnings of formats that other versions will write by default."""
+    import anndata
+
+    with warnings.catch_warnings(), anndata.settings.override(allow_write_nullable_strings=True):
+        warnings.filterwarnings("ignore", message=".*zarr v[23].*|Forward slashes will be disallowed")
+        yield
+
+
+def _holds_anndata(path: Path) -> bool:
+    import zarr
+
+    try:
+        group: Any = zarr.open_group(path, mode="r")
+    except (FileNotFoundError, ValueError):
+        return False
+    return bool(group.attrs.get("encoding-type") == "anndata")
