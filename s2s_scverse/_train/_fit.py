@@ -178,7 +178,8 @@ def _train_network(
         if not look or after.gain > before.gain:
             network, correction = plan.network.to(device).eval(), after
     factor, note = correction.factor, "" if correction.factor else ": the initial estimate is not corrected"
-    log.info("network: %d epochs of training; factor of its correction %.2f%s", len(history), factor, note)
+    trained = f"trained for {len(history)} epochs" if history else "not trained on this section"
+    log.info("network: %s; factor of its correction %.2f%s", trained, factor, note)
     return {"network": network, "shrinkage": factor, "history": history}
 
 

@@ -34,7 +34,7 @@ def imputed(adata, **arguments):
 
 
 def binned(adata):
-    return s2s.pp.grid(adata, bin_size=250)
+    return s2s.pp.grid(adata, bin_size=300)
 
 
 def interpolated(adata):
