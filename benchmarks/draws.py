@@ -7,8 +7,8 @@ protocol.py.
 lattice: mean error of the map and of draws, mean absolute error, Spearman correlation with the truth, coverage of 90 %
 intervals of `tl.propagate`. Held-out spots: coverage of 90 % intervals from draws, in which the rank among equal draws
 is random, and CRPS beside that of a normal distribution with the layer's standard deviation. Means of held-out spots
-over windows of 4 x 4 sites: coverage of 90 % intervals, and with independent errors of the layer's standard deviation
-instead. CPU seconds of reading, fitting and drawing.
+over windows of 4 x 4 sites, and over six domains (clusters of the map): coverage of 90 % intervals, and with
+independent errors of the layer's standard deviation instead. CPU seconds of reading, fitting and drawing.
 
 ``--table coverage [--fraction .25]``: coverage of 90 % intervals from draws at single held-out spots, and root mean
 squared error in units of the root mean squared standard deviation, by distance to the nearest spot (in sites; with
@@ -40,7 +40,8 @@ import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 
 LEVEL = 0.9
-FEWEST = 6  # held-out spots in a window
+FEWEST = 6  # held-out spots in a window or domain
+DOMAINS = 6
 DISTANCES = (1.2, 1.8, 2.5)  # bounds of the bins of the distance to the nearest spot, in sites
 SPLITS, ALPHA = 5, 0.05
 HALVES = ("line", "line, inside", "random")
@@ -71,9 +72,9 @@ def print_row(*cells: object) -> None:
 def print_statistics(arguments: argparse.Namespace) -> None:
     print(
         "| section | spots | Moran's I | bias of map | of draws | MAE of map | of draws | Spearman of map | of draws "
-        "| coverage | sites | CRPS | normal | windows | independent | seconds |"
+        "| coverage | sites | CRPS | normal | windows | independent | domains | independent | seconds |"
     )
-    print("|" + "---|" * 16, flush=True)
+    print("|" + "---|" * 18, flush=True)
     for name in arguments.sections:
         print_row(name, *one(name, arguments.n, arguments.preset, arguments.seed))
 
@@ -215,10 +216,19 @@ def one(name: str, n: int, preset: str, seed: int) -> list[float]:
     rows = [each[varies] for each in (of_map - true, table["estimate"] - true)]
     covered = ((table["lower"] <= true) & (true <= table["upper"]))[varies].mean()
     truth, mean, std, drawn = truth[held_out], mean[held_out], std[held_out], np.stack(drawn)
-    window, counts = window_means(lattice.index[held_out])
-    of_draws = np.stack([window(draw) for draw in drawn])
-    half = student.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(1 + 1 / n) * of_draws.std(axis=0, ddof=1)
-    independent = norm.ppf((1 + LEVEL) / 2) * np.sqrt(window(np.square(std)) / counts)
+    windows = np.unique(lattice.index[held_out] // 4, axis=0, return_inverse=True)[1]
+    scores = PCA(10, random_state=0).fit_transform(mean)
+    domains = KMeans(DOMAINS, n_init=3, random_state=0).fit_predict(scores)
+
+    def covered_means(labels: np.ndarray) -> list[float]:
+        """Coverage of intervals of means over groups of sites, from draws and from independent errors."""
+        average, counts = group_means(labels)
+        of_draws = np.stack([average(draw) for draw in drawn])
+        half = student.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(1 + 1 / n) * of_draws.std(axis=0, ddof=1)
+        independent = norm.ppf((1 + LEVEL) / 2) * np.sqrt(average(np.square(std)) / counts)
+        missed = (np.abs(average(truth) - each) for each in (of_draws.mean(axis=0), average(mean)))
+        return [(error <= width).mean() for error, width in zip(missed, (half, independent), strict=True)]
+
     return [
         int(measured.sum()),
         true.mean(),
@@ -229,8 +239,8 @@ def one(name: str, n: int, preset: str, seed: int) -> list[float]:
         covered_at_random(drawn, truth, np.random.default_rng(seed)).mean(),
         crps(drawn, truth),
         crps_of_normal(mean, std, truth),
-        (np.abs(window(truth) - of_draws.mean(axis=0)) <= half).mean(),
-        (np.abs(window(truth) - window(mean)) <= independent).mean(),
+        *covered_means(windows),
+        *covered_means(domains),
         seconds,
     ]
 
@@ -246,15 +256,14 @@ def covered_at_random(drawn: np.ndarray, truth: np.ndarray, rng: np.random.Gener
     return np.abs(place - 0.5) < LEVEL / 2
 
 
-def window_means(index: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-    """Return a function that averages values (n, n_genes) over windows of 4 x 4 sites, and their numbers of sites."""
-    _, window, counts = np.unique(index // 4, axis=0, return_inverse=True, return_counts=True)
-    counts = counts[:, None]
-    enough = counts[:, 0] >= FEWEST
+def group_means(labels: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Return a function that averages values (n, n_genes) over groups of sites (n,), and the sizes of the groups."""
+    _, group, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    enough, counts = counts >= FEWEST, counts[:, None]
 
     def mean(values: np.ndarray) -> np.ndarray:
         total = np.zeros((len(counts), values.shape[1]))
-        np.add.at(total, window, values)
+        np.add.at(total, group, values)
         return (total / counts)[enough]
 
     return mean, counts[enough]
