@@ -129,7 +129,6 @@ class Kriged:
 
     sites: Float32  # (m, n_genes) at the sites
     loo: Float32  # (n, n_genes) leave-one-out at the spots; NaN if there is only one
-    loo_error: Float64  # (n_genes,) mean squared error of `loo`
     variance: Float64  # (n_genes,) variance of the spatial signal, the unit of `Kriging.relative_variance`
     settings: Settings
 
@@ -212,8 +211,7 @@ class Kriging:
             shift = residuals.mean(axis=0)
             maps += shift
             residuals -= shift
-        error = np.square(residuals, dtype=np.float64).mean(axis=0)
-        return Kriged(maps, values - residuals, error, variance / len(values), settings)
+        return Kriged(maps, values - residuals, variance / len(values), settings)
 
     def tune(self, values: Float, kernels: Sequence[Kernel] | None = None) -> Settings:
         """Choose kernel and nugget of each of the genes (n, n_genes) by leave-one-out.

@@ -35,11 +35,6 @@ class StackingWeights:
     far: float = 1.0  # share of the weighted mean far from all spots; the rest is PCA kriging
     unguided: tuple[float, ...] | None = None  # weights without covariates; None if there are no covariates
 
-    def uses(self, member: str) -> bool:
-        """Whether a member has any weight."""
-        at = MEMBERS.index(member)
-        return self.members[at] + (self.unguided or self.members)[at] > 0
-
 
 StackSettings = tuple[Settings, Settings, list[Settings] | None]
 """Kernels and nuggets of genes for kriging, state kriging and kriging with covariates."""
@@ -67,7 +62,8 @@ class Stack:
         unweighted = weights is None
         self._state = state_kriging(self._many) if unweighted or not too_few_spots(kriging.spots) else None
         self._coregionalization = self._guided = None
-        if unweighted or self.weights.uses("coregionalization"):
+        at = MEMBERS.index("coregionalization")
+        if unweighted or self.weights.members[at] or (self.weights.unguided or self.weights.members)[at]:
             weight = kriging.noise_weights
             self._coregionalization = Coregionalization(kriging.spots, kriging.sites, informative, noise_weights=weight)
         if covariates is not None and (unweighted or any(self.weights.members[len(MEMBERS) :])):

@@ -16,7 +16,7 @@ from ._config import Initial, TrainingConfig
 
 __all__ = ["N_MAPS", "Batch", "InitialEstimate", "Scale", "Scene", "Term", "Views", "Windows", "build_scene", "cut"]
 
-SMALLEST_WINDOW = 16
+SMALLEST_WINDOW = 16  # smallest side of crops of spots
 
 SMALLEST_SPREAD = 0.2
 """Lower bound of the standard deviation that a map is divided by: it may hardly vary over few visible spots."""
