@@ -28,7 +28,7 @@ class Scorer:
 
     def __init__(self, truth: Float, data_range: Float, weights: csr_array) -> None:
         self._truth = truth
-        self._ranks = ranks(truth)
+        self._ranks = rankdata(truth, axis=0)
         self._data_range = data_range
         self._weights = weights
 
@@ -37,7 +37,7 @@ class Scorer:
         truth = self._truth
         return {
             "pcc": pearson(truth, prediction),
-            "spearman": pearson(self._ranks, ranks(prediction)),
+            "spearman": pearson(self._ranks, rankdata(prediction, axis=0)),
             "rmse": rmse(truth, prediction),
             "mae": np.abs(prediction.astype(np.float64) - truth).mean(axis=0),
             "ssim": similarity_map(truth, prediction, self._weights, self._data_range).mean(axis=0),
@@ -53,12 +53,6 @@ def pearson(truth: Float, prediction: Float) -> Float64:
     correlation = (first * second).sum(axis=0) / np.where(constant, 1, scale)
     correlation = np.where(constant, 0, np.clip(correlation, -1, 1))
     return np.where(_constant(truth), np.nan, correlation)
-
-
-def ranks(values: Float) -> Float64:
-    """Return ranks over spots, with ties averaged."""
-    ranked = rankdata(np.ascontiguousarray(values.T), axis=1)
-    return np.asarray(ranked, dtype=np.float64).T
 
 
 def rmse(truth: Float, prediction: Float) -> Float64:

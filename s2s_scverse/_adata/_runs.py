@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -118,8 +119,6 @@ def check_copy(adata: AnnData, *, copy: bool) -> None:
 
 def versions(*packages: str) -> dict[str, str]:
     """Return the installed versions of this package and of those named."""
-    from importlib.metadata import version
-
     return {name: version(name) for name in ("s2s-scverse", *packages)}
 
 

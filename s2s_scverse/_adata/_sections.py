@@ -283,7 +283,8 @@ def _standardised(covariates: NDArray[np.float64]) -> NDArray[np.float64] | None
 def check_apart(measured: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:
     """Refuse spots that are both measured and held out."""
     if both := int((measured & held_out).sum()):
-        msg = f"{both} spots are both measured and held out in adata.obs; s2s.pp.sparsify sets both columns"
+        columns = f"adata.obs[{_keys.MEASURED!r}] and [{_keys.HELD_OUT!r}]"
+        msg = f"{both} spots are both measured and held out ({columns}); s2s.pp.sparsify sets both columns"
         raise ValueError(msg)
 
 

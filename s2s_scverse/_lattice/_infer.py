@@ -226,7 +226,8 @@ def bin_lattice(
         raise ValueError(msg)
     enough = n_cells >= min_cells
     if not enough.any():
-        msg = f"no bin of size {bin_size:g} holds min_cells={min_cells} cells; the largest count is {n_cells.max()}"
+        too_few = f"no bin of size {bin_size:g} holds min_cells={min_cells} cells"
+        msg = f"{too_few}; the largest count is {n_cells.max()}: choose a larger bin_size or a smaller min_cells"
         raise ValueError(msg)
     number = np.where(enough, np.cumsum(enough) - 1, -1)
     lattice = grid.with_index(occupied[enough])

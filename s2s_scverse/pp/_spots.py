@@ -68,9 +68,8 @@ def read_coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
     if not made or any(key not in adata.obs for key in ARRAY):
         return check_coordinates(adata, spatial_key)
     coordinates, kind = unit_coordinates(array_positions(adata))
-    msg = (
-        f"no adata.obsm[{spatial_key!r}]: made from array_row/array_col, those of a {kind} lattice with a distance of 1"
-    )
+    how = f"made from array_row/array_col, those of a {kind} lattice with a distance of 1 between spots"
+    msg = f"adata.obsm has no {spatial_key!r}: coordinates are {how}"
     warnings.warn(msg, UserWarning, stacklevel=3)
     return coordinates
 
