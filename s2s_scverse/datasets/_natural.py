@@ -15,6 +15,7 @@ from .._checks import check_int, check_rng
 
 __all__ = ["PHOTOGRAPHS", "natural_images"]
 
+Source = Literal["photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
 Image = NDArray[np.float32]  # (height, width), in [0, 1]
 
 # Photographs in scikit-image's wheel that its documentation states to be in the public domain or under CC0.
@@ -39,11 +40,7 @@ TRIES: Final = 4
 
 
 def natural_images(
-    source: Literal["photographs", "textures"]
-    | str
-    | PathLike[str]
-    | NDArray[Any]
-    | Sequence[NDArray[Any]] = "photographs",
+    source: Source = "photographs",
     *,
     size: tuple[int, int] = (64, 64),
     n: int = 64,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draws"]
 
+Floats = NDArray[np.float32]
 COMPONENTS, SPOTS_PER_COMPONENT = (25, 50), 16
 """Bounds of the number of components that are simulated, and spots for each. Fewer made errors of regions too small on
 sections of 900 spots, more made them too large on sections of 200."""
@@ -149,14 +150,7 @@ class Part:
         self.model = ErrorModel(PCAKriging(kriging, section.values, n_components=n_components), section.values)
         self.blocks: list[tuple[slice, GeneErrors]] = []
 
-    def fit(
-        self,
-        block: slice,
-        columns: NDArray[np.int64],
-        values: NDArray[np.float32],
-        mean: NDArray[np.float32],
-        std: NDArray[np.float32],
-    ) -> None:
+    def fit(self, block: slice, columns: NDArray[np.int64], values: Floats, mean: Floats, std: Floats) -> None:
         """Fit a block of genes to values at spots (n, n_genes), and to means and standard deviations (m, n_genes)."""
         variance = np.square(std)
         if self._counting is not None:
