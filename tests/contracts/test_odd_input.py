@@ -255,10 +255,6 @@ def everything_else(adata):
     adata.uns["other"] = {"deep": {"list": [1, "a"], "number": np.float32(3)}}
 
 
-def numbered_spots(adata):
-    adata.obs_names = range(1000, 1000 + adata.n_obs)
-
-
 def numbers_as_text(adata):
     adata.obs_names = [str(number) for number in range(1000, 1000 + adata.n_obs)]
 
@@ -273,7 +269,7 @@ case("everything else", everything_else, imputed, laid)
 case("numbered genes", lambda adata: setattr(adata, "var_names", range(adata.n_vars)), interpolated, laid)
 case("categorical genes", lambda a: setattr(a, "var_names", pd.CategoricalIndex(a.var_names)), interpolated, laid)
 case("shuffled", lambda a: a[np.random.default_rng(5).permutation(a.n_obs)].copy(), imputed, laid)
-case("numbered spots", numbered_spots, imputed, laid, plain=numbers_as_text)
+case("numbered spots", lambda a: setattr(a, "obs_names", range(1000, 1000 + a.n_obs)), laid, plain=numbers_as_text)
 case("a view", lambda adata: adata[:, :], imputed, laid, warning=VIEW)
 case("a view of some genes", lambda adata: adata[:, ::2], imputed, laid, plain=halved, warning=VIEW)
 
