@@ -90,12 +90,12 @@ def test_namespaces_load_only_what_they_need_and_on_first_use():
         "s2s.pp, s2s.get, s2s.tl",
         "s2s.pl",
     )
-    assert package & {*TORCH, *ANNDATA, "matplotlib.pyplot", "skimage"} == set()
+    assert package & {*TORCH, *ANNDATA, "dask", "matplotlib.pyplot", "skimage"} == set()
     assert command & {*TORCH, *ANNDATA, "matplotlib", "pandas"} == set()
     assert "s2s_scverse.datasets" in first
     assert "s2s_scverse.pp" not in first
     assert (numpy - first) & {*TORCH, *ANNDATA} == set()
-    assert (package | first | numpy | spaces) & {*TORCH, "scanpy", "dask", "matplotlib.pyplot"} == set()
+    assert (package | first | numpy | spaces) & {*TORCH, "matplotlib.pyplot"} == set()
     assert plots & TORCH == set()
     with pytest.raises(AttributeError, match="module 's2s_scverse' has no attribute 'plots'"):
         s2s_scverse.plots  # noqa: B018

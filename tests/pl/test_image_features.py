@@ -36,7 +36,6 @@ def test_components_stand_next_to_the_tissue(described, colour_at):
         "component 2, 33\N{NO-BREAK SPACE}%",
     ]
     assert [axis.get_xlabel().replace("\n", " ") for axis in axes[0]][2] == "blue"
-    np.testing.assert_allclose(
-        colour_at(axes[0, 0], (104, 206), (118, 214))[:, :2] * 255, [(104, 206), (118, 214)], atol=3
-    )
+    points = [(104, 206), (118, 214)]
+    np.testing.assert_allclose(colour_at(axes[0, 0], *points)[:, :2] * 255, points, atol=3)
     assert s2s.pl.image_features(described, n_components=1, img=False, show=False).shape == (1, 1)

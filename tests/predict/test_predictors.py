@@ -28,14 +28,6 @@ def test_linear_centre_of_a_turned_square_is_the_mean_of_its_corners():
     assert_allclose(interpolate("linear", turned, FOUR, turned.mean(axis=0, keepdims=True)), [[15 / 4]], rtol=1e-6)
 
 
-def test_idw_by_hand():
-    # Distances 1, 2 and 5 along a line.
-    spots = np.array([[-1, 0], [2, 0], [5, 0]], float)
-    expected = (3 / 1 + 6 / 2 + 10 / 5) / (1 + 1 / 2 + 1 / 5)
-    values = np.array([[3], [6], [10]], np.float32)
-    assert_allclose(interpolate("idw", spots, values, np.zeros((1, 2))), [[expected]], rtol=1e-6)
-
-
 def test_idw_counts_all_spots_tied_with_the_eighth(spots):
     # 4 spots at distance sqrt(1/2), then 8 at sqrt(5/2): all 12 or the answer would depend on how the section lies.
     grid = np.mgrid[-3:5, -3:5].reshape(2, -1).T.astype(float)
