@@ -7,6 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, poisson
 
+__all__ = [
+    "FEWEST",
+    "GAIN_GENES",
+    "LEVELS",
+    "Calibration",
+    "Pool",
+    "counting_noise",
+    "denoise",
+    "explained",
+    "gain",
+    "too_few_spots",
+]
+
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 

@@ -15,6 +15,38 @@ from scipy import sparse
 if TYPE_CHECKING:
     from anndata import AnnData
 
+__all__ = [
+    "are_counts",
+    "as_dense",
+    "check_adata",
+    "check_bool",
+    "check_choice",
+    "check_column",
+    "check_coordinates",
+    "check_finite",
+    "check_folder",
+    "check_fraction",
+    "check_genes",
+    "check_int",
+    "check_layer",
+    "check_name",
+    "check_number",
+    "check_numeric",
+    "check_path",
+    "check_points",
+    "check_positive",
+    "check_rng",
+    "check_type",
+    "check_unique_genes",
+    "did_you_mean",
+    "few",
+    "in_memory",
+    "is_sparse",
+    "named_layers",
+    "read_table",
+    "stored_values",
+]
+
 
 def few(names: Iterable[object], n: int = 5) -> str:
     """Return the first few names as text."""

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+__all__ = ["SILENT", "Progress"]
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")

@@ -12,6 +12,24 @@ from scipy.stats import norm, rankdata, wilcoxon
 
 from ._lattice import Lattice
 
+__all__ = [
+    "COVERAGE",
+    "SCORES",
+    "Scorer",
+    "bootstrap_interval",
+    "coverage",
+    "holm",
+    "mean_over_sections",
+    "paired_test",
+    "pairs_frame",
+    "pearson",
+    "rmse",
+    "scores_frame",
+    "similarity_map",
+    "summary_frame",
+    "window",
+]
+
 Float: TypeAlias = NDArray[np.floating]
 Float64: TypeAlias = NDArray[np.float64]
 Table: TypeAlias = Mapping[str, Float64]  # values of every score, (n_methods, n_genes)
