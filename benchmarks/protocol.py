@@ -169,8 +169,8 @@ def most_variable(section: ad.AnnData, n: int = 200) -> list[str]:
     return section.var_names[order[: min(n, int(seen.sum()))]].tolist()
 
 
-def make_task(name: str, mask: str = "stride 2") -> Task:
-    """Hold out spots of a section."""
+def make_task(name: str, mask: str = "stride 2", *, image: bool = True) -> Task:
+    """Hold out spots of a section; `image`: describe its image, if it has one."""
     from metrics import noise_ceiling
     from scipy.spatial import cKDTree
 
@@ -183,7 +183,7 @@ def make_task(name: str, mask: str = "stride 2") -> Task:
     lattice = read_section(section)[1].lattice
     unit = lattice.unit_coordinates
     covariates = None
-    if "spatial" in section.uns:
+    if image and "spatial" in section.uns:
         s2s.pp.image_features(section)
         covariates = tuple(np.asarray(section.obsm["s2s_image"][rows], float) for rows in (measured, held_out))
     at = unit / lattice.spot_pitch(measured)

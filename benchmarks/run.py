@@ -67,7 +67,7 @@ def main() -> None:
             key = (section, mask, method, preset, seed)
             if key in done:
                 continue
-            task = make_task(section, mask) if task is None else task
+            task = make_task(section, mask, image=bool(set(methods) & set(GUIDED))) if task is None else task
             if method in GUIDED and task.covariates is None:
                 continue
             found = in_child(task, method, preset, seed)

@@ -44,6 +44,7 @@ RIVALS = {
     "GSTools kriging": Rival("gstools_kriging.py", requirements="gstools"),
     "GSTools, image as drift": Rival("gstools_kriging.py", ("--drift",), True, "gstools"),
     "GPBoost": Rival("gpboost_components.py", requirements="gpboost"),
+    "GPBoost, image linear": Rival("gpboost_components.py", ("--linear",), True, "gpboost"),
     "GPBoost, image in trees": Rival("gpboost_components.py", ("--trees",), True, "gpboost"),
     "MEFISTO": Rival("mefisto.py", requirements="mofapy2"),
 }
