@@ -2,7 +2,8 @@
 
 ``python benchmarks/report.py [--preset quick] [--readme]``: rewrites what lies between ``<!-- table: NAME -->`` and
 ``<!-- end -->``, and docs/images/benchmark.svg and growth.svg. Needs no section. With ``--readme`` the table for
-README is printed instead. Where ``results/genes.csv`` is present (`run.py` writes it), ``results/genes_ahead.csv`` is made anew from it.
+README is printed instead. Where ``results/genes.csv`` is present (`run.py` writes it), ``results/genes_ahead.csv`` is
+made anew from it.
 
 Gains are paired: method against baseline on the same section, mean over sections. Their 95 % intervals are bootstrapped
 over tissues, since sections of one tissue are alike. The gap closed is the part of the way from kriging to the noise
