@@ -1,9 +1,9 @@
 """Tables of docs/benchmarks.md and its chart, from ``benchmarks/results/*.csv``.
 
 ``python benchmarks/report.py [--preset quick] [--readme]``: rewrites what lies between ``<!-- table: NAME -->`` and
-``<!-- end -->``, and docs/images/benchmark.svg and growth.svg. Needs no section. With ``--readme`` the table for
-README is printed instead. Where ``results/genes.csv`` is present (`run.py` writes it), ``results/genes_ahead.csv`` is
-made anew from it.
+``<!-- end -->``, and docs/images/benchmark.svg and growth_by_method.svg. Needs no section. With ``--readme`` the
+table for README is printed instead. Where ``results/genes.csv`` is present (`run.py` writes it),
+``results/genes_ahead.csv`` is made anew from it.
 
 Gains are paired: method against baseline on the same section, mean over sections. Their 95 % intervals are bootstrapped
 over tissues, since sections of one tissue are alike. The gap closed is the part of the way from kriging to the noise
@@ -234,11 +234,11 @@ def rivals(scores: pd.DataFrame) -> str:
 def masks(_: pd.DataFrame) -> str:
     """PCC with other spots measured, for each section and mask."""
     scores = read("quick")
-    order = ["stride 2", *sorted(set(scores["mask"]) - {"stride 2"}, key=list(scores["mask"]).index)]
+    places = ("phase 0, 1", "phase 1, 0", "phase 1, 1", "half", "quarter", "lost corner", "lost stripe", "lost hole")
     several = scores.groupby("section")["mask"].agg(lambda names: len(set(names))) > 1
     rows = []
     for section in several.index[several]:
-        for mask in order:
+        for mask in ("stride 2", *places):
             own = scores[(scores["section"] == section) & (scores["mask"] == mask)].set_index("method")
             if len(own):
                 found = [own["pcc"].get(m, np.nan) for m in ("kriging", "PCA kriging", "s2s", "s2s with image")]
@@ -426,7 +426,7 @@ def growths() -> pd.DataFrame:
     """Costs on simulated sections, one name for each method and series."""
     found = pd.read_csv(RESULTS / "growth.csv").dropna(subset="cpu_seconds")
     found["method"] = found["method"].replace("pca_kriging", "PCA kriging")
-    return found
+    return found[found["preset"].isna() | (found["preset"] == "quick")]
 
 
 def exponents(size: pd.Series, value: pd.Series) -> str:
@@ -471,7 +471,7 @@ def draw_growth() -> None:
                 ax.set_ylabel(label)
         axes[1, column].set_xlabel(series)
     axes[0, 0].legend(frameon=False)
-    figure.savefig(IMAGES / "growth.svg", metadata={"Date": None})
+    figure.savefig(IMAGES / "growth_by_method.svg", metadata={"Date": None})
 
 
 TABLES = {
