@@ -303,8 +303,10 @@ def costs(scores: pd.DataFrame) -> str:
 def better(scores: pd.DataFrame) -> str:
     """List methods with a higher PCC or a lower RMSE than s2s, and sections where they have."""
     rows = []
-    for method in ("kriging", "PCA kriging", *RIVALS, *GUIDED[:-1]):
-        other = "s2s with image" if method in GUIDED else "s2s"
+    pairs = [(method, "s2s") for method in ("kriging", "PCA kriging", *RIVALS)]
+    pairs += [(method, "stack, no depth") for method in ("kriging, no depth", "PCA kriging, no depth", *RIVALS)]
+    pairs += [(method, other) for other in ("s2s", "s2s with image") for method in GUIDED[:-1]]
+    for method, other in pairs:
         cells = [method, other]
         for score, sign in (("pcc", 1), ("rmse", -1)):
             found = wide(scores, score)
