@@ -1,90 +1,157 @@
-"""How time and memory grow with genes, sites and threads.
+"""How time and memory grow with genes, sites and threads, for this package and for kriging by others.
 
-``python benchmarks/growth.py [--threads 1] [--plot docs/images/growth.svg]``. Simulated hexagonal sections, preset
-``"fast"`` (training is a fixed cost beyond 256 genes and 3000 spots), every run in a process of its own. CPU seconds
-hardly depend on the load of the machine; seconds do. One line ``cost = fixed + slope * size`` is
-fitted to each series by least squares of relative errors; the last column is the exponent between its two largest
-sizes, after the fixed part: 1 is linear.
+``python benchmarks/growth.py [--series genes sites threads store] [--methods s2s kriging ...] [--most 200000]``.
+Simulated hexagonal sections, a quarter of the sites measured; every run in a process of its own. Rows are added to
+``results/growth.csv``, and rows that are there are not computed again; ``report.py`` fits exponents and draws them. CPU
+seconds hardly depend on the load of the machine; seconds do. Memory is the peak of the process, data and libraries
+included. ``store`` compares layers in a folder with layers in memory.
 """
 
 import argparse
+import os
+import resource
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
 
-import numpy as np
-from processes import Cost, Job, cost
 from protocol import machine
+from rivals import RIVALS, NotFinishedError, run_rival
+from run import RESULTS, append, read
 
-GENES = (250, 1000, 4500, 18_000)
-SITES = (2000, 6000, 20_000, 60_000, 200_000)
-SMALL_SITES, FEW_GENES = 2000, 250
-LABELS = {"cpu_seconds": "CPU time (s)", "gigabytes": "peak memory (GB)"}
+__all__ = ["Cost", "Job", "cost"]
 
-
-def fitted(size: np.ndarray, value: np.ndarray) -> tuple[float, float, float, float]:
-    """Fixed part, slope, largest relative error of the line, exponent between the two largest sizes."""
-    design = np.column_stack([np.ones_like(size), size]) / value[:, None]
-    (fixed, slope), *_ = np.linalg.lstsq(design, np.ones_like(value), rcond=None)
-    worst = np.abs((fixed + slope * size) / value - 1).max()
-    above = np.maximum(value[-2:] - max(fixed, 0), 1e-9)
-    return fixed, slope, worst, float(np.log(above[1] / above[0]) / np.log(size[-1] / size[-2]))
+DEPTH = 8000 / 18_000
+"""Expected counts of a spot for each gene: 8000 for a whole transcriptome, as in good Visium sections."""
+GENES, SITES = (250, 1000, 4500, 18_000), (2000, 6000, 20_000, 60_000, 200_000)
+FEW_GENES, SMALL_SITES = 250, 2000
+BY_GENE = ("GSTools kriging",)
+"""Methods that take genes one by one, which are run on a tenth of the genes."""
 
 
-def series(name: str, jobs: list[tuple[float, Job]]) -> tuple[np.ndarray, list[Cost]]:
-    found = []
-    for size, job in jobs:
-        found.append(cost(job))
-        each = found[-1]
-        print(
-            f"| {name} | {size:.0f} | {each.sites} | {job.n_genes} | {job.threads} | {each.seconds:.1f} | "
-            f"{each.cpu_seconds:.1f} | {each.gigabytes:.2f} | {each.layers:.2f} |",
-            flush=True,
-        )
-    return np.array([size for size, _ in jobs], float), found
+@dataclass(frozen=True)
+class Job:
+    """A simulated hexagonal section and what is done to it."""
+
+    n_sites: int
+    """About; a quarter of them is measured."""
+    n_genes: int
+    method: str = "s2s"
+    """Or one of `tl.interpolate` or of other packages."""
+    preset: str = "default"
+    threads: int = 2
+    store: bool = False
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What it took."""
+
+    sites: int
+    spots: int
+    seconds: float
+    cpu_seconds: float
+    """Of all threads."""
+    gigabytes: float
+    """Peak of the process."""
+    layers: float
+    """Gigabytes of what was written."""
+
+
+def cost(job: Job) -> Cost:
+    """Run a job in a new process."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(job.threads)))
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(_run, job).result()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _run(job: Job) -> Cost:
+    import numpy as np
+    import scanpy as sc
+
+    import s2s_scverse as s2s
+    from s2s_scverse._adata import read_section
+
+    # 70 % of an array lies in the tissue, and has four times as many sites as spots.
+    rows = max(8, round((job.n_sites / 4 / 0.7) ** 0.5))
+    adata = s2s.datasets.simulated_tissue(
+        n_rows=rows, n_cols=rows, n_genes=job.n_genes, lattice="hex", depth=DEPTH * job.n_genes
+    )
+    del adata.layers["truth"]
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    dense = s2s.pp.grid(adata, upsample=2)
+    if job.method in RIVALS:
+        measured, lattice = dense.obs["s2s_measured"].to_numpy(), read_section(dense)[1].lattice
+        at = lattice.unit_coordinates / lattice.spot_pitch(measured)
+        values = np.asarray(dense.X[measured].toarray(), float)
+        told = run_rival(job.method, at[measured], values, at[~measured], None, totals=np.ones(len(values)))[2]
+        return Cost(dense.n_obs, adata.n_obs, told["seconds"], told["cpu_seconds"], told["gigabytes"], 0)
+    with tempfile.TemporaryDirectory() as folder:
+        start, cpu = time.perf_counter(), time.process_time()
+        if job.method == "s2s":
+            store = Path(folder) / "layers" if job.store else None
+            s2s.tl.impute(dense, preset=job.preset, store=store, progress=False)
+        else:
+            s2s.tl.interpolate(dense, job.method)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        layers = sum(dense.layers[name].nbytes for name in dense.layers if name is not None) / 2**30
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return Cost(dense.n_obs, adata.n_obs, seconds, cpu, memory, layers)
+
+
+def jobs(series: str, method: str, preset: str, most: int) -> list[Job]:
+    """Return the runs of a series, small ones first."""
+    more = {"method": method, "preset": preset if method == "s2s" else "", "threads": 1}
+    share = 10 if method in BY_GENE else 1
+    return {
+        "genes": [Job(SMALL_SITES, n // share, **more) for n in GENES],
+        "sites": [Job(n, FEW_GENES // share, **more) for n in SITES if n <= most],
+        "threads": [Job(20_000, FEW_GENES // share, **more | {"threads": n}) for n in (1, 2)],
+        "store": [Job(6000, n, **more, store=store) for n in (1000, 16_000) for store in (False, True)],
+    }[series]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--plot")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--series", nargs="+", choices=("genes", "sites", "threads", "store"), default=("genes", "sites")
+    )
+    offered = ("s2s", "kriging", "pca_kriging", *(name for name, rival in RIVALS.items() if not rival.guided))
+    parser.add_argument("--methods", nargs="+", choices=offered, default=("s2s", "kriging", "pca_kriging"))
+    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--most", type=int, default=SITES[-1], help="sites")
     arguments = parser.parse_args()
-    more = {"preset": "fast", "threads": arguments.threads}
     print(machine())
-    print("| series | size | sites | genes | threads | seconds | CPU s | peak GB | layers GB |\n" + "|---" * 9 + "|")
-    found = {
-        "genes": series("genes", [(n, Job(SMALL_SITES, n, **more)) for n in GENES]),
-        "sites": series("sites", [(n, Job(n, FEW_GENES, **more)) for n in SITES]),
-    }
-    found["sites"] = np.array([each.sites for each in found["sites"][1]], float), found["sites"][1]
-    series("threads", [(n, Job(20_000, FEW_GENES, preset="quick", threads=n)) for n in (1, 2)])
-    print("\n| series | cost | fixed | slope | largest error of the line | exponent at the end |\n" + "|---" * 6 + "|")
-    for name, (size, costs) in found.items():
-        for what in ("cpu_seconds", "gigabytes"):
-            value = np.array([getattr(each, what) for each in costs])
-            fixed, slope, worst, exponent = fitted(size, value)
-            print(f"| {name} | {what} | {fixed:.1f} | {1000 * slope:.3f} per 1000 | {worst:.0%} | {exponent:.2f} |")
-    if arguments.plot:
-        plot(found, arguments.plot)
-
-
-def plot(found: dict[str, tuple[np.ndarray, list[Cost]]], path: str) -> None:
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
-
-    figure, axes = plt.subplots(2, 2, figsize=(7, 5), layout="constrained", sharey="row")
-    for column, (name, (size, costs)) in enumerate(found.items()):
-        for ax, (what, label) in zip(axes[:, column], LABELS.items(), strict=True):
-            value = np.array([getattr(each, what) for each in costs])
-            fixed, slope, *_ = fitted(size, value)
-            line = np.geomspace(size[0], size[-1], 50)
-            ax.plot(line, fixed + slope * line, color="0.6", label="fixed + slope x size")
-            ax.plot(size, value, "o", color="C0", label="measured")
-            ax.set(xscale="log", yscale="log", xlabel=name)
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(ScalarFormatter())
-            ax.yaxis.set_minor_formatter(NullFormatter())
-            if not column:
-                ax.set_ylabel(label)
-    axes[0, 0].legend(frameon=False)
-    figure.savefig(path)
+    path = RESULTS / "growth.csv"
+    columns = ("series", *Job.__dataclass_fields__, *Cost.__dataclass_fields__)
+    keys = ("series", *Job.__dataclass_fields__)
+    done = {tuple(row[key] for key in keys) for row in read(path)}
+    for series in arguments.series:
+        for method in arguments.methods:
+            for job in jobs(series, method, arguments.preset, arguments.most):
+                row = {"series": series, **asdict(job)}
+                if tuple(str(row[key]) for key in keys) in done:
+                    continue
+                try:
+                    found = asdict(cost(job))
+                except NotFinishedError:
+                    append(path, columns, [row])
+                    print(row, "not finished", flush=True)
+                    break
+                append(path, columns, [row | found])
+                print(row | found, flush=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from scipy.stats import rankdata
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
@@ -44,6 +45,7 @@ __all__ = [
     "check_files",
     "data_dir",
     "digests",
+    "hold_out",
     "load",
     "load_counts",
     "log_normalised",
@@ -65,12 +67,22 @@ TUNING, TEST, REPEATS = (
     tuple(name for name, row in ALL_SECTIONS.items() if row["role"] == role) for role in ("tuning", "test", "repeat")
 )
 SECTIONS = TUNING  # the default of the benchmarks of single questions
-MASKS: dict[str, dict[str, Any]] = {
+REGULAR: dict[str, dict[str, Any]] = {
     "stride 2": {"stride": 2},
+    "phase 0, 1": {"stride": 2, "phase": (0, 1)},
+    "phase 1, 0": {"stride": 2, "phase": (1, 0)},
+    "phase 1, 1": {"stride": 2, "phase": (1, 1)},
     "half": {"fraction": 0.5, "rng": 0},
     "quarter": {"fraction": 0.25, "rng": 0},
 }
 """Arguments of `pp.sparsify`: which spots are measured."""
+LOST: dict[str, Callable[[Array, Array], Array]] = {
+    "lost corner": lambda x, y: x + y,
+    "lost stripe": lambda _, y: np.abs(y - 0.5),
+    "lost hole": lambda x, y: np.hypot(x - 0.5, y - 0.5),
+}
+"""The fifth of the spots for which this is least is held out; x and y are ranks of the positions, from 0 to 1."""
+MASKS = (*REGULAR, *LOST)
 
 
 @dataclass(frozen=True)
@@ -157,13 +169,13 @@ def most_variable(section: ad.AnnData, n: int = 200) -> list[str]:
     return section.var_names[order[: min(n, int(seen.sum()))]].tolist()
 
 
-def make_task(name: str, mask: str = "stride 2") -> Task:
-    """Hold out spots of a section."""
+def make_task(name: str, mask: str = "stride 2", *, image: bool = True) -> Task:
+    """Hold out spots of a section; `image`: describe its image, if it has one."""
     from metrics import noise_ceiling
     from scipy.spatial import cKDTree
 
     section = load_counts(name)
-    s2s.pp.sparsify(section, **MASKS[mask])
+    hold_out(section, mask)
     measured, held_out = (section.obs[f"s2s_{what}"].to_numpy() for what in ("measured", "held_out"))
     counts = section.X.tocsr()
     section.X = log_normalised(counts, measured)
@@ -171,7 +183,7 @@ def make_task(name: str, mask: str = "stride 2") -> Task:
     lattice = read_section(section)[1].lattice
     unit = lattice.unit_coordinates
     covariates = None
-    if "spatial" in section.uns:
+    if image and "spatial" in section.uns:
         s2s.pp.image_features(section)
         covariates = tuple(np.asarray(section.obsm["s2s_image"][rows], float) for rows in (measured, held_out))
     at = unit / lattice.spot_pitch(measured)
@@ -189,6 +201,19 @@ def make_task(name: str, mask: str = "stride 2") -> Task:
     )
 
 
+def hold_out(section: ad.AnnData, mask: str) -> None:
+    """Hold out the spots of one of `MASKS`."""
+    if mask in REGULAR:
+        s2s.pp.sparsify(section, **REGULAR[mask])
+        return
+    spots = section.obs["s2s_measured"].to_numpy()
+    at = read_section(section)[1].lattice.unit_coordinates[spots]
+    order = LOST[mask](*(rankdata(axis.round(6)) / len(axis) for axis in at.T))
+    keep = np.zeros(section.n_obs, bool)
+    keep[spots] = order > np.quantile(order, 0.2)
+    s2s.pp.sparsify(section, keep=keep)
+
+
 def mask_digest(section: ad.AnnData) -> str:
     """First 16 digits of the sha256 of the lattice positions that are measured, and of those held out."""
     index = read_section(section)[1].lattice.index.astype("<i8")
@@ -203,8 +228,9 @@ def digests(name: str) -> dict[str, str]:
     """Return digests of the spots of every mask of a section, and of its genes with every second spot."""
     counts = load_counts(name)
     found = {}
-    for mask, arguments in MASKS.items():
-        section = s2s.pp.sparsify(counts, copy=True, **arguments)
+    for mask in MASKS:
+        section = counts.copy()
+        hold_out(section, mask)
         found[mask] = mask_digest(section)
         if mask == "stride 2":
             section.X = log_normalised(section.X, section.obs["s2s_measured"].to_numpy())

@@ -1,8 +1,9 @@
 """Tables of docs/benchmarks.md and its chart, from ``benchmarks/results/*.csv``.
 
 ``python benchmarks/report.py [--preset quick] [--readme]``: rewrites what lies between ``<!-- table: NAME -->`` and
-``<!-- end -->``, and docs/images/benchmark.svg. Needs no section. With ``--readme`` the table for README is printed
-instead. Where ``results/genes.csv`` is present (`run.py` writes it), ``results/genes_ahead.csv`` is made anew from it.
+``<!-- end -->``, and docs/images/benchmark.svg and growth_by_method.svg. Needs no section. With ``--readme`` the
+table for README is printed instead. Where ``results/genes.csv`` is present (`run.py` writes it),
+``results/genes_ahead.csv`` is made anew from it.
 
 Gains are paired: method against baseline on the same section, mean over sections. Their 95 % intervals are bootstrapped
 over tissues, since sections of one tissue are alike. The gap closed is the part of the way from kriging to the noise
@@ -16,13 +17,28 @@ import numpy as np
 import pandas as pd
 
 ROOT = Path(__file__).parents[1]
-RESULTS, PAGE, CHART = ROOT / "benchmarks/results", ROOT / "docs/benchmarks.md", ROOT / "docs/images/benchmark.svg"
+RESULTS, PAGE, IMAGES = ROOT / "benchmarks/results", ROOT / "docs/benchmarks.md", ROOT / "docs/images"
 EQUAL = ("gene mean", "nearest", "linear", "inverse distance", "kriging", "PCA kriging", "s2s")
-GUIDED = ("TESLA's rule", "GSTools, image as drift", "GPBoost, image in trees", "s2s with image")
+GUIDED = (
+    "TESLA's rule",
+    "GSTools, image as drift",
+    "GPBoost, image linear",
+    "GPBoost, image in trees",
+    "s2s with image",
+)
 RIVALS = ("GSTools kriging", "GPBoost", "MEFISTO")
 AHEAD = 0.01
 NAMES = {"s2s": "**s2s**", "s2s with image": "**s2s with image**"}
 NETWORK = "s2s with network"
+MARKERS = {
+    "kriging": ("o", "0.6"),
+    "PCA kriging": ("s", "0.35"),
+    "GSTools kriging": ("x", "C1"),
+    "GPBoost": ("+", "C2"),
+    "MEFISTO": ("v", "C4"),
+    "s2s": ("D", "C0"),
+    "s2s with image": ("*", "C3"),
+}
 SHORT = ("kriging", "PCA kriging", "GSTools kriging", "GPBoost", "MEFISTO", "s2s")
 
 
@@ -39,6 +55,7 @@ def main() -> None:
         genes_ahead(arguments.preset).to_csv(RESULTS / "genes_ahead.csv", index=False, float_format="%.3g")
     PAGE.write_text(filled(PAGE.read_text(), scores))
     draw(scores)
+    draw_growth()
 
 
 def filled(page: str, scores: pd.DataFrame) -> str:
@@ -51,13 +68,19 @@ def filled(page: str, scores: pd.DataFrame) -> str:
 
 
 def load(preset: str) -> pd.DataFrame:
-    """Read the scores with every second spot measured, means over seeds; one row per section and method."""
+    """Read the scores with every second spot measured; one row per section and method."""
+    table = read(preset)
+    return table[table["mask"] == "stride 2"].drop(columns="mask")
+
+
+def read(preset: str) -> pd.DataFrame:
+    """Read the scores, means over seeds; one row per section, mask and method."""
     table = pd.read_csv(RESULTS / "scores.csv", keep_default_na=False, na_values=[""])
     # The same with a network, of which the parts are told.
     trained = (table["preset"] == "default") & (table["method"] == "s2s") & (preset == "quick")
     table["method"] = table["method"].mask(trained, NETWORK)
-    table = table[(table["mask"] == "stride 2") & (table["preset"].isna() | (table["preset"] == preset) | trained)]
-    table = table.groupby(["section", "method"], as_index=False).mean(numeric_only=True)
+    table = table[table["preset"].isna() | (table["preset"] == preset) | trained]
+    table = table.groupby(["section", "mask", "method"], as_index=False).mean(numeric_only=True)
     sections = pd.read_csv(ROOT / "benchmarks/sections.csv").set_index("name")
     return table.join(sections[["role", "tissue", "platform"]], on="section")
 
@@ -191,6 +214,59 @@ def image(scores: pd.DataFrame) -> str:
     return table(["section", *methods], rows)
 
 
+def rivals(scores: pd.DataFrame) -> str:
+    """Compare other packages, which are not given the depth of spots, on the test sections that each ran on."""
+    test = scores[scores["role"] == "test"]
+    pcc, error = wide(test), wide(test, "rmse")
+    rows = []
+    for method in (*RIVALS, *GUIDED[:-1]):
+        other = "s2s with image" if method in GUIDED else "stack, no depth"
+        if method not in pcc:
+            continue
+        both = pcc[[method, other, "s2s"]].dropna()
+        means = [f"{both[name].mean():.3f} / {error.loc[both.index, name].mean():.4f}" for name in (method, other)]
+        rows.append(
+            [method, str(len(both)), means[0], f"{NAMES.get(other, other)}: {means[1]}", gain(test, other, method)]
+        )
+    return table(["method", "sections", "PCC / RMSE", "against", "gain in PCC"], rows)
+
+
+def masks(_: pd.DataFrame) -> str:
+    """PCC with other spots measured, for each section and mask."""
+    scores = read("quick")
+    places = ("phase 0, 1", "phase 1, 0", "phase 1, 1", "half", "quarter", "lost corner", "lost stripe", "lost hole")
+    several = scores.groupby("section")["mask"].agg(lambda names: len(set(names))) > 1
+    rows = []
+    for section in several.index[several]:
+        for mask in ("stride 2", *places):
+            own = scores[(scores["section"] == section) & (scores["mask"] == mask)].set_index("method")
+            if len(own):
+                found = [own["pcc"].get(m, np.nan) for m in ("kriging", "PCA kriging", "s2s", "s2s with image")]
+                cells = ["" if np.isnan(each) else bold(each, max(found[:3])) for each in found]
+                sizes = [f"{own[name].iloc[0]:.0f}" for name in ("spots", "sites")]
+                rows.append([section, mask, *sizes, *cells])
+    return table(["section", "mask", "spots", "held out", "kriging", "PCA kriging", "s2s", "s2s with image"], rows)
+
+
+def bold(value: float, best: float) -> str:
+    return f"**{value:.3f}**" if value == best else f"{value:.3f}"
+
+
+def network(scores: pd.DataFrame) -> str:
+    """PCC and RMSE without and with a network."""
+    pcc, error = wide(scores), wide(scores, "rmse")
+    both = pcc[["s2s", NETWORK]].dropna()
+    rows = [
+        [
+            str(section),
+            *(f"{each.loc[section, name]:.4f}" for each in (pcc, error) for name in ("s2s", NETWORK)),
+            f"{row[NETWORK] - row['s2s']:+.4f}",
+        ]
+        for section, row in both.iterrows()
+    ]
+    return table(["section", "PCC, quick", "default", "RMSE, quick", "default", "gain in PCC"], rows)
+
+
 def errors(scores: pd.DataFrame) -> str:
     """Errors and smoothness: means over the test sections that a method ran on."""
     test = scores[scores["role"] == "test"]
@@ -203,6 +279,13 @@ def errors(scores: pd.DataFrame) -> str:
     return table(["method", "sections", "CRPS", "coverage of 90 %", "Moran's I bias"], rows)
 
 
+def cost(seconds: float, memory: float) -> str:
+    """CPU seconds and GB; without memory the method was stopped."""
+    if np.isnan(seconds):
+        return ""
+    return f"> {seconds:.0f}" if np.isnan(memory) else f"{seconds:.1f} / {memory:.2f}"
+
+
 def costs(scores: pd.DataFrame) -> str:
     """CPU seconds and memory where they were measured."""
     seconds, memory = wide(scores, "cpu_seconds"), wide(scores, "gigabytes")
@@ -212,10 +295,7 @@ def costs(scores: pd.DataFrame) -> str:
     spots = scores.groupby("section")["spots"].first()
     rows = []
     for section in sorted(seconds.index[seconds["s2s"].notna()], key=spots.__getitem__):
-        cells = [
-            "" if np.isnan(seconds.loc[section, m]) else f"{seconds.loc[section, m]:.1f} / {memory.loc[section, m]:.2f}"
-            for m in methods
-        ]
+        cells = [cost(seconds.loc[section, m], memory.loc[section, m]) for m in methods]
         rows.append([str(section), f"{spots[section]:.0f}", *cells])
     return table(["CPU s / peak GB", "spots", *methods], rows)
 
@@ -223,8 +303,10 @@ def costs(scores: pd.DataFrame) -> str:
 def better(scores: pd.DataFrame) -> str:
     """List methods with a higher PCC or a lower RMSE than s2s, and sections where they have."""
     rows = []
-    for method in ("kriging", "PCA kriging", *RIVALS, *GUIDED[:-1]):
-        other = "s2s with image" if method in GUIDED else "s2s"
+    pairs = [(method, "s2s") for method in ("kriging", "PCA kriging", *RIVALS)]
+    pairs += [(method, "stack, no depth") for method in ("kriging, no depth", "PCA kriging, no depth", *RIVALS)]
+    pairs += [(method, other) for other in ("s2s", "s2s with image") for method in GUIDED[:-1]]
+    for method, other in pairs:
         cells = [method, other]
         for score, sign in (("pcc", 1), ("rmse", -1)):
             found = wide(scores, score)
@@ -333,21 +415,65 @@ def draw(scores: pd.DataFrame) -> None:
     pcc, ceiling = wide(test), test.groupby("section")["ceiling"].first()
     order = (pcc["s2s"] / ceiling).sort_values().index
     figure, ax = plt.subplots(figsize=(7.5, 0.32 * len(order) + 1.2), layout="constrained")
-    shown = {
-        "kriging": ("o", "0.6"),
-        "PCA kriging": ("s", "0.35"),
-        "GSTools kriging": ("x", "C1"),
-        "GPBoost": ("+", "C2"),
-        "s2s": ("D", "C0"),
-        "s2s with image": ("*", "C3"),
-    }
-    for method, (marker, colour) in shown.items():
+    for method, (marker, colour) in MARKERS.items():
         if method in pcc:
             ax.plot(pcc.loc[order, method] / ceiling[order], range(len(order)), marker, color=colour, label=method)
     ax.set(yticks=range(len(order)), yticklabels=order, xlabel="PCC / noise ceiling", xlim=(0, None))
     ax.grid(axis="y", color="0.9")
     ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.3, 1))
-    figure.savefig(CHART, metadata={"Date": None})
+    figure.savefig(IMAGES / "benchmark.svg", metadata={"Date": None})
+
+
+def growths() -> pd.DataFrame:
+    """Costs on simulated sections, one name for each method and series."""
+    found = pd.read_csv(RESULTS / "growth.csv").dropna(subset="cpu_seconds")
+    found["method"] = found["method"].replace("pca_kriging", "PCA kriging")
+    return found[found["preset"].isna() | (found["preset"] == "quick")]
+
+
+def exponents(size: pd.Series, value: pd.Series) -> str:
+    """Exponent of the growth between each two sizes that follow one another."""
+    steps = np.diff(np.log(value)) / np.diff(np.log(size))
+    return ", ".join(f"{step:.2f}" for step in steps)
+
+
+def growth(_: pd.DataFrame) -> str:
+    """Exponents of CPU time against sites and genes."""
+    rows = []
+    found = growths().sort_values(["series", "method", "sites", "n_genes"])
+    for (series, method), own in found.groupby(["series", "method"], sort=False):
+        if series in ("genes", "sites"):
+            size = own["n_genes" if series == "genes" else "sites"]
+            cells = [", ".join(f"{each:.{digits}f}" for each in own[what]) for what, digits in SHOWN]
+            other = f"{own['sites'].iloc[0]} sites" if series == "genes" else f"{own['n_genes'].iloc[0]} genes"
+            sizes = ", ".join(f"{each:,}" for each in size)
+            rows.append([series, NAMES.get(method, method), other, sizes, *cells, exponents(size, own["cpu_seconds"])])
+    return table(["series", "method", "at", "sizes", "CPU s", "peak GB", "exponents of CPU time"], rows)
+
+
+SHOWN = (("cpu_seconds", 1), ("gigabytes", 2))
+
+
+def draw_growth() -> None:
+    """Draw CPU time and memory against sites and genes."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams["svg.hashsalt"] = "s2s"
+    found = growths()
+    figure, axes = plt.subplots(2, 2, figsize=(7.5, 5.5), layout="constrained", sharey="row", sharex="col")
+    labels = {"cpu_seconds": "CPU time (s)", "gigabytes": "peak memory (GB)"}
+    for column, (series, size) in enumerate((("sites", "sites"), ("genes", "n_genes"))):
+        for ax, (what, label) in zip(axes[:, column], labels.items(), strict=True):
+            for method, (marker, colour) in MARKERS.items():
+                own = found[(found["series"] == series) & (found["method"] == method)].sort_values(size)
+                if len(own):
+                    ax.plot(own[size], own[what], f"{marker}-", color=colour, label=method, lw=1, ms=5)
+            ax.set(xscale="log", yscale="log")
+            if not column:
+                ax.set_ylabel(label)
+        axes[1, column].set_xlabel(series)
+    axes[0, 0].legend(frameon=False)
+    figure.savefig(IMAGES / "growth_by_method.svg", metadata={"Date": None})
 
 
 TABLES = {
@@ -357,6 +483,10 @@ TABLES = {
     "tuning": lambda scores: by_section(scores, ("tuning",)),
     "rmse": rmse,
     "image": image,
+    "rivals": rivals,
+    "masks": masks,
+    "network": network,
+    "growth": growth,
     "errors": errors,
     "costs": costs,
     "better": better,

@@ -1,7 +1,7 @@
 """The reference benchmark: methods on sections, one table.
 
 ``python benchmarks/run.py --quick`` runs the methods of this package on three small test sections, in a minute;
-``--all`` runs every method on every section, hours; ``--sections``, ``--methods``, ``--mask``, ``--preset`` and
+``--all`` runs every method on every section, hours; ``--sections``, ``--methods``, ``--masks``, ``--preset`` and
 ``--seeds`` select. Rows are added to ``benchmarks/results/scores.csv`` as they are found, and rows that are there are
 not computed again. ``benchmarks/report.py`` makes the tables of docs/benchmarks.md and its chart from them.
 
@@ -20,6 +20,7 @@ import traceback
 import warnings
 from datetime import date
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import numpy as np
 from methods import GUIDED, METHODS
 from metrics import scores
 from protocol import ALL_SECTIONS, MASKS, REPEATS, TEST, TUNING, Task, check_files, machine, make_task
-from rivals import RIVALS
+from rivals import LIMIT, RIVALS, NotFinishedError
 
 RESULTS = Path(__file__).with_name("results")
 QUICK = ("st_breast_layer1", "st_her2_breast_C4_he", "st2k_mouse_olfactory_bulb_MOB1_he")
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument(
         "--methods", nargs="+", choices=METHODS, default=[name for name in METHODS if name not in RIVALS]
     )
-    parser.add_argument("--mask", choices=MASKS, default="stride 2")
+    parser.add_argument("--masks", nargs="+", choices=MASKS, default=["stride 2"])
     parser.add_argument("--preset", default="quick", help="of tl.impute")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of tl.impute")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -60,39 +61,34 @@ def main() -> None:
     warm_up([method for method in METHODS if method in methods and method not in (*RIVALS, *GUIDED)] or ["s2s"])
     path = arguments.results / "scores.csv"
     done = {tuple(row[key] for key in KEYS) for row in read(path)}
-    for section in sections:
+    for section, mask in product(sections, arguments.masks):
         task = None
         for method, preset, seed in variants(methods, arguments.preset, arguments.seeds):
-            key = (section, arguments.mask, method, preset, seed)
+            key = (section, mask, method, preset, seed)
             if key in done:
                 continue
-            task = make_task(section, arguments.mask) if task is None else task
+            task = make_task(section, mask, image=bool(set(methods) & set(GUIDED))) if task is None else task
             if method in GUIDED and task.covariates is None:
                 continue
             found = in_child(task, method, preset, seed)
             if isinstance(found, str):
-                print(f"{section}, {method}: {found}", flush=True)
+                print(f"{section}, {mask}, {method}: {found}", flush=True)
                 continue
-            every, cost = found
-            every["ceiling"] = task.ceiling
-            means = {
-                name: float(np.nanmean(value)) if np.isfinite(value).any() else "" for name, value in every.items()
-            }
-            sizes = dict(
-                zip(("spots", "sites", "genes"), (*map(len, (task.spots, task.sites)), len(task.genes)), strict=True)
-            )
-            row = dict(zip(KEYS, key, strict=True)) | {"date": date.today().isoformat()} | sizes | means | cost
-            append(path, SUMMARY, [row])
-            genes = [
-                dict(zip(KEYS, key, strict=True)) | {"gene": gene} | {name: every[name][k] for name in PER_GENE}
-                for k, gene in enumerate(task.genes)
-            ]
-            append(arguments.results / "genes.csv", (*KEYS, "gene", *PER_GENE), genes)
-            print(
-                f"{section}, {method} {preset}: PCC {means['pcc']:.4f}, RMSE {means['rmse']:.4f}, "
-                f"{cost['cpu_seconds']:.1f} CPU s",
-                flush=True,
-            )
+            print(f"{section}, {mask}, {method} {preset}: {keep(arguments.results, key, task, *found)}", flush=True)
+
+
+def keep(folder: Path, key: tuple[str, ...], task: Task, every: dict[str, np.ndarray], cost: dict[str, float]) -> str:
+    """Append the scores to the tables, and tell them."""
+    told = dict(zip(KEYS, key, strict=True))
+    every["ceiling"] = task.ceiling
+    means = {name: float(np.nanmean(value)) if np.isfinite(value).any() else "" for name, value in every.items()}
+    sizes = {"spots": len(task.spots), "sites": len(task.sites), "genes": len(task.genes)}
+    append(folder / "scores.csv", SUMMARY, [told | {"date": date.today().isoformat()} | sizes | means | cost])
+    if means["pcc"] == "":
+        return f"not finished in {LIMIT} CPU s"
+    genes = [told | {"gene": gene} | {name: every[name][k] for name in PER_GENE} for k, gene in enumerate(task.genes)]
+    append(folder / "genes.csv", (*KEYS, "gene", *PER_GENE), genes)
+    return f"PCC {means['pcc']:.4f}, RMSE {means['rmse']:.4f}, {cost['cpu_seconds']:.1f} CPU s"
 
 
 def warm_up(methods: list[str]) -> None:
@@ -137,6 +133,10 @@ def answer(pipe: Any, task: Task, method: str, preset: str, seed: str) -> None:
     start, cpu = time.perf_counter(), time.process_time()
     try:
         told = run(task.spots, task.values, task.sites, task.covariates, totals=task.totals)
+    except NotFinishedError:
+        missing = np.full(len(task.genes), np.nan)
+        pipe.send((dict.fromkeys(PER_GENE, missing), {"cpu_seconds": LIMIT, "seconds": "", "gigabytes": ""}))
+        return
     except Exception:  # noqa: BLE001 - a method that fails must not end the benchmark
         pipe.send(traceback.format_exc(limit=-2))
         return

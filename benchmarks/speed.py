@@ -47,7 +47,7 @@ print(json.dumps([section.n_obs, seconds, memory, layers]))
 """
 SIMULATED = """
 import json, os
-from processes import Job, cost
+from growth import Job, cost
 found = cost(Job(20_000, 18_000, threads=int(os.environ["OMP_NUM_THREADS"])))
 print(json.dumps([found.sites, found.seconds, found.gigabytes, found.layers]))
 """

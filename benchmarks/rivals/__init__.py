@@ -6,6 +6,8 @@ Environments are made when first needed, from pinned versions, in ``$S2S_RIVALS`
 """
 
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,9 +17,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["RIVALS", "Rival", "environment", "run_rival"]
+__all__ = ["LIMIT", "RIVALS", "NotFinishedError", "Rival", "environment", "run_rival"]
 
 HERE = Path(__file__).parent
+LIMIT = 600
+"""CPU seconds after which a script is stopped."""
+
+
+class NotFinishedError(RuntimeError):
+    """A script took more than `LIMIT` CPU seconds."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ RIVALS = {
     "GSTools kriging": Rival("gstools_kriging.py", requirements="gstools"),
     "GSTools, image as drift": Rival("gstools_kriging.py", ("--drift",), True, "gstools"),
     "GPBoost": Rival("gpboost_components.py", requirements="gpboost"),
+    "GPBoost, image linear": Rival("gpboost_components.py", ("--linear",), True, "gpboost"),
     "GPBoost, image in trees": Rival("gpboost_components.py", ("--trees",), True, "gpboost"),
     "MEFISTO": Rival("mefisto.py", requirements="mofapy2"),
 }
@@ -66,7 +75,11 @@ def run_rival(
         np.savez(given, **inputs)
         command = [environment(rival.requirements), HERE / rival.script, given, answer, *rival.arguments]
         clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        told = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)  # noqa: S603
+        told = subprocess.run(  # noqa: S603
+            command, env=clean, capture_output=True, text=True, check=False, preexec_fn=_limit
+        )
+        if told.returncode == -signal.SIGXCPU:
+            raise NotFinishedError(name)
         if told.returncode:
             msg = f"{name}: {told.stderr.strip()[-500:]}"
             raise RuntimeError(msg)
@@ -76,3 +89,7 @@ def run_rival(
                 found.get("std"),
                 {key: float(found[key]) for key in ("cpu_seconds", "seconds", "gigabytes")},
             )
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 10))

@@ -20,12 +20,10 @@ def predict(task: dict[str, np.ndarray]) -> np.ndarray:
     model.set_smooth_options(sparseGP=sparse, frac_inducing=0.25, start_opt=10, opt_freq=10, n_grid=10)
     model.build()
     model.run()
-    model.predict_factor(new_covariates=task["sites"])
-    nodes = model.model.nodes
-    factors = np.asarray(model.Zpredictions["mean"])
-    weights = nodes["W"].getExpectations()[0]["E"]
-    factors = factors if factors.shape[1] == weights.shape[1] else factors.T
-    return mean + factors @ weights.T
+    model.predict_factor(new_covariates=task["sites"], uncertainty=False)
+    place = np.unique(task["sites"], axis=0, return_inverse=True)[1].ravel()  # factors are in the order of np.unique
+    factors = np.asarray(model.Zpredictions["mean"])[place]
+    return mean + factors @ model.model.nodes["W"].getExpectations()[0]["E"].T
 
 
 if __name__ == "__main__":
