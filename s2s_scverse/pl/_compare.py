@@ -209,7 +209,7 @@ def _columns(adata: AnnData, keys: Sequence[str], columns: str | Sequence[str] |
         msg = (
             f"run {without[0]!r} has no standard deviations (adata.layers has no {_keys.STD.format(without[0])!r}); "
             "call s2s.tl.impute with uncertainty=True, on a section with unmeasured sites and at least 16 measured "
-            "spots; without them, draw it with s2s.pl.compare"
+            "spots, or draw it by s2s.pl.compare without the column 'std'"
         )
         raise KeyError(msg)
     if {"truth", "error"} & set(wanted) and not held_out:
@@ -292,7 +292,7 @@ class _SectionMaps:
         empty = self._adata.var_names[self._at[np.isnan(values).all(axis=0)]]
         if len(empty):
             msg = (
-                f"adata.layers[{key!r}] holds no values of {few(empty)}: they were not asked for when it was made; "
+                f"adata.layers[{key!r}] holds no values of {few(empty)}: they were not imputed; "
                 "impute them too, or choose other genes"
             )
             raise ValueError(msg)
