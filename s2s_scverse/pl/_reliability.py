@@ -5,7 +5,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from .. import _keys
-from .._checks import check_adata, check_genes
+from .._checks import check_adata, check_genes, few
 from ..get import evaluation_df, reliability_df
 from ..get._reliability import read_reliability
 from ._figure import finish, make_axes
@@ -75,7 +75,7 @@ def reliability(
     KeyError
         If the run did not estimate reliability, or a gene does not exist.
     TypeError, ValueError
-        If `scales` are not different integers of at least 1.
+        If `scales` are not different integers of at least 1, or a gene to label has no reliability.
 
     Examples
     --------
@@ -91,6 +91,9 @@ def reliability(
     check_adata(adata)
     labelled = None if genes is None else adata.var_names[check_genes(adata, genes)]
     expected = read_reliability(adata, key).sort_values(ascending=False, kind="stable")
+    if labelled is not None and len(without := labelled.difference(expected.index)):
+        msg = f"no reliability of {few(without)}: these genes were not imputed, or are constant at the measured spots"
+        raise ValueError(msg)
     found, column = _found(adata, key, expected), _keys.COVARIATE_GAIN.format(key)
     coarser = None if scales is None else reliability_df(adata, key=key, scales=scales)
     n_panels = 1 + (column in adata.var) + (found is not None)
