@@ -47,15 +47,6 @@ def scored_section() -> AnnData:
 
 
 @cache
-def dense_section() -> AnnData:
-    dense = s2s.pp.grid(visium(), upsample=2)
-    s2s.pp.normalize(dense)
-    s2s.pp.image_features(dense)
-    s2s.tl.impute(dense, GENES, preset="quick", covariates="s2s_image", denoise=True, progress=False)
-    return dense
-
-
-@cache
 def binned_section() -> AnnData:
     cells = s2s.datasets.xenium_mouse_brain(progress=False)
     sc.pp.filter_cells(cells, min_counts=10)
@@ -86,9 +77,9 @@ def compare() -> None:
     s2s.pl.compare(scored_section(), ["Hpca", "Prkcd"], show=False)
 
 
-def compare_dense() -> None:
+def compare_columns() -> None:
     columns = ["image", "measured", "imputed", "std"]
-    s2s.pl.compare(dense_section(), ["Hpca", "Prkcd"], columns=columns, show=False)
+    s2s.pl.compare(scored_section(), ["Hpca", "Prkcd"], columns=columns, show=False)
 
 
 def compare_methods() -> None:
@@ -122,7 +113,7 @@ PICTURES: list[Callable[[], None]] = [
     grid,
     image_features,
     compare,
-    compare_dense,
+    compare_columns,
     compare_methods,
     compare_genes,
     uncertainty,
