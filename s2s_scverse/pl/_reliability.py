@@ -106,7 +106,7 @@ def reliability(
         gain = adata.var[column].astype(float).dropna().sort_values(ascending=False, kind="stable")
         _draw_ranked(drawn[1], gain, labelled)
         drawn[1].axhline(0, color="#999999", linewidth=0.8, zorder=1)
-        drawn[1].set(xlabel="genes, most guided first", ylabel="variance explained by covariates")
+        drawn[1].set(xlabel="genes, largest gain first", ylabel="variance explained by covariates")
     if found is not None:
         _draw_found(drawn[-1], expected, found, labelled)
     return finish(drawn, title, show=show, return_fig=return_fig)
