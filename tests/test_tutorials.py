@@ -13,8 +13,14 @@ import s2s_scverse as s2s
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(TUTORIALS.glob("*.ipynb"))
-REAL = {"6_xenium_mouse_brain": "xenium_mouse_brain"}  # notebooks on real sections, and the folder of their files
-RAW = Path(os.environ.get("S2S_DATA_DIR", Path(__file__).parents[2] / "shared/data")) / "raw"
+DATA = Path(os.environ.get("S2S_DATA_DIR", Path(__file__).parents[2] / "shared/data"))
+VISIUM = "visium_mouse_brain_coronal_he.h5ad"
+REAL = {  # notebooks on real sections, and what they read
+    "2_visium_statistics": VISIUM,
+    "3_damaged_sections": VISIUM,
+    "4_which_genes_to_trust": VISIUM,
+    "6_xenium_mouse_brain": "raw/xenium_mouse_brain",
+}
 
 
 def code_cells(path):
@@ -38,10 +44,11 @@ def little_training(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path, monkeypatch, little_training):
-    if folder := REAL.get(path.stem):
-        if not (RAW / folder).is_dir():
-            pytest.skip(f"no real section in {RAW / folder} (set S2S_DATA_DIR)")
-        monkeypatch.setenv("S2S_CACHE_DIR", str(RAW))
+    if name := REAL.get(path.stem):
+        if not (DATA / name).exists():
+            pytest.skip(f"no real section at {DATA / name} (set S2S_DATA_DIR)")
+        monkeypatch.setenv("S2S_CACHE_DIR", str(DATA / "raw"))
+        monkeypatch.setenv("S2S_DATA_DIR", str(DATA.resolve()))
     monkeypatch.chdir(tmp_path)
     names = {}
     with warnings.catch_warnings():

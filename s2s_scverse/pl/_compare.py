@@ -244,7 +244,7 @@ def _columns(adata: AnnData, keys: Sequence[str], columns: str | Sequence[str] |
         msg = "expected at least one column, found an empty list"
         raise ValueError(msg)
     if "std" in wanted and without:
-        msg = f"{NO_STD.format(without[0])}; without them, draw it with s2s.pl.compare"
+        msg = f"{NO_STD.format(without[0])}; or draw it by s2s.pl.compare without the column 'std'"
         raise KeyError(msg)
     if {"truth", "error"} & set(wanted) and not held_out:
         msg = f"no spot is held out (adata.obs[{_keys.HELD_OUT!r}]), so there is neither truth nor error to draw"
@@ -278,7 +278,7 @@ class _Values:
             empty = self._adata.var_names[self._at[np.isnan(values[section.rows]).all(axis=0)]]
             if len(empty):
                 found = f"adata.layers[{key!r}] holds no values of {few(empty)}"
-                msg = f"{found}: they were not asked for when it was made; impute them too, or choose other genes"
+                msg = f"{found}: they were not imputed; impute them too, or choose other genes"
                 raise ValueError(msg)
 
     def panels(self, column: str, section: SectionOnLattice, gene: int) -> list[Panel]:

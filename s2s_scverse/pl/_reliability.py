@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
 from .. import _keys
-from .._checks import check_adata, check_genes
+from .._checks import check_adata, check_genes, few
 from ..get import evaluation_df, reliability_df
 from ..get._tables import read_reliability
 from ._figure import GivenAxes, Shown, finish, make_axes
@@ -62,7 +62,7 @@ def reliability(
     KeyError
         If the run did not estimate reliability, or a gene does not exist.
     TypeError, ValueError
-        If `scales` are not different integers of at least 1.
+        If `scales` are not different integers of at least 1, or a gene to label has no reliability.
 
     Examples
     --------
@@ -78,6 +78,9 @@ def reliability(
     check_adata(adata)
     labelled = None if genes is None else adata.var_names[check_genes(adata, genes)]
     expected = read_reliability(adata, key).sort_values(ascending=False, kind="stable")
+    if labelled is not None and len(without := labelled.difference(expected.index)):
+        msg = f"no reliability of {few(without)}: these genes were not imputed, or are constant at the measured spots"
+        raise ValueError(msg)
     found, column = _found(adata, key, expected), _keys.COVARIATE_GAIN.format(key)
     coarser = pd.DataFrame() if scales is None else reliability_df(adata, key=key, scales=scales)
     n_panels = 1 + (column in adata.var) + (len(found) > 0)
@@ -94,7 +97,7 @@ def reliability(
         gain = adata.var[column].astype(float).dropna().sort_values(ascending=False, kind="stable")
         _draw_ranked(drawn[1], gain, labelled)
         drawn[1].axhline(0, color="#999999", linewidth=0.8, zorder=1)
-        drawn[1].set(xlabel="genes, most guided first", ylabel="variance explained by covariates")
+        drawn[1].set(xlabel="genes, largest gain first", ylabel="variance explained by covariates")
     if len(found):
         _draw_found(drawn[-1], expected[found.index], found, labelled)
     return finish(drawn, title, show=show, return_fig=return_fig)

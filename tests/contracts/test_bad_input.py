@@ -609,7 +609,7 @@ for function, key, colours in ((s2s.pl.compare, "keys", "error_cmap"), (s2s.pl.u
     refuses("dense", function, genes="domain_1")(({}, KeyError, f"layers not found: s2s; .* or pass {key}="))
     refuses("imputed", function, genes="flat_1")(
         (table, TypeError, "expected an AnnData, found DataFrame"),
-        (lambda a: a.layers["s2s"].fill(np.nan), ValueError, r"holds no values of flat_1: they were not asked for"),
+        (lambda a: a.layers["s2s"].fill(np.nan), ValueError, r"holds no values of flat_1: they were not imputed"),
         ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
         ({"genes": []}, ValueError, "expected at least one gene"),
         ({"img": True}, KeyError, r"no image found: adata.uns\['spatial'\] has no entry with"),

@@ -115,6 +115,9 @@ def test_genes_asked_for_are_labelled_in_every_panel(trusted):
     assert {text.get_style() for axis in axes for text in axis.texts} == {"italic"}
     with pytest.raises(KeyError, match="genes not found"):
         s2s.pl.reliability(trusted, genes="z", show=False)
+    trusted.var.loc["c", "s2s_reliability"] = np.nan
+    with pytest.raises(ValueError, match="no reliability of c: these genes were not imputed"):
+        s2s.pl.reliability(trusted, genes=["a", "c"], show=False)
 
 
 def test_what_came_true_is_drawn_beside(trusted):
