@@ -213,7 +213,9 @@ def test_bad_options(told, h5ad, tmp_path, monkeypatch, arguments, text):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("value", "text"), [(np.nan, "NaN or infinite"), (-3.5, "negative values .* needs counts")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(np.nan, "has 1 values that are NaN or infinite"), (-3.5, "negative values .* needs counts")]
+)
 def test_bad_values_are_found_before_training(told, counts, tmp_path, value, text):
     adata = counts.copy()
     adata.X.data[5] = value

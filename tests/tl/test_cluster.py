@@ -18,7 +18,7 @@ from s2s_scverse._adata import Layers, _genes
 def cluster(request):
     """A worker in this process, or two processes."""
     processes = getattr(request, "param", True)
-    arguments = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    arguments = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
     with distributed.LocalCluster(n_workers=1 + processes, processes=processes, **arguments) as found:
         yield found
 
