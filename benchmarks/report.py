@@ -55,7 +55,7 @@ def main() -> None:
         genes_ahead(arguments.preset).to_csv(RESULTS / "genes_ahead.csv", index=False, float_format="%.3g")
     PAGE.write_text(filled(PAGE.read_text(), scores))
     draw(scores)
-    draw_growth()
+    draw_growth(scores)
 
 
 def filled(page: str, scores: pd.DataFrame) -> str:
@@ -454,25 +454,36 @@ def growth(_: pd.DataFrame) -> str:
 SHOWN = (("cpu_seconds", 1), ("gigabytes", 2))
 
 
-def draw_growth() -> None:
-    """Draw CPU time and memory against sites and genes."""
+def fits(scores: pd.DataFrame) -> str:
+    """Fit CPU time of 200 genes as a power of the spots, over all sections with stride 2."""
+    rows = []
+    for method in MARKERS:
+        own = scores[(scores["method"] == method) & scores["cpu_seconds"].notna()]
+        if len(own) > 2:
+            spots, seconds = np.log(own["spots"]), np.log(own["cpu_seconds"])
+            exponent = np.polyfit(spots, seconds, 1)[0]
+            span = f"{own['spots'].min():.0f} to {own['spots'].max():.0f}"
+            ends = f"{own['cpu_seconds'].min():.1f} to {own['cpu_seconds'].max():.1f}"
+            wide_enough = own["spots"].max() > 4 * own["spots"].min()
+            rows.append(
+                [NAMES.get(method, method), str(len(own)), span, ends, f"{exponent:.2f}" if wide_enough else ""]
+            )
+    return table(["method", "sections", "spots", "CPU s", "exponent"], rows)
+
+
+def draw_growth(scores: pd.DataFrame) -> None:
+    """Draw CPU time and memory against the spots of real sections."""
     import matplotlib.pyplot as plt
 
     plt.rcParams["svg.hashsalt"] = "s2s"
-    found = growths()
-    figure, axes = plt.subplots(2, 2, figsize=(7.5, 5.5), layout="constrained", sharey="row", sharex="col")
+    figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), layout="constrained")
     labels = {"cpu_seconds": "CPU time (s)", "gigabytes": "peak memory (GB)"}
-    for column, (series, size) in enumerate((("sites", "sites"), ("genes", "n_genes"))):
-        for ax, (what, label) in zip(axes[:, column], labels.items(), strict=True):
-            for method, (marker, colour) in MARKERS.items():
-                own = found[(found["series"] == series) & (found["method"] == method)].sort_values(size)
-                if len(own):
-                    ax.plot(own[size], own[what], f"{marker}-", color=colour, label=method, lw=1, ms=5)
-            ax.set(xscale="log", yscale="log")
-            if not column:
-                ax.set_ylabel(label)
-        axes[1, column].set_xlabel(series)
-    axes[0, 0].legend(frameon=False)
+    for ax, (what, label) in zip(axes, labels.items(), strict=True):
+        for method, (marker, colour) in MARKERS.items():
+            own = scores[scores["method"] == method]
+            ax.plot(own["spots"], own[what], marker, color=colour, label=method, ms=5)
+        ax.set(xscale="log", yscale="log", xlabel="measured spots", ylabel=label)
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside upper center")
     figure.savefig(IMAGES / "growth_by_method.svg", metadata={"Date": None})
 
 
@@ -486,6 +497,7 @@ TABLES = {
     "rivals": rivals,
     "masks": masks,
     "network": network,
+    "fits": fits,
     "growth": growth,
     "errors": errors,
     "costs": costs,
