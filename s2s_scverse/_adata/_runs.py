@@ -173,13 +173,13 @@ def open_layers(
         for old in partial.iterdir():
             if old.name != LOCK:
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
-        group = zarr.create_group(partial, overwrite=False)
         chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
         shards = -(-n_obs // chunks[0]) * chunks[0], chunks[1]  # one file for each block of genes
         made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": dtype}
-        arrays = [group.create_array(name, attributes=ENCODING, fill_value=np.nan, **made) for name in names]
-        layers = Layers(arrays[0], arrays[1] if std else None)
         try:
+            group = zarr.create_group(partial, overwrite=False)
+            arrays = [group.create_array(name, attributes=ENCODING, fill_value=np.nan, **made) for name in names]
+            layers = Layers(arrays[0], arrays[1] if std else None)
             yield layers
         except OSError as error:
             msg = f"store={str(store)!r} could not be written ({error.strerror or error})"

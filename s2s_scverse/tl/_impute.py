@@ -135,8 +135,8 @@ def impute(
     rng
         Seed or generator. Results are reproducible on the same machine, bit for bit on a CPU.
     checkpoint
-        File to write after every epoch. If it exists, the run resumes from it with the same result; data, seed and
-        hyper-parameters must be the same.
+        File to write after every epoch; there is none if the network is not trained. If it exists, the run resumes
+        from it with the same result; data, seed and hyper-parameters must be the same.
     pretrained
         Checkpoint whose weights training starts from, or which is applied unchanged with ``max_epochs=0``.
     progress

@@ -15,6 +15,8 @@ ENVIRONMENT = os.environ | {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPEN
 LAYERS = ("s2s", "s2s_std")
 STORE = """
 import sys, anndata as ad, s2s_scverse as s2s
+from s2s_scverse._train import _fit
+_fit.LEAST_GAIN = 0.0  # train the network even if it does not help
 source, out, checkpoint = sys.argv[1:]
 adata = ad.read_h5ad(source)
 s2s.tl.impute(adata, preset="fast", max_epochs=2, progress=False, checkpoint=checkpoint, store=out)
@@ -22,6 +24,8 @@ s2s.tl.impute(adata, preset="fast", max_epochs=2, progress=False, checkpoint=che
 COMMAND = """
 import sys
 from s2s_scverse._cli import main
+from s2s_scverse._train import _fit
+_fit.LEAST_GAIN = 0.0
 source, out, checkpoint = sys.argv[1:]
 sys.argv = ["s2s", "-q", "impute", source, "-o", out, "--checkpoint", checkpoint]
 sys.argv += ["--as-is", "--preset", "fast", "--max-epochs", "2"]
@@ -85,6 +89,8 @@ def test_killed_at_random_moments(file, tmp_path, script, name):
 def test_a_full_disk(file, tmp_path, what):
     script = """
 import resource, sys, anndata as ad, s2s_scverse as s2s
+from s2s_scverse._train import _fit
+_fit.LEAST_GAIN = 0.0
 source, what, path = sys.argv[1:]
 adata = ad.read_h5ad(source)
 before = str(adata)

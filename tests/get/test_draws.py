@@ -84,6 +84,21 @@ def test_maps_are_too_smooth_and_draws_are_not(dense):
     assert np.abs(of_draws).mean() < np.abs(of_map).mean() / 2
 
 
+def test_variograms_and_zeros_of_draws_match_those_of_the_measured_spots(dense):
+    drawn, measured = stacked(dense, 10), dense.obs["s2s_measured"].to_numpy()
+    at = np.asarray(dense.obsm["spatial"])
+    step = cKDTree(at).query(at, k=2)[0][:, 1].min()
+    for lag in (2, 4):
+        far, near = (cKDTree(at).query_pairs(reach * step, output_type="ndarray") for reach in (lag + 0.1, lag - 0.1))
+        apart = np.array(sorted(set(map(tuple, far)) - set(map(tuple, near))))
+        spots, sites = (apart[each[apart].all(axis=1)] for each in (measured, ~measured))
+        of_spots = np.square(np.diff(drawn[0][spots], axis=1)).mean(axis=(0, 1))
+        of_sites = np.square(np.diff(drawn[:, sites], axis=2)).mean(axis=(0, 1, 2))
+        np.testing.assert_allclose((of_sites / of_spots).mean(), 1, atol=0.1)
+    zeros = [(drawn[:, each] == 0).mean() for each in (measured, ~measured)]
+    assert zeros[1] == pytest.approx(zeros[0], abs=0.03)
+
+
 def test_errors_grow_with_the_distance_to_spots(dense):
     far = dense.copy()
     spots = np.flatnonzero(far.obs["s2s_measured"])

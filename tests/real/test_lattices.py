@@ -72,3 +72,14 @@ def test_real_sections_give_no_warning(data, alone):
         s2s.pp.mask_artifacts(dense)
         assert dense.obs["s2s_measured"].sum() > 0.98 * before, path.name
         assert not dense.obs["s2s_artifact"].isin(["row", "column"]).any(), path.name
+
+
+def test_dead_channels_of_a_real_section(data):
+    adata = ad.read_h5ad(data / "dbit_mouse_embryo_FFPE2_he.h5ad")
+    dead = (adata.obs["array_row"] == 20).to_numpy() | (adata.obs["array_col"] == 30).to_numpy()
+    adata.X = adata.X.toarray()
+    adata.X[dead] = np.random.default_rng(0).binomial(adata.X[dead].astype(int), 0.05)
+    with pytest.warns(UserWarning, match="array_row 20 and array_col 30 is below 10%"):
+        dense = s2s.pp.grid(adata, upsample=1)
+    s2s.pp.mask_artifacts(dense)
+    assert not dense.obs["s2s_measured"][: len(dead)][dead].any()
