@@ -77,6 +77,7 @@ def test_killed_at_random_moments(file, tmp_path, script, name):
         process.kill()
         process.communicate()
         killed += process.returncode < 0
+        lasts *= 1 if process.returncode < 0 else 0.7  # the machine has become faster
         if (folder / name).exists():
             np.testing.assert_array_equal(layers(folder / name), expected)
         finish(start(*arguments))
