@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from s2s_scverse._calibration import Calibration, Pool, counting_noise, denoise, gain
+from s2s_scverse._calibration import LEVELS, Calibration, Pool, counting_noise, denoise, gain
 
 
 def calibrate(values, left_out):
@@ -15,6 +15,13 @@ def simulated(n=800, n_genes=30, signal=0.6, seed=0):
     predicted = 2 + signal * rng.normal(size=(n, n_genes))
     spread = np.sqrt(np.maximum(0.2, 0.5 + 0.3 * (predicted - 2)))
     return (predicted + spread * rng.normal(size=predicted.shape)).astype(np.float32), predicted.astype(np.float32)
+
+
+def test_reliability_is_the_correlation_that_comes_true():
+    values, predicted = simulated()
+    found = calibrate(values, predicted)
+    true = [np.corrcoef(values[:, g], predicted[:, g])[0, 1] for g in range(30)]
+    assert found.reliability.mean() == pytest.approx(np.mean(true), abs=0.02)
 
 
 def test_overconfident_predictions_are_believed_less():
@@ -44,6 +51,17 @@ def test_gain_asks_only_sites_at_other_distances_than_spots_left_out():
     assert gain(predicted, distance, predicted[:0], half[:0]) == 1
 
 
+def test_intervals_of_all_levels_cover_what_they_say():
+    values, predicted = simulated()
+    found = calibrate(values, predicted)
+    new, again = simulated(seed=1)
+    off = np.abs(new - again) / found.std(again)
+    for level, width in zip(LEVELS, Pool.fit(values, predicted).widths, strict=True):
+        assert (off <= width).mean() == pytest.approx(level, abs=0.02)
+    assert (off <= 1.645).mean() == pytest.approx(0.9, abs=0.01)
+    assert_allclose((off <= 1.645).mean(axis=0), 0.9, atol=0.05)
+
+
 def test_errors_grow_where_they_do():
     values, predicted = simulated()
     found = calibrate(values, predicted)
@@ -51,6 +69,17 @@ def test_errors_grow_where_they_do():
     high, low = predicted > 2.5, predicted < 1.5
     assert std[high].mean() == pytest.approx(np.std((values - predicted)[high]), rel=0.1)
     assert std[low].mean() == pytest.approx(np.std((values - predicted)[low]), rel=0.1)
+
+
+def test_constant_genes():
+    values, predicted = simulated(n_genes=3)
+    values[:, 1] = predicted[:, 1] = 2
+    found = calibrate(values, predicted)
+    assert np.isnan(found.reliability[1])
+    assert np.isfinite(found.reliability[[0, 2]]).all()
+    assert found.std(predicted)[:, 1].max() == 0
+    nothing = calibrate(values[:, 1:2], predicted[:, 1:2])
+    assert np.isnan(nothing.reliability).all()
 
 
 @pytest.mark.parametrize("logged", [True, False])

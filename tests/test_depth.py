@@ -5,6 +5,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from s2s_scverse._adata import find_depth, read_molecules
+from s2s_scverse._checks import named_layers
 
 FORMATS = [np.asarray, sparse.csr_array, sparse.csc_matrix]
 
@@ -43,6 +44,15 @@ def test_depth_is_read_back_from_scaled_counts(counts, form, logged):
     assert_allclose(found.depth, total)
 
 
+def test_layers_are_read_in_blocks(counts, monkeypatch):
+    for name in ("ROW_BLOCK", "COLUMN_BLOCK"):
+        monkeypatch.setattr(f"s2s_scverse._adata._genes.{name}", 7)
+    adata = ad.AnnData(np.zeros_like(counts))
+    adata.layers["rows"], adata.layers["columns"] = sparse.csr_matrix(counts), sparse.csc_matrix(counts)
+    for layer in named_layers(adata):
+        assert_allclose(read_depth(adata, ROWS, layer=layer, total_counts="auto"), counts.sum(axis=1)[ROWS])
+
+
 def test_other_values_tell_nothing(counts):
     rng = np.random.default_rng(0)
     for values in (rng.gamma(2, size=counts.shape), np.sqrt(counts), rng.normal(size=counts.shape), 0 * counts):
@@ -59,6 +69,15 @@ def test_empty_spots_are_the_least_deep(counts):
     assert found.depth[ROWS[:4].sum()] == found.depth.min() > 0
 
 
+def test_a_column_is_taken_at_its_word(counts):
+    adata = ad.AnnData(counts)
+    adata.obs["n_counts"] = np.where(ROWS, np.arange(60.0), np.nan)
+    assert read_depth(adata, ROWS, layer=None, total_counts=None) is None
+    assert_allclose(read_depth(adata, ROWS, layer=None, total_counts="n_counts"), np.arange(60)[ROWS])
+    equal = ad.AnnData(np.tile(counts[:1], (60, 1)))
+    assert read_depth(equal, ROWS, layer=None, total_counts="auto") is None
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -3.0])
 def test_odd_values_tell_nothing_and_stop_nothing(counts, bad):
     counts[ROWS.argmax(), 3] = bad
@@ -66,3 +85,11 @@ def test_odd_values_tell_nothing_and_stop_nothing(counts, bad):
     assert (found is None) == (not np.isnan(bad))
     if found is not None:
         assert np.isfinite(found.depth).all()
+
+
+def test_few_deep_genes_are_enough():
+    rng = np.random.default_rng(5)
+    counts = 3 + rng.poisson(rng.uniform(3, 60, 60)[:, None] * np.ones(12))
+    counts[:, 0] = 4
+    found = read_molecules(ad.AnnData(np.log1p(scaled(counts)).astype(np.float32)), ROWS, layer=None)
+    assert_allclose(found.unit, 100 / counts.sum(axis=1)[ROWS], rtol=1e-3)

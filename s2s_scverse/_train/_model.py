@@ -130,7 +130,7 @@ class SectionModel:
         """Cross-validation of the initial estimate; of all spots if they are denoised."""
         section = self.section
         limit = max(MAX_LEFT_OUT, len(section.values)) if section.denoised else MAX_LEFT_OUT
-        if self.folds is not None and (limit == MAX_LEFT_OUT):
+        if self.folds is not None and limit == MAX_LEFT_OUT:
             return self.folds
         return cross_validate(
             section, self.training.initial, section.measured, stacking=self.stacking, limit=limit, seed=self.seed

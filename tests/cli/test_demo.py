@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
+from s2s_scverse._cli import _demo
 
 SMALL = ("--rows", 16, "--cols", 18, "--n-genes", 8, "--max-epochs", 0, "--preset", "fast")
 
@@ -43,3 +44,18 @@ def test_demo_with_an_image_as_json(run, tmp_path):
     adata = ad.read_h5ad(tmp_path / "demo.h5ad")
     assert adata.uns["s2s"]["s2s"]["params"]["covariates"] == "s2s_image"
     assert adata.uns["spatial"]["demo"]["images"]["hires"].shape[2] == 3
+
+
+def test_normalisation_of_a_spot_depends_on_no_other(monkeypatch):
+    simulate = s2s.datasets.simulated_tissue
+    before = _demo._simulate(16, 18, 8, 0, image=False)
+
+    def with_other_hidden_spots(**options):
+        adata = simulate(**options)
+        adata.X[np.flatnonzero(before.obs["s2s_held_out"])] *= 7
+        return adata
+
+    monkeypatch.setattr(s2s.datasets, "simulated_tissue", with_other_hidden_spots)
+    after = _demo._simulate(16, 18, 8, 0, image=False)
+    measured = before.obs["s2s_measured"].to_numpy()
+    assert (before.X[measured] != after.X[measured]).nnz == 0

@@ -25,21 +25,29 @@ def test_written_over_another_and_read_also_strings_of_pandas_3(counts, tmp_path
     assert [each.name for each in tmp_path.iterdir()] == [f"out{suffix}"]
 
 
-def raw(adata):
+def _with_raw(adata, mixed):
     adata.raw = adata.copy()
-    adata.raw.var["mix"] = np.array(["1", 2] * adata.n_vars, object)[: adata.n_vars]
-
-
-def obs(name, values):
-    return lambda adata: adata.obs.__setitem__(name, np.array(values * adata.n_obs, object)[: adata.n_obs])
+    adata.raw.var["mix"] = mixed
 
 
 UNWRITABLE = {
-    "truth values and None": (".h5ad", obs("qc", [True, None]), "key 'qc' .* to /obs"),
-    "numbers and text": (".h5ad", obs("mix", ["1", 2, 3.0]), "key 'mix' .* to /obs"),
+    "truth values and None": (
+        ".h5ad",
+        lambda a: a.obs.__setitem__("qc", pd.Series([True, None] * a.n_obs, dtype=object)[: a.n_obs].to_numpy()),
+        "key 'qc' .* to /obs",
+    ),
+    "numbers and text": (
+        ".h5ad",
+        lambda a: a.obs.__setitem__("mix", np.array(["1", 2, 3.0] * a.n_obs, object)[: a.n_obs]),
+        "key 'mix' .* to /obs",
+    ),
     "a set": (".h5ad", lambda a: a.uns.__setitem__("run", {"genes": {"a", "b"}}), "key 'genes' .* to /uns/run"),
     "dates": (".zarr", lambda a: a.obs.__setitem__("day", pd.Timestamp("2024-01-01")), "key 'day' .* to /obs"),
-    "raw": (".h5ad", raw, "key 'mix' .* to /raw/var"),
+    "raw": (
+        ".h5ad",
+        lambda a: _with_raw(a, np.array(["1", 2] * a.n_vars, object)[: a.n_vars]),
+        "key 'mix' .* to /raw/var",
+    ),
     "slashes": (".zarr", lambda a: a.var.__setitem__("CD4/CD8", 1.0), "Forward slashes"),
 }
 
@@ -58,7 +66,8 @@ def test_what_cannot_be_written_is_named(counts, tmp_path, suffix, change, text)
 def test_a_failure_leaves_the_old_and_nothing_else(tmp_path, monkeypatch, folder):
     path = tmp_path / "result.zarr"
     content = path / "content" if folder else path
-    content.parent.mkdir(exist_ok=True)
+    if folder:
+        path.mkdir()
     content.write_text("old")
 
     def write(error=None):
@@ -69,11 +78,14 @@ def test_a_failure_leaves_the_old_and_nothing_else(tmp_path, monkeypatch, folder
             if error is not None:
                 raise error
 
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
     with pytest.raises(OSError, match="disk full"):
         write(OSError("disk full"))
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", None)  # the last step
-        with pytest.raises(TypeError, match="not callable"):
+        patch.setattr(Path, "replace", interrupted)  # the last step
+        with pytest.raises(KeyboardInterrupt):
             write()
     assert content.read_text() == "old"
     write()
@@ -93,15 +105,15 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ("impute {0} -o x.csv", r"--output must end in \.h5ad or \.zarr, found x\.csv"),
-        ("impute {0} -o {0}", "--output is the input"),
-        ("evaluate {0} -o {0}", "--output is the input"),
-        ("impute {0} -o no/x.h5ad", "the folder no of --output does not exist"),
-        ("evaluate {0} -o no/x.csv", "the folder no of --output does not exist"),
-        ("impute {0} -o d.zarr", r"d\.zarr is a folder and would be replaced"),
-        ("impute {0} -o d.h5ad", r"d\.h5ad is a folder and would be replaced"),
-        ("impute {0} -o f.zarr", r"f\.zarr is a file, where a folder is"),
-        ("demo --out-dir f.zarr", "File exists"),
+        pytest.param(["impute", "{}", "-o", "x.csv"], r"--output must end in \.h5ad or \.zarr, found x\.csv", id="csv"),
+        pytest.param(["impute", "{}", "-o", "{}"], "--output is the input", id="input"),
+        pytest.param(["evaluate", "{}", "-o", "{}"], "--output is the input", id="scores over the input"),
+        pytest.param(["impute", "{}", "-o", "no/x.h5ad"], "the folder no of --output does not exist", id="no folder"),
+        pytest.param(["evaluate", "{}", "-o", "no/x.csv"], "the folder no of --output does not exist", id="no folder"),
+        pytest.param(["impute", "{}", "-o", "d.zarr"], r"d\.zarr is a folder and would be replaced", id="other folder"),
+        pytest.param(["impute", "{}", "-o", "d.h5ad"], r"d\.h5ad is a folder and would be replaced", id="folder"),
+        pytest.param(["impute", "{}", "-o", "f.zarr"], r"f\.zarr is a file, where a folder is", id="file"),
+        pytest.param(["demo", "--out-dir", "f.zarr"], "File exists", id="demo in a file"),
     ],
 )
 def test_refused_before_any_work(told, h5ad, tmp_path, monkeypatch, arguments, text):
@@ -110,7 +122,7 @@ def test_refused_before_any_work(told, h5ad, tmp_path, monkeypatch, arguments, t
         (tmp_path / name).mkdir()
     (tmp_path / "f.zarr").touch()
     monkeypatch.setattr("s2s_scverse._cli._impute.read_section", None)
-    told(text, *arguments.format(h5ad).split())
+    told(text, *[argument.format(h5ad) for argument in arguments])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.h5ad", "d.zarr", "f.zarr"]
 
 

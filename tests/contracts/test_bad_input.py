@@ -135,6 +135,11 @@ def both_at_once(adata):
     adata.obs.loc[adata.obs_names[adata.obs["s2s_measured"]][0], "s2s_held_out"] = True
 
 
+def without_counts(adata):
+    adata.X[:] = 0
+    adata.layers.clear()
+
+
 def three_spots_in_b(adata):
     adata.obs = pd.DataFrame({"slide": ["b"] * 3 + ["a"] * (adata.n_obs - 3)}, index=adata.obs_names)
 
@@ -152,9 +157,11 @@ refuses("spots", s2s.pp.grid)(
     (table, TypeError, "expected an AnnData, found DataFrame"),
     (lambda a: a[:0].copy(), ValueError, r"at least one spot and one gene, found an AnnData of shape \(0, 6\)"),
     ({"upsample": None}, TypeError, "upsample must be an integer, found None"),
+    ({"upsample": True}, TypeError, "upsample must be an integer, found True"),
     ({"upsample": 0}, ValueError, "upsample must be from 1 to 8, found 0"),
     ({"bin_size": [9]}, TypeError, r"bin_size must be a number .*, or 'auto', found \[9\]"),
     ({"bin_size": 0}, ValueError, "bin_size must be positive and finite, found 0"),
+    ({"bin_size": np.inf}, ValueError, "bin_size must be positive and finite, found inf"),
     ({"bin_size": 1e-6}, ValueError, "bin_size=1e-06 cuts the section into .* bins, of which"),
     ({"bin_size": 9.0, "bin_shape": "round"}, ValueError, "bin_shape must be one of 'square', 'hex', found 'round'"),
     ({"min_cells": 0}, ValueError, "min_cells must be at least 1, found 0"),
@@ -169,11 +176,21 @@ refuses("spots", s2s.pp.grid)(
     (obs(slide=["a"] * 84 + [None]), {"library_key": "slide"}, ValueError, "is missing for 1 of 85 spots; name the"),
     (three_spots_in_b, {"library_key": "slide"}, ValueError, "section 'b': expected at least 4 spots to find"),
     (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False for every site"),
+    (obs(s2s_measured=[True, None] + [True] * 83), ValueError, r"s2s_measured'\] must hold True or False for every"),
     (obs(s2s_measured=[False] + [True] * 84), ValueError, "1 of 85 sites are unmeasured already"),
-    (x(lambda v: np.where(v > 4, np.nan, v)), {"bin_size": 2e2}, ValueError, r"has \d+ values that are NaN .*; set"),
+    (
+        x(lambda v: np.where(v > 4, np.nan, v)),
+        {"bin_size": 2e2},
+        ValueError,
+        r"has \d+ values that are NaN .*; set those, or",
+    ),
     (obs(in_tissue=0), ValueError, "no spot lies on tissue: .* is 0 for all 85"),
     (obs(in_tissue="edge"), ValueError, r"in_tissue'\] must hold 1 \(tissue\) or 0 \(background\), found edge"),
-    (lambda a: x(np.zeros_like)(a) or a.layers.clear(), ValueError, "all 85 spots are without counts"),
+    (
+        lambda a: x(np.zeros_like)(a) or a.layers.clear(),
+        ValueError,
+        r"all 85 spots are without counts \(every value is 0\)",
+    ),
     # Array positions.
     (obs(array_row=0, array_col=0), ValueError, "84 spots share their array_row/array_col"),
     (obs(array_row=0.5), ValueError, r"'array_row'\] must hold whole numbers, found 0.5"),
@@ -199,7 +216,18 @@ refuses("spots", s2s.pp.grid)(
     *((places(lambda xy, k=k: xy.astype(k)), TypeError, "must hold numbers, found") for k in (bool, complex, object)),
     (places(sparse.csr_matrix), TypeError, r"must hold numbers, found dtype object \(csr_matrix\)"),
     (places(lambda xy: xy + noise(xy)), ValueError, r"do not lie on a lattice: .* For cells or beads pass bin_size="),
+    (
+        places(lambda xy: noise(xy) * 9),
+        ValueError,
+        r"do not lie on a lattice: .* expected at most 0\.2\. .* pass bin_size=",
+    ),
+    (
+        places(lambda xy: np.where(np.arange(85)[:, None] < 40, xy, xy * 1.37 + 11)),
+        ValueError,
+        "do not lie on a lattice",
+    ),
     (places(np.zeros_like), ValueError, "84 spots share their coordinates"),
+    (places(lambda xy: xy * [1, 0]), ValueError, "share their coordinates with another"),
     (places(lambda xy: xy[[0, *range(84)]]), ValueError, "^1 spots share their .*; expected one spot per position"),
     (lambda a: places(lambda xy: xy[:3])(b := a[:3].copy()) or b, ValueError, "at least 4 spots to find .* 3"),
     (places(lambda xy: xy * [1, 0]), {"bin_size": "auto"}, ValueError, "at least 8 cells that spread in both direct"),
@@ -215,6 +243,7 @@ for function in (s2s.pp.sparsify, s2s.tl.impute, s2s.get.image, s2s.pl.grid):
         ({}, KeyError, r"no lattice found .*; call dense = s2s\.pp\.grid"),
     )
     refuses("dense", function)((without_lattice, KeyError, r"no lattice found .*call s2s\.pp\.grid again on the spots"))
+refuses("spots", s2s.tl.interpolate, method="idw")((table, TypeError, "expected an AnnData"))
 refuses("spots", s2s.tl.interpolate, method="idw")(({}, KeyError, "no lattice found"))
 refuses("dense", s2s.get.image)(
     *(
@@ -229,8 +258,12 @@ refuses("dense", s2s.get.image)(
     ),
     (obs(array_col=0), ValueError, "two sites share one lattice position"),
     ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
+    ({"genes": []}, ValueError, "at least one gene"),
+    ({"genes": ["flat_1", "flat_1"]}, ValueError, "named more than once: flat_1"),
     ({"genes": 3}, TypeError, "genes must be a name or a list of names, found 3"),
     ({"layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has: truth"),
+    ({"layer": ["truth"]}, TypeError, r"layer must be a name or None, found \['truth'\]"),
+    ({"library_id": ["a"]}, TypeError, r"library_id must be a name, found \['a'\]"),
 )
 
 
@@ -254,6 +287,7 @@ refuses("dense", s2s.get.spatialdata)(
 refuses("dense", s2s.get.spatialdata_image)(
     ({"coordinate_system": 3}, TypeError, "coordinate_system must be a name, found 3"),
     ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope; names there"),
+    ({"layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has: truth"),
 )
 refuses("dense", s2s.pp.normalize)(
     (x(lambda v: v - 1), ValueError, r"adata\.X has negative values at measured spots; pp\.normalize needs counts"),
@@ -287,14 +321,17 @@ refuses("dense", s2s.pp.sparsify)(
     (whole, {"phase": (0,)}, ValueError, r"phase must be two integers, found \(0,\)"),
     (whole, {"phase": (0.5, 0)}, TypeError, "phase must be an integer, found 0.5"),
     (whole, {"fraction": 0}, ValueError, "fraction must lie between 0 and 1"),
+    (whole, {"fraction": 1.0}, ValueError, "fraction must lie between 0 and 1, found 1.0"),
     (whole, {"fraction": "half"}, TypeError, "fraction must be a number"),
     (whole, {"keep": "spots"}, KeyError, "keep='spots' not found"),
     (whole, {"keep": "domain"}, ValueError, "must hold True or False for every measured site"),
     (whole, {"keep": np.arange(5)}, TypeError, "keep must hold truth values, found dtype int64"),
+    (whole, {"keep": np.array([True, None])}, TypeError, "keep must hold truth values, found dtype object"),
     (whole, {"keep": np.ones(5, bool)}, ValueError, r"keep must have one value for each of the \d+ sites"),
     (whole, {"keep": np.ones(5, bool), "fraction": 0.5}, ValueError, "fraction and keep exclude each other"),
     (whole, {"keep": np.zeros(89, bool)}, ValueError, "no spot is left with keep: the section has"),
     (whole, {"fraction": 0.5, "rng": "seed"}, TypeError, "rng must be an integer seed, .* found 'seed'"),
+    (whole, {"fraction": 0.5, "rng": -1}, ValueError, "rng must be a seed of at least 0, found -1"),
 )
 
 # Imputing.
@@ -303,8 +340,10 @@ refuses("dense", s2s.tl.impute, progress=False)(
         (x(lambda v, k=k: v.astype(k)), TypeError, r"adata\.X must hold real numbers, found dtype .* convert it")
         for k in (object, complex, bool)
     ),
+    (x(lambda v: v.astype(str).astype(object)), TypeError, r"adata\.X must hold real numbers, found dtype"),
     (lambda a: setattr(a, "X", None), ValueError, r"adata\.X is None; pass layer="),
     (one_value(np.nan), ValueError, r"X is NaN or infinite at measured spots for .*; set or drop those values"),
+    (one_value(np.inf), ValueError, r"adata\.X is NaN or infinite at measured spots"),
     (one_value(np.nan, "norm"), {"layer": "norm"}, ValueError, r"adata\.layers\['norm'\] is NaN or infinite"),
     (one_value(1e16), ValueError, r"adata\.X has values up to 1e\+16 for .*, more than 1e\+15; rescale"),
     (x(lambda v: 0 * v), ValueError, "all measured values are 0, so there is nothing to predict.*s2s.pp.normalize"),
@@ -320,7 +359,9 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"genes": []}, ValueError, "expected at least one gene, found an empty list; pass genes=None"),
     ({"genes": ["domain_1", "domain_1"]}, ValueError, "genes are named more than once: domain_1; name each once"),
     ({"genes": 3}, TypeError, "genes must be a name or a list of names, found 3"),
+    ({"genes": b"domain_1"}, TypeError, r"genes must be a name or a list of names, found b'domain_1' \(bytes\)"),
     ({"genes": np.ones(6, bool)}, TypeError, r"genes must be names, found .*for a mask pass adata.var_names\[mask\]"),
+    ({"genes": [["domain_1"]]}, TypeError, r"genes must be names, found \['domain_1'\] \(list\)"),
     ({"layer": "norm"}, KeyError, "layer 'norm' not found"),
     ({"layer": ["truth"]}, TypeError, r"layer must be a name or None, found \['truth'\]"),
     ({"key_added": "a/b"}, ValueError, "key_added must be a non-empty string without '/', found 'a/b'"),
@@ -345,6 +386,7 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"device": "cuda:99"}, ValueError, "device 'cuda:99' is not available here; pass device='auto' or 'cpu'"),
     ({"device": "tpu9"}, ValueError, "device must be 'auto' or a torch device, found 'tpu9'"),
     ({"rng": np.random.RandomState(0)}, TypeError, "rng must be an integer seed"),
+    ({"rng": True}, TypeError, "rng must be an integer seed, .* found True"),
     ({"rng": -1}, ValueError, "rng must be a seed of at least 0, found -1"),
     ({"natural_images": {}}, TypeError, "source must be 'photographs', .* found dict"),
     ({"natural_images": "nowhere"}, ValueError, "found nothing at 'nowhere'"),
@@ -442,23 +484,34 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"covariates": []}, TypeError, "covariates must be keys"),
     ({"covariates": 3}, TypeError, "covariates must be keys"),
     (obs(kind="tissue"), {"covariates": "kind"}, TypeError, "must be numeric"),
-    (obs(holes=lambda o: o.array_row.where(o.index != o.index[0])), {"covariates": "holes"}, ValueError, "NaN or inf"),
+    (
+        obs(holes=lambda o: o.array_row.where(o.index != o.index[0])),
+        {"covariates": "holes"},
+        ValueError,
+        "is NaN or infinite at 1",
+    ),
     ({"covariates": "array_row", "preset": "paper"}, ValueError, "this run starts from 'nearest'"),
 )
 
 # Interpolating, scoring.
 refuses("dense", s2s.tl.interpolate, method="idw")(
     ({"method": "magic"}, ValueError, "method must be one of 'nearest', .* found 'magic'"),
+    ({"method": ["idw"]}, ValueError, r"method must be one of 'nearest', .* found \['idw'\]"),
     ({"key_added": "truth"}, ValueError, "key_added='truth' would overwrite"),
+    ({"key_added": "grid"}, ValueError, "key_added='grid' is taken by"),
     ({"key_added": 3}, TypeError, "key_added must be a string, found 3"),
     (lambda a: a.var.__setitem__("idw_reliability", 1.0), ValueError, r"overwrite adata\.var\['idw_reliability'\]"),
     (obs(idw_visible=1), ValueError, r"would overwrite adata\.obs"),
     ({"max_distance": -1}, ValueError, "max_distance must be at least 0 and finite, found -1"),
+    ({"layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has: truth"),
     (one_value(np.nan, "norm"), {"layer": "norm"}, ValueError, r"\['norm'\] is NaN or infinite at measured spots for"),
     (one_value(1e16), ValueError, r"adata\.X has values up to 1e\+16 for .*, more than 1e\+15; rescale"),
     (x(lambda v: 0 * v), ValueError, "all measured values are 0, so there is nothing to predict"),
+    ({"genes": []}, ValueError, "expected at least one gene, found an empty list"),
     ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
+    (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False"),
     (obs(s2s_measured=False), ValueError, "no site is measured"),
+    (both_at_once, ValueError, "1 spots are both measured and held out .*sparsify sets"),
 )
 
 
@@ -476,6 +529,7 @@ def nothing_held_out(adata):
 
 refuses("dense", s2s.tl.evaluate)(
     ({"keys": "s2s"}, KeyError, r"layers not found: s2s; adata.layers has: truth; call s2s\.tl\.impute"),
+    ({"keys": ["a", "truth", "b"]}, KeyError, "layers not found: a, b"),
     ({"keys": 3}, TypeError, "keys must be the name of a layer or a list of them, found 3"),
     ({"keys": []}, ValueError, "keys must name at least one layer"),
     ({"keys": "truth", "truth": "gold"}, KeyError, "layer 'gold' not found"),
@@ -485,10 +539,12 @@ refuses("dense", s2s.tl.evaluate)(
 )
 refuses("imputed", s2s.tl.evaluate)(
     ({"keys": ["s2s", "s2s"]}, ValueError, r"and each once, found \['s2s', 's2s'\]"),
+    ({"keys": [3]}, TypeError, r"keys must be the name of a layer or a list of them, found \[3\]"),
     ({"truth": 3}, TypeError, "truth must be a name or None, found 3"),
     ({"truth": "s2s"}, ValueError, "layer 's2s' is both in keys and the truth"),
     ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
     ({"n_bootstrap": 0}, ValueError, "n_bootstrap must be at least 1, found 0"),
+    ({"n_bootstrap": 1.5}, TypeError, "n_bootstrap must be an integer"),
     ({"rng": -1}, ValueError, "rng must be a seed of at least 0"),
     (obs(s2s_held_out="yes"), ValueError, r"s2s_held_out'\] must hold True or False for every site, found yes"),
 )
@@ -514,13 +570,16 @@ for function, text in (
 refuses("imputed", s2s.get.at)(
     ({"points": "here"}, TypeError, r"numbers of shape \(n, 2\), found str"),
     ({"points": [[1, 2], [3]]}, TypeError, r"numbers of shape \(n, 2\), found list of object"),
+    ({"points": [["a", "b"]]}, TypeError, "points must be an AnnData or numbers"),
     ({"points": np.eye(3)}, ValueError, r"numbers of shape \(n, 2\): x and y; found shape \(3, 3\)"),
     ({"points": [[np.nan, 1]]}, ValueError, "found values that are NaN or infinite"),
     ({"points": ad.AnnData(np.ones((2, 2)))}, KeyError, "coordinates not found"),
     ({"points": [[1, 1]], "layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has"),
+    ({"points": [[1, 1]], "layer": ["truth"]}, TypeError, "layer must be a name or None"),
 )
 refuses("imputed", s2s.get.history_df)(
     ({"key": "no"}, KeyError, "no run 'no' found .* which has: s2s; call s2s.tl.impute"),
+    ({"key": ["s2s"]}, TypeError, r"key must be a name, found \['s2s'\]"),
 )
 refuses("imputed", s2s.get.reliable_genes)(
     ({"min_reliability": 2}, ValueError, "min_reliability must be from -1 to 1, found 2"),
@@ -532,14 +591,18 @@ refuses("imputed", s2s.get.reliable_genes)(
 refuses("imputed", s2s.get.reliability_df)(
     ({"scales": (1, 1)}, ValueError, r"scales must differ, found \[1, 1\]"),
     ({"scales": 0.5}, TypeError, "scales must be integers, found 0.5"),
+    ({"scales": (1, "domain")}, TypeError, "scales must be an integer, found 'domain'"),
     ({"regions": "zones"}, KeyError, "regions 'zones' not found in adata.obs, which has"),
+    ({"regions": ["domain"]}, TypeError, "regions must be a name"),
     ({"n": 0}, ValueError, "n must be at least 1, found 0"),
     ({"genes": "no"}, KeyError, "no"),
     ({"key": "no"}, KeyError, "layers not found: no"),
 )
 refuses("imputed", s2s.get.interval)(
     ({"level": 1}, ValueError, "level must be from 0.05 to 0.99, found 1"),
+    ({"level": "wide"}, TypeError, "level must be a number, found 'wide'"),
     ({"key": "truth"}, KeyError, "run 'truth' has no standard deviations; call s2s.tl.impute"),
+    ({"key": ["s2s"]}, TypeError, r"key must be a name, found \['s2s'\]"),
     ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
 )
 
@@ -588,6 +651,7 @@ refuses("imputed", s2s.pl.evaluation)(
     ({"scores": 3}, TypeError, "each of scores must be a name, found 3"),
     ({"scores": []}, ValueError, "at least one score and one method, found an empty list"),
     ({"methods": ["no"]}, KeyError, "methods without scores: no; scored are s2s"),
+    ({"methods": ["s2s", 3]}, TypeError, "each of methods must be a name, found 3"),
     ({"axes": "left"}, TypeError, "axes must be matplotlib axes, found str"),
 )
 refuses("imputed", s2s.pl.reliability)(
@@ -599,6 +663,8 @@ refuses("dense", s2s.pl.image_features)(
     (descriptors(np.nan), ValueError, "must be finite"),
 )
 refuses("imputed", s2s.pl.grid)(
+    ({"alpha": 2}, ValueError, "alpha must be from 0 to 1, found 2"),
+    ({"img_alpha": "half"}, TypeError, "img_alpha must be a number, found"),
     ({"ax": 3}, TypeError, "axes must be matplotlib axes, found int"),
     ({"img": True}, KeyError, "no image found: .* or pass img=False"),
     ({"img": 3}, TypeError, "img must be True, False, None or the name of an image"),
@@ -619,24 +685,30 @@ for function, key, colours in ((s2s.pl.compare, "keys", "error_cmap"), (s2s.pl.u
         ({colours: "nope"}, KeyError, r"'nope' is not a (valid value for colormap|known colormap)"),
         ({"vmin": "p99", "vmax": "p1"}, ValueError, "vmin must lie below vmax, found 'p99' and 'p1'"),
         ({"vmax": "p101"}, ValueError, "vmax must be a number or a percentile from 'p0' to 'p100', found 'p101'"),
+        ({"vmin": None}, TypeError, "vmin must be a number or a percentile"),
         ({"library_id": "left"}, KeyError, "section 'left' not found"),
+        ({"library_id": 3}, TypeError, "library_id must be a name, found 3"),
     )
 refuses("imputed", s2s.pl.compare, genes="flat_1")(
     ({"keys": 3}, TypeError, "keys must be the name of a layer or a list"),
     ({"keys": ()}, ValueError, r"keys must name at least one layer, and each once, found \[\]"),
     ({"layer": "nope"}, KeyError, "layer 'nope' not found"),
+    ({"layer": 3}, TypeError, "layer must be a name or None"),
     (obs(s2s_measured=False), ValueError, "no site is measured"),
 )
 refuses("imputed", s2s.pl.uncertainty, genes="flat_1")(
+    ({"key": ["s2s"]}, TypeError, r"key must be a name, found \['s2s'\]"),
     ({"key": "truth"}, KeyError, r"run 'truth' has no standard deviations.*uncertainty=True.*s2s\.pl\.compare"),
 )
 
 # What takes no AnnData.
 refuses(None, s2s.datasets.simulated_tissue)(
     ({"n_rows": 7}, ValueError, "n_rows must be at least 8, found 7"),
+    ({"n_cols": None}, TypeError, "n_cols must be an integer, found None"),
     ({"n_genes": True}, TypeError, "n_genes must be an integer, found True"),
     ({"n_genes": 5}, ValueError, "n_genes must be at least 6, found 5"),
     ({"depth": 0}, ValueError, "depth must be positive and finite, found 0"),
+    ({"depth": "deep"}, TypeError, "depth must be a number, found 'deep'"),
     ({"dispersion": np.nan}, ValueError, "dispersion must be at least 0 and finite, found nan"),
     ({"pitch": -1}, ValueError, "pitch must be positive and finite, found -1"),
     ({"lattice": "round"}, ValueError, "must be one of 'square', 'hex', 'quincunx', 'cells', found 'round'"),
@@ -651,13 +723,17 @@ def one_pixel(adata):
 refuses(None, s2s.datasets.natural_images)(
     ({"size": 3}, TypeError, r"size must be a pair of integers \(height, width\), found 3"),
     ({"size": (0, 4)}, ValueError, "the height in size must be at least 1, found 0"),
+    ({"size": (4, 4.5)}, TypeError, "the width in size must be an integer, found 4.5"),
     ({"n": 0}, ValueError, "n must be at least 1, found 0"),
+    ({"n": True}, TypeError, "n must be an integer, found True"),
+    ({"rng": -1}, ValueError, "rng must be a seed of at least 0"),
     ({"source": 7}, TypeError, "source must be 'photographs', .* or a list of arrays, found int"),
     ({"source": "photos"}, ValueError, "the path of a folder; found nothing at 'photos'"),
     ({"source": []}, ValueError, "source holds no images; pass at least one array"),
     ({"source": [[0, 1]]}, TypeError, "image 0 of source must be .* array, found list"),
     ({"source": [np.ones((20, 20)), np.ones((1, 1))]}, ValueError, "image 1 .* 1 x 1 pixels, .* 8 x 8 .*; leave it"),
     ({"source": np.zeros(9)}, ValueError, r"must have the shape \(height, width\) or .* found \(9,\)"),
+    ({"source": [np.zeros((9, 9, 2))]}, ValueError, r"found \(9, 9, 2\)"),
     ({"source": np.zeros((2, 3, 4, 5, 6))}, ValueError, r"or 4\), found \(2, 3, 4, 5, 6\)"),
     *(
         ({"source": np.zeros((9, 9)).astype(kind)}, TypeError, rf"integer or float array, found dtype {kind}")
@@ -675,6 +751,8 @@ refuses(None, s2s.datasets.natural_images)(
 refuses(None, s2s.datasets.xenium_mouse_brain)(({"cache_dir": 3}, TypeError, "cache_dir must be a path, found 3"))
 refuses(None, s2s.nn.CDCINConfig)(
     ({"stages": 0}, ValueError, "stages must be at least 1, found 0"),
+    ({"layers": 2.0}, TypeError, "layers must be an integer, found 2.0"),
+    ({"blocks": True}, TypeError, "blocks must be an integer, found True"),
     ({"context_channels": -1}, ValueError, "context_channels must be at least 0, found -1"),
     ({"mask_channel": 1}, TypeError, "mask_channel must be True or False, found 1"),
     ({"consistency": "loose"}, ValueError, "consistency must be one of 'exact', 'noisy', 'off', found 'loose'"),
@@ -688,11 +766,14 @@ refuses(None, TrainingConfig)(
     ({"loss": "l3"}, ValueError, "loss must be one of"),
     ({"max_epochs": -1}, ValueError, "max_epochs must be at least 0, found -1"),
     ({"crop": 0}, ValueError, "crop must be at least 1, found 0"),
+    ({"crop": True}, TypeError, "TrainingConfig: crop must be an integer"),
     ({"image_weight": -1}, ValueError, "image_weight must be at least 0"),
     ({"mask_dropout": 0.6}, ValueError, "mask_dropout must be from 0 to 0.5, found 0.6"),
     ({"learning_rate": 0}, ValueError, "learning_rate must be positive and finite, found 0"),
+    ({"learning_rate": None}, TypeError, "learning_rate must be a number, found None"),
     ({"shrink": "x"}, TypeError, "shrink must be True or False, found 'x'"),
     ({"betas": ("a", 0.1)}, ValueError, r"betas must be two numbers .* found \('a', 0.1\)"),
+    ({"betas": (1, 1)}, ValueError, r"betas must be two numbers of at least 0 and below 1, found \(1, 1\)"),
     ({"sparser_weight": 0, "dense_weight": 0}, ValueError, "sparser_weight and dense_weight are both 0"),
     ({"match_images": "noise", "gene_scale": 10.0}, ValueError, "match_images needs standardised genes"),
     ({"trainer_kwargs": 3}, TypeError, "trainer_kwargs must be a dictionary, found 3"),
@@ -709,9 +790,12 @@ def network(*maps, config=None):
 PLANE = (1, 1, 6, 9)
 for maps, config, error, text in (
     ((), "paper", TypeError, "config must be a CDCINConfig or None, found 'paper'"),
+    ((None, PLANE, PLANE), None, TypeError, "start must be a tensor, found NoneType"),
     ((PLANE, np.zeros(PLANE), PLANE), None, TypeError, "values must be a tensor, found ndarray"),
     (((1, 6, 9), PLANE, PLANE), None, ValueError, r"start must have shape \(B, 1, H, W\), found \(1, 6, 9\)"),
+    (((1, 1, 6, 0), PLANE, PLANE), None, ValueError, r"start must have shape .* found \(1, 1, 6, 0\)"),
     ((PLANE, (1, 1, 6, 8), PLANE), None, ValueError, r"values must have shape \(1, 1, 6, 9\) to go with start"),
+    ((PLANE, PLANE, (2, 1, 6, 9)), None, ValueError, r"mask must have shape \(1, 1, 6, 9\) to go with start"),
     ((PLANE, PLANE, PLANE, PLANE), None, ValueError, "context_channels is 0, but context is a tensor"),
     ((PLANE,) * 3, s2s.nn.CDCINConfig(context_channels=2), ValueError, "context_channels is 2, but context is None"),
     ((PLANE,) * 4, s2s.nn.CDCINConfig(context_channels=3), ValueError, r"context must have shape \(1, 3, 6, 9\)"),

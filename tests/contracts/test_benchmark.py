@@ -19,10 +19,14 @@ def _benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
 
 
-def test_masks_are_frozen():
+@pytest.fixture
+def counts():
+    return s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=16, n_cols=16, n_genes=12), upsample=1)
+
+
+def test_masks_are_frozen(counts):
     from protocol import MASKS, hold_out, mask_digest
 
-    counts = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=16, n_cols=16, n_genes=12), upsample=1)
     found = {}
     for mask in MASKS:
         section = counts.copy()
@@ -44,6 +48,18 @@ GOLDEN = {
 }
 
 
+def test_ceiling_is_one_without_noise_and_zero_without_signal():
+    from metrics import noise_ceiling
+
+    rng = np.random.default_rng(0)
+    signal = rng.gamma(2, size=(400, 1))
+    deep = np.hstack([rng.poisson(1e4 * signal), rng.poisson(1e4, size=(400, 3))])
+    ceiling = noise_ceiling(csr_matrix(deep), np.arange(4))
+    assert ceiling[0] > 0.99
+    flat = rng.poisson(3, size=(400, 4))
+    assert noise_ceiling(csr_matrix(flat), np.arange(1)) < 0.4
+
+
 def test_ceiling_is_the_correlation_of_the_expression_with_its_counts():
     from metrics import noise_ceiling
 
@@ -54,6 +70,40 @@ def test_ceiling_is_the_correlation_of_the_expression_with_its_counts():
     values = np.log1p(noisy * np.median(depth) / depth)[:, 0]
     found = noise_ceiling(csr_matrix(noisy), np.arange(2))[0]
     assert found == pytest.approx(np.corrcoef(np.log1p(rate[:, 0]), values)[0, 1], abs=0.06)
+
+
+def test_crps_of_a_normal_distribution():
+    from metrics import crps
+
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(1, 3))
+    mean, std = np.zeros((1, 3)), np.full((1, 3), 2.0)
+    first, second = rng.normal(0, 2, size=(2, 400_000, 1))
+    expected = np.abs(first - truth).mean(axis=0) - np.abs(first - second).mean() / 2
+    assert crps(truth, mean, std) == pytest.approx(expected, abs=0.02)
+
+
+def test_morans_i_of_a_checkerboard_is_minus_one():
+    from metrics import morans_i
+
+    values = np.array([1.0, -1.0, 1.0, -1.0])[:, None]
+    assert morans_i(values, np.array([[0, 1], [1, 2], [2, 3]])) == pytest.approx([-1])
+
+
+@pytest.mark.parametrize("method", ["gene mean", "inverse distance", "kriging", "PCA kriging", "s2s"])
+def test_methods_return_an_array_of_sites_and_genes(counts, method):
+    from methods import METHODS
+
+    at = np.asarray(counts.obsm["spatial"], float) / 2
+    seen = (counts.obs["array_row"] % 2 == 0).to_numpy() & (counts.obs["array_col"] % 2 == 0).to_numpy()
+    values = np.log1p(counts.X[seen].toarray() if hasattr(counts.X, "toarray") else counts.X[seen])
+    options = {"preset": "quick"} if method == "s2s" else {}
+    totals = np.asarray(counts.X[seen].sum(axis=1)).ravel()
+    found = METHODS[method](at[seen], values, at[~seen], None, totals=totals, **options)
+    mean = found[0] if isinstance(found, tuple) else found
+    assert np.shape(mean) == (int((~seen).sum()), counts.n_vars)
+    assert np.isfinite(mean).all()
+    assert np.mean(mean) == pytest.approx(values.mean(), abs=0.3)
 
 
 @pytest.fixture
@@ -72,6 +122,12 @@ def test_gain_is_paired_by_section(scores):
 
     # Tissues "a" (+.1, +.1) and "b" (0): the mean over sections is 2 / 3 of .1, relative (50 + 25 + 0) / 3 %.
     assert gain(scores, "s2s", "kriging") == "+0.067 (+0.000 to +0.100), +25.0 %, 2 of 3"
+
+
+def test_gap_closed(scores):
+    from report import closed
+
+    assert closed(scores, "s2s") == pytest.approx((0.1 / 0.4 + 0.1 / 0.2 + 0) / 3)
 
 
 def test_tables_of_the_page_are_those_of_the_committed_scores():

@@ -2,25 +2,29 @@
 
 import numpy as np
 import pytest
+import scanpy as sc
 
 import s2s_scverse as s2s
 
-ROW, COL = np.indices((20, 22))
+ROW, COL = np.indices((28, 32))
 RNG = np.random.default_rng(0)
 PATTERNS = {
-    "stride 2": (ROW % 2 == 0) & (COL % 2 == 0),
+    "stride 2, phase 0 0": (ROW % 2 == 0) & (COL % 2 == 0),
+    "stride 3, phase 1 2": (ROW % 3 == 1) & (COL % 3 == 2),
     "every second row": ROW % 2 == 0,
-    "random half": RNG.random(ROW.shape) < 0.5,
-    "clogged channels": ~np.isin(COL, [5, 11, 12]) & (ROW != 9),
-    "a fold": np.hypot(ROW - 9, COL - 9) > 3.2,
-    "a lost corner": (ROW > 7) | (COL > 8),
+    "random quarter": RNG.random(ROW.shape) < 0.25,
+    "clogged channels": ~np.isin(COL, [5, 11, 12, 19]) & (ROW != 9),
+    "a fold": np.hypot(ROW - 13, COL - 12) > 3.2,
+    "a lost corner": (ROW > 8) | (COL > 9),
+    "the rim": (ROW > 5) & (ROW < 22) & (COL > 5) & (COL < 26),
 }
 
 
 @pytest.fixture(scope="module")
 def section():
-    adata = s2s.datasets.simulated_tissue(n_rows=20, n_cols=22, n_genes=12, rng=5)
-    s2s.pp.normalize(adata)
+    adata = s2s.datasets.simulated_tissue(n_rows=28, n_cols=32, n_genes=12, rng=5)
+    sc.pp.normalize_total(adata, target_sum=600)
+    sc.pp.log1p(adata)
     return s2s.pp.grid(adata, upsample=1)
 
 

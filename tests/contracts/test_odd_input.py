@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import nullcontext
+from functools import partial
 
 import anndata as ad
 import dask.array as da
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from scipy.spatial.distance import pdist
 
 import s2s_scverse as s2s
 
@@ -24,6 +26,8 @@ pytestmark = [
 
 
 # What is done, and how the outcome is compared to that of plain input.
+
+
 def laid(adata):
     return s2s.pp.grid(adata)
 
@@ -31,11 +35,6 @@ def laid(adata):
 def imputed(adata, **arguments):
     s2s.tl.impute(adata, progress=False, **({"preset": "quick", "natural_images": None} | arguments))
     return adata
-
-
-def binned(adata):
-    with pytest.warns(UserWarning, match="bins get their means"):
-        return s2s.pp.grid(adata, bin_size=300)
 
 
 def interpolated(adata):
@@ -53,22 +52,28 @@ def by_name(adata):
     return np.argsort(adata.obs_names.astype(str))
 
 
-def same_grid(found, plain):
-    """The same sites at the same places."""
+def same_sites(found, plain):
     columns = ["array_row", "array_col", "s2s_measured"]
     tables = [adata.obs[columns].astype(float).set_axis(adata.obs_names.astype(str)) for adata in (found, plain)]
     pd.testing.assert_frame_equal(*(table.sort_index() for table in tables), check_index_type=False)
     for key in ("kind", "stride"):
         assert found.uns["s2s"]["grid"][key] == plain.uns["s2s"]["grid"][key]
+
+
+def same_grid(found, plain, *, units=1, offset=0):
+    """The same sites at the same places, in other units."""
+    same_sites(found, plain)
     places = [np.asarray(adata.obsm["spatial"])[by_name(adata)] for adata in (found, plain)]
-    np.testing.assert_allclose(*places, rtol=1e-5, atol=1e-3)
-    assert found.uns["s2s"]["grid"]["pitch"] == pytest.approx(plain.uns["s2s"]["grid"]["pitch"], rel=1e-5)
+    np.testing.assert_allclose(places[0], places[1] * units + offset, rtol=1e-5, atol=1e-3 * units)
+    assert found.uns["s2s"]["grid"]["pitch"] == pytest.approx(plain.uns["s2s"]["grid"]["pitch"] * units, rel=1e-5)
     np.testing.assert_array_equal(values(found.X)[by_name(found)], values(plain.X)[by_name(plain)])
 
 
-def same_bins(found, plain):
-    assert found.obs_names.equals(plain.obs_names)
-    np.testing.assert_allclose(values(found.X), values(plain.X), rtol=1e-6)
+def same_up_to_symmetry(found, plain):
+    """Spots are as far from one another on the lattice; which way it is turned is arbitrary."""
+    spots = [adata.obs.loc[adata.obs["s2s_measured"], ["array_row", "array_col"]] for adata in (found, plain)]
+    np.testing.assert_array_equal(*(pdist(table.set_axis(table.index.astype(str)).sort_index()) for table in spots))
+    assert found.n_obs == plain.n_obs
 
 
 def same_layers(found, plain):
@@ -85,7 +90,7 @@ def same_layers(found, plain):
     np.testing.assert_array_equal(*(adata.obs["s2s_visible"].to_numpy()[by_name(adata)] for adata in (found, plain)))
 
 
-SAME = {laid: same_grid, binned: same_bins, imputed: same_layers, interpolated: same_layers}
+SAME = {laid: same_grid, imputed: same_layers, interpolated: same_layers}
 
 
 def case(name, change, *calls, same=None, plain=None, warning=None):
@@ -94,7 +99,7 @@ def case(name, change, *calls, same=None, plain=None, warning=None):
     `plain` is the change to compare with, none by default; `warning` what the user is told.
     """
     for call in calls:
-        arguments = change, call, same or SAME[call], plain, None if call in (laid, binned) else warning
+        arguments = change, call, same or SAME[call], plain, None if call is laid else warning
         CASES.append(pytest.param(*arguments, id=f"{name}, {call.__name__}"))
 
 
@@ -124,7 +129,7 @@ def outcomes():
 @pytest.mark.parametrize(("change", "call", "same", "plain", "warning"), CASES)
 def test_as_plain_input(change, call, same, plain, warning, request, outcomes, fingerprint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = request.getfixturevalue("fresh_spots" if call in (laid, binned) else "fresh_dense")
+    given = request.getfixturevalue("fresh_spots" if call is laid else "fresh_dense")
     if (call, plain) not in outcomes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -143,6 +148,8 @@ def test_as_plain_input(change, call, same, plain, warning, request, outcomes, f
 
 
 # How values are stored.
+
+
 def unsorted(found):
     """Each row's columns in falling order."""
     rows = [found[[row]].tocoo() for row in range(found.shape[0])]
@@ -189,8 +196,7 @@ for name, convert in {
     "dask": lambda x: da.from_array(x.toarray(), chunks=(20, 4)),
     "dask of csr": lambda x: da.from_array(x, chunks=(20, 6), asarray=False),
 }.items():
-    calls = (imputed, laid) if convert in (sparse.csr_array, unsorted, in_halves) else (interpolated, laid)
-    calls += (binned,) if name.startswith("dask") else ()
+    calls = (imputed, laid, interpolated) if convert in (sparse.csr_array, unsorted) else (imputed, laid)
     case(name, lambda adata, convert=convert: setattr(adata, "X", convert(adata.X)), *calls)
 
 
@@ -209,6 +215,8 @@ for kind in ("uint8", "int16", "int64", "uint64", "float16"):
 
 
 # Files.
+
+
 def in_file(kind, *, dense):
     def change(adata):
         if dense:
@@ -218,18 +226,20 @@ def in_file(kind, *, dense):
             return ad.read_h5ad("x.h5ad", backed=kind.removeprefix("h5ad "))
         with ad.settings.override(zarr_write_format=2 if "v2" in kind else 3):
             adata.write_zarr("x.zarr")
-        return ad.experimental.read_lazy("x.zarr")
+        return (ad.experimental.read_lazy if "lazy" in kind else ad.read_zarr)("x.zarr")
 
     return change
 
 
-for kind in ("h5ad r", "h5ad r+", "lazy zarr v2", "lazy zarr v3"):
+for kind in ("h5ad r", "h5ad r+", "zarr v2", "zarr v3", "lazy zarr v2", "lazy zarr v3"):
     for dense in (True, False):
-        calls = (imputed, laid, binned) if not dense and kind in ("h5ad r", "lazy zarr v3") else (interpolated, laid)
+        calls = (imputed, laid, interpolated) if kind in ("h5ad r", "lazy zarr v3") else (imputed, laid)
         case(f"{kind}, {'dense' if dense else 'sparse'}", in_file(kind, dense=dense), *calls)
 
 
 # Names, tables and masks.
+
+
 def every_kind_of_column(adata):
     n = np.arange(adata.n_obs)
     adata.obs = adata.obs.assign(
@@ -261,6 +271,10 @@ def everything_else(adata):
     adata.uns["other"] = {"deep": {"list": [1, "a"], "number": np.float32(3)}}
 
 
+def numbered_spots(adata):
+    adata.obs_names = range(1000, 1000 + adata.n_obs)
+
+
 def numbers_as_text(adata):
     adata.obs_names = [str(number) for number in range(1000, 1000 + adata.n_obs)]
 
@@ -269,15 +283,16 @@ def halved(adata):
     return adata[:, ::2].copy()
 
 
+EVERY = imputed, laid, interpolated
 VIEW = r"Received a view of an AnnData\. Making a copy\."
 case("every kind of column", every_kind_of_column, imputed, laid)
 case("everything else", everything_else, imputed, laid)
-case("numbered genes", lambda adata: setattr(adata, "var_names", range(adata.n_vars)), interpolated, laid)
-case("categorical genes", lambda a: setattr(a, "var_names", pd.CategoricalIndex(a.var_names)), interpolated, laid)
-case("shuffled", lambda a: a[np.random.default_rng(5).permutation(a.n_obs)].copy(), imputed, laid)
-case("numbered spots", lambda a: setattr(a, "obs_names", range(1000, 1000 + a.n_obs)), laid, plain=numbers_as_text)
-case("a view", lambda adata: adata[:, :], imputed, laid, warning=VIEW)
-case("a view of some genes", lambda adata: adata[:, ::2], imputed, laid, plain=halved, warning=VIEW)
+case("numbered genes", lambda adata: setattr(adata, "var_names", range(adata.n_vars)), imputed, laid)
+case("categorical genes", lambda a: setattr(a, "var_names", pd.CategoricalIndex(a.var_names)), imputed, laid)
+case("shuffled", lambda a: a[np.random.default_rng(5).permutation(a.n_obs)].copy(), *EVERY)
+case("numbered spots", numbered_spots, imputed, laid, plain=numbers_as_text)
+case("a view", lambda adata: adata[:, :], *EVERY, warning=VIEW)
+case("a view of some genes", lambda adata: adata[:, ::2], *EVERY, plain=halved, warning=VIEW)
 
 
 def with_columns(*names, convert):
@@ -286,7 +301,7 @@ def with_columns(*names, convert):
 
 for kind in ("category", "object", "boolean", "int64", "float32"):
     convert = with_columns("s2s_measured", "s2s_held_out", convert=lambda mask, kind=kind: mask.astype(kind))
-    case(f"masks of dtype {kind}", convert, imputed if kind == "category" else interpolated)
+    case(f"masks of dtype {kind}", convert, imputed)
 
 
 def test_every_kind_of_column_is_carried_over(fresh_spots, tmp_path):
@@ -309,6 +324,8 @@ def test_every_kind_of_column_is_carried_over(fresh_spots, tmp_path):
 
 
 # The lattice.
+
+
 def array(convert):
     return with_columns("array_row", "array_col", convert=convert)
 
@@ -320,24 +337,49 @@ case("array positions from a billion", array(lambda at: at.astype(int) + 10**9),
 case("every third array position", array(lambda at: at * 3), laid)
 
 
-def places(convert):
-    """Other coordinates, which the lattice is fitted to."""
+def places(convert, *, keep_array=False):
+    """Other coordinates, which the lattice is fitted to unless there are array positions."""
 
     def change(adata):
-        adata.obs = adata.obs.drop(columns=["array_row", "array_col"])
+        if not keep_array:
+            adata.obs = adata.obs.drop(columns=["array_row", "array_col"])
         adata.obsm["spatial"] = convert(np.asarray(adata.obsm["spatial"], dtype=float))
 
     return change
 
 
+def turned(degrees, keep_array):
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return places(lambda xy: xy @ [[cos, sin], [-sin, cos]], keep_array=keep_array)
+
+
+def jittered(xy):
+    """Root mean square 1 % of the pitch, which is 100."""
+    return xy + np.random.default_rng(0).normal(scale=np.sqrt(0.5), size=xy.shape)
+
+
 fitted = places(lambda xy: xy)
 case("a fitted lattice", fitted, laid)
+for keep_array in (True, False):
+    name, other = (", array positions", {"same": same_sites}) if keep_array else ("", {"same": same_up_to_symmetry})
+    other |= {} if keep_array else {"plain": fitted}
+    for units, offset in ((1e-6, 0), (1 / 0.2738, 1234.5)):
+        rescaled = places(lambda xy, units=units, offset=offset: xy * units + offset, keep_array=keep_array)
+        case(f"units {units:.2g}{name}", rescaled, laid, same=partial(same_grid, units=units, offset=offset))
+    for degrees in (1, 30, 90, 213):
+        case(f"turned by {degrees}{name}", turned(degrees, keep_array), laid, **other)
+    case(f"mirrored{name}", places(lambda xy: xy * [-1, 1], keep_array=keep_array), laid, **other)
+    case(f"1 % jitter{name}", places(jittered, keep_array=keep_array), laid, **other | {"same": same_sites})
+case("x and y exchanged", places(lambda xy: xy[:, ::-1]), laid, same=same_up_to_symmetry, plain=fitted)
+case("unsorted coordinates", lambda a: fitted(b := a[::-1].copy()) or b, laid, same=same_up_to_symmetry, plain=fitted)
 for kind in ("float32", "uint16"):
     case(f"coordinates of dtype {kind}", places(lambda xy, kind=kind: xy.astype(kind)), laid)
 case("coordinates in a table", lambda a: a.obsm.update(spatial=pd.DataFrame(a.obsm["spatial"], a.obs_names)), laid)
 
 
 # Little, or nothing, to see.
+
+
 def as_measured(found, plain):
     """What is measured stays, and there is a value everywhere; genes that were 0 stay 0."""
     measured = found.obs["s2s_measured"].to_numpy()

@@ -59,14 +59,14 @@ class Drawn(NamedTuple):
 
 
 @st.composite
-def drawn(draw):
+def drawn(draw, *, most_holes=0.25, dtypes=("float32", "float64")):
     """A section of any kind, size, pitch and orientation, in any order."""
     rng = np.random.default_rng(draw(SEEDS))
     kind = KINDS[draw(st.sampled_from(sorted(KINDS)))]
     n_rows, n_cols = draw(st.integers(6, 12)), draw(st.integers(6, 12))
     array = np.stack(np.meshgrid(np.arange(n_rows), np.arange(2 * n_cols), indexing="ij"), -1).reshape(-1, 2)
     array = array[array.sum(axis=1) % 2 == 0] if kind.name != "square" else array[array[:, 1] < n_cols]
-    keep = rng.permutation(len(array))[: round(len(array) * (1 - draw(st.floats(0, 0.25))))]
+    keep = rng.permutation(len(array))[: round(len(array) * (1 - draw(st.floats(0, most_holes))))]
     index = kind.index_from_array(array[keep if draw(st.booleans()) else np.sort(keep)])
 
     pitch = 10 ** draw(st.floats(-2, 4))
@@ -80,7 +80,7 @@ def drawn(draw):
 
     n_genes = draw(st.integers(2, 5))
     values = draw(st.sampled_from([smooth, counted]))
-    x = values(truth, n_genes, rng).astype(draw(st.sampled_from(["float32", "float64"])))
+    x = values(truth, n_genes, rng).astype(draw(st.sampled_from(dtypes)))
     x[~x.any(axis=1)] = x.max()  # spots without counts are no spots
     form = draw(st.sampled_from([np.asarray, sparse.csr_matrix, sparse.csc_matrix]))
     spots = ad.AnnData(form(x))
@@ -213,6 +213,22 @@ def test_densified_then_sparsified_is_the_identity(section, upsample):
     np.testing.assert_array_equal(dense.obs["s2s_held_out"], ~measured)
 
 
+@few(10)
+@given(section=drawn(most_holes=0), fill=st.sampled_from(["tissue", "hull"]))
+def test_sparsified_then_densified_is_the_identity(section, fill):
+    dense = s2s.pp.grid(section.spots, upsample=1)
+    s2s.pp.sparsify(dense, stride=2)
+    spots = dense[dense.obs["s2s_measured"].to_numpy()].copy()
+    again = s2s.pp.grid(spots, upsample=2, fill=fill)
+    lattice, other = read_section(dense)[1].lattice, read_section(again)[1].lattice
+    shift = lattice.index[np.flatnonzero(dense.obs["s2s_measured"])[0]] - other.index[0]
+    sites = lattice.find(other.index + shift)
+    assert (sites >= 0).all()
+    assert dense.obs_names[sites[: spots.n_obs]].tolist() == spots.obs_names.tolist()
+    gap = np.linalg.norm(again.obsm["spatial"] - dense.obsm["spatial"][sites], axis=1)
+    assert gap.max() < 0.05 * section.truth.pitch
+
+
 @few(20)
 @given(section=drawn(), upsample=st.integers(1, 2), factor=FACTORS, seed=SEEDS)
 def test_the_lattice_depends_on_neither_order_nor_unit(section, upsample, factor, seed):
@@ -246,6 +262,16 @@ def test_constants_come_back(section, upsample, constant, fill):
     same({name: f[:, 0] for name, f in found.items()}, dict.fromkeys(found, expected), abs(constant) or 1, 1e-6)
 
 
+def test_constants_beside_one_gene_that_varies_come_back(quick):
+    spots = s2s.datasets.simulated_tissue(n_rows=10, n_cols=10, n_genes=6)
+    constants = np.float32([0, 0.1, 1.1, -7, 1e3])
+    spots.X = np.column_stack([np.log1p(spots.X.toarray()[:, 0]), np.tile(constants, (spots.n_obs, 1))])
+    dense = s2s.pp.grid(spots, upsample=2)
+    s2s.tl.impute(dense, **quick)
+    for values in (dense.layers["s2s"], *interpolated(dense).values()):
+        np.testing.assert_allclose(values[:, 1:], np.tile(constants, (dense.n_obs, 1)), rtol=1e-6)
+
+
 # Triangles and thin-plate splines contain planes. The gradients of cubic patches are iterated until they change by less
 # than 1e-6. Kriging with an unknown but constant mean does not contain planes: between spots, and above all in holes,
 # it is drawn towards the mean, and so is all that is made of it; in PCA kriging and the stack other genes have a say.
@@ -268,6 +294,8 @@ def test_planes_come_back_inside_the_hull(section, upsample, direction, size):
 
 
 # Sites are sorted by position before anything is computed or drawn by lot: the same, bit for bit.
+
+
 @few(4)
 @given(section=drawn(), seed=SEEDS, factor=FACTORS)
 def test_neither_the_order_of_obs_nor_the_unit_matters(section, seed, factor):
@@ -302,7 +330,21 @@ def test_neither_the_order_of_genes_nor_a_constant_one_nor_blocks_matter(section
         same({name: each[:, block]}, {name: expected[name][:, block]}, ranges(dense)[block], SAME_COLUMN)
 
 
+# All is computed from values in float32 but the depth of spots, which is read from values as they are.
+@few(4)
+@given(section=drawn(dtypes=("float64",)))
+def test_float32_agrees_with_float64(section):
+    double, single = section.spots, section.spots.copy()
+    single.X, single.obsm["spatial"] = single.X.astype("float32"), single.obsm["spatial"].astype("float32")
+    dense, other = (s2s.pp.grid(each, upsample=2) for each in (double, single))
+    pd.testing.assert_frame_equal(other.obs, dense.obs)
+    same(interpolated(other, total_counts=None), interpolated(dense, total_counts=None), 1, 0)
+    same(stacked(other), stacked(dense), ranges(dense), ROUNDED)
+
+
 # The same with a trained network.
+
+
 def test_trained_on_shuffled_obs_in_other_units_and_float64(section, imputed, quick):
     spots = section[section.obs["s2s_measured"] | section.obs["s2s_held_out"]].copy()
     spots.obs = spots.obs.drop(columns=["s2s_measured", "s2s_held_out"])
@@ -314,3 +356,13 @@ def test_trained_on_shuffled_obs_in_other_units_and_float64(section, imputed, qu
     for layer in ("s2s", "s2s_std"):
         np.testing.assert_array_equal(other[imputed.obs_names].layers[layer], imputed.layers[layer])
     np.testing.assert_array_equal(other.var["s2s_reliability"], imputed.var["s2s_reliability"])
+
+
+# Which genes a step of training looks at is drawn by their number: shuffled, the network is another one.
+def test_trained_on_shuffled_genes_up_to_training_noise(section, imputed, quick):
+    other = section[:, np.random.default_rng(0).permutation(section.n_vars)].copy()
+    s2s.tl.impute(other, **quick)
+    hidden = section.obs["s2s_held_out"].to_numpy()
+    here, there = imputed.layers["s2s"][hidden], other[:, imputed.var_names].layers["s2s"][hidden]
+    error = here - section.X[hidden].toarray()
+    assert np.square(here - there).mean() < 0.05 * np.square(error).mean()

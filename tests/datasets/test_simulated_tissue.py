@@ -39,12 +39,16 @@ def test_contents_and_coordinates(adata):
     assert np.median(counts(finer).sum(axis=1)) == pytest.approx(150, rel=0.12)
 
 
-def test_outline_has_two_holes_and_layers_follow_one_another(adata):
+@pytest.mark.parametrize("seed", range(2))
+def test_outline_has_two_holes_and_layers_follow_one_another(seed):
+    adata = s2s.datasets.simulated_tissue(rng=seed, n_genes=6)
     image = np.full((50, 58), -1)
     image[adata.obs["array_row"] + 1, adata.obs["array_col"] + 1] = adata.obs["domain"].cat.codes
     assert label(image >= 0)[1] == 1
     assert label(image < 0)[1] == 3  # outside and two holes
     assert 0.6 < (image >= 0).mean() / (48 * 56) * 50 * 58 < 0.8
+    widths = (image >= 0).sum(axis=1)
+    assert len(set(widths[widths > 0])) > 10
     sizes = np.bincount(image[image >= 0], minlength=len(DOMAINS))
     assert sizes.min() >= 15
     assert sizes[2] < min(sizes[[0, 1, 3, 4]])  # the third layer is thin
@@ -83,18 +87,28 @@ def test_patterns(adata):
     truth = pd.DataFrame(adata.layers["truth"], columns=adata.var_names)
     pattern = adata.var["pattern"]
     assert (truth.loc[:, pattern == "flat"].std() < 1e-5).all()
+    assert (truth.loc[:, pattern != "flat"].std() > 0.03).all()
     means = pd.Series(counts(adata).mean(axis=0), adata.var_names).groupby(pattern, observed=True).mean()
     assert means["rare"] < 0.1 * means.drop("rare").min()
+    # A domain gene is told by its domain, a cell-type gene only in part: cells differ from site to site.
+    between = truth.groupby(adata.obs["domain"].to_numpy()).transform("mean").var() / truth.var()
+    between = between[pattern != "flat"].groupby(pattern[pattern != "flat"], observed=True).median()
+    assert between["domain"] > 0.8
+    assert between["cell_type"] < between["domain"] - 0.2
 
 
-def test_same_seed_same_section():
-    first, again, other = (
-        s2s.datasets.simulated_tissue(n_genes=6, rng=rng) for rng in (7, np.random.default_rng(7), 8)
-    )
-    assert (first.X != again.X).nnz == 0
-    np.testing.assert_array_equal(first.layers["truth"], again.layers["truth"])
-    pd.testing.assert_frame_equal(first.obs, again.obs)
+def test_same_seed_same_section_and_no_global_state():
+    state = np.random.get_state()  # noqa: NPY002
+    first, second = (s2s.datasets.simulated_tissue(rng=7) for _ in range(2))
+    from_generator = s2s.datasets.simulated_tissue(rng=np.random.default_rng(7))
+    other = s2s.datasets.simulated_tissue(rng=8)
+    for section in (second, from_generator):
+        assert (first.X != section.X).nnz == 0
+        np.testing.assert_array_equal(first.layers["truth"], section.layers["truth"])
+        pd.testing.assert_frame_equal(first.obs, section.obs)
     assert first.shape != other.shape or (first.X != other.X).nnz > 0
+    for before, after in zip(state, np.random.get_state(), strict=True):  # noqa: NPY002
+        np.testing.assert_array_equal(before, after)
 
 
 @pytest.mark.parametrize("kind", ["hex", "quincunx"])
@@ -103,7 +117,11 @@ def test_alternating_lattices_are_recognised_and_have_the_same_truth(kind):
     assert set(adata.var["pattern"]) == {"domain", "cell_type", "gradient", "hot_spot", "flat", "rare"}
     share = expected_share(adata)
     np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-5)
+    # Counts scatter around their expectation: over all sites the noise averages out.
+    np.testing.assert_allclose(counts(adata).sum(axis=0) / counts(adata).sum(), share.mean(axis=0), rtol=0.2)
     assert ((adata.obs["array_row"] + adata.obs["array_col"]) % 2 == 0).all()
+    assert adata.obs["array_row"].max() < 20
+    assert adata.obs["array_col"].max() < 36
     grid = s2s.pp.grid(adata, upsample=1).uns["s2s"]["grid"]
     assert grid["kind"] == kind
     assert grid["pitch"] == pytest.approx(55)
@@ -116,5 +134,7 @@ def test_cells_lie_anywhere_and_are_of_one_kind_each():
     assert adata.obs_names.is_unique
     # About 4 on a square of side `pitch`, of which about 70 % lie in the tissue.
     assert 0.55 * 4 * 440 < adata.n_obs < 0.85 * 4 * 440
+    fraction = adata.obsm["spatial"] / 50 % 1
+    assert np.histogram(fraction[:, 0], bins=5, range=(0, 1))[0].min() > 0.15 * adata.n_obs
     with pytest.raises(ValueError, match="do not lie on a lattice"):
         s2s.pp.grid(adata)

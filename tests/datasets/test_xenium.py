@@ -82,3 +82,10 @@ def test_another_file_is_refused_and_not_kept(server, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"cell_feature_matrix.h5 of .* is not the published file: SHA-256"):
         s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_archive_without_the_files_is_refused(server, published, tmp_path, monkeypatch):
+    monkeypatch.setattr(_public, "XENIUM_URL", _public.XENIUM_URL.replace("outs.zip", "cells.csv.gz"))
+    with pytest.raises(ValueError, match="is not the archive expected"):
+        s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())

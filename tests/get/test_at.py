@@ -33,6 +33,26 @@ def test_imputed_layers_have_values_everywhere_inside_and_nowhere_outside(hand_d
     np.testing.assert_array_equal(measured[dense.var_names[1]], [0, 2, 22, np.nan, 44])
 
 
+@pytest.mark.parametrize("shape", ["square", "hex"])
+def test_cells_of_measured_bins_have_values_on_the_dense_lattice_too(cells, shape):
+    dense = s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=2)
+    s2s.tl.interpolate(dense, "linear")
+    np.testing.assert_array_equal(
+        s2s.get.at(dense, cells, layer=None),
+        s2s.get.at(s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=1), cells, layer=None),
+    )
+    found = s2s.get.at(dense, cells, layer="linear")
+    assert found.notna().all(axis=None)
+    distance = np.linalg.norm(cells.obsm["spatial"][:, None] - dense.obsm["spatial"], axis=2)
+    np.testing.assert_array_equal(found, dense.layers["linear"][distance.argmin(axis=1)])
+
+
+def test_cells_of_bins_with_too_few_cells_have_no_value(cells):
+    dense = s2s.pp.grid(cells, bin_size=130, upsample=2, min_cells=3)
+    found = s2s.get.at(dense, cells, layer=None).isna().all(axis=1).to_numpy()
+    assert 0 < found.sum() < len(found) / 4
+
+
 def test_sites_are_found_where_they_were_measured(hand_drawn):
     warped = hand_drawn("### ### ###", pitch=10.0)
     warped.obsm["spatial"][4] += [4, 0]

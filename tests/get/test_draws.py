@@ -19,12 +19,19 @@ def dense(_section):
     return adata
 
 
+@pytest.fixture(scope="module")
+def denoised(_section):
+    adata = _section.copy()
+    s2s.tl.impute(adata, denoise=True, **QUICK)
+    return adata
+
+
 def stacked(adata, n, **arguments):
     return np.stack([draw.X for draw in s2s.get.draws(adata, n, **arguments)])
 
 
 def test_draws_have_the_means_and_deviations_of_the_layers_and_the_measured_values(dense):
-    drawn = stacked(dense, 150)
+    drawn = stacked(dense, 300)
     measured = dense.obs["s2s_measured"].to_numpy()
     mean, std = dense.layers["s2s"], dense.layers["s2s_std"]
     assert drawn.dtype == np.float32
@@ -32,7 +39,7 @@ def test_draws_have_the_means_and_deviations_of_the_layers_and_the_measured_valu
     np.testing.assert_array_equal(drawn[:, measured], np.broadcast_to(mean[measured], drawn[:, measured].shape))
     away = (drawn.mean(axis=0) - mean)[~measured] / std[~measured]
     assert abs(away.mean()) < 0.01
-    assert np.sqrt(np.square(away).mean()) * np.sqrt(150) == pytest.approx(1, abs=0.15)
+    assert np.sqrt(np.square(away).mean()) * np.sqrt(300) == pytest.approx(1, abs=0.15)
     np.testing.assert_allclose(drawn.std(axis=0)[~measured].mean(axis=0), std[~measured].mean(axis=0), rtol=0.05)
 
 
@@ -43,6 +50,8 @@ def test_a_draw_is_a_section_for_scanpy_and_squidpy(dense):
     draw, other = s2s.get.draws(dense, 2, genes=genes)
     assert draw.obs.equals(plain.obs)
     assert draw.var.equals(plain.var)
+    assert list(draw.obsm) == list(plain.obsm)
+    assert not draw.layers
     assert not np.array_equal(draw.X, other.X)
     draw.obs["cluster"], draw.uns["s2s"]["grid"]["kind"] = "a", "changed"
     assert "cluster" not in other.obs
@@ -106,7 +115,7 @@ def test_errors_grow_with_the_distance_to_spots(dense):
     corner = np.linalg.norm(at - at.min(axis=0), axis=1) < 0.4 * np.ptp(at, axis=0).max()
     far.obs.loc[far.obs_names[spots[corner[spots]]], "s2s_measured"] = False
     s2s.tl.impute(far, max_distance=None, **QUICK)
-    spread = stacked(far, 30).std(axis=0) / np.maximum(far.layers["s2s_std"], 1e-6)
+    spread = stacked(far, 60).std(axis=0) / np.maximum(far.layers["s2s_std"], 1e-6)
     distance = cKDTree(at[far.obs["s2s_measured"]]).query(at)[0]
     beyond = distance > 3 * np.median(distance[distance > 0])
     near = (distance > 0) & ~beyond
@@ -114,7 +123,7 @@ def test_errors_grow_with_the_distance_to_spots(dense):
 
 
 def test_errors_of_neighbours_and_of_genes_are_correlated(dense):
-    drawn = stacked(dense, 20)
+    drawn = stacked(dense, 40)
     errors = (drawn - drawn.mean(axis=0))[:, ~dense.obs["s2s_measured"].to_numpy()]
     spread = errors.std(axis=(0, 1))
     at = np.asarray(dense.obsm["spatial"])[~dense.obs["s2s_measured"].to_numpy()]
@@ -125,25 +134,22 @@ def test_errors_of_neighbours_and_of_genes_are_correlated(dense):
     assert abs(of_far.mean()) < 0.03
 
 
-def test_without_noise_draws_vary_less(dense):
+def test_without_noise_draws_vary_less(dense, denoised):
     hidden = ~dense.obs["s2s_measured"].to_numpy()
-    noisy, clean = (stacked(dense, 12, noise=noise)[:, hidden].std(axis=0).mean() for noise in (True, False))
+    noisy, clean = (stacked(dense, 30, noise=noise)[:, hidden].std(axis=0).mean() for noise in (True, False))
     assert 0.3 * noisy < clean < 0.99 * noisy
     # Values that are no counts: the noise is what varies from site to site.
     other = dense.copy()
     other.X = (other.X.toarray() * 0.7 + 0.1 * np.sqrt(other.X.toarray())).astype(np.float32)
     s2s.tl.impute(other, total_counts=None, **QUICK)
-    noisy, clean = (stacked(other, 12, noise=noise)[:, hidden].std(axis=0).mean() for noise in (True, False))
-    assert clean < 0.8 * noisy
-
-
-def test_measured_spots_of_a_denoised_run_are_drawn(section):
-    s2s.tl.impute(section, denoise=True, **QUICK)
-    spots, std = section.obs["s2s_measured"].to_numpy(), section.layers["s2s_std"]
-    again, of_expression = (stacked(section, 60, noise=noise)[:, spots] for noise in (True, False))
+    smooth = stacked(other, 30, noise=False)[:, hidden].std(axis=0).mean()
+    assert smooth < 0.8 * stacked(other, 30)[:, hidden].std(axis=0).mean()
+    # Measured spots of a denoised run are drawn, at their remaining uncertainty, or with new noise.
+    spots, std = ~hidden, denoised.layers["s2s_std"]
+    again, of_expression = (stacked(denoised, 100, noise=noise)[:, spots] for noise in (True, False))
     np.testing.assert_allclose(of_expression.std(axis=0).mean(), std[spots].mean(), rtol=0.1)
     assert again.std(axis=0).mean() > 1.2 * std[spots].mean()
-    np.testing.assert_allclose(again.mean(axis=(0, 1)), section.layers["s2s"][spots].mean(axis=0), rtol=0.05)
+    np.testing.assert_allclose(again.mean(axis=(0, 1)), denoised.layers["s2s"][spots].mean(axis=0), rtol=0.05)
 
 
 def test_several_sections_and_sites_without_values():
@@ -156,18 +162,55 @@ def test_several_sections_and_sites_without_values():
     far = far[~dense.obs["s2s_measured"].to_numpy()[far]]
     dense.layers["s2s"][far] = np.nan
     (draw,) = s2s.get.draws(dense, 1)
+    assert draw.n_obs == dense.n_obs - len(far)
     assert np.isfinite(draw.X).all()
     kept = np.setdiff1d(np.arange(dense.n_obs), far)
     changed = (dense.layers["s2s"][kept] != draw.X).any(axis=1)
     np.testing.assert_array_equal(changed, ~dense.obs["s2s_measured"].to_numpy()[kept])
 
 
-def test_a_run_is_rebuilt_from_a_file_bit_for_bit(imputed, tmp_path):
-    imputed.write_h5ad(tmp_path / "run.h5ad")
-    read = ad.read_h5ad(tmp_path / "run.h5ad")
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data")
+@pytest.mark.parametrize("write", ["write_h5ad", "write_zarr"])
+def test_a_run_is_rebuilt_from_a_file_bit_for_bit(imputed, tmp_path, write):
+    getattr(imputed, write)(tmp_path / "run")
+    read = (ad.read_h5ad if write == "write_h5ad" else ad.read_zarr)(tmp_path / "run")
     run, inputs = read_inputs_of_run(read, "s2s", np.zeros(read.n_vars, bool), covariates=True)
     models = restore_models(inputs.sections, run, run["model"], find_device("cpu"))
     block = predict_block(models, inputs.rows, read.n_obs, inputs.matrix.read(slice(None)), uncertainty=True)
     np.testing.assert_array_equal(block.values, imputed.layers["s2s"])
     np.testing.assert_array_equal(block.std, imputed.layers["s2s_std"])
+    assert models[0].shrinkage > 0
     np.testing.assert_array_equal(stacked(read, 2), stacked(imputed, 2))
+
+
+def changed_value(adata):
+    adata.X = adata.X.toarray()
+    adata.X[np.flatnonzero(adata.obs["s2s_visible"])[3], 2] += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "error", "text"),
+    [
+        pytest.param(changed_value, {}, ValueError, "the spots are not those that run 's2s' was fitted to", id="value"),
+        pytest.param(lambda a: a.layers.pop("s2s_std"), {}, KeyError, "no standard deviations", id="no std"),
+        pytest.param(lambda a: a.uns["s2s"]["s2s"].pop("model"), {}, KeyError, "has no fitted model", id="no model"),
+        pytest.param(None, {"n": 0}, ValueError, "n must be at least 1", id="n"),
+        pytest.param(None, {"n": 2.5}, TypeError, "n must be an integer", id="n type"),
+        pytest.param(None, {"noise": 1}, TypeError, "noise must be True or False", id="noise"),
+        pytest.param(None, {"key": "other"}, KeyError, "layers not found: other", id="key"),
+        pytest.param(None, {"genes": "nothing"}, KeyError, "nothing", id="gene"),
+        pytest.param(None, {"rng": -1}, ValueError, "rng must be a seed of at least 0", id="rng"),
+    ],
+)
+def test_bad_input_is_refused_before_the_first_draw(dense, change, arguments, error, text):
+    adata = dense.copy()
+    if change is not None:
+        change(adata)
+    with pytest.raises(error, match=text):
+        s2s.get.draws(adata, **{"n": 1} | arguments)
+
+
+def test_interpolated_layers_have_no_draws(section):
+    s2s.tl.interpolate(section, "kriging", key_added="s2s")
+    with pytest.raises(KeyError, match="no standard deviations"):
+        s2s.get.draws(section, 1)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import sparse
 
 import s2s_scverse as s2s
 
@@ -29,6 +30,20 @@ def test_genes_in_the_order_asked_for_and_layers_everywhere(dense):
     assert image.notnull().all()
     np.testing.assert_array_equal(image.sel(gene="0")[0], [0, 1, 2])
     assert image.name == "nearest"
+
+
+def test_only_imputed_layers_have_values_at_unmeasured_sites(dense):
+    dense.layers["mine"] = np.full(dense.shape, 7.0)
+    image = s2s.get.image(dense, layer="mine")
+    assert (image.values[:, image["measured"].values] == 7).all()
+    assert np.isnan(image[:, 1, 1]).all()
+
+
+def test_sparse_equals_dense_and_blocks_do_not_matter(section, monkeypatch):
+    expected = s2s.get.image(section)
+    section.X = sparse.csc_matrix(section.X)
+    monkeypatch.setattr("s2s_scverse.get._image.GENE_BLOCK", 5)
+    assert expected.identical(s2s.get.image(section))
 
 
 def test_held_out_values_are_not_shown(section):

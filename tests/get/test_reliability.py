@@ -19,6 +19,7 @@ def test_intervals(imputed):
     measured = imputed.obs["s2s_measured"].to_numpy()
     narrow, wide = (s2s.get.interval(imputed, level) for level in (0.5, 0.95))
     for lower, upper in (narrow, wide):
+        assert lower.dtype == upper.dtype == np.float32
         assert (lower >= 0).all()
         assert np.array_equal(lower[measured], imputed.layers["s2s"][measured])
         assert np.array_equal(upper[measured], imputed.layers["s2s"][measured])
@@ -27,8 +28,12 @@ def test_intervals(imputed):
     truth = imputed.X[hidden].toarray()
     for level, (lower, upper) in ((0.5, narrow), (0.95, wide)):
         assert ((truth >= lower[hidden]) & (truth <= upper[hidden])).mean() == pytest.approx(level, abs=0.06)
-    for found, whole in zip(s2s.get.interval(imputed, 0.5, genes=imputed.var_names[3]), narrow, strict=True):
-        assert np.array_equal(found, whole[:, [3]])
+    name = imputed.var_names[3]
+    imputed.layers["s2s"][0, 0] = -1  # of another gene
+    lower, upper = s2s.get.interval(imputed, 0.5, genes=name)
+    assert np.array_equal(lower, narrow[0][:, [3]])
+    assert np.array_equal(upper, narrow[1][:, [3]])
+    assert np.array_equal(s2s.get.interval(imputed, 0.5)[0][:, 3:], narrow[0][:, 3:])
     s2s.tl.evaluate(imputed, "s2s", n_bootstrap=1)
     assert s2s.get.evaluation_df(imputed)["coverage"].mean() == pytest.approx(0.9, abs=0.04)
 

@@ -76,14 +76,28 @@ def test_same_seed_same_numbers_and_held_out_values_change_nothing(dense):
 
 
 def test_sections_are_averaged_and_too_few_regions_have_no_correlation():
-    made = [s2s.datasets.simulated_tissue(n_rows=12, n_cols=n, n_genes=6, rng=n) for n in (12, 16)]
+    made = [s2s.datasets.simulated_tissue(n_rows=14, n_cols=n, n_genes=6, rng=n) for n in (14, 20)]
     both = ad.concat(dict(zip("ab", made, strict=True)), label="library", index_unique="-")
     dense = s2s.pp.grid(both, upsample=2, library_key="library")
     s2s.pp.normalize(dense)
     s2s.tl.impute(dense, **QUICK)
-    table = s2s.get.reliability_df(dense, scales=2, regions="library", n=2)
+    table = s2s.get.reliability_df(dense, scales=2, regions="library", n=3)
     assert table["library"].isna().all()
-    assert table[2].between(0, 1).all()
+    visible = dense.obs["s2s_visible"].to_numpy()
+    found, sizes = [], []
+    for name in "ab":
+        rows = np.flatnonzero((dense.obs["library"] == name) & ~visible)
+        of_rows = dense.obs.iloc[rows][["array_row", "array_col"]].to_numpy()
+        drawn = [draw.X[rows] for draw in s2s.get.draws(dense, 3)]
+        of_scales = []
+        for average in window_averages(of_rows, [1, 2]):
+            mean = pd.DataFrame(average @ dense.layers["s2s"][rows])
+            of_scales.append(np.mean([pd.DataFrame(average @ values).corrwith(mean) for values in drawn], axis=0))
+        found.append(of_scales)
+        sizes.append(len(rows))
+    single, pairs = np.average(found, axis=0, weights=sizes)
+    scaled = pairs * np.sqrt(dense.var["s2s_reliability"].to_numpy() / single)
+    assert_allclose(table[2], np.minimum(scaled, 1), atol=1e-5)
 
 
 def test_more_genes_are_reliable_at_coarser_scales(dense):

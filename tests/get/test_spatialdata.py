@@ -1,6 +1,6 @@
 """To spatialdata and back; its own import warns of other packages, which is not ours to judge."""
 
-import sys
+import builtins
 
 import anndata as ad
 import numpy as np
@@ -50,6 +50,16 @@ def test_image_lies_where_the_sites_lie(hexagonal):
     assert len(row) == hexagonal.n_obs
 
 
+def test_coordinates_are_read_in_the_system_asked_for(hexagonal):
+    import spatialdata as sd
+
+    sdata = s2s.get.spatialdata(hexagonal)
+    scaled = sd.transformations.Scale([2.0, 2.0], axes=("x", "y"))
+    sd.transformations.set_transformation(sdata["sites"], scaled, to_coordinate_system="half")
+    found = s2s.pp.from_spatialdata(sdata, coordinate_system="half")
+    np.testing.assert_allclose(found.obsm["spatial"], 2 * hexagonal.obsm["spatial"])
+
+
 def test_several_sections_become_several_regions(hand_drawn):
     both = ad.concat({"one": hand_drawn("### ### ###"), "two": hand_drawn("#### ####")}, label="s", index_unique="-")
     sdata = s2s.get.spatialdata(s2s.pp.grid(both, library_key="s"))
@@ -66,9 +76,18 @@ def test_names_that_spatialdata_cannot_tell_apart_are_refused(hand_drawn):
 
 
 def test_without_spatialdata_the_error_says_what_to_install(hexagonal, monkeypatch):
-    monkeypatch.setitem(sys.modules, "spatialdata", None)
+    real = builtins.__import__
+
+    def missing(name, *arguments, **more):
+        if name.startswith("spatialdata"):
+            raise ImportError("no module named spatialdata")
+        return real(name, *arguments, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
     for call in (s2s.get.spatialdata, s2s.get.spatialdata_image, s2s.pp.from_spatialdata):
-        with pytest.raises(ImportError, match=r"the package spatialdata .* pip install 's2s-scverse\[spatialdata"):
+        with pytest.raises(
+            ImportError, match=r"needs the package spatialdata .* pip install 's2s-scverse\[spatialdata"
+        ):
             call(hexagonal)
 
 

@@ -5,29 +5,29 @@ import pytest
 import tifffile
 from skimage.color import hed2rgb
 
-from s2s_scverse._image import FeatureMaps, PlacedImage, cut_patches, image_file
+from s2s_scverse._image import FeatureMaps, PlacedImage, cut_patches, find_library, image_file, library_image
 
 SIDE, SPACING = 240, 24.0
 SITES = np.stack(np.meshgrid(np.arange(36, 210, 24.0), np.arange(36, 210, 24.0)), axis=-1).reshape(-1, 2)
 
 
-def stained(haematoxylin, eosin=0.05):
+def stained(haematoxylin: np.ndarray, eosin: float = 0.05) -> np.ndarray:
     """An RGB image of the given density, (height, width)."""
     hed = np.stack([haematoxylin, np.full_like(haematoxylin, eosin), np.zeros_like(haematoxylin)], axis=-1)
     return (np.clip(hed2rgb(hed), 0, 1) * 255).round().astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def ramp():
+def ramp() -> np.ndarray:
     """More haematoxylin to the right."""
     return stained(np.tile(np.linspace(0.02, 0.2, SIDE), (SIDE, 1)))
 
 
-def maps_of(pixels, scale=1.0, **options):
+def maps_of(pixels: np.ndarray, scale: float = 1.0, **options: object) -> FeatureMaps:
     return FeatureMaps(PlacedImage(pixels, np.diag([scale, scale, 1.0])), SPACING, (0.3, 0.6), **options)
 
 
-def test_stains_are_described_where_they_are(ramp):
+def test_stains_are_described_where_they_are(ramp: np.ndarray) -> None:
     found = maps_of(ramp).describe(SITES)
     assert found.names[:2] == ["haematoxylin_mean_0.3", "haematoxylin_std_0.3"]
     assert not found.missing.any()
@@ -36,8 +36,21 @@ def test_stains_are_described_where_they_are(ramp):
     np.testing.assert_allclose(found.features[:, 0], wanted, atol=0.012)
 
 
+def test_texture_is_the_spread_within_the_surroundings() -> None:
+    checks = np.indices((SIDE, SIDE)).sum(axis=0) // 3 % 2
+    smooth, rough = np.full((SIDE, SIDE), 0.1), 0.05 + 0.1 * checks
+    spread = [maps_of(stained(image)).describe(SITES).features[:, 1].mean() for image in (smooth, rough)]
+    assert spread[1] > 10 * spread[0]
+
+
+def test_result_does_not_depend_on_the_bands_that_are_read(ramp: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = maps_of(ramp).describe(SITES).features
+    monkeypatch.setattr("s2s_scverse._image._placed.BAND", 3 * SIDE * 20)
+    np.testing.assert_allclose(maps_of(ramp).describe(SITES).features, whole, rtol=1e-5)
+
+
 @pytest.mark.parametrize("colour", [(20, 160, 40), (30, 50, 160), (60, 120, 220), (15, 15, 15)])
-def test_background_pen_marks_and_sites_off_the_image_are_missing(ramp, colour):
+def test_background_pen_marks_and_sites_off_the_image_are_missing(ramp: np.ndarray, colour: tuple[int]) -> None:
     pixels = ramp.copy()
     pixels[:, :70] = 250  # blank
     pixels[100:, 170:] = colour
@@ -55,7 +68,16 @@ def test_background_pen_marks_and_sites_off_the_image_are_missing(ramp, colour):
     np.testing.assert_allclose(found.features[beside, 0], maps_of(ramp).describe(sites).features[beside, 0], atol=0.02)
 
 
-def test_files_are_read_like_arrays(ramp, tmp_path):
+def test_other_images_give_their_channels() -> None:
+    rng = np.random.default_rng(0)
+    dapi = rng.random((SIDE, SIDE)).astype(np.float32)
+    found = maps_of(dapi).describe(SITES)
+    assert found.names == [f"channel0_{what}_{scale}" for scale in (0.3, 0.6) for what in ("mean", "std")]
+    several = maps_of(rng.random((SIDE, SIDE, 5))).describe(SITES)
+    assert several.features.shape == (len(SITES), 20)
+
+
+def test_files_are_read_like_arrays(ramp: np.ndarray, tmp_path) -> None:
     from skimage.io import imsave
 
     expected = maps_of(ramp).describe(SITES).features
@@ -70,7 +92,7 @@ def test_files_are_read_like_arrays(ramp, tmp_path):
         image_file(tmp_path / "none.png", np.eye(3), None)
 
 
-def test_a_level_of_a_pyramid_suffices(tmp_path):
+def test_a_level_of_a_pyramid_suffices(tmp_path) -> None:
     fine = stained(np.tile(np.linspace(0.02, 0.2, 4 * SIDE), (4 * SIDE, 1)))
     with tifffile.TiffWriter(tmp_path / "pyramid.tif") as file:
         file.write(fine, subifds=2, tile=(128, 128), photometric="rgb")
@@ -84,7 +106,7 @@ def test_a_level_of_a_pyramid_suffices(tmp_path):
     np.testing.assert_allclose(found[:, 0], wanted, atol=0.012)
 
 
-def test_without_a_level_blocks_of_pixels_are_averaged(ramp, tmp_path, monkeypatch):
+def test_without_a_level_blocks_of_pixels_are_averaged(ramp: np.ndarray, tmp_path, monkeypatch) -> None:
     fine = np.pad(ramp.repeat(5, axis=0).repeat(5, axis=1), ((0, 2), (0, 2), (0, 0)), mode="edge")
     tifffile.imwrite(tmp_path / "fine.tif", fine, tile=(64, 64), photometric="rgb")
     monkeypatch.setattr("s2s_scverse._image._placed.READ", 5 * 5 * 3 * SIDE * 30)
@@ -95,11 +117,11 @@ def test_without_a_level_blocks_of_pixels_are_averaged(ramp, tmp_path, monkeypat
     np.testing.assert_allclose(image.at(SITES), SITES, atol=1e-9)
 
 
-def test_patches_are_cut_around_sites(ramp):
+def test_patches_are_cut_around_sites(ramp: np.ndarray) -> None:
     image = PlacedImage(ramp, np.eye(3))
     sizes = []
 
-    def centre(patches):
+    def centre(patches: np.ndarray) -> np.ndarray:
         sizes.append(patches.shape)
         return patches[:, 4, 4].astype(float)
 
@@ -110,3 +132,18 @@ def test_patches_are_cut_around_sites(ramp):
     assert found.missing.tolist() == [False] * len(SITES) + [True]
     with pytest.raises(ValueError, match="extractor must return"):
         cut_patches(image, SITES, lambda patches: patches, side=8, batch_size=20)
+
+
+def test_image_of_a_library() -> None:
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    library = {"images": {"lowres": pixels}, "scalefactors": {"tissue_lowres_scalef": 0.5}}
+    image = library_image(find_library({"a": library, "is_single": True}, None, ""), None, "")
+    np.testing.assert_allclose(image.at(np.array([[20.0, 10.0]])), [[10.0, 5.0]])
+    for spatial, section, error, text in (
+        (None, None, KeyError, "no image found"),
+        ({"a": library, "b": library}, None, ValueError, "several sections"),
+        ({"a": library}, "b", KeyError, "no image of section 'b'"),
+        ({"a": {"images": {"lowres": pixels}, "scalefactors": {}}}, None, KeyError, "scale factor"),
+    ):
+        with pytest.raises(error, match=text):
+            library_image(find_library(spatial, section, ""), None, "")

@@ -1,16 +1,10 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_scverse._lattice import KINDS, Lattice, lattice_from_array, regular_sample
+from s2s_scverse._lattice import KINDS, Lattice, regular_sample
 
 BASIS = np.array([[0.0, 2.0], [2.0, 0.0]])
-EACH_KIND = pytest.mark.parametrize("kind", [pytest.param(kind, id=name) for name, kind in KINDS.items()])
-
-
-def full(n):
-    return np.stack(np.meshgrid(np.arange(n), np.arange(n), indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def square(index):
@@ -51,43 +45,10 @@ def test_index_survives_image_densify_and_symmetry(name, cells, factor):
 
 
 def test_stride_is_the_common_spacing_of_measured_sites():
-    lattice = square(full(9))
+    lattice = square(np.stack(np.meshgrid(np.arange(9), np.arange(9), indexing="ij"), -1).reshape(-1, 2))
     for stride in (1, 2, 3):
         measured = regular_sample(lattice, stride, (stride - 1, 0))
         assert lattice.stride(measured) == stride
     measured[:] = False
     measured[40] = True
     assert lattice.stride(measured) == 1
-
-
-@EACH_KIND
-def test_symmetries_form_a_group(kind):
-    elements = {tuple(matrix.ravel()) for matrix in kind.symmetries}
-    assert len(elements) == len(kind.symmetries) == (12 if kind.hexagonal else 8)
-    assert {tuple((a @ b).ravel()) for a in kind.symmetries for b in kind.symmetries} == elements
-    assert np.array_equal(kind.symmetries[0], np.eye(2))
-
-
-@EACH_KIND
-def test_array_positions_round_trip(kind):
-    index = np.random.default_rng(1).integers(0, 9, size=(30, 2))
-    array = kind.array_from_index(index)
-    assert np.array_equal(kind.index_from_array(array), index)
-    if kind.name != "square":
-        assert not (array.sum(axis=1) % 2).any()
-
-
-def test_one_row_keeps_its_direction():
-    lattice = lattice_from_array(np.array([[4, 0], [4, 1], [4, 3]]), np.array([[0.0, 9], [10, 9], [30, 9]]))
-    assert lattice.kind.name == "square"
-    assert lattice.pitch == pytest.approx(10)
-    np.testing.assert_allclose(lattice.coordinates, [[0, 9], [10, 9], [30, 9]], atol=1e-9)
-    np.testing.assert_allclose(lattice.basis, [[0, 10], [10, 0]], atol=1e-9)
-
-
-def test_regular_subsets_are_not_taken_for_pixels():
-    index = full(30)
-    third = index[(index[:, 0] - index[:, 1]) % 3 == 0]  # one in three of a hexagonal lattice
-    kind = KINDS["hex"]
-    lattice = lattice_from_array(kind.array_from_index(third), third @ np.asarray(kind.unit_basis) * 100)
-    assert lattice.pitch == pytest.approx(100)

@@ -43,6 +43,12 @@ def test_hull_and_all():
     assert filled(text, fill="hull") == {(1, 0), (2, 0), (1, 1), (2, 1), (2, 2), (3, 1), (3, 2)}
 
 
+def test_spots_on_one_line_get_sites_between_them():
+    assert filled("##.##", 2, "hull") == {(0, v) for v in (1, 3, 4, 5, 7)}
+    # A disc reaches into the gap of a line from both sides, so its closing leaves the gap open.
+    assert filled("##.##", 2, "tissue") == {(0, 1), (0, 7)}
+
+
 def test_outline_turns_with_the_section():
     rng = np.random.default_rng(0)
     index = np.argwhere(rng.random((12, 14)) < 0.6)

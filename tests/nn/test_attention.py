@@ -3,9 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from s2s_scverse.nn import CDCINConfig
-from s2s_scverse.nn._blocks import HybridAttentionBlock, WindowAttention, window_mask
+from s2s_scverse.nn._blocks import ChannelAttention, HybridAttentionBlock, WindowAttention, window_mask
 
 
 def arrays(module):
@@ -20,19 +21,28 @@ def naive_channel_attention(x, p, prefix=""):  # (C, H, W)
 
 
 def naive_window_attention(x, p, *, window, shift, heads, prefix=""):  # (H, W, C)
-    """Each site looks at the sites of its displaced window that are on the map; no roll, no padding."""
+    """Each site looks at the sites of its displaced window that are on the map; no roll, no padding, no mask."""
     h, w, c = x.shape
-    at = np.indices((h, w)).reshape(2, -1).T
-    cell = (at - [shift if side > window else 0 for side in (h, w)]) // window
-    qkv = x.reshape(-1, c) @ p[f"{prefix}qkv.weight"].T + p[f"{prefix}qkv.bias"]
-    q, k, v = (part.reshape(h * w, heads, -1) for part in np.split(qkv, 3, axis=-1))
+    shift_r, shift_c = (shift if side > window else 0 for side in (h, w))
+    d = c // heads
+    qkv = x @ p[f"{prefix}qkv.weight"].T + p[f"{prefix}qkv.bias"]  # (H, W, 3 C)
+    q, k, v = (part.reshape(h, w, heads, d) for part in np.split(qkv, 3, axis=-1))
     table = p[f"{prefix}position_bias"].reshape(2 * window - 1, 2 * window - 1, heads)
-    y = np.zeros_like(q)
-    for i, a in np.ndindex(h * w, heads):
-        keys = np.flatnonzero((cell == cell[i]).all(axis=1))
-        offset = at[i] - at[keys] + window - 1
-        weight = np.exp(k[keys, a] @ q[i, a] / math.sqrt(c // heads) + table[*offset.T, a])
-        y[i, a] = weight / weight.sum() @ v[keys, a]
+    y = np.zeros((h, w, heads, d))
+    for r in range(h):
+        for s in range(w):
+            rows = [i for i in range(h) if (i - shift_r) // window == (r - shift_r) // window]
+            cols = [j for j in range(w) if (j - shift_c) // window == (s - shift_c) // window]
+            keys = [(i, j) for i in rows for j in cols]
+            for a in range(heads):
+                score = np.array(
+                    [
+                        q[r, s, a] @ k[i, j, a] / math.sqrt(d) + table[r - i + window - 1, s - j + window - 1, a]
+                        for i, j in keys
+                    ]
+                )
+                weight = np.exp(score - score.max())
+                y[r, s, a] = weight / weight.sum() @ np.array([v[i, j, a] for i, j in keys])
     return y.reshape(h, w, c) @ p[f"{prefix}project.weight"].T + p[f"{prefix}project.bias"]
 
 
@@ -51,11 +61,22 @@ def gelu(x):
     return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
 
 
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_channel_attention(rng):
+    module = ChannelAttention(8, squeeze=4).double()
+    x = rng.normal(size=(2, 8, 3, 5))
+    expected = np.stack([naive_channel_attention(image, arrays(module)) for image in x])
+    np.testing.assert_allclose(module(torch.tensor(x)).detach().numpy(), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("size", "shifted"), [((8, 8), True), ((7, 10), False), ((7, 10), True), ((3, 9), True), ((1, 1), False)]
 )
-def test_hybrid_block_against_a_loop_over_sites(size, shifted):
-    rng = np.random.default_rng(0)
+def test_hybrid_block_against_a_loop_over_sites(rng, size, shifted):
     config = CDCINConfig(features=8, heads=2, window=4, attention=True, mlp_ratio=2, conv_scale=0.5, channel_squeeze=4)
     torch.manual_seed(0)
     module = HybridAttentionBlock(config, shifted=shifted).double()
@@ -75,6 +96,15 @@ def test_hybrid_block_against_a_loop_over_sites(size, shifted):
         hidden = gelu(naive_norm(z, p["norm2.weight"], p["norm2.bias"]) @ p["mlp.0.weight"].T + p["mlp.0.bias"])
         expected.append((z + hidden @ p["mlp.2.weight"].T + p["mlp.2.bias"]).transpose(2, 0, 1))
     np.testing.assert_allclose(module(torch.tensor(x)).detach().numpy(), expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+def test_padding_is_not_read(monkeypatch, shift):
+    module = WindowAttention(8, window=4, heads=2, shift=shift)
+    x = torch.randn(1, 6, 9, 8)
+    expected, pad = module(x), nn.functional.pad
+    monkeypatch.setattr(nn.functional, "pad", lambda x, widths: pad(x, widths, value=1e3))
+    torch.testing.assert_close(module(x), expected, rtol=0, atol=0)
 
 
 def test_mask_made_in_inference_mode_serves_training():

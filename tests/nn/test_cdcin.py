@@ -1,13 +1,10 @@
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional
 
 from s2s_scverse.nn import CDCIN, PRESETS, CDCINConfig
-from s2s_scverse.nn._blocks import conv3x3
-from s2s_scverse.nn._simulated import SIMULATED, simulated_weights
 
 SMALL = CDCINConfig(
     stages=2, features=8, growth=4, blocks=2, layers=2, zero_init=False, heads=2, window=4, channel_squeeze=4
@@ -89,6 +86,16 @@ def test_any_size(config, size):
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
 
 
+def test_paper_runs():
+    network = build(PRESETS["paper"]).eval()
+    start, values, mask, _ = maps(17, 16, batch=1)
+    with torch.no_grad():
+        out = network.impute(start, values, mask)
+    assert out.shape == (1, 1, 17, 16)
+    assert torch.isfinite(out).all()
+    assert not torch.equal(out, start)
+
+
 def test_zero_init_adds_nothing_to_the_starting_map():
     network = build(replace(ATTENTION, zero_init=True))
     start, _, mask, _ = maps()
@@ -110,6 +117,30 @@ def test_values_hidden_by_the_mask_are_not_read():
     network = build(SMALL)
     hidden = values.masked_fill(mask == 0, torch.nan)
     assert torch.equal(network(start, hidden, mask), network(start, values, mask))
+
+
+def test_turning_by_60_degrees_commutes_with_rotation_symmetric_hexagonal_weights():
+    network = build(replace(SMALL, hexagonal=True))
+    ring = [(0, 1), (-1, 1), (-1, 0), (0, -1), (1, -1), (1, 0)]
+    with torch.no_grad():
+        for p in network.parameters():
+            if p.shape[2:] == (3, 3):
+                mean = torch.stack([p[:, :, 1 + r, 1 + c] for r, c in ring]).mean(0)
+                for r, c in ring:
+                    p[:, :, 1 + r, 1 + c] = mean
+    n = 61
+    start = torch.zeros(1, 1, n, n)
+    start[0, 0, 30:33, 30:34] = torch.rand(3, 4, generator=torch.Generator().manual_seed(0))
+    turned = torch.zeros_like(start)
+    for u in range(-3, 7):
+        for v in range(-3, 7):  # (u, v) -> (u + v, -u) turns (1, 0) into (1, -1), its next neighbour
+            turned[0, 0, 30 + u + v, 30 - u] = start[0, 0, 30 + u, 30 + v]
+    nothing = torch.zeros_like(start)
+    out, out_turned = (network(s, nothing, nothing)[-1, 0, 0].detach() for s in (start, turned))
+    assert out.std() > 0
+    for u in range(-5, 8):
+        for v in range(-5, 8):
+            assert out_turned[30 + u + v, 30 - u] == pytest.approx(out[30 + u, 30 + v].item(), abs=1e-5)
 
 
 def test_neither_recompute_nor_channels_last_changes_anything():
@@ -134,61 +165,3 @@ def test_bfloat16_autocast_is_close_and_finite(config):
     assert not torch.equal(out, expected)
     out.square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
-
-
-# Configurations and weights.
-def parameters(config):
-    return sum(p.numel() for p in CDCIN(config).parameters() if p.requires_grad)
-
-
-def test_paper_has_the_published_number_of_parameters_and_the_default_is_light():
-    network = CDCIN(PRESETS["paper"])
-    assert [sum(p.numel() for p in stage.parameters()) for stage in network.stages] == [1_103_553] * 3
-    assert parameters(PRESETS["paper"]) == 3_310_659
-    assert PRESETS["paper"].in_channels == 1
-    assert CDCINConfig() == PRESETS["default"] == CDCIN().config
-    assert 15_000 < parameters(PRESETS["default"]) < 25_000
-
-
-@pytest.mark.parametrize("name", list(PRESETS))
-def test_configurations_survive_json(name):
-    stored = json.loads(json.dumps(asdict(PRESETS[name])))
-    assert CDCINConfig(**stored) == PRESETS[name]
-
-
-def test_shipped_weights_fit_the_default_network_on_all_lattices_and_no_other():
-    network = CDCIN(SIMULATED)
-    untrained = network.stages[0].last.weight.clone()
-    network.load_state_dict(simulated_weights(SIMULATED))
-    assert not torch.equal(network.stages[0].last.weight, untrained)
-    with pytest.raises(ValueError, match="shipped weights"):
-        simulated_weights(replace(SIMULATED, stages=2))
-
-
-# Convolutions on hexagonal lattices.
-@pytest.fixture
-def x():
-    return torch.randn(2, 3, 5, 6, generator=torch.Generator().manual_seed(0))
-
-
-def test_hexagonal_against_a_sum_over_neighbours(x):
-    conv = conv3x3(3, 4, hexagonal=True)
-    padded = torch.zeros(2, 3, 7, 8)
-    padded[:, :, 1:-1, 1:-1] = x
-    expected = conv.bias[None, :, None, None].expand(2, 4, 5, 6)
-    for r, c in ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, -1), (-1, 1)):
-        shifted = padded[:, :, 1 + r : 6 + r, 1 + c : 7 + c]
-        expected = expected + torch.einsum("oi,bihw->bohw", conv.weight[:, :, 1 + r, 1 + c], shifted)
-    torch.testing.assert_close(conv(x), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_hexagonal_gives_masked_weights_no_gradient_and_ignores_them(x):
-    conv = conv3x3(3, 4, hexagonal=True)
-    out = conv(x)
-    out.square().sum().backward()
-    unused = torch.tensor([[1, 0, 0], [0, 0, 0], [0, 0, 1]], dtype=torch.bool)
-    assert (conv.weight.grad[:, :, unused] == 0).all()
-    assert (conv.weight.grad[:, :, ~unused] != 0).all()
-    with torch.no_grad():
-        conv.weight[:, :, unused] = 1e3
-    assert torch.equal(conv(x), out)

@@ -66,16 +66,20 @@ def test_the_image_lies_below_the_sites(small, stained, colour_at):
     np.testing.assert_allclose(colour_at(faint, (110, 210))[0, 2], 0.5, atol=0.02)
 
 
-@pytest.mark.parametrize("size", [(3, 40), (40, 3)])
-def test_nothing_is_cropped_and_the_legend_covers_no_data(make_lattice, build_section, size):
-    lattice, name = make_lattice("square", *size), "a section with a long name"
+@pytest.mark.parametrize("size", [(3, 40), (40, 3), (1, 1)])
+@pytest.mark.parametrize("name", [None, "a section with a long name"])
+def test_nothing_is_cropped_and_the_legend_covers_no_data(make_lattice, build_section, size, name):
+    lattice = make_lattice("square", *size)
     adata = build_section(lattice, np.ones(len(lattice)), np.ones(len(lattice)))
-    adata.obs["sample"] = name
-    adata.uns["s2s"]["grid"] = {"library_key": "sample", "sections": {name: adata.uns["s2s"]["grid"]}}
+    if name is not None:
+        adata.obs["sample"] = name
+        adata.uns["s2s"]["grid"] = {"library_key": "sample", "sections": {name: adata.uns["s2s"]["grid"]}}
     figure = s2s.pl.grid(adata, return_fig=True)
     figure.draw_without_rendering()
     (axis,) = figure.axes
-    assert axis.get_title(loc="left").replace("\n", " ") == f"{name}, square lattice"
+    assert axis.get_title(loc="left").replace("\n", " ") == (
+        "square lattice" if name is None else f"{name}, square lattice"
+    )
     page, legend = figure.bbox, axis.get_legend().get_window_extent()
     for box in (axis.get_tightbbox(), legend):
         assert min(box.x0 - page.x0, box.y0 - page.y0, page.x1 - box.x1, page.y1 - box.y1) >= -1

@@ -10,6 +10,7 @@ BOX = (99.0, 141.0, 149.0, 171.0)
 @pytest.mark.parametrize(
     ("convert", "expected"),
     [
+        pytest.param(lambda image: image, [100, 150, 0], id="bytes"),
         pytest.param(lambda image: image.astype(np.uint16) * 257, [100, 150, 0], id="16 bits"),
         pytest.param(lambda image: image / 255, [100, 150, 0], id="floats"),
         pytest.param(lambda image: np.dstack([image, np.full(image.shape[:2], 255, "u1")]), [100, 150, 0], id="rgba"),
@@ -34,8 +35,17 @@ def test_which_image(stained):
     assert find_underlay(stained, None, "lowres", BOX).box == (-2, 198, -2, 238)
     del library["images"]["hires"]
     assert find_underlay(stained, None, True, BOX).pixels.shape[1] == 50
-    two = {"a": library, "b": {"images": {}, "scalefactors": {}}, "is_single": True}
+    two = {"a": library, "b": {"images": {}, "scalefactors": {}}, "is_single": True, "note": {"from": "CELLxGENE"}}
+    assert find_underlay(two, "a", True, BOX) is not None
     assert find_underlay(two, "b", None, BOX) is None
+
+
+def test_none_is_needed_unless_asked_for(stained):
+    for spatial in (None, {}, "no mapping", {"library": None}, {"a": {}, "b": {}}):
+        assert find_underlay(spatial, None, None, BOX) is None
+        assert find_underlay(spatial, None, False, BOX) is None
+    assert find_underlay(stained, None, False, BOX) is None
+    assert find_underlay(stained, None, None, (900.0, 910.0, 0.0, 10.0)) is None
 
 
 def keep(spatial):

@@ -70,6 +70,16 @@ def test_bins_of_unequal_numbers_of_small_bins_are_warned_of():
         s2s.pp.grid(adata, bin_size=12, upsample=1)
 
 
+def test_bins_of_one_place_each_lie_there():
+    places = np.repeat(np.stack(np.meshgrid(np.arange(8), np.arange(9)), axis=-1).reshape(-1, 2) * 50.0, 20, axis=0)
+    adata = ad.AnnData(np.ones((len(places), 1), np.float32), obsm={"spatial": places})
+    with pytest.raises(ValueError, match=r"share their coordinates .* pass bin_size= for cells or beads"):
+        s2s.pp.grid(adata)
+    dense = s2s.pp.grid(adata, bin_size=50, upsample=1)
+    assert (dense.obs["n_cells"] == 20).all()
+    np.testing.assert_allclose(np.unique(dense.obsm["spatial"].round(6), axis=0), np.unique(places, axis=0), atol=1e-6)
+
+
 def test_far_cells_are_named(cells):
     cells = cells.copy()
     cells.obsm["spatial"][5] = [1e6, 1e6]

@@ -1,4 +1,5 @@
 import anndata as ad
+import dask.array as da
 import numpy as np
 import pytest
 from scipy import sparse
@@ -90,3 +91,21 @@ def test_imputed_layers_do_not_outlive_their_lattice(hand_drawn):
     assert "linear_visible" not in again.obs
     assert list(again.uns["s2s"]) == ["grid"]
     assert "linear" in adata.layers
+
+
+@pytest.mark.parametrize("kind", ["backed", "dask", "dask of csr"])
+def test_bins_of_backed_and_lazy_sections(hand_drawn, tmp_path, kind):
+    adata = hand_drawn("### #.# ###")
+    if kind == "dask of csr":
+        adata.X = sparse.csr_matrix(adata.X)
+    expected = s2s.pp.grid(adata, bin_size=2)
+    if kind == "backed":
+        adata.write_h5ad(tmp_path / "x.h5ad")
+        adata = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    else:
+        adata.X = da.from_array(adata.X, chunks=(4, 2), asarray=False)
+    found = s2s.pp.grid(adata, bin_size=2)
+    if kind == "backed":
+        adata.file.close()
+    np.testing.assert_array_equal(dense(found.X), dense(expected.X))
+    found.write_h5ad(tmp_path / "found.h5ad")

@@ -174,3 +174,24 @@ def test_the_part_that_the_image_explains_is_written(described, section):
     noise = np.random.default_rng(0).integers(80, 200, (420, 380, 3), dtype=np.uint8)
     useless = s2s.pp.image_features(section, noise, transform=0.5, copy=True)
     assert useless.uns["s2s"]["image"]["s2s_image"]["explained"][0] < 0.1
+
+
+def test_a_torch_module_extracts_features(section):
+    import torch
+
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(5))
+
+    def embed(patches):
+        with torch.inference_mode():
+            return model(torch.from_numpy(patches).float() / 255)
+
+    found = s2s.pp.image_features(section, extractor=embed, patch_size=16, batch_size=50, copy=True)
+    assert found.obsm["s2s_image"].shape == (section.n_obs, 5)
+
+
+def test_features_survive_a_file(described, tmp_path):
+    described.write_h5ad(tmp_path / "section.h5ad")
+    again = ad.read_h5ad(tmp_path / "section.h5ad")
+    assert list(again.uns["s2s"]["image"]["s2s_image"]["names"]) == list(
+        described.uns["s2s"]["image"]["s2s_image"]["names"]
+    )

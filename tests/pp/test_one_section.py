@@ -40,7 +40,9 @@ def test_endings_and_beginnings_of_joined_names_are_warned_of(ending):
     adata = joined("cond", index_unique="-" if ending else None)
     if not ending:
         adata.obs_names = [f"{sample}_{'ACGT' * 4}-{i}" for i, sample in enumerate(adata.obs["cond"])]
-    with pytest.warns(UserWarning, match=r"beginnings or endings, .* \(A, B\): pass library_key='cond' if these"):
+    with pytest.warns(
+        UserWarning, match=r"different beginnings or endings, .* \(A, B\): pass library_key='cond' if these"
+    ):
         s2s.pp.grid(adata)
 
 

@@ -160,11 +160,11 @@ def test_only_some_sections_have_array_positions(parts):
     assert of(dense, "a").n_obs == s2s.pp.grid(parts["a"], upsample=2).n_obs
 
 
-@pytest.mark.parametrize("uns_merge", [None, "first"])
-def test_imputed_sections_that_were_concatenated_are_laid_out_again(uns_merge):
+@pytest.mark.parametrize(("lattice", "uns_merge"), [("square", None), ("hex", "same"), ("hex", "first")])
+def test_imputed_sections_that_were_concatenated_are_laid_out_again(lattice, uns_merge):
     parts = {}
     for seed, name in enumerate(("a", "b")):
-        adata = s2s.datasets.simulated_tissue(lattice="hex", n_rows=12, n_cols=10 + seed, n_genes=6, rng=seed)
+        adata = s2s.datasets.simulated_tissue(lattice=lattice, n_rows=12, n_cols=10 + seed, n_genes=6, rng=seed)
         adata.obs["flag"] = True
         parts[name] = s2s.pp.grid(adata, upsample=2)
         s2s.tl.interpolate(parts[name], "linear")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from s2s_scverse._predict import METHODS, StackingWeights, fit
+from s2s_scverse._predict import METHODS, Kriging, PCAKriging, StackingWeights, fit
 
 MODELS = ("kriging", "pca_kriging")
 CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], float)
@@ -28,6 +28,14 @@ def test_linear_centre_of_a_turned_square_is_the_mean_of_its_corners():
     assert_allclose(interpolate("linear", turned, FOUR, turned.mean(axis=0, keepdims=True)), [[15 / 4]], rtol=1e-6)
 
 
+def test_idw_by_hand():
+    # Distances 1, 2 and 5 along a line.
+    spots = np.array([[-1, 0], [2, 0], [5, 0]], float)
+    expected = (3 / 1 + 6 / 2 + 10 / 5) / (1 + 1 / 2 + 1 / 5)
+    values = np.array([[3], [6], [10]], np.float32)
+    assert_allclose(interpolate("idw", spots, values, np.zeros((1, 2))), [[expected]], rtol=1e-6)
+
+
 def test_idw_counts_all_spots_tied_with_the_eighth(spots):
     # 4 spots at distance sqrt(1/2), then 8 at sqrt(5/2): all 12 or the answer would depend on how the section lies.
     grid = np.mgrid[-3:5, -3:5].reshape(2, -1).T.astype(float)
@@ -37,6 +45,30 @@ def test_idw_counts_all_spots_tied_with_the_eighth(spots):
     assert_allclose(interpolate("idw", grid, values, np.full((1, 2), 0.5)), [[expected]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["linear", "cubic", "rbf"])
+def test_reproduces_planes(method, spots):
+    planes = np.array([[1.0, -0.5], [2.0, 0.25]])
+    inside = spots[12:-12] + np.array([0.01, 0.02])
+    inside = inside[(inside[:, 0] > 1) & (inside[:, 0] < 9)]
+    found = interpolate(method, spots, (spots @ planes + 3).astype(np.float32), inside)
+    assert_allclose(found, inside @ planes + 3, atol=2e-3 if method == "cubic" else 1e-4)
+
+
+@pytest.mark.parametrize("method", ["linear", "cubic"])
+def test_nearest_outside_the_hull(method, spots, values):
+    outside = np.array([[-5.0, -5.1], [30.0, 4.1]])
+    expected = interpolate("nearest", spots, values, outside)
+    assert_array_equal(interpolate(method, spots, values, outside), expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_same_input_same_bits(method, spots, values, sites):
+    first, again = (interpolate(method, spots.copy(), values.copy(), sites.copy()) for _ in range(2))
+    assert first.dtype == np.float32
+    assert first.shape == (len(sites), values.shape[1])
+    assert_array_equal(first, again)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_permutations(method, spots, values, sites):
     rng = np.random.default_rng(1)
@@ -44,6 +76,50 @@ def test_permutations(method, spots, values, sites):
     expected = interpolate(method, spots, values, sites)
     found = interpolate(method, spots[i], values[i][:, g], sites[j])
     assert_allclose(found, expected[j][:, g], atol=1e-2 if method == "state_kriging" else 1e-4)
+
+
+@pytest.mark.parametrize("method", MODELS)
+def test_moving_and_scaling_values(method, spots, values, sites):
+    expected = interpolate(method, spots, values, sites)
+    assert_allclose(interpolate(method, spots, 4 * values + 2, sites), 4 * expected + 2, atol=1e-3)
+    assert_allclose(interpolate(method, spots + 1000, values, sites + 1000), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_spot(method):
+    found = interpolate(method, np.zeros((1, 2)), np.array([[3.0, 4.0]], np.float32), SITES)
+    assert_allclose(found, [[3, 4]] * 3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_spots(method):
+    spots = np.array([[0.0, 0.0], [1.0, 0.0]])
+    found = interpolate(method, spots, np.array([[1.0], [3.0]], np.float32), SITES).ravel()
+    assert found[1] == pytest.approx(1 if method == "nearest" else 2, abs=1e-5)
+    assert np.all((found > 1 - 1e-6) & (found < 3 + 1e-6))
+    assert found[0] < found[2]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_row(method):
+    spots = np.column_stack([np.arange(8.0), np.full(8, 2.0)])
+    values = (2 * spots[:, :1] + 1).astype(np.float32)
+    found = interpolate(method, spots, values, np.array([[2.5, 2.0], [3.0, 2.0], [-4.0, 2.0]])).ravel()
+    if method in ("linear", "cubic", "rbf"):
+        assert_allclose(found, [6, 7, 1], atol=1e-4)
+    assert np.all((found >= 1 - 1e-3) & (found <= 15))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_sites_and_no_genes(method, spots, values, sites):
+    assert interpolate(method, spots, values, np.empty((0, 2))).shape == (0, 7)
+    assert interpolate(method, spots, values[:, :0], sites).shape == (len(sites), 0)
+
+
+def test_fewer_spots_than_components(values, spots):
+    model = PCAKriging(Kriging(spots[:4], SITES), values[:4], n_components=25)
+    assert model.scores.shape == (4, 3)
+    assert np.isfinite(model.maps(values[:4])[0]).all()
 
 
 def test_no_half_site_shift():

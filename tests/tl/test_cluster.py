@@ -18,7 +18,7 @@ from s2s_scverse._adata import Layers, _genes
 def cluster(request):
     """A worker in this process, or two processes."""
     processes = getattr(request, "param", True)
-    arguments = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
+    arguments = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
     with distributed.LocalCluster(n_workers=1 + processes, processes=processes, **arguments) as found:
         yield found
 
@@ -40,13 +40,15 @@ def same(found, alone):
 
 @pytest.mark.parametrize("cluster", [False, pytest.param(True, marks=pytest.mark.slow)], indirect=True)
 def test_workers(section, alone, quick, cluster, tmp_path):
-    section.X = da.from_array(section.X.toarray(), chunks=(100, 3))
-    with distributed.Client(cluster) as client, distributed.get_task_stream(client) as stream:
-        s2s.tl.impute(section, store=tmp_path / "out", **quick)
-    blocks = [task for task in stream.data if "impute_block" in str(task["key"])]
-    assert len(blocks) == 6
-    assert len({task["worker"] for task in blocks}) == len(cluster.workers)
-    same(section, alone)
+    lazy = section.copy()
+    lazy.X = da.from_array(section.X.toarray(), chunks=(100, 3))
+    for adata, store in ((section, None), (lazy, tmp_path / "out")):
+        with distributed.Client(cluster) as client, distributed.get_task_stream(client) as stream:
+            s2s.tl.impute(adata, store=store, **quick)
+        blocks = [task for task in stream.data if "impute_block" in str(task["key"])]
+        assert len(blocks) == 6
+        assert len({task["worker"] for task in blocks}) == len(cluster.workers)
+        same(adata, alone)
 
 
 @pytest.mark.slow

@@ -28,6 +28,12 @@ def test_gain_is_largest_for_the_gene_that_depends_on_the_covariate(guided):
     assert explained["stack"] > explained["stack_without_covariates"]
 
 
+def test_gain_of_an_earlier_run_goes(guided):
+    adata = guided.copy()
+    s2s.tl.impute(adata, preset="quick", progress=False)
+    assert "s2s_covariate_gain" not in adata.var
+
+
 def test_gain_is_drawn(guided):
     figure = s2s.pl.reliability(guided, return_fig=True)
     assert [axis.get_ylabel() for axis in figure.axes] == ["expected PCC", "variance explained by covariates"]

@@ -1,5 +1,6 @@
 """What users do next: squidpy's statistics, files, pictures."""
 
+import anndata as ad
 import numpy as np
 import pytest
 import scanpy as sc
@@ -28,6 +29,18 @@ def test_squidpy_and_scanpy_find_what_is_in_a_dense_visium_array():
     sc.tl.leiden(plain, resolution=0.3, flavor="igraph", n_iterations=2, directed=False)
     spots = plain.obs[plain.obs["s2s_measured"]]
     assert adjusted_rand_score(spots["domain"].astype(str), spots["leiden"]) > 0.4
+
+
+def test_the_whole_chain_survives_a_file(imputed, tmp_path):
+    s2s.tl.interpolate(imputed, "linear")
+    s2s.tl.evaluate(imputed, ["s2s", "linear"], n_bootstrap=10)
+    imputed.write_h5ad(tmp_path / "x.h5ad")
+    back = ad.read_h5ad(tmp_path / "x.h5ad")
+    assert s2s.get.evaluation_df(back).equals(s2s.get.evaluation_df(imputed))
+    s2s.tl.evaluate(back, ["s2s", "linear"], n_bootstrap=10)
+    genes = back.var_names[:2].tolist()
+    assert s2s.pl.compare(back, genes, keys=["s2s", "linear"], return_fig=True) is not None
+    assert s2s.get.image(back, genes, layer="linear").identical(s2s.get.image(imputed, genes, layer="linear"))
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +82,29 @@ def test_sites_of_a_dense_hexagonal_section_have_six_neighbours(on_image, factor
     assert steps == {(0, 2), (1, 1)}, "neighbours must be those of Space Ranger's doubled columns"
 
 
-def test_sites_have_their_size_beside_the_image(on_image):
+@pytest.mark.filterwarnings("ignore")  # of squidpy and matplotlib about each other
+def test_squidpy_draws_sites_in_their_size_on_the_image(on_image):
+    import matplotlib.pyplot as plt
+    import squidpy as sq
+
     dense = s2s.pp.grid(on_image, upsample=2)
     scales = dense.uns["spatial"]["slide"]["scalefactors"]
     assert scales == {"spot_diameter_fullres": 27.5, "tissue_hires_scalef": 0.25, "fiducial_diameter_fullres": 80.0}
     assert on_image.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55.0
+    s2s.tl.interpolate(dense, "nearest")
+    figure, axes = plt.subplots()
+    sq.pl.spatial_scatter(dense, color="domain_1", layer="nearest", ax=axes)
+    (circles,) = axes.collections
+    boxes = [path.get_extents() for path in circles.get_paths()]
+    # In pixels of the image that is drawn.
+    centres = np.array([(box.p0 + box.p1) / 2 for box in boxes])
+    np.testing.assert_allclose(centres, dense.obsm["spatial"] * 0.25, atol=0.5)
+    np.testing.assert_allclose([box.width for box in boxes], 27.5 * 0.25, rtol=0.02)
+    plt.close(figure)
     again = s2s.pp.grid(dense[dense.obs["s2s_measured"]], upsample=4)
     assert again.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55 / 4
     assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55 / 2
+    cells = s2s.datasets.simulated_tissue(lattice="cells", n_rows=9, n_cols=9, n_genes=6)
+    cells.uns["spatial"] = {"slide": {"images": {}, "scalefactors": {"spot_diameter_fullres": 3.0}}}
+    dense = s2s.pp.grid(cells, bin_size=120, upsample=2)
+    assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 60

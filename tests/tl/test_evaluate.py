@@ -74,7 +74,16 @@ def test_table_agrees_with_numpy_and_scipy_on_held_out_spots_alone(scored):
     pd.testing.assert_frame_equal(by_gene(scored, "linear"), expected)
 
 
-def test_scores_do_not_depend_on_the_order_of_sites_and_genes(scored):
+def test_scores_do_not_depend_on_unmeasured_sites_nor_on_the_order_of_sites_and_genes(hand_drawn, scored):
+    tables = []
+    for upsample in (1, 3):
+        dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=upsample)
+        s2s.pp.sparsify(dense, stride=2)
+        dense.layers["guess"] = np.zeros(dense.shape, np.float32)
+        dense.layers["guess"][:25] = dense_x(dense)[:25] + np.random.default_rng(1).normal(0, 3, (25, 2))
+        s2s.tl.evaluate(dense, "guess")
+        tables.append(s2s.get.evaluation_df(dense))
+    pd.testing.assert_frame_equal(*tables)
     rng = np.random.default_rng(0)
     shuffled = scored[rng.permutation(scored.n_obs), rng.permutation(scored.n_vars)].copy()
     s2s.tl.evaluate(shuffled, ["linear"])
@@ -106,11 +115,15 @@ def test_summary_and_tests(scored):
         expected = stats.wilcoxon(nearest[score], linear[score])
         assert tests.loc[score, "pvalue"] == expected.pvalue == tests.loc[score, "pvalue_holm"]
         assert tests.loc[score, "difference"] == pytest.approx((nearest - linear)[score].mean())
+    assert tests.loc["rmse", "difference"] > 0
+    assert tests.loc["rmse", "pvalue"] < 0.01
+
     s2s.tl.interpolate(scored, "idw")
     s2s.tl.evaluate(scored, ("nearest", "linear", "idw"))
     tests = s2s.get.evaluation_tests_df(scored)
     rmse = tests[tests["score"] == "rmse"]
-    assert len(rmse) == 3
+    pairs = [("nearest", "linear"), ("nearest", "idw"), ("linear", "idw")]
+    assert list(zip(rmse["first"], rmse["second"], strict=True)) == pairs
     lowest = rmse["pvalue"].idxmin()
     assert rmse.loc[lowest, "pvalue_holm"] == 3 * rmse.loc[lowest, "pvalue"]  # adjusted within a score
     s2s.tl.evaluate(scored, "linear")
@@ -137,7 +150,10 @@ def test_coverage_of_methods_with_standard_deviations(foreign):
     s2s.tl.evaluate(foreign, ["plain", "other"])
     assert by_gene(foreign, "plain")["coverage"].isna().all()
     assert by_gene(foreign, "other")["coverage"].mean() == pytest.approx(0.9, abs=0.02)
-    assert list(s2s.get.evaluation_summary_df(foreign)["score"])[-1] == "coverage"
+    foreign.layers["other_std"] *= 3
+    s2s.tl.evaluate(foreign, ["other"])
+    assert by_gene(foreign, "other")["coverage"].min() > 0.99
+    assert list(s2s.get.evaluation_summary_df(foreign)["score"]) == [*SCORES, "coverage"]
     foreign.layers["other_std"][:, 0] = np.nan
     s2s.tl.evaluate(foreign, ["other"])
     assert by_gene(foreign, "other")["coverage"].isna().tolist() == [True] + 11 * [False]
@@ -149,6 +165,8 @@ def test_genes_that_are_not_in_every_layer_are_skipped(section):
     s2s.tl.interpolate(section, "linear", genes=names[2:8])
     s2s.tl.evaluate(section, ["nearest", "linear"])
     assert list(by_gene(section, "linear").index) == names[2:4]
+    s2s.tl.evaluate(section, ["nearest", "linear"], genes=[names[3], names[2]])
+    assert list(by_gene(section, "nearest").index) == [names[3], names[2]]
     with pytest.raises(ValueError, match=f"genes not imputed in layer 'linear': {names[1]}; impute them"):
         s2s.tl.evaluate(section, ["nearest", "linear"], genes=names[1:3])
     s2s.tl.interpolate(section, "linear", genes=names[6:])
@@ -180,22 +198,34 @@ def test_nothing_but_the_tables_is_written_and_they_survive_h5ad(section, tmp_pa
     before = section.copy()
     copied = s2s.tl.evaluate(section, "linear", copy=True)
     assert "evaluation" not in section.uns["s2s"]
-    s2s.tl.evaluate(section, "linear", rng=np.random.default_rng(0))
+    assert s2s.tl.evaluate(section, "linear", rng=np.random.default_rng(0)) is None
     same_tables(copied, section)
     np.testing.assert_array_equal(dense_x(section), dense_x(before))
     np.testing.assert_array_equal(section.layers["linear"], before.layers["linear"])
     pd.testing.assert_frame_equal(section.obs, before.obs)
     pd.testing.assert_frame_equal(section.var, before.var)
     assert set(section.uns["s2s"]) == {"grid", "linear", "evaluation"}
+    table = s2s.get.evaluation_df(section)
+    table["pcc"] = 0
+    same_tables(copied, section)
     section.write_h5ad(tmp_path / "section.h5ad")
     back = ad.read_h5ad(tmp_path / "section.h5ad")
     same_tables(back, section)
     entry = back.uns["s2s"]["evaluation"]
     assert (entry["truth"], entry["n_spots"], entry["n_bootstrap"]) == ("X", section.obs["s2s_held_out"].sum(), 1000)
+    s2s.tl.evaluate(back, "linear")
+    same_tables(back, section)
+    s2s.tl.evaluate(back, "linear", rng=1)
+    lower = s2s.get.evaluation_summary_df(section)["lower"]
+    assert not s2s.get.evaluation_summary_df(back)["lower"].equals(lower)
 
 
-def test_a_layer_that_saw_the_spots_is_refused_whatever_is_done_to_the_section(section, tmp_path):
-    s2s.tl.interpolate(section, "linear")
+@pytest.mark.parametrize("quick_impute", [False, True])
+def test_a_layer_that_saw_the_spots_is_refused_whatever_is_done_to_the_section(section, tmp_path, quick_impute):
+    if quick_impute:
+        s2s.tl.impute(section, key_added="linear", preset="quick", uncertainty=False, progress=False)
+    else:
+        s2s.tl.interpolate(section, "linear")
     seen, full = section.obs["s2s_measured"].to_numpy(), section.copy()
     full.obs["s2s_measured"] |= full.obs.pop("s2s_held_out")
     s2s.pp.sparsify(full, stride=2, phase=(1, 0))
@@ -206,8 +236,19 @@ def test_a_layer_that_saw_the_spots_is_refused_whatever_is_done_to_the_section(s
         s2s.tl.evaluate(full, "linear")
     full.write_h5ad(tmp_path / "section.h5ad")
     rng = np.random.default_rng(0)
-    fewer, shuffled = rng.random(full.n_obs) < 0.5, rng.permutation(full.n_obs)
-    for adata in (full[:, 3:5], full[fewer].copy(), full[shuffled].copy(), ad.read_h5ad(tmp_path / "section.h5ad")):
+    renamed, scaled = full.copy(), full.copy()
+    renamed.obs_names = [f"spot_{i}" for i in range(full.n_obs)]
+    scaled.X = scaled.X * 2
+    changed = {
+        "other genes": full[:, 3:5].copy(),
+        "fewer spots": full[rng.random(full.n_obs) < 0.5].copy(),
+        "another order": full[rng.permutation(full.n_obs)].copy(),
+        "other names": renamed,
+        "other values": scaled,
+        "a file": ad.read_h5ad(tmp_path / "section.h5ad"),
+        "a view": full[:, :3],
+    }
+    for adata in changed.values():
         with pytest.raises(ValueError, match="held-out spots were visible to its method"):
             s2s.tl.evaluate(adata, "linear")
         assert "evaluation" not in adata.uns["s2s"]
@@ -231,6 +272,16 @@ def test_a_copy_of_the_truth_is_refused(foreign):
     foreign.layers["other"][:] = 0
     s2s.tl.evaluate(foreign, "other")  # genes without variation are no sign of a copy
     assert (by_gene(foreign, "other")["rmse"] == 0).all()
+
+
+def test_a_perfect_interpolation_is_no_copy(hand_drawn):
+    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
+    dense.X[:] = np.where(dense.obs["array_row"] > 1, 3, 1)[:, None]
+    s2s.pp.sparsify(dense, stride=2)
+    s2s.tl.interpolate(dense, "nearest")
+    dense.layers["nearest"][:] = dense.X
+    s2s.tl.evaluate(dense, "nearest")
+    assert (by_gene(dense, "nearest")["rmse"] == 0).all()
 
 
 def test_missing_values(foreign):

@@ -2,9 +2,25 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
+from s2s_scverse._adata import read_section
 from s2s_scverse._predict import METHODS
 
 SQUARE = "##### ##### ##### ##### #####"
+
+
+def test_nearest_worked_out_by_hand(hand_drawn):
+    dense = s2s.pp.grid(hand_drawn("#### ####"), upsample=1)
+    dense.obs["s2s_measured"] = [True, False, False, True] + [False] * 4
+    s2s.tl.interpolate(dense, "nearest")
+    expected = np.array([0, 0, 3, 3, 0, 0, 3, 3])
+    np.testing.assert_array_equal(dense.layers["nearest"], np.stack([expected, 2 * expected], axis=1))
+
+
+def test_linear_worked_out_by_hand(hand_drawn):
+    dense = s2s.pp.grid(hand_drawn("## ##"), upsample=2)
+    s2s.tl.interpolate(dense, "linear")
+    at = dense.obs["array_row"] * 5 + dense.obs["array_col"] * 0.5
+    np.testing.assert_allclose(dense.layers["linear"][:, 0], at, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -23,6 +39,14 @@ def test_every_method_keeps_measured_spots_fills_the_rest_and_reads_no_hidden_va
     assert (section.X != before.X).nnz == 0
     s2s.tl.interpolate(other, method)
     np.testing.assert_array_equal(found, other.layers[method])
+
+
+def test_pitch_is_that_of_spots_where_there_are_any(hand_drawn):
+    rng = np.random.default_rng(0)
+    lattice = read_section(s2s.pp.grid(hand_drawn("\n".join(["#" * 40] * 40)), upsample=1))[1].lattice
+    lost = np.all(np.abs(np.argwhere(np.ones((40, 40))) - 20) < 13, axis=1)  # two fifths
+    for kept, expected in ((~lost, 1), (rng.random(1600) < 0.25, 2), (~lost & (rng.random(1600) < 0.25), 2)):
+        assert lattice.spot_pitch(kept) == pytest.approx(expected, rel=0.1)
 
 
 @pytest.mark.parametrize("method", ["linear", "kriging", "pca_kriging"])
@@ -49,7 +73,16 @@ def test_layer_key_and_run_entry(section):
     assert run["params"] == {"method": "idw", "depth": "none", "covariates": "none"}
     assert run["layer"] == "double"
     assert section.uns["s2s"]["idw"]["layer"] == "X"
+    assert set(run["versions"]) == {"s2s-scverse", "numpy", "scipy"}
+    assert "grid" in section.uns["s2s"]
     np.testing.assert_array_equal(section.obs["twice_visible"], section.obs["s2s_measured"])
+
+
+def test_nothing_to_interpolate(hand_drawn):
+    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
+    with pytest.warns(UserWarning, match="every site is measured"):
+        s2s.tl.interpolate(dense, "kriging")
+    np.testing.assert_array_equal(dense.layers["kriging"], dense.X)
 
 
 def test_the_stack_is_what_imputation_starts_from(section):
@@ -57,3 +90,11 @@ def test_the_stack_is_what_imputation_starts_from(section):
     s2s.tl.impute(section, preset="quick", progress=False)
     found, start = section.layers["stack"], section.layers["s2s"]
     assert np.abs(found - start).mean() < 0.05 * start.std()
+
+
+def test_depth_counts(section):
+    s2s.tl.interpolate(section, "kriging", key_added="equal", total_counts=None)
+    s2s.tl.interpolate(section, "kriging")
+    assert section.uns["s2s"]["kriging"]["params"]["depth"] == "values"
+    assert section.uns["s2s"]["equal"]["params"]["depth"] == "none"
+    assert not np.array_equal(section.layers["kriging"], section.layers["equal"])

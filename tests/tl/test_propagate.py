@@ -61,3 +61,15 @@ def test_entries_are_matched_by_name(dense):
     turn = iter([1, -1])
     found = propagate(dense, lambda draw: means(draw)[:: next(turn)], n=2)
     np.testing.assert_allclose(found["estimate"][dense.var_names], dense.layers["s2s"].mean(axis=0), rtol=0.1)
+
+
+def test_a_draw_may_be_changed(dense):
+    def statistic(draw):
+        draw.X[:] = 0
+        draw.obs["new"] = 1
+        return draw.X.sum()
+
+    before = dense.layers["s2s"].copy()
+    assert propagate(dense, statistic).loc[0, "estimate"] == 0
+    np.testing.assert_array_equal(dense.layers["s2s"], before)
+    assert "new" not in dense.obs

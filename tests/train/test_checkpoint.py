@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import Callback
 
 import s2s_scverse as s2s
 from s2s_scverse._train._lightning import TrainingPlan
+from s2s_scverse.nn import CDCINConfig
 
 
 @pytest.fixture
@@ -44,11 +45,12 @@ def test_interrupted_runs_go_on_to_the_same_result(section, longer, tmp_path, mo
     assert section.uns["s2s"]["s2s"]["shrinkage"] == expected.uns["s2s"]["s2s"]["shrinkage"]
 
 
-def test_finished_runs_are_not_trained_again(section, longer, tmp_path, monkeypatch):
-    longer["training"] = replace(longer["training"], max_epochs=6, patience=1, learning_rate=1e-30)
+@pytest.mark.parametrize("patience", [1, 9])
+def test_finished_runs_are_not_trained_again(section, longer, tmp_path, monkeypatch, patience):
+    longer["training"] = replace(longer["training"], patience=patience, learning_rate=0.05)
     path = tmp_path / "run.ckpt"
     expected = s2s.tl.impute(section, copy=True, checkpoint=path, **longer)
-    assert len(s2s.get.history_df(expected)) < 6
+    assert len(s2s.get.history_df(expected)) < 3 or patience == 9
     kill_in_epoch(monkeypatch, 0)
     s2s.tl.impute(section, checkpoint=path, **longer)
     assert np.array_equal(section.layers["s2s"], expected.layers["s2s"])
@@ -84,6 +86,14 @@ def test_pretrained_weights_impute_without_training(section, imputed, written, q
     assert len(s2s.get.history_df(other)) == 2
 
 
+def test_settings_of_numpy_are_gone_on_from_as_well(section, longer, tmp_path):
+    training = replace(longer["training"], max_epochs=np.int64(2), learning_rate=np.float64(0.01))
+    network = CDCINConfig(stages=np.int64(1), noise_level=np.float32(0.5))
+    options = longer | {"training": training, "network": network, "checkpoint": tmp_path / "run.ckpt"}
+    written, read = (s2s.tl.impute(section, copy=True, **options).layers["s2s"] for _ in range(2))
+    assert np.array_equal(written, read)
+
+
 class Counting(Callback):
     """An argument of lightning that is no plain value."""
 
@@ -103,3 +113,5 @@ def test_arguments_of_lightning_are_passed_on_and_are_no_part_of_the_run(section
     expected = section.layers["s2s"].copy()
     s2s.tl.impute(section, checkpoint=path, **longer)  # finished already
     assert np.array_equal(section.layers["s2s"], expected)
+    with pytest.raises(TypeError, match="trainer_kwargs must be a dictionary, found 3"):
+        replace(training, trainer_kwargs=3)

@@ -4,17 +4,38 @@ import numpy as np
 import pytest
 import torch
 
-from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
+from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, random_sample, regular_sample
 from s2s_scverse._train import TrainingConfig
 from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
-from s2s_scverse._train._layout import held_views, sparser_views
-from s2s_scverse._train._lightning import masked_error
+from s2s_scverse._train._layout import dense_views, held_views, sampled_views, sparser_views
+from s2s_scverse._train._lightning import masked_error, staged_loss
 from s2s_scverse._train._scenes import Term, Windows, build_scene, cut
 
 
 def full(n_rows, n_cols, kind="square"):
     index = np.stack(np.meshgrid(np.arange(n_rows), np.arange(n_cols), indexing="ij"), axis=-1).reshape(-1, 2)
     return Lattice(KINDS[kind], index, np.asarray(KINDS[kind].unit_basis), np.zeros(2))
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(stride):
+    lattice = full(24, 24)
+    known = regular_sample(lattice, stride, (1, 0))
+    views = sparser_views(lattice, known, n=8, drop=0.3, rng=np.random.default_rng(0))
+    assert len(views.lattice) == known.sum() == len(views.known)
+    assert views.known.all()
+    np.testing.assert_allclose(views.lattice.coordinates, lattice.coordinates[known])
+    phases, dropping = set(), 0
+    for visible in views.visible:
+        assert views.lattice.stride(visible) % 2 == 0
+        phase = tuple(views.lattice.index[visible][0] % 2)
+        phases.add(phase)
+        regular = regular_sample(views.lattice, 2, phase)
+        assert not (visible & ~regular).any()
+        assert visible.sum() >= 0.6 * regular.sum()
+        dropping += visible.sum() < regular.sum()
+    assert len(phases) == 4
+    assert dropping == 4  # half of the 8 views
 
 
 def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
@@ -36,6 +57,48 @@ def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
         phase = views.lattice.index[visible][0] % 2
         assert not np.all(views.lattice.index[of] % 2 == phase, axis=1).any()
     assert (scored.sum(axis=0)[held] == 3).all()
+
+
+def test_all_spots_are_predicted_from_sparser_samples():
+    lattice, rng = full(16, 16), np.random.default_rng(0)
+    ((views, scored),) = sampled_views(lattice, regular_sample(lattice, 2, (1, 1)), rng)
+    assert len(views.lattice) == 64
+    assert np.array_equal(scored, ~views.visible)
+    assert (views.visible.sum(axis=0) == 1).all()
+    ((views, scored),) = sampled_views(lattice, random_sample(256, 0.25, rng), rng)
+    assert (len(views.lattice), *views.visible.sum(axis=1)) == (64, 16, 16, 16, 16)
+    assert np.array_equal(scored, ~views.visible)
+
+
+def test_without_a_spacing_spots_kept_aside_are_holes():
+    lattice = full(12, 12)
+    measured = random_sample(144, 0.4, np.random.default_rng(0))
+    known = measured.copy()
+    known[np.flatnonzero(measured)[:5]] = False
+    ((views, scored),) = held_views(lattice, measured, known)
+    assert views.lattice is lattice
+    assert np.array_equal(views.visible, known[None])
+    assert np.array_equal(scored, (measured & ~known)[None])
+
+
+def test_random_samples_are_thinned_at_random():
+    lattice = full(20, 20)
+    known = random_sample(400, 0.4, np.random.default_rng(0))
+    views = sparser_views(lattice, known, n=5, drop=0.3, rng=np.random.default_rng(0))
+    assert views.lattice is lattice
+    assert not (views.visible & ~known).any()
+    assert (views.visible.sum(axis=1) == 64).all()
+    assert len(np.unique(views.visible, axis=0)) == 5
+
+
+def test_dense_views_hide_half_to_all_of_the_drop():
+    lattice = full(20, 20)
+    known = regular_sample(lattice, 2, (0, 0))
+    views = dense_views(lattice, known, n=20, drop=0.3, rng=np.random.default_rng(0))
+    hidden = 1 - views.visible.sum(axis=1) / known.sum()
+    assert not (views.visible & ~known).any()
+    assert 0.14 <= hidden.min() < 0.2
+    assert 0.25 < hidden.max() <= 0.31
 
 
 def scene(kind="square", side=10, n_genes=3, n_images=2):
@@ -83,6 +146,17 @@ def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
         assert (batch.start == -1).all()
 
 
+def test_windows_are_pieces_of_turned_sections():
+    laid, views = scene(n_images=0)
+    seen = set()
+    for parts in windows(laid, steps=60):
+        sites = (parts["t"].target[0, 0] % 100).long().numpy()
+        down = views.lattice.index[sites[1, 0]] - views.lattice.index[sites[0, 0]]
+        right = views.lattice.index[sites[0, 1]] - views.lattice.index[sites[0, 0]]
+        seen.add((tuple(down.tolist()), tuple(right.tolist())))
+    assert len(seen) == 8
+
+
 def test_masked_error_by_hand():
     prediction, target = torch.tensor([1.0, 5.0, 9.0]), torch.tensor([2.0, 2.0, 0.0])
     weight = torch.tensor([1.0, 1.0, 0.0])
@@ -92,11 +166,10 @@ def test_masked_error_by_hand():
     assert masked_error(prediction, target, 0 * weight, "l2").item() == 0
 
 
-class MeanOfVisible:
-    """The simplest initial estimate."""
-
-    def genes(self, lattice, visible, values, noise_weights, covariates):  # noqa: ARG002
-        return np.broadcast_to(values.mean(axis=0)[None, :, None], (1, values.shape[1], len(lattice))).copy()
+def test_later_stages_weigh_more():
+    stages = torch.tensor([1.0, 2.0, 4.0]).reshape(3, 1, 1, 1, 1)
+    zero, one = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
+    assert staged_loss(stages, zero, one, "l1").item() == pytest.approx(1 / 3 + 2 * 2 / 3 + 4)
 
 
 def laid_out(values, *, standardise):
@@ -106,6 +179,13 @@ def laid_out(values, *, standardise):
     none = np.empty((len(views.lattice), 0), np.float32)
     made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None]}
     return build_scene(views, values[: len(views.lattice)], none, standardise=standardise, **made), views
+
+
+class MeanOfVisible:
+    """The simplest initial estimate."""
+
+    def genes(self, lattice, visible, values, noise_weights, covariates):  # noqa: ARG002
+        return np.broadcast_to(values.mean(axis=0)[None, :, None], (1, values.shape[1], len(lattice))).copy()
 
 
 def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie():
