@@ -21,11 +21,10 @@ from scipy.sparse import csr_matrix
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_inputs
-from s2s_scverse._predict import StackingWeights, section_noise_weights
+from s2s_scverse._predict import cross_validate, section_noise_weights
 from s2s_scverse._progress import SILENT
 from s2s_scverse._train._apply import whole_maps
 from s2s_scverse._train._lightning import Batches, TrainingPlan, train
-from s2s_scverse._train._model import leave_out
 from s2s_scverse._train._scenes import InitialEstimate, Scale, Scene, Term, Views, build_scene
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN
@@ -105,8 +104,9 @@ def simulate(seed: int) -> tuple[ad.AnnData, np.ndarray]:
     def draw() -> np.ndarray:
         return rng.poisson(rng.gamma(1 / dispersion, expected * dispersion)).astype(np.float32)
 
-    section = ad.AnnData(csr_matrix(draw()), obs=pd.DataFrame({"array_row": rows, "array_col": cols}))
-    section.obs_names = [f"spot_{number}" for number in range(len(place))]
+    names = [f"spot_{number}" for number in range(len(place))]
+    obs = pd.DataFrame({"array_row": rows, "array_col": cols}, index=names)
+    section = ad.AnnData(csr_matrix(draw()), obs=obs)
     section.obsm["spatial"] = place * 100
     section = s2s.pp.grid(section, upsample=1)
     if rng.random() < 0.75:
@@ -121,7 +121,7 @@ def simulate(seed: int) -> tuple[ad.AnnData, np.ndarray]:
         counts = draw()
         total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
         mean += np.log1p(counts * np.median(totals[measured]) / total) / REPLICATES
-    at = pd.Index([f"spot_{number}" for number in range(len(place))]).get_indexer(section.obs_names)
+    at = obs.index.get_indexer(section.obs_names)
     return section, np.where((at >= 0)[:, None], mean[at], np.nan)
 
 
@@ -142,8 +142,7 @@ def scene_of(seed: int) -> Scene:
     expected = expected[:, np.ptp(values, axis=0) > 0]
     seen = (values[:, np.ptp(values, axis=0) > 0] > 0).mean(axis=0) >= 0.1
     placed, expected = replace(placed, values=placed.values[:, seen]), expected[:, seen]  # noqa: PD011 - no DataFrame
-    folds = leave_out(placed, placed.measured, "stack", seed=seed).folds
-    weights: StackingWeights = folds.stacking_weights(placed.positions(placed.measured)[placed.wanted])
+    weights = cross_validate(placed, "stack", placed.measured, seed=seed).stacking
     scale = Scale.of(placed.values, None)
     truth = scale.apply(expected[placed.rows].astype(np.float32))
     known = np.isfinite(truth).all(axis=1)
@@ -154,6 +153,7 @@ def scene_of(seed: int) -> Scene:
         Views(placed.lattice, known, placed.measured[None]),
         truth[known],
         np.empty((len(truth), 0), np.float32),
+        chosen=np.arange(truth.shape[1]),
         estimate=InitialEstimate("stack", scale.spread, weights),
         noise_weights=noise[known],
         orientations=placed.lattice.kind.symmetries,
@@ -172,7 +172,7 @@ def main() -> None:
     watched = []
     for scene in scenes[arguments.sections :]:
         hidden = scene.known[:1] * (1 - scene.visible)
-        watched += whole_maps(scene, hidden, torch.arange(16))
+        watched += whole_maps(scene, hidden)
     training = replace(TRAINING, max_epochs=arguments.epochs)
     torch.manual_seed(0)
     network = CDCIN(SIMULATED).to(memory_format=torch.channels_last)

@@ -101,8 +101,8 @@ def check_run_key(adata: AnnData, key: object) -> str:
     if name.endswith(_keys.STD.format("")):
         msg = f"key_added={name!r} is the name of a standard deviation; choose one that does not end in '_std'"
         raise ValueError(msg)
-    fields = (("layers", "{}"), ("layers", _keys.STD), ("obs", _keys.VISIBLE), ("var", _keys.RELIABILITY))
-    written = [(place, field.format(name)) for place, field in fields]
+    fields = {"layers": ("{}", _keys.STD), "obs": (_keys.VISIBLE,), "var": (_keys.RELIABILITY, _keys.COVARIATE_GAIN)}
+    written = [(place, field.format(name)) for place, keys in fields.items() for field in keys]
     taken = [f"adata.{place}[{field!r}]" for place, field in written if field in getattr(adata, place)]
     if taken and name not in find_runs(adata):
         msg = f"key_added={name!r} would overwrite {taken[0]}, which no run of s2s wrote; choose another"

@@ -187,6 +187,7 @@ def read_inputs(
         raise TypeError(msg)
     at_sites = read_covariates(adata, covariates)
     sections, measured = _read_sections(adata, max_distance, visible)
+    find_depth(adata, measured, None, total_counts)  # an unsuitable column is refused before the matrix is read
     if at_sites is not None:
         sections = [replace(each, covariates=_standardised(at_sites[each.rows])) for each in sections]
     matrix = GeneMatrix(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()

@@ -19,11 +19,11 @@ CELLS_PER_BATCH = 2**19
 LARGEST_SIDE = 1024  # largest side of the pieces in which a large section is imputed, without their rims
 
 
-def whole_maps(scene: Scene, scored: Tensor, genes: Tensor) -> Iterator[Batch]:
+def whole_maps(scene: Scene, scored: Tensor) -> Iterator[Batch]:
     """Cut the whole upright section, mask by mask, a few genes at a time; `scored` is (n_masks, n_sites)."""
     gather, tissue = scene.gathers[0], scene.tissues[0]
     for view, of in enumerate(scored):
-        for part in torch.split(genes, max(1, CELLS_PER_BATCH // gather.numel())):
+        for part in torch.split(torch.arange(scene.n_genes), max(1, CELLS_PER_BATCH // gather.numel())):
             yield cut(scene, view, part, gather, tissue, of)
 
 

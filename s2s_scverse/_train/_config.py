@@ -110,7 +110,8 @@ class TrainingConfig:
     validation_fraction: float = 0.1
     #: Whether to multiply the network's correction by a shrinkage factor chosen on validation spots, 0 to 1.
     shrink: bool = True
-    #: Number of most variable genes to train on; all are imputed.
+    #: Number of most variable genes that predictors are fitted to, and of which at most 128 are drawn to train the
+    #: network on; all are imputed.
     max_genes: int = 256
     #: Arithmetic of the network, single precision, or bfloat16, which is faster on accelerators and on
     #: processors with instructions for it (AVX512-BF16, AMX), and many times slower on others.

@@ -41,7 +41,7 @@ MIN_SPOTS: Final = 16  # of a section: no network learns from fewer, whatever `T
 def fit(
     sections: Sequence[SectionOnLattice],
     *,
-    network: CDCINConfig,
+    network_config: CDCINConfig,
     training: TrainingConfig,
     images: Images | None,
     device: torch.device,
@@ -50,14 +50,14 @@ def fit(
     checkpoint: str | PathLike[str] | None = None,
     pretrained: str | PathLike[str] | None = None,
 ) -> list[SectionModel]:
-    """Train one network on all sections; see :func:`s2s_scverse.tl.impute`.
+    """Cross-validate the initial estimate of every section, and train one network on all of them.
 
-    The sections have the values of the genes to train on. `context_channels` and `hexagonal` of the network are set to
-    what they need. A `checkpoint` is written after every epoch, and resumed from if it exists; training starts from
-    the weights of the checkpoint `pretrained`.
+    See :func:`s2s_scverse.tl.impute`. The sections have the values of their most variable genes. `context_channels` and
+    `hexagonal` of the network are set to what they need. A `checkpoint` is written after every epoch, and resumed from
+    if it exists; training starts from the weights of the checkpoint `pretrained`.
 
-    Returns one model for each section, all with the same network; without one if nothing is to be trained, sections
-    have too few spots to train on, or none has unmeasured sites.
+    Returns one model for each section, all with the same network; without one if the preset has none or sections have
+    too few spots, and without anything fitted if there are no unmeasured sites.
     """
     rng_validation, rng_scenes, rng_seeds, rng_folds = rng.spawn(4)
     seed, seeds = int(rng_folds.integers(2**31)), rng_seeds.integers(2**31, size=2).tolist()
@@ -66,21 +66,23 @@ def fit(
     anything = any(section.wanted.any() or section.denoised for section in sections)
     if not large or not sections[0].values.shape[1] or not anything:
         return models
-    run, n_spots = None, sum(len(sections[number].values) for number in large)
+    inputs, n_spots = None, sum(len(sections[number].values) for number in large)
     if pretrained is not None or (training.has_network and n_spots >= training.min_spots):
         aside = [
             choose_validation(sections[number].measured, training.validation_fraction, child)
             for number, child in zip(large, rng_validation.spawn(len(large)), strict=True)
         ]
-        run = _read_run([models[number] for number in large], aside, network, seeds, checkpoint, pretrained)
+        inputs = _training_inputs(
+            [models[number] for number in large], aside, network_config, seeds, checkpoint, pretrained
+        )
     elif training.has_network:
         log.info("no network is used: %d spots are measured (at least %d)", n_spots, training.min_spots)
     progress.begin("initial estimates", len(large))
     for number in large:
         models[number] = progress.after(_estimated(models[number]))
-    if run is None:
+    if inputs is None:
         return models
-    trained = _train_network(run, [models[number] for number in large], images, rng_scenes, progress)
+    trained = _train_network(inputs, [models[number] for number in large], images, rng_scenes, progress)
     return [replace(model, **trained) for model in models]
 
 
@@ -96,41 +98,41 @@ def _estimated(model: SectionModel) -> SectionModel:
 class Piece(NamedTuple):
     """Part of a section that is trained on together."""
 
-    number: int  # of a model
+    number: int  # of its section among those that are trained on
     section: SectionOnLattice
     known: NDArray[np.bool_]  # (n_sites,) the spots that are not used for validation
 
 
-class Run(NamedTuple):
+class TrainingInputs(NamedTuple):
     """What a network is trained on, and the files that the training reads and writes."""
 
-    network: CDCINConfig
+    network_config: CDCINConfig
     seeds: list[int]  # of the weights and of the batches
     pieces: list[Piece]
-    described: dict[str, Any]  # identifies the run
+    identity: dict[str, Any]  # of the run, in its checkpoints
     weights: dict[str, torch.Tensor] | None  # to start from
     shipped: bool  # whether these are the ones that ship with the package
     checkpoint: str | PathLike[str] | None
     found: dict[str, Any] | None  # checkpoint of an interrupted run
 
 
-def _read_run(
+def _training_inputs(
     models: list[SectionModel],
     aside: list[NDArray[np.bool_]],
-    network: CDCINConfig,
+    network_config: CDCINConfig,
     seeds: list[int],
     checkpoint: str | PathLike[str] | None,
     pretrained: str | PathLike[str] | None,
-) -> Run:
+) -> TrainingInputs:
     """Read the files, refusing those of other runs; `aside` (n_sites,) are the validation spots of each model."""
     training = models[0].training
-    network = _fitting(network, training, [model.section for model in models])
+    network_config = _fitting(network_config, training, [model.section for model in models])
     kinds = "+".join(model.section.lattice.kind.name for model in models)
     weights, shipped = None, pretrained is None and training.weights == "simulated"
     if pretrained is not None:
-        weights = read_pretrained(pretrained, kinds, network)
+        weights = read_pretrained(pretrained, kinds, network_config)
     elif shipped:
-        weights = simulated_weights(network)
+        weights = simulated_weights(network_config)
     pieces = [
         Piece(number, model.section.cut(sites), (model.section.measured & ~held)[sites])
         for number, (model, held) in enumerate(zip(models, aside, strict=True))
@@ -140,13 +142,17 @@ def _read_run(
     for _, section, known in pieces:
         arrays += [section.lattice.index, known, section.values]
         arrays += [each for each in (section.depth, section.covariates) if each is not None]
-    described = describe(kinds, network, training, seeds, *arrays)
-    found = None if checkpoint is None else read_checkpoint(checkpoint, described)
-    return Run(network, seeds, pieces, described, weights, shipped, checkpoint, found)
+    identity = describe(kinds, network_config, training, seeds, *arrays)
+    found = None if checkpoint is None else read_checkpoint(checkpoint, identity)
+    return TrainingInputs(network_config, seeds, pieces, identity, weights, shipped, checkpoint, found)
 
 
 def _train_network(
-    run: Run, models: list[SectionModel], images: Images | None, rng: np.random.Generator, progress: Progress
+    inputs: TrainingInputs,
+    models: list[SectionModel],
+    images: Images | None,
+    rng: np.random.Generator,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Return a network for all sections, its shrinkage factor and its history.
 
@@ -157,60 +163,64 @@ def _train_network(
     rng_look, rng_training = rng.spawn(2)
     with torch.random.fork_rng(devices=[]):
         # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
-        torch.default_generator.manual_seed(run.seeds[0])
-        network = CDCIN(run.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if run.weights is not None:
-        network.load_state_dict(run.weights)
-    look = (run.shipped and training.shrink) or not training.max_epochs
+        torch.default_generator.manual_seed(inputs.seeds[0])
+        network = CDCIN(inputs.network_config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if inputs.weights is not None:
+        network.load_state_dict(inputs.weights)
+    look = (inputs.shipped and training.shrink) or not training.max_epochs
     network = network.to(device).eval()
-    correction = Correction(0.0, 1.0)
+    correction, trained = Correction(-np.inf, 0.0), "not trained on this section"
     history: tuple[dict[str, float], ...] = ()
     if look:
-        progress.begin("validation", len(run.pieces))
+        progress.begin("validation", len(inputs.pieces))
         validation = []
-        for (number, section, _), child in zip(run.pieces, rng_look.spawn(len(run.pieces)), strict=True):
+        for (number, section, _), child in zip(inputs.pieces, rng_look.spawn(len(inputs.pieces)), strict=True):
             maps = validation_maps(section, section.measured, models[number].stacking, training, child)
             validation.append(progress.after(maps))
         correction = _validated(network, validation, training, device)
     if training.max_epochs and not (look and correction.gain < LEAST_GAIN):
-        plan, before, after = _trained(deepcopy(network), run, models, images, rng_training, progress)
+        plan, after, before = _trained(deepcopy(network), inputs, models, images, rng_training, progress, compare=look)
         history = tuple(plan.history)
-        if not look or after.gain > before.gain:
-            network, correction = plan.network.to(device).eval(), after
+        trained = f"trained for {len(history)} epochs"
+        if after.gain > before:
+            network, correction = plan.network.eval(), after
+        else:
+            trained += " and used as shipped, which is better"
     factor, note = correction.factor, "" if correction.factor else ": the initial estimate is not corrected"
-    trained = f"trained for {len(history)} epochs" if history else "not trained on this section"
     log.info("network: %s; factor of its correction %.2f%s", trained, factor, note)
     return {"network": network, "shrinkage": factor, "history": history}
 
 
 def _trained(
     network: CDCIN,
-    run: Run,
+    inputs: TrainingInputs,
     models: list[SectionModel],
     images: Images | None,
     rng: np.random.Generator,
     progress: Progress,
-) -> tuple["TrainingPlan", Correction, Correction]:
-    """Train a network on all sections; return the plan, and corrections at validation spots before and after."""
+    *,
+    compare: bool,
+) -> tuple["TrainingPlan", Correction, float]:
+    """Train a network on all sections; return the plan, its correction, and the gain before (-inf: not compared)."""
     # Lightning takes seconds to import.
     from ._lightning import Batches, TrainingPlan, train
 
     training, device = models[0].training, models[0].device
-    progress.begin("training data", len(run.pieces))
+    progress.begin("training data", len(inputs.pieces))
     laid_out, validation = [], []
-    for (number, section, known), child in zip(run.pieces, rng.spawn(len(run.pieces)), strict=True):
-        stacking, (*rngs, rng_validated) = models[number].stacking, child.spawn(4)
-        laid_out.append(lay_out(section, known, stacking, training, images, rngs))
+    for (number, section, known), child in zip(inputs.pieces, rng.spawn(len(inputs.pieces)), strict=True):
+        stacking, (*rngs, rng_validated, rng_genes) = models[number].stacking, child.spawn(5)
+        laid_out.append(lay_out(section, known, stacking, training, images, [*rngs, rng_genes]))
         validation.append(progress.after(validation_maps(section, known, stacking, training, rng_validated)))
-    before = _validated(network.eval(), validation, training, device)
+    before = _validated(network, validation, training, device).gain if compare else -np.inf
     terms = join_terms(laid_out)
     watched = [ways[0][0].each(lambda maps: maps[:WATCHED]) for ways in validation]
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(run.seeds[0])
-        plan = TrainingPlan(network.train(), terms, training, run.described)
-        data = Batches(terms, watched, training, run.seeds[1])
-        train(plan, data, device=device, checkpoint=run.checkpoint, found=run.found, progress=progress)
-    return plan, before, _validated(network.to(device).eval(), validation, training, device)
+        torch.default_generator.manual_seed(inputs.seeds[0])
+        plan = TrainingPlan(network.train(), terms, training, inputs.identity)
+        data = Batches(terms, watched, training, inputs.seeds[1])
+        train(plan, data, device=device, checkpoint=inputs.checkpoint, found=inputs.found, progress=progress)
+    return plan, _validated(network.to(device).eval(), validation, training, device), before
 
 
 def _validated(
@@ -233,9 +243,9 @@ def _pieces(section: SectionOnLattice) -> list[NDArray[np.bool_]]:
     return [np.all((at >= low) & (at < high), axis=1) for low, high, _ in (parts[i] for i in np.unique(wanted))]
 
 
-def _fitting(network: CDCINConfig, training: TrainingConfig, sections: Sequence[SectionOnLattice]) -> CDCINConfig:
+def _fitting(config: CDCINConfig, training: TrainingConfig, sections: Sequence[SectionOnLattice]) -> CDCINConfig:
     """Set the fields of a network that depend on the sections and its inputs."""
     maps = N_MAPS[training.initial] if training.show_maps else 0
     # Shipped weights are of a network for all lattices.
     hexagonal = training.weights == "simulated" or any(section.lattice.kind.hexagonal for section in sections)
-    return replace(network, hexagonal=hexagonal, context_channels=maps + int(network.mask_channel))
+    return replace(config, hexagonal=hexagonal, context_channels=maps + int(config.mask_channel))

@@ -18,7 +18,7 @@ from ._scenes import Batch, InitialEstimate, Scale, Term, Views, build_scene
 
 __all__ = ["Images", "choose_validation", "join_terms", "lay_out", "validation_maps"]
 
-MAX_VALIDATED = 128
+MAX_TRAINED, MAX_VALIDATED = 128, 64  # genes to train on, and to validate with
 MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked
 SPARSER = 2  # spacing of the sparser sample, in spots
 MIN_VISIBLE = 4  # smallest number of visible spots of a validation mask
@@ -46,10 +46,10 @@ def lay_out(
     """Build the terms of the loss, of all genes of the section; `known` (n_sites,) are the training spots."""
     lattice, scale = section.lattice, Scale.of(section.values, training.gene_scale)
     standard = scale.apply(section.values)
-    shown, noise_ratios = standard[known[section.measured]], np.empty(0)
+    values, noise_ratios = standard[known[section.measured]], np.empty(0)
     if images and training.match_images != "none":
         spots = section.positions(known)[known]
-        noise_ratios = np.asarray(NUGGETS)[Kriging(spots, spots[:0]).tune(shown).nugget]
+        noise_ratios = np.asarray(NUGGETS)[Kriging(spots, spots[:0]).tune(values).nugget]
     build = partial(
         build_scene,
         estimate=InitialEstimate(training.initial, scale.spread, stacking),
@@ -59,7 +59,8 @@ def lay_out(
     )
     # Divided genes: errors are in the units of the genes, as those of photographs are.
     unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
-    rng_sparser, rng_dense, rng_images = rngs
+    rng_sparser, rng_dense, rng_images, rng_genes = rngs
+    chosen = np.sort(rng_genes.permutation(values.shape[1])[:MAX_TRAINED])
     terms = []
     for name, make_views, stride, weight, child in (
         ("sparser", sparser_views, lattice.stride(known), training.sparser_weight, rng_sparser),
@@ -69,8 +70,8 @@ def lay_out(
             continue
         views = make_views(lattice, known, n=training.masks, drop=training.mask_dropout, rng=child)
         pictures = _pictures(views.lattice, training, images, rng_images)
-        pictures = matched_images(pictures, shown, noise_ratios, training.match_images, rng_images)
-        scene = build(views, shown, pictures, covariates=_at(section, views, known), stride=stride)
+        pictures = matched_images(pictures, values, noise_ratios, training.match_images, rng_images)
+        scene = build(views, values, pictures, chosen=chosen, covariates=_at(section, views, known), stride=stride)
         terms.append(Term(f"genes_{name}", (scene,), images=False, weight=weight * unit))
         if pictures.shape[1]:
             terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
@@ -90,7 +91,7 @@ def validation_maps(
     """
     lattice, measured, scale = section.lattice, section.measured, Scale.of(section.values, training.gene_scale)
     standard, noise_weights = scale.apply(section.values), section_noise_weights(section, measured)
-    validated = torch.from_numpy(rng.permutation(standard.shape[1])[:MAX_VALIDATED])
+    chosen = rng.permutation(standard.shape[1])[:MAX_VALIDATED]
     validation = []
     aside = not np.array_equal(known, measured)
     for views, scored in held_views(lattice, measured, known) if aside else sampled_views(lattice, measured, rng):
@@ -98,13 +99,14 @@ def validation_maps(
             views,
             standard,
             np.empty((len(views.lattice), 0), np.float32),
+            chosen=chosen,
             estimate=InitialEstimate(training.initial, scale.spread, stacking),
             noise_weights=noise_weights,
             covariates=_at(section, views, measured),
             orientations=lattice.kind.symmetries[:1],
             standardise=training.gene_scale is None,
         )
-        validation.append(list(whole_maps(held, torch.from_numpy(scored.astype(np.float32)), validated)))
+        validation.append(list(whole_maps(held, torch.from_numpy(scored.astype(np.float32)))))
     return validation
 
 

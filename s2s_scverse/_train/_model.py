@@ -116,7 +116,7 @@ class SectionModel:
     @cached_property
     def _network(self) -> CDCIN | None:
         """Own copy, since the network is changed for lattices of another kind."""
-        return deepcopy(self.network) if self.shrinkage else None
+        return deepcopy(self.network) if self.shrinkage and self.section.wanted.any() else None
 
     @cached_property
     def _predictor(self) -> Predictor:
@@ -163,7 +163,7 @@ class SectionModel:
         for batch in whole_section(section.lattice, section.measured, scale.apply(values), standard):
             start = batch.start.flatten(1)[:, position]
             correction = predict_sites(network, batch, position, training, self.device) - start
-            if training.shrink and bool(unmeasured.any()):
+            if training.shrink:
                 correction -= correction[:, unmeasured].mean(dim=1, keepdim=True)
             found.append((start + self.shrinkage * correction)[:, sites])
         return scale.undo(torch.cat(found).numpy().T)

@@ -73,14 +73,15 @@ class InitialEstimate:
         values: Float32,
         noise_weights: Float64 | None,
         covariates: Float64 | None,
+        chosen: Int,
     ) -> Float32:
-        """Estimate genes (n_visible, n_genes) at all sites of a lattice, (n_maps, n_genes, n_sites)."""
+        """Estimate genes `chosen` of (n_visible, n_genes) at all sites of a lattice, (n_maps, n_chosen, n_sites)."""
         # Components of standardised genes would be made of noise as much as of signal.
         informative, sites = values * self.spread, lattice.unit_coordinates / lattice.spot_pitch(visible)
         both = None if covariates is None else (covariates[visible], covariates)
         data, stacking = (sites[visible], sites, informative), self.stacking
         predictor = fit(self.method, *data, noise_weights=noise_weights, stacking=stacking, covariates=both)
-        return np.stack([each.T for each in predictor.maps(values)])
+        return np.stack([each.T for each in predictor.maps(values[:, chosen])])
 
     def images(self, lattice: Lattice, visible: Bool, values: Float32) -> Float32:
         """Estimate natural images, which share nothing: as many equal maps, (n_maps, n_images, n_sites)."""
@@ -111,6 +112,7 @@ def build_scene(
     truth: Float32,
     images: Float32,
     *,
+    chosen: Int,
     estimate: InitialEstimate,
     noise_weights: Float64 | None = None,
     covariates: Float64 | None = None,
@@ -120,24 +122,25 @@ def build_scene(
 ) -> Scene:
     """Compute the initial estimates under every mask from the visible spots alone.
 
-    Takes genes (n_known, n_genes) and images (n_sites, n_images), both standardised, noise weights (n_known,),
-    covariates (n_sites, k), and the symmetries (n, 2, 2) in which crops are shown. Data are standardised by the visible
-    spots of each mask: the mean over all known spots would reveal on which side of it the masked ones lie.
+    Takes genes (n_known, n_genes) and images (n_sites, n_images), both standardised, the genes `chosen` (n_chosen,),
+    noise weights (n_known,), covariates (n_sites, k), and the symmetries (n, 2, 2) in which crops are shown. Data are
+    standardised by the visible spots of each mask: the mean over all known spots would reveal on which side of it the
+    masked ones lie.
     """
     n_sites = len(views.lattice)
     everywhere = np.zeros((n_sites, truth.shape[1]), dtype=np.float32)
     everywhere[views.known] = truth
-    n_views, n_maps = len(views.visible), truth.shape[1] + images.shape[1]
+    n_views, n_maps = len(views.visible), len(chosen) + images.shape[1]
     centre, spread = np.zeros((n_views, n_maps), np.float32), np.ones((n_views, n_maps), np.float32)
 
     def estimated(view: int) -> Float32:
         visible = views.visible[view]
         weight = None if noise_weights is None else noise_weights[visible[views.known]]
-        parts = [estimate.genes(views.lattice, visible, everywhere[visible], weight, covariates)]
+        parts = [estimate.genes(views.lattice, visible, everywhere[visible], weight, covariates, chosen)]
         if images.shape[1]:
             parts.append(estimate.images(views.lattice, visible, images[visible]))
         if standardise:
-            seen = np.concatenate([everywhere[visible], images[visible]], axis=1)
+            seen = np.concatenate([everywhere[np.ix_(visible, chosen)], images[visible]], axis=1)
             centre[view] = seen.mean(axis=0)
             spread[view] = np.maximum(seen.std(axis=0), SMALLEST_SPREAD)
         return np.asarray((np.concatenate(parts, axis=1) - centre[view, :, None]) / spread[view, :, None], np.float32)
@@ -145,13 +148,13 @@ def build_scene(
     maps = parallel(estimated, range(n_views))
     return Scene(
         *lay_on_rasters(views.lattice, orientations),
-        truth=torch.from_numpy(np.ascontiguousarray(np.concatenate([everywhere, images], axis=1).T)),
+        truth=torch.from_numpy(np.ascontiguousarray(np.concatenate([everywhere[:, chosen], images], axis=1).T)),
         centre=torch.from_numpy(centre),
         spread=torch.from_numpy(spread),
         known=torch.from_numpy(np.stack([views.known, np.ones(n_sites, dtype=bool)]).astype(np.float32)),
         visible=torch.from_numpy(views.visible.astype(np.float32)),
         maps=torch.from_numpy(np.stack(maps)),
-        n_genes=truth.shape[1],
+        n_genes=len(chosen),
         stride=stride,
         hexagonal=views.lattice.kind.hexagonal,
     )

@@ -244,7 +244,7 @@ def impute(
     with with_advice(gigabytes), Progress(show=progress, phases=phases) as bar:
         models = _train.fit(
             inputs.sections,
-            network=network,
+            network_config=network,
             training=training,
             images=images,
             device=torch_device,

@@ -1,5 +1,7 @@
 """The benchmark's scores and masks on simulated sections."""
 
+import ast
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,28 @@ def _benchmarks(monkeypatch):
 @pytest.fixture
 def counts():
     return s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=16, n_cols=16, n_genes=12), upsample=1)
+
+
+@pytest.mark.parametrize("script", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
+def test_scripts_import_names_that_exist(script):
+    for node in ast.walk(ast.parse(script.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("s2s_scverse"):
+            module = importlib.import_module(node.module)
+            assert [each.name for each in node.names if not hasattr(module, each.name)] == []
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_can_be_learnt_again(tmp_path, monkeypatch):
+    import pretrain
+
+    from s2s_scverse.nn._simulated import SIMULATED, simulated_weights
+
+    monkeypatch.setattr("sys.argv", ["pretrain", "--sections=1", "--epochs=1", f"--output={tmp_path / 'weights.npz'}"])
+    pretrain.main()
+    learnt, shipped = np.load(tmp_path / "weights.npz"), simulated_weights(SIMULATED)
+    assert {name: array.shape for name, array in learnt.items()} == {
+        name: tuple(t.shape) for name, t in shipped.items()
+    }
 
 
 def test_masks_are_frozen(counts):

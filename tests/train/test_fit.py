@@ -51,7 +51,7 @@ def noisy_section():
 def run_all(sections, training, images=None, seed=0, **network):
     network = CDCINConfig(**{"stages": 1, "features": 8, "growth": 8, "blocks": 1} | network)
     device, rng = torch.device("cpu"), np.random.default_rng(seed)
-    return fit(sections, network=network, training=training, images=images, device=device, rng=rng)
+    return fit(sections, network_config=network, training=training, images=images, device=device, rng=rng)
 
 
 def run(section, training=QUICK, images=None, seed=0, **network):

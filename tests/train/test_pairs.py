@@ -111,15 +111,16 @@ def scene(kind="square", side=10, n_genes=3, n_images=2):
     truth = (100 * np.arange(n_genes) + np.arange(n)[:, None]).astype(np.float32)
     images = (100 * np.arange(n_genes, n_genes + n_images) + np.arange(n)[:, None]).astype(np.float32)
     made = {"estimate": Nothing(), "orientations": KINDS[kind].symmetries, "standardise": False}
+    made["chosen"] = np.arange(n_genes)
     return build_scene(views, truth, images, **made), views
 
 
 class Nothing:
     """An initial estimate of -1 everywhere."""
 
-    def genes(self, lattice, visible, values, noise_weights, covariates):
+    def genes(self, lattice, visible, values, noise_weights, covariates, chosen):
         assert noise_weights is covariates is None
-        return self.images(lattice, visible, values)
+        return self.images(lattice, visible, values[:, chosen])
 
     def images(self, lattice, visible, values):
         assert len(values) == visible.sum()
@@ -178,13 +179,14 @@ def laid_out(values, *, standardise):
     views = sparser_views(lattice, known, n=4, drop=0.0, rng=np.random.default_rng(0))
     none = np.empty((len(views.lattice), 0), np.float32)
     made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None]}
+    made["chosen"] = np.arange(values.shape[1])
     return build_scene(views, values[: len(views.lattice)], none, standardise=standardise, **made), views
 
 
 class MeanOfVisible:
     """The simplest initial estimate."""
 
-    def genes(self, lattice, visible, values, noise_weights, covariates):  # noqa: ARG002
+    def genes(self, lattice, visible, values, noise_weights, covariates, chosen):  # noqa: ARG002
         return np.broadcast_to(values.mean(axis=0)[None, :, None], (1, values.shape[1], len(lattice))).copy()
 
 
