@@ -74,7 +74,7 @@ def fit(
         ]
         run = _read_run([models[number] for number in large], aside, network, seeds, checkpoint, pretrained)
     elif training.has_network:
-        log.info("no network is used: %d spots are measured (at least %d)", n_spots, training.min_spots)
+        log.info("no network is used: %d spots are measured, %d are needed", n_spots, training.min_spots)
     progress.begin("initial estimates", len(large))
     for number in large:
         models[number] = progress.after(_estimated(models[number]))
@@ -102,7 +102,7 @@ class Piece(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a network is trained on, and the files that the training reads and writes."""
+    """Data that a network is trained on, and the files that the training reads and writes."""
 
     network: CDCINConfig
     seeds: list[int]  # of the weights and of the batches
@@ -150,13 +150,13 @@ def _train_network(
 ) -> dict[str, Any]:
     """Return a network for all sections, its shrinkage factor and its history.
 
-    The shipped network is looked at first: where it does not help, training has not helped either. It is kept if it
-    reduces the error of the initial estimate more than the trained one.
+    The shipped network is validated first, and is not trained where it does not help. It is used if it reduces the
+    error of the initial estimate more than the trained one.
     """
     training, device = models[0].training, models[0].device
     rng_look, rng_training = rng.spawn(2)
     with torch.random.fork_rng(devices=[]):
-        # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
+        # Only the CPU's random state is used and restored; that of accelerators stays as it is.
         torch.default_generator.manual_seed(run.seeds[0])
         network = CDCIN(run.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if run.weights is not None:
@@ -179,7 +179,7 @@ def _train_network(
             network, correction = plan.network.to(device).eval(), after
     factor, note = correction.factor, "" if correction.factor else ": the initial estimate is not corrected"
     trained = f"trained for {len(history)} epochs" if history else "not trained on this section"
-    log.info("network: %s; factor of its correction %.2f%s", trained, factor, note)
+    log.info("network: %s; shrinkage factor of its correction %.2f%s", trained, factor, note)
     return {"network": network, "shrinkage": factor, "history": history}
 
 
