@@ -193,6 +193,7 @@ LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
         ("info --library-key slide", "--library-key 'slide' not found in obs"),
         ("info --bin-size big", "--bin-size must be a number or 'auto', found 'big'"),
         ("impute -o x.h5ad --device tpu9", "tpu9"),
+        ("impute -o x.h5ad --image auto", "no image found.*; pass the folder of Space Ranger, or a file with --image FILE"),
         ("impute -o x.h5ad --pretrained no", "no checkpoint found at no"),
         ("impute -o x.h5ad --natural-images no", "found nothing at 'no'"),
         ("evaluate --methods magic", "--methods must be some of s2s, .*found magic"),
@@ -200,6 +201,7 @@ LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
         ("evaluate --n-top-genes 0", "--n-top-genes must be at least 1, found 0"),
         ("evaluate --fraction .5 --stride 2", "--stride and --fraction"),
         ("evaluate --fraction 2", "--fraction must lie between 0 and 1, found 2.0"),
+        ("evaluate --stride 100", "no spot is left with --stride 100, "),
         ("evaluate --keys s2s", "layers not found: s2s"),
         ("evaluate --keys ,", "--keys must name at least one layer"),
         ("evaluate --keys x --seed 1 --as-is", "--seed, --normalize would change"),
@@ -211,6 +213,13 @@ def test_bad_options(told, h5ad, tmp_path, monkeypatch, arguments, text):
     command, *rest = [argument.format(h5ad) for argument in arguments.split()]
     told(text, command, *([] if command == "demo" else [h5ad]), *rest)
     assert not list(tmp_path.iterdir())
+
+
+def test_cells_need_bins(told, tmp_path):
+    cells = s2s.datasets.simulated_tissue(lattice="cells", n_rows=20, n_cols=20, n_genes=6)
+    cells.obs["slide"] = "a"
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    told(r"do not lie on a lattice.* For cells or beads pass --bin-size(\.|$)", "info", tmp_path / "cells.h5ad")
 
 
 def test_missing_values_are_found_before_training(told, counts, tmp_path):
