@@ -20,6 +20,7 @@ __all__ = ["app", "main", "on_a_terminal", "print_json", "reported"]
 SHELL_WORDS: Final = {
     "call s2s.pp.normalize(adata) first": "pass --normalize",
     "start from counts: s2s.pp.normalize(adata)": "pass --layer with the counts",
+    "pp.normalize needs counts: pass the layer that has them": "--normalize needs counts: pass --layer with the counts",
     "call s2s.pp.image_features first": "pass --image auto",
     "call adata.var_names_make_unique() first": "make them unique first",
     "read the section with its image (squidpy.read.visium), or pass img=": (

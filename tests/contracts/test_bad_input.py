@@ -172,7 +172,7 @@ refuses("spots", s2s.pp.grid)(
     ({"library_key": "slide"}, KeyError, "library_key='slide' not found"),
     (same_names, ValueError, r"gene names are not unique \(gene\); call adata\.var_names_make_unique"),
     (lambda a: setattr(a, "obs_names", ["s"] * a.n_obs), ValueError, r"not unique \(s\); call adata\.obs_names_make"),
-    (obs(slide="a/b"), {"library_key": "slide"}, ValueError, "of sections must not contain '/', .* found a/b; rename"),
+    (obs(slide="a/b"), {"library_key": "slide"}, ValueError, r"sections must not contain '/' .*, found a/b; rename"),
     (obs(slide=["a"] * 84 + [None]), {"library_key": "slide"}, ValueError, "is missing for 1 of 85 spots; name the"),
     (three_spots_in_b, {"library_key": "slide"}, ValueError, "section 'b': expected at least 4 spots to find"),
     (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False for every site"),
