@@ -20,9 +20,15 @@ __all__ = ["app", "main", "on_a_terminal", "print_json", "reported"]
 SHELL_WORDS: Final = {
     "call s2s.pp.normalize(adata) first": "pass --normalize",
     "start from counts: s2s.pp.normalize(adata)": "pass --layer with the counts",
+    "pp.normalize needs counts: pass the layer that has them": "--normalize needs counts: pass --layer with the counts",
     "call s2s.pp.image_features first": "pass --image auto",
     "call adata.var_names_make_unique() first": "make them unique first",
+    "read the section with its image (squidpy.read.visium), or pass img=": (
+        "pass the folder of Space Ranger, or a file with --image FILE"
+    ),
+    "pass img=": "pass --image FILE",
     "adata.": "",
+    "adata ": "the input ",
 }
 """Python's words in messages, and what they are on the command line."""
 HELP = """Impute the unmeasured sites of a sparsely sampled spatial transcriptomics section.
@@ -125,7 +131,8 @@ def in_shell_words(text: str) -> str:
         text = text.replace(python, shell)
     for name in _options:
         option = f"--{name.replace('_', '-')}"
-        text = re.sub(rf"(?<![\w.-]){name}=(?=\W|$)", f"{option} ", text)  # an argument and its value
+        text = re.sub(rf"(?<![\w.-]){name}=(?=[\W\d]|$)", f"{option} ", text)  # an argument and its value
+        text = re.sub(rf"{option} (?=[ .,;:)])", option, text)  # an argument alone
         text = re.sub(rf"^{name}(?= )" + (rf"|(?<![\w.'-]){name}(?![\w'])" if "_" in name else ""), option, text)
     found = re.search(r"'([^']+)' not found.*: ([^:]+)$", text)
     return text.rstrip() + (did_you_mean([found[1]], re.findall(r"[\w.-]+", found[2])) if found else "")

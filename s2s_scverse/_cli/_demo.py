@@ -42,10 +42,11 @@ def demo(
     n_genes: Annotated[int, Option(hidden=True)] = 60,
     max_epochs: Annotated[int | None, Option(hidden=True)] = None,
 ) -> None:
-    """Simulate a section, hold out three quarters of its spots, impute them, and score the result.
+    """Impute and score a simulated section.
 
-    Prints mean scores over genes at the held-out spots for s2s, for the stack of kriging methods that its network
-    starts from, and for simpler methods. Writes the section and a picture of three genes.
+    Simulates a section, holds out three quarters of its spots and imputes them. Prints mean scores over genes at the
+    held-out spots for s2s, for the stack of kriging methods that its network refines, and for simpler methods. Writes
+    the section and a picture of three genes.
     """
     from .. import pl, pp, tl
 
@@ -62,7 +63,8 @@ def demo(
         methods.append(WITHOUT_IMAGE)
     _, means, compared = score(dense, methods, None, seconds, over=(*BASELINES, WITHOUT_IMAGE, "stack"))
     genes = [gene for gene in SHOWN if gene in dense.var_names]
-    figure: Any = pl.compare(dense, genes, return_fig=True)
+    columns: Any = ("image", "measured", "imputed", "truth", "error") if image else None
+    figure: Any = pl.compare(dense, genes, columns=columns, alpha=1.0, return_fig=True)
     write_section(dense, table)
     with replacing(picture) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -44,12 +44,17 @@ def evaluate(
     stride: Annotated[int | None, Option(help="Keep every n-th spot along both axes; default: every second.")] = None,
     fraction: Annotated[float | None, Option(help="Keep this random fraction of the spots instead.")] = None,
     output: Annotated[Path | None, Option("--output", "-o", help="CSV file for the scores of every gene.")] = None,
-    genes: options.Genes = None,
+    genes: Annotated[
+        str | None,
+        Option(
+            help="Gene names separated by commas, or a file with one name per line; default: the most variable genes."
+        ),
+    ] = None,
     n_top_genes: Annotated[
         int,
         Option(
-            help="Without --genes: score this many of the most variable genes, among those detected in at least a "
-            "tenth of the measured spots."
+            help="Without --genes: number of genes to score, the most variable of those detected in at least a tenth "
+            "of the measured spots."
         ),
     ] = 200,
     preset: options.Preset = "default",
@@ -65,10 +70,11 @@ def evaluate(
     library_key: options.LibraryKey = None,
     as_json: options.Json = False,
 ) -> None:
-    """Hold out spots of a section, impute them, and compare the scores with those of other methods.
+    """Score the imputation of held-out spots of a section.
 
-    Held-out spots are used neither for fitting, nor for normalization, nor to select genes. The remaining spots are
-    farther apart than those of the section, so scores are lower than those to expect between its own spots.
+    Holds out spots, imputes them, and compares the scores with those of other methods. Held-out spots are not used to
+    fit, to normalize or to select genes. The remaining spots are farther apart than those of the whole section, so the
+    scores are lower than those to expect between all spots.
     """
     from .. import pp
     from .._checks import did_you_mean
@@ -112,7 +118,8 @@ def evaluate(
         print_json(result | {"scores": means.to_dict("records"), "gains": compared})
         return
     typer.echo(f"Means over {n_genes} genes at {held_out} held-out spots ({measured} measured):\n\n{as_text(means)}")
-    typer.echo("".join(f"\n{gain_as_text(gain)}" for gain in compared).lstrip())
+    if compared:
+        typer.echo("".join(f"\n{gain_as_text(gain)}" for gain in compared))
     if output is not None:
         typer.echo(f"\nWrote {output}")
 

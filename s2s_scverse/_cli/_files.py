@@ -87,7 +87,7 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         msg = f"the folder {path} is neither a zarr store nor Space Ranger's output; expected {FORMATS}"
         if found := _find_outputs(path):
-            msg = f"{path} holds Space Ranger's output under other names or further down; pass one of: {found}"
+            msg = f"{path} holds Space Ranger's output under other names or in subfolders; pass one of: {found}"
         raise ValueError(msg) from error
     with _reading(path):
         # As after an interrupted copy: zarr reads missing chunks of a sparse matrix as zeros.
@@ -116,14 +116,14 @@ def _reading(path: Path) -> Iterator[None]:
     """Name the file in errors: those that libraries raise for damaged files rarely do, and are of any class."""
     try:
         with warnings.catch_warnings():
-            # Names are made unique or refused later; foreign files in a store are ignored.
+            # Names are made unique or refused later; other files in a store are ignored.
             warnings.filterwarnings("ignore", message=".* names are not unique|Object at .* is not recognized")
             yield
     except MemoryError as error:
         msg = f"{path} does not fit into memory"
         raise MemoryError(msg) from error
     except Exception as error:
-        msg = f"{path} cannot be read, it may be truncated or of another kind: {str(error) or type(error).__name__}"
+        msg = f"{path} cannot be read; it may be truncated or in another format: {str(error) or type(error).__name__}"
         raise ValueError(msg) from error
 
 
@@ -135,7 +135,7 @@ def _find_matrix(path: Path) -> Path | None:
 
 
 def _find_outputs(folder: Path) -> str:
-    """List what can be read instead: samples or sizes of Visium HD's bins further down, renamed matrices."""
+    """List what can be read instead: samples or sizes of Visium HD's bins in subfolders, renamed matrices."""
     from .._checks import few
 
     levels = ("*", "*/*", "*/*/*")
@@ -221,7 +221,7 @@ def _match_barcodes(barcodes: "pd.Index", table: "pd.DataFrame", files: str) -> 
     if not (bare.is_unique and known.is_unique and bare.isin(known).all()):
         what = f"{len(missing)} of {len(barcodes)} spots have no position, for example {few(missing, 3)}"
         found = f"positions are those of {few(table.index, 3)}"
-        msg = f"{what}; {found}; are {files} of the same sample, and of one only?"
+        msg = f"{what}; {found}; check that {files} are of the same sample, and of one only"
         raise ValueError(msg)
     log.info("barcodes such as %s and %s are matched without their suffix", barcodes[0], table.index[0])
     return table.set_axis(known).loc[bare]
@@ -255,7 +255,7 @@ def check_output(path: Path, *, source: Path | None = None, section: bool = Fals
         msg = f"{path} is a folder and would be replaced; choose another name"
         raise IsADirectoryError(msg)
     if path.is_file() and section and path.suffix == ".zarr":
-        msg = f"{path} is a file, where a folder is to be written; choose another name"
+        msg = f"{path} is a file, but a zarr store is a folder; choose another name"
         raise FileExistsError(msg)
     return path
 

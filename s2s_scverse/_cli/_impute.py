@@ -30,11 +30,9 @@ def impute(
     device: options.Device = "auto",
     seed: options.Seed = 0,
     natural_images: Annotated[
-        str, Option(help="Training images: auto, photographs, textures, none, or a folder.")
+        str, Option(help="Images to train on besides genes: auto, photographs, textures, none, or a folder.")
     ] = "auto",
-    image: Annotated[
-        str | None, Option(help="Image to use as covariates: auto (that of the section), or a file.")
-    ] = None,
+    image: Annotated[str | None, Option(help="Tissue image to use: auto (that of the section), or a file.")] = None,
     image_scale: Annotated[float, Option(help="Pixels of the image file per unit of the coordinates.")] = 1.0,
     covariates: Annotated[str | None, Option(help="Covariates: keys of obsm or obs, separated by commas.")] = None,
     uncertainty: Annotated[bool, Option(help="Estimate standard deviations and reliability.")] = True,
@@ -46,7 +44,8 @@ def impute(
     ] = None,
     pretrained: Annotated[Path | None, Option(help="Checkpoint of another section with initial weights.")] = None,
     fill: Annotated[
-        Literal["tissue", "hull", "all"] | None, Option(help="Where to add sites; default: tissue.")
+        Literal["tissue", "hull", "all"] | None,
+        Option(help="Where to add sites: inside the tissue, its convex hull, or its bounding box; default: tissue."),
     ] = None,
     bin_size: options.BinSize = None,
     layer: options.Layer = None,
@@ -60,7 +59,8 @@ def impute(
     """Impute all genes of a section at the sites between its spots.
 
     Reads a section, lays it out on its lattice (unless s2s.pp.grid has done so), normalizes counts, imputes, and writes
-    an AnnData with the layers that s2s.tl.impute documents. Its X holds the values that were imputed from.
+    an AnnData: normalized values in X, imputed values in the layer s2s, standard deviations in s2s_std, and the
+    reliability of genes in var.
     """
     start = time.perf_counter()
     from .. import pp, tl
@@ -119,6 +119,6 @@ def impute(
     if column in dense.var:
         low, mean, high = dense.var[column].quantile(0.1), result["mean_reliability"], dense.var[column].quantile(0.9)
         typer.echo(
-            f"Expected correlation with measurements there: {mean:.2f} (80 % of genes: {low:.2f} to {high:.2f})."
+            f"Expected correlation of imputed and measured values: {mean:.2f} (80 % of genes: {low:.2f} to {high:.2f})."
         )
     typer.echo(f"Wrote {output} (layer {key_added!r})")

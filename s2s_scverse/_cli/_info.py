@@ -115,5 +115,5 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"layers of earlier runs: {', '.join(found['runs'])}")
     if all(section["sites"] == section["spots"] for section in found["sections"]):
         return [*lines, "every site is measured: s2s impute would have nothing to do"]
-    some = "" if found["imputed"] == found["genes"] else f"{found['imputed']} of {found['genes']} genes, "
-    return [*lines, f"s2s impute, {some}needs about {found['gigabytes']:.1f} GB of memory"]
+    some = "" if found["imputed"] == found["genes"] else f" for {found['imputed']} of {found['genes']} genes"
+    return [*lines, f"s2s impute needs about {found['gigabytes']:.1f} GB of memory{some}"]

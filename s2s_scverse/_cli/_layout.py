@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 VALUES: Final = {
     "counts": "counts: they would be normalized",
-    "normalized": "scaled counts without log1p: they would be imputed as they are",
+    "normalized": "scaled counts without log1p; --normalize takes log1p, --as-is imputes them as they are",
     "log-normalized": "log-normalized counts: they would be imputed as they are",
     "logged twice": "counts to which log1p seems to have been applied twice; pass --layer with the counts",
     "negative": "negative in part, as after sc.pp.scale; pass --layer with counts or log-normalized counts",
@@ -95,11 +95,11 @@ def normalise(adata: "AnnData", wanted: bool | None) -> bool:
     """Normalise if asked for or, by default, if values are counts; return whether that was done."""
     from .. import pp
 
-    kind = describe_values(adata)
+    kind, told = describe_values(adata), wanted is not None
     wanted = kind == "counts" if wanted is None else wanted
     if wanted:
         pp.normalize(adata)
-    elif kind in ("negative", "logged twice"):
+    elif kind in ("negative", "logged twice") or (kind == "normalized" and not told):
         warnings.warn(f"values are {VALUES[kind]}", UserWarning, stacklevel=2)
     return wanted
 

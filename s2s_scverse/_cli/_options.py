@@ -8,7 +8,7 @@ from typer import Argument, Option
 Source = Annotated[
     Path,
     Argument(
-        help="Section: .h5ad, .zarr (AnnData or SpatialData), 10x .h5 with its positions, or Space Ranger's folder."
+        help="Section: .h5ad, .zarr (AnnData or SpatialData), 10x .h5 with its positions, or a folder of Space Ranger."
     ),
 ]
 Positions = Annotated[Path | None, Option(help="Spot positions of a 10x matrix (tissue_positions.csv).")]
@@ -35,8 +35,11 @@ Normalise = Annotated[
 Genes = Annotated[
     str | None, Option(help="Gene names separated by commas, or a file with one name per line; default: all.")
 ]
-Preset = Annotated[Literal["default", "fast", "quick", "paper"], Option(help="Training preset.")]
+Preset = Annotated[
+    Literal["default", "fast", "quick", "paper"],
+    Option(help="fast: half of the training; quick: no network; paper: the published recipe, very slow."),
+]
 MaxEpochs = Annotated[int | None, Option(help="Maximum number of training epochs; 0: do not train the network.")]
-Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Seed = Annotated[int, Option(help="Random seed of training and of the held-out spots.")]
+Device = Annotated[str, Option(help="Device to train on: auto, cpu, cuda, cuda:1 or mps.")]
+Seed = Annotated[int, Option(help="Random seed.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]

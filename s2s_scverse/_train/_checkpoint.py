@@ -55,7 +55,7 @@ def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str,
         if found.get(name) != run[name]:
             msg = (
                 f"cannot resume from {path}: it is the checkpoint of another run ({_difference(name, found, run)}); "
-                "pass another path, or delete the file to start anew"
+                "pass another path, or delete the file to start again"
             )
             raise ValueError(msg)
     return found
@@ -82,7 +82,8 @@ def _read(path: str | PathLike[str]) -> dict[str, Any]:
         found = content[ENTRY]
     except Exception as error:  # torch raises many classes for files it cannot read
         msg = (
-            f"{path} is no readable checkpoint of s2s_scverse ({type(error).__name__}); it may be truncated or foreign"
+            f"{path} is not a readable checkpoint of s2s_scverse ({type(error).__name__}); it may be truncated or of "
+            "another program"
         )
         raise ValueError(msg) from error
     return dict(found)

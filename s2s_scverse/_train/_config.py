@@ -39,9 +39,9 @@ class TrainingConfig:
     Raises
     ------
     ValueError
-        A field is out of range.
+        If a field is out of range.
     TypeError
-        A field is of a wrong type.
+        If a field is of the wrong type.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class TrainingConfig:
     image_weight: float = 0.25
     #: Number of natural images.
     n_images: int = 32
-    #: What natural images take from the genes, nothing; white noise with the noise ratio that kriging finds in a gene
+    #: Properties of genes given to natural images: none; white noise with the noise ratio that kriging finds in a gene
     #: drawn for each image; or such noise and that gene's distribution of values, by rank.
     match_images: Matching = "none"
     #: Largest fraction of visible spots that training masks hide at random, besides the regular subsample.

@@ -76,7 +76,7 @@ def fit(
             [models[number] for number in large], aside, network_config, seeds, checkpoint, pretrained
         )
     elif training.has_network:
-        log.info("no network is used: %d spots are measured (at least %d)", n_spots, training.min_spots)
+        log.info("no network is used: %d spots are measured, %d are needed", n_spots, training.min_spots)
     progress.begin("initial estimates", len(large))
     for number in large:
         models[number] = progress.after(_estimated(models[number]))
@@ -104,7 +104,7 @@ class Piece(NamedTuple):
 
 
 class TrainingInputs(NamedTuple):
-    """What a network is trained on, and the files that the training reads and writes."""
+    """Data that a network is trained on, and the files that the training reads and writes."""
 
     network_config: CDCINConfig
     seeds: list[int]  # of the weights and of the batches
@@ -156,13 +156,13 @@ def _train_network(
 ) -> dict[str, Any]:
     """Return a network for all sections, its shrinkage factor and its history.
 
-    The shipped network is looked at first: where it does not help, training has not helped either. It is kept if it
-    reduces the error of the initial estimate more than the trained one.
+    The shipped network is validated first, and is not trained where it does not help. It is used if it reduces the
+    error of the initial estimate more than the trained one.
     """
     training, device = models[0].training, models[0].device
     rng_look, rng_training = rng.spawn(2)
     with torch.random.fork_rng(devices=[]):
-        # Of the CPU alone, where the network is built: the state of accelerators is not ours to change.
+        # Only the CPU's random state is used and restored; that of accelerators stays as it is.
         torch.default_generator.manual_seed(inputs.seeds[0])
         network = CDCIN(inputs.network_config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if inputs.weights is not None:

@@ -1,4 +1,4 @@
-"""What lightning calls: the training plan, its data, and checkpoints after every epoch."""
+"""Training with lightning: the training plan, its data, and checkpoints after every epoch."""
 
 import logging
 import math

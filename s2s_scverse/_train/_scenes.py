@@ -60,7 +60,7 @@ class Views:
 
 @dataclass(frozen=True)
 class InitialEstimate:
-    """How maps of genes, and of natural images, are estimated from visible spots."""
+    """Estimation of maps of genes, and of natural images, from visible spots."""
 
     method: Initial
     spread: Float32  # (n_genes,) of the genes before they were standardised
@@ -190,7 +190,7 @@ class Batch:
 
     @property
     def start(self) -> Tensor:
-        """Where the cascade starts, (B, 1, height, width)."""
+        """Initial estimate of the cascade, (B, 1, height, width)."""
         return self.maps[:, :1]
 
     @property

@@ -18,7 +18,7 @@ FACTORS: Final = np.linspace(0, 1, 11)
 
 
 class Correction(NamedTuple):
-    """What a network's correction is worth at validation spots."""
+    """Shrinkage factor of a network's correction, and its gain at validation spots."""
 
     gain: float  # part of the squared error of the initial estimate that it removes when shrunk
     factor: float  # that it is shrunk by, 0 to 1

@@ -24,7 +24,7 @@ _LEAST: Final = 0.05  # smallest share in the variance that is not due to estima
 
 @dataclass(frozen=True)
 class Marginals:
-    """What is known of single values at m sites."""
+    """Means and standard deviations of single values at m sites."""
 
     mean: Float32  # (m, n_genes)
     std: Float32  # (m, n_genes) of the error, without that of counting
@@ -35,23 +35,23 @@ class Marginals:
 
 
 Shared = tuple[Float32, Float32, int]
-"""What all genes share in one draw.
+"""Random numbers that all genes share in one draw.
 
 Errors of the components (m, n_components), standard normal factors that vary from site to site (m, k), and the seed of
-what genes do not share.
+the gene-wise random numbers.
 """
 
 
 class ErrorModel:
     """Errors at the sites of `components`, in three parts, for genes like the `informative` ones (n, n_informative).
 
-    * What kriging does not know of the components: simulated conditionally and projected to genes. It varies smoothly.
-    * What varies from site to site. Genes vary together as leave-one-out residuals of the spots do, because they share
-      cell types or depth, and each by itself.
-    * What is not known of the parameters of a gene: its loadings on the components, the slope between its values and
-      its predictions, the size of its errors and their spatial share. It is the same for all sites.
+    * Kriging errors of the components, simulated conditionally and projected to genes; they vary smoothly.
+    * Errors that are independent between sites. One part is correlated between genes like the leave-one-out residuals
+      of the spots, which share cell types or depth; the other is independent between genes.
+    * Errors of the parameters of a gene, the same at all sites: its loadings on the components, the slope of its values
+      on its predictions, the size of its errors and their spatial share.
 
-    Together they have the standard deviations that calibration gave single values.
+    Together they have the standard deviations of single values from the calibration.
     """
 
     def __init__(self, components: PCAKriging, informative: Float32) -> None:
@@ -70,7 +70,7 @@ class ErrorModel:
                 yield each, factors, int(of_genes.integers(2**63))
 
     def residuals(self, values: Float32) -> Float32:
-        """What leave-one-out predictions of the components do not explain, (n, n_genes)."""
+        """Residuals of leave-one-out predictions from the components, (n, n_genes)."""
         mean = np.average(values, axis=0, weights=self.components.kriging.noise_weights)
         return np.asarray(values - mean - self.components.at_spots @ self.components.loadings(values), np.float32)
 

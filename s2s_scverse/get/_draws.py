@@ -40,9 +40,9 @@ def draws(
     """Return conditional draws of an imputed section: sections that could have been measured, given the spots.
 
     Imputed values are means, and maps of means are smoother than tissue: Moran's I, variances, or the area above a
-    threshold are biased on them. A draw adds errors with the right variances and correlations, between sites and
-    between genes, so that such statistics are right on draws on average, and vary between draws as much as they are
-    uncertain. :func:`s2s_scverse.tl.propagate` applies a statistic to draws.
+    threshold are biased on them. A draw adds errors with the estimated variances and correlations between sites and
+    between genes. The mean of a statistic over draws is therefore an estimate without this bias, and its spread is the
+    uncertainty. :func:`s2s_scverse.tl.propagate` applies a statistic to draws.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def draws(
     key
         Name of the run (its `key_added`).
     noise
-        Whether to draw measurements, with the noise that measured spots have too. Otherwise only expression is drawn:
-        without counting noise, where values are counts or scaled counts (with or without log1p), else without anything
-        that varies independently from site to site.
+        Whether to draw measurements, including their noise. Otherwise only expression is drawn: without counting noise
+        if values are counts or scaled counts (with or without log1p), else without all variation that is independent
+        between sites.
     rng
         Seed or generator. The same seed on the same machine gives the same draws.
 
@@ -69,9 +69,9 @@ def draws(
 
     `.X`
         float32, (n_sites, n_genes): one draw on the scale of the input. Measured spots keep their values; if the run
-        had ``denoise=True``, they are drawn too. Genes without negative measured values have none. The mean over many
-        draws tends to the layer `key`. Their standard deviation is on average that of the layer ``f"{key}_std"``, and
-        grows with the distance to measured spots.
+        had ``denoise=True``, they are drawn too. Genes without negative measured values have no negative draws. The
+        mean over many draws tends to the layer `key`. Their standard deviation is on average that of the layer
+        ``f"{key}_std"``, and grows with the distance to measured spots.
 
     Raises
     ------
@@ -83,12 +83,12 @@ def draws(
 
     Notes
     -----
-    Errors of expression have three parts. What kriging does not know of the principal components is simulated by
-    residual kriging :cite:p:`journel1978` and projected to genes: it is smooth, and seamless over the section. What
-    varies from site to site is shared by genes as in the leave-one-out residuals of the spots. What is uncertain in the
-    parameters of a gene is the same at all sites. Where values are counts or scaled counts (with or without log1p),
+    Errors of expression have three parts. Kriging errors of the principal components are simulated by residual kriging
+    :cite:p:`journel1978` and projected to genes; they are smooth and seamless over the section. Errors that are
+    independent between sites are correlated between genes like the leave-one-out residuals of the spots. Errors of the
+    parameters of a gene are the same at all sites. If values are counts or scaled counts (with or without log1p),
     molecules are then counted at the depth of the nearest spots, so that draws have as many zeros as measurements.
-    Components and residuals are computed from the measured spots again; the layers give means and standard deviations.
+    Components and residuals are recomputed from the measured spots; the layers give means and standard deviations.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def draws(
 
 
 class Part:
-    """What draws those sites of a section that are `drawn`, (n_obs,): the rows `rows` of the AnnData, (m,)."""
+    """Sampler of those sites of a section that are `drawn`, (n_obs,): the rows `rows` of the AnnData, (m,)."""
 
     def __init__(
         self, adata: "AnnData", section: SectionOnLattice, drawn: NDArray[np.bool_], layer: str | None, *, noise: bool

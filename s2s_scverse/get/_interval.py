@@ -18,8 +18,9 @@ def interval(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return prediction intervals.
 
-    Over genes and unmeasured sites together, a fraction `level` of the values that would be measured there is expected
-    inside. Widths are calibrated by cross-validation on measured spots, see :func:`s2s_scverse.tl.impute`.
+    A fraction `level` of the values that would be measured at unmeasured sites is expected inside the intervals, over
+    all genes and sites together. Widths are calibrated by cross-validation on measured spots, see
+    :func:`s2s_scverse.tl.impute`.
 
     Parameters
     ----------
@@ -34,15 +35,15 @@ def interval(
 
     Returns
     -------
-    Lower and upper ends, float32, (n_obs, n_genes) each, on the scale of the layer. At measured spots both are the
-    value of the layer; NaN where nothing was imputed. Not below 0 for genes without a negative value.
+    Lower and upper ends, float32, (n_obs, n_genes) each, on the scale of the layer. At measured spots both equal the
+    value of the layer; both are NaN where nothing was imputed. They are not below 0 for genes without a negative value.
 
     Raises
     ------
     KeyError
         If the run has no standard deviations, or a gene does not exist.
     TypeError, ValueError
-        If `level` is no number from 0.05 to 0.99.
+        If `level` is not a number from 0.05 to 0.99.
 
     Examples
     --------

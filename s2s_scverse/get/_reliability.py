@@ -108,11 +108,12 @@ def reliability_df(
 
     Notes
     -----
-    The correlation of the layer with a conditional draw (:func:`s2s_scverse.get.draws`), averaged over draws. Draws
-    take the layer as it is, which varies too much where spots are few: at single sites their correlation is higher than
-    ``var[f"{key}_reliability"]`` from cross-validation. The table is scaled to the geometric mean of both. As in
-    :func:`s2s_scverse.tl.evaluate`, measured spots do not enter, and correlations of several sections are averaged,
-    weighted by their sites. Windows with fewer than half as many unmeasured sites as the fullest are left out.
+    The table holds the correlation of the layer with a conditional draw (:func:`s2s_scverse.get.draws`), averaged over
+    draws. Draws are centred on the layer, which varies too much if there are few spots: at single sites their
+    correlation is higher than ``var[f"{key}_reliability"]`` from cross-validation. The table is scaled to the geometric
+    mean of both. As in :func:`s2s_scverse.tl.evaluate`, measured spots are excluded, and correlations of several
+    sections are averaged, weighted by their sites. Windows with fewer than half as many unmeasured sites as the fullest
+    are left out.
 
     Examples
     --------

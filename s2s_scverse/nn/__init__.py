@@ -1,4 +1,4 @@
-"""The network alone: tensors in, tensors out. Needs torch, knows nothing of AnnData or training."""
+"""The network alone, as a torch module: tensors in, tensors out, without AnnData or training."""
 
 from ._cdcin import CDCIN
 from ._config import PRESETS, CDCINConfig

@@ -12,8 +12,8 @@ __all__ = ["CDCIN"]
 class CDCIN(nn.Module):
     """Cascaded Data Consistent Imputation Network (:cite:p:`Fang2025`).
 
-    K stages, each of which adds a correction to a map; before every stage, and after the last one in :meth:`impute`,
-    measured sites are pulled back to their measured values.
+    Each of its stages adds a correction to a map. Before every stage, and after the last one in :meth:`impute`,
+    measured sites are reset to their measured values.
 
     Parameters
     ----------

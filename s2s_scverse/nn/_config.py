@@ -23,9 +23,9 @@ class CDCINConfig:
     Raises
     ------
     TypeError
-        A field is of the wrong type.
+        If a field is of the wrong type.
     ValueError
-        A field is out of range, or two fields contradict each other.
+        If a field is out of range, or two fields contradict each other.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class CDCINConfig:
     values_channel: bool = True
     #: Further maps the caller passes as ``context`` (kriging map, tissue mask, ...).
     context_channels: int = 0
-    #: What happens at measured sites before each stage and after the last, ``"exact"`` (they are reset), ``"noisy"``
+    #: Treatment of measured sites before each stage and after the last: ``"exact"`` (they are reset), ``"noisy"``
     #: (a weighted mean with the network's value) or ``"off"`` (nothing).
     consistency: Consistency = "exact"
     #: Noise level v of ``"noisy"`` consistency, where the measured value weighs v and the network's value 1.
@@ -108,7 +108,7 @@ class CDCINConfig:
 
     @property
     def reach(self) -> int:
-        """How far from a site, in sites, a network without attention sees."""
+        """Radius of the receptive field of a network without attention, in sites."""
         return self.stages * (self.blocks * self.layers + 4)
 
 

@@ -97,8 +97,8 @@ def compare(
         Colour maps of values and of standard deviations, and a diverging one of errors.
     img
         Image of the tissue beneath expression: True for the one of the highest resolution in
-        ``adata.uns["spatial"]``, or its name there (``"lowres"``); False for none. By default there is one if `adata`
-        has it.
+        ``adata.uns["spatial"]``, or its name there (``"lowres"``); False for none. By default the image is drawn if
+        `adata` has one.
     img_alpha, alpha
         Opacity of the image, and of the sites on it (0.7 by default: the tissue shows through), 0 to 1. Without image,
         sites are opaque.
@@ -112,12 +112,13 @@ def compare(
     figsize
         Width and height of the figure in inches.
     rasterized
-        Draw the sites as a bitmap in PDF and SVG files. Makes files of large sections small.
+        Whether to draw the sites as a bitmap in PDF and SVG files, which reduces the size of the files.
     axes
         Axes to draw into, one for each panel, row by row. Colour bars lie to the right of the last panel of their kind:
         make the figure with ``layout="compressed"`` to have room for them.
     show, return_fig
-        Show the figure (by default as ``scanpy.settings.autoshow`` says), or return it, unknown to pyplot.
+        Whether to show the figure (by default as set by ``scanpy.settings.autoshow``), or to return it, detached from
+        pyplot.
 
     Returns
     -------
@@ -127,11 +128,11 @@ def compare(
     Raises
     ------
     KeyError
-        If `adata` has no lattice, or a gene, a layer, standard deviations, the section or the image asked for do not
+        If `adata` has no lattice, or a gene, a layer, standard deviations, the section or the requested image do not
         exist.
     ValueError
         If a layer holds no values of a gene, the runs read different layers, no site of a section is measured, no spot
-        is held out for the columns ``"truth"`` and ``"error"``, the section lies beside the image asked for, or limits
+        is held out for the columns ``"truth"`` and ``"error"``, the section lies outside the requested image, or limits
         or an opacity are out of range.
 
     Examples
@@ -155,8 +156,8 @@ def compare(
 def uncertainty(adata: AnnData, genes: str | Sequence[str], *, key: str = _keys.UNS, **options: Any) -> Shown:
     """Draw imputed genes and their standard deviations at every site.
 
-    The same as ``compare(adata, genes, keys=key, columns=("imputed", "std"))``. Measured spots keep their values, have
-    no standard deviation, and are grey.
+    The same as ``compare(adata, genes, keys=key, columns=("imputed", "std"))``. Measured spots keep their values; they
+    have no standard deviation and are grey.
 
     Parameters
     ----------

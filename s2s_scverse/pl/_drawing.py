@@ -1,4 +1,4 @@
-"""What maps of a section consist of: its cells and their outline, the image of the tissue beneath, a scale bar."""
+"""Parts of a map of a section: its cells and their outline, the image of the tissue beneath, a scale bar."""
 
 import re
 import warnings
@@ -157,7 +157,7 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
         edges = (box, (left, right, top, bottom))
         at, below = ("x {:.4g} to {:.4g}, y {:.4g} to {:.4g}".format(*each) for each in edges)
         advice = "coordinates must be in pixels of the full image: rescale them, or pass img=False"
-        msg = f"the section ({at}) lies beside its image ({below}); {advice}"
+        msg = f"the section ({at}) lies outside its image ({below}); {advice}"
         raise ValueError(msg)
     _warn_of_scaled(library, box)
     return Underlay(image.pixels, (left, right, top, bottom))

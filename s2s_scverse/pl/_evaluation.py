@@ -37,8 +37,8 @@ def evaluation(
 ) -> Shown:
     """Draw the scores that :func:`s2s_scverse.tl.evaluate` found at held-out spots.
 
-    A panel per score. In each, a row per method: every gene a dot, quartiles as a box, and as a number the mean over
-    the genes for which all methods drawn have a score. With 100 genes or fewer, thin lines join the dots of a gene.
+    Each panel shows a score, and each row a method: genes as dots, their quartiles as a box, and as a number the mean
+    over the genes for which all drawn methods have a score. With 100 genes or fewer, lines join the dots of a gene.
 
     Parameters
     ----------

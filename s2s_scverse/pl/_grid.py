@@ -48,10 +48,10 @@ def grid(
 ) -> Axes | NDArray[np.object_] | Figure | None:
     """Draw the lattice of a section: its measured, held-out and unmeasured sites.
 
-    Measured spots are blue discs, held-out spots (:func:`s2s_scverse.pp.sparsify`) orange discs, unmeasured sites black
-    dots. The line is the outline of the tissue: of the cells of all sites, and of its holes. y points down, as in
-    images. Spots are drawn at their coordinates, the outline at lattice positions: if they disagree, the lattice does
-    not fit the section. Above 1,000 sites, the measured area is blue, and an inset shows the sites of a small part.
+    Measured spots are blue discs, held-out spots (:func:`s2s_scverse.pp.sparsify`) orange discs, and unmeasured sites
+    black dots. The line is the outline of the tissue and of its holes. y points down, as in images. Spots are drawn at
+    their coordinates and the outline at lattice positions: if they disagree, the lattice does not fit the section.
+    Above 1,000 sites, the measured area is blue, and an inset shows the sites of a small part.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def grid(
     TypeError
         If `ax` is no axes, or `img` neither a truth value nor a name.
     ValueError
-        If the section lies beside the image asked for, or an opacity is out of range.
+        If the section lies outside the requested image, or an opacity is out of range.
 
     Examples
     --------

@@ -49,7 +49,7 @@ def history(
 
     Left: the training loss of each term by epoch. Right: the squared error on validation spots, relative to that of the
     initial estimate (below 1, the network improves on it); a dot marks the epoch whose weights are used. There is
-    none if the shrinkage factor is 0.
+    no dot if the shrinkage factor is 0.
 
     Parameters
     ----------

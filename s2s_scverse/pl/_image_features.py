@@ -36,9 +36,10 @@ def image_features(
 ) -> Shown:
     """Draw the leading principal components of the image descriptors next to the tissue.
 
-    One row per section: a panel with the image, and one for each component at all sites, in standard deviations. Above
-    a component stands its part of the variance of the (standardised) descriptors, below it the descriptor with the
-    largest loading. If the components do not follow the borders of the tissue, check the registration.
+    Each row shows a section: a panel with the image, and one for each component at all sites, in standard deviations.
+    The title of a component is its part of the variance of the (standardised) descriptors, the note below it the
+    descriptor with the largest loading. If the components do not follow the borders of the tissue, check the
+    registration.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def image_features(
         Colour map.
     img
         Image to draw: True for the one of the highest resolution in ``adata.uns["spatial"]``, or its name there
-        (``"lowres"``), False for none. By default there is one if `adata` has it for every section.
+        (``"lowres"``), False for none. By default the image is drawn if `adata` has one for every section.
     img_alpha, scalebar_dx, title, ncols, figsize, rasterized, axes, show, return_fig
         As in :func:`s2s_scverse.pl.compare`.
 
@@ -67,9 +68,9 @@ def image_features(
     Raises
     ------
     KeyError
-        If `adata` has no lattice or no such descriptors, or the section or the image asked for does not exist.
+        If `adata` has no lattice or no such descriptors, or the section or the requested image does not exist.
     ValueError
-        If no descriptor varies, some are NaN, a section lies beside the image asked for, or limits or an opacity are
+        If no descriptor varies, some are NaN, a section lies outside the requested image, or limits or an opacity are
         out of range.
 
     Examples

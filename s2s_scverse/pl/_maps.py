@@ -25,7 +25,7 @@ __all__ = ["NOTHING", "Look", "MapRow", "Panel", "Scale", "colour_limits", "draw
 Scale = Literal["expression", "error", "SD", "component", "image"]
 """Values with one colour bar, which bears this name; ``"image"`` has neither."""
 ON_IMAGE: tuple[Scale, ...] = ("expression", "image")
-"""Scales drawn on the image: stains would be mistaken for the pale colours of the others."""
+"""Scales drawn on the image; the others have pale colours, which stains would resemble."""
 NOTHING = "#dcdcdc"  # sites without a value, where there is no image
 TRANSLUCENT = 0.7  # default opacity of sites on an image
 BAR = (1.04, 0.07, 0.045, 0.86)  # left, bottom, width and height of a colour bar, in fractions of the panel beside it
@@ -55,7 +55,7 @@ class MapRow:
 
 @dataclass(frozen=True)
 class Look:
-    """How maps are drawn: see :func:`s2s_scverse.pl.compare`."""
+    """Appearance of maps, see :func:`s2s_scverse.pl.compare`."""
 
     unit: str
     title: Titles

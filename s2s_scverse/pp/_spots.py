@@ -139,7 +139,7 @@ def split(adata: AnnData, library_key: str | None) -> dict[str | None, NDArray[n
         raise ValueError(msg)
     names = column.astype(str).to_numpy()
     if slashed := sorted({name for name in names if "/" in name}):
-        msg = f"names of sections must not hold '/', for h5ad files, found {few(slashed)}; rename them"
+        msg = f"names of sections must not contain '/' (not allowed in h5ad files), found {few(slashed)}; rename them"
         raise ValueError(msg)
     return {str(name): np.flatnonzero(names == name) for name in dict.fromkeys(names)}
 

@@ -44,6 +44,8 @@ PHASES = {
     "imputing": 3.0,
 }
 """Phases of a run, with the relative time that they take."""
+DEPTHS = {"values": "recovered from values", "none": "unknown"}
+"""Sources of the depth of spots, as the log names them; others are columns of obs."""
 LARGEST_LOG = 15.0
 """Largest log1p of a count."""
 
@@ -237,7 +239,7 @@ def impute(
     gigabytes = needed_gigabytes(adata.n_obs, largest, adata.n_vars if folder is None else 0, 1 + uncertainty)
     log.info(
         "%d spots, %d sites, %d genes; depth: %s; about %.1f GB of memory",
-        *(inputs.measured.sum(), adata.n_obs, written.sum(), inputs.depth, gigabytes),
+        *(inputs.measured.sum(), adata.n_obs, written.sum(), DEPTHS.get(inputs.depth, inputs.depth), gigabytes),
     )
     left_out = () if training.max_epochs else ("training data", "training")
     phases = {name: share for name, share in PHASES.items() if name not in left_out}
@@ -295,24 +297,24 @@ def impute(
         "max_distance": np.inf if max_distance is None else float(max_distance),
         "depth": inputs.depth,
     }
-    log.info("%s in %.1f s", _summary(inputs, models[0], layers, written.sum()), time.perf_counter() - start)
+    log.info(_summary(inputs, models[0], layers, written.sum(), time.perf_counter() - start))
     return _adata.write_run(
         adata, key_added, layers.values, inputs.measured, run, std=layers.std, by_gene=layers.by_gene, copy=copy
     )
 
 
-def _summary(inputs: _adata.Inputs, model: "SectionModel", layers: _adata.Layers, n_genes: int) -> str:
+def _summary(inputs: _adata.Inputs, model: "SectionModel", layers: _adata.Layers, n_genes: int, seconds: float) -> str:
     """Return what was imputed, how well, and whether the network contributed."""
     sites = sum(int(section.wanted.sum()) for section in inputs.sections)
-    text = f"imputed {n_genes} genes at {sites} unmeasured sites"
+    text = f"imputed {n_genes} genes at {sites} unmeasured sites in {seconds:.1f} s"
     reliability = layers.by_gene.get(_keys.RELIABILITY, np.empty(0))
     reliability = reliability[np.isfinite(reliability)]
     if len(reliability):
         low, high = np.percentile(reliability, [10, 90])
-        text += f", expected correlation {reliability.mean():.2f} (80 % of the genes: {low:.2f} to {high:.2f})"
+        text += f"; expected correlation {reliability.mean():.2f} (80 % of the genes: {low:.2f} to {high:.2f})"
     if model.network is None:
-        return f"{text}, without a network"
-    return text if model.shrinkage else f"{text}, without the network's correction, which did not help"
+        return f"{text}; no network was used"
+    return text if model.shrinkage else f"{text}; the network's correction did not help and was not used"
 
 
 def _warn(inputs: _adata.Inputs, training: "TrainingConfig", *, errors: bool) -> None:

@@ -107,6 +107,7 @@ def test_evaluate_scores_the_most_variable_detected_genes_and_says_what_is_gaine
     ("change", "kind", "told"),
     [
         pytest.param(sc.pp.log1p, "log-normalized", "", id="logged"),
+        pytest.param(lambda adata: None, "normalized", "counts without log1p", id="scaled to a total"),
         pytest.param(lambda a: (sc.pp.log1p(a), a.uns.clear(), sc.pp.log1p(a)), "logged twice", "twice", id="twice"),
         pytest.param(sc.pp.scale, "negative", "negative in part, as after sc.pp.scale", id="scaled"),
     ],
@@ -167,7 +168,8 @@ def test_info(run, h5ad, counts, tmp_path):
     spots = f"{counts.n_obs} spots (one in 3 along each axis), {dense.n_obs - counts.n_obs} unmeasured sites"
     assert lines[1] == f"square lattice, {shape}; {spots}"
     assert lines[2] == "values are counts: they would be normalized"
-    assert lines[3].startswith("s2s impute, 1 of 6 genes, needs about ")
+    assert lines[3].startswith("s2s impute needs about ")
+    assert lines[3].endswith(" GB of memory for 1 of 6 genes")
     told = json.loads(run("info", h5ad, "--json").stdout)
     assert (told["values"], told["on_lattice"], told["imputed"], told["genes"]) == ("counts", False, 6, 6)
     assert 0 < told["gigabytes"] < 2
@@ -193,6 +195,10 @@ LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
         ("info --library-key slide", "--library-key 'slide' not found in obs"),
         ("info --bin-size big", "--bin-size must be a number or 'auto', found 'big'"),
         ("impute -o x.h5ad --device tpu9", "tpu9"),
+        (
+            "impute -o x.h5ad --image auto",
+            "no image found.*; pass the folder of Space Ranger, or a file with --image FILE",
+        ),
         ("impute -o x.h5ad --pretrained no", "no checkpoint found at no"),
         ("impute -o x.h5ad --natural-images no", "found nothing at 'no'"),
         ("evaluate --methods magic", "--methods must be some of s2s, .*found magic"),
@@ -200,6 +206,7 @@ LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
         ("evaluate --n-top-genes 0", "--n-top-genes must be at least 1, found 0"),
         ("evaluate --fraction .5 --stride 2", "--stride and --fraction"),
         ("evaluate --fraction 2", "--fraction must lie between 0 and 1, found 2.0"),
+        ("evaluate --stride 100", "no spot is left with --stride 100, "),
         ("evaluate --keys s2s", "layers not found: s2s"),
         ("evaluate --keys ,", "--keys must name at least one layer"),
         ("evaluate --keys x --seed 1 --as-is", "--seed, --normalize would change"),
@@ -213,6 +220,13 @@ def test_bad_options(told, h5ad, tmp_path, monkeypatch, arguments, text):
     assert not list(tmp_path.iterdir())
 
 
+def test_cells_need_bins(told, tmp_path):
+    cells = s2s.datasets.simulated_tissue(lattice="cells", n_rows=20, n_cols=20, n_genes=6)
+    cells.obs["slide"] = "a"
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    told(r"do not lie on a lattice.* For cells or beads pass --bin-size(\.|$)", "info", tmp_path / "cells.h5ad")
+
+
 def test_missing_values_are_found_before_training(told, counts, tmp_path):
     for name, value in (("nan", np.nan), ("negative", -3.5)):
         adata = counts.copy()
@@ -220,7 +234,7 @@ def test_missing_values_are_found_before_training(told, counts, tmp_path):
         adata.write_h5ad(tmp_path / f"{name}.h5ad")
     told("NaN or infinite at measured spots", "impute", tmp_path / "nan.h5ad", "-o", tmp_path / "x.h5ad")
     arguments = (tmp_path / "negative.h5ad", "-o", tmp_path / "x.h5ad", "--normalise")
-    told("negative values at measured spots; pp.normalize needs counts", "impute", *arguments)
+    told("negative values at measured spots; --normalize needs counts: pass --layer with", "impute", *arguments)
 
 
 def test_usage(run, h5ad):

@@ -123,7 +123,7 @@ def test_images_are_carried_along(outs):
 
 def test_what_to_pass_instead_of_folders_above(outs, tmp_path):
     folder, _ = outs
-    with pytest.raises(ValueError, match=rf"further down; pass one of: {folder}$"):
+    with pytest.raises(ValueError, match=rf"in subfolders; pass one of: {folder}$"):
         read_section(tmp_path)
     bins = folder / "binned_outputs"
     for size in ("002", "008"):
@@ -175,7 +175,7 @@ def set_nan(adata):
     adata.obsm["spatial"][3] = np.nan
 
 
-DAMAGED = r"section\.h5ad cannot be read, it may be truncated or of another kind: "
+DAMAGED = r"section\.h5ad cannot be read; it may be truncated or in another format: "
 BAD_FILES = {
     "truncated": (truncate, DAMAGED),
     "truncated at its end": (lambda path: truncate(path, 0.99), DAMAGED),

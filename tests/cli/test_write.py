@@ -112,7 +112,7 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
         pytest.param(["evaluate", "{}", "-o", "no/x.csv"], "the folder no of --output does not exist", id="no folder"),
         pytest.param(["impute", "{}", "-o", "d.zarr"], r"d\.zarr is a folder and would be replaced", id="other folder"),
         pytest.param(["impute", "{}", "-o", "d.h5ad"], r"d\.h5ad is a folder and would be replaced", id="folder"),
-        pytest.param(["impute", "{}", "-o", "f.zarr"], r"f\.zarr is a file, where a folder is", id="file"),
+        pytest.param(["impute", "{}", "-o", "f.zarr"], r"f\.zarr is a file, but a zarr store is a folder", id="file"),
         pytest.param(["demo", "--out-dir", "f.zarr"], "File exists", id="demo in a file"),
     ],
 )

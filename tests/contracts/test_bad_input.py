@@ -172,7 +172,7 @@ refuses("spots", s2s.pp.grid)(
     ({"library_key": "slide"}, KeyError, "library_key='slide' not found"),
     (same_names, ValueError, r"gene names are not unique \(gene\); call adata\.var_names_make_unique"),
     (lambda a: setattr(a, "obs_names", ["s"] * a.n_obs), ValueError, r"not unique \(s\); call adata\.obs_names_make"),
-    (obs(slide="a/b"), {"library_key": "slide"}, ValueError, "of sections must not hold '/', .* found a/b; rename"),
+    (obs(slide="a/b"), {"library_key": "slide"}, ValueError, r"sections must not contain '/' .*, found a/b; rename"),
     (obs(slide=["a"] * 84 + [None]), {"library_key": "slide"}, ValueError, "is missing for 1 of 85 spots; name the"),
     (three_spots_in_b, {"library_key": "slide"}, ValueError, "section 'b': expected at least 4 spots to find"),
     (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False for every site"),
@@ -434,8 +434,9 @@ def damaged_store(adata):
 
 SMALL = s2s.nn.CDCINConfig(features=8)
 CLOSED = "/proc/x" if os.geteuid() == 0 else "closed/x"  # root may write into any other folder
-UNREADABLE, EXISTS = r"run\.ckpt is no readable checkpoint .*truncated or foreign", "exists already; pass another store"
-DAMAGED = r"run\.ckpt is (no readable checkpoint .*truncated|damaged: )"
+UNREADABLE = r"run\.ckpt is not a readable checkpoint .*truncated or of another program"
+EXISTS = "exists already; pass another store"
+DAMAGED = r"run\.ckpt is (not a readable checkpoint .*truncated|damaged: )"
 for argument in ("checkpoint", "pretrained"):
     refuses("dense", s2s.tl.impute, **LITTLE)(
         ({argument: 3}, TypeError, f"{argument} must be a path, found 3"),
@@ -445,7 +446,7 @@ for argument in ("checkpoint", "pretrained"):
         (checkpoint(lambda content: content[: len(content) // 2]), {argument: "run.ckpt"}, ValueError, DAMAGED),
         (checkpoint(lambda content: content[:-50]), {argument: "run.ckpt"}, ValueError, DAMAGED),
         (checkpoint(one_byte), {argument: "run.ckpt"}, ValueError, DAMAGED),
-        ({argument: "."}, ValueError, r"is no readable checkpoint of s2s_scverse \(IsADirectoryError"),
+        ({argument: "."}, ValueError, r"is not a readable checkpoint of s2s_scverse \(IsADirectoryError"),
     )
 refuses("dense", s2s.tl.impute, **LITTLE)(
     ({"pretrained": "nowhere.ckpt"}, FileNotFoundError, "no checkpoint found at nowhere.ckpt"),

@@ -71,7 +71,7 @@ def test_images_that_cannot_be_drawn(stained, change, section, img, error, match
 
 
 def test_coordinates_in_other_units_are_told(stained):
-    with pytest.raises(ValueError, match=r"x 900 to 910, y 0 to 10\) lies beside its image \(x -1 to 199"):
+    with pytest.raises(ValueError, match=r"x 900 to 910, y 0 to 10\) lies outside its image \(x -1 to 199"):
         find_underlay(stained, None, True, (900.0, 910.0, 0.0, 10.0))
     stained["library"]["scalefactors"]["tissue_hires_scalef"] = 0.1
     with pytest.warns(UserWarning, match=r"scaled to it already.*divide them by tissue_hires_scalef \(0.1\)"):

@@ -197,7 +197,7 @@ def test_nan_in_hidden_spots_does_not_matter(section, imputed, quick):
 def test_the_log_says_what_was_done_and_how_well(section, quick, caplog):
     with caplog.at_level("INFO", "s2s_scverse"):
         s2s.tl.impute(section, ["domain_1", "hot_spot_1"], **quick)
-    first = f"{section.obs['s2s_measured'].sum()} spots, {section.n_obs} sites, 2 genes; depth: "
+    first = f"{section.obs['s2s_measured'].sum()} spots, {section.n_obs} sites, 2 genes; depth: recovered from values; "
     beginnings = [
         first,
         "initial estimates ...",
@@ -209,7 +209,7 @@ def test_the_log_says_what_was_done_and_how_well(section, quick, caplog):
     for message, beginning in zip(caplog.messages, beginnings, strict=True):
         assert message.startswith(beginning)
     reliability = section.var["s2s_reliability"].dropna()
-    assert f"expected correlation {reliability.mean():.2f} (80 % of the genes: " in caplog.messages[-1]
+    assert f"; expected correlation {reliability.mean():.2f} (80 % of the genes: " in caplog.messages[-1]
 
 
 def test_values_that_were_logged_twice_are_told():

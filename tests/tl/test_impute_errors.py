@@ -33,7 +33,7 @@ def test_denoised_spots(section, imputed, quick):
 def test_depth_is_used_and_can_be_given(section, caplog):
     with caplog.at_level("INFO"):
         s2s.tl.impute(section, key_added="auto", **QUICK)
-    assert any("depth: values" in message for message in caplog.messages)
+    assert any("depth: recovered from values" in message for message in caplog.messages)
     s2s.tl.impute(section, key_added="none", total_counts=None, **QUICK)
     measured = section.obs["s2s_measured"].to_numpy()
     section.obs["depth"] = np.nan
