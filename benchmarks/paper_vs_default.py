@@ -17,10 +17,10 @@ from protocol import load, machine
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_sections, read_values
 from s2s_scverse._lattice import SectionOnLattice
+from s2s_scverse._predict import cross_validate
 from s2s_scverse._train._fit import _fitting
 from s2s_scverse._train._layout import choose_validation, lay_out
 from s2s_scverse._train._lightning import TrainingPlan
-from s2s_scverse._train._model import leave_out
 from s2s_scverse._train._scenes import Windows
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN, PRESETS
@@ -35,8 +35,7 @@ def seconds_per_step(section: SectionOnLattice, preset: str, batch: int, steps: 
     )
     rng = np.random.default_rng(0)
     known = section.measured & ~choose_validation(section.measured, 0.1, rng)
-    folds = leave_out(section, known, training.initial, seed=0).folds
-    weights = folds.stacking if training.initial == "stack" else None
+    weights = cross_validate(section, "stack", known, seed=0).stacking if training.initial == "stack" else None
     source = lambda size, n, rng: natural_images(size=size, n=n, rng=rng)  # noqa: E731
     terms = lay_out(section, known, weights, training, source, rng.spawn(3))
     network = CDCIN(_fitting(PRESETS[preset], training, [section])).to(memory_format=torch.channels_last)
