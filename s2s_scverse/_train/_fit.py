@@ -187,7 +187,7 @@ def _train_network(
         else:
             trained += " and used as shipped, which is better"
     factor, note = correction.factor, "" if correction.factor else ": the initial estimate is not corrected"
-    log.info("network: %s; factor of its correction %.2f%s", trained, factor, note)
+    log.info("network: %s; shrinkage factor of its correction %.2f%s", trained, factor, note)
     return {"network": network, "shrinkage": factor, "history": history}
 
 
