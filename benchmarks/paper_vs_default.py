@@ -21,7 +21,7 @@ from s2s_scverse._predict import cross_validate
 from s2s_scverse._train._fit import _fitting
 from s2s_scverse._train._layout import choose_validation, lay_out
 from s2s_scverse._train._lightning import TrainingPlan
-from s2s_scverse._train._scenes import Windows
+from s2s_scverse._train._scenes import Crops
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN, PRESETS
 
@@ -42,7 +42,7 @@ def seconds_per_step(section: SectionOnLattice, preset: str, batch: int, steps: 
     plan = TrainingPlan(network, terms, training, {})
     optimizer = plan.configure_optimizers()["optimizer"]
     times = []
-    for parts in Windows(terms, training, seed=0, epoch=0):
+    for parts in Crops(terms, training, seed=0, epoch=0):
         start = time.perf_counter()
         loss = plan.training_step(parts, 0)
         optimizer.zero_grad()

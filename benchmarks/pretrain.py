@@ -25,7 +25,7 @@ from s2s_scverse._predict import cross_validate, section_noise_weights
 from s2s_scverse._progress import SILENT
 from s2s_scverse._train._apply import whole_maps
 from s2s_scverse._train._lightning import Batches, TrainingPlan, train
-from s2s_scverse._train._scenes import InitialEstimate, Scale, Scene, Term, Views, build_scene
+from s2s_scverse._train._scenes import InitialEstimate, Masks, Scale, Scene, Term, build_scene
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN
 from s2s_scverse.nn._simulated import SIMULATED
@@ -150,7 +150,7 @@ def scene_of(seed: int) -> Scene:
     noise = np.ones(len(truth))
     noise[placed.measured] = section_noise_weights(placed, placed.measured)
     return build_scene(
-        Views(placed.lattice, known, placed.measured[None]),
+        Masks(placed.lattice, known, placed.measured[None]),
         truth[known],
         np.empty((len(truth), 0), np.float32),
         chosen=np.arange(truth.shape[1]),

@@ -23,7 +23,7 @@ from PIL import Image
 
 import s2s_scverse as s2s
 from s2s_scverse._lattice import KINDS, Lattice, fill_sites
-from s2s_scverse._train._layout import dense_views, sparser_views
+from s2s_scverse._train._layout import dense_masks, sparser_masks
 
 # Okabe and Ito's colours, told apart by all; every meaning has a shape or a dash of its own as well.
 BLACK, GREY, BLUE, ORANGE, PURPLE = "#222222", "#9a9a9a", "#0072b2", "#d55e00", "#b3578a"
@@ -130,25 +130,25 @@ def sampling() -> Figure:
 
 SEEN = {"marker": "o", "s": 22, "color": BLUE, "linewidths": 0}
 SCORED = {"marker": "o", "s": 22, "facecolors": "white", "edgecolors": ORANGE, "linewidths": 1.3}
-ASIDE = {"marker": "X", "s": 24, "color": PURPLE, "linewidths": 0}
+VALIDATION = {"marker": "X", "s": 24, "color": PURPLE, "linewidths": 0}
 SITE = {"marker": "o", "s": 5, "color": GREY, "linewidths": 0}
 
 
 def _panels(axes: NDArray[np.object_], kind: str) -> None:
-    """One row: the section, its spots, and one view of each term of the loss."""
+    """One row: the section, its spots, and one mask of each term of the loss."""
     rng = np.random.default_rng(11)
     lattice, measured = _section(kind)
     spots = np.flatnonzero(measured)
-    aside = np.zeros(len(lattice), bool)
-    aside[rng.permutation(spots)[: round(0.1 * len(spots))]] = True
-    known = measured & ~aside
-    _draw(axes[0], lattice, [(~measured, SITE), (known, SEEN), (aside, ASIDE)])
-    _draw(axes[1], lattice, [(known, SEEN), (aside, ASIDE)])
-    views = sparser_views(lattice, known, n=1, drop=0.3, rng=rng)
-    seen = views.visible[0]
-    _draw(axes[2], views.lattice, [(~seen, SCORED), (seen, SEEN)])
-    seen = dense_views(lattice, known, n=1, drop=0.3, rng=rng).visible[0]
-    _draw(axes[3], lattice, [(~measured, SITE), (aside, SITE), (known & ~seen, SCORED), (seen, SEEN)])
+    validation = np.zeros(len(lattice), bool)
+    validation[rng.permutation(spots)[: round(0.1 * len(spots))]] = True
+    known = measured & ~validation
+    _draw(axes[0], lattice, [(~measured, SITE), (known, SEEN), (validation, VALIDATION)])
+    _draw(axes[1], lattice, [(known, SEEN), (validation, VALIDATION)])
+    masks = sparser_masks(lattice, known, n=1, dropout=0.3, rng=rng)
+    seen = masks.visible[0]
+    _draw(axes[2], masks.lattice, [(~seen, SCORED), (seen, SEEN)])
+    seen = dense_masks(lattice, known, n=1, dropout=0.3, rng=rng).visible[0]
+    _draw(axes[3], lattice, [(~measured, SITE), (validation, SITE), (known & ~seen, SCORED), (seen, SEEN)])
     limits = lattice.coordinates.min(axis=0) - 1, lattice.coordinates.max(axis=0) + 1
     for ax in axes:
         ax.set(
@@ -180,7 +180,7 @@ def _legend() -> list[Line2D]:
     looks = (
         ("seen by the network", SEEN),
         ("masked and scored", SCORED),
-        ("validation spots", ASIDE),
+        ("validation spots", VALIDATION),
         ("unmeasured", SITE),
     )
     handles = []

@@ -168,12 +168,16 @@ def check_folder(folder: Path, of: str) -> None:
 
 
 def check_rng(rng: Any) -> np.random.Generator:
-    """Return a generator for a seed or a generator."""
-    check_type("rng", rng, "an integer seed, a numpy Generator or None", int, np.integer, np.random.Generator, NoneType)
+    """Return a generator for anything that :func:`numpy.random.default_rng` takes, except booleans."""
     if isinstance(rng, int | np.integer) and rng < 0:
         msg = f"rng must be a seed of at least 0, found {rng}"
         raise ValueError(msg)
-    return np.random.default_rng(rng)
+    seed: Any = "no seed" if isinstance(rng, bool) else rng
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        msg = f"rng must be an integer seed, a numpy Generator or None, found {rng!r} ({type(rng).__name__})"
+        raise TypeError(msg) from None
 
 
 def check_layer(adata: "AnnData", layer: str | None, *, argument: str = "layer") -> None:

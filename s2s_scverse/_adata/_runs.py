@@ -28,6 +28,7 @@ __all__ = [
     "find_runs",
     "find_source",
     "open_layers",
+    "own",
     "read_visible",
     "versions",
     "write_evaluation",
@@ -237,7 +238,7 @@ def write_run(
     copy: bool,
 ) -> AnnData | None:
     """Write the layers (numpy or dask), columns and entry in uns of a run, in place of those of an earlier one."""
-    adata = _own(adata, copy=copy)
+    adata = own(adata, copy=copy)
     obs, var, entry = adata.obs, adata.var, adata.uns[_keys.UNS]
     new = {key: dense, _keys.STD.format(key): std}
     old = {name: adata.layers.get(name) for name in new}
@@ -268,7 +269,7 @@ def _set_layers(adata: AnnData, layers: dict[str, Any]) -> None:
 
 def write_evaluation(adata: AnnData, entry: dict[str, Any], *, copy: bool) -> AnnData | None:
     """Write the tables of an evaluation."""
-    adata = _own(adata, copy=copy)
+    adata = own(adata, copy=copy)
     adata.uns[_keys.UNS] = {**adata.uns[_keys.UNS], _keys.EVALUATION: entry}
     return adata if copy else None
 
@@ -277,18 +278,18 @@ def write_image_features(
     adata: AnnData, key: str, features: NDArray[np.float32], entry: dict[str, Any], *, copy: bool
 ) -> AnnData | None:
     """Write image features to obsm, and their description to uns."""
-    adata = _own(adata, copy=copy)
+    adata = own(adata, copy=copy)
     runs = adata.uns[_keys.UNS]
     adata.obsm[key] = features
     adata.uns[_keys.UNS] = {**runs, _keys.IMAGE: {**runs.get(_keys.IMAGE, {}), key: entry}}
     return adata if copy else None
 
 
-def _own(adata: AnnData, *, copy: bool) -> AnnData:
+def own(adata: AnnData, *, copy: bool, stacklevel: int = 4) -> AnnData:
     """Return a copy, or `adata`, which is made actual if it is a view."""
     if copy:
         return adata.copy()
     if adata.is_view:
-        warnings.warn("Received a view of an AnnData. Making a copy.", UserWarning, stacklevel=4)
-        adata._init_as_actual(adata.copy())
+        warnings.warn("Received a view of an AnnData. Making a copy.", UserWarning, stacklevel=stacklevel)
+        adata.obs = adata.obs  # assignment makes a view actual
     return adata

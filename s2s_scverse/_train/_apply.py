@@ -22,9 +22,9 @@ LARGEST_SIDE = 1024  # largest side of the pieces in which a large section is im
 def whole_maps(scene: Scene, scored: Tensor) -> Iterator[Batch]:
     """Cut the whole upright section, mask by mask, a few genes at a time; `scored` is (n_masks, n_sites)."""
     gather, tissue = scene.gathers[0], scene.tissues[0]
-    for view, of in enumerate(scored):
+    for number, of in enumerate(scored):
         for part in torch.split(torch.arange(scene.n_genes), max(1, CELLS_PER_BATCH // gather.numel())):
-            yield cut(scene, view, part, gather, tissue, of)
+            yield cut(scene, number, part, gather, tissue, of)
 
 
 def whole_section(lattice: Lattice, measured: Bool, values: Float32, maps: Float32) -> Iterator[Batch]:
@@ -70,7 +70,7 @@ def predict_sites(
     # Only corrections are rounded, the maps they are added to are not.
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
     if network.config.attention:
-        axes = [_windows(extent, training.crop) for extent in (height, width)]
+        axes = [_overlapping(extent, training.crop) for extent in (height, width)]
     else:
         axes = [_pieces(extent, LARGEST_SIDE, network.config.reach) for extent in (height, width)]
     for (rows, kept_rows, to_rows), (cols, kept_cols, to_cols) in product(*axes):
@@ -86,7 +86,7 @@ Crop = tuple[slice, slice, slice]
 """Along one axis: what the network is shown, which part of that is kept, and where this part belongs."""
 
 
-def _windows(extent: int, side: int) -> list[Crop]:
+def _overlapping(extent: int, side: int) -> list[Crop]:
     """Cover an axis with crops that overlap by at least half."""
     side = min(side, extent)
     n = int(np.ceil((extent - side) / (side / 2))) + 1

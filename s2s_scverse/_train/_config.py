@@ -11,7 +11,7 @@ __all__ = ["TRAINING_PRESETS", "Initial", "Loss", "Matching", "TrainingConfig"]
 
 Initial = Literal["nearest", "kriging", "pca_kriging", "stack"]
 Loss = Literal["l1", "l2", "huber"]
-Scored = Literal["hidden", "known"]
+Scored = Literal["masked", "known"]
 Matching = Literal["none", "noise", "distribution"]
 Schedule = Literal["constant", "cosine"]
 Keep = Literal["last", "best"]
@@ -62,8 +62,8 @@ class TrainingConfig:
     gene_scale: float | None = None
     #: Error between prediction and target that is minimised.
     loss: Loss = "l2"
-    #: Sites that are scored, either those hidden from the network or all known ones.
-    scored: Scored = "hidden"
+    #: Sites that are scored, either those masked from the network or all known ones.
+    scored: Scored = "masked"
     #: Weight of the genes' sparser -> sparse term.
     sparser_weight: float = 1.0
     #: Weight of the genes' sparse -> dense term.

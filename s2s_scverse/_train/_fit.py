@@ -68,12 +68,12 @@ def fit(
         return models
     inputs, n_spots = None, sum(len(sections[number].values) for number in large)
     if pretrained is not None or (training.has_network and n_spots >= training.min_spots):
-        aside = [
+        validation = [
             choose_validation(sections[number].measured, training.validation_fraction, child)
             for number, child in zip(large, rng_validation.spawn(len(large)), strict=True)
         ]
         inputs = _training_inputs(
-            [models[number] for number in large], aside, network_config, seeds, checkpoint, pretrained
+            [models[number] for number in large], validation, network_config, seeds, checkpoint, pretrained
         )
     elif training.has_network:
         log.info("no network is used: %d spots are measured, %d are needed", n_spots, training.min_spots)
@@ -118,13 +118,13 @@ class TrainingInputs(NamedTuple):
 
 def _training_inputs(
     models: list[SectionModel],
-    aside: list[NDArray[np.bool_]],
+    validation: list[NDArray[np.bool_]],
     network_config: CDCINConfig,
     seeds: list[int],
     checkpoint: str | PathLike[str] | None,
     pretrained: str | PathLike[str] | None,
 ) -> TrainingInputs:
-    """Read the files, refusing those of other runs; `aside` (n_sites,) are the validation spots of each model."""
+    """Read the files, refusing those of other runs; `validation` (n_sites,) are the validation spots of each model."""
     training = models[0].training
     network_config = _fitting(network_config, training, [model.section for model in models])
     kinds = "+".join(model.section.lattice.kind.name for model in models)
@@ -135,7 +135,7 @@ def _training_inputs(
         weights = simulated_weights(network_config)
     pieces = [
         Piece(number, model.section.cut(sites), (model.section.measured & ~held)[sites])
-        for number, (model, held) in enumerate(zip(models, aside, strict=True))
+        for number, (model, held) in enumerate(zip(models, validation, strict=True))
         for sites in _pieces(model.section)
     ]
     arrays: list[NDArray[Any]] = []

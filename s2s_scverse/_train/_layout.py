@@ -14,7 +14,7 @@ from .._predict import NUGGETS, Kriging, StackingWeights, section_noise_weights
 from .._predict._arrays import Bool, Float32, Float64
 from ._apply import whole_maps
 from ._config import Matching, TrainingConfig
-from ._scenes import Batch, InitialEstimate, Scale, Term, Views, build_scene
+from ._scenes import Batch, InitialEstimate, Masks, Scale, Term, build_scene
 
 __all__ = ["Images", "choose_validation", "join_terms", "lay_out", "validation_maps"]
 
@@ -30,9 +30,9 @@ Images = Callable[[tuple[int, int], int, np.random.Generator], Float32]
 def choose_validation(measured: Bool, fraction: float, rng: np.random.Generator) -> Bool:
     """Choose validation spots, (n_sites,); at least two."""
     spots = np.flatnonzero(measured)
-    aside = np.zeros(len(measured), dtype=bool)
-    aside[spots[random_sample(len(spots), max(fraction, 2 / len(spots)), rng)]] = True
-    return aside
+    validation = np.zeros(len(measured), dtype=bool)
+    validation[spots[random_sample(len(spots), max(fraction, 2 / len(spots)), rng)]] = True
+    return validation
 
 
 def lay_out(
@@ -62,16 +62,16 @@ def lay_out(
     rng_sparser, rng_dense, rng_images, rng_genes = rngs
     chosen = np.sort(rng_genes.permutation(values.shape[1])[:MAX_TRAINED])
     terms = []
-    for name, make_views, stride, weight, child in (
-        ("sparser", sparser_views, lattice.stride(known), training.sparser_weight, rng_sparser),
-        ("dense", dense_views, 1, training.dense_weight, rng_dense),
+    for name, make_masks, stride, weight, child in (
+        ("sparser", sparser_masks, lattice.stride(known), training.sparser_weight, rng_sparser),
+        ("dense", dense_masks, 1, training.dense_weight, rng_dense),
     ):
         if not weight:
             continue
-        views = make_views(lattice, known, n=training.masks, drop=training.mask_dropout, rng=child)
-        pictures = _pictures(views.lattice, training, images, rng_images)
+        masks = make_masks(lattice, known, n=training.masks, dropout=training.mask_dropout, rng=child)
+        pictures = _pictures(masks.lattice, training, images, rng_images)
         pictures = matched_images(pictures, values, noise_ratios, training.match_images, rng_images)
-        scene = build(views, values, pictures, chosen=chosen, covariates=_at(section, views, known), stride=stride)
+        scene = build(masks, values, pictures, chosen=chosen, covariates=_at(section, masks, known), stride=stride)
         terms.append(Term(f"genes_{name}", (scene,), images=False, weight=weight * unit))
         if pictures.shape[1]:
             terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
@@ -87,22 +87,24 @@ def validation_maps(
 ) -> list[list[Batch]]:
     """Whole maps of some genes for one or two kinds of validation masks.
 
-    `known` (n_sites,) are the spots that are not set aside for validation: all for a network that is not trained here.
+    `known` (n_sites,) are the spots other than validation spots: all for a network that is not trained here.
     """
     lattice, measured, scale = section.lattice, section.measured, Scale.of(section.values, training.gene_scale)
     standard, noise_weights = scale.apply(section.values), section_noise_weights(section, measured)
     chosen = rng.permutation(standard.shape[1])[:MAX_VALIDATED]
     validation = []
-    aside = not np.array_equal(known, measured)
-    for views, scored in held_views(lattice, measured, known) if aside else sampled_views(lattice, measured, rng):
+    sampled = np.array_equal(known, measured)
+    for masks, scored in (
+        sampled_masks(lattice, measured, rng) if sampled else validation_masks(lattice, measured, known)
+    ):
         held = build_scene(
-            views,
+            masks,
             standard,
-            np.empty((len(views.lattice), 0), np.float32),
+            np.empty((len(masks.lattice), 0), np.float32),
             chosen=chosen,
             estimate=InitialEstimate(training.initial, scale.spread, stacking),
             noise_weights=noise_weights,
-            covariates=_at(section, views, measured),
+            covariates=_at(section, masks, measured),
             orientations=lattice.kind.symmetries[:1],
             standardise=training.gene_scale is None,
         )
@@ -119,9 +121,9 @@ def join_terms(sections: list[list[Term]]) -> list[Term]:
     return list(joined.values())
 
 
-def _at(section: SectionOnLattice, views: Views, spots: Bool) -> Float64 | None:
-    """Covariates at the sites of views, which are all sites of the section or its `spots`, (n_sites,)."""
-    if section.covariates is None or len(views.lattice) == len(section.lattice):
+def _at(section: SectionOnLattice, masks: Masks, spots: Bool) -> Float64 | None:
+    """Covariates at the sites of masks, which are all sites of the section or its `spots`, (n_sites,)."""
+    if section.covariates is None or len(masks.lattice) == len(section.lattice):
         return section.covariates
     return section.covariates[spots]
 
@@ -134,52 +136,52 @@ def _pictures(lattice: Lattice, training: TrainingConfig, images: Images | None,
     return images_at_sites(drawn, lattice, standardise=training.gene_scale is None)
 
 
-def sparser_views(lattice: Lattice, known: Bool, *, n: int, drop: float, rng: np.random.Generator) -> Views:
+def sparser_masks(lattice: Lattice, known: Bool, *, n: int, dropout: float, rng: np.random.Generator) -> Masks:
     """At least `n` training masks that keep one of four spots `known` (n_sites,): sparser -> sparse.
 
     Spots are related in the same way to a dense lattice that is twice as fine. For finer ones, an equally sparse sample
-    would leave too few spots to learn from. Mask dropout, `drop`, is the largest fraction of the remaining spots that
+    would leave too few spots to learn from. `dropout` is the largest fraction of the remaining spots that
     is masked at random; every second mask drops none.
     """
     stride = lattice.stride(known)
     if stride == 1:
         # Spots have no regular spacing: thin them at random.
         kept = min(known.mean(), MAX_KEPT)
-        return Views(lattice, known, _thinned(known, [1 - kept] * n, rng))
+        return Masks(lattice, known, _thinned(known, [1 - kept] * n, rng))
     spots, samples = _phases(lattice, known)
     samples[~samples.any(axis=1)] = True
     phases = rng.permutation(len(samples))
-    views = range(max(n, len(phases)))
+    numbers = range(max(n, len(phases)))
     # In the next round of phases the other half of the masks drops spots.
-    dropped = [drop * rng.uniform(0.2, 1) * ((view + view // len(phases)) % 2) for view in views]
-    thinned = [_thinned(samples[phases[view % len(phases)]], [dropped[view]], rng) for view in views]
-    return Views(spots, np.ones(len(spots), dtype=bool), np.concatenate(thinned))
+    dropped = [dropout * rng.uniform(0.2, 1) * ((i + i // len(phases)) % 2) for i in numbers]
+    thinned = [_thinned(samples[phases[i % len(phases)]], [dropped[i]], rng) for i in numbers]
+    return Masks(spots, np.ones(len(spots), dtype=bool), np.concatenate(thinned))
 
 
-def dense_views(lattice: Lattice, known: Bool, *, n: int, drop: float, rng: np.random.Generator) -> Views:
-    """`n` training masks that hide half to all of the fraction `drop` of the spots `known`: sparse -> dense."""
-    return Views(lattice, known, _thinned(known, drop * (0.5 + 0.5 * rng.random(n)), rng))
+def dense_masks(lattice: Lattice, known: Bool, *, n: int, dropout: float, rng: np.random.Generator) -> Masks:
+    """`n` training masks that hide half to all of the fraction `dropout` of the spots `known`: sparse -> dense."""
+    return Masks(lattice, known, _thinned(known, dropout * (0.5 + 0.5 * rng.random(n)), rng))
 
 
-def held_views(lattice: Lattice, measured: Bool, known: Bool) -> list[tuple[Views, Bool]]:
+def validation_masks(lattice: Lattice, measured: Bool, known: Bool) -> list[tuple[Masks, Bool]]:
     """Build two validation masks that bracket the true prediction distance, each with the sites to predict.
 
     On the dense lattice, validation spots, measured but not known, are holes in the lattice of spots, farther from
     visible spots than almost any unmeasured site. In sparser samples, those between the sites of a sample are placed
     like unmeasured sites, at twice the distance; this needs a regular spacing and enough spots.
     """
-    ways = [(Views(lattice, measured, known[None]), (measured & ~known)[None])]
+    ways = [(Masks(lattice, measured, known[None]), (measured & ~known)[None])]
     if lattice.stride(measured) > 1:
         spots, phases = _phases(lattice, measured)
-        aside = ~known[measured]
-        visible, scored = phases & ~aside, ~phases & aside
+        validation = ~known[measured]
+        visible, scored = phases & ~validation, ~phases & validation
         usable = (visible.sum(axis=1) >= MIN_VISIBLE) & scored.any(axis=1)
         if usable.any():
-            ways.append((Views(spots, np.ones(len(spots), dtype=bool), visible[usable]), scored[usable]))
+            ways.append((Masks(spots, np.ones(len(spots), dtype=bool), visible[usable]), scored[usable]))
     return ways
 
 
-def sampled_views(lattice: Lattice, measured: Bool, rng: np.random.Generator) -> list[tuple[Views, Bool]]:
+def sampled_masks(lattice: Lattice, measured: Bool, rng: np.random.Generator) -> list[tuple[Masks, Bool]]:
     """Build validation masks for a network that was not trained on the section, with the sites to predict.
 
     All spots outside a sparser sample are predicted from it. Without a regular spacing samples are random ones.
@@ -188,10 +190,10 @@ def sampled_views(lattice: Lattice, measured: Bool, rng: np.random.Generator) ->
         spots, visible = _phases(lattice, measured)
     else:
         spots = lattice.subset(measured)
-        hidden = 1 - min(measured.mean(), MAX_KEPT)
-        visible = _thinned(np.ones(len(spots), bool), [hidden] * SPARSER**2, rng)
+        masked = 1 - min(measured.mean(), MAX_KEPT)
+        visible = _thinned(np.ones(len(spots), bool), [masked] * SPARSER**2, rng)
     visible = visible[visible.sum(axis=1) >= MIN_VISIBLE]
-    return [(Views(spots, np.ones(len(spots), dtype=bool), visible), ~visible)]
+    return [(Masks(spots, np.ones(len(spots), dtype=bool), visible), ~visible)]
 
 
 def _phases(lattice: Lattice, measured: Bool) -> tuple[Lattice, Bool]:

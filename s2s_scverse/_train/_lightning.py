@@ -25,7 +25,7 @@ from ..nn import CDCIN
 from ._apply import run_stages
 from ._checkpoint import ENTRY
 from ._config import Loss, TrainingConfig
-from ._scenes import Batch, Term, Windows
+from ._scenes import Batch, Crops, Term
 
 __all__ = ["Batches", "TrainingPlan", "train"]
 
@@ -51,18 +51,18 @@ def staged_loss(stages: Tensor, target: Tensor, weight: Tensor, kind: Loss) -> T
 class Batches(lightning.LightningDataModule):
     """Provides the crops of each epoch, and whole maps with the validation spots as targets."""
 
-    def __init__(self, terms: list[Term], aside: list[Batch], config: TrainingConfig, seed: int) -> None:
+    def __init__(self, terms: list[Term], validation: list[Batch], config: TrainingConfig, seed: int) -> None:
         super().__init__()
-        self.terms, self.aside, self.config, self.seed = terms, aside, config, seed
+        self.terms, self.validation, self.config, self.seed = terms, validation, config, seed
 
     def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
         """Crops of the current epoch."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        return DataLoader(Windows(self.terms, self.config, seed=self.seed, epoch=epoch), batch_size=None)
+        return DataLoader(Crops(self.terms, self.config, seed=self.seed, epoch=epoch), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Whole maps."""
-        return DataLoader(self.aside, batch_size=None)  # type: ignore[arg-type] # a list is a dataset
+        return DataLoader(self.validation, batch_size=None)  # type: ignore[arg-type] # a list is a dataset
 
 
 class TrainingPlan(lightning.LightningModule):

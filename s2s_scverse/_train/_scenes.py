@@ -14,9 +14,9 @@ from .._predict import StackingWeights, fit, parallel
 from .._predict._arrays import Bool, Float32, Float64, Int
 from ._config import Initial, TrainingConfig
 
-__all__ = ["N_MAPS", "Batch", "InitialEstimate", "Scale", "Scene", "Term", "Views", "Windows", "build_scene", "cut"]
+__all__ = ["N_MAPS", "Batch", "Crops", "InitialEstimate", "Masks", "Scale", "Scene", "Term", "build_scene", "cut"]
 
-SMALLEST_WINDOW = 16  # smallest side of crops of spots
+SMALLEST_CROP = 16  # smallest side of crops of spots
 
 SMALLEST_SPREAD = 0.2
 """Lower bound of the standard deviation that a map is divided by: it may hardly vary over few visible spots."""
@@ -50,7 +50,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Views:
+class Masks:
     """One lattice with several masks."""
 
     lattice: Lattice
@@ -108,7 +108,7 @@ class Scene:
 
 
 def build_scene(
-    views: Views,
+    masks: Masks,
     truth: Float32,
     images: Float32,
     *,
@@ -127,36 +127,38 @@ def build_scene(
     standardised by the visible spots of each mask: the mean over all known spots would reveal on which side of it the
     masked ones lie.
     """
-    n_sites = len(views.lattice)
+    n_sites = len(masks.lattice)
     everywhere = np.zeros((n_sites, truth.shape[1]), dtype=np.float32)
-    everywhere[views.known] = truth
-    n_views, n_maps = len(views.visible), len(chosen) + images.shape[1]
-    centre, spread = np.zeros((n_views, n_maps), np.float32), np.ones((n_views, n_maps), np.float32)
+    everywhere[masks.known] = truth
+    n_masks, n_maps = len(masks.visible), len(chosen) + images.shape[1]
+    centre, spread = np.zeros((n_masks, n_maps), np.float32), np.ones((n_masks, n_maps), np.float32)
 
-    def estimated(view: int) -> Float32:
-        visible = views.visible[view]
-        weight = None if noise_weights is None else noise_weights[visible[views.known]]
-        parts = [estimate.genes(views.lattice, visible, everywhere[visible], weight, covariates, chosen)]
+    def estimated(number: int) -> Float32:
+        visible = masks.visible[number]
+        weight = None if noise_weights is None else noise_weights[visible[masks.known]]
+        parts = [estimate.genes(masks.lattice, visible, everywhere[visible], weight, covariates, chosen)]
         if images.shape[1]:
-            parts.append(estimate.images(views.lattice, visible, images[visible]))
+            parts.append(estimate.images(masks.lattice, visible, images[visible]))
         if standardise:
             seen = np.concatenate([everywhere[np.ix_(visible, chosen)], images[visible]], axis=1)
-            centre[view] = seen.mean(axis=0)
-            spread[view] = np.maximum(seen.std(axis=0), SMALLEST_SPREAD)
-        return np.asarray((np.concatenate(parts, axis=1) - centre[view, :, None]) / spread[view, :, None], np.float32)
+            centre[number] = seen.mean(axis=0)
+            spread[number] = np.maximum(seen.std(axis=0), SMALLEST_SPREAD)
+        return np.asarray(
+            (np.concatenate(parts, axis=1) - centre[number, :, None]) / spread[number, :, None], np.float32
+        )
 
-    maps = parallel(estimated, range(n_views))
+    maps = parallel(estimated, range(n_masks))
     return Scene(
-        *lay_on_rasters(views.lattice, orientations),
+        *lay_on_rasters(masks.lattice, orientations),
         truth=torch.from_numpy(np.ascontiguousarray(np.concatenate([everywhere[:, chosen], images], axis=1).T)),
         centre=torch.from_numpy(centre),
         spread=torch.from_numpy(spread),
-        known=torch.from_numpy(np.stack([views.known, np.ones(n_sites, dtype=bool)]).astype(np.float32)),
-        visible=torch.from_numpy(views.visible.astype(np.float32)),
+        known=torch.from_numpy(np.stack([masks.known, np.ones(n_sites, dtype=bool)]).astype(np.float32)),
+        visible=torch.from_numpy(masks.visible.astype(np.float32)),
         maps=torch.from_numpy(np.stack(maps)),
         n_genes=len(chosen),
         stride=stride,
-        hexagonal=views.lattice.kind.hexagonal,
+        hexagonal=masks.lattice.kind.hexagonal,
     )
 
 
@@ -204,7 +206,7 @@ class Batch:
         return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})  # type: ignore[arg-type]
 
 
-class Windows(Dataset[dict[str, Batch]]):
+class Crops(Dataset[dict[str, Batch]]):
     """The steps of one epoch; each item has one batch per term.
 
     A draw depends on (seed, epoch, step) alone, so that runs can be resumed exactly.
@@ -231,36 +233,36 @@ class Windows(Dataset[dict[str, Batch]]):
             scene = term.scenes[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
         first, n = (scene.n_genes, len(scene.truth) - scene.n_genes) if term.images else (0, scene.n_genes)
         chosen = torch.from_numpy(first + rng.integers(n, size=self.config.batch_size))
-        view = int(rng.integers(len(scene.visible)))
+        number = int(rng.integers(len(scene.visible)))
         orientation = int(rng.integers(len(scene.gathers)))
-        known, visible = scene.known[int(term.images)], scene.visible[view]
-        scored = known * (1 - visible) if self.config.scored == "hidden" and bool((known > visible).any()) else known
+        known, visible = scene.known[int(term.images)], scene.visible[number]
+        scored = known * (1 - visible) if self.config.scored == "masked" and bool((known > visible).any()) else known
         rows, cols = self._place(scene, scene.gathers[orientation], scored, rng)
         sites, tissue = scene.gathers[orientation][rows, cols], scene.tissues[orientation][rows, cols]
-        return cut(scene, view, chosen, sites, tissue, scored)
+        return cut(scene, number, chosen, sites, tissue, scored)
 
     def _place(self, scene: Scene, gather: Tensor, scored: Tensor, rng: np.random.Generator) -> list[slice]:
         """Place a crop around a random scored site: its rows and columns."""
-        window = max(self.config.crop // scene.stride, SMALLEST_WINDOW) if scene.stride > 1 else self.config.crop
+        crop = max(self.config.crop // scene.stride, SMALLEST_CROP) if scene.stride > 1 else self.config.crop
         candidates = torch.nonzero(scored[gather.reshape(-1)]).reshape(-1)
         cell = int(candidates[int(rng.integers(len(candidates)))])
         place = []
         for centre, extent in zip(divmod(cell, gather.shape[1]), gather.shape, strict=True):
-            side = min(window, extent)
+            side = min(crop, extent)
             corner = min(max(centre - int(rng.integers(side)), 0), extent - side)
             place.append(slice(corner, corner + side))
         return place
 
 
-def cut(scene: Scene, view: int, chosen: Tensor, sites: Tensor, tissue: Tensor, scored: Tensor) -> Batch:
+def cut(scene: Scene, number: int, chosen: Tensor, sites: Tensor, tissue: Tensor, scored: Tensor) -> Batch:
     """Cut crops (height, width) of `sites` out of the maps `chosen` of a scene."""
     flat = sites.reshape(-1)
     shape = (len(chosen), 1, *sites.shape)
-    truth = (scene.truth[chosen][:, flat] - scene.centre[view, chosen, None]) / scene.spread[view, chosen, None]
-    maps = scene.maps[view][:, chosen][:, :, flat].reshape(-1, *shape[:1], *sites.shape).transpose(0, 1)
+    truth = (scene.truth[chosen][:, flat] - scene.centre[number, chosen, None]) / scene.spread[number, chosen, None]
+    maps = scene.maps[number][:, chosen][:, :, flat].reshape(-1, *shape[:1], *sites.shape).transpose(0, 1)
     return Batch(
         maps=maps,
-        mask=scene.visible[view][sites].expand(shape) * tissue,
+        mask=scene.visible[number][sites].expand(shape) * tissue,
         tissue=tissue.expand(shape),
         target=truth.reshape(shape),
         weight=scored[sites].expand(shape) * tissue,

@@ -123,7 +123,7 @@ def compare(
     Returns
     -------
     `None` if the figure is shown; the figure with `return_fig`; else the axes of the panels, an object array of shape
-    (n_rows, n_panels).
+    (n_rows, n_panels), or of one panel its axes.
 
     Raises
     ------

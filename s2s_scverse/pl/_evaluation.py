@@ -28,7 +28,7 @@ def evaluation(
     adata: AnnData,
     scores: Sequence[str] = ("pcc", "ssim", "rmse"),
     *,
-    methods: Sequence[str] | None = None,
+    keys: Sequence[str] | None = None,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
     axes: GivenAxes = None,
@@ -46,7 +46,7 @@ def evaluation(
         A section that :func:`s2s_scverse.tl.evaluate` was run on.
     scores
         Scores to draw: columns of :func:`s2s_scverse.get.evaluation_df`.
-    methods
+    keys
         Methods to draw, from top to bottom; all by default.
     title, figsize, axes, show, return_fig
         As in :func:`s2s_scverse.pl.compare`, for one panel per score.
@@ -71,7 +71,7 @@ def evaluation(
     >>> [axes.get_title() for axes in s2s.pl.evaluation(dense, show=False)]
     ['PCC', 'SSIM', 'RMSE']
     """
-    tables = _score_tables(evaluation_df(adata), _names("scores", scores), methods)
+    tables = _score_tables(evaluation_df(adata), _names("scores", scores), keys)
     chosen = list(next(iter(tables.values())))
     size = figsize or (0.6 + 2.9 * len(tables), 1.1 + 0.5 * len(chosen))
     drawn = make_axes(axes, (1, len(tables)), size, return_fig=return_fig)[0]
@@ -81,13 +81,13 @@ def evaluation(
     return finish(drawn, title, show=show, return_fig=return_fig)
 
 
-def _score_tables(table: pd.DataFrame, scores: list[str], methods: object) -> dict[str, pd.DataFrame]:
+def _score_tables(table: pd.DataFrame, scores: list[str], keys: object) -> dict[str, pd.DataFrame]:
     """Turn the table of :func:`s2s_scverse.get.evaluation_df` into one of genes by methods for each score."""
     known = [name for name in table.columns if name not in ("gene", "method")]
     scored = list(dict.fromkeys(table["method"].astype(str)))
-    chosen = scored if methods is None else _names("methods", methods)
+    chosen = scored if keys is None else _names("keys", keys)
     if missing := [name for name in chosen if name not in scored]:
-        msg = f"methods without scores: {few(missing)}; scored are {few(scored)}: call s2s.tl.evaluate with them too"
+        msg = f"keys without scores: {few(missing)}; scored are {few(scored)}: call s2s.tl.evaluate with them too"
         raise KeyError(msg)
     if unknown := [name for name in scores if name not in known]:
         msg = f"scores not found: {few(unknown)}; there are {few(known, 10)}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["GivenAxes", "Shown", "Titles", "finish", "make_axes"]
 
 GivenAxes = Axes | Sequence[Axes] | NDArray[np.object_] | None
-Shown = NDArray[np.object_] | Figure | None
+Shown = NDArray[np.object_] | Axes | Figure | None
 Titles = str | Sequence[str] | None
 
 
@@ -51,7 +51,10 @@ def make_axes(
 def finish(
     axes: NDArray[Any], title: Titles, *, loc: Literal["left", "center"] = "center", show: bool | None, return_fig: bool
 ) -> Shown:
-    """Set the titles that the user asks for, on the first row; show the figure, or return it or its axes, as scanpy."""
+    """Set the titles that the user asks for, on the first row; show the figure, or return it or its axes, as scanpy.
+
+    A single panel is returned by itself, several as an array.
+    """
     if title is not None:
         titles, first = [title] if isinstance(title, str) else list(title), np.atleast_2d(axes)[0]
         if len(titles) != len(first):
@@ -66,7 +69,7 @@ def finish(
 
         show = bool(sc.settings.autoshow)
     if not show:
-        return axes
+        return axes.item() if axes.size == 1 else axes
     from matplotlib import pyplot as plt
 
     plt.show()

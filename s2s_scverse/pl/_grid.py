@@ -1,12 +1,11 @@
 from collections.abc import Sequence
 from textwrap import fill
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection, LineCollection
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
@@ -15,7 +14,7 @@ from .._adata import read_mask
 from .._checks import check_coordinates, check_int, check_number
 from .._lattice import SectionOnLattice
 from . import _drawing
-from ._figure import GivenAxes, finish, make_axes
+from ._figure import GivenAxes, Shown, finish, make_axes
 
 __all__ = ["grid", "grid_sites"]
 
@@ -45,7 +44,7 @@ def grid(
     ax: GivenAxes = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Axes | NDArray[np.object_] | Figure | None:
+) -> Shown:
     """Draw the lattice of a section: its measured, held-out and unmeasured sites.
 
     Measured spots are blue discs, held-out spots (:func:`s2s_scverse.pp.sparsify`) orange discs, and unmeasured sites
@@ -74,7 +73,7 @@ def grid(
 
     Returns
     -------
-    `None` if the figure is shown; the figure with `return_fig`; else the axes, an array of them for several sections.
+    As :func:`s2s_scverse.pl.compare`; axes of shape (n_sections,).
 
     Raises
     ------
@@ -113,8 +112,7 @@ def grid(
         axis.set_title(name, fontsize=10, loc="left", parse_math=False)
         if place.micrometres is not None:
             _drawing.draw_scale_bar(axis, place.micrometres)
-    shown = finish(axes, title, loc="left", show=show, return_fig=return_fig)
-    return axes[0] if shown is axes and len(axes) == 1 else cast("Figure | None", shown)
+    return finish(axes, title, loc="left", show=show, return_fig=return_fig)
 
 
 def grid_sites(adata: AnnData, section: SectionOnLattice, spatial_key: str = _keys.SPATIAL) -> Points:

@@ -72,8 +72,8 @@ def reliability(
     >>> sc.pp.log1p(adata)
     >>> dense = s2s.pp.grid(adata, upsample=2)
     >>> s2s.tl.impute(dense, preset="quick", progress=False)
-    >>> [axes.get_ylabel() for axes in s2s.pl.reliability(dense, show=False)]
-    ['expected PCC']
+    >>> s2s.pl.reliability(dense, show=False).get_ylabel()
+    'expected PCC'
     """
     check_adata(adata)
     labelled = None if genes is None else adata.var_names[check_genes(adata, genes)]

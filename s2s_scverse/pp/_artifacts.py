@@ -98,8 +98,8 @@ def mask_artifacts(
     adata = adata.copy() if copy else adata
     if _keys.ARTIFACT in adata.obs:
         reason = np.where(marked, reason, adata.obs[_keys.ARTIFACT].astype(object).fillna("").to_numpy())
-    adata.obs[_keys.ARTIFACT] = pd.Categorical([each or None for each in reason], categories=REASONS)
-    adata.obs[_keys.MEASURED] = measured & ~marked
+    reasons = pd.Categorical([each or None for each in reason], categories=REASONS)
+    adata.obs = adata.obs.assign(**{_keys.ARTIFACT: reasons, _keys.MEASURED: measured & ~marked})
     numbers = ", ".join(f"{int((reason[marked] == each).sum())} for their {each}" for each in REASONS)
     log.info("%d of %d spots marked as unmeasured: %s", marked.sum(), measured.sum(), numbers)
     return adata if copy else None

@@ -7,7 +7,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._adata import find_matrix, read_mask
+from .._adata import find_matrix, own, read_mask
 from .._checks import (
     are_counts,
     check_adata,
@@ -94,11 +94,7 @@ def normalize(
     median = _median_total(adata, matrix, what)
     target = median if target is None else target
     scaled = _scaled(matrix, target, log1p=log1p)
-    if copy:
-        adata = adata.copy()
-    elif adata.is_view:
-        warnings.warn("Received a view of an AnnData. Making a copy.", UserWarning, stacklevel=2)
-        adata._init_as_actual(adata.copy())
+    adata = own(adata, copy=copy, stacklevel=3)
     if layer is None:
         adata.X = scaled
     else:

@@ -104,8 +104,7 @@ def sparsify(
             raise ValueError(msg)
         kept[section.spots[kept_spots]] = True
     adata = adata.copy() if copy else adata
-    adata.obs[_keys.HELD_OUT] = measured & ~kept
-    adata.obs[_keys.MEASURED] = kept
+    adata.obs = adata.obs.assign(**{_keys.HELD_OUT: measured & ~kept, _keys.MEASURED: kept})
     return adata if copy else None
 
 

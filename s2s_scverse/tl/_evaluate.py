@@ -24,7 +24,7 @@ def evaluate(
     adata: AnnData,
     keys: str | Sequence[str] = (_keys.UNS,),
     *,
-    truth: str | None = None,
+    layer: str | None = None,
     genes: str | Sequence[str] | None = None,
     n_bootstrap: int = 1000,
     rng: int | np.random.Generator | None = 0,
@@ -43,8 +43,8 @@ def evaluate(
         A section with spots held out by :func:`s2s_scverse.pp.sparsify`, and imputed afterwards.
     keys
         Names of the layers to score, one for each method.
-    truth
-        Layer with the true values, or ``"X"``. By default the layer that the methods read.
+    layer
+        Layer with the true values. By default the layer that the methods read.
     genes
         Names of the genes to score, by default all that are in every layer.
     n_bootstrap
@@ -127,7 +127,7 @@ def evaluate(
         )
         raise ValueError(msg)
     _adata.check_apart(measured, held_out)
-    source = _adata.find_source(adata, names, truth, argument="truth")
+    source = _adata.find_source(adata, names, layer, argument="layer")
     if source in names:
         msg = f"layer {source!r} is both in keys and the truth; expected other layers in keys"
         raise ValueError(msg)

@@ -1,6 +1,6 @@
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ INFORMATIVE = 256  # number of most variable genes that multi-gene methods are f
 
 def interpolate(
     adata: "AnnData",
-    method: Method | Literal["cokriging"],
+    method: Method,
     *,
     genes: str | Sequence[str] | None = None,
     layer: str | None = None,
@@ -114,10 +114,11 @@ def interpolate(
     True
     """
     check_adata(adata)
-    check_choice("method", method, (*METHODS, "cokriging"))
+    key = method if key_added is None else key_added
+    method = "pca_kriging" if str(method) == "cokriging" else method  # a former name
+    check_choice("method", method, METHODS)
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
-    key = _adata.check_run_key(adata, method if key_added is None else key_added)
-    method = "pca_kriging" if method == "cokriging" else method  # a former name
+    key = _adata.check_run_key(adata, key)
     _adata.check_copy(adata, copy=copy)
     if covariates is not None and method not in GUIDED:
         msg = f"covariates are used by the methods {', '.join(GUIDED)}, found method {method!r}"

@@ -52,7 +52,7 @@ def scores(dense):
     """Scores of every method and gene, against measured values and against the truth."""
     found: dict[str, Any] = {}
     for truth in (None, "truth"):
-        s2s.tl.evaluate(dense, list(METHODS), truth=truth, n_bootstrap=1)
+        s2s.tl.evaluate(dense, list(METHODS), layer=truth, n_bootstrap=1)
         table = s2s.get.evaluation_df(dense)
         for score in SCORES:
             # The truth of flat genes is the same everywhere, which nothing can be correlated with.

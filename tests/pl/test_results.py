@@ -79,7 +79,7 @@ def test_scores_are_drawn(scored):
 
 def test_methods_come_in_the_order_asked_for_whatever_the_order_of_rows(scored):
     scored.uns["s2s"]["evaluation"]["scores"] = SCORES.iloc[::-1].assign(pcc=np.nan)
-    rmse, pcc = s2s.pl.evaluation(scored, ["rmse", "pcc"], methods=["linear", "s2s"], show=False)
+    rmse, pcc = s2s.pl.evaluation(scored, ["rmse", "pcc"], keys=["linear", "s2s"], show=False)
     assert [sorted(xs) for xs in dots(rmse)] == [[4, 5, 6], [1, 2, 3]]
     assert [text.get_text() for text in pcc.texts] == ["–", "–", "mean"]
 
@@ -88,7 +88,7 @@ def test_methods_come_in_the_order_asked_for_whatever_the_order_of_rows(scored):
 def test_many_genes_are_not_joined_by_lines(scored, n_genes, joined):
     names = [f"g{i}" for i in range(n_genes)]
     scored.uns["s2s"]["evaluation"]["scores"] = pd.DataFrame({"gene": names, "method": "s2s", "pcc": 0.5})
-    (axis,) = s2s.pl.evaluation(scored, "pcc", show=False)
+    axis = s2s.pl.evaluation(scored, "pcc", show=False)
     assert (len(axis.lines) > n_genes) == joined
 
 
@@ -100,7 +100,7 @@ def trusted(make_lattice, build_section):
 
 
 def test_genes_are_drawn_from_the_most_reliable(trusted):
-    (axis,) = s2s.pl.reliability(trusted, show=False)
+    axis = s2s.pl.reliability(trusted, show=False)
     x, y = axis.lines[0].get_data()
     assert_allclose([x, y], [[1, 2, 3], [0.9, 0.6, 0.2]])
     assert [text.get_text() for text in axis.texts] == ["b", "c", "a"]

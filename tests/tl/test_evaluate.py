@@ -188,7 +188,7 @@ def test_truth_is_what_the_methods_read(section):
     np.testing.assert_allclose(doubled["ssim"], plain["ssim"], rtol=1e-5)
     with pytest.raises(ValueError, match="made from different values"):
         s2s.tl.evaluate(section, ["linear", "doubled"])
-    s2s.tl.evaluate(section, ["linear", "doubled"], truth="X")
+    s2s.tl.evaluate(section, ["linear", "doubled"], layer="X")
     pd.testing.assert_frame_equal(by_gene(section, "linear"), plain)
 
 

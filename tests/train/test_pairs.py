@@ -1,4 +1,4 @@
-"""What the network is trained on: pieces of sections, pairs of sparser and dense views, and windows of them."""
+"""What the network is trained on: pieces of sections, pairs of sparser and dense masks, and crops of them."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ import torch
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, random_sample, regular_sample
 from s2s_scverse._train import TrainingConfig
 from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
-from s2s_scverse._train._layout import dense_views, held_views, sampled_views, sparser_views
+from s2s_scverse._train._layout import dense_masks, sampled_masks, sparser_masks, validation_masks
 from s2s_scverse._train._lightning import masked_error, staged_loss
-from s2s_scverse._train._scenes import Term, Windows, build_scene, cut
+from s2s_scverse._train._scenes import Crops, Term, build_scene, cut
 
 
 def full(n_rows, n_cols, kind="square"):
@@ -21,53 +21,53 @@ def full(n_rows, n_cols, kind="square"):
 def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(stride):
     lattice = full(24, 24)
     known = regular_sample(lattice, stride, (1, 0))
-    views = sparser_views(lattice, known, n=8, drop=0.3, rng=np.random.default_rng(0))
-    assert len(views.lattice) == known.sum() == len(views.known)
-    assert views.known.all()
-    np.testing.assert_allclose(views.lattice.coordinates, lattice.coordinates[known])
+    masks = sparser_masks(lattice, known, n=8, dropout=0.3, rng=np.random.default_rng(0))
+    assert len(masks.lattice) == known.sum() == len(masks.known)
+    assert masks.known.all()
+    np.testing.assert_allclose(masks.lattice.coordinates, lattice.coordinates[known])
     phases, dropping = set(), 0
-    for visible in views.visible:
-        assert views.lattice.stride(visible) % 2 == 0
-        phase = tuple(views.lattice.index[visible][0] % 2)
+    for visible in masks.visible:
+        assert masks.lattice.stride(visible) % 2 == 0
+        phase = tuple(masks.lattice.index[visible][0] % 2)
         phases.add(phase)
-        regular = regular_sample(views.lattice, 2, phase)
+        regular = regular_sample(masks.lattice, 2, phase)
         assert not (visible & ~regular).any()
         assert visible.sum() >= 0.6 * regular.sum()
         dropping += visible.sum() < regular.sum()
     assert len(phases) == 4
-    assert dropping == 4  # half of the 8 views
+    assert dropping == 4  # half of the 8 masks
 
 
 def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
     lattice = full(16, 16)
     measured = regular_sample(lattice, 2, (1, 1))
     known = measured.copy()
-    aside = np.flatnonzero(measured)[[3, 20, 41, 62]]
-    known[aside] = False
-    holes, (views, scored) = held_views(lattice, measured, known)
+    validation = np.flatnonzero(measured)[[3, 20, 41, 62]]
+    known[validation] = False
+    holes, (masks, scored) = validation_masks(lattice, measured, known)
     assert holes[0].lattice is lattice
     assert np.array_equal(holes[0].visible, known[None])
     assert np.array_equal(holes[1], (measured & ~known)[None])
-    assert len(views.lattice) == 64
-    assert views.known.all()
+    assert len(masks.lattice) == 64
+    assert masks.known.all()
     held = ~known[measured]
-    assert not (views.visible & held).any()
+    assert not (masks.visible & held).any()
     assert not (scored & ~held).any()
-    for visible, of in zip(views.visible, scored, strict=True):
-        phase = views.lattice.index[visible][0] % 2
-        assert not np.all(views.lattice.index[of] % 2 == phase, axis=1).any()
+    for visible, of in zip(masks.visible, scored, strict=True):
+        phase = masks.lattice.index[visible][0] % 2
+        assert not np.all(masks.lattice.index[of] % 2 == phase, axis=1).any()
     assert (scored.sum(axis=0)[held] == 3).all()
 
 
 def test_all_spots_are_predicted_from_sparser_samples():
     lattice, rng = full(16, 16), np.random.default_rng(0)
-    ((views, scored),) = sampled_views(lattice, regular_sample(lattice, 2, (1, 1)), rng)
-    assert len(views.lattice) == 64
-    assert np.array_equal(scored, ~views.visible)
-    assert (views.visible.sum(axis=0) == 1).all()
-    ((views, scored),) = sampled_views(lattice, random_sample(256, 0.25, rng), rng)
-    assert (len(views.lattice), *views.visible.sum(axis=1)) == (64, 16, 16, 16, 16)
-    assert np.array_equal(scored, ~views.visible)
+    ((masks, scored),) = sampled_masks(lattice, regular_sample(lattice, 2, (1, 1)), rng)
+    assert len(masks.lattice) == 64
+    assert np.array_equal(scored, ~masks.visible)
+    assert (masks.visible.sum(axis=0) == 1).all()
+    ((masks, scored),) = sampled_masks(lattice, random_sample(256, 0.25, rng), rng)
+    assert (len(masks.lattice), *masks.visible.sum(axis=1)) == (64, 16, 16, 16, 16)
+    assert np.array_equal(scored, ~masks.visible)
 
 
 def test_without_a_spacing_spots_kept_aside_are_holes():
@@ -75,28 +75,28 @@ def test_without_a_spacing_spots_kept_aside_are_holes():
     measured = random_sample(144, 0.4, np.random.default_rng(0))
     known = measured.copy()
     known[np.flatnonzero(measured)[:5]] = False
-    ((views, scored),) = held_views(lattice, measured, known)
-    assert views.lattice is lattice
-    assert np.array_equal(views.visible, known[None])
+    ((masks, scored),) = validation_masks(lattice, measured, known)
+    assert masks.lattice is lattice
+    assert np.array_equal(masks.visible, known[None])
     assert np.array_equal(scored, (measured & ~known)[None])
 
 
 def test_random_samples_are_thinned_at_random():
     lattice = full(20, 20)
     known = random_sample(400, 0.4, np.random.default_rng(0))
-    views = sparser_views(lattice, known, n=5, drop=0.3, rng=np.random.default_rng(0))
-    assert views.lattice is lattice
-    assert not (views.visible & ~known).any()
-    assert (views.visible.sum(axis=1) == 64).all()
-    assert len(np.unique(views.visible, axis=0)) == 5
+    masks = sparser_masks(lattice, known, n=5, dropout=0.3, rng=np.random.default_rng(0))
+    assert masks.lattice is lattice
+    assert not (masks.visible & ~known).any()
+    assert (masks.visible.sum(axis=1) == 64).all()
+    assert len(np.unique(masks.visible, axis=0)) == 5
 
 
 def test_dense_views_hide_half_to_all_of_the_drop():
     lattice = full(20, 20)
     known = regular_sample(lattice, 2, (0, 0))
-    views = dense_views(lattice, known, n=20, drop=0.3, rng=np.random.default_rng(0))
-    hidden = 1 - views.visible.sum(axis=1) / known.sum()
-    assert not (views.visible & ~known).any()
+    masks = dense_masks(lattice, known, n=20, dropout=0.3, rng=np.random.default_rng(0))
+    hidden = 1 - masks.visible.sum(axis=1) / known.sum()
+    assert not (masks.visible & ~known).any()
     assert 0.14 <= hidden.min() < 0.2
     assert 0.25 < hidden.max() <= 0.31
 
@@ -105,14 +105,14 @@ def scene(kind="square", side=10, n_genes=3, n_images=2):
     """Maps whose value tells the site: 100 * map + site."""
     lattice = full(side, side, kind)
     known = regular_sample(lattice, 2, (0, 0))
-    views = sparser_views(lattice, known, n=4, drop=0.0, rng=np.random.default_rng(0))
-    n = len(views.lattice)
+    masks = sparser_masks(lattice, known, n=4, dropout=0.0, rng=np.random.default_rng(0))
+    n = len(masks.lattice)
 
     truth = (100 * np.arange(n_genes) + np.arange(n)[:, None]).astype(np.float32)
     images = (100 * np.arange(n_genes, n_genes + n_images) + np.arange(n)[:, None]).astype(np.float32)
     made = {"estimate": Nothing(), "orientations": KINDS[kind].symmetries, "standardise": False}
     made["chosen"] = np.arange(n_genes)
-    return build_scene(views, truth, images, **made), views
+    return build_scene(masks, truth, images, **made), masks
 
 
 class Nothing:
@@ -129,31 +129,31 @@ class Nothing:
 
 def windows(laid, *, images=False, steps=6):
     config = TrainingConfig(steps_per_epoch=steps, batch_size=4, crop=4)
-    return Windows([Term("t", (laid,), images=images, weight=1.0)], config, seed=1, epoch=0)
+    return Crops([Term("t", (laid,), images=images, weight=1.0)], config, seed=1, epoch=0)
 
 
 @pytest.mark.parametrize(("kind", "images"), [("square", False), ("square", True), ("hex", False), ("quincunx", True)])
 def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
-    laid, views = scene(kind)
+    laid, masks = scene(kind)
     for parts in windows(laid, images=images):
         batch = parts["t"]
         sites = (batch.target % 100).long()
         assert (batch.target // 100 >= 3).all() == images
         tissue = batch.tissue
         assert torch.equal(batch.values, batch.target * batch.mask)
-        matches = [torch.equal(torch.from_numpy(v)[sites] * tissue.bool(), batch.mask.bool()) for v in views.visible]
+        matches = [torch.equal(torch.from_numpy(v)[sites] * tissue.bool(), batch.mask.bool()) for v in masks.visible]
         assert any(matches)
         assert torch.equal(batch.weight, tissue * (1 - batch.mask))
         assert (batch.start == -1).all()
 
 
 def test_windows_are_pieces_of_turned_sections():
-    laid, views = scene(n_images=0)
+    laid, masks = scene(n_images=0)
     seen = set()
     for parts in windows(laid, steps=60):
         sites = (parts["t"].target[0, 0] % 100).long().numpy()
-        down = views.lattice.index[sites[1, 0]] - views.lattice.index[sites[0, 0]]
-        right = views.lattice.index[sites[0, 1]] - views.lattice.index[sites[0, 0]]
+        down = masks.lattice.index[sites[1, 0]] - masks.lattice.index[sites[0, 0]]
+        right = masks.lattice.index[sites[0, 1]] - masks.lattice.index[sites[0, 0]]
         seen.add((tuple(down.tolist()), tuple(right.tolist())))
     assert len(seen) == 8
 
@@ -176,11 +176,11 @@ def test_later_stages_weigh_more():
 def laid_out(values, *, standardise):
     lattice = full(17, 17)
     known = regular_sample(lattice, 2, (0, 0))
-    views = sparser_views(lattice, known, n=4, drop=0.0, rng=np.random.default_rng(0))
-    none = np.empty((len(views.lattice), 0), np.float32)
+    masks = sparser_masks(lattice, known, n=4, dropout=0.0, rng=np.random.default_rng(0))
+    none = np.empty((len(masks.lattice), 0), np.float32)
     made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None]}
     made["chosen"] = np.arange(values.shape[1])
-    return build_scene(views, values[: len(views.lattice)], none, standardise=standardise, **made), views
+    return build_scene(masks, values[: len(masks.lattice)], none, standardise=standardise, **made), masks
 
 
 class MeanOfVisible:
@@ -191,17 +191,17 @@ class MeanOfVisible:
 
 
 def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie():
-    """Of pure noise, standardised as a whole, hidden spots lie opposite the visible ones: in views they must not."""
+    """Of pure noise, standardised as a whole, hidden spots lie opposite the visible ones: under masks they must not."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(81, 3000)).astype(np.float32)
     values = (values - values.mean(axis=0)) / values.std(axis=0)
     slopes = []
     for standardise in (False, True):
-        scene, views = laid_out(values, standardise=standardise)
+        scene, masks = laid_out(values, standardise=standardise)
         products, squares = 0.0, 0.0
-        for view in range(len(views.visible)):
+        for number in range(len(masks.visible)):
             sites, tissue = scene.gathers[0], scene.tissues[0]
-            batch = cut(scene, view, torch.arange(3000), sites, tissue, scene.known[0] * (1 - scene.visible[view]))
+            batch = cut(scene, number, torch.arange(3000), sites, tissue, scene.known[0] * (1 - scene.visible[number]))
             start = batch.start[:, 0, 0, 0]
             hidden = (batch.target * batch.weight).sum(dim=(1, 2, 3)) / batch.weight.sum(dim=(1, 2, 3))
             products += float((start * hidden).sum())
