@@ -198,6 +198,8 @@ def read_inputs(
         _with_counts(adata, replace(section, values=informative[spots]), layer, total_counts, denoise=denoise)
         for section, spots in zip(sections, rows, strict=True)
     ]
+    if visible is None:
+        _warn_of_misfit(adata, covariates, sections)
     with_depth, depth = sum(section.depth is not None for section in sections), "none"
     if with_depth:
         depth = "values" if total_counts == "auto" else f"obs[{total_counts!r}]"
@@ -271,6 +273,26 @@ def read_covariates(adata: AnnData, keys: object) -> NDArray[np.float64] | None:
             raise ValueError(msg)
         found.append(values)
     return np.hstack(found)
+
+
+def _warn_of_misfit(adata: AnnData, keys: object, sections: list[SectionOnLattice]) -> None:
+    """Warn if covariates in obsm fit the expression better at other sites; `pp.image_features` checks its own."""
+    own = adata.uns[_keys.UNS].get(_keys.IMAGE, {})
+    for name in covariate_names(keys):
+        if name in own or name not in adata.obsm:
+            continue
+        from .._image import check_covariates  # needs a second to import
+
+        covariates = np.asarray(read_covariates(adata, name))
+        for section in sections:
+            if (misfit := check_covariates(section, covariates[section.rows])) is not None:
+                where = "" if section.name is None else f" of section {section.name!r}"
+                msg = (
+                    f"covariates {name!r}{where} fit the expression better if the sites are {misfit.place} on the "
+                    f"lattice, in spot spacings (explained variance {misfit.explained_there:.3f} instead of "
+                    f"{misfit.explained_here:.3f}); check the positions from which they were computed"
+                )
+                warnings.warn(msg, UserWarning, stacklevel=4)
 
 
 def _standardised(covariates: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -7,18 +7,28 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import svd
+from scipy.linalg import eigh, svd
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 from skimage.color import rgb2hed
 from skimage.util import img_as_float32
 
+from .._lattice import SectionOnLattice
 from ._placed import PlacedImage, block_mean
 
-__all__ = ["Description", "FeatureMaps", "Misfit", "check_registration", "cut_patches", "explained_locally"]
+__all__ = [
+    "Description",
+    "FeatureMaps",
+    "Misfit",
+    "check_covariates",
+    "check_registration",
+    "cut_patches",
+    "explained_locally",
+]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+View = Callable[[Float64], Float64]
 
 SAMPLES: Final = 2.0  # pixels of the reduced image per standard deviation of the narrowest Gaussian
 MOST: Final = 2**24  # largest number of pixels of the reduced image
@@ -31,6 +41,8 @@ FEWEST: Final = 30  # number of spots below which the registration is not checke
 COMPONENTS, NEIGHBOURS = 10, 8
 SHIFTS: Final = (0.5, 1.0, 1.5, 2.0)  # in spot spacings
 DOUBT: Final = 2.0  # standard errors by which another location must explain more
+LOCAL_DOUBT: Final = 1.0  # the same of local differences, if it must explain more of the values, too
+CORNERS, OUTSIDE = 4, 0.8  # sites to interpolate covariates between, and the reach of a site in pitches
 EXPLAINED: Final = 0.02  # fraction of the variance that it must explain
 
 
@@ -170,24 +182,59 @@ def check_registration(
     """
     if len(spots) < FEWEST:
         return None
-    scores, local = _leading(values), partial(_local, spots)
-    # Shifts are tested on local differences, since large structures can fit better at a wrong location.
-    for places, view in ((_turned(spots, box, factors), np.asarray), (_shifted(spots, spacing), local)):
-        wanted = view(scores)
-        squares = np.square(wanted).sum(axis=1)
-        here, total = _errors(*describe(spots), wanted, view), squares.sum()
-        here = squares if here is None else here  # nothing is explained on background
-        found = []
+    scores, in_place = _leading(values), describe(spots)
+    overall: View = np.asarray
+    local: View = partial(_local, spots)
+    wanted = {view: view(scores) for view in (overall, local)}
+
+    def errors(described: tuple[Float32, NDArray[np.bool_]], view: View) -> Float64:
+        found = _errors(*described, wanted[view], view)
+        # Nothing is explained on background.
+        return np.square(wanted[view]).sum(axis=1) if found is None else found
+
+    def clearly(gain: Float64, doubt: float) -> bool:
+        return bool(gain.sum() > doubt * gain.std() * np.sqrt(len(gain)))
+
+    here = {view: errors(in_place, view) for view in wanted}
+    # Large structures, of which a part of a section has few, may fit better at a wrong location. Differences between
+    # neighbouring spots hardly do: shifts are tested on them alone, other locations on both.
+    tried: list[tuple[Iterator[tuple[str, Float64]], dict[View, float]]] = [
+        (_turned(spots, box, factors), {overall: DOUBT, local: LOCAL_DOUBT}),
+        (_shifted(spots, spacing), {local: DOUBT}),
+    ]
+    for places, tests in tried:
+        view, found = next(iter(tests)), []
+        total = max(float(np.square(wanted[view]).sum()), 1e-12)
         for place, moved in places:
-            there = _errors(*describe(moved), wanted, view)
-            if there is None or not total > 0:
-                continue
-            gain, explained = here - there, float(1 - there.sum() / total)
-            if gain.sum() > DOUBT * gain.std() * np.sqrt(len(gain)) and explained > EXPLAINED:
-                found.append(Misfit(place, float(1 - here.sum() / total), explained))
+            described = describe(moved)
+            there = {view: errors(described, view) for view in tests}
+            misfit = Misfit(place, *(float(1 - each[view].sum() / total) for each in (here, there)))
+            better = all(clearly(here[view] - there[view], doubt) for view, doubt in tests.items())
+            if better and misfit.explained_there > EXPLAINED:
+                found.append(misfit)
         if found:
             return max(found, key=lambda misfit: misfit.explained_there)
     return None
+
+
+def check_covariates(section: SectionOnLattice, covariates: Float64) -> Misfit | None:
+    """Check the registration of covariates (n_sites, k) whose image is not known; see :func:`check_registration`.
+
+    The leading components are interpolated between sites. Locations are relative to the lattice and in spot spacings:
+    the sites are shifted, or turned within their bounding box.
+    """
+    at = section.positions(section.measured)
+    centred = (covariates - covariates.mean(axis=0)) / np.maximum(covariates.std(axis=0), 1e-9)
+    features = (centred @ eigh(centred.T @ centred)[1][:, -COMPONENTS:]).astype(np.float32)
+    tree, pitch = cKDTree(at), 1 / section.lattice.spot_pitch(section.measured)
+
+    def describe(moved: Float64) -> tuple[Float32, NDArray[np.bool_]]:
+        distance, nearest = (np.asarray(found) for found in tree.query(moved, k=CORNERS))
+        weight = np.exp(-0.5 * np.square((distance - distance[:, :1]) / (0.1 * pitch)))[..., None]
+        outside = distance[:, 0] > OUTSIDE * pitch
+        return (weight * features[nearest]).sum(axis=1) / weight.sum(axis=1), outside
+
+    return check_registration(describe, at[section.measured], section.values, 1.0, (at.min(axis=0), at.max(axis=0)))
 
 
 def explained_locally(features: Float32, missing: NDArray[np.bool_], spots: Float64, values: Float32) -> float:
@@ -218,7 +265,7 @@ def _local(spots: Float64, of_spots: Float64) -> Float64:
 def _shifted(spots: Float64, spacing: float) -> Iterator[tuple[str, Float64]]:
     for steps in SHIFTS:
         for angle in np.deg2rad(range(0, 360, 45)):
-            shift = np.array([np.cos(angle), np.sin(angle)]) * steps * spacing
+            shift = np.round([np.cos(angle), np.sin(angle)], 6) * steps * spacing + 0.0
             yield f"shifted by x {shift[0]:+.3g}, y {shift[1]:+.3g}", spots + shift
 
 
@@ -239,9 +286,7 @@ def _turned(spots: Float64, box: tuple[Float64, Float64], factors: Sequence[floa
         yield f"multiplied by {factor:.4g}", spots * factor
 
 
-def _errors(
-    features: Float32, missing: NDArray[np.bool_], wanted: Float64, view: Callable[[Float64], Float64]
-) -> Float64 | None:
+def _errors(features: Float32, missing: NDArray[np.bool_], wanted: Float64, view: View) -> Float64 | None:
     """Return squared leave-one-out errors of ridge regression, (n_spots,); None if most features are missing."""
     if missing.mean() > 0.5:
         return None

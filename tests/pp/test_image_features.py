@@ -99,6 +99,18 @@ def test_images_that_lie_elsewhere_are_noticed(section, change, text):
         s2s.pp.image_features(adata)
 
 
+def test_own_features_of_other_sites_are_noticed(described):
+    """Features of the next site are put into obsm."""
+    adata = described.copy()
+    index = adata.obs[["array_row", "array_col"]].to_numpy()
+    position = {tuple(each): row for row, each in enumerate(index)}
+    moved = [position.get((row, col + 2), here) for here, (row, col) in enumerate(index)]
+    adata.obsm["own"], adata.obsm["moved"] = adata.obsm["s2s_image"], adata.obsm["s2s_image"][moved]
+    s2s.tl.interpolate(adata, "kriging", covariates="own")
+    with pytest.warns(UserWarning, match=r"covariates 'moved' fit .* sites are shifted by x -1, y \+0 on the lattice"):
+        s2s.tl.interpolate(adata, "kriging", covariates=["s2s_image", "moved"])
+
+
 def test_several_sections_have_their_own_images(section):
     spots = section.copy()
     del spots.uns["s2s"], spots.obs["s2s_measured"], spots.obs["s2s_held_out"]
