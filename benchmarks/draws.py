@@ -10,9 +10,14 @@ is random, and CRPS beside that of a normal distribution with the layer's standa
 over windows of 4 x 4 sites, and over six domains (clusters of the map): coverage of 90 % intervals, and with
 independent errors of the layer's standard deviation instead. CPU seconds of reading, fitting and drawing.
 
-``--table coverage [--fraction .25]``: coverage of 90 % intervals from draws at single held-out spots, and root mean
-squared error in units of the root mean squared standard deviation, by distance to the nearest spot (in sites; with
-stride 2 there is little but 1) and by terciles of the imputed value.
+``--table coverage [--mask "lost hole"] [--fraction .25] [--image]``: coverage of 90 % intervals from draws and from
+the layer's standard deviation at single held-out spots, and root mean squared error in units of the root mean squared
+standard deviation, by distance to the nearest spot (in sites; with stride 2 there is little but 1) and by terciles of
+the imputed value; of the whole section also for genes that covariates help most, and least.
+
+``--table area``: fraction of measured and held-out spots above the 50, 75 and 90 % quantile of each gene's measured
+spots: its mean, mean error of the map and of draws, mean absolute error, mean standard deviation, mean and root mean
+square of the error in units of that, coverage of 90 % intervals of `tl.propagate`.
 
 ``--table null [--repeats 3]``: false positives at p < .05. The largest of four clusters is made homogeneous: its spots
 are shuffled, before any is held out. Its sites are then divided at random lines through the middle, the same without
@@ -29,7 +34,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from protocol import SECTIONS, load, load_counts, log_normalised, machine, most_variable
+from protocol import ALL_SECTIONS, MASKS, SECTIONS, hold_out, load, load_counts, log_normalised, machine, most_variable
 from scipy.spatial import cKDTree
 from scipy.stats import norm, spearmanr
 from scipy.stats import t as student
@@ -40,9 +45,10 @@ import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 
 LEVEL = 0.9
+QUANTILES = (0.5, 0.75, 0.9)
 FEWEST = 6  # held-out spots in a window or domain
 DOMAINS = 6
-DISTANCES = (1.2, 1.8, 2.5)  # bounds of the bins of the distance to the nearest spot, in sites
+DISTANCES = (1.2, 1.8, 2.5, 3.5)  # bounds of the bins of the distance to the nearest spot, in sites
 SPLITS, ALPHA = 5, 0.05
 HALVES = ("line", "line, inside", "random")
 SMALLEST = 20  # sites of a half
@@ -51,17 +57,21 @@ REACH = 2.5  # distance from other clusters to sites inside a region
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", default="statistics", choices=["statistics", "coverage", "null"])
-    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
+    parser.add_argument("--table", default="statistics", choices=["statistics", "coverage", "area", "null"])
+    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=list(ALL_SECTIONS))
     parser.add_argument("--n", type=int, default=20)
     parser.add_argument("--preset", default="default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fraction", type=float, help="part of the spots that is measured, at random")
+    parser.add_argument("--mask", choices=MASKS, help="spots that are held out, instead")
+    parser.add_argument("--image", action="store_true", help="use the image")
     parser.add_argument("--repeats", type=int, default=3, help="times that spots are shuffled")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     print(machine())
-    {"statistics": print_statistics, "coverage": print_coverage, "null": print_null}[arguments.table](arguments)
+    {"statistics": print_statistics, "coverage": print_coverage, "area": print_area, "null": print_null}[
+        arguments.table
+    ](arguments)
 
 
 def print_row(*cells: object) -> None:
@@ -80,12 +90,22 @@ def print_statistics(arguments: argparse.Namespace) -> None:
 
 
 def print_coverage(arguments: argparse.Namespace) -> None:
-    print("| section | sites | part | coverage | RMSE / sd |")
-    print("|" + "---|" * 5, flush=True)
+    print("| section | part | values | coverage of draws | of the layer | RMSE / sd |")
+    print("|" + "---|" * 6, flush=True)
     for name in arguments.sections:
-        section = load(name, fraction=arguments.fraction, rng=arguments.seed)
+        if arguments.mask is None:
+            section = load(name, fraction=arguments.fraction, rng=arguments.seed)
+        else:
+            section = load_counts(name)
+            hold_out(section, arguments.mask)
+            section.X = log_normalised(section.X, section.obs["s2s_measured"].to_numpy())
         genes = most_variable(section)
-        s2s.tl.impute(section, genes, preset=arguments.preset, rng=arguments.seed, progress=False)
+        covariates = None
+        if arguments.image:
+            s2s.pp.image_features(section)
+            covariates = "s2s_image"
+        options = {"preset": arguments.preset, "rng": arguments.seed, "covariates": covariates, "progress": False}
+        s2s.tl.impute(section, genes, **options)
         # Held-out spots too far from all measured ones have no value.
         imputed = np.isfinite(np.asarray(section[:, genes].layers["s2s"])).all(axis=1)
         held_out = section.obs["s2s_held_out"].to_numpy() & imputed
@@ -102,6 +122,8 @@ def print_coverage(arguments: argparse.Namespace) -> None:
             [draw[names].X for draw in s2s.get.draws(section, arguments.n, genes=genes, rng=arguments.seed)]
         )
         inside = covered_at_random(drawn, truth, np.random.default_rng(arguments.seed))
+        lower, upper = (end[held_out] for end in s2s.get.interval(section, LEVEL, genes=genes))
+        of_layer = (lower <= truth) & (truth <= upper)
         at = read_section(section)[1].lattice.unit_coordinates
         distance = cKDTree(at[section.obs["s2s_measured"]]).query(at[held_out])[0]
         near = [0, *DISTANCES, np.inf]
@@ -110,10 +132,63 @@ def print_coverage(arguments: argparse.Namespace) -> None:
         parts = {label: np.repeat(sites[:, None], len(genes), axis=1) for label, sites in parts.items()}
         levels = ("low", "medium", "high")
         parts |= {label: (a < mean) & (mean <= b) for label, (a, b) in zip(levels, pairwise(thirds), strict=True)}
+        if arguments.image:
+            gain = section.var["s2s_covariate_gain"][genes].to_numpy()
+            thirds = [-np.inf, *np.nanquantile(gain, [1 / 3, 2 / 3]), np.inf]
+            parts |= {
+                f"{label} gain from the image": np.broadcast_to((a < gain) & (gain <= b), inside.shape)
+                for label, (a, b) in zip(levels, pairwise(thirds), strict=True)
+            }
         for label, part in ({"all": np.ones_like(inside)} | parts).items():
             if part.any():
                 error = np.sqrt(np.square(mean - truth)[part].mean() / np.square(std)[part].mean())
-                print_row(name, label, float(part.mean()), float(inside[part].mean()), float(error))
+                covered = (float(each[part].mean()) for each in (inside, of_layer))
+                print_row(name, label, float(part.mean()), *covered, float(error))
+
+
+def print_area(arguments: argparse.Namespace) -> None:
+    print(
+        "| section | quantile | area | bias of map | of draws | MAE of map | of draws | sd | bias / sd | RMSE / sd "
+        "| coverage |\n|" + "---|" * 11,
+        flush=True,
+    )
+    for name in arguments.sections:
+        section = load(name)
+        genes = most_variable(section)
+        s2s.tl.impute(section, genes, preset=arguments.preset, rng=arguments.seed, progress=False)
+        shown = section.obs_names[section.obs["s2s_measured"] | section.obs["s2s_held_out"]]
+        spots = section[section.obs["s2s_measured"], genes].X.toarray()
+        thresholds = np.quantile(spots, QUANTILES, axis=0)
+
+        def area(values: np.ndarray) -> pd.DataFrame:
+            return pd.DataFrame((values > thresholds[:, None]).mean(axis=1).T, genes, QUANTILES)  # noqa: B023
+
+        table = s2s.tl.propagate(
+            section,
+            lambda draw: area(draw[shown].X),  # noqa: B023
+            arguments.n,
+            genes=genes,
+            rng=arguments.seed,
+            progress=False,
+        )
+        of = section[shown, genes]
+        table["truth"] = area(of.X.toarray()).to_numpy().ravel()
+        table["map"] = area(np.asarray(of.layers["s2s"])).to_numpy().ravel()
+        for quantile in QUANTILES:
+            part = table.xs(quantile, level=1)
+            of_map, of_draws = (part[column] - part["truth"] for column in ("map", "estimate"))
+            z = of_draws / part["sd"].clip(lower=1e-9)
+            print_row(
+                name,
+                quantile,
+                part["truth"].mean(),
+                *(each.mean() for each in (of_map, of_draws)),
+                *(each.abs().mean() for each in (of_map, of_draws)),
+                part["sd"].mean(),
+                z.mean(),
+                np.sqrt(np.square(z).mean()),
+                part["truth"].between(part["lower"], part["upper"]).mean(),
+            )
 
 
 def print_null(arguments: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "denoise",
     "explained",
     "gain",
+    "nearer_and_farther",
     "too_few_spots",
 ]
 
@@ -30,7 +31,7 @@ NORMAL: Final = float(norm.ppf((1 + LEVEL) / 2))
 FEW: Final = 200  # number of spots at which gene-wise and pooled quantiles get equal weight
 MANY: Final = 30.0  # molecules above which the logarithm of a count is approximated to first order
 SMALLEST: Final = 0.1  # lower bound of the predicted variance, relative to its mean over the gene
-NEARER: Final = (0.7, 1.1)  # bounds of the ratio of errors at unmeasured sites to those in cross-validation
+NEAREST: Final = 0.7  # smallest ratio of errors at near sites to those in cross-validation
 GAIN_GENES: Final = 64  # number of genes that the gain is estimated from
 UNEXPLAINED: Final = 0.2  # smallest unexplained part of the squared error in denoising
 SEEN: Final = 5  # number of spots with expression at which the expected correlation of a gene is halved
@@ -48,6 +49,8 @@ class Pool:
     factor: float = 1.0  # coefficient of the regression of measured values on cross-validated predictions
     factor_variance: float = 0.0  # its variance between genes beyond sampling
     gain: float = 1.0  # spread of predictions at the unmeasured sites over that in cross-validation, see `gain`
+    near: float = 1.0  # the same at those that are nearer to spots than cross-validated spots are
+    growth: float = 0.0  # by how much squared errors grow for each unit of kriging variance
     slope: float = 0.0  # mean slope of relative squared errors on standardised predictions
     between: float = 0.0  # its variance between genes beyond sampling
     ratio: float = NORMAL  # quantile `LEVEL` of errors in units of their standard deviations
@@ -55,7 +58,7 @@ class Pool:
     widths: Float64 = field(default_factory=lambda: np.asarray(norm.ppf((1 + LEVELS) / 2)))
 
     @classmethod
-    def fit(cls, values: Float32, predicted: Float32, gain: float = 1.0) -> "Pool":
+    def fit(cls, values: Float32, predicted: Float32, gain: float = 1.0, near: float = 1.0) -> "Pool":
         """Fit to measured values (n, n_genes) and their cross-validated predictions."""
         varies = np.ptp(values, axis=0) > 0
         if not varies.any():
@@ -65,7 +68,7 @@ class Pool:
         slope, doubt = errors.slopes()
         centre = float(slope.mean())
         between = max(0.0, float(np.mean(np.square(slope - centre) - doubt)))
-        pool = cls(*_pooled_factor(values, predicted), gain, centre, between)
+        pool = cls(*_pooled_factor(values, predicted), gain, near, slope=centre, between=between)
         ratio = errors.ratio(errors.shrunken_slopes(pool))
         pool = replace(pool, ratio=float(np.quantile(ratio, LEVEL)))
         return replace(pool, widths=np.quantile(ratio / errors.scale(ratio, pool), LEVELS))
@@ -122,6 +125,7 @@ class Calibration:
     reliability: Float64  # (n_genes,) expected PCC at unmeasured sites
     slope: Float64  # (n_genes,) slope of relative squared errors on standardised predictions
     scale: Float64  # (n_genes,) scale factor of the standard deviations
+    near: Float64  # (n_genes,) variance of errors at sites nearer to spots, relative to cross-validation
 
     @classmethod
     def fit(cls, values: Float32, predicted: Float32, pool: Pool) -> "Calibration":
@@ -141,14 +145,17 @@ class Calibration:
         errors = Errors(values, predicted)
         slope = np.where(varies, errors.shrunken_slopes(pool), 0)
         scale = np.where(varies, errors.scale(errors.ratio(slope), pool), 1)
-        # Unmeasured sites may be closer to spots than held-out spots are.
-        unexplained = (1 - np.square(reliability)) / (1 - np.square(explained))
-        scale *= np.where(varies, np.clip(np.sqrt(unexplained), *NEARER), 1)
+        # More is explained closer to spots.
+        unexplained = (1 - np.square(np.clip(explained * pool.near, 0, 1))) / (1 - np.square(explained))
+        near = np.where(varies, np.clip(unexplained, NEAREST**2, 1), 1)
         reliability = np.where(varies, reliability, np.nan)
-        return cls(errors, reliability, slope, scale)
+        return cls(errors, reliability, slope, scale, near)
 
     def std(self, predicted: Float32) -> Float32:
-        """Return the standard deviation of the errors of predictions (m, n_genes): 90 % are within 1.645 of it."""
+        """Return the standard deviation of errors of predictions (m, n_genes), as far from spots as in cross-validation.
+
+        90 % of the errors are within 1.645 of it.
+        """
         return self.errors.std(predicted, self.slope, self.scale)
 
 
@@ -180,21 +187,27 @@ def _pooled_factor(values: Float32, predicted: Float32) -> tuple[float, float]:
     return pooled, max(0.0, float(np.average(np.square(factor - pooled) - doubt, weights=weight)))
 
 
-def gain(validated: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> float:
+def gain(validated: Float32, distance: Float64, predicted: Float32, site_distance: Float64) -> tuple[float, float]:
     """Return the spread of predictions (m, n_genes) at unmeasured sites over that in cross-validation (n, n_genes).
 
-    It is taken where the distance (m,) from the nearest spot is outside the 5 to 95 % of those of the spots, (n,).
+    It is taken where the distance (m,) from the nearest spot is outside the 5 to 95 % of those of the spots, (n,), and
+    averaged over all sites. Returns it for nearer sites only, too.
     """
-    if not len(site_distance):
-        return 1.0
-    near, far = np.quantile(distance, [0.05, 0.95])
     spread = validated.std(axis=0, dtype=np.float64)
-    total = 0.0
-    for sites, low, high in ((site_distance < near - 1e-6, 1, np.inf), (site_distance > far + 1e-6, 0, 1)):
+    total, ratios = 0.0, [1.0, 1.0]
+    bounds = (1, np.inf), (0, 1)
+    for i, (sites, (low, high)) in enumerate(zip(nearer_and_farther(distance, site_distance), bounds, strict=True)):
         if sites.sum() >= FEWEST and (spread > 0).any():
             ratio = predicted[sites].std(axis=0, dtype=np.float64)[spread > 0] / spread[spread > 0]
-            total += sites.sum() * (np.clip(np.median(ratio), low, high) - 1)
-    return float(1 + total / len(site_distance))
+            ratios[i] = float(np.clip(np.median(ratio), low, high))
+            total += sites.mean() * (ratios[i] - 1)
+    return float(1 + total), ratios[0]
+
+
+def nearer_and_farther(distance: Float64, site_distance: Float64) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which sites (m,) are nearer to spots, and which farther, than 5 to 95 % of cross-validated spots (n,)."""
+    near, far = np.quantile(distance, [0.05, 0.95])
+    return site_distance < near - 1e-6, site_distance > far + 1e-6
 
 
 def denoise(

@@ -44,11 +44,12 @@ def test_gain_asks_only_sites_at_other_distances_than_spots_left_out():
     _, predicted = simulated()
     at_rim = predicted[:300] * 2  # as far from spots as spots left out are from others
     distance = np.tile([1.0, 1.4], 400)
-    assert gain(predicted, distance, at_rim, np.full(300, 1.0)) == 1
+    assert gain(predicted, distance, at_rim, np.full(300, 1.0)) == (1, 1)
     half = np.repeat([0.5, 1.0], 150)
-    assert gain(predicted, distance, 1.2 * predicted[:300], half) == pytest.approx(1.1, abs=0.02)
-    assert gain(predicted, distance, 0.5 * predicted[:300], 4 * half) == pytest.approx(0.5, abs=0.02)
-    assert gain(predicted, distance, predicted[:0], half[:0]) == 1
+    found = gain(predicted, distance, 1.2 * predicted[:300], half)
+    assert found == pytest.approx((1.1, 1.2), abs=0.03)
+    assert gain(predicted, distance, 0.5 * predicted[:300], 4 * half) == pytest.approx((0.5, 1), abs=0.02)
+    assert gain(predicted, distance, predicted[:0], half[:0]) == (1, 1)
 
 
 def test_intervals_of_all_levels_cover_what_they_say():

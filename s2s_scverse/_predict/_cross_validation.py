@@ -55,7 +55,7 @@ class CrossValidation:
     The method is fitted in every fold to informative genes (n, n_informative), noise weights (n,) and covariates
     (n, k). The weights of a stack are `stacking`, or are determined by `stacking_weights`. Predicted are about `limit`
     spots, spread over the section, at most a fifth at a time: `chosen` (n_chosen,), at a `distance` (n_chosen,) from
-    the nearest spot of other folds.
+    the nearest spot of other folds; `fold` (n,) is -1 for others.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class CrossValidation:
         self.stacking = stacking
         self._spots, self._informative, self._noise_weights = spots, informative, noise_weights
         self._covariates, self._limit, self._seed = covariates, limit, seed
-        self._fold = folds(informative, limit, seed)
-        self.chosen = np.flatnonzero(self._fold >= 0)
+        self.fold = folds(informative, limit, seed)
+        self.chosen = np.flatnonzero(self.fold >= 0)
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
 
         def fitted(part: Part) -> tuple[int, Predictor]:
@@ -86,7 +86,7 @@ class CrossValidation:
             data = spots[train], spots[test], informative[train]
             return number, fit(method, *data, noise_weights=weights, stacking=stacking, covariates=both)
 
-        parts = list(_partition(spots, self._fold))
+        parts = list(_partition(spots, self.fold))
         self._predictors: dict[int, Any] = dict(parallel(fitted, parts))
         distance = np.zeros(len(spots))
         for _, test, train in parts:
@@ -98,14 +98,14 @@ class CrossValidation:
 
         `settings` are those of a predictor of all spots; by default each fold is tuned separately.
         """
-        return self._joined(lambda fold: self._predictors[fold].maps(values[self._fold != fold], settings)[:1])[0]
+        return self._joined(lambda fold: self._predictors[fold].maps(values[self.fold != fold], settings)[:1])[0]
 
     def predict_twice(self, values: Float, settings: Any) -> list[Float32]:
         """Return the predictions of a stack with covariates, and with the weights that it has without covariates."""
 
         def both(fold: int) -> list[Float32]:
             stack = self._predictors[fold]
-            members = stack.members(values[self._fold != fold], settings)
+            members = stack.members(values[self.fold != fold], settings)
             return [stack.combine(*members), stack.combine(*members, stack.weights.unguided)]
 
         return self._joined(both)
@@ -132,7 +132,7 @@ class CrossValidation:
 
     def _joined(self, predict: Callable[[int], list[Float32]]) -> list[Float32]:
         """Predict every fold and put the folds together, (n_chosen, n_genes) each."""
-        numbers, fold = list(self._predictors), self._fold[self.chosen]
+        numbers, fold = list(self._predictors), self.fold[self.chosen]
         of_folds = parallel(predict, numbers)
         joined = [np.empty((len(fold), part.shape[1]), np.float32) for part in of_folds[0]]
         for number, parts in zip(numbers, of_folds, strict=True):
@@ -149,7 +149,7 @@ class CrossValidation:
         if self.stacking is not None:
             return self.stacking
         varying = np.ptp(self._informative, axis=0) > 0
-        stacks, fold = self._predictors, self._fold
+        stacks, fold = self._predictors, self.fold
         self._members = dict(parallel(lambda i: (i, stacks[i].members(self._informative[fold != i])), stacks))
         predicted = [(maps, fold == number) for number, (maps, _) in self._members.items()]
         square, cross = _moments(self._informative, varying, len(predicted[0][0]), predicted)
@@ -174,7 +174,7 @@ class CrossValidation:
         scale = np.maximum(self._informative[:, varying].std(axis=0), 1e-6)
         gain = np.zeros(len(self._informative))
         for number, (members, pca) in self._members.items():
-            test = self._fold == number
+            test = self.fold == number
             for sign, each in ((1, unguided), (-1, weights.members)):
                 missed = self._predictors[number].combine(members, pca, each) - self._informative[test]
                 gain[test] += sign * np.square(missed[:, varying] / scale).sum(axis=1)

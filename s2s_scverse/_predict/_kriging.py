@@ -7,7 +7,7 @@ C RKR C, without R1, do not depend on t, so that P = B diag(1 / (eigenvalues + t
 all genes and nuggets.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, get_args
 
@@ -254,13 +254,16 @@ class Kriging:
             compare(nugget)
         return error, best
 
-    def relative_variance(self, settings: Settings) -> Float32:
+    def relative_variance(self, settings: Settings, sites: Bool | None = None) -> Float32:
         """Return the kriging variance at the sites, (m, n_genes), in units of the signal's variance.
 
-        It includes the uncertainty of the mean, but not the nugget, which adds to it for new measurements.
+        It includes the uncertainty of the mean, but not the nugget, which adds to it for new measurements. It remains 0
+        outside `sites`, (m,).
         """
         result = np.zeros((len(self.sites), len(settings.kernel)), np.float32)
-        for number, tile in enumerate(self._tiles):
+        for number, tile in enumerate(self._tiles if sites is None else [tile.at(sites) for tile in self._tiles]):
+            if not len(tile.sites):
+                continue
             for k, genes in _by_kernel(settings):
                 factor = self._factor(number, self.kernels[k])
                 mean, share = factor.mean_correlation, factor.share
@@ -273,6 +276,42 @@ class Kriging:
                     relative = np.maximum(prior.T - known, 0)
                     result[np.ix_(tile.sites[rows], genes)] += tile.share[rows, None] * relative[:, position]
         return result
+
+    def leave_out(
+        self, values: Float, settings: Settings, blocks: Iterable[Index]
+    ) -> Iterator[tuple[Float64, Float64]]:
+        """Leave out blocks of spots, less than a tile's margin away from their first one.
+
+        Yields residuals of genes (n, n_genes), and kriging variances as of `relative_variance`, at the spots of a
+        block: (2, n_block, n_genes) each, with the whole block left out and with every spot alone.
+        """
+        values = as_float32(values)
+        pairs, pair = np.unique(np.stack([settings.kernel, settings.nugget]), axis=1, return_inverse=True)
+        home = np.empty(len(self.spots), np.intp)
+        for number, tile in enumerate(self._tiles):
+            home[tile.spots[tile.core]] = number
+        weighted: dict[int, Float32] = {}
+        for block in blocks:
+            number = int(home[block[0]])
+            spots = self._tiles[number].spots
+            if number not in weighted:
+                centred = _centre(values[spots])[0]
+                weighted[number] = np.empty_like(centred)
+                for k, genes in _by_kernel(settings):
+                    factor = self._factor(number, self.kernels[k])
+                    found = factor.weights(factor.rotate(centred[:, genes]), settings.nugget[genes])
+                    weighted[number][:, genes] = found
+            rows = np.searchsorted(spots, block)
+            residual, variance = np.empty((2, 2, len(block), values.shape[1]))
+            for i, (k, nugget) in enumerate(pairs.T):
+                genes, factor = np.flatnonzero(pair.ravel() == i), self._factor(number, self.kernels[k])
+                vectors, weights = factor.vectors[rows], weighted[number][np.ix_(rows, genes)]
+                precision = ((vectors * factor.shrinkage[:, nugget]) @ vectors.T).astype(np.float64)
+                covariance, alone = np.linalg.inv(precision), 1 / np.diag(precision)
+                residual[:, :, genes] = covariance @ weights, alone[:, None] * weights
+                known = np.stack([np.diag(covariance), alone]) - self.nuggets[nugget] / self.noise_weights[block]
+                variance[:, :, genes] = np.maximum(known, 0)[:, :, None]
+            yield residual, variance
 
     def spectrum(self, values: Float, kernel: Kernel) -> tuple[Float64, Float64]:
         """Return the eigenvalues (n_modes,) of a kernel, and genes (n, n_genes) in its eigenvectors (n_modes, n_genes).

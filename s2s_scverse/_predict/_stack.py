@@ -57,22 +57,22 @@ class Stack:
         covariates: Covariates | None = None,
     ) -> None:
         self.weights = weights or StackingWeights()
-        self._many = PCAKriging(kriging, informative, n_components=_MANY)
-        self._few = self._many.with_components(_FEW)
+        self.components = PCAKriging(kriging, informative, n_components=_MANY)
+        self._few = self.components.with_components(_FEW)
         unweighted = weights is None
-        self._state = state_kriging(self._many) if unweighted or not too_few_spots(kriging.spots) else None
+        self._state = state_kriging(self.components) if unweighted or not too_few_spots(kriging.spots) else None
         self._coregionalization = self._guided = None
         at = MEMBERS.index("coregionalization")
         if unweighted or self.weights.members[at] or (self.weights.unguided or self.weights.members)[at]:
             weight = kriging.noise_weights
             self._coregionalization = Coregionalization(kriging.spots, kriging.sites, informative, noise_weights=weight)
         if covariates is not None and (unweighted or any(self.weights.members[len(MEMBERS) :])):
-            self._guided = CovariateKriging(self._many, *covariates)
+            self._guided = CovariateKriging(self.components, *covariates)
         self._far = farness(kriging)[:, None].astype(np.float32)
 
     def tune(self, values: Float) -> StackSettings:
         """Choose kernels and nuggets of genes (n, n_genes)."""
-        kriging = self._many.tune(values)
+        kriging = self.components.tune(values)
         states = kriging if self._state is None else self._state.tune(values)
         return kriging, states, None if self._guided is None else self._guided.tune(values)
 
@@ -85,7 +85,7 @@ class Stack:
     def members(self, values: Float, settings: StackSettings | None = None) -> tuple[list[Any], Float32]:
         """Predict genes (n, n_genes) by each member (None without weight) and by PCA kriging, (m, n_genes) each."""
         kriging, states, guided = settings or (None, None, None)
-        pca, components, single = self._many.maps(values, kriging)
+        pca, components, single = self.components.maps(values, kriging)
         state = components if self._state is None else self._state.maps(values, states)[0]
         coregionalized = None if self._coregionalization is None else self._coregionalization.maps(values)[0]
         with_covariates = [] if self._guided is None else self._guided.maps(values, guided)

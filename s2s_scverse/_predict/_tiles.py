@@ -1,6 +1,6 @@
 """Overlapping tiles of a large section, which make the cost linear in the number of spots."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,11 @@ class Tile:
     core: Bool  # (n,) which of them are in the box; every spot is in the core of exactly one tile
     sites: Index  # (m,) sites that this tile contributes to
     share: Float64  # (m,) its weight at these sites; weights of all tiles add up to 1
+
+    def at(self, sites: Bool) -> "Tile":
+        """Return the tile with those of its sites that are among `sites`, (n_sites,)."""
+        kept = sites[self.sites]
+        return replace(self, sites=self.sites[kept], share=self.share[kept])
 
 
 def tiles(spots: Float64, sites: Float64, *, max_exact: int, max_core: int) -> list[Tile]:

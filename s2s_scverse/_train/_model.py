@@ -10,12 +10,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .._calibration import GAIN_GENES, Calibration, Pool, denoise, explained, gain, too_few_spots
+from .._calibration import (
+    GAIN_GENES,
+    Calibration,
+    Pool,
+    denoise,
+    explained,
+    gain,
+    nearer_and_farther,
+    too_few_spots,
+)
 from .._checks import as_dense
 from .._keys import COVARIATE_GAIN, RELIABILITY
 from .._lattice import SectionOnLattice
-from .._predict import MAX_LEFT_OUT, CrossValidation, Predictor, StackingWeights, cross_validate, fit_section
+from .._predict import (
+    MAX_LEFT_OUT,
+    CrossValidation,
+    PCAKriging,
+    Predictor,
+    Stack,
+    StackingWeights,
+    cross_validate,
+    fit_section,
+)
 from .._scores import mean_over_sections
+from .._uncertainty import Growth, growth_slope
 from ..nn import CDCIN
 from ._apply import predict_sites, whole_section
 from ._config import TrainingConfig
@@ -75,7 +94,9 @@ class SectionModel:
         """Add an error model, estimated from the genes that the model was fitted to."""
         values, folds = self.section.values, self._cross_validation
         predicted = _bounded(folds.predict_informative(), values)
-        errors = Pool.fit(values[folds.chosen], predicted, self._gain())
+        errors = Pool.fit(values[folds.chosen], predicted, *self._gain())
+        if self._apart[1].any():
+            errors = replace(errors, growth=growth_slope(self._components, values))
         model = replace(self, folds=folds, errors=errors)
         model.__dict__["_predictor"] = self._predictor  # fitted once
         return model
@@ -111,7 +132,10 @@ class SectionModel:
         spots = None
         if self.section.unit is not None:
             spots = np.stack(denoise(values, predicted, self.section.unit, known, logged=self.section.logged))
-        return Prediction(sites, known.std(sites), known.reliability, covariate_gain, spots)
+        growth = self.errors.growth / np.maximum(known.errors.variance, 1e-12)
+        relative = self._growth.relative(self._components.loadings(values), known.near, growth)
+        std = known.std(sites) * np.sqrt(relative)
+        return Prediction(sites, std, known.reliability, covariate_gain, spots)
 
     @cached_property
     def _network(self) -> CDCIN | None:
@@ -119,11 +143,14 @@ class SectionModel:
         return deepcopy(self.network) if self.shrinkage and self.section.wanted.any() else None
 
     @cached_property
+    def _shown(self) -> NDArray[np.bool_]:
+        """Sites of the predictor, (n_sites,)."""
+        return self.section.wanted if self._network is None else np.ones(len(self.section.rows), bool)
+
+    @cached_property
     def _predictor(self) -> Predictor:
         """Predictor of the initial estimate; at all sites if there is a network."""
-        section = self.section
-        shown = section.wanted if self._network is None else np.ones(len(section.rows), bool)
-        return fit_section(section, self.training.initial, shown, self.stacking)
+        return fit_section(self.section, self.training.initial, self._shown, self.stacking)
 
     @cached_property
     def _cross_validation(self) -> CrossValidation:
@@ -136,11 +163,34 @@ class SectionModel:
             section, self.training.initial, section.measured, stacking=self.stacking, limit=limit, seed=self.seed
         )
 
-    def _gain(self) -> float:
+    @cached_property
+    def _components(self) -> PCAKriging:
+        """Kriged components, at the sites of the predictor."""
+        if isinstance(self._predictor, Stack):
+            return self._predictor.components
+        found: Any = fit_section(self.section, "pca_kriging", self._shown, None)
+        return found
+
+    @cached_property
+    def _apart(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which of the wanted sites are nearer to spots, and which farther, than cross-validated spots, (n_wanted,)."""
+        section = self.section
+        distance = section.lattice.distance_to(section.measured)[section.wanted]
+        return nearer_and_farther(self._cross_validation.distance, distance)
+
+    @cached_property
+    def _growth(self) -> Growth:
+        """How errors depend on the distance of the wanted sites from spots."""
+        wanted, near = self.section.wanted, np.zeros(len(self.section.rows), bool)
+        near[wanted] = self._apart[0]
+        growth = Growth.fit(self._components, self._cross_validation.fold, near[self._shown])
+        return replace(growth, sites=growth.sites[wanted[self._shown]])
+
+    def _gain(self) -> tuple[float, float]:
         """Spread of initial estimates at the wanted sites over that in cross-validation; see :func:`gain`."""
         section, folds = self.section, self._cross_validation
         if not section.wanted.any():
-            return 1.0
+            return 1.0, 1.0
         values = section.values[:, :GAIN_GENES]
         settings = self._predictor.tune(values)
         maps = self._predictor.maps(values, settings)[0]

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from .._predict import Kernel, PCAKriging, Settings
-from .._predict._arrays import Float32, Float64
+from .._predict._arrays import Bool, Float32, Float64
 
 __all__ = ["error_variance", "simulate_errors"]
 
@@ -42,9 +42,9 @@ def simulate_errors(components: PCAKriging, rngs: Sequence[np.random.Generator])
     return np.moveaxis(sites, 1, 0)
 
 
-def error_variance(components: PCAKriging) -> Float32:
-    """Variance of the error of every component at the sites, (m, n_components)."""
-    relative = components.kriging.relative_variance(components.kriged.settings)
+def error_variance(components: PCAKriging, sites: Bool | None = None) -> Float32:
+    """Variance of the error of every component at the sites, (m, n_components); 0 outside `sites`, (m,)."""
+    relative = components.kriging.relative_variance(components.kriged.settings, sites)
     return np.asarray(relative * components.kriged.variance, np.float32)
 
 

@@ -19,6 +19,8 @@ _SPATIAL: Final = 0.95  # largest share of the spatial part in the variance of a
 _SHARE: Final = 0.7  # standard error of the logarithm of that share
 _LEVEL: Final = 0.08  # standard error of the logarithm of a gene's standard deviations, besides that of sampling
 _LARGEST: Final = 0.5  # largest standard error of that logarithm without the noise of counting
+_FLATTEST: Final = 3.0  # largest value of the standardised square of predictions
+_SKEW: Final = 0.15  # standard error of the quadratic term of errors in units of their standard deviation
 _LEAST: Final = 0.05  # smallest share in the variance that is not due to estimated parameters
 
 
@@ -29,16 +31,15 @@ class Marginals:
     mean: Float32  # (m, n_genes)
     std: Float32  # (m, n_genes) of the error, without that of counting
     bounded: Bool  # (n_genes,) genes without negative values
-    imputed: Bool  # (m,) sites that are not measured
     counting: Counting | None = None  # what measurements add to expression
     smooth: bool = False  # whether to leave out what varies from site to site
 
 
-Shared = tuple[Float32, Float32, int]
+Shared = tuple[Float32, Float32, Float32, int]
 """Random numbers that all genes share in one draw.
 
-Errors of the components (m, n_components), standard normal factors that vary from site to site (m, k), and the seed of
-the gene-wise random numbers.
+Errors of the components (m, n_components), standard normal factors that vary from site to site (m, k), uniform numbers
+that select the depth of sites (m,), and the seed of the gene-wise random numbers.
 """
 
 
@@ -48,8 +49,8 @@ class ErrorModel:
     * Kriging errors of the components, simulated conditionally and projected to genes; they vary smoothly.
     * Errors that are independent between sites. One part is correlated between genes like the leave-one-out residuals
       of the spots, which share cell types or depth; the other is independent between genes.
-    * Errors of the parameters of a gene, the same at all sites: its loadings on the components, the slope of its values
-      on its predictions, the size of its errors and their spatial share.
+    * Errors of the parameters of a gene, the same at all sites: its mean and its loadings on the components, slope and
+      curvature of its values as a function of its predictions, the size of its errors and their spatial share.
 
     Together they have the standard deviations of single values from the calibration.
     """
@@ -63,11 +64,11 @@ class ErrorModel:
         """Draw what all genes share, once for each generator."""
         size = max(1, _VALUES // max(1, self.variance.size))
         for start in range(0, len(rngs), size):
-            spawned = [rng.spawn(3) for rng in rngs[start : start + size]]
-            errors = simulate_errors(self.components, [rng for rng, _, _ in spawned])
-            for each, (_, of_shared, of_genes) in zip(errors, spawned, strict=True):
+            spawned = [rng.spawn(4) for rng in rngs[start : start + size]]
+            errors = simulate_errors(self.components, [rng for rng, *_ in spawned])
+            for each, (_, of_shared, of_genes, of_depth) in zip(errors, spawned, strict=True):
                 factors = of_shared.standard_normal((len(each), self.shared.shape[1]), dtype=np.float32)
-                yield each, factors, int(of_genes.integers(2**63))
+                yield each, factors, of_depth.random(len(each), np.float32), int(of_genes.integers(2**63))
 
     def residuals(self, values: Float32) -> Float32:
         """Residuals of leave-one-out predictions from the components, (n, n_genes)."""
@@ -80,30 +81,33 @@ class GeneErrors:
 
     def __init__(self, model: ErrorModel, values: Float32, numbers: Index, marginals: Marginals) -> None:
         residuals = model.residuals(values)
-        self._numbers, self._maps = numbers, model.components.at_sites
+        maps = model.components.at_sites
+        self._numbers, self._maps = numbers, np.hstack([maps, np.ones((len(maps), 1), maps.dtype)])
         self._loadings = model.components.loadings(values)
-        self._loading_error, self._slope_error, level = _standard_errors(model.components, self._loadings, residuals)
+        predicted = model.components.at_spots @ self._loadings
+        self._loading_error, self._slope_error, level = _standard_errors(model.components, predicted, residuals)
+        self._curve_error, self._square = _curvature(
+            predicted,
+            residuals,
+            marginals.mean - np.average(values, axis=0, weights=model.components.kriging.noise_weights),
+        )
         self._shared = (model.shared.T @ _standardised(residuals)).astype(np.float32)
         self._own = np.sqrt(np.maximum(1 - np.square(self._shared).sum(axis=0), 0)).astype(np.float32)
         mean, total = marginals.mean, np.square(marginals.std)
         spatial = model.variance @ np.square(self._loadings)
-        # Standard deviations are calibrated at all sites together; they grow with the distance to spots.
-        imputed = marginals.imputed[:, None]
-        average, known = ((imputed * each).sum(axis=0) / max(1, imputed.sum()) for each in (spatial, total))
-        part = np.minimum(_ratio(average, known), _SPATIAL)
-        total = np.where(imputed, total * (1 + part * (spatial * _ratio(1.0, average) - 1)), total)
         self._deviation = mean - mean.mean(axis=0)
         of_parameters = np.square(self._maps) @ np.square(self._loading_error)
-        of_parameters += np.square(self._slope_error * self._deviation)
+        of_parameters += np.square(self._slope_error * self._deviation) + np.square(self._curve_error * self._square)
         limit = np.minimum(_ratio((1 - _LEAST) * total, of_parameters), 1)
-        self._limit, self._variance = np.sqrt(limit), total - limit * of_parameters
-        self._unit, self._share = _ratio(1.0, np.sqrt(spatial)), _ratio(spatial, self._variance)
+        variance = total - limit * of_parameters
+        self._limit, self._spread = np.sqrt(limit), np.sqrt(variance)
+        self._unit, self._share = _ratio(1.0, np.sqrt(spatial)), _ratio(spatial, variance)
         self._counting, self._single = marginals.counting, not marginals.smooth
         # Counting noise is known, so what is not known of the size of errors is that of the rest.
         counted = 0.0 if marginals.counting is None else marginals.counting.variance(mean).mean(axis=0)
         self._level = np.minimum(level * (1 + _ratio(counted, total.mean(axis=0))), _LARGEST)
         if marginals.smooth:
-            total = total - (1 - np.minimum(self._share, _SPATIAL)) * self._variance
+            total = total - (1 - np.minimum(self._share, _SPATIAL)) * variance
         std = np.sqrt(total)
         location, scale = rectified_parameters(np.maximum(mean, 0), std)
         self._location = np.where(marginals.bounded, location, mean)
@@ -112,39 +116,63 @@ class GeneErrors:
 
     def draw(self, simulated: Shared) -> Float32:
         """Return one draw of the values, (m, n_genes)."""
-        components, shared, seed = simulated
+        components, shared, depth, seed = simulated
         m = len(components)
-        counts = (m, self._maps.shape[1], 3, m if self._counting else 0)
-        single, loading, (slope, level, share), counted = _of_genes(seed, self._numbers, counts)
+        counts = (m, self._maps.shape[1], 5, m if self._counting else 0)
+        single, loading, (slope, curve, level, share, skew), counted = _of_genes(seed, self._numbers, counts)
         part = np.minimum(self._share * np.exp(_SHARE * share - _SHARE**2 / 2), _SPATIAL)
-        drawn = (components @ self._loadings) * self._unit * np.sqrt(part * self._variance)
+        drawn = (components @ self._loadings) * self._unit * np.sqrt(part)
         if self._single:
-            drawn += (shared @ self._shared + single * self._own) * np.sqrt((1 - part) * self._variance)
-        drawn *= np.exp(self._level * level - np.square(self._level))
-        of_parameters = self._maps @ (loading * self._loading_error) + slope * self._slope_error * self._deviation
+            drawn += (shared @ self._shared + single * self._own) * np.sqrt(1 - part)
+        drawn += _SKEW * skew * (np.square(drawn) - (1 if self._single else part))
+        drawn *= self._spread * np.exp(self._level * level - np.square(self._level))
+        of_parameters = self._maps @ (loading * self._loading_error)
+        of_parameters += slope * self._slope_error * self._deviation + curve * self._curve_error * self._square
         drawn += of_parameters * self._limit
         drawn *= self._scale
         drawn += self._location
         drawn = np.asarray(np.maximum(drawn, self._lowest), np.float32)
-        return drawn if self._counting is None else self._counting.draw(drawn, counted)
+        return drawn if self._counting is None else self._counting.draw(drawn, counted, depth)
 
 
-def _standard_errors(components: PCAKriging, loadings: Float32, residuals: Float32) -> tuple[Float32, Float32, Float32]:
-    """Standard errors of what is estimated for every gene, from leave-one-out residuals (n, n_genes).
+def _standard_errors(
+    components: PCAKriging, predicted: Float32, residuals: Float32
+) -> tuple[Float32, Float32, Float32]:
+    """Standard errors of what is estimated for every gene, from leave-one-out predictions and residuals (n, n_genes).
 
-    They are those of the loadings on the components, (n_components, n_genes), of the slope of the regression of values
-    on predictions, (n_genes,), and of the logarithm of the standard deviation of errors, (n_genes,).
+    They are those of the loadings on the components, followed by the mean, (n_components + 1, n_genes), of the slope of
+    the regression of values on predictions, (n_genes,), and of the logarithm of the standard deviation of errors,
+    (n_genes,).
     """
     # White's estimator: errors are larger where values are.
     square = np.square(residuals)
-    weighted = np.square(components.scores * components.kriging.noise_weights[:, None])
-    predicted = components.at_spots @ loadings
+    constant = np.full((len(square), 1), 1 / len(square))
+    weighted = np.square(np.hstack([components.scores, constant]) * components.kriging.noise_weights[:, None])
     power = np.square(predicted - predicted.mean(axis=0))
     slope = np.minimum(_ratio(np.sqrt((power * square).sum(axis=0)), power.sum(axis=0)), 1)
     level = _ratio(square.std(axis=0), square.mean(axis=0)) / np.sqrt(4 * len(square))
     found = np.sqrt(weighted.T @ square), slope, np.sqrt(np.square(level) + _LEVEL**2)
     loading_error, slope_error, level_error = (each.astype(np.float32) for each in found)
     return loading_error, slope_error, level_error
+
+
+def _curvature(predicted: Float32, residuals: Float32, at_sites: Float32) -> tuple[Float32, Float32]:
+    """Root mean square of the coefficient of squared predictions, (n_genes,), and these squares at sites, (m, n_genes).
+
+    Predictions are not corrected for it, so its estimate counts beside the standard error. Squares are of standardised
+    predictions, (n, n_genes) and (m, n_genes), uncorrelated with these.
+    """
+    middle, unit = predicted.mean(axis=0), predicted.std(axis=0)
+    position = (predicted - middle) * _ratio(1.0, unit)
+    skewness = (position**3).mean(axis=0)
+
+    def squares(position: Float32) -> Float32:
+        return np.clip(np.square(position) - 1 - skewness * position, -_FLATTEST, _FLATTEST)
+
+    square = squares(position)
+    power = np.square(square).sum(axis=0)
+    estimate = np.square((square * residuals).sum(axis=0)) + np.square(square * residuals).sum(axis=0)
+    return _ratio(np.sqrt(estimate), power), squares((at_sites - middle) * _ratio(1.0, unit))
 
 
 def _of_genes(seed: int, numbers: Index, counts: Sequence[int]) -> list[Float32]:

@@ -1,7 +1,6 @@
 """Distributions of single values: counts behind values, and values without negative ones."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -9,51 +8,57 @@ from scipy.special import ndtr
 from scipy.stats import norm, poisson
 
 from .._calibration import counting_noise
-from .._predict._arrays import Float32, Float64
+from .._predict._arrays import Bool, Float32, Float64
 
 __all__ = ["Counting", "rectified_parameters"]
 
 _MANY: Final = 12.0  # molecules beyond which Poisson quantiles are those of a skewed normal distribution
 _RATES: Final = np.append(0, np.geomspace(1e-3, 1.2 * _MANY, 64))
 _COUNTS: Final = np.arange(48)
+_CHANCE: Final = np.asarray(poisson.pmf(_COUNTS[:, None], _RATES))  # of each count at each rate
 
 
 @dataclass(frozen=True)
 class Counting:
-    """Values that are Poisson counts times the `unit` of the site, or log1p of these if `logged`."""
+    """Values that are Poisson counts times the `unit` of the site, or log1p of these if `logged`.
+
+    Where it is not `known`, the logarithm of the unit differs from that given by one of the `deviations`, (k,).
+    """
 
     unit: Float64  # (m,) value of one molecule
     logged: bool
+    deviations: Float64
+    known: Bool  # (m,)
 
     def variance(self, expected: Float32) -> Float32:
         """Variance of values with the mean `expected`, (m, n_genes)."""
-        return np.asarray(counting_noise(np.maximum(expected, 0), self.unit, logged=self.logged), np.float32)
+        unit = self.unit * np.where(self.known, 1, np.exp(self.deviations).mean())
+        return np.asarray(counting_noise(np.maximum(expected, 0), unit, logged=self.logged), np.float32)
 
-    def draw(self, expected: Float32, normal: Float32) -> Float32:
-        """Values with the mean `expected` (m, n_genes), from standard normal numbers of the same shape."""
-        counts = _poisson(self._rate(np.maximum(expected, 0)), normal)
-        counts *= self.unit[:, None].astype(np.float32)
+    def draw(self, expected: Float32, normal: Float32, depth: Float32) -> Float32:
+        """Values with the mean `expected` (m, n_genes), from standard normal numbers of the same shape.
+
+        Uniform numbers `depth`, (m,), select the deviation of the unit of each site.
+        """
+        deviation = self.deviations[(depth * len(self.deviations)).astype(np.intp)]
+        unit = self.unit * np.exp(np.where(self.known, 0, deviation))
+        counts = _poisson(self._rate(np.maximum(expected, 0), unit), normal)
+        counts *= unit[:, None].astype(np.float32)
         return np.log1p(counts, out=counts) if self.logged else counts
 
-    def _rate(self, expected: Float32) -> Float32:
+    def _rate(self, expected: Float32, units: Float64) -> Float32:
         """Mean numbers of molecules with which values have the mean `expected`."""
-        unit = self.unit[:, None].astype(np.float32)
+        unit = units[:, None].astype(np.float32)
         if not self.logged:
             return np.asarray(expected / unit, np.float32)
         # The mean of the logarithm is below the logarithm of the mean: to second order if molecules are many.
         rate = np.expm1(expected) / unit
         scaled = unit * rate
         rate += scaled / (2 * (1 + scaled))
-        for own, mean, means in zip(rate, expected, self._means, strict=True):
+        for own, mean, means in zip(rate, expected, np.log1p(units[:, None] * _COUNTS) @ _CHANCE, strict=True):
             few = mean < means[-1]
             own[few] = np.interp(mean[few], means, _RATES)
         return np.asarray(rate, np.float32)
-
-    @cached_property
-    def _means(self) -> Float64:
-        """Mean values at `_RATES`, (m, n_rates)."""
-        chance = np.asarray(poisson.pmf(_COUNTS[:, None], _RATES))
-        return np.asarray(np.log1p(self.unit[:, None] * _COUNTS) @ chance)
 
 
 def _poisson(rate: Float32, normal: Float32) -> Float32:

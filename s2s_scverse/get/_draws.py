@@ -25,7 +25,7 @@ COMPONENTS, SPOTS_PER_COMPONENT = (25, 50), 16
 """Bounds of the number of components that are simulated, and spots for each. Fewer made errors of regions too small on
 sections of 900 spots, more made them too large on sections of 200."""
 LEAST = 0.05  # smallest share of the variance of an error that is not due to counting
-NEIGHBOURS = 4  # number of nearest spots whose depth an unmeasured site is given
+NEIGHBOURS = 4  # number of nearest spots from whose depth that of an unmeasured site differs at random
 
 
 def draws(
@@ -159,24 +159,32 @@ class Part:
             variance = np.where(self._unmeasured[:, None], counted, variance)
         counting = self._counting if self._noise else None
         smooth = self._counting is None and not self._noise
-        marginals = Marginals(mean, np.sqrt(variance), values.min(axis=0) >= 0, self._unmeasured, counting, smooth)
+        marginals = Marginals(mean, np.sqrt(variance), values.min(axis=0) >= 0, counting, smooth)
         self.blocks.append((block, GeneErrors(self.model, values, columns, marginals)))
 
 
 def _counting(
     adata: "AnnData", section: SectionOnLattice, sites: NDArray[np.bool_], layer: str | None
 ) -> Counting | None:
-    """Return what one molecule is worth at `sites` (n_sites,), from the spots around; None where it is not known."""
+    """Return what one molecule is worth at `sites` (n_sites,), from the spots around; None where it is not known.
+
+    It differs from their mean as it does at spots.
+    """
     spots = np.isin(np.arange(adata.n_obs), section.spots)
     found = read_molecules(adata, spots, layer=layer)
     if found is None:
         return None
     logs = np.log(found.unit[np.searchsorted(np.flatnonzero(spots), section.spots)])
-    at = section.lattice.unit_coordinates
-    tree = cKDTree(at[section.measured])
-    nearest = np.asarray(tree.query(at[sites], k=range(1, min(NEIGHBOURS, len(logs)) + 1))[1])
-    own = section.measured[sites]
-    return Counting(np.exp(np.where(own, logs[nearest[:, 0]], logs[nearest].mean(axis=1))), found.logged)
+    at, own = section.lattice.unit_coordinates, section.measured[sites]
+    tree, count = cKDTree(at[section.measured]), max(1, min(NEIGHBOURS, len(logs) - 1))
+
+    def around(places: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+        nearest = np.asarray(tree.query(places, k=range(first, first + count))[1])
+        return np.asarray(logs[np.minimum(nearest, len(logs) - 1)])
+
+    expected = around(at[sites], 1)
+    deviations = logs - around(at[section.measured], 2).mean(axis=1)
+    return Counting(np.exp(np.where(own, expected[:, 0], expected.mean(axis=1))), found.logged, deviations, own)
 
 
 def _draws(

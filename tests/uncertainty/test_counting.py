@@ -18,11 +18,21 @@ def test_counts_are_poisson(rate):
 
 @pytest.mark.parametrize("logged", [True, False])
 def test_values_have_the_means_and_variances_asked_for(logged):
-    counting = Counting(np.array([0.05, 0.8, 6.0]), logged)
+    counting = Counting(np.array([0.05, 0.8, 6.0]), logged, np.zeros(1), np.zeros(3, bool))
     normal = np.random.default_rng(1).normal(size=(3, 100_000)).astype(np.float32)
+    depth = np.zeros(3, np.float32)
     for mean in (0.0, 0.02, 0.4, 2.0, 5.0):
         expected = np.full_like(normal, mean)
-        found = counting.draw(expected, normal)
+        found = counting.draw(expected, normal, depth)
         variance = counting.variance(expected[:, :1])[:, 0]
         assert (np.abs(found.mean(axis=1) - mean) < 0.003 + 4 * np.sqrt(variance / 1e5)).all()
         np.testing.assert_allclose(found.var(axis=1), variance, rtol=0.06, atol=0.002)
+
+
+def test_depth_differs_from_that_of_the_neighbours_as_it_does_at_spots():
+    counting = Counting(np.array([0.5, 0.5]), False, np.log([0.5, 2.0]), np.array([False, True]))
+    expected, normal = np.full((2, 9), 3, np.float32), np.zeros((2, 9), np.float32)
+    for depth, unit in ((0.2, 0.25), (0.7, 1.0)):
+        found = counting.draw(expected, normal, np.full(2, depth, np.float32))
+        np.testing.assert_allclose(found / [[unit], [0.5]], (found / [[unit], [0.5]]).round(), atol=1e-6)
+    assert counting.variance(expected)[0, 0] == pytest.approx(1.25 * counting.variance(expected)[1, 0])
