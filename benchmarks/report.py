@@ -6,8 +6,8 @@ table for README is printed instead. Where ``results/genes.csv`` is present (`ru
 ``results/genes_ahead.csv`` is made anew from it.
 
 Gains are paired: method against baseline on the same section, mean over sections. Their 95 % intervals are bootstrapped
-over tissues, since sections of one tissue are alike. The gap closed is the part of the way from kriging to the noise
-ceiling: (PCC - PCC of kriging) / (ceiling - PCC of kriging).
+over tissues, since sections of one tissue are alike. The gap closed is the part of the way to the noise ceiling, from
+the gene mean (PCC / ceiling) or from kriging: (PCC - PCC of kriging) / (ceiling - PCC of kriging).
 """
 
 import argparse
@@ -112,11 +112,11 @@ def gain(scores: pd.DataFrame, method: str, baseline: str) -> str:
     return f"{difference.mean():+.3f} ({interval(difference, tissue)}), {relative:+.1f} %, {ahead}"
 
 
-def closed(scores: pd.DataFrame, method: str) -> float:
-    """Mean over sections of the gap closed."""
+def closed(scores: pd.DataFrame, method: str) -> tuple[float, ...]:
+    """Mean over sections of the parts of the ceiling, and of the way from kriging to it, that a method reaches."""
     pcc, ceiling = wide(scores), scores.groupby("section")["ceiling"].first()
-    part = (pcc[method] - pcc["kriging"]) / (ceiling - pcc["kriging"])
-    return float(part.dropna().mean())
+    parts = pcc[method] / ceiling, (pcc[method] - pcc["kriging"]) / (ceiling - pcc["kriging"])
+    return tuple(float(part.dropna().mean()) for part in parts)
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -137,12 +137,11 @@ def headline(scores: pd.DataFrame) -> str:
     rows = []
     for method in EQUAL:
         gains = ["" if method in (other, "gene mean") else gain(test, method, other) for other in SHORT[:2]]
-        part = "" if method in ("kriging", "gene mean") else f"{100 * closed(test, method):.1f} %"
-        rows.append([NAMES.get(method, method), of(test, method, "pcc"), of(test, method, "rmse"), part, *gains])
-    rows.append(["noise ceiling", of(test, "kriging", "ceiling"), "", "100 %", "", ""])
-    return table(
-        [f"{len(complete)} sections", "PCC", "RMSE", "gap closed", "PCC over kriging", "PCC over PCA kriging"], rows
-    )
+        ways = [f"{100 * part:.1f} %" for part in closed(test, method)]
+        rows.append([NAMES.get(method, method), of(test, method, "pcc"), of(test, method, "rmse"), *ways, *gains])
+    rows.append(["noise ceiling", of(test, "kriging", "ceiling"), "", "100 %", "100 %", "", ""])
+    names = ["PCC", "RMSE", "from mean", "from kriging", "PCC over kriging", "PCC over PCA kriging"]
+    return table([f"{len(complete)} sections", *names], rows)
 
 
 def parts(scores: pd.DataFrame) -> str:
@@ -154,7 +153,7 @@ def parts(scores: pd.DataFrame) -> str:
         ("components: PCA kriging over kriging", "PCA kriging", "kriging"),
         ("stack over PCA kriging, both with depth", "s2s", "PCA kriging"),
         ("stack over PCA kriging, both without", "stack, no depth", "PCA kriging, no depth"),
-        ("image", "s2s with image", "s2s"),
+        ("image (sections whose other phases were used included)", "s2s with image", "s2s"),
         ("network (default preset over quick)", NETWORK, "s2s"),
     )
     rows = []
@@ -232,20 +231,21 @@ def rivals(scores: pd.DataFrame) -> str:
 
 
 def masks(_: pd.DataFrame) -> str:
-    """PCC with other spots measured, for each section and mask."""
+    """PCC with other spots measured, means over the sections on which all masks were used."""
     scores = read("quick")
     places = ("phase 0, 1", "phase 1, 0", "phase 1, 1", "half", "quarter", "lost corner", "lost stripe", "lost hole")
-    several = scores.groupby("section")["mask"].agg(lambda names: len(set(names))) > 1
+    several = scores.groupby("section")["mask"].nunique()
+    scores = scores[scores["section"].isin(several.index[several > len(places)])]
     rows = []
-    for section in several.index[several]:
-        for mask in ("stride 2", *places):
-            own = scores[(scores["section"] == section) & (scores["mask"] == mask)].set_index("method")
-            if len(own):
-                found = [own["pcc"].get(m, np.nan) for m in ("kriging", "PCA kriging", "s2s", "s2s with image")]
-                cells = ["" if np.isnan(each) else bold(each, max(found[:3])) for each in found]
-                sizes = [f"{own[name].iloc[0]:.0f}" for name in ("spots", "sites")]
-                rows.append([section, mask, *sizes, *cells])
-    return table(["section", "mask", "spots", "held out", "kriging", "PCA kriging", "s2s", "s2s with image"], rows)
+    for mask in ("stride 2", *places):
+        own = scores[scores["mask"] == mask]
+        pcc = wide(own)
+        means = [f"{pcc[method].mean():.3f}" for method in ("kriging", "PCA kriging", "s2s")]
+        behind = pcc.index[pcc["s2s"] < pcc["PCA kriging"]]
+        gains = [gain(own, "s2s", "PCA kriging"), gain(own, "s2s with image", "s2s")]
+        rows.append([mask, *means, *gains, ", ".join(behind)])
+    names = ["kriging", "PCA kriging", "s2s", "s2s over PCA kriging", "image", "PCA kriging better on"]
+    return table([f"{scores['section'].nunique()} sections", *names], rows)
 
 
 def bold(value: float, best: float) -> str:
