@@ -72,8 +72,9 @@ class TrainingConfig:
     image_weight: float = 0.25
     #: Number of natural images.
     n_images: int = 32
-    #: Properties of genes given to natural images: none; white noise with the noise ratio that kriging finds in a gene
-    #: drawn for each image; or such noise and that gene's distribution of values, by rank.
+    #: Whether natural images get nothing from the genes (``"none"``), white noise with the noise ratio that kriging
+    #: finds in a gene drawn for each image (``"noise"``), or such noise and the gene's distribution of values, by rank
+    #: (``"distribution"``).
     match_images: Matching = "none"
     #: Largest fraction of visible spots that training masks hide at random, besides the regular subsample.
     mask_dropout: float = 0.3

@@ -53,8 +53,8 @@ class CDCINConfig:
     values_channel: bool = True
     #: Further maps the caller passes as ``context`` (kriging map, tissue mask, ...).
     context_channels: int = 0
-    #: Treatment of measured sites before each stage and after the last: ``"exact"`` (they are reset), ``"noisy"``
-    #: (a weighted mean with the network's value) or ``"off"`` (nothing).
+    #: Whether measured sites are reset before each stage and after the last (``"exact"``), replaced by a weighted mean
+    #: with the network's value (``"noisy"``), or not changed (``"off"``).
     consistency: Consistency = "exact"
     #: Noise level v of ``"noisy"`` consistency, where the measured value weighs v and the network's value 1.
     noise_level: float = 1.0

@@ -82,8 +82,8 @@ def history(
     """
     table, run = history_df(adata, key), find_runs(adata)[key]
     if table.empty:
-        why = "because every site was measured or too few spots were; there is nothing to draw"
-        msg = f"the history of run {key!r} is empty: nothing was trained, {why}"
+        why = "the run had no network, or it was not trained since it did not help or too few spots were measured"
+        msg = f"the history of run {key!r} is empty: nothing was trained ({why})"
         raise ValueError(msg)
     keep = str(run.get("params", {}).get("training", {}).get("keep", "last"))
     drawn = make_axes(axes, (1, 2), figsize, return_fig=return_fig)[0]

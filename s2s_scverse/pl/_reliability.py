@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import spearmanr
 
 from .. import _keys
@@ -113,10 +114,11 @@ def _found(adata: AnnData, key: str, expected: pd.Series) -> pd.Series:
 
 
 def _draw_ranked(axis: Axes, values: pd.Series, labelled: pd.Index | None) -> None:
-    """Draw values in order; label some at equal distances, or those asked for."""
+    """Draw values in order; label some at equal distances, or the `labelled` ones."""
     some = np.unique(np.linspace(0, len(values) - 1, min(LABELLED, len(values))).round().astype(int))
     ranks = pd.Series(np.arange(1, len(values) + 1), values.index)
     _draw_points(axis, ranks, values, values.index[some] if labelled is None else labelled)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _draw_found(axis: Axes, expected: pd.Series, found: pd.Series, labelled: pd.Index | None) -> None:
