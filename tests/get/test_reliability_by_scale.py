@@ -105,6 +105,6 @@ def test_more_genes_are_reliable_at_coarser_scales(dense):
     least = float(expected.iloc[8]) - 1e-9
     assert s2s.get.reliable_genes(dense, least, scale=4) == expected.index[:9].tolist()
     assert len(s2s.get.reliable_genes(dense, least)) < 9
-    axis = s2s.pl.reliability(dense, scales=(2, 4), show=False)[0]
+    axis = s2s.pl.reliability(dense, scales=(2, 4), show=False)
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["2 x 2 sites", "4 x 4 sites"]
     assert_allclose(axis.lines[2].get_ydata(), expected)
