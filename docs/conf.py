@@ -2,6 +2,7 @@
 
 import os
 from importlib.metadata import metadata
+from xml.etree import ElementTree as ET
 
 from docutils import nodes
 from docutils.utils.math import MathError
@@ -99,6 +100,8 @@ nitpick_ignore_regex = [
     ),
 ]
 
+MATHML = "{{http://www.w3.org/1998/Math/MathML}}{}"
+ET.register_namespace("", "http://www.w3.org/1998/Math/MathML")
 html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
 html_title = project
@@ -144,10 +147,25 @@ def visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
 
 def mathml(node: nodes.math | nodes.math_block, *, block: bool) -> str:
     try:
-        return tex2mathml(node.astext(), as_block=block)
+        return with_accents(tex2mathml(node.astext(), as_block=block))
     except MathError as error:
         log.warning("%s: %s", error, node.astext(), location=node)
         return node.astext()
+
+
+def with_accents(text: str) -> str:
+    """Correct MathML of docutils, which sets indices below letters with an accent, and overlines as underscores."""
+    root = ET.fromstring(text.replace("&ApplyFunction;", "\N{FUNCTION APPLICATION}"))  # noqa: S314 (our own formulas)
+    for element in root.iter(MATHML.format("munderover")):
+        base, index, accent = element
+        if accent.get("stretchy") == "false":
+            accented = ET.Element(MATHML.format("mover"), accent="true")
+            accented.extend([base, accent])
+            element.tag, element[:] = MATHML.format("msub"), [accented, index]
+    for element in root.iter(MATHML.format("mo")):
+        if element.text == "_":
+            element.text = "\N{OVERLINE}"
+    return ET.tostring(root, encoding="unicode")
 
 
 def setup(app: Sphinx) -> None:
