@@ -153,7 +153,7 @@ class EveryEpoch(Checkpoint):
         """Report the error at validation spots, and save."""
         metrics = trainer.callback_metrics
         ratio = float(metrics["validation"] / metrics["validation_start"])
-        self._progress.step(f"error / initial estimate's: {ratio:.3f}")
+        self._progress.step(f"relative error {ratio:.3f}")
         if self._path is None:
             return
         partial = Path(f"{self._path}.partial")

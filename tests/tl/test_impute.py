@@ -57,7 +57,7 @@ def test_one_progress_bar(section, quick, capfd):
     phases = re.findall(r"s2s, ([a-z ]+): +\d+%", captured.err)
     assert list(dict.fromkeys(phases)) == ["initial estimates", "training data", "training", "errors", "imputing"]
     assert captured.err.count("\n") == 1
-    assert "error / initial estimate's" in captured.err
+    assert "relative error " in captured.err
 
 
 def test_parts_explain_more_and_more(imputed):
