@@ -54,8 +54,8 @@ class CrossValidation:
 
     The method is fitted in every fold to informative genes (n, n_informative), noise weights (n,) and covariates
     (n, k). The weights of a stack are `stacking`, or are determined by `stacking_weights`. Predicted are about `limit`
-    spots, spread over the section, at most a fifth at a time: `chosen` (n_chosen,), at a `distance` (n_chosen,) from
-    the nearest spot of other folds.
+    spots, spread over the section, at most a fifth at a time: `chosen` (n_chosen,), in a `fold` (n_chosen,), at a
+    `distance` (n_chosen,) from the nearest spot of other folds.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class CrossValidation:
         self._covariates, self._limit, self._seed = covariates, limit, seed
         self._fold = folds(informative, limit, seed)
         self.chosen = np.flatnonzero(self._fold >= 0)
+        self.fold = self._fold[self.chosen]
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
 
         def fitted(part: Part) -> tuple[int, Predictor]:
@@ -132,7 +133,7 @@ class CrossValidation:
 
     def _joined(self, predict: Callable[[int], list[Float32]]) -> list[Float32]:
         """Predict every fold and put the folds together, (n_chosen, n_genes) each."""
-        numbers, fold = list(self._predictors), self._fold[self.chosen]
+        numbers, fold = list(self._predictors), self.fold
         of_folds = parallel(predict, numbers)
         joined = [np.empty((len(fold), part.shape[1]), np.float32) for part in of_folds[0]]
         for number, parts in zip(numbers, of_folds, strict=True):
