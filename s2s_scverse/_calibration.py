@@ -23,6 +23,7 @@ __all__ = [
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 LEVELS: Final = np.append(np.arange(0.05, 0.95, 0.05), [0.95, 0.98, 0.99])  # levels of the intervals
 LEVEL: Final = 0.9  # level of the interval that standard deviations are scaled to
@@ -58,8 +59,10 @@ class Pool:
     widths: Float64 = field(default_factory=lambda: np.asarray(norm.ppf((1 + LEVELS) / 2)))
 
     @classmethod
-    def fit(cls, values: Float32, predicted: Float32, gain: float = 1.0, near: float = 1.0) -> "Pool":
-        """Fit to measured values (n, n_genes) and their cross-validated predictions."""
+    def fit(
+        cls, values: Float32, predicted: Float32, gain: float = 1.0, near: float = 1.0, *, folds: Index | None = None
+    ) -> "Pool":
+        """Fit to measured values (n, n_genes) and their predictions, cross-validated in `folds` (n,)."""
         varies = np.ptp(values, axis=0) > 0
         if not varies.any():
             return cls()
@@ -68,7 +71,7 @@ class Pool:
         slope, doubt = errors.slopes()
         centre = float(slope.mean())
         between = max(0.0, float(np.mean(np.square(slope - centre) - doubt)))
-        pool = cls(*_pooled_factor(values, predicted), gain, near, slope=centre, between=between)
+        pool = cls(*_pooled_factor(values, predicted, folds), gain, near, slope=centre, between=between)
         ratio = errors.ratio(errors.shrunken_slopes(pool))
         pool = replace(pool, ratio=float(np.quantile(ratio, LEVEL)))
         return replace(pool, widths=np.quantile(ratio / errors.scale(ratio, pool), LEVELS))
@@ -128,15 +131,15 @@ class Calibration:
     near: Float64  # (n_genes,) variance of errors at sites nearer to spots, relative to cross-validation
 
     @classmethod
-    def fit(cls, values: Float32, predicted: Float32, pool: Pool) -> "Calibration":
-        """Fit to measured values (n, n_genes) and their cross-validated predictions."""
+    def fit(cls, values: Float32, predicted: Float32, pool: Pool, *, folds: Index | None = None) -> "Calibration":
+        """Fit to measured values (n, n_genes) and their predictions, cross-validated in `folds` (n,)."""
         spread = values.std(axis=0, dtype=np.float64)
         varies = spread > 0
         # The correlation is the regression coefficient times the ratio of the spreads of predictions and values.
-        factor, doubt = _factors(values, predicted)
+        factor, doubt = _factors(values, predicted, folds)
         factor = pool.factor + pool.factor_variance / (pool.factor_variance + doubt) * (factor - pool.factor)
-        # Predictions from all spots are more accurate than those from four fifths of them.
-        factor = (1 + factor) / 2
+        # Predictions from all spots are more accurate than those from four fifths of them, but not less shrunken.
+        factor = np.maximum((1 + factor) / 2, factor)
         explained = np.clip(factor * predicted.std(axis=0, dtype=np.float64) / np.where(varies, spread, 1), 0, 0.99)
         # Patterns of genes expressed at very few spots are mostly chance.
         seen = (values > values.min(axis=0)).sum(axis=0)
@@ -166,10 +169,13 @@ def explained(values: Float32, predicted: Float32) -> Float64:
     return np.asarray(1 - np.divide(missed, variance, out=np.full_like(missed, np.nan), where=variance > 0))
 
 
-def _factors(values: Float32, predicted: Float32) -> tuple[Float64, Float64]:
-    """Return the coefficient of the regression of values on predictions for each gene, and its sampling variance."""
-    regressor = (predicted - predicted.mean(axis=0)).astype(np.float64)
-    centred = values - values.mean(axis=0)
+def _factors(values: Float32, predicted: Float32, folds: Index | None = None) -> tuple[Float64, Float64]:
+    """Return the coefficient of the regression of values on predictions for each gene, and its sampling variance.
+
+    Means of `folds` (n,) are removed: the mean of a fold and that of the other spots, from which it is predicted, are
+    anticorrelated.
+    """
+    regressor, centred = _centred(predicted, folds), _centred(values, folds)
     power = np.maximum(np.square(regressor).sum(axis=0), 1e-12)
     factor = (regressor * centred).sum(axis=0) / power
     # White's estimator, since errors are heteroscedastic.
@@ -177,12 +183,20 @@ def _factors(values: Float32, predicted: Float32) -> tuple[Float64, Float64]:
     return factor, np.maximum(doubt, 1e-12)
 
 
-def _pooled_factor(values: Float32, predicted: Float32) -> tuple[float, float]:
+def _centred(values: Float32, folds: Index | None) -> Float64:
+    """Return differences from the mean of the fold, (n, n_genes)."""
+    centred = values - values.mean(axis=0, dtype=np.float64)
+    for number in () if folds is None else np.unique(folds):
+        centred[folds == number] -= centred[folds == number].mean(axis=0)
+    return np.asarray(centred, np.float64)
+
+
+def _pooled_factor(values: Float32, predicted: Float32, folds: Index | None) -> tuple[float, float]:
     """Return the coefficient for all genes of unit variance, and its variance between genes beyond sampling."""
     weight = predicted.var(axis=0, dtype=np.float64) / values.var(axis=0, dtype=np.float64)
     if not weight.sum() > 0:
         return 1.0, 0.0
-    factor, doubt = _factors(values, predicted)
+    factor, doubt = _factors(values, predicted, folds)
     pooled = float(np.clip(np.average(factor, weights=weight), 0, 1.5))
     return pooled, max(0.0, float(np.average(np.square(factor - pooled) - doubt, weights=weight)))
 

@@ -32,6 +32,23 @@ def test_overconfident_predictions_are_believed_less():
     assert pool.factor_variance < 0.01
 
 
+def test_timid_predictions_are_as_reliable():
+    values, predicted = simulated()
+    timid = (2 + 0.8 * (predicted - 2)).astype(np.float32)
+    reliability = [calibrate(values, each).reliability.mean() for each in (predicted, timid)]
+    assert reliability[1] == pytest.approx(reliability[0], abs=0.01)
+
+
+def test_means_of_folds_do_not_count_against_predictions():
+    """Predictions contain the mean of the other folds."""
+    values, predicted = simulated(n=40, n_genes=300, signal=0.2)
+    folds = np.arange(40) % 5
+    for number in range(5):
+        predicted[folds == number] += 2 * (values[folds != number].mean(axis=0) - 2)
+    assert Pool.fit(values, predicted, folds=folds).factor == pytest.approx(1, abs=0.08)
+    assert Pool.fit(values, predicted).factor < 0.7
+
+
 def test_genes_that_fail_when_left_out_are_not_reliable():
     values, predicted = simulated(n=400)
     chance = np.random.default_rng(1).permutation(values)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from .._lattice import SectionOnLattice
 from ._placed import PlacedImage, block_mean
 
 __all__ = [
+    "TEXTURE",
     "Description",
     "FeatureMaps",
     "Misfit",
@@ -31,6 +32,10 @@ Float64 = NDArray[np.float64]
 View = Callable[[Float64], Float64]
 
 SAMPLES: Final = 2.0  # pixels of the reduced image per standard deviation of the narrowest Gaussian
+TEXTURE: Final = "_texture_"  # in names of features
+TEXTURES: Final = (0.025, 0.05, 0.1)  # standard deviations of the Gaussians for textures, in spot spacings
+RESOLVED, LEAST_RESOLVED = 1.2, 0.8  # pixels per such standard deviation: sufficient, and necessary
+LEAST_TEXTURE: Final = 0.02  # relative to the spread of the channel, added before taking logarithms
 MOST: Final = 2**24  # largest number of pixels of the reduced image
 CLEAR: Final = 0.06  # mean optical density below which an RGB image shows no tissue
 SATURATED: Final = 0.35  # saturation from which pixels may be ink of a green or blue pen
@@ -59,35 +64,79 @@ class Description:
             self.features[self.missing] = [np.median(column[~self.missing]) for column in self.features.T]
 
 
+@dataclass(frozen=True, eq=False)
+class Map:
+    """Values (h, w) of an image that is reduced by a factor."""
+
+    values: Float32
+    factor: int
+
+    def reduced(self, pixels: float) -> "Map":
+        """Reduce by a power of two, to a factor of at most `pixels`."""
+        further = int(2 ** np.floor(np.log2(max(pixels / self.factor, 1))))
+        return Map(block_mean(self.values[..., None], further)[..., 0], self.factor * further)
+
+    def smooth(self, width: float, mode: Literal["reflect", "constant"] = "reflect") -> "Map":
+        """Average with a Gaussian of `width` pixels of the image, on a grid that suffices for it."""
+        part = self.reduced(width / SAMPLES)
+        return Map(gaussian_filter(part.values, width / part.factor, mode=mode), part.factor)
+
+    def at(self, pixels: Float64, mode: Literal["nearest", "constant"]) -> Float32:
+        """Interpolate at pixels (column, row) of the image, (n, 2)."""
+        return np.asarray(
+            map_coordinates(self.values, (pixels[:, ::-1].T + 0.5) / self.factor - 0.5, order=1, mode=mode)
+        )
+
+
 class FeatureMaps:
     """Feature maps of an image, which can be sampled at any position.
 
     Features are the mean and standard deviation of each channel over visible pixels, weighted by Gaussians with
-    standard deviations of `scales` times `spacing`, the distance between neighbouring spots in pixels. With `stain`,
-    the channels of an RGB image are haematoxylin and eosin densities :cite:p:`ruifrok2001`. The image is reduced band
-    by band to limit memory.
+    standard deviations of `scales` times `spacing`, the distance between neighbouring spots in pixels. Textures are
+    logarithms of the root mean square difference from the image smoothed by Gaussians of the sizes `TEXTURES`, as far
+    as pixels resolve them, over the wider `scales`. With `stain`, the channels of an RGB image are haematoxylin and
+    eosin densities :cite:p:`ruifrok2001`. The image is reduced band by band to limit memory.
     """
 
     def __init__(self, image: PlacedImage, spacing: float, scales: Sequence[float], *, stain: bool = True) -> None:
         self.image = image
-        least = np.ceil(np.sqrt(np.prod(image.shape) / MOST))
-        self._factor = int(max(1, least, min(scales) * spacing // SAMPLES))
-        self._maps: list[NDArray[np.floating]] = []
+        self._maps: list[Map] = []
         self.names: list[str] = []
-        means, squares, visible, density = self._reduced(stain=stain)
-        channels = ("haematoxylin", "eosin") if density is not None else [f"channel{i}" for i in range(means.shape[-1])]
+        least = np.ceil(np.sqrt(np.prod(image.shape) / MOST))
+        finest = int(max(1, least, TEXTURES[0] * spacing // RESOLVED))
+        means, squares, visible, density = self._reduced(finest, stain=stain)
+        channels = [f"channel{i}" for i in range(len(means))] if density is None else ["haematoxylin", "eosin"]
+        cover = {scale: np.maximum(visible.smooth(scale * spacing).values, 1e-6) for scale in scales}
         for scale in scales:
-            width = scale * spacing / self._factor
-            cover = gaussian_filter(visible, width)
-            for number, channel in enumerate(channels):
-                mean = gaussian_filter(means[..., number], width) / np.maximum(cover, 1e-6)
-                square = gaussian_filter(squares[..., number], width) / np.maximum(cover, 1e-6)
-                self._maps += [mean, np.sqrt(np.maximum(square - np.square(mean), 0))]
-                self.names += [f"{channel}_mean_{scale:g}", f"{channel}_std_{scale:g}"]
-        width = max(scales) * spacing / self._factor
-        self._seen = gaussian_filter(visible, width, mode="constant")
+            for name, channel, square in zip(channels, means, squares, strict=True):
+                total = channel.smooth(scale * spacing)
+                mean = total.values / cover[scale]
+                variance = square.smooth(scale * spacing).values / cover[scale] - np.square(mean)
+                self._add(f"{name}_mean_{scale:g}", mean, total.factor)
+                self._add(f"{name}_std_{scale:g}", np.sqrt(np.maximum(variance, 0)), total.factor)
+        spread = [float(each.values.std()) for each in self._maps[: 2 * len(channels) : 2]]
+        for size in TEXTURES:
+            seen = visible.reduced(size * spacing / RESOLVED)
+            sigma = size * spacing / seen.factor
+            if sigma < LEAST_RESOLVED:
+                continue
+            around = np.maximum(gaussian_filter(seen.values, sigma), 1e-6)
+            for name, channel, unit in zip(channels, means, spread, strict=True):
+                fine = channel.reduced(size * spacing / RESOLVED).values
+                difference = fine - seen.values * gaussian_filter(fine, sigma) / around
+                power = Map(np.square(difference), seen.factor)
+                for scale in (scale for scale in scales if scale >= 2 * TEXTURES[-1]):
+                    total = power.smooth(scale * spacing)
+                    texture = np.log(np.sqrt(total.values / cover[scale]) + max(LEAST_TEXTURE * unit, 1e-9))
+                    self._add(f"{name}{TEXTURE}{size:g}_{scale:g}", texture, total.factor)
+        width = max(scales) * spacing
+        self._seen = visible.smooth(width, mode="constant")
         if density is not None:
-            self._seen[gaussian_filter(density, width) < CLEAR * np.maximum(gaussian_filter(visible, width), 1e-6)] = 0
+            self._seen.values[density.smooth(width).values < CLEAR * cover[max(scales)]] = 0
+
+    def _add(self, name: str, values: NDArray[np.floating], factor: int) -> None:
+        self.names.append(name)
+        self._maps.append(Map(np.asarray(values, np.float32), factor))
 
     def describe(self, coordinates: Float64) -> Description:
         """Return the features at coordinates (n, 2), without missing ones."""
@@ -96,23 +145,26 @@ class FeatureMaps:
 
     def sample(self, coordinates: Float64) -> tuple[Float32, NDArray[np.bool_]]:
         """Return the features (n, n_features) at coordinates (n, 2), and where they are missing, (n,)."""
-        at = (self.image.at(coordinates)[:, ::-1].T + 0.5) / self._factor - 0.5
-        found = [map_coordinates(each, at, order=1, mode="nearest") for each in self._maps]
-        return np.stack(found, axis=1), map_coordinates(self._seen, at, order=1, mode="constant") < COVERED
+        pixels = self.image.at(coordinates)
+        found = [each.at(pixels, "nearest") for each in self._maps]
+        return np.stack(found, axis=1), self._seen.at(pixels, "constant") < COVERED
 
-    def _reduced(self, *, stain: bool) -> tuple[Float32, Float32, Float32, Float32 | None]:
+    def _reduced(self, factor: int, *, stain: bool) -> tuple[list[Map], list[Map], Map, Map | None]:
         """Return block means of channels, their squares, visible pixels and (for RGB images) optical density."""
         rows: list[list[Float32]] = []
-        for band in self.image.bands(self._factor):
+        for band in self.image.bands(factor):
             if stain and band.shape[-1] in (3, 4):
                 channels, visible, density = _stains(band)
-                seen = np.stack([visible, density * visible], axis=-1)
+                others = np.stack([visible, density * visible], axis=-1)
             else:
-                channels, seen = band.astype(np.float32), np.ones((*band.shape[:2], 1), np.float32)
-            layers = channels * seen[..., :1], np.square(channels) * seen[..., :1], seen
-            rows.append([block_mean(layer, self._factor) for layer in layers])
-        means, squares, seen = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        return means, squares, seen[..., 0], seen[..., 1] if seen.shape[-1] > 1 else None
+                channels, others = band.astype(np.float32), np.ones((*band.shape[:2], 1), np.float32)
+            layers = channels * others[..., :1], np.square(channels) * others[..., :1], others
+            rows.append([block_mean(layer, factor) for layer in layers])
+        means, squares, (seen, *rest) = (
+            [Map(np.ascontiguousarray(each), factor) for each in np.moveaxis(np.concatenate(parts), -1, 0)]
+            for parts in zip(*rows, strict=True)
+        )
+        return means, squares, seen, rest[0] if rest else None
 
 
 def cut_patches(

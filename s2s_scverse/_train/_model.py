@@ -94,7 +94,7 @@ class SectionModel:
         """Add an error model, estimated from the genes that the model was fitted to."""
         values, folds = self.section.values, self._cross_validation
         predicted = _bounded(folds.predict_informative(), values)
-        errors = Pool.fit(values[folds.chosen], predicted, *self._gain())
+        errors = Pool.fit(values[folds.chosen], predicted, *self._gain(), folds=folds.fold[folds.chosen])
         if self._apart[1].any():
             errors = replace(errors, growth=growth_slope(self._components, values))
         model = replace(self, folds=folds, errors=errors)
@@ -128,7 +128,7 @@ class SectionModel:
         else:
             predicted, plain = (_bounded(each, values) for each in folds.predict_twice(values, settings))
             covariate_gain = explained(truth, predicted) - explained(truth, plain)
-        known = Calibration.fit(truth, predicted, self.errors)
+        known = Calibration.fit(truth, predicted, self.errors, folds=folds.fold[folds.chosen])
         spots = None
         if self.section.unit is not None:
             spots = np.stack(denoise(values, predicted, self.section.unit, known, logged=self.section.logged))

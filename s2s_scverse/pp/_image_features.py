@@ -23,6 +23,7 @@ from .._checks import (
     few,
 )
 from .._image import (
+    TEXTURE,
     Description,
     FeatureMaps,
     PlacedImage,
@@ -41,7 +42,7 @@ __all__ = ["image_features"]
 
 log = logging.getLogger(__name__)
 
-SUFFICIENT = 7.2  # pixels per standard deviation of the narrowest Gaussian, to which lazy images are reduced
+SUFFICIENT = 48  # pixels per spot spacing, to which lazy images are reduced
 N_GENES = 200  # number of most variable genes for the check of the registration
 
 
@@ -50,7 +51,7 @@ def image_features(
     img: Any = None,
     *,
     extractor: str | Callable[[NDArray[Any]], Any] = "stain",
-    scales: Sequence[float] = (0.3, 0.6),
+    scales: Sequence[float] = (0.15, 0.3, 0.6),
     transform: float | NDArray[Any] | None = None,
     coordinate_system: str = "global",
     patch_size: int = 64,
@@ -78,11 +79,13 @@ def image_features(
         at a sufficient resolution. For several sections, pass a dictionary with an image for each name.
     extractor
         ``"stain"`` separates an RGB image into haematoxylin and eosin; ``"channels"`` uses the channels, such as DAPI,
-        and applies to all images that are not RGB. Features are the local mean and standard deviation of each channel.
-        Alternatively, a function of patches (n, `patch_size`, `patch_size`, channels) that returns (n, n_features),
-        such as a pathology foundation model.
+        and applies to all images that are not RGB. Features of each channel are its local mean, standard deviation and
+        texture (log standard deviation of fine structures), the latter as far as pixels resolve it. Alternatively, a
+        function of patches (n, `patch_size`, `patch_size`, channels) that returns (n, n_features), such as a pathology
+        foundation model.
     scales
-        Standard deviations of the Gaussian windows, in units of the spot spacing of the array.
+        Standard deviations of the Gaussian windows, in units of the spot spacing of the array. Textures have
+        windows of at least 0.2.
     transform
         Map from ``obsm["spatial"]`` to pixels (column, row) of a file or array: a scale factor (1 by default) or an
         affine matrix (2, 3) or (3, 3). Other images have their own.
@@ -127,7 +130,7 @@ def image_features(
     >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6))
     >>> dapi = np.random.default_rng(0).random((400, 400))
     >>> s2s.pp.image_features(dense, dapi, transform=0.2)
-    >>> dense.obsm["s2s_image"].shape == (dense.n_obs, 4)
+    >>> dense.obsm["s2s_image"].shape == (dense.n_obs, 10)
     True
     """
     check_adata(adata)
@@ -156,7 +159,7 @@ def image_features(
         spacing = section.lattice.pitch * int(grid.get(_keys.SECTIONS, {}).get(section.name, grid)["stride"])
         given = img[str(section.name)] if by_section else img
         place = partial(_placed, adata, section, given, transform, coordinate_system, coordinates)
-        image = place(min(widths) * spacing / SUFFICIENT)
+        image = place(spacing / SUFFICIENT)
         maps = FeatureMaps(image, spacing * image.scale, widths, stain=extractor != "channels")
         spots = coordinates[section.measured]
         values = _read_values(adata, section, layer)
@@ -169,13 +172,15 @@ def image_features(
         described.append(description)
         at_spots = description.features[section.measured], description.missing[section.measured]
         explained.append(explained_locally(*at_spots, spots, values))
-    names = described[0].names
-    if any(each.names != names for each in described):
+    # Textures that the pixels of a section do not resolve are omitted.
+    names = [name for name in described[0].names if all(name in each.names for each in described)]
+    if any(name not in names and TEXTURE not in name for each in described for name in each.names):
         msg = f"images of all sections must have the same channels, found {[len(each.names) for each in described]}"
         raise ValueError(msg)
     features, missing = np.empty((adata.n_obs, len(names)), np.float32), np.zeros(adata.n_obs, bool)
     for section, each in zip(sections, described, strict=True):
-        features[section.rows], missing[section.rows] = each.features, each.missing
+        features[section.rows] = each.features[:, [each.names.index(name) for name in names]]
+        missing[section.rows] = each.missing
     _warn_of_missing(missing, len(sections))
     for section in sections:
         if missing[section.rows].all():

@@ -36,7 +36,20 @@ def test_stains_are_described_where_they_are(ramp: np.ndarray) -> None:
     np.testing.assert_allclose(found.features[:, 0], wanted, atol=0.012)
 
 
-def test_texture_is_the_spread_within_the_surroundings() -> None:
+def test_textures_distinguish_structures_of_the_same_contrast() -> None:
+    features = []
+    for width in (2, 16):
+        checks = (np.indices((SIDE, SIDE)) // width).sum(axis=0) % 2
+        found = maps_of(stained(0.05 + 0.1 * checks)).describe(SITES)
+        features.append(dict(zip(found.names, found.features.mean(axis=0), strict=True)))
+    fine, coarse = features
+    assert fine["haematoxylin_std_0.6"] == pytest.approx(coarse["haematoxylin_std_0.6"], rel=0.1)
+    assert fine["haematoxylin_texture_0.05_0.6"] > coarse["haematoxylin_texture_0.05_0.6"] + 0.5
+    # Smaller structures than a pixel are not described.
+    assert not any("texture_0.025" in name for name in fine)
+
+
+def test_standard_deviation_is_the_spread_within_the_surroundings() -> None:
     checks = np.indices((SIDE, SIDE)).sum(axis=0) // 3 % 2
     smooth, rough = np.full((SIDE, SIDE), 0.1), 0.05 + 0.1 * checks
     spread = [maps_of(stained(image)).describe(SITES).features[:, 1].mean() for image in (smooth, rough)]
@@ -72,9 +85,11 @@ def test_other_images_give_their_channels() -> None:
     rng = np.random.default_rng(0)
     dapi = rng.random((SIDE, SIDE)).astype(np.float32)
     found = maps_of(dapi).describe(SITES)
-    assert found.names == [f"channel0_{what}_{scale}" for scale in (0.3, 0.6) for what in ("mean", "std")]
+    local = [f"channel0_{what}_{scale}" for scale in (0.3, 0.6) for what in ("mean", "std")]
+    textures = [f"channel0_texture_{size}_{scale}" for size in (0.05, 0.1) for scale in (0.3, 0.6)]
+    assert found.names == local + textures
     several = maps_of(rng.random((SIDE, SIDE, 5))).describe(SITES)
-    assert several.features.shape == (len(SITES), 20)
+    assert several.features.shape == (len(SITES), 40)
 
 
 def test_files_are_read_like_arrays(ramp: np.ndarray, tmp_path) -> None:
