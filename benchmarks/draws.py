@@ -10,10 +10,14 @@ is random, and CRPS beside that of a normal distribution with the layer's standa
 over windows of 4 x 4 sites, and over six domains (clusters of the map): coverage of 90 % intervals, and with
 independent errors of the layer's standard deviation instead. CPU seconds of reading, fitting and drawing.
 
+``--table noise``: errors of Moran's I that remain if the expression at held-out spots is known, but not the noise of
+their measurement: all spots are measured and denoised, and held-out ones drawn from what is left. Mean error, mean
+absolute error, standard deviation between draws, Spearman correlation.
+
 ``--table coverage [--mask "lost hole"] [--fraction .25] [--image]``: coverage of 90 % intervals from draws and from
 the layer's standard deviation at single held-out spots, and root mean squared error in units of the root mean squared
 standard deviation, by distance to the nearest spot (in sites; with stride 2 there is little but 1) and by terciles of
-the imputed value; of the whole section also for genes that covariates help most, and least.
+the imputed value, and with ``--image``, which all tables but the last take, of genes by how much it helps.
 
 ``--table area``: fraction of measured and held-out spots above the 50, 75 and 90 % quantile of each gene's measured
 spots: its mean, mean error of the map and of draws, mean absolute error, mean standard deviation, mean and root mean
@@ -32,6 +36,7 @@ import warnings
 from collections.abc import Callable
 from itertools import pairwise
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 from protocol import ALL_SECTIONS, MASKS, SECTIONS, hold_out, load, load_counts, log_normalised, machine, most_variable
@@ -57,7 +62,7 @@ REACH = 2.5  # distance from other clusters to sites inside a region
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", default="statistics", choices=["statistics", "coverage", "area", "null"])
+    parser.add_argument("--table", default="statistics", choices=list(TABLES))
     parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=list(ALL_SECTIONS))
     parser.add_argument("--n", type=int, default=20)
     parser.add_argument("--preset", default="default")
@@ -69,9 +74,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     print(machine())
-    {"statistics": print_statistics, "coverage": print_coverage, "area": print_area, "null": print_null}[
-        arguments.table
-    ](arguments)
+    TABLES[arguments.table](arguments)
 
 
 def print_row(*cells: object) -> None:
@@ -86,7 +89,7 @@ def print_statistics(arguments: argparse.Namespace) -> None:
     )
     print("|" + "---|" * 18, flush=True)
     for name in arguments.sections:
-        print_row(name, *one(name, arguments.n, arguments.preset, arguments.seed))
+        print_row(name, *one(name, arguments))
 
 
 def print_coverage(arguments: argparse.Namespace) -> None:
@@ -100,12 +103,7 @@ def print_coverage(arguments: argparse.Namespace) -> None:
             hold_out(section, arguments.mask)
             section.X = log_normalised(section.X, section.obs["s2s_measured"].to_numpy())
         genes = most_variable(section)
-        covariates = None
-        if arguments.image:
-            s2s.pp.image_features(section)
-            covariates = "s2s_image"
-        options = {"preset": arguments.preset, "rng": arguments.seed, "covariates": covariates, "progress": False}
-        s2s.tl.impute(section, genes, **options)
+        impute(section, genes, arguments)
         # Held-out spots too far from all measured ones have no value.
         imputed = np.isfinite(np.asarray(section[:, genes].layers["s2s"])).all(axis=1)
         held_out = section.obs["s2s_held_out"].to_numpy() & imputed
@@ -155,7 +153,7 @@ def print_area(arguments: argparse.Namespace) -> None:
     for name in arguments.sections:
         section = load(name)
         genes = most_variable(section)
-        s2s.tl.impute(section, genes, preset=arguments.preset, rng=arguments.seed, progress=False)
+        impute(section, genes, arguments)
         shown = section.obs_names[section.obs["s2s_measured"] | section.obs["s2s_held_out"]]
         spots = section[section.obs["s2s_measured"], genes].X.toarray()
         thresholds = np.quantile(spots, QUANTILES, axis=0)
@@ -258,20 +256,58 @@ def null(name: str, n: int, preset: str, rng: np.random.Generator) -> tuple[int,
     return len(names), tests.reshape(3, len(HALVES), -1)
 
 
-def one(name: str, n: int, preset: str, seed: int) -> list[float]:
-    section = load(name)
-    genes = most_variable(section)
-    s2s.tl.impute(section, genes, preset=preset, rng=seed, progress=False)
-    measured, held_out = section.obs["s2s_measured"].to_numpy(), section.obs["s2s_held_out"].to_numpy()
-    shown = measured | held_out
-    lattice = read_section(section)[1].lattice
-    pairs = cKDTree(lattice.unit_coordinates[shown]).query_pairs(1.1, output_type="ndarray")
+def morans_i(section: ad.AnnData, genes: list[str]) -> Callable[[np.ndarray], pd.Series]:
+    """Return a function of values (n_obs, n_genes), over measured and held-out spots."""
+    shown = (section.obs["s2s_measured"] | section.obs["s2s_held_out"]).to_numpy()
+    at = read_section(section)[1].lattice.unit_coordinates[shown]
+    pairs = cKDTree(at).query_pairs(1.1, output_type="ndarray")
 
     def moran(values: np.ndarray) -> pd.Series:
         centred = values[shown] - values[shown].mean(axis=0)
         product = (centred[pairs[:, 0]] * centred[pairs[:, 1]]).mean(axis=0)
         return pd.Series(product / np.square(centred).mean(axis=0), genes)
 
+    return moran
+
+
+def print_noise(arguments: argparse.Namespace) -> None:
+    print("| section | spots | bias | MAE | sd | Spearman |\n|" + "---|" * 6, flush=True)
+    for name in arguments.sections:
+        section = load(name)
+        genes, moran = most_variable(section), morans_i(section, most_variable(section))
+        measured, held_out = (section.obs[f"s2s_{what}"].to_numpy() for what in ("measured", "held_out"))
+        values = section[:, genes].X.toarray()
+        known = section[measured | held_out].copy()
+        known.obs["s2s_measured"], known.obs["s2s_held_out"] = True, False
+        options = {"preset": arguments.preset, "rng": arguments.seed, "progress": False}
+        s2s.tl.impute(known, genes, denoise=True, **options)
+        found = []
+        for draw in s2s.get.draws(known, arguments.n, genes=genes, rng=arguments.seed):
+            again = values.copy()
+            again[held_out] = draw[section.obs_names[held_out]].X
+            found.append(moran(again))
+        true, table = moran(values), pd.concat(found, axis=1)
+        varies, estimate = true.notna(), table.mean(axis=1)
+        error = (estimate - true)[varies]
+        rank = spearmanr(estimate[varies], true[varies]).statistic
+        print_row(name, int(measured.sum()), error.mean(), error.abs().mean(), table.std(axis=1)[varies].mean(), rank)
+
+
+def impute(section: ad.AnnData, genes: list[str], arguments: argparse.Namespace) -> None:
+    if arguments.image:
+        s2s.pp.image_features(section)
+    covariates = "s2s_image" if arguments.image else None
+    options = {"preset": arguments.preset, "rng": arguments.seed, "progress": False}
+    s2s.tl.impute(section, genes, covariates=covariates, **options)
+
+
+def one(name: str, arguments: argparse.Namespace) -> list[float]:
+    n, seed = arguments.n, arguments.seed
+    section = load(name)
+    genes = most_variable(section)
+    impute(section, genes, arguments)
+    measured, held_out = section.obs["s2s_measured"].to_numpy(), section.obs["s2s_held_out"].to_numpy()
+    lattice, moran = read_section(section)[1].lattice, morans_i(section, genes)
     truth = section[:, genes].X.toarray()
     mean, std = (np.asarray(section[:, genes].layers[key]) for key in ("s2s", "s2s_std"))
     drawn = []
@@ -355,6 +391,15 @@ def crps(drawn: np.ndarray, truth: np.ndarray) -> float:
 def crps_of_normal(mean: np.ndarray, std: np.ndarray, truth: np.ndarray) -> float:
     z = (truth - mean) / np.maximum(std, 1e-9)
     return float((std * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))).mean())
+
+
+TABLES = {
+    "statistics": print_statistics,
+    "noise": print_noise,
+    "coverage": print_coverage,
+    "area": print_area,
+    "null": print_null,
+}
 
 
 if __name__ == "__main__":

@@ -155,9 +155,9 @@ class Calibration:
         return cls(errors, reliability, slope, scale, near)
 
     def std(self, predicted: Float32) -> Float32:
-        """Return the standard deviation of errors of predictions (m, n_genes), as far from spots as in cross-validation.
+        """Return the standard deviation of errors of predictions (m, n_genes): 90 % are within 1.645 of it.
 
-        90 % of the errors are within 1.645 of it.
+        It holds as far from spots as in cross-validation.
         """
         return self.errors.std(predicted, self.slope, self.scale)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -168,8 +168,8 @@ class SectionModel:
         """Kriged components, at the sites of the predictor."""
         if isinstance(self._predictor, Stack):
             return self._predictor.components
-        found: Any = fit_section(self.section, "pca_kriging", self._shown, None)
-        return found
+        found = fit_section(self.section, "pca_kriging", self._shown, None)
+        return cast("PCAKriging", found)
 
     @cached_property
     def _apart(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -19,7 +19,7 @@ _SPATIAL: Final = 0.95  # largest share of the spatial part in the variance of a
 _SHARE: Final = 0.7  # standard error of the logarithm of that share
 _LEVEL: Final = 0.08  # standard error of the logarithm of a gene's standard deviations, besides that of sampling
 _LARGEST: Final = 0.5  # largest standard error of that logarithm without the noise of counting
-_FLATTEST: Final = 3.0  # largest value of the standardised square of predictions
+_LARGEST_SQUARE: Final = 3.0  # of standardised predictions
 _SKEW: Final = 0.15  # standard error of the quadratic term of errors in units of their standard deviation
 _LEAST: Final = 0.05  # smallest share in the variance that is not due to estimated parameters
 
@@ -31,8 +31,9 @@ class Marginals:
     mean: Float32  # (m, n_genes)
     std: Float32  # (m, n_genes) of the error, without that of counting
     bounded: Bool  # (n_genes,) genes without negative values
-    counting: Counting | None = None  # what measurements add to expression
-    smooth: bool = False  # whether to leave out what varies from site to site
+    smooth: bool  # whether to leave out what varies from site to site
+    counting: Counting | None  # what measurements add to expression
+    counted: Float32 | float  # (n_genes,) mean variance of that
 
 
 Shared = tuple[Float32, Float32, Float32, int]
@@ -72,8 +73,11 @@ class ErrorModel:
 
     def residuals(self, values: Float32) -> Float32:
         """Residuals of leave-one-out predictions from the components, (n, n_genes)."""
-        mean = np.average(values, axis=0, weights=self.components.kriging.noise_weights)
-        return np.asarray(values - mean - self.components.at_spots @ self.components.loadings(values), np.float32)
+        return values - self.mean(values) - self.components.at_spots @ self.components.loadings(values)
+
+    def mean(self, values: Float32) -> Float32:
+        """Mean of genes over the spots, (n_genes,)."""
+        return np.asarray(np.average(values, axis=0, weights=self.components.kriging.noise_weights), np.float32)
 
 
 class GeneErrors:
@@ -86,11 +90,8 @@ class GeneErrors:
         self._loadings = model.components.loadings(values)
         predicted = model.components.at_spots @ self._loadings
         self._loading_error, self._slope_error, level = _standard_errors(model.components, predicted, residuals)
-        self._curve_error, self._square = _curvature(
-            predicted,
-            residuals,
-            marginals.mean - np.average(values, axis=0, weights=model.components.kriging.noise_weights),
-        )
+        deviation = marginals.mean - model.mean(values)
+        self._curve_error, self._square = _curvature(predicted, residuals, deviation)
         self._shared = (model.shared.T @ _standardised(residuals)).astype(np.float32)
         self._own = np.sqrt(np.maximum(1 - np.square(self._shared).sum(axis=0), 0)).astype(np.float32)
         mean, total = marginals.mean, np.square(marginals.std)
@@ -104,8 +105,7 @@ class GeneErrors:
         self._unit, self._share = _ratio(1.0, np.sqrt(spatial)), _ratio(spatial, variance)
         self._counting, self._single = marginals.counting, not marginals.smooth
         # Counting noise is known, so what is not known of the size of errors is that of the rest.
-        counted = 0.0 if marginals.counting is None else marginals.counting.variance(mean).mean(axis=0)
-        self._level = np.minimum(level * (1 + _ratio(counted, total.mean(axis=0))), _LARGEST)
+        self._level = np.minimum(level * (1 + _ratio(marginals.counted, total.mean(axis=0))), _LARGEST)
         if marginals.smooth:
             total = total - (1 - np.minimum(self._share, _SPATIAL)) * variance
         std = np.sqrt(total)
@@ -124,8 +124,9 @@ class GeneErrors:
         drawn = (components @ self._loadings) * self._unit * np.sqrt(part)
         if self._single:
             drawn += (shared @ self._shared + single * self._own) * np.sqrt(1 - part)
-        drawn += _SKEW * skew * (np.square(drawn) - (1 if self._single else part))
-        drawn *= self._spread * np.exp(self._level * level - np.square(self._level))
+        skew *= _SKEW
+        drawn += skew * (np.square(drawn) - (1 if self._single else part))
+        drawn *= self._spread * np.exp(self._level * level - np.square(self._level)) / np.sqrt(1 + 2 * np.square(skew))
         of_parameters = self._maps @ (loading * self._loading_error)
         of_parameters += slope * self._slope_error * self._deviation + curve * self._curve_error * self._square
         drawn += of_parameters * self._limit
@@ -167,7 +168,8 @@ def _curvature(predicted: Float32, residuals: Float32, at_sites: Float32) -> tup
     skewness = (position**3).mean(axis=0)
 
     def squares(position: Float32) -> Float32:
-        return np.clip(np.square(position) - 1 - skewness * position, -_FLATTEST, _FLATTEST)
+        found = np.square(position) - 1 - skewness * position
+        return np.asarray(np.clip(found, -_LARGEST_SQUARE, _LARGEST_SQUARE), np.float32)
 
     square = squares(position)
     power = np.square(square).sum(axis=0)

@@ -21,7 +21,7 @@ _SITES: Final = 512  # number of sites whose kriging variance is computed
 _RANKS: Final = (1, 3, 6, 12)  # sites as far from their 1st, 3rd ... nearest spot have the same kriging variance
 _ALIKE: Final = 4  # number of such sites that are averaged
 _SMALLEST: Final = 0.5  # smallest variance of errors, relative to cross-validation
-_STEEPEST: Final = 2.0
+_STEEPEST: Final = 2.0  # largest slope; 1 is that of the model
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def growth_slope(components: PCAKriging, informative: Float32) -> float:
     varies = scale > 0
     known = ((variances * components.kriged.variance) @ np.square(loadings))[varies] / scale[varies]
     if not known.sum() > 0:
-        return 0.0
+        return 1.0
     return float(np.clip((errors[varies] / scale[varies]).sum() / known.sum(), 0, _STEEPEST))
 
 

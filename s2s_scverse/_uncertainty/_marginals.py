@@ -15,6 +15,7 @@ __all__ = ["Counting", "rectified_parameters"]
 _MANY: Final = 12.0  # molecules beyond which Poisson quantiles are those of a skewed normal distribution
 _RATES: Final = np.append(0, np.geomspace(1e-3, 1.2 * _MANY, 64))
 _COUNTS: Final = np.arange(48)
+_THIRDS: Final = (1 / 6, 1 / 2, 5 / 6)  # quantiles that stand for the distribution of depth
 _CHANCE: Final = np.asarray(poisson.pmf(_COUNTS[:, None], _RATES))  # of each count at each rate
 
 
@@ -32,8 +33,11 @@ class Counting:
 
     def variance(self, expected: Float32) -> Float32:
         """Variance of values with the mean `expected`, (m, n_genes)."""
-        unit = self.unit * np.where(self.known, 1, np.exp(self.deviations).mean())
-        return np.asarray(counting_noise(np.maximum(expected, 0), unit, logged=self.logged), np.float32)
+        found = np.zeros(expected.shape)
+        for deviation in np.quantile(self.deviations, _THIRDS):
+            unit = self.unit * np.exp(np.where(self.known, 0, deviation))
+            found += counting_noise(np.maximum(expected, 0), unit, logged=self.logged) / len(_THIRDS)
+        return np.asarray(found, np.float32)
 
     def draw(self, expected: Float32, normal: Float32, depth: Float32) -> Float32:
         """Values with the mean `expected` (m, n_genes), from standard normal numbers of the same shape.

@@ -87,8 +87,9 @@ def draws(
     :cite:p:`journel1978` and projected to genes; they are smooth and seamless over the section. Errors that are
     independent between sites are correlated between genes like the leave-one-out residuals of the spots. Errors of the
     parameters of a gene are the same at all sites. If values are counts or scaled counts (with or without log1p),
-    molecules are then counted at the depth of the nearest spots, so that draws have as many zeros as measurements.
-    Components and residuals are recomputed from the measured spots; the layers give means and standard deviations.
+    molecules are then counted at a depth that differs from that of the nearest spots as it does between spots, so that
+    draws have as many zeros as measurements. Components and residuals are recomputed from the measured spots; the
+    layers give means and standard deviations.
 
     Examples
     --------
@@ -152,14 +153,16 @@ class Part:
 
     def fit(self, block: slice, columns: NDArray[np.int64], values: Floats, mean: Floats, std: Floats) -> None:
         """Fit a block of genes to values at spots (n, n_genes), and to means and standard deviations (m, n_genes)."""
-        variance = np.square(std)
+        variance, counted = np.square(std), np.zeros(mean.shape[1], np.float32)
         if self._counting is not None:
+            noise = self._counting.variance(mean)
             # Standard deviations of denoised values are those of expression already.
-            counted = np.maximum(variance - self._counting.variance(mean), LEAST * variance)
-            variance = np.where(self._unmeasured[:, None], counted, variance)
-        counting = self._counting if self._noise else None
-        smooth = self._counting is None and not self._noise
-        marginals = Marginals(mean, np.sqrt(variance), values.min(axis=0) >= 0, counting, smooth)
+            remaining = np.maximum(variance - noise, LEAST * variance)
+            variance = np.where(self._unmeasured[:, None], remaining, variance)
+            counted = noise.mean(axis=0)
+        bounded, smooth = values.min(axis=0) >= 0, self._counting is None and not self._noise
+        counting = (self._counting, counted) if self._noise else (None, 0.0)
+        marginals = Marginals(mean, np.sqrt(variance), bounded, smooth, *counting)
         self.blocks.append((block, GeneErrors(self.model, values, columns, marginals)))
 
 

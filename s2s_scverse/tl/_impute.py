@@ -155,8 +155,9 @@ def impute(
         selected.
     `.layers[f'{key_added}_std']`
         (n_obs, n_vars): standard deviation of the difference between imputed and measured values, scaled such that 90 %
-        of the differences in cross-validation are within 1.645 of it; see :func:`s2s_scverse.get.interval`. 0 at
-        measured spots; at denoised spots the standard deviation of the remaining noise.
+        of the differences in cross-validation are within 1.645 of it; see :func:`s2s_scverse.get.interval`. It grows
+        with the distance from measured spots. 0 at measured spots; at denoised spots the standard deviation of the
+        remaining noise.
     `.var[f'{key_added}_reliability']`
         Expected Pearson correlation of imputed with measured values over the unmeasured sites; NaN for constant genes.
     `.var[f'{key_added}_covariate_gain']`
