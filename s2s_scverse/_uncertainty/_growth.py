@@ -85,12 +85,15 @@ def growth_slope(components: PCAKriging, informative: Float32) -> float:
 
 
 def _spread(scores: Float64) -> Index:
-    """Return indices of spots spread over their first component, of spots (n, n_components).
-
-    They depend neither on the order of spots nor on the orientation of the section.
-    """
-    order = np.argsort(scores[:, :1].sum(axis=1), kind="stable")
+    """Return indices of spots that are spread over their distances from the mean, from components (n, n_components)."""
+    order = np.argsort(_deviation(scores), kind="stable")
     return order[np.unique(np.linspace(0, len(order) - 1, _CENTRES).round().astype(np.intp))]
+
+
+def _deviation(components: Float32 | Float64) -> Float64:
+    """Squared distance of places from the mean, (n,): whatever the signs of the components and the rounding."""
+    square = np.square(components, dtype=np.float64).sum(axis=1)
+    return np.asarray((square / max(square.max(initial=0), 1e-30)).round(5))
 
 
 def _discs(kriging: Kriging, centres: Index, radius: float) -> Iterator[Index]:
@@ -108,7 +111,7 @@ def _site_variance(components: PCAKriging) -> Float32:
     if m <= _SITES:
         return error_variance(components)
     around = np.asarray(cKDTree(kriging.spots).query(kriging.sites, k=ranks)[0])
-    order = np.lexsort((components.at_sites[:, :1].sum(axis=1), around[:, 0].round(6)))
+    order = np.lexsort((_deviation(components.at_sites), around[:, 0].round(6)))
     # Evenly over sites and over distances: few are far.
     nearest = around[order, 0]
     position = np.linspace(0, 1, m) + (nearest - nearest[0]) / max(np.ptp(nearest), 1e-9)

@@ -34,7 +34,7 @@ class Counting:
     def variance(self, expected: Float32) -> Float32:
         """Variance of values with the mean `expected`, (m, n_genes)."""
         found = np.zeros(expected.shape)
-        for deviation in np.quantile(self.deviations, _THIRDS):
+        for deviation in np.quantile(self.deviations, _THIRDS, method="hazen"):
             unit = self.unit * np.exp(np.where(self.known, 0, deviation))
             found += counting_noise(np.maximum(expected, 0), unit, logged=self.logged) / len(_THIRDS)
         return np.asarray(found, np.float32)

@@ -301,7 +301,7 @@ def test_the_image_guides_the_imputation(run, counts, tmp_path):
     result = run("impute", tmp_path / "section.h5ad", "-o", tmp_path / "dense.h5ad", *options)
     assert result.exit_code == 0, result.output
     dense = ad.read_h5ad(tmp_path / "dense.h5ad")
-    assert dense.obsm["s2s_image"].shape == (dense.n_obs, 8)
+    assert dense.obsm["s2s_image"].shape == (dense.n_obs, 16)
     assert dense.uns["s2s"]["s2s"]["params"]["covariates"] == "array_row, s2s_image"
 
 

@@ -94,7 +94,7 @@ def test_maps_are_too_smooth_and_draws_are_not(dense):
 
 
 def test_variograms_and_zeros_of_draws_match_those_of_the_measured_spots(dense):
-    drawn, measured = stacked(dense, 10), dense.obs["s2s_measured"].to_numpy()
+    drawn, measured = stacked(dense, 20), dense.obs["s2s_measured"].to_numpy()
     at = np.asarray(dense.obsm["spatial"])
     step = cKDTree(at).query(at, k=2)[0][:, 1].min()
     for lag in (2, 4):

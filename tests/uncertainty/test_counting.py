@@ -30,9 +30,9 @@ def test_values_have_the_means_and_variances_asked_for(logged):
 
 
 def test_depth_differs_from_that_of_the_neighbours_as_it_does_at_spots():
-    counting = Counting(np.array([0.5, 0.5]), False, np.log([0.5, 2.0]), np.array([False, True]))
+    counting = Counting(np.array([0.5, 0.5]), False, np.log([0.5, 1.0, 2.0]), np.array([False, True]))
     expected, normal = np.full((2, 9), 3, np.float32), np.zeros((2, 9), np.float32)
-    for depth, unit in ((0.2, 0.25), (0.7, 1.0)):
+    for depth, unit in ((0.2, 0.25), (0.5, 0.5), (0.7, 1.0)):
         found = counting.draw(expected, normal, np.full(2, depth, np.float32))
         np.testing.assert_allclose(found / [[unit], [0.5]], (found / [[unit], [0.5]]).round(), atol=1e-6)
-    assert counting.variance(expected)[0, 0] == pytest.approx(1.25 * counting.variance(expected)[1, 0])
+    assert counting.variance(expected)[0, 0] == pytest.approx(3.5 / 3 * counting.variance(expected)[1, 0])
