@@ -6,7 +6,7 @@ with ``--before``, a checkout of another version runs each job directly before t
 * panel: xenium_mouse_brain_ctxhp in 50 um bins, all 248 genes; presets default and quick, and kriging of every gene;
 * visium: visium_mouse_brain_coronal, 200 genes, presets default and quick;
 * st: st_mouse_olfactory_bulb_rep11, all genes, presets default and quick;
-* transcriptome: a simulated Visium section, 5,000 spots, 20,000 sites, 18,000 genes;
+* transcriptome: a simulated Visium section, 5,000 spots, 20,000 sites, 18,000 genes; presets default and quick;
 * import: importing the package, and anndata alone.
 
 Of real sections every second spot is measured.
@@ -26,7 +26,7 @@ RUNS = {
     "panel": ("xenium_mouse_brain_ctxhp", ("default", "quick", "kriging")),
     "visium": ("visium_mouse_brain_coronal", ("default", "quick")),
     "st": ("st_mouse_olfactory_bulb_rep11", ("default", "quick")),
-    "transcriptome": ("", ("default",)),
+    "transcriptome": ("", ("default", "quick")),
 }
 SECTION = """
 import json, resource, sys, time
@@ -46,9 +46,9 @@ memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 print(json.dumps([section.n_obs, seconds, memory, layers]))
 """
 SIMULATED = """
-import json, os
+import json, os, sys
 from growth import Job, cost
-found = cost(Job(20_000, 18_000, threads=int(os.environ["OMP_NUM_THREADS"])))
+found = cost(Job(20_000, 18_000, preset=sys.argv[1], threads=int(os.environ["OMP_NUM_THREADS"])))
 print(json.dumps([found.sites, found.seconds, found.gigabytes, found.layers]))
 """
 IMPORT = """
@@ -87,7 +87,7 @@ def main() -> None:
         name, presets = RUNS.get(job, ("", ("s2s_scverse", "anndata")))
         code = {"import": IMPORT, "transcriptome": SIMULATED}.get(job, SECTION)
         for how in presets:
-            given = {"import": (how,), "transcriptome": ()}.get(job, (name, how))
+            given = {"import": (how,), "transcriptome": (how,)}.get(job, (name, how))
             runs = [measure(code, *given, version=version, threads=arguments.threads) for version in versions]
             sites, seconds, memory, layers = runs[-1]
             cells = [f"{job}, {how}", f"{sites:.0f}", f"{seconds:.2f}", f"{memory:.2f}", f"{layers:.2f}"]

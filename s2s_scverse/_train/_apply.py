@@ -15,7 +15,7 @@ from ._scenes import Batch, Scene, cut, lay_on_rasters
 
 __all__ = ["predict_sites", "run_stages", "whole_maps", "whole_section"]
 
-CELLS_PER_BATCH = 2**19
+CELLS_PER_BATCH = 2**17  # more do not fit into the cache of a processor
 LARGEST_SIDE = 1024  # largest side of the pieces in which a large section is imputed, without their rims
 
 

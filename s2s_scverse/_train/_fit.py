@@ -214,7 +214,11 @@ def _trained(
         validation.append(progress.after(validation_maps(section, known, stacking, training, rng_validated)))
     before = _validated(network, validation, training, device).gain if compare else -np.inf
     terms = join_terms(laid_out)
-    watched = [ways[0][0].each(lambda maps: maps[:WATCHED]) for ways in validation]
+    watched = [
+        batch.each(lambda maps: maps[:WATCHED])
+        for batches, *_ in validation
+        for batch in batches[: -(-WATCHED // len(batches[0].start))]
+    ]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(inputs.seeds[0])
         plan = TrainingPlan(network.train(), terms, training, inputs.identity)
