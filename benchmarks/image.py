@@ -50,15 +50,17 @@ def describe(section: ad.AnnData, name: str) -> float:
     moved = section.copy()
     stride = section.uns["s2s"]["grid"]["stride"]
     moved.obsm["spatial"] = xy + 2 * stride * section.uns["s2s"]["grid"]["pitch"]
-    (library,) = load_counts(SECTIONS[SECTIONS.index(name) - 1]).uns["spatial"].values()
-    other = library["images"]["hires" if "hires" in library["images"] else "lowres"]
-    scale = np.array(other.shape[1::-1]) / np.ptp(xy, axis=0)
-    fitted = np.column_stack([np.diag(scale), -scale * xy.min(axis=0)])
+    other = load_counts(SECTIONS[SECTIONS.index(name) - 1])
+    (library,) = other.uns["spatial"].values()
+    image = "hires" if "hires" in library["images"] else "lowres"
+    there = other.obsm["spatial"] * library["scalefactors"][f"tissue_{image}_scalef"]
+    scale = np.ptp(there, axis=0) / np.ptp(xy, axis=0)  # one section is laid over the other
+    fitted = np.column_stack([np.diag(scale), there.min(axis=0) - scale * xy.min(axis=0)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that it fits better elsewhere, or lies partly outside
         s2s.pp.image_features(moved, key_added="shifted")
         section.obsm["shifted"] = moved.obsm["shifted"]
-        s2s.pp.image_features(section, other, transform=fitted, key_added="another")
+        s2s.pp.image_features(section, library["images"][image], transform=fitted, key_added="another")
     return cpu
 
 
