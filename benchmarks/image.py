@@ -170,8 +170,10 @@ def main() -> None:
     if arguments.slide:
         slides(arguments.slide)
         return
-    columns = "section | covariates | seed | spots | PCC | with | gain | RMSE | coverage | genes + / - | TESLA's rule"
-    print(f"| {columns} | features CPU s | CPU s | with |\n" + "|---" * 14 + "|", flush=True)
+    columns = (
+        "section | covariates | seed | spots | PCC | PCC with | gain | RMSE | coverage | genes + / - | TESLA's rule"
+    )
+    print(f"| {columns} | features CPU s | CPU s | CPU s with |\n" + "|---" * 14 + "|", flush=True)
     found = {name: compare(name, arguments) for name in arguments.sections}
     means = pd.concat([rows for rows, _ in found.values()]).groupby("key").mean()
     print("\nmean changes in PCC and RMSE, %:", means.round(2).to_string(), sep="\n")
