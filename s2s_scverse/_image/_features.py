@@ -322,16 +322,18 @@ def _shifted(spots: Float64, spacing: float) -> Iterator[tuple[str, Float64]]:
 
 
 def _turned(spots: Float64, box: tuple[Float64, Float64], factors: Sequence[float]) -> Iterator[tuple[str, Float64]]:
-    centre = (box[0] + box[1]) / 2
+    extent = box[1] - box[0]
+    centre = box[0] + extent / 2
     x, y = (spots - centre).T
+    across, down = (spots - (box[0] + extent[::-1] / 2)).T  # a quarter turn exchanges width and height
     yield "with x and y swapped", spots[:, ::-1]
     for name, pair in {
         "mirrored left to right": (-x, y),
         "mirrored upside down": (x, -y),
         "rotated by 180 degrees": (-x, -y),
-        "rotated by 90 degrees": (-y, x),
-        "rotated by 270 degrees": (y, -x),
-        "mirrored about a diagonal": (-y, -x),
+        "rotated by 90 degrees": (-down, across),
+        "rotated by 270 degrees": (down, -across),
+        "mirrored about a diagonal": (-down, -across),
     }.items():
         yield name, np.column_stack(pair) + centre
     for factor in factors:
