@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from protocol import SECTIONS, Result, load, machine, most_variable, score
+from protocol import ALL_SECTIONS, Result, load, machine, most_variable, score
 
 import s2s_scverse as s2s
 from s2s_scverse.nn import PRESETS
@@ -93,7 +93,7 @@ def row(name: str, switch: str, found: list[Result], base: list[Result]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sections", nargs="+", default=DEFAULT_SECTIONS, choices=SECTIONS)
+    parser.add_argument("--sections", nargs="+", default=DEFAULT_SECTIONS, choices=ALL_SECTIONS)
     parser.add_argument("--switches", nargs="+", default=list(SWITCHES), choices=SWITCHES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--genes", type=int, default=100)

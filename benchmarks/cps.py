@@ -34,7 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     offered = [name for name in METHODS if name not in RIVALS]
-    parser.add_argument("--methods", nargs="+", choices=offered, default=["gene mean", "kriging", "PCA kriging", "s2s"])
+    shown = ["gene mean", "inverse distance", "kriging", "PCA kriging", "s2s"]
+    parser.add_argument("--methods", nargs="+", choices=offered, default=shown)
     parser.add_argument("--preset", default="quick")
     arguments = parser.parse_args()
     print(machine())

@@ -9,7 +9,10 @@ FACTORS, ITERATIONS, WHOLE = 15, 100, 400
 
 def predict(task: dict[str, np.ndarray]) -> np.ndarray:
     values = task["values"].astype(float)
-    mean, scale = values.mean(axis=0), values.std(axis=0).mean()  # unscaled, all factors vanish on sections of few counts
+    mean, scale = (
+        values.mean(axis=0),
+        values.std(axis=0).mean(),
+    )  # unscaled, all factors vanish on sections of few counts
     model = entry_point()
     model.set_data_options(scale_views=False)
     model.set_data_matrix([[(values - mean) / scale]], likelihoods=["gaussian"])
