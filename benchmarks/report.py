@@ -272,7 +272,8 @@ def costs(scores: pd.DataFrame) -> str:
 
     def cell(seconds: float, memory: float) -> str:
         stopped = f"> {seconds:.0f}" if seconds > 1 else ""
-        return "" if np.isnan(seconds) else stopped if np.isnan(memory) else f"{seconds:.1f} / {memory:.2f}"
+        digits = 1 if seconds >= 1 else 2
+        return "" if np.isnan(seconds) else stopped if np.isnan(memory) else f"{seconds:.{digits}f} / {memory:.2f}"
 
     seconds, memory = wide(scores, "cpu_seconds"), wide(scores, "gigabytes")
     methods = [method for method in (*SHORT[:-1], *GUIDED_RIVALS, "s2s with image") if method in seconds]
@@ -438,7 +439,7 @@ def growth(scores: pd.DataFrame) -> str:
             if own.empty:
                 continue
             cells = [f"{own['size'].min():,.0f} to {own['size'].max():,.0f}", str(len(own))]
-            for what, digits in (("cpu_seconds", 1), ("gigabytes", 2)):
+            for what, digits in (("cpu_seconds", 2), ("gigabytes", 2)):
                 ends = f"{own[what].min():.{digits}f} to {own[what].max():.{digits}f}"
                 cells += [ends if len(own) > 1 else f"{own[what].iloc[0]:.{digits}f}", number(exponent(own, what), 2)]
             steps = [] if series == "spots" else np.diff(np.log(own[["size", "cpu_seconds"]]), axis=0)
