@@ -86,12 +86,13 @@ def run(section: Any, genes: list[str], switch: str, seed: int, epochs: int | No
     )
 
 
-def row(name: str, switch: str, found: list[Result], base: list[Result]) -> str:
+def row(name: str, switch: str, found: list[Result], base: list[Result] | None = None) -> str:
     cells = []
     for field in ("pcc", "rmse", "mae"):
         values = np.array([getattr(result, field) for result in found])
-        gain = values - [getattr(result, field) for result in base]
-        cells.append(f"{values.mean():.4f} ± {values.std():.4f} | {gain.mean():+.4f} ± {gain.std():.4f}")
+        gain = values - [getattr(result, field) for result in base or found]
+        cells.append(f"{values.mean():.4f} ± {values.std():.4f}")
+        cells.append(f"{gain.mean():+.4f} ± {gain.std():.4f}" if base else "")
     seconds = np.mean([result.seconds for result in found])
     return f"| {name} | {switch} | {' | '.join(cells)} | {seconds:.1f} |"
 
@@ -110,7 +111,7 @@ def main() -> None:
         section = load(name)
         genes = most_variable(section, arguments.genes)
         stack = score(section, "s2s", genes, lambda: s2s.tl.impute(section, genes, preset="quick", progress=False))  # noqa: B023
-        print(row(name, "stack (no network)", [stack], [stack]), flush=True)
+        print(row(name, "stack (no network)", [stack]), flush=True)
         base = [run(section, genes, "default", seed, arguments.epochs) for seed in arguments.seeds]
         for switch in arguments.switches:
             found_all = (
