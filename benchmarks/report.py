@@ -429,6 +429,11 @@ def exponent(own: pd.DataFrame, what: str = "cpu_seconds") -> float:
     return float(np.polyfit(np.log(size), np.log(own[what]), 1)[0]) if size.max() > 4 * size.min() else np.nan
 
 
+def span(values: pd.Series, digits: str) -> str:
+    """Return the least and the largest value."""
+    return " to ".join(format(end, digits) for end in sorted({values.min(), values.max()}))
+
+
 def growth(scores: pd.DataFrame) -> str:
     """Ranges of time and memory, and their exponents."""
     rows = []
@@ -438,10 +443,9 @@ def growth(scores: pd.DataFrame) -> str:
             own = found[(found["series"] == series) & (found["method"] == method)]
             if own.empty:
                 continue
-            cells = [f"{own['size'].min():,.0f} to {own['size'].max():,.0f}", str(len(own))]
-            for what, digits in (("cpu_seconds", 2), ("gigabytes", 2)):
-                ends = f"{own[what].min():.{digits}f} to {own[what].max():.{digits}f}"
-                cells += [ends if len(own) > 1 else f"{own[what].iloc[0]:.{digits}f}", number(exponent(own, what), 2)]
+            cells = [span(own["size"], ",.0f"), str(len(own))]
+            for what in ("cpu_seconds", "gigabytes"):
+                cells += [span(own[what], ".2f"), number(exponent(own, what), 2)]
             steps = [] if series == "spots" else np.diff(np.log(own[["size", "cpu_seconds"]]), axis=0)
             cells.append(", ".join(f"{change / step:.2f}" for step, change in steps))
             rows.append([series, NAMES.get(method, method), *cells])
