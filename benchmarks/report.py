@@ -195,6 +195,22 @@ def parts(scores: pd.DataFrame) -> str:
     return table(["part", "test sections", "tuning sections"], rows)
 
 
+def contributions(scores: pd.DataFrame) -> str:
+    """PCC of what the stack is made of without the depth of spots, and what depth, image and network add."""
+    pcc = wide(scores)
+    found = pcc[[f"{method}, no depth" for method in ("kriging", "PCA kriging", "stack")]]
+    for method, baseline in (("s2s", "stack, no depth"), ("s2s with image", "s2s"), (NETWORK, "s2s")):
+        found = found.assign(**{method: pcc[method] - pcc[baseline]})
+    role = scores.groupby("section")["role"].first()
+    means = {f"mean, {name}": found[role == name].mean() for name in ("test", "tuning")}
+    signs = dict.fromkeys(found.columns[3:], "+")
+    rows = [
+        [str(name), *("" if np.isnan(row[column]) else f"{row[column]:{signs.get(column, '')}.4f}" for column in found)]
+        for name, row in [*found.iterrows(), *means.items()]
+    ]
+    return table(["section", "kriging", "PCA kriging", "stack", "depth", "image", "network"], rows)
+
+
 def by_section(scores: pd.DataFrame) -> str:
     text = compared(scores, SHORT)
     numbers = scores.groupby("section")[["spots", "ceiling"]].first()
@@ -505,6 +521,7 @@ def draw_growth(scores: pd.DataFrame) -> None:
 TABLES = {
     "headline": headline,
     "parts": parts,
+    "contributions": contributions,
     "test": lambda scores: by_section(of_role(scores, "test", "repeat")),
     "tuning": lambda scores: by_section(of_role(scores, "tuning")),
     "rmse": rmse,
