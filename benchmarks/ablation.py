@@ -32,14 +32,6 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "no sparse -> dense": {"training": {"dense_weight": 0.0}},
     "natural images": {"images": {"natural_images": "photographs"}},
     "textures": {"images": {"natural_images": "textures"}},
-    "images with the genes' noise": {
-        "training": {"match_images": "noise"},
-        "images": {"natural_images": "photographs"},
-    },
-    "images with the genes' values": {
-        "training": {"match_images": "distribution"},
-        "images": {"natural_images": "photographs"},
-    },
     "loss l1": {"training": {"loss": "l1"}},
     "loss huber": {"training": {"loss": "huber"}},
     "no mask dropout": {"training": {"mask_dropout": 0.0}},

@@ -142,7 +142,7 @@ def scene_of(seed: int) -> Scene:
     expected = expected[:, np.ptp(values, axis=0) > 0]
     seen = (values[:, np.ptp(values, axis=0) > 0] > 0).mean(axis=0) >= 0.1
     placed, expected = replace(placed, values=placed.values[:, seen]), expected[:, seen]  # noqa: PD011 - no DataFrame
-    weights = cross_validate(placed, "stack", placed.measured, seed=seed).stacking
+    weights = cross_validate(placed, "stack", seed=seed).stacking
     scale = Scale.of(placed.values, None)
     truth = scale.apply(expected[placed.rows].astype(np.float32))
     known = np.isfinite(truth).all(axis=1)

@@ -7,12 +7,11 @@ from typing import Any, Final, Literal, get_args
 
 from .._checks import check_bool, check_choice, check_int, check_number, check_positive
 
-__all__ = ["TRAINING_PRESETS", "Initial", "Loss", "Matching", "TrainingConfig"]
+__all__ = ["TRAINING_PRESETS", "Initial", "Loss", "TrainingConfig"]
 
 Initial = Literal["nearest", "kriging", "pca_kriging", "stack"]
 Loss = Literal["l1", "l2", "huber"]
 Scored = Literal["masked", "known"]
-Matching = Literal["none", "noise", "distribution"]
 Schedule = Literal["constant", "cosine"]
 Keep = Literal["last", "best"]
 Precision = Literal["32", "bf16"]
@@ -21,7 +20,6 @@ CHOICES: Final = {
     "initial": Initial,
     "loss": Loss,
     "scored": Scored,
-    "match_images": Matching,
     "schedule": Schedule,
     "keep": Keep,
     "precision": Precision,
@@ -72,10 +70,6 @@ class TrainingConfig:
     image_weight: float = 0.25
     #: Number of natural images.
     n_images: int = 32
-    #: Whether natural images get nothing from the genes (``"none"``), white noise with the noise ratio that kriging
-    #: finds in a gene drawn for each image (``"noise"``), or such noise and the gene's distribution of values, by rank
-    #: (``"distribution"``).
-    match_images: Matching = "none"
     #: Largest fraction of visible spots that training masks hide at random, besides the regular subsample.
     mask_dropout: float = 0.3
     #: Number of training masks per term.
@@ -148,9 +142,6 @@ class TrainingConfig:
             raise ValueError(msg)
         if self.weights == "simulated" and (self.initial, self.show_maps, self.gene_scale) != ("stack", True, None):
             msg = "TrainingConfig: weights='simulated' needs initial='stack', show_maps=True and gene_scale=None"
-            raise ValueError(msg)
-        if self.match_images != "none" and self.gene_scale is not None:
-            msg = "TrainingConfig: match_images needs standardised genes, so gene_scale must be None"
             raise ValueError(msg)
         if not self.sparser_weight + self.dense_weight:
             msg = "TrainingConfig: sparser_weight and dense_weight are both 0, so there is nothing to learn from"

@@ -89,7 +89,7 @@ def fit(
 def _estimated(model: SectionModel) -> SectionModel:
     """Add the cross-validation, and the stacking weights and explained variances derived from it."""
     section = model.section
-    folds = cross_validate(section, model.training.initial, section.measured, seed=model.seed)
+    folds = cross_validate(section, model.training.initial, seed=model.seed)
     truth, parts = section.values[folds.chosen], folds.predict_parts()
     means = {name: float(np.nanmean(explained(truth, predicted))) for name, predicted in parts.items()}
     return replace(model, folds=folds, stacking=folds.stacking, explained=means)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from .._calibration import (
+    FEWEST,
     GAIN_GENES,
     Calibration,
     Pool,
@@ -18,13 +19,12 @@ from .._calibration import (
     explained,
     gain,
     nearer_and_farther,
-    too_few_spots,
 )
 from .._checks import as_dense
 from .._keys import COVARIATE_GAIN, RELIABILITY
 from .._lattice import SectionOnLattice
 from .._predict import (
-    MAX_LEFT_OUT,
+    MAX_CROSS_VALIDATED,
     CrossValidation,
     PCAKriging,
     Predictor,
@@ -88,7 +88,7 @@ class SectionModel:
     def has_errors(self) -> bool:
         """Whether there are enough spots to estimate errors, and sites to estimate them for."""
         section = self.section
-        return not too_few_spots(section.values) and bool(section.wanted.any() or section.denoised)
+        return len(section.values) >= FEWEST and bool(section.wanted.any() or section.denoised)
 
     def with_errors(self) -> "SectionModel":
         """Add an error model, estimated from the genes that the model was fitted to."""
@@ -156,12 +156,10 @@ class SectionModel:
     def _cross_validation(self) -> CrossValidation:
         """Cross-validation of the initial estimate; of all spots if they are denoised."""
         section = self.section
-        limit = max(MAX_LEFT_OUT, len(section.values)) if section.denoised else MAX_LEFT_OUT
-        if self.folds is not None and limit == MAX_LEFT_OUT:
+        limit = max(MAX_CROSS_VALIDATED, len(section.values)) if section.denoised else MAX_CROSS_VALIDATED
+        if self.folds is not None and limit == MAX_CROSS_VALIDATED:
             return self.folds
-        return cross_validate(
-            section, self.training.initial, section.measured, stacking=self.stacking, limit=limit, seed=self.seed
-        )
+        return cross_validate(section, self.training.initial, stacking=self.stacking, limit=limit, seed=self.seed)
 
     @cached_property
     def _components(self) -> PCAKriging:

@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 from .. import _adata, _keys
-from .._calibration import FEWEST, LEVELS, too_few_spots
+from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
 from .._scores import mean_over_sections
@@ -242,8 +242,8 @@ def impute(
         "%d spots, %d sites, %d genes; depth: %s; about %.1f GB of memory",
         *(inputs.measured.sum(), adata.n_obs, written.sum(), DEPTHS.get(inputs.depth, inputs.depth), gigabytes),
     )
-    left_out = () if training.max_epochs else ("training data", "training")
-    phases = {name: share for name, share in PHASES.items() if name not in left_out}
+    skipped = () if training.max_epochs else ("training data", "training")
+    phases = {name: share for name, share in PHASES.items() if name not in skipped}
     with with_advice(gigabytes), Progress(show=progress, phases=phases) as bar:
         models = _train.fit(
             inputs.sections,
@@ -334,7 +334,7 @@ def _warn(inputs: _adata.Inputs, training: "TrainingConfig", *, errors: bool) ->
             f"({training.initial}) is returned"
         )
     for section in inputs.sections:
-        if errors and too_few_spots(section.values) and not inputs.measured.all():
+        if errors and len(section.values) < FEWEST and not inputs.measured.all():
             where = "" if section.name is None else f" in section {section.name!r}"
             messages.append(
                 f"only {len(section.values)} spots are measured{where} (at least {FEWEST}): no errors are estimated, "

@@ -776,7 +776,6 @@ refuses(None, TrainingConfig)(
     ({"betas": ("a", 0.1)}, ValueError, r"betas must be two numbers .* found \('a', 0.1\)"),
     ({"betas": (1, 1)}, ValueError, r"betas must be two numbers of at least 0 and below 1, found \(1, 1\)"),
     ({"sparser_weight": 0, "dense_weight": 0}, ValueError, "sparser_weight and dense_weight are both 0"),
-    ({"match_images": "noise", "gene_scale": 10.0}, ValueError, "match_images needs standardised genes"),
     ({"trainer_kwargs": 3}, TypeError, "trainer_kwargs must be a dictionary, found 3"),
 )
 

@@ -28,7 +28,7 @@ def by_hand(spots, sites, values, precision):
 
 
 def fixed(spots, sites, precision):
-    kriging = Kriging(spots, sites, noise_weights=precision, kernels=[Kernel("exponential", 2.0)], nuggets=[0.5])
+    kriging = Kriging(spots, sites, noise_weights=precision, kernels=[Kernel("exponential", 2.0)], noise_ratios=[0.5])
     return kriging, Settings(np.zeros(3, int), np.zeros(3, int))
 
 
@@ -40,7 +40,7 @@ def test_weighted_kriging_is_that_of_the_linear_system_but_for_a_shift(drawn):
     left_out = np.stack(
         [by_hand(spots[others != i], spots[[i]], values[others != i], precision[others != i])[0][0] for i in range(60)]
     )
-    # The nugget is relative to the mean precision, which changes when a spot is left out.
+    # The noise ratio is relative to the mean precision, which changes when a spot is left out.
     shift = (values - left_out).mean(axis=0)
     expected, variance = by_hand(spots, sites, values, precision)
     assert_allclose(found.sites, expected + shift, atol=0.02)
