@@ -30,8 +30,8 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "attention": {"network": {"attention": True}},
     "no sparser -> sparse": {"training": {"sparser_weight": 0.0}},
     "no sparse -> dense": {"training": {"dense_weight": 0.0}},
-    "natural images": {"images": {"natural_images": "photographs"}},
-    "textures": {"images": {"natural_images": "textures"}},
+    "natural images": {"training": {"natural_images": "photographs"}},
+    "textures": {"training": {"natural_images": "textures"}},
     "loss l1": {"training": {"loss": "l1"}},
     "loss huber": {"training": {"loss": "huber"}},
     "no mask dropout": {"training": {"mask_dropout": 0.0}},
@@ -68,7 +68,6 @@ def run(section: Any, genes: list[str], switch: str, seed: int, epochs: int | No
             max_epochs=epochs,
             rng=seed,
             progress=False,
-            **change.get("images", {}),
         ),
     )
 

@@ -14,7 +14,16 @@ from ._kriging import Kriging
 from ._pca_kriging import PCAKriging, state_kriging
 from ._stack import MIN_STACKED, Stack, StackingWeights
 
-__all__ = ["GUIDED", "METHODS", "Method", "Predictor", "fit", "fit_section", "section_noise_weights"]
+__all__ = [
+    "GUIDED",
+    "METHODS",
+    "Method",
+    "Predictor",
+    "fit",
+    "fit_section",
+    "noise_weights_of",
+    "section_noise_weights",
+]
 
 Method = Literal[
     "nearest", "linear", "cubic", "idw", "rbf", "kriging", "pca_kriging", "coregionalization", "state_kriging", "stack"
@@ -76,7 +85,7 @@ def fit_section(section: SectionOnLattice, method: Method, sites: Bool, stacking
     return fit(method, *data, noise_weights=weights, stacking=stacking, covariates=both)
 
 
-def find_noise_weights(spots: Float, depth: Float) -> Float64:
+def noise_weights_of(spots: Float, depth: Float) -> Float64:
     """Return the inverse noise variance of every spot (n, 2) from its depth (n,), relative to the spots around it.
 
     The noise variance has a constant part and a counting part that is inversely proportional to depth; both are assumed
@@ -97,4 +106,4 @@ def section_noise_weights(section: SectionOnLattice, spots: Bool) -> Float64 | N
     """Return the noise weights of some of the spots, (n_sites,); None if the depth is unknown."""
     if section.depth is None:
         return None
-    return find_noise_weights(section.positions(spots)[spots], section.depth[spots[section.measured]])
+    return noise_weights_of(section.positions(spots)[spots], section.depth[spots[section.measured]])

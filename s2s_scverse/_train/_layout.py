@@ -23,8 +23,8 @@ MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measur
 SPARSER = 2  # spacing of the sparser sample, in spots
 MIN_VISIBLE = 4  # smallest number of visible spots of a validation mask
 
-Images = Callable[[tuple[int, int], int, np.random.Generator], Float32]
-"""Natural images: size, number and generator in, (n, height, width) out."""
+Images = Callable[..., Float32]
+"""Function (size, n, rng) that draws natural images, (n, height, width)."""
 
 
 def choose_validation(measured: Bool, fraction: float, rng: np.random.Generator) -> Bool:
@@ -128,7 +128,7 @@ def _pictures(lattice: Lattice, training: TrainingConfig, images: Images | None,
     """Natural images at the sites, (n_sites, n_images)."""
     if images is None or not training.n_images or not training.image_weight:
         return np.empty((len(lattice), 0), np.float32)
-    drawn = images(image_box(lattice), training.n_images, rng)
+    drawn = images(size=image_box(lattice), n=training.n_images, rng=rng)
     return images_at_sites(drawn, lattice, standardise=training.gene_scale is None)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -40,7 +40,7 @@ from ._apply import predict_sites, whole_section
 from ._config import TrainingConfig
 from ._scenes import Scale
 
-__all__ = ["Block", "Prediction", "SectionModel", "find_device", "predict_block"]
+__all__ = ["Block", "Prediction", "SectionModel", "find_device", "model_arrays", "predict_block"]
 
 SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23  # genes, and values of their maps at all sites, predicted at a time
 
@@ -265,6 +265,27 @@ def predict_block(
             if score is not None:
                 by_section.setdefault(key, []).append((score, max(1, len(wanted))))
     return Block(found, std, {key: mean_over_sections(*zip(*of, strict=True)) for key, of in by_section.items()})
+
+
+def model_arrays(models: Sequence[SectionModel]) -> dict[str, Any]:
+    """Return what was fitted, except the data, the shrinkage factor and the history, as an AnnData can hold it."""
+    found: dict[str, Any] = {"sections": {}}
+    for number, model in enumerate(models):
+        stacking, section = model.stacking or StackingWeights(), model.section
+        found["sections"][str(number)] = entry = {
+            "name": str(section.name),
+            "spots": section.digest(),
+            "seed": model.seed,
+            "stacking": np.array(stacking.members),
+            "far": stacking.far,
+        }
+        if stacking.unguided is not None:
+            entry["unguided"] = np.array(stacking.unguided)
+        if model.errors is not None:
+            entry["errors"] = asdict(model.errors)
+    if (network := models[0].network) is not None:
+        found["network"] = {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+    return found
 
 
 def find_device(name: str | torch.device) -> torch.device:

@@ -127,7 +127,6 @@ PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
             attention=True,
         ),
         "default": CDCINConfig(),
-        "fast": CDCINConfig(),
         "quick": CDCINConfig(),
     }
 )

@@ -29,7 +29,7 @@ def test_impute_does_what_the_functions_do(run, h5ad, counts, tmp_path):
     np.testing.assert_array_equal(found.X.toarray(), dense.X.toarray())
     for layer in ("s2s", "s2s_std"):
         np.testing.assert_array_equal(found.layers[layer], dense.layers[layer])
-    assert found.uns["s2s"]["s2s"]["params"]["natural_images"] == dense.uns["s2s"]["s2s"]["params"]["natural_images"]
+    assert found.uns["s2s"]["s2s"]["params"]["training"] == dense.uns["s2s"]["s2s"]["params"]["training"]
     lines = result.stdout.splitlines()
     new = dense.n_obs - counts.n_obs
     assert lines[0].startswith(f"Imputed 2 genes at {new} sites between {counts.n_obs} spots in ")
