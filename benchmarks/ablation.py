@@ -37,7 +37,6 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "no mask dropout": {"training": {"mask_dropout": 0.0}},
     "no augmentation": {"training": {"augment": False}},
     "no shrinkage": {"training": {"shrink": False}},
-    "best epoch": {"training": {"keep": "best"}},
     "8 masks": {"training": {"masks": 8}},
     "initial: nearest": {"training": {"initial": "nearest", "weights": "random", "max_epochs": 40}},
     "initial: pca_kriging": {"training": {"initial": "pca_kriging", "weights": "random", "max_epochs": 40}},

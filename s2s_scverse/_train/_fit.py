@@ -203,7 +203,7 @@ def _trained(
 ) -> tuple["TrainingPlan", Correction, float]:
     """Train a network on all sections; return the plan, its correction, and the gain before (-inf: not compared)."""
     # Lightning takes seconds to import.
-    from ._lightning import Batches, TrainingPlan, train
+    from ._lightning import TrainingPlan, train
 
     training, device = models[0].training, models[0].device
     progress.begin("training data", len(inputs.pieces))
@@ -221,9 +221,8 @@ def _trained(
     ]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(inputs.seeds[0])
-        plan = TrainingPlan(network.train(), terms, training, inputs.identity)
-        data = Batches(terms, watched, training, inputs.seeds[1])
-        train(plan, data, device=device, checkpoint=inputs.checkpoint, found=inputs.found, progress=progress)
+        plan = TrainingPlan(network.train(), terms, watched, training, inputs.identity, inputs.seeds[1])
+        train(plan, device=device, checkpoint=inputs.checkpoint, found=inputs.found, progress=progress)
     return plan, _validated(network.to(device).eval(), validation, training, device), before
 
 
