@@ -191,11 +191,10 @@ class Kriging:
         variance = np.zeros(values.shape[1])
         for number, tile in enumerate(self._tiles):
             centred, offset = _centre(values[tile.spots])
-            weights, means = np.empty_like(centred), {}
+            weights, means = self._weights(number, centred, settings), {}
             for k, genes in _by_kernel(settings):
-                factor, noise_ratio = self._factor(number, self.kernels[k]), settings.noise_ratio[genes]
-                weights[:, genes] = found = factor.weights(factor.rotate(centred[:, genes]), noise_ratio)
-                residual = factor.leave_one_out(found, noise_ratio)
+                factor, found = self._factor(number, self.kernels[k]), weights[:, genes]
+                residual = factor.leave_one_out(found, settings.noise_ratio[genes])
                 residuals[np.ix_(tile.spots[tile.core], genes)] = residual[tile.core]
                 variance[genes] += np.sum((residual * found)[tile.core], axis=0, dtype=np.float64)
                 offset[genes] += factor.share @ centred[:, genes]
@@ -295,12 +294,7 @@ class Kriging:
             number = int(home[block[0]])
             spots = self._tiles[number].spots
             if number not in weighted:
-                centred = _centre(values[spots])[0]
-                weighted[number] = np.empty_like(centred)
-                for k, genes in _by_kernel(settings):
-                    factor = self._factor(number, self.kernels[k])
-                    found = factor.weights(factor.rotate(centred[:, genes]), settings.noise_ratio[genes])
-                    weighted[number][:, genes] = found
+                weighted[number] = self._weights(number, _centre(values[spots])[0], settings)
             rows = np.searchsorted(spots, block)
             residual, variance = np.empty((2, 2, len(block), values.shape[1]))
             for i, (k, noise_ratio) in enumerate(pairs.T):
@@ -330,6 +324,14 @@ class Kriging:
         cores = [tile.spots[tile.core] for tile in self._tiles]
         wanted = max(1, limit * len(cores) // len(self.spots))
         return np.sort(np.concatenate([cores[number] for number in _spread(len(cores), wanted)]))
+
+    def _weights(self, number: int, centred: Float32, settings: Settings) -> Float32:
+        """Return P y for the centred genes (n, n_genes) of a tile."""
+        weights = np.empty_like(centred)
+        for k, genes in _by_kernel(settings):
+            factor = self._factor(number, self.kernels[k])
+            weights[:, genes] = factor.weights(factor.rotate(centred[:, genes]), settings.noise_ratio[genes])
+        return weights
 
     def _factor(self, number: int, kernel: Kernel) -> Factor:
         key = (number, kernel)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -53,9 +53,8 @@ class Prediction:
 
     sites: Float32  # (n_wanted, n_genes) on the scale of the values; not negative if no measured value is
     std: Float32 | None = None  # (n_wanted, n_genes) standard deviation of the error
-    reliability: NDArray[np.float64] | None = None  # (n_genes,) expected correlation with the truth
-    covariate_gain: NDArray[np.float64] | None = None  # (n_genes,) part of the variance that covariates explain
     spots: Float32 | None = None  # (2, n_measured, n_genes) denoised values and their standard deviations
+    by_gene: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # key of var -> (n_genes,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +108,12 @@ class SectionModel:
         if len(parts) == 1:
             return parts[0]
 
-        def joined(name: str) -> Any:
-            arrays = [getattr(part, name) for part in parts]
+        def joined(arrays: Sequence[Any]) -> Any:
             return None if arrays[0] is None else np.concatenate(arrays, axis=-1)
 
-        return Prediction(*(joined(field.name) for field in fields(Prediction)))
+        sites, std, spots = (joined([getattr(part, name) for part in parts]) for name in ("sites", "std", "spots"))
+        by_gene = {key: joined([part.by_gene[key] for part in parts]) for key in parts[0].by_gene}
+        return Prediction(sites, std, spots, by_gene)
 
     def _predict(self, values: Float32) -> Prediction:
         settings = self._predictor.tune(values)
@@ -122,12 +122,12 @@ class SectionModel:
         if self.errors is None:
             return Prediction(sites)
         folds = self._cross_validation
-        truth, covariate_gain = values[folds.chosen], None
+        truth, by_gene = values[folds.chosen], {}
         if self.stacking is None or self.stacking.unguided is None:
             predicted = _bounded(folds.predict(values, settings), values)
         else:
             predicted, plain = (_bounded(each, values) for each in folds.predict_twice(values, settings))
-            covariate_gain = explained(truth, predicted) - explained(truth, plain)
+            by_gene[COVARIATE_GAIN] = explained(truth, predicted) - explained(truth, plain)
         known = Calibration.fit(truth, predicted, self.errors, folds=folds.fold[folds.chosen])
         spots = None
         if self.section.unit is not None:
@@ -135,7 +135,7 @@ class SectionModel:
         growth = self.errors.growth / np.maximum(known.errors.variance, 1e-12)
         relative = self._growth.relative(self._components.loadings(values), known.near, growth)
         std = known.std(sites) * np.sqrt(relative)
-        return Prediction(sites, std, known.reliability, covariate_gain, spots)
+        return Prediction(sites, std, spots, by_gene | {RELIABILITY: known.reliability})
 
     @cached_property
     def _network(self) -> CDCIN | None:
@@ -261,9 +261,8 @@ def predict_block(
         std[wanted] = predicted.std
         if predicted.spots is not None:
             std[spots] = predicted.spots[1]
-        for key, score in ((RELIABILITY, predicted.reliability), (COVARIATE_GAIN, predicted.covariate_gain)):
-            if score is not None:
-                by_section.setdefault(key, []).append((score, max(1, len(wanted))))
+        for key, score in predicted.by_gene.items():
+            by_section.setdefault(key, []).append((score, max(1, len(wanted))))
     return Block(found, std, {key: mean_over_sections(*zip(*of, strict=True)) for key, of in by_section.items()})
 
 

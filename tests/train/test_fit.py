@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2s_scverse._keys import RELIABILITY
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
 from s2s_scverse._predict import fit as fit_predictor
 from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, fit
@@ -137,7 +138,7 @@ def test_gene_blocks_do_not_matter(monkeypatch):
     small = model.predict(section.values)
     np.testing.assert_allclose(small.sites, expected, atol=2e-5)
     np.testing.assert_allclose(small.std, whole.std, atol=2e-5)
-    np.testing.assert_allclose(small.reliability, whole.reliability, atol=1e-5)
+    np.testing.assert_allclose(small.by_gene[RELIABILITY], whole.by_gene[RELIABILITY], atol=1e-5)
     blocks = [model.predict(section.values[:, genes]).sites for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
     np.testing.assert_allclose(np.hstack(blocks), expected, atol=2e-5)
 
