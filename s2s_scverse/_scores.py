@@ -180,9 +180,8 @@ def _holm(pvalues: pd.Series) -> pd.Series:
     from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped] # needs a second to import
 
     known = pvalues.dropna()
-    return pd.Series(multipletests(known, method="holm")[1] if len(known) else known, known.index).reindex(
-        pvalues.index
-    )
+    adjusted = multipletests(known, method="holm")[1] if len(known) else known
+    return pd.Series(adjusted, known.index).reindex(pvalues.index)
 
 
 def bootstrap_interval(scores: Float64, n_bootstrap: int, rng: np.random.Generator, *, level: float = 0.95) -> Float64:
