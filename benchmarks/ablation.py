@@ -35,22 +35,13 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "attention": {"network": {"attention": True}},
     "no sparser -> sparse": {"training": {"sparser_weight": 0.0}},
     "no sparse -> dense": {"training": {"dense_weight": 0.0}},
-    "natural images": {"images": {"natural_images": "photographs"}},
-    "textures": {"images": {"natural_images": "textures"}},
-    "images with the genes' noise": {
-        "training": {"match_images": "noise"},
-        "images": {"natural_images": "photographs"},
-    },
-    "images with the genes' values": {
-        "training": {"match_images": "distribution"},
-        "images": {"natural_images": "photographs"},
-    },
+    "natural images": {"training": {"natural_images": "photographs"}},
+    "textures": {"training": {"natural_images": "textures"}},
     "loss l1": {"training": {"loss": "l1"}},
     "loss huber": {"training": {"loss": "huber"}},
     "no mask dropout": {"training": {"mask_dropout": 0.0}},
     "no augmentation": {"training": {"augment": False}},
     "no shrinkage": {"training": {"shrink": False}},
-    "best epoch": {"training": {"keep": "best"}},
     "8 masks": {"training": {"masks": 8}},
     "initial: nearest": {"training": {"initial": "nearest", "weights": "random", "max_epochs": 40}},
     "initial: pca_kriging": {"training": {"initial": "pca_kriging", "weights": "random", "max_epochs": 40}},
@@ -81,7 +72,6 @@ def run(section: Any, genes: list[str], switch: str, seed: int, epochs: int | No
             training=training,
             rng=seed,
             progress=False,
-            **change.get("images", {}),
         ),
     )
 

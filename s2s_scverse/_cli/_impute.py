@@ -29,15 +29,11 @@ def impute(
     max_epochs: options.MaxEpochs = None,
     device: options.Device = "auto",
     seed: options.Seed = 0,
-    natural_images: Annotated[
-        str, Option(help="Images to train on besides genes: auto, photographs, textures, none, or a folder.")
-    ] = "auto",
     image: Annotated[str | None, Option(help="Tissue image to use: auto (that of the section), or a file.")] = None,
     image_scale: Annotated[float, Option(help="Pixels of the image file per unit of the coordinates.")] = 1.0,
     covariates: Annotated[str | None, Option(help="Covariates: keys of obsm or obs, separated by commas.")] = None,
     uncertainty: Annotated[bool, Option(help="Estimate standard deviations and reliability.")] = True,
     denoise: Annotated[bool, Option(help="Also denoise measured spots.")] = False,
-    dtype: Annotated[Literal["float32", "float16"], Option(help="Data type of the layers.")] = "float32",
     key_added: Annotated[str, Option(help="Name of the layer.")] = _keys.UNS,
     checkpoint: Annotated[
         Path | None, Option(help="File written after every epoch; training resumes from it if it exists.")
@@ -84,11 +80,9 @@ def impute(
         covariates=known or None,
         key_added=key_added,
         preset=preset,
-        natural_images=None if natural_images == "none" else natural_images,
         max_epochs=max_epochs,
         uncertainty=uncertainty,
         denoise=denoise,
-        dtype=dtype,
         device=device,
         rng=seed,
         checkpoint=checkpoint,
