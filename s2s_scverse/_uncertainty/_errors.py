@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 from scipy.linalg import svd
+from scipy.sparse import csr_array
+from scipy.spatial import cKDTree
 
 from .._predict import PCAKriging
 from .._predict._arrays import Bool, Float32, Float64, Index
@@ -16,11 +18,13 @@ __all__ = ["ErrorModel", "GeneErrors", "Marginals"]
 
 _VALUES: Final = 2**24  # component errors simulated at a time
 _SPATIAL: Final = 0.95  # largest share of the spatial part in the variance of an error
-_SHARE: Final = 0.7  # standard error of the logarithm of that share
-_LEVEL: Final = 0.08  # standard error of the logarithm of a gene's standard deviations, besides that of sampling
+_SHARE: Final = 1.0  # standard error of the logarithm of that share
+_LEVEL: Final = 0.11  # standard error of the logarithm of a gene's standard deviations, besides that of sampling
 _LARGEST: Final = 0.5  # largest standard error of that logarithm without the noise of counting
 _LARGEST_SQUARE: Final = 3.0  # of standardised predictions
 _SKEW: Final = 0.15  # standard error of the quadratic term of errors in units of their standard deviation
+_NEXT: Final = 1.1  # sites up to this distance, in spot spacings, share errors
+_CLOSE: Final = 0.03  # mean weight of the errors of each such site
 _LEAST: Final = 0.05  # smallest share in the variance that is not due to estimated parameters
 
 
@@ -48,8 +52,9 @@ class ErrorModel:
     """Errors at the sites of `components`, in three parts, for genes like the `informative` ones (n, n_informative).
 
     * Kriging errors of the components, simulated conditionally and projected to genes; they vary smoothly.
-    * Errors that are independent between sites. One part is correlated between genes like the leave-one-out residuals
-      of the spots, which share cell types or depth; the other is independent between genes.
+    * Errors of single sites. One part is correlated between genes like the leave-one-out residuals of the spots, which
+      share cell types or depth; the other is independent between genes. Structure finer than the distance of spots is
+      not in the spots, so neighbouring sites share an unknown, small part, which differs from gene to gene.
     * Errors of the parameters of a gene, the same at all sites: its mean and its loadings on the components, slope and
       curvature of its values as a function of its predictions, the size of its errors and their spatial share.
 
@@ -60,6 +65,7 @@ class ErrorModel:
         self.components = components
         self.variance = error_variance(components)  # (m, n_components) of the errors of the components
         self.shared = _leading(_standardised(self.residuals(informative)))  # (n, k)
+        self.neighbours = _neighbours(components.kriging.sites)  # (m, m)
 
     def simulate(self, rngs: Sequence[np.random.Generator]) -> Iterator[Shared]:
         """Draw what all genes share, once for each generator."""
@@ -92,6 +98,8 @@ class GeneErrors:
         self._loading_error, self._slope_error, level = _standard_errors(model.components, predicted, residuals)
         deviation = marginals.mean - model.mean(values)
         self._curve_error, self._square = _curvature(predicted, residuals, deviation)
+        self._neighbours = model.neighbours
+        self._degree: Float32 = model.neighbours.sum(axis=1)[:, None]
         self._shared = (model.shared.T @ _standardised(residuals)).astype(np.float32)
         self._own = np.sqrt(np.maximum(1 - np.square(self._shared).sum(axis=0), 0)).astype(np.float32)
         mean, total = marginals.mean, np.square(marginals.std)
@@ -118,12 +126,15 @@ class GeneErrors:
         """Return one draw of the values, (m, n_genes)."""
         components, shared, depth, seed = simulated
         m = len(components)
-        counts = (m, self._maps.shape[1], 5, m if self._counting else 0)
-        single, loading, (slope, curve, level, share, skew), counted = _of_genes(seed, self._numbers, counts)
+        counts = (m, self._maps.shape[1], 6, m if self._counting else 0)
+        single, loading, (slope, curve, level, share, skew, close), counted = _of_genes(seed, self._numbers, counts)
         part = np.minimum(self._share * np.exp(_SHARE * share - _SHARE**2 / 2), _SPATIAL)
         drawn = (components @ self._loadings) * self._unit * np.sqrt(part)
         if self._single:
-            drawn += (shared @ self._shared + single * self._own) * np.sqrt(1 - part)
+            independent = shared @ self._shared + single * self._own
+            weight = _CLOSE * np.square(close)
+            independent += weight * (self._neighbours @ independent)
+            drawn += independent * np.sqrt((1 - part) / (1 + np.square(weight) * self._degree))
         skew *= _SKEW
         drawn += skew * (np.square(drawn) - (1 if self._single else part))
         drawn *= self._spread * np.exp(self._level * level - np.square(self._level)) / np.sqrt(1 + 2 * np.square(skew))
@@ -158,10 +169,10 @@ def _standard_errors(
 
 
 def _curvature(predicted: Float32, residuals: Float32, at_sites: Float32) -> tuple[Float32, Float32]:
-    """Root mean square of the coefficient of squared predictions, (n_genes,), and these squares at sites, (m, n_genes).
+    """Coefficient of squared predictions, (n_genes,), and these squares at sites, (m, n_genes).
 
-    Predictions are not corrected for it, so its estimate counts beside the standard error. Squares are of standardised
-    predictions, (n, n_genes) and (m, n_genes), uncorrelated with these.
+    Predictions are not corrected for it. Squares are of standardised predictions, (n, n_genes) and (m, n_genes), and
+    uncorrelated with these.
     """
     middle, unit = predicted.mean(axis=0), predicted.std(axis=0)
     position = (predicted - middle) * _ratio(1.0, unit)
@@ -172,9 +183,15 @@ def _curvature(predicted: Float32, residuals: Float32, at_sites: Float32) -> tup
         return np.asarray(np.clip(found, -_LARGEST_SQUARE, _LARGEST_SQUARE), np.float32)
 
     square = squares(position)
-    power = np.square(square).sum(axis=0)
-    estimate = np.square((square * residuals).sum(axis=0)) + np.square(square * residuals).sum(axis=0)
-    return _ratio(np.sqrt(estimate), power), squares((at_sites - middle) * _ratio(1.0, unit))
+    coefficient = _ratio((square * residuals).sum(axis=0), np.square(square).sum(axis=0))
+    return coefficient, squares((at_sites - middle) * _ratio(1.0, unit))
+
+
+def _neighbours(sites: Float64) -> "csr_array[np.float32]":
+    """Matrix (m, m) that sums values over the neighbours of each of the sites (m, 2)."""
+    pairs = cKDTree(sites).query_pairs(_NEXT, output_type="ndarray")
+    first, second = np.vstack([pairs, pairs[:, ::-1]]).T
+    return csr_array((np.ones(len(first), np.float32), (first, second)), (len(sites), len(sites)))
 
 
 def _of_genes(seed: int, numbers: Index, counts: Sequence[int]) -> list[Float32]:
