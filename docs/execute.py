@@ -9,6 +9,7 @@ sections, which are downloaded otherwise.
 import argparse
 from base64 import b64decode, b64encode
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from nbclient import NotebookClient
@@ -20,7 +21,9 @@ TUTORIALS = Path(__file__).parents[1] / "tutorials"
 def execute(path: Path) -> None:
     """Execute a notebook, and write it with smaller pictures and without times."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=1200, record_timing=False, resources={"metadata": {"path": path.parent}}).execute()
+    with TemporaryDirectory() as folder:
+        resources = {"metadata": {"path": folder}}
+        NotebookClient(notebook, timeout=1200, record_timing=False, resources=resources).execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):
