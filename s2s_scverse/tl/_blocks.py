@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from .._train import Block
 
-__all__ = ["memory_explained", "needed_gigabytes", "predicted_blocks"]
+__all__ = ["current_client", "memory_explained", "needed_gigabytes", "predicted_blocks"]
 
 
 def predicted_blocks(
     predict: "Callable[[Any], Block]", matrix: GeneMatrix, blocks: "list[slice | NDArray[np.int64]]"
 ) -> "Generator[tuple[slice | NDArray[np.int64], Block]]":
     """Yield predicted blocks of genes as they complete; closing the generator cancels the others."""
-    client = _client()
+    client = current_client()
     if client is None:
         for genes in blocks:
             yield genes, predict(matrix.read(genes, finite=False))
@@ -48,7 +48,7 @@ def _impute_block(predict: "Callable[[Any], Block]", values: Any) -> "Block":
     return predict(values)
 
 
-def _client() -> Any:
+def current_client() -> Any:
     """Return the current client of dask.distributed, None if there is none."""
     distributed = sys.modules.get("distributed")
     if distributed is None:

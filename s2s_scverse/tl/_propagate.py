@@ -1,4 +1,6 @@
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -9,6 +11,7 @@ from .. import _keys
 from .._checks import check_bool, check_fraction, check_int, few
 from .._progress import Progress
 from ..get import draws
+from ._blocks import current_client
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -42,7 +45,7 @@ def propagate(
     statistic
         Function of an AnnData whose X is one draw, which it may change. It returns a number, an array, a Series or a
         DataFrame, the same entries for each draw; or a tuple of that and its sampling variance, as of a regression
-        coefficient, in the same shape.
+        coefficient, in the same shape. If there is a client of `dask.distributed`, its workers call the function.
     n
         Number of draws, at least 2.
     genes
@@ -103,10 +106,9 @@ def propagate(
     found: list[pd.Series[float]] = []
     variances: list[pd.Series[float]] = []
     drawn = draws(adata, n, genes=genes, key=key, rng=rng)
-    with Progress(show=progress) as bar:
+    with Progress(show=progress) as bar, closing(_results(statistic, drawn)) as results:
         bar.begin("draws", n)
-        for draw in drawn:
-            result: Any = statistic(draw)
+        for result in results:
             pair = result if isinstance(result, tuple) else (result, None)
             if len(pair) != 2:
                 msg = f"statistic must return one result, or an estimate and its variance, found {len(pair)} results"
@@ -117,6 +119,24 @@ def propagate(
                 variances.append(_aligned(_entries(variance), found))
             bar.step()
     return _combined(found, variances, level)
+
+
+def _results(statistic: "Callable[[AnnData], Any]", drawn: "Iterator[AnnData]") -> Generator[Any]:
+    """Yield the statistic of each draw; workers of a dask cluster get a few draws ahead."""
+    client = current_client()
+    if client is None:
+        yield from map(statistic, drawn)
+        return
+    pending: deque[Any] = deque()
+    try:
+        for draw in drawn:
+            pending.append(client.submit(statistic, draw, pure=False))
+            if len(pending) > 2 * sum(client.nthreads().values()):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        client.cancel(list(pending))
 
 
 def _entries(result: Any) -> "pd.Series[float]":

@@ -8,6 +8,7 @@ import time
 import dask.array as da
 import distributed
 import numpy as np
+import pandas as pd
 import pytest
 
 import s2s_scverse as s2s
@@ -49,6 +50,23 @@ def test_workers(section, alone, quick, cluster, tmp_path):
         assert len(blocks) == 6
         assert len({task["worker"] for task in blocks}) == len(cluster.workers)
         same(adata, alone)
+
+
+@pytest.mark.parametrize("cluster", [False, pytest.param(True, marks=pytest.mark.slow)], indirect=True)
+def test_statistics_of_draws(alone, cluster):
+    def statistic(draw):
+        return draw.to_df().var()
+
+    def failing(draw):
+        msg = "no statistic"
+        raise ArithmeticError(msg)
+
+    expected = s2s.tl.propagate(alone, statistic, 4, progress=False)
+    with distributed.Client(cluster) as client, distributed.get_task_stream(client) as stream:
+        pd.testing.assert_frame_equal(s2s.tl.propagate(alone, statistic, 4, progress=False), expected)
+        with pytest.raises(ArithmeticError, match="no statistic"):
+            s2s.tl.propagate(alone, failing, 4, progress=False)
+    assert sum("statistic" in str(task["key"]) for task in stream.data) == 4
 
 
 @pytest.mark.slow
