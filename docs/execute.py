@@ -7,6 +7,7 @@ sections, which are downloaded otherwise.
 """
 
 import argparse
+import os
 from base64 import b64decode, b64encode
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,8 @@ def execute(path: Path) -> None:
         resources = {"metadata": {"path": folder}}
         NotebookClient(notebook, timeout=1200, record_timing=False, resources=resources).execute()
     for cell in notebook.cells:
+        if cell.cell_type == "code":  # without messages of other packages
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stdout"]
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):
                 output["data"]["image/png"] = b64encode(with_palette(b64decode(png))).decode()
@@ -34,6 +37,7 @@ def execute(path: Path) -> None:
 def main() -> None:
     """Execute the tutorials that are named."""
     paths = {path.stem: path for path in sorted(TUTORIALS.glob("*.ipynb"))}
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # by tqdm, if there are no widgets
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *paths], metavar="NAME", help=", ".join(paths))
     for name in parser.parse_args().names or paths:
