@@ -40,6 +40,7 @@ def scored_section() -> AnnData:
     s2s.pp.image_features(section)
     genes = list(dict.fromkeys([*GENES, "Bc1", "Sst", *section.var_names[::10]]))
     s2s.tl.impute(section, genes, preset="quick", covariates="s2s_image", progress=False)
+    s2s.tl.impute(section, genes, preset="quick", key_added="without image", progress=False)
     for method in ("pca_kriging", "kriging", "nearest"):
         s2s.tl.interpolate(section, method, genes=genes)
     s2s.tl.evaluate(section, ["s2s", "pca_kriging", "kriging", "nearest"])
@@ -87,6 +88,11 @@ def compare_methods() -> None:
     s2s.pl.compare(scored_section(), "Bc1", keys=keys, columns=["imputed", "truth"], img=False, show=False)
 
 
+def compare_image() -> None:
+    keys = ["without image", "s2s"]
+    s2s.pl.compare(scored_section(), "Bc1", keys=keys, columns=["image", "imputed", "truth"], show=False)
+
+
 def compare_genes() -> None:
     bins = binned_section()
     genes = ["Neurod6", "Prox1", "Rorb", "Fibcd1", "Cpne4", "Gfap", "Sst", "Th"]
@@ -115,6 +121,7 @@ PICTURES: list[Callable[[], None]] = [
     compare,
     compare_columns,
     compare_methods,
+    compare_image,
     compare_genes,
     uncertainty,
     reliability,

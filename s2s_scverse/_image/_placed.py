@@ -184,8 +184,12 @@ def block_mean(values: NDArray[Any], factor: int) -> NDArray[np.float32]:
     """Return means (h, w, channels) over blocks of pixels, which are smaller at the lower and right edge."""
     if factor == 1:
         return values.astype(np.float32, copy=False)
-    height, width = values.shape[:2]
-    summed = np.add.reduceat(values, np.arange(0, height, factor), axis=0, dtype=np.float32)
-    summed = np.add.reduceat(summed, np.arange(0, width, factor), axis=1)
-    rows, cols = (np.diff(np.append(np.arange(0, length, factor), length)) for length in (height, width))
+    summed = values
+    for axis in (0, 1):
+        parts = [np.moveaxis(summed, axis, 0)[start::factor] for start in range(min(factor, summed.shape[axis]))]
+        total = parts[0].astype(np.float32)
+        for part in parts[1:]:  # much faster than np.add.reduceat
+            total[: len(part)] += part
+        summed = np.moveaxis(total, 0, axis)
+    rows, cols = (np.diff(np.append(np.arange(0, length, factor), length)) for length in values.shape[:2])
     return np.asarray(summed / (rows[:, None, None] * cols[None, :, None]), np.float32)

@@ -99,7 +99,8 @@ def test_files_are_read_like_arrays(ramp: np.ndarray, tmp_path) -> None:
     imsave(tmp_path / "he.png", ramp, check_contrast=False)
     tifffile.imwrite(tmp_path / "he.tif", ramp, tile=(64, 64), photometric="rgb")
     tifffile.imwrite(tmp_path / "he.ome.tif", np.moveaxis(ramp, -1, 0), metadata={"axes": "CYX"}, photometric="rgb")
-    for name in ("he.png", "he.tif", "he.ome.tif"):
+    tifffile.imwrite(tmp_path / "he.btf", ramp, bigtiff=True, tile=(64, 64), compression="zlib", photometric="rgb")
+    for name in ("he.png", "he.tif", "he.ome.tif", "he.btf"):
         image = image_file(tmp_path / name, np.eye(3), SPACING / 24)
         found = FeatureMaps(image, SPACING, (0.3, 0.6)).describe(SITES).features
         np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=name)

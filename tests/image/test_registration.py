@@ -22,7 +22,7 @@ def spots():
 
 def described(picture):
     def describe(at):
-        missing = ((at < 0) | (at > SIDE - 1)).any(axis=1)
+        missing = ((at < 0) | (at > np.array(picture.shape[::-1]) - 1)).any(axis=1)
         return map_coordinates(picture, at[:, ::-1].T, order=1)[:, None].astype(np.float32), missing
 
     return describe
@@ -62,6 +62,18 @@ def test_other_places_are_found(picture, spots, move, place):
     assert misfit is not None
     assert misfit.place.startswith(place)
     assert misfit.explained_there > misfit.explained_here
+
+
+@pytest.mark.parametrize(("turns", "place"), [(1, "rotated by 270"), (2, "rotated by 180"), (3, "rotated by 90")])
+def test_an_oblong_image_that_was_rotated_is_found(picture, spots, turns, place):
+    oblong = np.pad(picture, ((0, 0), (0, 60)), mode="symmetric")
+    turned = np.rot90(oblong, turns)
+    rng = np.random.default_rng(0)
+    values = described(oblong)(spots)[0] * rng.standard_normal(20) + 0.5 * rng.standard_normal((len(spots), 20))
+    box = np.zeros(2), np.array(turned.shape[::-1]) - 1.0
+    misfit = check_registration(described(turned), spots, values.astype(np.float32), SPACING, box)
+    assert misfit is not None
+    assert misfit.place.startswith(place)
 
 
 def test_large_structures_elsewhere_are_no_better_place(monkeypatch):
