@@ -1,6 +1,7 @@
 """What each part of the method is worth: every switch against the default, on real sections, over seeds.
 
-``python benchmarks/ablation.py [--sections ...] [--switches ...] [--seeds 0 1 2] [--genes 100] [--epochs 30]``.
+``python benchmarks/ablation.py [--sections ...] [--switches ...] [--seeds 0 1 2] [--genes 100] [--epochs 30]``. With
+``--epochs`` sections of fewer than 100 spots are trained on, too.
 
 Rows are printed as they are done; differences are to the default of the same section and seed, in one process, so that
 nothing but the switch differs. ``±`` is the standard deviation over seeds. Protocol: see protocol.py, with fewer genes,
@@ -12,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from protocol import SECTIONS, Result, load, machine, most_variable, score
+from protocol import ALL_SECTIONS, Result, load, machine, most_variable, score
 
 import s2s_scverse as s2s
 from s2s_scverse.nn import PRESETS
@@ -21,6 +22,10 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
     "shipped weights as they are": {"training": {"max_epochs": 0}},
     "random weights": {"training": {"weights": "random"}},
+    "random weights, natural images": {
+        "training": {"weights": "random"},
+        "images": {"natural_images": "photographs"},
+    },
     "random weights, 40 epochs": {"training": {"weights": "random", "max_epochs": 40}},
     "2 stages": {"network": {"stages": 2}},
     "3 stages": {"network": {"stages": 3}},
@@ -30,22 +35,13 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "attention": {"network": {"attention": True}},
     "no sparser -> sparse": {"training": {"sparser_weight": 0.0}},
     "no sparse -> dense": {"training": {"dense_weight": 0.0}},
-    "natural images": {"images": {"natural_images": "photographs"}},
-    "textures": {"images": {"natural_images": "textures"}},
-    "images with the genes' noise": {
-        "training": {"match_images": "noise"},
-        "images": {"natural_images": "photographs"},
-    },
-    "images with the genes' values": {
-        "training": {"match_images": "distribution"},
-        "images": {"natural_images": "photographs"},
-    },
+    "natural images": {"training": {"natural_images": "photographs"}},
+    "textures": {"training": {"natural_images": "textures"}},
     "loss l1": {"training": {"loss": "l1"}},
     "loss huber": {"training": {"loss": "huber"}},
     "no mask dropout": {"training": {"mask_dropout": 0.0}},
     "no augmentation": {"training": {"augment": False}},
     "no shrinkage": {"training": {"shrink": False}},
-    "best epoch": {"training": {"keep": "best"}},
     "8 masks": {"training": {"masks": 8}},
     "initial: nearest": {"training": {"initial": "nearest", "weights": "random", "max_epochs": 40}},
     "initial: pca_kriging": {"training": {"initial": "pca_kriging", "weights": "random", "max_epochs": 40}},
@@ -62,7 +58,8 @@ def run(section: Any, genes: list[str], switch: str, seed: int, epochs: int | No
     change = SWITCHES[switch]
     # The shipped weights are of the default network; others are trained from random ones, and for longer.
     training = s2s.tl.TrainingConfig() if "network" in change else s2s.tl.TRAINING_PRESETS["default"]
-    training = replace(training, **change.get("training", {}))
+    shorter = {} if epochs is None else {"max_epochs": epochs, "min_spots": 0}
+    training = replace(training, **shorter | change.get("training", {}))
     network = replace(PRESETS["default"], **change.get("network", {}))
     return score(
         section,
@@ -73,27 +70,26 @@ def run(section: Any, genes: list[str], switch: str, seed: int, epochs: int | No
             genes,
             network=network,
             training=training,
-            max_epochs=epochs,
             rng=seed,
             progress=False,
-            **change.get("images", {}),
         ),
     )
 
 
-def row(name: str, switch: str, found: list[Result], base: list[Result]) -> str:
+def row(name: str, switch: str, found: list[Result], base: list[Result] | None = None) -> str:
     cells = []
     for field in ("pcc", "rmse", "mae"):
         values = np.array([getattr(result, field) for result in found])
-        gain = values - [getattr(result, field) for result in base]
-        cells.append(f"{values.mean():.4f} ± {values.std():.4f} | {gain.mean():+.4f} ± {gain.std():.4f}")
+        gain = values - [getattr(result, field) for result in base or found]
+        cells.append(f"{values.mean():.4f} ± {values.std():.4f}")
+        cells.append(f"{gain.mean():+.4f} ± {gain.std():.4f}" if base else "")
     seconds = np.mean([result.seconds for result in found])
     return f"| {name} | {switch} | {' | '.join(cells)} | {seconds:.1f} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sections", nargs="+", default=DEFAULT_SECTIONS, choices=SECTIONS)
+    parser.add_argument("--sections", nargs="+", default=DEFAULT_SECTIONS, choices=ALL_SECTIONS)
     parser.add_argument("--switches", nargs="+", default=list(SWITCHES), choices=SWITCHES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--genes", type=int, default=100)
@@ -104,12 +100,8 @@ def main() -> None:
     for name in arguments.sections:
         section = load(name)
         genes = most_variable(section, arguments.genes)
-        for method in ("kriging", "pca_kriging"):
-            found = score(section, method, genes, lambda: s2s.tl.interpolate(section, method, genes=genes))  # noqa: B023
-            print(row(name, method, [found], [found]), flush=True)
-        # Without training. One seed is enough: the stack hardly depends on it.
-        start = run(section, genes, "default", 0, 0)
-        print(row(name, "stack (initial estimate)", [start], [start]), flush=True)
+        stack = score(section, "s2s", genes, lambda: s2s.tl.impute(section, genes, preset="quick", progress=False))  # noqa: B023
+        print(row(name, "stack (no network)", [stack]), flush=True)
         base = [run(section, genes, "default", seed, arguments.epochs) for seed in arguments.seeds]
         for switch in arguments.switches:
             found_all = (

@@ -132,9 +132,10 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=offered, default=("s2s", "kriging", "pca_kriging"))
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--most", type=int, default=SITES[-1], help="sites")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     print(machine())
-    path = RESULTS / "growth.csv"
+    path = arguments.results / "growth.csv"
     columns = ("series", *Job.__dataclass_fields__, *Cost.__dataclass_fields__)
     keys = ("series", *Job.__dataclass_fields__)
     done = {tuple(row[key] for key in keys) for row in read(path)}

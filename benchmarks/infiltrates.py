@@ -99,30 +99,48 @@ def one_phase(name: str, phase: tuple[int, int], *, network: bool) -> tuple[dict
     return of, [int(rows.sum()) for rows in (measured, held_out, held_out & at_border)]
 
 
+TITLES = {
+    "label, nearest": "nearest label",
+    "label, kriging": "kriged label",
+    "label, kriging + regression, quick": "kriged label and regression on the stack",
+}
+LAYERS = {
+    "nearest": "nearest spot",
+    "pca_kriging": "PCA kriging",
+    "quick": "stack",
+    "default": "default preset",
+    "measured values": "measured values of the held-out spots",
+}
+
+
+def title(key: str) -> str:
+    how, _, layer = key.partition(", ")
+    return TITLES.get(key, f"{how}: {LAYERS.get(layer, layer)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
     parser.add_argument("--default", nargs="*", default=["st_ra_synovium_RA4_1"], help="also with the network")
     arguments = parser.parse_args()
     print(machine())
-    regions = [f"{score}{where}" for where in ("", ", border") for score in ("AUC", "balanced accuracy")]
-    print("| " + " | ".join(["section", "spots", "held out", "at a border", "method", *regions]) + " |")
-    print("|---" * 9 + "|", flush=True)
-    means: dict[str, list[Array]] = {}
+    means: dict[str, dict[str, Array]] = {}
     for name in arguments.sections:
         phases = [one_phase(name, divmod(phase, 2), network=name in arguments.default) for phase in range(4)]
-        counts = " | ".join(f"{n:.0f}" for n in np.mean([each for _, each in phases], axis=0))
+        counts = np.mean([each for _, each in phases], axis=0)
+        print("{}: {:.0f} spots, {:.0f} held out, {:.0f} of them at a border".format(name, *counts), flush=True)
         for method in phases[0][0]:
-            of = np.array([found[method] for found, _ in phases])
-            means.setdefault(method, []).append(of.mean(axis=0))
-            cells = " | ".join(
-                f"{mean:.3f} ± {sd:.3f}" for mean, sd in zip(of.mean(axis=0), of.std(axis=0), strict=True)
-            )
-            print(f"| {name} | {counts} | {method} | {cells} |", flush=True)
+            means.setdefault(method, {})[name] = np.mean([found[method] for found, _ in phases], axis=0)
+    names = ["mean AUC", "balanced accuracy", "AUC at borders", "balanced accuracy at borders"]
+    print(f"| from | {' | '.join(each.removeprefix('st_ra_synovium_') for each in arguments.sections)} |", end=" ")
+    print(f"{' | '.join(names)} |\n|" + "---|" * (len(arguments.sections) + 5))
     for method, of in means.items():
+        cells = [f"{of[name][0]:.3f} / {of[name][2]:.3f}" if name in of else "" for name in arguments.sections]
         if len(of) == len(arguments.sections):
-            cells = " | ".join(f"{mean:.3f}" for mean in np.mean(of, axis=0))
-            print(f"| mean | | | | {method} | {cells} |")
+            cells += [f"{mean:.3f}" for mean in np.mean(list(of.values()), axis=0)]
+        else:
+            cells += [""] * 4
+        print(f"| {title(method)} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def seconds_per_step(section: SectionOnLattice, preset: str, batch: int, steps: 
     )
     rng = np.random.default_rng(0)
     known = section.measured & ~choose_validation(section.measured, 0.1, rng)
-    weights = cross_validate(section, training.initial, section.measured, seed=0).stacking
+    weights = cross_validate(section, training.initial, seed=0).stacking
     source = lambda size, n, rng: natural_images(size=size, n=n, rng=rng)  # noqa: E731
     terms = lay_out(section, known, weights, training, source, rng.spawn(4))
     network = CDCIN(_fitting(PRESETS[preset], training, [section])).to(memory_format=torch.channels_last)

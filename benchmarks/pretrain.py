@@ -24,7 +24,7 @@ from s2s_scverse._adata import read_inputs
 from s2s_scverse._predict import cross_validate, section_noise_weights
 from s2s_scverse._progress import SILENT
 from s2s_scverse._train._apply import whole_maps
-from s2s_scverse._train._lightning import Batches, TrainingPlan, train
+from s2s_scverse._train._lightning import TrainingPlan, train
 from s2s_scverse._train._scenes import InitialEstimate, Masks, Scale, Scene, Term, build_scene
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN
@@ -32,7 +32,7 @@ from s2s_scverse.nn._simulated import SIMULATED
 
 N_GENES, REPLICATES = 60, 16
 PATTERNS = ("leaves", "smooth", "photograph", "layers", "discs")
-TRAINING = s2s.tl.TrainingConfig(weights="random", crop=40, batch_size=16, max_epochs=300, masks=1, patience=10**6)
+TRAINING = s2s.tl.TrainingConfig(weights="random", crop=40, batch_size=16, max_epochs=300, masks=1)
 
 
 def pattern(kind: str, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -142,7 +142,7 @@ def scene_of(seed: int) -> Scene:
     expected = expected[:, np.ptp(values, axis=0) > 0]
     seen = (values[:, np.ptp(values, axis=0) > 0] > 0).mean(axis=0) >= 0.1
     placed, expected = replace(placed, values=placed.values[:, seen]), expected[:, seen]  # noqa: PD011 - no DataFrame
-    weights = cross_validate(placed, "stack", placed.measured, seed=seed).stacking
+    weights = cross_validate(placed, "stack", seed=seed).stacking
     scale = Scale.of(placed.values, None)
     truth = scale.apply(expected[placed.rows].astype(np.float32))
     known = np.isfinite(truth).all(axis=1)
@@ -177,12 +177,12 @@ def main() -> None:
     torch.manual_seed(0)
     network = CDCIN(SIMULATED).to(memory_format=torch.channels_last)
     terms = [Term("simulated", tuple(scenes[: arguments.sections]), images=False, weight=1.0)]
-    plan = TrainingPlan(network, terms, training, {})
+    plan = TrainingPlan(network, terms, watched, training, {}, 0)
     cpu = torch.device("cpu")
-    train(plan, Batches(terms, watched, training, 0), device=cpu, checkpoint=None, found=None, progress=SILENT)
+    train(plan, device=cpu, checkpoint=None, found=None, progress=SILENT)
     for row in plan.history[9::10]:
         print(f"epoch {row['epoch']:.0f}: error / stack's {row['validation'] / row['validation_start']:.4f}")
-    np.savez_compressed(arguments.output, **{name: array.numpy() for name, array in plan.kept.items()})
+    np.savez_compressed(arguments.output, **{name: array.numpy() for name, array in plan.network.state_dict().items()})
     print(f"{arguments.output}: {Path(arguments.output).stat().st_size / 1000:.0f} kB")
 
 

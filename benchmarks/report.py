@@ -1,9 +1,8 @@
-"""Tables of docs/benchmarks.md and its chart, from ``benchmarks/results/*.csv``.
+"""Tables of the documentation that come from ``benchmarks/results/*.csv``, and two charts.
 
-``python benchmarks/report.py [--preset quick] [--readme]``: rewrites what lies between ``<!-- table: NAME -->`` and
-``<!-- end -->``, and docs/images/benchmark.svg and growth_by_method.svg. Needs no section. With ``--readme`` the
-table for README is printed instead. Where ``results/genes.csv`` is present (`run.py` writes it),
-``results/genes_ahead.csv`` is made anew from it.
+``python benchmarks/report.py`` rewrites what lies between ``<!-- table: NAME -->`` and ``<!-- end -->`` in
+docs/benchmarks.md, docs/scaling.md and README.md, and docs/images/benchmark.svg and growth.svg. Needs no section.
+Where ``results/genes.csv`` is present (`run.py` writes it), what it has is renewed in ``results/genes_ahead.csv``.
 
 Gains are paired: method against baseline on the same section, mean over sections. Their 95 % intervals are bootstrapped
 over tissues, since sections of one tissue are alike. The gap closed is the part of the way to the noise ceiling, from
@@ -11,25 +10,24 @@ the gene mean (PCC / ceiling) or from kriging: (PCC - PCC of kriging) / (ceiling
 """
 
 import argparse
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 ROOT = Path(__file__).parents[1]
-RESULTS, PAGE, IMAGES = ROOT / "benchmarks/results", ROOT / "docs/benchmarks.md", ROOT / "docs/images"
+RESULTS, IMAGES = ROOT / "benchmarks/results", ROOT / "docs/images"
+PAGES = (ROOT / "docs/benchmarks.md", ROOT / "docs/scaling.md", ROOT / "README.md")
 EQUAL = ("gene mean", "nearest", "linear", "inverse distance", "kriging", "PCA kriging", "s2s")
-GUIDED = (
-    "TESLA's rule",
-    "GSTools, image as drift",
-    "GPBoost, image linear",
-    "GPBoost, image in trees",
-    "s2s with image",
-)
 RIVALS = ("GSTools kriging", "GPBoost", "MEFISTO")
-AHEAD = 0.01
-NAMES = {"s2s": "**s2s**", "s2s with image": "**s2s with image**"}
+GUIDED_RIVALS = ("TESLA's rule", "GSTools, image as drift", "GPBoost, image linear", "GPBoost, image in trees")
+OURS = ("s2s", "s2s with image")
+SHORT = ("kriging", "PCA kriging", *RIVALS, *OURS)
 NETWORK = "s2s with network"
+AHEAD = 0.01
+NAMES = {name: f"**{name}**" for name in OURS}
 MARKERS = {
     "kriging": ("o", "0.6"),
     "PCA kriging": ("s", "0.35"),
@@ -39,50 +37,60 @@ MARKERS = {
     "s2s": ("D", "C0"),
     "s2s with image": ("*", "C3"),
 }
-SHORT = ("kriging", "PCA kriging", "GSTools kriging", "GPBoost", "MEFISTO", "s2s")
+IN_README = {
+    "st_breast_layer1": "ST breast cancer (layer 1)",
+    "st_ra_synovium_RA4_1": "ST rheumatoid synovium (RA4)",
+    "verafish_mouse_hippocampus": "VeraFISH mouse hippocampus, bins",
+    "visium_dlpfc_151674": "Visium human cortex (DLPFC 151674)",
+    "st2k_mouse_olfactory_bulb_MOB1_he": "ST mouse olfactory bulb (MOB1)",
+    "st_her2_breast_C4_he": "ST breast cancer (HER2 C4)",
+    "dbit_mouse_embryo_FFPE2_he": "DBiT-seq mouse embryo",
+    "visium_human_lymph_node_1000_he": "Visium human lymph node",
+}
+"""One section of each tissue and platform; those with an image last, since choices for images were made on them."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", default="quick")
-    parser.add_argument("--readme", action="store_true")
-    arguments = parser.parse_args()
-    scores = load(arguments.preset)
-    if arguments.readme:
-        print(readme(scores))
-        return
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if (RESULTS / "genes.csv").exists():
-        genes_ahead(arguments.preset).to_csv(RESULTS / "genes_ahead.csv", index=False, float_format="%.3g")
-    PAGE.write_text(filled(PAGE.read_text(), scores))
+        known = pd.read_csv(RESULTS / "genes_ahead.csv")
+        known = pd.concat([known, genes_ahead()]).drop_duplicates(["section", "method"], keep="last")
+        known.sort_values(["section", "method"]).to_csv(RESULTS / "genes_ahead.csv", index=False)
+    scores = load()
+    for page in PAGES:
+        page.write_text(filled(page.read_text(), scores))
     draw(scores)
     draw_growth(scores)
 
 
 def filled(page: str, scores: pd.DataFrame) -> str:
     """Return the page with its tables made anew."""
-    for name, make in TABLES.items():
-        start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
-        before, _, rest = page.partition(start)
-        page = f"{before}{start}\n{make(scores)}\n\n{end}{rest.partition(end)[2]}"
-    return page
+    return re.sub(
+        r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}\n{TABLES[found[2]](scores)}\n\n{found[3]}",
+        page,
+        flags=re.DOTALL,
+    )
 
 
-def load(preset: str) -> pd.DataFrame:
+def load() -> pd.DataFrame:
     """Read the scores with every second spot measured; one row per section and method."""
-    table = read(preset)
+    table = read()
     return table[table["mask"] == "stride 2"].drop(columns="mask")
 
 
-def read(preset: str) -> pd.DataFrame:
+def read() -> pd.DataFrame:
     """Read the scores, means over seeds; one row per section, mask and method."""
     table = pd.read_csv(RESULTS / "scores.csv", keep_default_na=False, na_values=[""])
-    # The same with a network, of which the parts are told.
-    trained = (table["preset"] == "default") & (table["method"] == "s2s") & (preset == "quick")
+    trained = (table["preset"] == "default") & (table["method"] == "s2s")
     table["method"] = table["method"].mask(trained, NETWORK)
-    table = table[table["preset"].isna() | (table["preset"] == preset) | trained]
     table = table.groupby(["section", "mask", "method"], as_index=False).mean(numeric_only=True)
     sections = pd.read_csv(ROOT / "benchmarks/sections.csv").set_index("name")
     return table.join(sections[["role", "tissue", "platform"]], on="section")
+
+
+def of_role(scores: pd.DataFrame, *roles: str) -> pd.DataFrame:
+    return scores[scores["role"].isin(roles)]
 
 
 def wide(scores: pd.DataFrame, score: str = "pcc") -> pd.DataFrame:
@@ -119,19 +127,38 @@ def closed(scores: pd.DataFrame, method: str) -> tuple[float, ...]:
     return tuple(float(part.dropna().mean()) for part in parts)
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    header = list(header)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows))
+
+
+def number(value: float, digits: int, best: float = np.nan) -> str:
+    """Return a number, bold if it is the best, or nothing if it is missing."""
+    return "" if np.isnan(value) else f"**{value:.{digits}f}**" if value == best else f"{value:.{digits}f}"
+
+
+def compared(scores: pd.DataFrame, methods: Iterable[str], score: str = "pcc", digits: int = 3) -> pd.DataFrame:
+    """One row of text per section, one column per method; the highest PCC of a section is bold."""
+    found = wide(scores, score)
+    found = found[[method for method in methods if method in found]]
+    best = found.max(axis=1) if score == "pcc" else pd.Series(np.nan, found.index)
+    text = found.apply(
+        lambda row: [number(value, digits, best[row.name]) for value in row], axis=1, result_type="expand"
+    )
+    text.columns = found.columns
+    for _, row in scores[scores["pcc"].isna()].iterrows():
+        if row["section"] in text.index and row["method"] in text:
+            text.loc[row["section"], row["method"]] = "stopped"
+    return text
 
 
 def of(scores: pd.DataFrame, method: str, score: str, digits: int = 4) -> str:
-    values = scores.loc[scores["method"] == method, score].dropna()
-    return f"{values.mean():.{digits}f}" if len(values) else ""
+    return number(scores.loc[scores["method"] == method, score].mean(), digits)
 
 
 def headline(scores: pd.DataFrame) -> str:
     """Compare on the test sections that all these methods ran on."""
-    test = scores[scores["role"] == "test"]
+    test = of_role(scores, "test")
     complete = wide(test).reindex(columns=EQUAL).dropna().index
     test = test[test["section"].isin(complete)]
     rows = []
@@ -144,100 +171,87 @@ def headline(scores: pd.DataFrame) -> str:
     return table([f"{len(complete)} sections", *names], rows)
 
 
+STEPS = (
+    ("depth, in kriging", "kriging", "kriging, no depth"),
+    ("depth, in PCA kriging", "PCA kriging", "PCA kriging, no depth"),
+    ("depth, in the stack", "s2s", "stack, no depth"),
+    ("components: PCA kriging over kriging", "PCA kriging", "kriging"),
+    ("stack over PCA kriging, both with depth", "s2s", "PCA kriging"),
+    ("stack over PCA kriging, both without", "stack, no depth", "PCA kriging, no depth"),
+    ("image (sections whose other phases were used included)", "s2s with image", "s2s"),
+    ("network (default preset over quick)", NETWORK, "s2s"),
+)
+
+
+def part(scores: pd.DataFrame, method: str, baseline: str, role: str = "test") -> str:
+    """Gain on the test sections, with the repeated ones for the image, or on the tuning sections."""
+    repeated = ("repeat",) if (role, method) == ("test", "s2s with image") else ()
+    return gain(of_role(scores, role, *repeated), method, baseline)
+
+
 def parts(scores: pd.DataFrame) -> str:
-    """What the stack, the depth of spots and the image each add."""
-    steps = (
-        ("depth, in kriging", "kriging", "kriging, no depth"),
-        ("depth, in PCA kriging", "PCA kriging", "PCA kriging, no depth"),
-        ("depth, in the stack", "s2s", "stack, no depth"),
-        ("components: PCA kriging over kriging", "PCA kriging", "kriging"),
-        ("stack over PCA kriging, both with depth", "s2s", "PCA kriging"),
-        ("stack over PCA kriging, both without", "stack, no depth", "PCA kriging, no depth"),
-        ("image (sections whose other phases were used included)", "s2s with image", "s2s"),
-        ("network (default preset over quick)", NETWORK, "s2s"),
-    )
-    rows = []
-    for what, method, baseline in steps:
-        roles = ("test",) if method != "s2s with image" else ("test", "repeat")
-        cells = [gain(scores[scores["role"] == role], method, baseline) for role in ("test", "tuning")]
-        if method == "s2s with image":
-            cells[0] = gain(scores[scores["role"].isin(roles)], method, baseline)
-        rows.append([what, *cells])
+    """What the stack, the depth of spots, the image and the network each add."""
+    rows = [[what, *(part(scores, *pair, role) for role in ("test", "tuning"))] for what, *pair in STEPS]
     return table(["part", "test sections", "tuning sections"], rows)
 
 
-def by_section(scores: pd.DataFrame, roles: tuple[str, ...]) -> str:
-    chosen = scores[scores["role"].isin(roles)]
-    pcc, ceiling = wide(chosen), chosen.groupby("section")["ceiling"].first()
-    methods = [method for method in ("kriging", "PCA kriging", *RIVALS, "s2s", "s2s with image") if method in pcc]
-    rows = []
-    for section, row in pcc.iterrows():
-        best = row[methods].max()
-        first = chosen[chosen["section"] == section].iloc[0]
-        cells = [
-            "" if np.isnan(row[m]) else f"**{row[m]:.3f}**" if row[m] == best else f"{row[m]:.3f}" for m in methods
-        ]
-        rows.append([str(section), f"{first['spots']:.0f}", *cells, f"{ceiling[section]:.3f}"])
-    return table(["section", "spots", *methods, "ceiling"], rows)
+def contributions(scores: pd.DataFrame) -> str:
+    """PCC of what the stack is made of without the depth of spots, and what depth, image and network add."""
+    pcc = wide(scores)
+    found = pcc[[f"{method}, no depth" for method in ("kriging", "PCA kriging", "stack")]]
+    for method, baseline in (("s2s", "stack, no depth"), ("s2s with image", "s2s"), (NETWORK, "s2s")):
+        found = found.assign(**{method: pcc[method] - pcc[baseline]})
+    role = scores.groupby("section")["role"].first()
+    means = {f"mean, {name}": found[role == name].mean() for name in ("test", "tuning")}
+    signs = dict.fromkeys(found.columns[3:], "+")
+    rows = [
+        [str(name), *("" if np.isnan(row[column]) else f"{row[column]:{signs.get(column, '')}.4f}" for column in found)]
+        for name, row in [*found.iterrows(), *means.items()]
+    ]
+    return table(["section", "kriging", "PCA kriging", "stack", "depth", "image", "network"], rows)
+
+
+def by_section(scores: pd.DataFrame) -> str:
+    text = compared(scores, SHORT)
+    numbers = scores.groupby("section")[["spots", "ceiling"]].first()
+    rows = [[name, f"{numbers.spots[name]:.0f}", *row, f"{numbers.ceiling[name]:.3f}"] for name, row in text.iterrows()]
+    return table(["section", "spots", *text, "ceiling"], rows)
 
 
 def rmse(scores: pd.DataFrame) -> str:
-    chosen = scores[scores["role"].isin(("test", "repeat"))]
-    found = wide(chosen, "rmse")
-    methods = [
-        method
-        for method in ("gene mean", "kriging", "PCA kriging", *RIVALS, "s2s", "s2s with image")
-        if method in found
-    ]
-    rows = [
-        [str(section), *("" if np.isnan(row[m]) else f"{row[m]:.4f}" for m in methods)]
-        for section, row in found.iterrows()
-    ]
-    return table(["section", *methods], rows)
+    text = compared(of_role(scores, "test", "repeat"), ("gene mean", *SHORT), "rmse", 4)
+    return table(["section", *text], ([name, *row] for name, row in text.iterrows()))
 
 
 def image(scores: pd.DataFrame) -> str:
     """Return PCC of methods that use the image, on all sections that have one."""
-    pcc = wide(scores)
-    methods = [method for method in ("kriging", "s2s", *GUIDED) if method in pcc]
-    rows = [
-        [
-            str(section),
-            *(
-                "" if np.isnan(row[m]) else f"**{row[m]:.3f}**" if row[m] == row[methods].max() else f"{row[m]:.3f}"
-                for m in methods
-            ),
-        ]
-        for section, row in pcc[pcc["s2s with image"].notna()].iterrows()
-    ]
-    return table(["section", *methods], rows)
+    shown = scores[scores["section"].isin(scores.loc[scores["method"] == "s2s with image", "section"])]
+    text = compared(shown, ("kriging", "s2s", *GUIDED_RIVALS, "s2s with image"))
+    return table(["section", *text], ([name, *row] for name, row in text.iterrows()))
 
 
 def rivals(scores: pd.DataFrame) -> str:
     """Compare other packages, which are not given the depth of spots, on the test sections that each ran on."""
-    test = scores[scores["role"] == "test"]
+    test = of_role(scores, "test")
     pcc, error = wide(test), wide(test, "rmse")
     rows = []
-    for method in (*RIVALS, *GUIDED[:-1]):
-        other = "s2s with image" if method in GUIDED else "stack, no depth"
-        if method not in pcc:
-            continue
-        both = pcc[[method, other, "s2s"]].dropna()
+    for method in (*RIVALS, *GUIDED_RIVALS):
+        other = "s2s with image" if method in GUIDED_RIVALS else "stack, no depth"
+        both = pcc[[method, other]].dropna()
         means = [f"{both[name].mean():.3f} / {error.loc[both.index, name].mean():.4f}" for name in (method, other)]
-        rows.append(
-            [method, str(len(both)), means[0], f"{NAMES.get(other, other)}: {means[1]}", gain(test, other, method)]
-        )
+        against = f"{NAMES.get(other, other)}: {means[1]}"
+        rows.append([method, str(len(both)), means[0], against, gain(test, other, method)])
     return table(["method", "sections", "PCC / RMSE", "against", "gain in PCC"], rows)
 
 
 def masks(_: pd.DataFrame) -> str:
     """PCC with other spots measured, means over sections; every second spot on the same ones."""
-    scores = read("quick")
-    places = ("phase 0, 1", "phase 1, 0", "phase 1, 1", "half", "quarter", "lost corner", "lost stripe", "lost hole")
+    scores = read()
+    places = ("stride 2", "phase 0, 1", "phase 1, 0", "phase 1, 1", "half", "quarter")
     several = scores.groupby("section")["mask"].nunique()
     scores = scores[scores["section"].isin(several.index[several > 1])]
     rows = []
-    for mask in ("stride 2", *places):
+    for mask in (*places, "lost corner", "lost stripe", "lost hole"):
         own = scores[scores["mask"] == mask]
         pcc = wide(own)
         means = [f"{pcc[method].mean():.3f}" for method in ("kriging", "PCA kriging", "s2s")]
@@ -248,55 +262,42 @@ def masks(_: pd.DataFrame) -> str:
     return table(["mask", *names], rows)
 
 
-def bold(value: float, best: float) -> str:
-    return f"**{value:.3f}**" if value == best else f"{value:.3f}"
-
-
 def network(scores: pd.DataFrame) -> str:
     """PCC and RMSE without and with a network."""
-    pcc, error = wide(scores), wide(scores, "rmse")
-    both = pcc[["s2s", NETWORK]].dropna()
+    pcc, error = (wide(scores, score)[["s2s", NETWORK]].dropna() for score in ("pcc", "rmse"))
     rows = [
-        [
-            str(section),
-            *(f"{each.loc[section, name]:.4f}" for each in (pcc, error) for name in ("s2s", NETWORK)),
-            f"{row[NETWORK] - row['s2s']:+.4f}",
-        ]
-        for section, row in both.iterrows()
+        [name, *(f"{value:.4f}" for value in (*pcc.loc[name], *error.loc[name])), f"{change:+.4f}"]
+        for name, change in (pcc[NETWORK] - pcc["s2s"]).items()
     ]
     return table(["section", "PCC, quick", "default", "RMSE, quick", "default", "gain in PCC"], rows)
 
 
 def errors(scores: pd.DataFrame) -> str:
     """Errors and smoothness: means over the test sections that a method ran on."""
-    test = scores[scores["role"] == "test"]
+    test = of_role(scores, "test")
     rows = []
-    for method in (*EQUAL, *RIVALS, *GUIDED):
-        own = test[test["method"] == method]
-        if len(own):
-            numbers = [of(test, method, score, 3) for score in ("crps", "coverage", "moran_bias")]
-            rows.append([NAMES.get(method, method), str(own["section"].nunique()), *numbers])
+    for method in (*EQUAL, *RIVALS, *GUIDED_RIVALS, "s2s with image"):
+        n = test.loc[test["method"] == method, "pcc"].notna().sum()
+        numbers = [of(test, method, score, 3) for score in ("crps", "coverage", "moran_bias")]
+        rows.append([NAMES.get(method, method), str(n), *numbers])
     return table(["method", "sections", "CRPS", "coverage of 90 %", "Moran's I bias"], rows)
 
 
-def cost(seconds: float, memory: float) -> str:
-    """CPU seconds and GB; without memory the method was stopped."""
-    if np.isnan(seconds):
-        return ""
-    return f"> {seconds:.0f}" if np.isnan(memory) else f"{seconds:.1f} / {memory:.2f}"
-
-
 def costs(scores: pd.DataFrame) -> str:
-    """CPU seconds and memory where they were measured."""
+    """CPU seconds and GB; a method without memory was stopped."""
+
+    def cell(seconds: float, memory: float) -> str:
+        stopped = f"> {seconds:.0f}" if seconds > 1 else ""
+        digits = 1 if seconds >= 1 else 2
+        return "" if np.isnan(seconds) else stopped if np.isnan(memory) else f"{seconds:.{digits}f} / {memory:.2f}"
+
     seconds, memory = wide(scores, "cpu_seconds"), wide(scores, "gigabytes")
-    methods = [method for method in (*SHORT, *GUIDED) if method in seconds]
-    if "s2s" not in methods:
-        return "Not measured yet."
+    methods = [method for method in (*SHORT[:-1], *GUIDED_RIVALS, "s2s with image") if method in seconds]
     spots = scores.groupby("section")["spots"].first()
-    rows = []
-    for section in sorted(seconds.index[seconds["s2s"].notna()], key=spots.__getitem__):
-        cells = [cost(seconds.loc[section, m], memory.loc[section, m]) for m in methods]
-        rows.append([str(section), f"{spots[section]:.0f}", *cells])
+    rows = [
+        [name, f"{spots[name]:.0f}", *(cell(seconds.loc[name, m], memory.loc[name].get(m, np.nan)) for m in methods)]
+        for name in sorted(seconds.index, key=spots.__getitem__)
+    ]
     return table(["CPU s / peak GB", "spots", *methods], rows)
 
 
@@ -305,36 +306,33 @@ def better(scores: pd.DataFrame) -> str:
     rows = []
     pairs = [(method, "s2s") for method in ("kriging", "PCA kriging", *RIVALS)]
     pairs += [(method, "stack, no depth") for method in ("kriging, no depth", "PCA kriging, no depth", *RIVALS)]
-    pairs += [(method, other) for other in ("s2s", "s2s with image") for method in GUIDED[:-1]]
+    pairs += [(method, other) for other in OURS for method in GUIDED_RIVALS]
+    pairs += [("stack, no depth", "s2s"), ("s2s", "s2s with image")]
     for method, other in pairs:
         cells = [method, other]
         for score, sign in (("pcc", 1), ("rmse", -1)):
-            found = wide(scores, score)
-            if not {method, other} <= set(found):
-                break
-            pair = found[[method, other]].dropna()
+            pair = wide(scores, score)[[method, other]].dropna()
             difference = pair[method] - pair[other]
             ahead = difference[sign * difference > 0]
             names = ", ".join(f"{name} ({value:+.4f})" for name, value in ahead.items())
             cells.append(f"{len(ahead)} of {len(pair)}" + (f": {names}" if names else ""))
-        else:
-            rows.append(cells)
+        rows.append(cells)
     return table(["method", "against", "PCC higher", "RMSE lower"], rows)
 
 
-def genes_ahead(preset: str) -> pd.DataFrame:
+def genes_ahead() -> pd.DataFrame:
     """Count genes whose PCC is higher or lower than that of s2s by more than .01, by terciles of their ceiling."""
     genes = pd.read_csv(RESULTS / "genes.csv", keep_default_na=False, na_values=[""])
-    genes = genes[(genes["mask"] == "stride 2") & (genes["preset"].isna() | (genes["preset"] == preset))]
+    genes = genes[(genes["mask"] == "stride 2") & (genes["preset"].fillna("quick") == "quick")]
     genes = genes.groupby(["section", "method", "gene"], as_index=False)[["pcc", "ceiling"]].mean()
     rows = []
     for section, found in genes.groupby("section"):
         pcc = found.pivot_table(index="gene", columns="method", values="pcc")
         ceiling = found.groupby("gene")["ceiling"].first()
         third = pd.cut(ceiling.rank(method="first"), 3, labels=["low", "medium", "high"])
-        for method in pcc.columns.intersection(["kriging", "PCA kriging", *RIVALS, *GUIDED[:-1]]):
-            other = "s2s with image" if method in GUIDED else "s2s"
-            if other not in pcc:
+        for method in ("kriging", "PCA kriging", *RIVALS, *GUIDED_RIVALS):
+            other = "s2s with image" if method in GUIDED_RIVALS else "s2s"
+            if not {method, other} <= set(pcc):
                 continue
             difference = pcc[method] - pcc[other]
             ahead = difference > AHEAD
@@ -351,59 +349,58 @@ def genes_ahead(preset: str) -> pd.DataFrame:
 def genes(scores: pd.DataFrame) -> str:
     """Sum the counts of `genes_ahead` over the test and repeated sections."""
     counts = pd.read_csv(RESULTS / "genes_ahead.csv")
-    counts = counts[counts["section"].isin(scores.loc[scores["role"] != "tuning", "section"])]
-    rows = []
-    for (method, other), own in counts.groupby(["method", "against"], sort=False):
-        sums = own.sum(numeric_only=True)
-        cells = [f"{sums[name]:.0f}" for name in ("genes", "ahead", "behind")]
-        cells += [f"{sums[f'ahead, {level} ceiling']:.0f}" for level in ("low", "medium", "high")]
-        rows.append([method, other, str(len(own)), *cells])
+    counts = counts[counts["section"].isin(of_role(scores, "test", "repeat")["section"])]
+    shown = ["genes", "ahead", "behind", *(f"ahead, {level} ceiling" for level in ("low", "medium", "high"))]
+    rows = [
+        [method, own["against"].iloc[0], str(len(own)), *(str(own[name].sum()) for name in shown)]
+        for method in ("kriging", "PCA kriging", *RIVALS, *GUIDED_RIVALS)
+        if len(own := counts[counts["method"] == method])
+    ]
     header = ["method", "against", "sections", "genes", "better by .01", "worse by .01"]
     return table([*header, "better: low ceiling", "medium", "high"], rows)
 
 
 def sources(_: pd.DataFrame) -> str:
     sections = pd.read_csv(ROOT / "benchmarks/sections.csv", keep_default_na=False)
-    rows = [
-        [
-            row["name"],
-            row["role"],
-            row["tissue"],
-            row["platform"],
-            row["source"],
-            row["licence"],
-            f"`{row['sha256'][:12]}`",
-        ]
-        for _, row in sections.iterrows()
-    ]
-    return table(["section", "role", "tissue", "platform", "source", "licence", "sha256 of our file"], rows)
+    names = ["name", "role", "tissue", "platform", "source", "licence"]
+    rows = [[*row[names], f"`{row['sha256'][:12]}`"] for _, row in sections.iterrows()]
+    return table(["section", *names[1:], "sha256 of our file"], rows)
 
 
 def readme(scores: pd.DataFrame) -> str:
-    """Make the table of README: test sections, depth for all."""
-    test = scores[scores["role"] == "test"]
-    pcc, ceiling = wide(test), test.groupby("section")["ceiling"].first()
-    rows = []
-    for section, row in pcc.iterrows():
-        over = [f"{row['s2s'] - row[other]:+.3f} ({100 * (row['s2s'] / row[other] - 1):+.1f} %)" for other in SHORT[:2]]
-        guided = row.get("s2s with image", np.nan)
-        last = "" if np.isnan(guided) else f"{guided:.3f} ({100 * (guided / row['s2s'] - 1):+.1f} %)"
-        first = [f"{row[name]:.3f}" for name in ("kriging", "PCA kriging", "s2s")]
-        rows.append([str(section), *first, *over, last, f"{ceiling[section]:.3f}"])
-    overall = ["**mean**", *(f"{pcc[name].mean():.3f}" for name in ("kriging", "PCA kriging", "s2s"))]
-    overall += [gain(test, "s2s", other) for other in ("kriging", "PCA kriging")]
-    rows.append([*overall, gain(test, "s2s with image", "s2s"), f"{ceiling.mean():.3f}"])
-    header = [
-        "test section",
-        "kriging",
-        "PCA kriging",
-        "s2s",
-        "over kriging",
-        "over PCA kriging",
-        "s2s with image",
-        "ceiling",
+    """Make the table of README: PCC of some test sections, and means over all."""
+    test = of_role(scores, "test")
+    pcc, first = wide(test), test.groupby("section")[["spots", "ceiling"]].first()
+    methods = ["kriging", "PCA kriging", *OURS]
+    rows = [
+        [
+            title,
+            f"{first.spots[name]:,.0f}",
+            *(number(pcc.loc[name, m], 3) for m in methods),
+            f"{first.ceiling[name]:.3f}",
+        ]
+        for name, title in IN_README.items()
     ]
-    return table(header, rows) + "\n\n" + parts(scores)
+    means = [of(test, method, "pcc", 3) for method in methods[:3]]
+    rows.append([f"mean of {len(pcc)} test sections", "", *means, "", of(test, "s2s", "ceiling", 3)])
+    return table(["section", "spots used", *(NAMES.get(m, m) for m in methods), "noise ceiling"], rows)
+
+
+def readme_gains(scores: pd.DataFrame) -> str:
+    """Make the second table of README: what s2s gains, and what each part adds."""
+    steps = (
+        ("s2s over kriging", "s2s", "kriging"),
+        ("s2s over PCA kriging", "s2s", "PCA kriging"),
+        ("stack over PCA kriging, both without depth", "stack, no depth", "PCA kriging, no depth"),
+        ("depth of the spots, in the stack", "s2s", "stack, no depth"),
+        ("H&E image", "s2s with image", "s2s"),
+        ("network", NETWORK, "s2s"),
+    )
+    rows = []
+    for what, *pair in steps:
+        absolute, relative, sections = part(scores, *pair).rsplit(", ", 2)
+        rows.append([what, absolute, relative, sections])
+    return table(["gain in PCC", "mean (95 % interval over tissues)", "relative", "higher on"], rows)
 
 
 def draw(scores: pd.DataFrame) -> None:
@@ -411,100 +408,137 @@ def draw(scores: pd.DataFrame) -> None:
     import matplotlib.pyplot as plt
 
     plt.rcParams["svg.hashsalt"] = "s2s"
-    test = scores[scores["role"] == "test"]
+    test = of_role(scores, "test")
     pcc, ceiling = wide(test), test.groupby("section")["ceiling"].first()
     order = (pcc["s2s"] / ceiling).sort_values().index
     figure, ax = plt.subplots(figsize=(7.5, 0.32 * len(order) + 1.2), layout="constrained")
     for method, (marker, colour) in MARKERS.items():
-        if method in pcc:
-            ax.plot(pcc.loc[order, method] / ceiling[order], range(len(order)), marker, color=colour, label=method)
+        ax.plot(pcc.loc[order, method] / ceiling[order], range(len(order)), marker, color=colour, label=method)
     ax.set(yticks=range(len(order)), yticklabels=order, xlabel="PCC / noise ceiling", xlim=(0, None))
     ax.grid(axis="y", color="0.9")
     ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.3, 1))
     figure.savefig(IMAGES / "benchmark.svg", metadata={"Date": None})
 
 
-def growths() -> pd.DataFrame:
-    """Costs on simulated sections, one name for each method and series."""
-    found = pd.read_csv(RESULTS / "growth.csv").dropna(subset="cpu_seconds")
-    found["method"] = found["method"].replace("pca_kriging", "PCA kriging")
-    return found[found["preset"].isna() | (found["preset"] == "quick")]
+SERIES = {
+    "spots": ("spots", "measured spots (real sections)"),
+    "sites": ("sites", "sites (simulated sections)"),
+    "genes": ("n_genes", "genes (simulated sections)"),
+}
+"""Size that varies in a series, and its name."""
 
 
-def exponents(size: pd.Series, value: pd.Series) -> str:
-    """Exponent of the growth between each two sizes that follow one another."""
-    steps = np.diff(np.log(value)) / np.diff(np.log(size))
-    return ", ".join(f"{step:.2f}" for step in steps)
+def costs_by_size(scores: pd.DataFrame) -> pd.DataFrame:
+    """Costs on real sections against spots, and on simulated ones against sites and genes."""
+    simulated = pd.read_csv(RESULTS / "growth.csv")
+    simulated = simulated[simulated["series"].isin(SERIES)]
+    simulated["method"] = simulated["method"].replace("pca_kriging", "PCA kriging")
+    found = pd.concat([scores.assign(series="spots", n_genes=scores["genes"]), simulated])
+    found = found[found["gigabytes"].notna() & found["cpu_seconds"].notna() & found["method"].isin(MARKERS)]
+    found["size"] = [row[SERIES[row["series"]][0]] for _, row in found.iterrows()]
+    return found.sort_values("size")
 
 
-def growth(_: pd.DataFrame) -> str:
-    """Exponents of CPU time against sites and genes."""
+def exponent(own: pd.DataFrame, what: str = "cpu_seconds") -> float:
+    """Exponent of a power law of the size; NaN if sizes differ less than fourfold."""
+    size = own["size"]
+    return float(np.polyfit(np.log(size), np.log(own[what]), 1)[0]) if size.max() > 4 * size.min() else np.nan
+
+
+def span(values: pd.Series, digits: str) -> str:
+    """Return the least and the largest value."""
+    return " to ".join(format(end, digits) for end in sorted({values.min(), values.max()}))
+
+
+def growth(scores: pd.DataFrame) -> str:
+    """Ranges of time and memory, and their exponents."""
     rows = []
-    found = growths().sort_values(["series", "method", "sites", "n_genes"])
-    for (series, method), own in found.groupby(["series", "method"], sort=False):
-        if series in ("genes", "sites"):
-            size = own["n_genes" if series == "genes" else "sites"]
-            cells = [", ".join(f"{each:.{digits}f}" for each in own[what]) for what, digits in SHOWN]
-            other = f"{own['sites'].iloc[0]} sites" if series == "genes" else f"{own['n_genes'].iloc[0]} genes"
-            sizes = ", ".join(f"{each:,}" for each in size)
-            rows.append([series, NAMES.get(method, method), other, sizes, *cells, exponents(size, own["cpu_seconds"])])
-    return table(["series", "method", "at", "sizes", "CPU s", "peak GB", "exponents of CPU time"], rows)
+    found = costs_by_size(scores)
+    for series in SERIES:
+        for method in MARKERS:
+            own = found[(found["series"] == series) & (found["method"] == method)]
+            if own.empty:
+                continue
+            cells = [span(own["size"], ",.0f"), str(len(own))]
+            for what in ("cpu_seconds", "gigabytes"):
+                cells += [span(own[what], ".2f"), number(exponent(own, what), 2)]
+            steps = [] if series == "spots" else np.diff(np.log(own[["size", "cpu_seconds"]]), axis=0)
+            cells.append(", ".join(f"{change / step:.2f}" for step, change in steps))
+            rows.append([series, NAMES.get(method, method), *cells])
+    return table(
+        ["against", "method", "sizes", "runs", "CPU s", "exponent", "peak GB", "exponent", "CPU s, between sizes"], rows
+    )
 
 
-SHOWN = (("cpu_seconds", 1), ("gigabytes", 2))
-
-
-def fits(scores: pd.DataFrame) -> str:
-    """Fit CPU time of 200 genes as a power of the spots, over all sections with stride 2."""
-    rows = []
-    for method in MARKERS:
-        own = scores[(scores["method"] == method) & scores["cpu_seconds"].notna()]
-        if len(own) > 2:
-            spots, seconds = np.log(own["spots"]), np.log(own["cpu_seconds"])
-            exponent = np.polyfit(spots, seconds, 1)[0]
-            span = f"{own['spots'].min():.0f} to {own['spots'].max():.0f}"
-            ends = f"{own['cpu_seconds'].min():.1f} to {own['cpu_seconds'].max():.1f}"
-            wide_enough = own["spots"].max() > 4 * own["spots"].min()
-            rows.append(
-                [NAMES.get(method, method), str(len(own)), span, ends, f"{exponent:.2f}" if wide_enough else ""]
-            )
-    return table(["method", "sections", "spots", "CPU s", "exponent"], rows)
+def growth_of_s2s(scores: pd.DataFrame) -> str:
+    """Every run of this package on simulated sections."""
+    found = costs_by_size(scores)
+    found = found[(found["method"] == "s2s") & (found["series"] != "spots")].drop_duplicates(["sites", "n_genes"])
+    rows = [
+        [
+            f"{row.sites:,.0f}",
+            f"{row.n_genes:,.0f}",
+            f"{row.cpu_seconds:.1f}",
+            f"{row.gigabytes:.2f}",
+            f"{row.layers:.2f}",
+        ]
+        for row in found.sort_values(["sites", "n_genes"]).itertuples()
+    ]
+    return table(["sites", "genes", "CPU s", "peak GB", "layers GB"], rows)
 
 
 def draw_growth(scores: pd.DataFrame) -> None:
-    """Draw CPU time and memory against the spots of real sections."""
+    """Draw CPU time and memory against spots, sites and genes, with fitted powers."""
     import matplotlib.pyplot as plt
 
     plt.rcParams["svg.hashsalt"] = "s2s"
-    figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(9.5, 6), layout="constrained", sharex="col", sharey="row")
     labels = {"cpu_seconds": "CPU time (s)", "gigabytes": "peak memory (GB)"}
-    for ax, (what, label) in zip(axes, labels.items(), strict=True):
-        for method, (marker, colour) in MARKERS.items():
-            own = scores[scores["method"] == method]
-            ax.plot(own["spots"], own[what], marker, color=colour, label=method, ms=5)
-        ax.set(xscale="log", yscale="log", xlabel="measured spots", ylabel=label)
-    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside upper center")
-    figure.savefig(IMAGES / "growth_by_method.svg", metadata={"Date": None})
+    found = costs_by_size(scores)
+    for (what, label), row in zip(labels.items(), axes, strict=True):
+        row[0].set_ylabel(label)
+        for (series, (_, xlabel)), ax in zip(SERIES.items(), row, strict=True):
+            ax.set(xscale="log", yscale="log", xlabel=xlabel if what == "gigabytes" else "")
+            for method, (marker, colour) in MARKERS.items():
+                own = found[(found["series"] == series) & (found["method"] == method)]
+                power = exponent(own, what) if len(own) else np.nan
+                ax.plot(own["size"], own[what], marker, color=colour, ms=5, label=number(power, 2) or "_")
+                if np.isfinite(power):
+                    middle = np.log(own[[what, "size"]]).mean()
+                    ax.plot(
+                        own["size"],
+                        np.exp(middle[what] + power * (np.log(own["size"]) - middle["size"])),
+                        color=colour,
+                        lw=1,
+                    )
+            ax.set_ylim(top=found[what].max() * (100 if what == "cpu_seconds" else 5))  # room for the exponents
+            ax.legend(title="exponent", fontsize=7, title_fontsize=7, frameon=False, loc="upper left", ncols=2)
+    handles = [plt.Line2D([], [], marker=marker, color=colour, ls="") for marker, colour in MARKERS.values()]
+    figure.legend(handles, MARKERS, frameon=False, ncols=4, loc="outside upper center")
+    figure.savefig(IMAGES / "growth.svg", metadata={"Date": None})
 
 
 TABLES = {
     "headline": headline,
     "parts": parts,
-    "test": lambda scores: by_section(scores, ("test", "repeat")),
-    "tuning": lambda scores: by_section(scores, ("tuning",)),
+    "contributions": contributions,
+    "test": lambda scores: by_section(of_role(scores, "test", "repeat")),
+    "tuning": lambda scores: by_section(of_role(scores, "tuning")),
     "rmse": rmse,
     "image": image,
     "rivals": rivals,
     "masks": masks,
     "network": network,
-    "fits": fits,
     "growth": growth,
+    "growth_of_s2s": growth_of_s2s,
     "errors": errors,
     "costs": costs,
     "better": better,
     "genes": genes,
     "sources": sources,
-}  # fmt: skip
+    "readme": readme,
+    "readme_gains": readme_gains,
+}
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ import csv
 import multiprocessing
 import os
 import resource
+import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Iterable
 from datetime import date
 from functools import partial
 from itertools import product
@@ -41,40 +43,58 @@ PER_GENE = ("pcc", "rmse", "ceiling", "crps", "coverage", "moran", "moran_bias")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--quick", action="store_true")
-    which.add_argument("--all", action="store_true")
-    which.add_argument("--sections", nargs="+", choices=ALL_SECTIONS, default=TEST)
-    parser.add_argument(
-        "--methods", nargs="+", choices=METHODS, default=[name for name in METHODS if name not in RIVALS]
+    names = {"sections": ALL_SECTIONS, "methods": METHODS, "masks": MASKS}
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="\n\n".join(f"{what}: {'; '.join(each)}" for what, each in names.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--masks", nargs="+", choices=MASKS, default=["stride 2"])
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--quick", action="store_true", help="three small sections, not saved unless with --results")
+    which.add_argument("--all", action="store_true", help="every method on every section")
+    which.add_argument(
+        "--sections", nargs="+", choices=ALL_SECTIONS, default=TEST, metavar="NAME", help="default: the test sections"
+    )
+    ours = [name for name in METHODS if name not in RIVALS]
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=ours, metavar="NAME", help="default: all but other packages"
+    )
+    parser.add_argument(
+        "--masks", nargs="+", choices=MASKS, default=["stride 2"], metavar="NAME", help="default: stride 2"
+    )
     parser.add_argument("--preset", default="quick", help="of tl.impute")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of tl.impute")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, help="folder; default: benchmarks/results")
     arguments = parser.parse_args()
     sections = QUICK if arguments.quick else (*TEST, *REPEATS, *TUNING) if arguments.all else arguments.sections
     methods = tuple(METHODS) if arguments.all else arguments.methods
+    with tempfile.TemporaryDirectory() as unsaved:
+        folder = arguments.results or Path(unsaved if arguments.quick else RESULTS)
+        run(sections, methods, arguments.masks, arguments.preset, arguments.seeds, folder)
+
+
+def run(
+    sections: Iterable[str], methods: Iterable[str], masks: list[str], preset: str, seeds: list[int], folder: Path
+) -> None:
+    """Append the scores of what is not in the folder yet, and print them."""
     check_files(list(sections))
     print(machine(), flush=True)
     warm_up([method for method in METHODS if method in methods and method not in (*RIVALS, *GUIDED)] or ["s2s"])
-    path = arguments.results / "scores.csv"
-    done = {tuple(row[key] for key in KEYS) for row in read(path)}
-    for section, mask in product(sections, arguments.masks):
+    done = {tuple(row[key] for key in KEYS) for row in read(folder / "scores.csv")}
+    for section, mask in product(sections, masks):
         task = None
-        for method, preset, seed in variants(methods, arguments.preset, arguments.seeds):
-            key = (section, mask, method, preset, seed)
+        for method, of, seed in variants(methods, preset, seeds):
+            key = (section, mask, method, of, seed)
             if key in done:
                 continue
             task = make_task(section, mask, image=bool(set(methods) & set(GUIDED))) if task is None else task
             if method in GUIDED and task.covariates is None:
                 continue
-            found = in_child(task, method, preset, seed)
+            found = in_child(task, method, of, seed)
             if isinstance(found, str):
                 print(f"{section}, {mask}, {method}: {found}", flush=True)
                 continue
-            print(f"{section}, {mask}, {method} {preset}: {keep(arguments.results, key, task, *found)}", flush=True)
+            print(f"{section}, {mask}, {method} {of}: {keep(folder, key, task, *found)}", flush=True)
 
 
 def keep(folder: Path, key: tuple[str, ...], task: Task, every: dict[str, np.ndarray], cost: dict[str, float]) -> str:
@@ -103,7 +123,7 @@ def warm_up(methods: list[str]) -> None:
             METHODS[method](at[seen], values, at[~seen], None, totals=np.full(len(values), 100.0), **options)
 
 
-def variants(methods: tuple[str, ...], preset: str, seeds: list[int]) -> list[tuple[str, str, str]]:
+def variants(methods: Iterable[str], preset: str, seeds: list[int]) -> list[tuple[str, str, str]]:
     """Return methods with preset and seed, empty for those that have none."""
     found = []
     for method in methods:

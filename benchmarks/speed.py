@@ -43,24 +43,26 @@ else:
 seconds = time.perf_counter() - start
 layers = sum(section.layers[name].nbytes for name in section.layers if name is not None) / 2**30
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-print(json.dumps([section.n_obs, seconds, memory, layers]))
+spots, genes = int(section.obs["s2s_measured"].sum()), len(genes or section.var_names)
+print(json.dumps([spots, section.n_obs, genes, seconds, memory, layers]))
 """
 SIMULATED = """
 import json, os, sys
 from growth import Job, cost
 found = cost(Job(20_000, 18_000, preset=sys.argv[1], threads=int(os.environ["OMP_NUM_THREADS"])))
-print(json.dumps([found.sites, found.seconds, found.gigabytes, found.layers]))
+print(json.dumps([found.spots, found.sites, 18_000, found.seconds, found.gigabytes, found.layers]))
 """
 IMPORT = """
 import json, resource, sys, time
 start = time.perf_counter()
 __import__(sys.argv[1])
-print(json.dumps([0, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 0]))
+seconds = time.perf_counter() - start
+print(json.dumps([0, 0, 0, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 0]))
 """
 
 
 def measure(code: str, *arguments: str, version: Path, threads: int) -> list[float]:
-    """Sites, seconds, peak memory and size of the layers in GB, of a job in a new process."""
+    """Spots, sites, genes, seconds, peak memory and size of the layers in GB, of a job in a new process."""
     here = Path(__file__).parent
     counts = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads))
     environment = os.environ | counts | {"PYTHONPATH": f"{version}{os.pathsep}{here}", "PYTHONWARNINGS": "ignore"}
@@ -80,8 +82,8 @@ def main() -> None:
     arguments = parser.parse_args()
     versions = [path.resolve() for path in (arguments.before, Path(__file__).parent.parent) if path is not None]
     print(f"{machine()}; {arguments.threads} threads")
-    columns = ["job", "sites", "seconds", "peak GB", "layers GB", "peak / layers"]
-    columns[3:3] = ["seconds before", "before / now"] if len(versions) > 1 else []
+    columns = ["section", "preset", "spots", "sites", "genes", "seconds", "peak GB", "layers GB", "peak / layers"]
+    columns[6:6] = ["seconds before", "before / now"] if len(versions) > 1 else []
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for job in arguments.jobs:
         name, presets = RUNS.get(job, ("", ("s2s_scverse", "anndata")))
@@ -89,11 +91,12 @@ def main() -> None:
         for how in presets:
             given = {"import": (how,), "transcriptome": (how,)}.get(job, (name, how))
             runs = [measure(code, *given, version=version, threads=arguments.threads) for version in versions]
-            sites, seconds, memory, layers = runs[-1]
-            cells = [f"{job}, {how}", f"{sites:.0f}", f"{seconds:.2f}", f"{memory:.2f}", f"{layers:.2f}"]
+            *sizes, seconds, memory, layers = runs[-1]
+            cells = [job, how, *(f"{size:,.0f}" for size in sizes)]
+            cells += [f"{seconds:.1f}", f"{memory:.2f}", f"{layers:.2f}"]
             cells.append(f"{memory / layers:.2f}" if layers else "")
             if len(runs) > 1:
-                cells[3:3] = [f"{runs[0][1]:.2f}", f"{runs[0][1] / seconds:.2f}"]
+                cells[6:6] = [f"{runs[0][3]:.1f}", f"{runs[0][3] / seconds:.2f}"]
             print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -18,7 +18,6 @@ __all__ = [
     "explained",
     "gain",
     "nearer_and_farther",
-    "too_few_spots",
 ]
 
 Float32 = NDArray[np.float32]
@@ -35,12 +34,7 @@ SMALLEST: Final = 0.1  # lower bound of the predicted variance, relative to its 
 NEAREST: Final = 0.7  # smallest ratio of errors at near sites to those in cross-validation
 GAIN_GENES: Final = 64  # number of genes that the gain is estimated from
 UNEXPLAINED: Final = 0.2  # smallest unexplained part of the squared error in denoising
-SEEN: Final = 5  # number of spots with expression at which the expected correlation of a gene is halved
-
-
-def too_few_spots(values: Float32) -> bool:
-    """Whether there are too few measured values (n, n_genes) to estimate errors."""
-    return len(values) < FEWEST
+HALVED: Final = 5  # number of spots with expression at which the expected correlation of a gene is halved
 
 
 @dataclass(frozen=True)
@@ -142,8 +136,8 @@ class Calibration:
         factor = np.maximum((1 + factor) / 2, factor)
         explained = np.clip(factor * predicted.std(axis=0, dtype=np.float64) / np.where(varies, spread, 1), 0, 0.99)
         # Patterns of genes expressed at very few spots are mostly chance.
-        seen = (values > values.min(axis=0)).sum(axis=0)
-        explained *= seen / (seen + SEEN)
+        expressing = (values > values.min(axis=0)).sum(axis=0)
+        explained *= expressing / (expressing + HALVED)
         reliability = np.clip(explained * pool.gain, 0, 1)
         errors = Errors(values, predicted)
         slope = np.where(varies, errors.shrunken_slopes(pool), 0)

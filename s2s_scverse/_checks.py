@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ __all__ = [
     "check_choice",
     "check_column",
     "check_coordinates",
+    "check_fields",
     "check_finite",
     "check_folder",
     "check_fraction",
@@ -130,6 +131,26 @@ def check_fraction(name: str, value: Any) -> float:
 def check_bool(name: str, value: object) -> None:
     """Check for a boolean."""
     check_type(name, value, "True or False", bool)
+
+
+def check_fields(config: Any, **bounds: tuple[float, float | None]) -> None:
+    """Check the fields of a frozen dataclass by type and bounds; numbers of numpy become those of Python.
+
+    Without bounds, integers must be at least 1 and floats positive.
+    """
+    for key, kind in get_type_hints(type(config)).items():
+        name, value = f"{type(config).__name__}: {key}", getattr(config, key)
+        least, most = bounds.get(key, (1, None))
+        if get_origin(kind) is Literal:
+            check_choice(name, value, get_args(kind))
+        elif kind is bool:
+            check_bool(name, value)
+        elif kind is int:
+            object.__setattr__(config, key, check_int(name, value, least=int(least)))
+        elif kind is float and key in bounds:
+            object.__setattr__(config, key, check_number(name, value, least=least, most=most))
+        elif kind is float or (kind == float | None and value is not None):
+            object.__setattr__(config, key, check_positive(name, value))
 
 
 def did_you_mean(names: Iterable[str], known: Iterable[str]) -> str:

@@ -18,7 +18,6 @@ __all__ = [
     "Scorer",
     "bootstrap_interval",
     "coverage",
-    "holm",
     "mean_over_sections",
     "paired_test",
     "pairs_frame",
@@ -173,8 +172,16 @@ def pairs_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
     frame = frame.astype({"n_genes": np.int64, "difference": float, "statistic": float, "pvalue": float})
     for name, categories in (("score", SCORES), ("first", methods), ("second", methods)):
         frame[name] = pd.Categorical(frame[name], categories=list(categories))
-    pvalues = frame["pvalue"].to_numpy().reshape(len(SCORES), len(pairs))
-    return frame.assign(pvalue_holm=np.concatenate([holm(family) for family in pvalues]))
+    return frame.assign(pvalue_holm=frame.groupby("score", observed=False)["pvalue"].transform(_holm))
+
+
+def _holm(pvalues: pd.Series) -> pd.Series:
+    """Adjust p values by Holm's method; NaN are ignored."""
+    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped] # needs a second to import
+
+    known = pvalues.dropna()
+    adjusted = multipletests(known, method="holm")[1] if len(known) else known
+    return pd.Series(adjusted, known.index).reindex(pvalues.index)
 
 
 def bootstrap_interval(scores: Float64, n_bootstrap: int, rng: np.random.Generator, *, level: float = 0.95) -> Float64:
@@ -214,16 +221,6 @@ def paired_test(first: Float64, second: Float64) -> tuple[int, float, float, flo
         return len(difference), 0.0, 0.0, 1.0
     result = wilcoxon(difference)
     return len(difference), float(difference.mean()), float(result.statistic), float(result.pvalue)
-
-
-def holm(pvalues: Float64) -> Float64:
-    """Adjust p values by Holm's step-down method; NaN are ignored."""
-    adjusted = np.full(len(pvalues), np.nan)
-    known = np.flatnonzero(np.isfinite(pvalues))
-    order = known[np.argsort(pvalues[known], kind="stable")]
-    factor = len(order) - np.arange(len(order))
-    adjusted[order] = np.minimum(np.maximum.accumulate(pvalues[order] * factor), 1)
-    return adjusted
 
 
 def _present(table: Table) -> list[str]:

@@ -120,10 +120,19 @@ def test_bootstrap_leaves_out_missing_scores_and_draws_the_same_genes_for_all():
 
 
 def test_holm_worked_out_by_hand():
-    found = _comparison.holm(np.array([0.04, 0.01, np.nan, 0.03, 0.9]))
-    np.testing.assert_allclose(found, [0.09, 0.04, np.nan, 0.09, 0.9])
-    np.testing.assert_allclose(_comparison.holm(np.array([0.6, 0.7])), [1, 1])
-    assert len(_comparison.holm(np.array([]))) == 0
+    methods, table = (
+        ["a", "b", "c"],
+        {name: np.random.default_rng(1).normal(size=(3, 30)) for name in _comparison.SCORES},
+    )
+    table["pcc"][2], table["ssim"][:] = np.nan, np.nan
+    frame = _comparison.pairs_frame(methods, table).set_index("score")
+    smallest, middle, largest = np.sort(frame.loc["rmse", "pvalue"])
+    expected = np.minimum([3 * smallest, max(3 * smallest, 2 * middle), max(3 * smallest, 2 * middle, largest)], 1)
+    np.testing.assert_allclose(np.sort(frame.loc["rmse", "pvalue_holm"]), expected)
+    known = frame.loc["pcc"].dropna(subset="pvalue")
+    assert len(known) == 1
+    assert (known["pvalue_holm"] == known["pvalue"]).all()
+    assert frame.loc["ssim", "pvalue_holm"].isna().all()
 
 
 def test_paired_test_is_that_of_scipy_on_the_genes_that_both_have():

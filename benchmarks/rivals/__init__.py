@@ -20,7 +20,7 @@ import numpy as np
 __all__ = ["LIMIT", "RIVALS", "NotFinishedError", "Rival", "environment", "run_rival"]
 
 HERE = Path(__file__).parent
-LIMIT = 600
+LIMIT = 1200
 """CPU seconds after which a script is stopped."""
 
 

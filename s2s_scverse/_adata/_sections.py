@@ -11,7 +11,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
-from .._calibration import too_few_spots
+from .._calibration import FEWEST
 from .._checks import check_adata, check_column, check_name, check_number, few
 from .._lattice import Lattice, SectionOnLattice
 from ._genes import GeneMatrix, Survey, find_depth, read_molecules
@@ -99,8 +99,8 @@ def read_sections(adata: AnnData) -> list[SectionOnLattice]:
     for name, entry in sorted(grid[_keys.SECTIONS].items()):
         rows = np.flatnonzero(column == name)
         if len(rows):
-            seen = measured[rows]
-            sections.append(SectionOnLattice(name, rows, _lattice(entry, array[rows]), seen, ~seen))
+            spots = measured[rows]
+            sections.append(SectionOnLattice(name, rows, _lattice(entry, array[rows]), spots, ~spots))
     return sections
 
 
@@ -356,6 +356,6 @@ def _with_counts(
     depth = find_depth(adata, spots, molecules, total_counts)
     order = np.searchsorted(np.flatnonzero(spots), section.spots)  # depth and molecules are in the order of obs
     section = replace(section, depth=None if depth is None else depth[order])
-    if molecules is None or not denoise or too_few_spots(section.values):
+    if molecules is None or not denoise or len(section.values) < FEWEST:
         return section
     return replace(section, unit=molecules.unit[order], logged=molecules.logged)

@@ -27,7 +27,6 @@ SHELL_WORDS: Final = {
         "pass the folder of Space Ranger, or a file with --image FILE"
     ),
     "pass img=": "pass --image FILE",
-    "source must be 'photographs'": "--natural-images must be 'auto', 'none', 'photographs'",
     "adata.": "",
     "adata ": "the input ",
 }

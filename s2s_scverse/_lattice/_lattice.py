@@ -278,9 +278,9 @@ class SectionOnLattice:
         """Whether measured values are replaced by denoised ones."""
         return self.unit is not None
 
-    def positions(self, seen: Bool) -> Float64:
-        """Return x and y of all sites in units of the spacing of the spots `seen` (n_sites,), (n_sites, 2)."""
-        return self.lattice.unit_coordinates / self.lattice.spot_pitch(seen)
+    def positions(self, spots: Bool) -> Float64:
+        """Return x and y of all sites in units of the spacing of some `spots` (n_sites,), (n_sites, 2)."""
+        return self.lattice.unit_coordinates / self.lattice.spot_pitch(spots)
 
     def digest(self) -> str:
         """Return a SHA-256 of relative positions, values and size factors of the spots."""

@@ -3,7 +3,7 @@
 Y = F + E over n spots and G genes. The signal F has covariance K between spots and B between genes; the noise E is
 independent between spots and has covariance D between genes. Genes of a spot co-vary for non-spatial reasons (cell
 types, library size); a full D separates this from spatial signal. Spots are independent in the eigenvectors of K, and
-genes in the basis V with V'DV = I and V'BV = diag(s): each component is kriged with the nugget 1/s.
+genes in the basis V with V'DV = I and V'BV = diag(s): each component is kriged with the noise_ratio 1/s.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ __all__ = ["Coregionalization"]
 _KERNEL = Kernel("exponential", 16.0)  # with shorter ones, EM attributes variation between single spots to the signal
 _STEPS = 15
 _WEAKEST = 1e-6
-_NUGGETS = tuple(2.0 ** (power / 2) for power in range(-16, 29))
+_NOISE_RATIOS = tuple(2.0 ** (power / 2) for power in range(-16, 29))
 
 
 class Coregionalization:
@@ -37,7 +37,7 @@ class Coregionalization:
         noise_weights: Float64 | None = None,
         shrinkage: float = 0.5,
     ) -> None:
-        kriging = Kriging(spots, sites, noise_weights=noise_weights, kernels=[_KERNEL], nuggets=_NUGGETS)
+        kriging = Kriging(spots, sites, noise_weights=noise_weights, kernels=[_KERNEL], noise_ratios=_NOISE_RATIOS)
         informative = np.asarray(informative, np.float64)
         informative = informative[:, np.ptp(informative, axis=0) > 0]
         self._kriging = kriging
@@ -45,8 +45,8 @@ class Coregionalization:
         strength, basis = _fit(eigenvalues, modes, shrinkage)
         self._root, self._solver = _loadings(eigenvalues, modes @ basis, strength)
         components = ((informative - informative.mean(axis=0)) @ basis).astype(np.float32)
-        nugget = np.abs(np.log(_NUGGETS)[:, None] + np.log(strength)).argmin(axis=0)
-        self.kriged = kriging.predict(components, Settings(np.zeros_like(nugget), nugget))
+        noise_ratio = np.abs(np.log(_NOISE_RATIOS)[:, None] + np.log(strength)).argmin(axis=0)
+        self.kriged = kriging.predict(components, Settings(np.zeros_like(noise_ratio), noise_ratio))
 
     def tune(self, values: Float) -> None:
         """Return None: there are no hyper-parameters of single genes."""

@@ -43,11 +43,11 @@ class ExternalDrift(Kriging):
         self._basis = ((at_sites - middle) @ right.T).astype(np.float64)
 
     def tune(self, values: Float, kernels: Sequence[Kernel] | None = None) -> Settings:
-        """Choose kernel and nugget of the residuals of each of the genes (n, n_genes)."""
+        """Choose kernel and noise ratio of the residuals of each of the genes (n, n_genes)."""
         return super().tune(self._drift(values)[0], kernels)
 
     def predict(self, values: Float, settings: Settings | None = None) -> Kriged:
-        """Krige genes (n, n_genes); kernels and nuggets are chosen unless given."""
+        """Krige genes (n, n_genes); kernels and noise ratios are chosen unless given."""
         residual, drift, drift_loo = self._drift(values)
         kriged = super().predict(residual, settings)
         return replace(kriged, sites=kriged.sites + drift, loo=kriged.loo + drift_loo)
@@ -86,9 +86,9 @@ class CovariateKriging:
         unit = typical_distance(at_spots * relevance)
         covariates = at_spots * (relevance / unit), at_sites * (relevance / unit)
         states = components.at_spots * components.strength, components.at_sites * components.strength
-        length = typical_distance(states[0])
+        typical = typical_distance(states[0])
         places = [(kriging.spots / distance, kriging.sites / distance) for distance in _DISTANCES]
-        places.append((states[0] / length, states[1] / length))
+        places.append((states[0] / typical, states[1] / typical))
         both = [(np.hstack([spots, covariates[0]]), np.hstack([sites, covariates[1]])) for spots, sites in places]
         over = [kriging.over(each, _KERNEL) for each in both]
         self._singly = over[-2:]
@@ -100,7 +100,7 @@ class CovariateKriging:
             self._projections.append(projection)
 
     def tune(self, values: Float) -> list[Settings]:
-        """Choose the nuggets of genes (n, n_genes) over covariates and space, and over covariates and states."""
+        """Choose the noise ratios of genes (n, n_genes) over covariates and space, and over covariates and states."""
         return [each.tune(values) for each in self._singly]
 
     def maps(self, values: Float, settings: list[Settings] | None = None) -> list[Float32]:

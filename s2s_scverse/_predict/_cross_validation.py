@@ -13,13 +13,13 @@ from .._lattice import SectionOnLattice
 from ._arrays import Bool, Float, Float32, Float64, Index
 from ._kriging import Kriging
 from ._methods import Method, Predictor, fit, section_noise_weights
-from ._stack import MEMBERS, REACH, Stack, StackingWeights, farness, too_few_spots
+from ._stack import MEMBERS, MIN_STACKED, REACH, Stack, StackingWeights, farness
 from ._threads import parallel
 
-__all__ = ["MAX_LEFT_OUT", "CrossValidation", "cross_validate", "folds"]
+__all__ = ["MAX_CROSS_VALIDATED", "CrossValidation", "cross_validate", "folds"]
 
 FOLDS: Final = 5
-MAX_LEFT_OUT: Final = 1500  # number of spots that are cross-validated on larger sections
+MAX_CROSS_VALIDATED: Final = 1500  # number of spots that are cross-validated on larger sections
 _RARE = 0.01  # fraction of sites far from all spots above which the stack is weighted separately there
 _BLOCK = 20  # number of spots in the blocks that are held out for that
 _PARTITIONS = 4  # number of partitions into blocks: a single one is too variable
@@ -31,18 +31,17 @@ Part = tuple[int, Index, Bool]
 def cross_validate(
     section: SectionOnLattice,
     method: Method,
-    seen: Bool,
     *,
     stacking: StackingWeights | None = None,
-    limit: int = MAX_LEFT_OUT,
+    limit: int = MAX_CROSS_VALIDATED,
     seed: int,
 ) -> "CrossValidation":
-    """Cross-validate a method on the spots `seen`, (n_sites,); a stack is weighted for the wanted sites."""
-    at, values = section.positions(seen), section.values[seen[section.measured]]
-    weights = section_noise_weights(section, seen)
-    covariates = None if section.covariates is None else section.covariates[seen]
+    """Cross-validate a method on the measured spots of a section; a stack is weighted for the wanted sites."""
+    spots, covariates = section.measured, section.covariates
+    at, weights = section.positions(spots), section_noise_weights(section, spots)
+    covariates = None if covariates is None else covariates[spots]
     validation = CrossValidation(
-        method, at[seen], values, weights, covariates=covariates, stacking=stacking, limit=limit, seed=seed
+        method, at[spots], section.values, weights, covariates=covariates, stacking=stacking, limit=limit, seed=seed
     )
     if method == "stack":
         validation.stacking_weights(at[section.wanted])
@@ -67,10 +66,14 @@ class CrossValidation:
         *,
         covariates: Float64 | None = None,
         stacking: StackingWeights | None = None,
-        limit: int = MAX_LEFT_OUT,
+        limit: int = MAX_CROSS_VALIDATED,
         seed: int = 0,
     ) -> None:
-        if method == "stack" and stacking is None and (too_few_spots(spots) or not np.ptp(informative, axis=0).any()):
+        if (
+            method == "stack"
+            and stacking is None
+            and (len(spots) < MIN_STACKED or not np.ptp(informative, axis=0).any())
+        ):
             stacking = StackingWeights()
         self.stacking = stacking
         self._spots, self._informative, self._noise_weights = spots, informative, noise_weights
@@ -223,7 +226,7 @@ def _moments(
     return square, cross
 
 
-def folds(values: Float32, limit: int = MAX_LEFT_OUT, seed: int = 0) -> Index:
+def folds(values: Float32, limit: int = MAX_CROSS_VALIDATED, seed: int = 0) -> Index:
     """Draw the cross-validation fold of every spot of `values` (n, n_genes), (n,); -1 for none.
 
     Folds hold at most a fifth of the spots; of more than `limit` spots, about `limit` random ones are in a fold.

@@ -1,10 +1,10 @@
 """Kriging of any number of genes over a set of spots.
 
 With an unknown constant mean, kriging depends on P = R C (C (RKR + tI) C)^+ C R, where K is the correlation matrix of
-the spots, t the nugget, R the root of the noise weights (the noise of a spot has the variance t / weight) and C the
-projection that removes the weighted mean, R1. P is the inverse covariance of the centred data. The eigenvectors U of
-C RKR C, without R1, do not depend on t, so that P = B diag(1 / (eigenvalues + t)) B' with B = RU. They are shared by
-all genes and nuggets.
+the spots, t the noise ratio, R the root of the noise weights (the noise of a spot has the variance t / weight) and C
+the projection that removes the weighted mean, R1. P is the inverse covariance of the centred data. The eigenvectors U
+of C RKR C, without R1, do not depend on t, so that P = B diag(1 / (eigenvalues + t)) B' with B = RU. They are shared by
+all genes and noise ratios.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ from ._arrays import Bool, Float, Float32, Float64, Index, as_float32, as_float6
 from ._threads import one_thread, parallel
 from ._tiles import Tile, tiles
 
-__all__ = ["KERNELS", "NUGGETS", "Kernel", "Kriged", "Kriging", "Settings", "kernels_for"]
+__all__ = ["KERNELS", "NOISE_RATIOS", "Kernel", "Kriged", "Kriging", "Settings", "kernels_for"]
 
 _MAX_SCORED = 16  # number of tiles on which kernels are compared
 _SITE_BLOCK = 2**21  # number of correlations between sites and spots in memory at a time
@@ -30,32 +30,32 @@ class Kernel(NamedTuple):
     """Isotropic correlation function."""
 
     family: Family
-    length: float  # in spot pitches
+    length_scale: float  # in spot pitches
 
 
-_LENGTHS: Final = (1.0, 2.0, 4.0, 8.0)  # longer ones reduce accuracy on small sections
-_SPARSE_LENGTHS: Final = (2.0, 6.0)  # for more than _MANY_SPOTS; changes PCC by -0.2 to +0.02 %
+_LENGTH_SCALES: Final = (1.0, 2.0, 4.0, 8.0)  # longer ones reduce accuracy on small sections
+_SPARSE_LENGTH_SCALES: Final = (2.0, 6.0)  # for more than _MANY_SPOTS; changes PCC by -0.2 to +0.02 %
 _MANY_SPOTS: Final = 800
 KERNELS: Final = tuple(
-    Kernel(family, length) for family in get_args(Family) for length in sorted({*_LENGTHS, *_SPARSE_LENGTHS})
+    Kernel(family, scale) for family in get_args(Family) for scale in sorted({*_LENGTH_SCALES, *_SPARSE_LENGTH_SCALES})
 )
-NUGGETS: Final = tuple(2.0**power for power in range(-6, 7))  # noise variance / signal variance
-_WIDE_NUGGETS: Final = tuple(2.0**power for power in range(-6, 11))  # where distances are not those in space
+NOISE_RATIOS: Final = tuple(2.0**power for power in range(-6, 7))  # noise variance / signal variance
+_WIDE_NOISE_RATIOS: Final = tuple(2.0**power for power in range(-6, 11))  # where distances are not those in space
 
 
 def kernels_for(n_spots: int, *, smooth: bool) -> list[Kernel]:
     """Return the kernels to compare; `smooth` ones are included for values with little noise."""
-    lengths = _LENGTHS if n_spots <= _MANY_SPOTS else _SPARSE_LENGTHS
+    scales = _LENGTH_SCALES if n_spots <= _MANY_SPOTS else _SPARSE_LENGTH_SCALES
     families = get_args(Family) if smooth else ("exponential",)
-    return [kernel for kernel in KERNELS if kernel.family in families and kernel.length in lengths]
+    return [kernel for kernel in KERNELS if kernel.family in families and kernel.length_scale in scales]
 
 
 def correlation(kernel: Kernel, distances: Float32 | Float64) -> Float32:
     """Return the correlation at distances in spot pitches :cite:p:`rasmussen2006`."""
     if kernel.family == "exponential":
-        scaled = np.asarray(distances * (-1.0 / kernel.length), np.float32)
+        scaled = np.asarray(distances * (-1.0 / kernel.length_scale), np.float32)
         return np.exp(scaled, out=scaled)
-    scaled = np.asarray(distances * (np.sqrt(3.0) / kernel.length), np.float32)
+    scaled = np.asarray(distances * (np.sqrt(3.0) / kernel.length_scale), np.float32)
     return (1 + scaled) * np.exp(-scaled)
 
 
@@ -65,8 +65,8 @@ class Factor:
 
     vectors: Float32  # (n, n - 1), B: eigenvectors times the root of the noise weights
     eigenvalues: Float64  # (n - 1,)
-    shrinkage: Float32  # (n - 1, n_nuggets), 1 / (eigenvalue + nugget)
-    diagonal: Float32  # (n, n_nuggets), the diagonal of P
+    shrinkage: Float32  # (n - 1, n_noise_ratios), 1 / (eigenvalue + noise_ratio)
+    diagonal: Float32  # (n, n_noise_ratios), the diagonal of P
     share: Float32  # (n,), of each spot in the sum of noise weights
     mean_correlation: Float32  # (n,), of each spot with all spots, weighted by their shares
 
@@ -74,13 +74,13 @@ class Factor:
         """Project values (n, n_genes) onto the eigenbasis, (n - 1, n_genes)."""
         return self.vectors.T @ values
 
-    def weights(self, rotated: Float32, nugget: Index) -> Float32:
-        """Return P y for every gene with its own nugget (an index), (n, n_genes)."""
-        return self.vectors @ (self.shrinkage[:, nugget] * rotated)
+    def weights(self, rotated: Float32, noise_ratio: Index) -> Float32:
+        """Return P y for every gene with its own noise ratio (an index), (n, n_genes)."""
+        return self.vectors @ (self.shrinkage[:, noise_ratio] * rotated)
 
-    def leave_one_out(self, weights: Float32, nugget: Index) -> Float32:
+    def leave_one_out(self, weights: Float32, noise_ratio: Index) -> Float32:
         """Return the leave-one-out residuals, (n, n_genes) :cite:p:`dubrule1983`."""
-        diagonal = self.diagonal[:, nugget]
+        diagonal = self.diagonal[:, noise_ratio]
         result: Float32 = np.divide(weights, diagonal, out=np.full_like(weights, np.nan), where=diagonal > 0)
         return result
 
@@ -91,8 +91,8 @@ class Factor:
         return replace(self, vectors=self.vectors[spots], diagonal=self.diagonal[spots])
 
 
-def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], noise_weights: Float64) -> Factor:
-    """Diagonalise the covariance of spots at `places` (n, n_dimensions) with noise variance nugget / weight."""
+def factorise(places: Float64, kernel: Kernel, noise_ratios: Sequence[float], noise_weights: Float64) -> Factor:
+    """Diagonalise the covariance of spots at `places` (n, n_dimensions) with noise variance ratio / weight."""
     root = np.sqrt(noise_weights)
     norm = np.linalg.norm(root)
     constant = (root / norm).astype(np.float32)
@@ -107,7 +107,7 @@ def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], noise_w
     with one_thread():
         found, vectors = eigh(centred, driver="evd", overwrite_a=True, check_finite=False)
     eigenvalues = np.maximum(found[1:].astype(np.float64), 0.0)
-    shrinkage = (1.0 / (eigenvalues[:, None] + np.asarray(nuggets))).astype(np.float32)
+    shrinkage = (1.0 / (eigenvalues[:, None] + np.asarray(noise_ratios))).astype(np.float32)
     basis: Float32 = np.ascontiguousarray(vectors[:, 1:], np.float32)
     basis *= root[:, None].astype(np.float32)
     share = (noise_weights / norm**2).astype(np.float32)
@@ -117,10 +117,10 @@ def factorise(places: Float64, kernel: Kernel, nuggets: Sequence[float], noise_w
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyper-parameters chosen by leave-one-out: (n_genes,) indices into `Kriging.kernels` and `Kriging.nuggets`."""
+    """Hyper-parameters chosen by leave-one-out: (n_genes,) indices of kernels and of noise ratios."""
 
     kernel: Index
-    nugget: Index
+    noise_ratio: Index
 
 
 @dataclass(frozen=True)
@@ -136,15 +136,15 @@ class Kriged:
 class Kriging:
     """Gaussian processes with a constant unknown mean, one for each gene.
 
-    Predicts from spots (n, 2) at sites (m, 2), both in spot pitches. Kernel, length and nugget of each gene minimise
+    Predicts from spots (n, 2) at sites (m, 2), both in spot pitches. Kernel and noise ratio of each gene minimise
     the exact leave-one-out error, including the estimation of the mean :cite:p:`dubrule1983`.
 
-    The noise of a spot has the variance nugget / weight, with relative `noise_weights` (n,), 1 by default. Predictions
+    The noise of a spot has the variance ratio / weight, with relative `noise_weights` (n,), 1 by default. Predictions
     are shifted to a mean leave-one-out error of 0, since spots of low weight may have another mean. Distances are those
     between `places` of spots (n, n_dimensions) and sites (m, n_dimensions), by default their positions.
 
     Above `max_exact` spots, overlapping tiles of at most `max_core` spots are kriged and averaged; each gene has one
-    kernel and nugget for the whole section, chosen on tiles spread over it. Eigenvectors are cached up to
+    kernel and noise ratio for the whole section, chosen on tiles spread over it. Eigenvectors are cached up to
     `cache_bytes`.
     """
 
@@ -156,7 +156,7 @@ class Kriging:
         noise_weights: Float64 | None = None,
         places: tuple[Float, Float] | None = None,
         kernels: Sequence[Kernel] = KERNELS,
-        nuggets: Sequence[float] = NUGGETS,
+        noise_ratios: Sequence[float] = NOISE_RATIOS,
         max_exact: int = 1600,
         max_core: int = 400,
         cache_bytes: int = 2**30,
@@ -167,7 +167,7 @@ class Kriging:
         self._weighted = bool(np.ptp(self.noise_weights) > 0)
         at_spots, at_sites = (self.spots, self.sites) if places is None else places
         self._at_spots, self._at_sites = np.asarray(at_spots, np.float64), np.asarray(at_sites, np.float64)
-        self.kernels, self.nuggets = tuple(kernels), tuple(nuggets)
+        self.kernels, self.noise_ratios = tuple(kernels), tuple(noise_ratios)
         self._tiles = tiles(self.spots, self.sites, max_exact=max_exact, max_core=max_core)
         self._scored = _spread(len(self._tiles), _MAX_SCORED)
         self._cache: dict[tuple[int, Kernel], Factor] = {}
@@ -176,14 +176,14 @@ class Kriging:
     def over(self, places: tuple[Float64, Float64], kernel: Kernel) -> "Kriging":
         """Return kriging of the same spots with distances between other places, (n, n_dimensions) and (m, ...)."""
         at, weights = (self.spots, self.sites), self.noise_weights
-        return Kriging(*at, noise_weights=weights, places=places, kernels=[kernel], nuggets=_WIDE_NUGGETS)
+        return Kriging(*at, noise_weights=weights, places=places, kernels=[kernel], noise_ratios=_WIDE_NOISE_RATIOS)
 
     def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
         """Predict genes (n, n_genes) at the sites, (m, n_genes)."""
         return [self.predict(values, settings).sites]
 
     def predict(self, values: Float, settings: Settings | None = None) -> Kriged:
-        """Krige genes (n, n_genes); kernels and nuggets are chosen unless given."""
+        """Krige genes (n, n_genes); kernels and noise ratios are chosen unless given."""
         values = as_float32(values)
         settings = settings or self.tune(values)
         maps = np.zeros((len(self.sites), values.shape[1]), np.float32)
@@ -191,11 +191,10 @@ class Kriging:
         variance = np.zeros(values.shape[1])
         for number, tile in enumerate(self._tiles):
             centred, offset = _centre(values[tile.spots])
-            weights, means = np.empty_like(centred), {}
+            weights, means = self._weights(number, centred, settings), {}
             for k, genes in _by_kernel(settings):
-                factor, nugget = self._factor(number, self.kernels[k]), settings.nugget[genes]
-                weights[:, genes] = found = factor.weights(factor.rotate(centred[:, genes]), nugget)
-                residual = factor.leave_one_out(found, nugget)
+                factor, found = self._factor(number, self.kernels[k]), weights[:, genes]
+                residual = factor.leave_one_out(found, settings.noise_ratio[genes])
                 residuals[np.ix_(tile.spots[tile.core], genes)] = residual[tile.core]
                 variance[genes] += np.sum((residual * found)[tile.core], axis=0, dtype=np.float64)
                 offset[genes] += factor.share @ centred[:, genes]
@@ -214,7 +213,7 @@ class Kriging:
         return Kriged(maps, values - residuals, variance / len(values), settings)
 
     def tune(self, values: Float, kernels: Sequence[Kernel] | None = None) -> Settings:
-        """Choose kernel and nugget of each of the genes (n, n_genes) by leave-one-out.
+        """Choose kernel and noise ratio of each of the genes (n, n_genes) by leave-one-out.
 
         The `kernels` to compare are exponential by default: single genes are too noisy to identify smoother ones.
         """
@@ -223,35 +222,35 @@ class Kriging:
         compared = [k for k, kernel in enumerate(self.kernels) if kernel in kernels] or range(len(self.kernels))
         centred = [_centre(values[self._tiles[number].spots])[0] for number in self._scored]
         found = parallel(lambda k: self._compare(self.kernels[k], centred), compared)
-        errors, nuggets = zip(*found, strict=True)
+        errors, noise_ratios = zip(*found, strict=True)
         best = np.argmin(errors, axis=0)
-        return Settings(np.asarray(compared)[best], np.asarray(nuggets)[best, np.arange(values.shape[1])])
+        return Settings(np.asarray(compared)[best], np.asarray(noise_ratios)[best, np.arange(values.shape[1])])
 
     def _compare(self, kernel: Kernel, centred: list[Float32]) -> tuple[Float64, Index]:
-        """Return the smallest leave-one-out error (n_genes,) of a kernel, and the nugget.
+        """Return the smallest leave-one-out error (n_genes,) of a kernel, and the noise ratio.
 
-        Every third nugget is evaluated, then the neighbours of the best.
+        Every third noise ratio is evaluated, then the neighbours of the best.
         """
         factors = [self._factor(number, kernel) for number in self._scored]
         rotated = [factor.rotate(block) for factor, block in zip(factors, centred, strict=True)]
         cores = [factor.at(self._tiles[number].core) for number, factor in zip(self._scored, factors, strict=True)]
 
-        n_genes, last = centred[0].shape[1], len(self.nuggets) - 1
+        n_genes, last = centred[0].shape[1], len(self.noise_ratios) - 1
         best, error = np.zeros(n_genes, np.intp), np.full(n_genes, np.inf)
 
-        def compare(nugget: Index) -> None:
+        def compare(noise_ratio: Index) -> None:
             nonlocal best, error
             found = np.zeros(n_genes)
             for core, block in zip(cores, rotated, strict=True):
-                residual = core.leave_one_out(core.weights(block, nugget), nugget)
+                residual = core.leave_one_out(core.weights(block, noise_ratio), noise_ratio)
                 found += np.square(residual, dtype=np.float64).sum(axis=0)
             improved = found < error  # NaN (a single spot) is never better
-            best, error = np.where(improved, nugget, best), np.where(improved, found, error)
+            best, error = np.where(improved, noise_ratio, best), np.where(improved, found, error)
 
         for number in range(min(1, last), last + 1, 3):
             compare(np.full(n_genes, number))
-        for nugget in (np.maximum(best - 1, 0), np.minimum(best + 1, last)):
-            compare(nugget)
+        for noise_ratio in (np.maximum(best - 1, 0), np.minimum(best + 1, last)):
+            compare(noise_ratio)
         return error, best
 
     def relative_variance(self, settings: Settings, sites: Bool | None = None) -> Float32:
@@ -267,8 +266,8 @@ class Kriging:
             for k, genes in _by_kernel(settings):
                 factor = self._factor(number, self.kernels[k])
                 mean, share = factor.mean_correlation, factor.share
-                used, position = np.unique(settings.nugget[genes], return_inverse=True)
-                of_mean = np.asarray(self.nuggets, np.float32)[used, None] / self.noise_weights[tile.spots].sum()
+                used, position = np.unique(settings.noise_ratio[genes], return_inverse=True)
+                of_mean = np.asarray(self.noise_ratios, np.float32)[used, None] / self.noise_weights[tile.spots].sum()
                 for rows, distances in self._site_blocks(tile):
                     cross = correlation(self.kernels[k], distances)
                     prior = 1 - 2 * cross @ share + share @ mean + of_mean
@@ -277,7 +276,7 @@ class Kriging:
                     result[np.ix_(tile.sites[rows], genes)] += tile.share[rows, None] * relative[:, position]
         return result
 
-    def leave_out(
+    def leave_blocks_out(
         self, values: Float, settings: Settings, blocks: Iterable[Index]
     ) -> Iterator[tuple[Float64, Float64]]:
         """Leave out blocks of spots, less than a tile's margin away from their first one.
@@ -286,7 +285,7 @@ class Kriging:
         block: (2, n_block, n_genes) each, with the whole block left out and with every spot alone.
         """
         values = as_float32(values)
-        pairs, pair = np.unique(np.stack([settings.kernel, settings.nugget]), axis=1, return_inverse=True)
+        pairs, pair = np.unique(np.stack([settings.kernel, settings.noise_ratio]), axis=1, return_inverse=True)
         home = np.empty(len(self.spots), np.intp)
         for number, tile in enumerate(self._tiles):
             home[tile.spots[tile.core]] = number
@@ -295,21 +294,18 @@ class Kriging:
             number = int(home[block[0]])
             spots = self._tiles[number].spots
             if number not in weighted:
-                centred = _centre(values[spots])[0]
-                weighted[number] = np.empty_like(centred)
-                for k, genes in _by_kernel(settings):
-                    factor = self._factor(number, self.kernels[k])
-                    found = factor.weights(factor.rotate(centred[:, genes]), settings.nugget[genes])
-                    weighted[number][:, genes] = found
+                weighted[number] = self._weights(number, _centre(values[spots])[0], settings)
             rows = np.searchsorted(spots, block)
             residual, variance = np.empty((2, 2, len(block), values.shape[1]))
-            for i, (k, nugget) in enumerate(pairs.T):
+            for i, (k, noise_ratio) in enumerate(pairs.T):
                 genes, factor = np.flatnonzero(pair.ravel() == i), self._factor(number, self.kernels[k])
                 vectors, weights = factor.vectors[rows], weighted[number][np.ix_(rows, genes)]
-                precision = ((vectors * factor.shrinkage[:, nugget]) @ vectors.T).astype(np.float64)
+                precision = ((vectors * factor.shrinkage[:, noise_ratio]) @ vectors.T).astype(np.float64)
                 covariance, alone = np.linalg.inv(precision), 1 / np.diag(precision)
                 residual[:, :, genes] = covariance @ weights, alone[:, None] * weights
-                known = np.stack([np.diag(covariance), alone]) - self.nuggets[nugget] / self.noise_weights[block]
+                known = (
+                    np.stack([np.diag(covariance), alone]) - self.noise_ratios[noise_ratio] / self.noise_weights[block]
+                )
                 variance[:, :, genes] = np.maximum(known, 0)[:, :, None]
             yield residual, variance
 
@@ -329,12 +325,20 @@ class Kriging:
         wanted = max(1, limit * len(cores) // len(self.spots))
         return np.sort(np.concatenate([cores[number] for number in _spread(len(cores), wanted)]))
 
+    def _weights(self, number: int, centred: Float32, settings: Settings) -> Float32:
+        """Return P y for the centred genes (n, n_genes) of a tile."""
+        weights = np.empty_like(centred)
+        for k, genes in _by_kernel(settings):
+            factor = self._factor(number, self.kernels[k])
+            weights[:, genes] = factor.weights(factor.rotate(centred[:, genes]), settings.noise_ratio[genes])
+        return weights
+
     def _factor(self, number: int, kernel: Kernel) -> Factor:
         key = (number, kernel)
         if key in self._cache:
             return self._cache[key]
         spots = self._tiles[number].spots
-        factor = factorise(self._at_spots[spots], kernel, self.nuggets, self.noise_weights[spots])
+        factor = factorise(self._at_spots[spots], kernel, self.noise_ratios, self.noise_weights[spots])
         if factor.vectors.nbytes <= self._cache_left:
             self._cache[key] = factor
             self._cache_left -= factor.vectors.nbytes

@@ -12,16 +12,25 @@ from ._coregionalization import Coregionalization
 from ._covariates import ExternalDrift
 from ._kriging import Kriging
 from ._pca_kriging import PCAKriging, state_kriging
-from ._stack import Stack, StackingWeights, too_few_spots
+from ._stack import MIN_STACKED, Stack, StackingWeights
 
-__all__ = ["GUIDED", "METHODS", "Method", "Predictor", "fit", "fit_section", "section_noise_weights"]
+__all__ = [
+    "GUIDED",
+    "METHODS",
+    "Method",
+    "Predictor",
+    "fit",
+    "fit_section",
+    "noise_weights_of",
+    "section_noise_weights",
+]
 
 Method = Literal[
     "nearest", "linear", "cubic", "idw", "rbf", "kriging", "pca_kriging", "coregionalization", "state_kriging", "stack"
 ]
 METHODS: Final[tuple[str, ...]] = get_args(Method)
 GUIDED: Final = ("kriging", "pca_kriging", "state_kriging", "stack")  # methods that use covariates
-_NEIGHBOURS, _LENGTH = 24, 1.0  # number of spots, and their decay in spot pitches, for the depth around a spot
+_NEIGHBOURS, _DECAY = 24, 1.0  # number of spots, and their decay in spot pitches, for the depth around a spot
 
 
 class Predictor(Protocol):
@@ -61,10 +70,10 @@ def fit(
     values = as_float32(informative)
     if method == "stack":
         return Stack(kriging, values, weights=stacking, covariates=covariates)
-    if method == "coregionalization" and not too_few_spots(values):
+    if method == "coregionalization" and len(values) >= MIN_STACKED:
         return Coregionalization(spots, sites, values, noise_weights=noise_weights)
     components = PCAKriging(kriging, values)
-    return state_kriging(components) if method == "state_kriging" and not too_few_spots(values) else components
+    return state_kriging(components) if method == "state_kriging" and len(values) >= MIN_STACKED else components
 
 
 def fit_section(section: SectionOnLattice, method: Method, sites: Bool, stacking: StackingWeights | None) -> Predictor:
@@ -76,7 +85,7 @@ def fit_section(section: SectionOnLattice, method: Method, sites: Bool, stacking
     return fit(method, *data, noise_weights=weights, stacking=stacking, covariates=both)
 
 
-def find_noise_weights(spots: Float, depth: Float) -> Float64:
+def noise_weights_of(spots: Float, depth: Float) -> Float64:
     """Return the inverse noise variance of every spot (n, 2) from its depth (n,), relative to the spots around it.
 
     The noise variance has a constant part and a counting part that is inversely proportional to depth; both are assumed
@@ -88,13 +97,13 @@ def find_noise_weights(spots: Float, depth: Float) -> Float64:
     logs = np.log(np.asarray(depth, np.float64))
     nearest = cKDTree(spots).query(spots, k=min(len(spots), _NEIGHBOURS + 1))
     distance, neighbour = (np.asarray(each)[:, 1:] for each in nearest)
-    weight = np.exp(-distance / _LENGTH)
+    weight = np.exp(-distance / _DECAY)
     around = (weight * logs[neighbour]).sum(axis=1) / weight.sum(axis=1)
     return np.asarray(1 / (1 + np.exp(around - logs)))
 
 
-def section_noise_weights(section: SectionOnLattice, seen: Bool) -> Float64 | None:
-    """Return the noise weights of the spots `seen`, (n_sites,); None if the depth is unknown."""
+def section_noise_weights(section: SectionOnLattice, spots: Bool) -> Float64 | None:
+    """Return the noise weights of some of the spots, (n_sites,); None if the depth is unknown."""
     if section.depth is None:
         return None
-    return find_noise_weights(section.positions(seen)[seen], section.depth[seen[section.measured]])
+    return noise_weights_of(section.positions(spots)[spots], section.depth[spots[section.measured]])

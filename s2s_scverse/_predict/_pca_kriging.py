@@ -12,7 +12,7 @@ from ._kriging import Kernel, Kriging, Settings, kernels_for
 
 __all__ = ["PCAKriging", "state_kriging", "typical_distance"]
 
-_STATE_LENGTH: Final = 2.0  # in median distances between states
+_STATE_LENGTH_SCALE: Final = 2.0  # in median distances between states
 _MAX_PAIRED: Final = 500
 
 
@@ -39,7 +39,7 @@ class PCAKriging:
         return fewer
 
     def tune(self, values: Float) -> Settings:
-        """Choose kernel and nugget of the ordinary kriging of each of the genes (n, n_genes)."""
+        """Choose kernel and noise ratio of the ordinary kriging of each of the genes (n, n_genes)."""
         return self.kriging.tune(values)
 
     def maps(self, values: Float, settings: Settings | None = None) -> list[Float32]:
@@ -67,7 +67,7 @@ def state_kriging(components: PCAKriging) -> Kriging:
     states in place of distances in space.
     """
     states = components.at_spots * components.strength, components.at_sites * components.strength
-    return components.kriging.over(states, Kernel("matern32", _STATE_LENGTH * typical_distance(states[0])))
+    return components.kriging.over(states, Kernel("matern32", _STATE_LENGTH_SCALE * typical_distance(states[0])))
 
 
 def typical_distance(states: Float64) -> float:

@@ -13,18 +13,13 @@ from ._covariates import CovariateKriging
 from ._kriging import Kriging, Settings
 from ._pca_kriging import PCAKriging, state_kriging
 
-__all__ = ["MEMBERS", "REACH", "Stack", "StackingWeights", "farness", "too_few_spots"]
+__all__ = ["MEMBERS", "MIN_STACKED", "REACH", "Stack", "StackingWeights", "farness"]
 
 _FEW, _MANY = 10, 25  # numbers of components of two members: small sections favour few, large ones many
-_MIN_SPOTS: Final = 20
+MIN_STACKED: Final = 20  # smallest number of spots for stacking weights; with fewer the stack is PCA kriging
 REACH: Final = 1.5  # in spot spacings, largest distance from spots at which the cross-validated weights apply
 MEMBERS: Final = ("kriging", "few_components", "many_components", "state_kriging", "coregionalization")
 """Members of a stack; with covariates, those of `CovariateKriging` follow."""
-
-
-def too_few_spots(spots: Float) -> bool:
-    """Whether there are too few spots (n, ...) for stacking weights; the stack is then PCA kriging."""
-    return len(spots) < _MIN_SPOTS
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,7 @@ class StackingWeights:
 
 
 StackSettings = tuple[Settings, Settings, list[Settings] | None]
-"""Kernels and nuggets of genes for kriging, state kriging and kriging with covariates."""
+"""Kernels and noise ratios of genes for kriging, state kriging and kriging with covariates."""
 
 
 class Stack:
@@ -60,7 +55,7 @@ class Stack:
         self.components = PCAKriging(kriging, informative, n_components=_MANY)
         self._few = self.components.with_components(_FEW)
         unweighted = weights is None
-        self._state = state_kriging(self.components) if unweighted or not too_few_spots(kriging.spots) else None
+        self._state = state_kriging(self.components) if unweighted or len(kriging.spots) >= MIN_STACKED else None
         self._coregionalization = self._guided = None
         at = MEMBERS.index("coregionalization")
         if unweighted or self.weights.members[at] or (self.weights.unguided or self.weights.members)[at]:
@@ -71,7 +66,7 @@ class Stack:
         self._far = farness(kriging)[:, None].astype(np.float32)
 
     def tune(self, values: Float) -> StackSettings:
-        """Choose kernels and nuggets of genes (n, n_genes)."""
+        """Choose kernels and noise ratios of genes (n, n_genes)."""
         kriging = self.components.tune(values)
         states = kriging if self._state is None else self._state.tune(values)
         return kriging, states, None if self._guided is None else self._guided.tune(values)

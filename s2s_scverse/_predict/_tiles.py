@@ -9,7 +9,7 @@ from ._arrays import Bool, Float64, Index
 __all__ = ["Tile", "boxes", "tiles"]
 
 _MARGIN = 6.0  # width of the margin of spots around a tile, in pitches
-_BLEND = 2.0  # width of the zone in which tiles are averaged, in pitches
+_OVERLAP = 2.0  # width of the zone in which tiles are averaged, in pitches
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def tiles(spots: Float64, sites: Float64, *, max_exact: int, max_core: int) -> l
         everything = np.ones(len(spots), bool)
         return [Tile(np.arange(len(spots)), everything, np.arange(len(sites)), np.ones(len(sites)))]
     cut = boxes(spots, max_core)
-    weights = [np.clip(1 - _outside(sites, low, high) / _BLEND, 0, 1) for low, high, _ in cut]
+    weights = [np.clip(1 - _outside(sites, low, high) / _OVERLAP, 0, 1) for low, high, _ in cut]
     total = np.sum(weights, axis=0)
     result = []
     for (low, high, core), weight in zip(cut, weights, strict=True):

@@ -3,8 +3,7 @@
 from ._checkpoint import check_files
 from ._config import TRAINING_PRESETS, TrainingConfig
 from ._fit import MIN_SPOTS, fit
-from ._model import Block, SectionModel, find_device, predict_block
-from ._saved import model_arrays, restore_models
+from ._model import Block, SectionModel, find_device, model_arrays, predict_block
 
 __all__ = [
     "MIN_SPOTS",
@@ -17,5 +16,4 @@ __all__ = [
     "fit",
     "model_arrays",
     "predict_block",
-    "restore_models",
 ]

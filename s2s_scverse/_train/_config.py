@@ -1,32 +1,18 @@
 """Hyper-parameters of training, and the named recipes."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
-from .._checks import check_bool, check_choice, check_int, check_number, check_positive
+from .._checks import check_fields
 
-__all__ = ["TRAINING_PRESETS", "Initial", "Loss", "Matching", "TrainingConfig"]
+__all__ = ["TRAINING_PRESETS", "Initial", "Loss", "TrainingConfig"]
 
 Initial = Literal["nearest", "kriging", "pca_kriging", "stack"]
 Loss = Literal["l1", "l2", "huber"]
-Scored = Literal["masked", "known"]
-Matching = Literal["none", "noise", "distribution"]
-Schedule = Literal["constant", "cosine"]
-Keep = Literal["last", "best"]
-Precision = Literal["32", "bf16"]
-Weights = Literal["simulated", "random"]
-CHOICES: Final = {
-    "initial": Initial,
-    "loss": Loss,
-    "scored": Scored,
-    "match_images": Matching,
-    "schedule": Schedule,
-    "keep": Keep,
-    "precision": Precision,
-    "weights": Weights,
-}
+FROM_0: Final = (0, None)
+HALF: Final = (0, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,19 +49,17 @@ class TrainingConfig:
     #: Error between prediction and target that is minimised.
     loss: Loss = "l2"
     #: Sites that are scored, either those masked from the network or all known ones.
-    scored: Scored = "masked"
+    scored: Literal["masked", "known"] = "masked"
     #: Weight of the genes' sparser -> sparse term.
     sparser_weight: float = 1.0
     #: Weight of the genes' sparse -> dense term.
     dense_weight: float = 1.0
+    #: Additional training data, see :func:`s2s_scverse.datasets.natural_images`. They change no score.
+    natural_images: Literal["none", "photographs", "textures"] = "none"
     #: Weight of the natural images in both terms.
     image_weight: float = 0.25
     #: Number of natural images.
     n_images: int = 32
-    #: Whether natural images get nothing from the genes (``"none"``), white noise with the noise ratio that kriging
-    #: finds in a gene drawn for each image (``"noise"``), or such noise and the gene's distribution of values, by rank
-    #: (``"distribution"``).
-    match_images: Matching = "none"
     #: Largest fraction of visible spots that training masks hide at random, besides the regular subsample.
     mask_dropout: float = 0.3
     #: Number of training masks per term.
@@ -89,12 +73,12 @@ class TrainingConfig:
     #: Adam's step size, the largest one.
     learning_rate: float = 3e-3
     #: Step size over training, constant, or rising over the first epoch and then falling along a cosine to 0.
-    schedule: Schedule = "cosine"
+    schedule: Literal["constant", "cosine"] = "cosine"
     #: Adam's decay rates.
     betas: tuple[float, float] = (0.9, 0.99)
     #: Weights that the network starts from, either those that ship with the package, learnt from simulated sections,
     #: or random ones. The former are not trained where they hardly help as they are, because training does not either.
-    weights: Weights = "random"
+    weights: Literal["simulated", "random"] = "random"
     #: Largest number of epochs, each of `steps_per_epoch` steps and one validation; 0 trains nothing, and the weights
     #: are used as they are.
     max_epochs: int = 40
@@ -102,12 +86,7 @@ class TrainingConfig:
     min_spots: int = 100
     #: Steps per epoch.
     steps_per_epoch: int = 20
-    #: Stop after this many epochs without improvement on validation spots. The default never stops early, because the
-    #: error before the end of the schedule is a poor criterion.
-    patience: int = 40
-    #: Weights to use, those after the last epoch, or of the epoch with the smallest error on validation spots.
-    keep: Keep = "last"
-    #: Fraction of the measured spots used for validation, to stop early, choose weights and find the shrinkage factor.
+    #: Fraction of the measured spots used for validation, to find the shrinkage factor.
     validation_fraction: float = 0.1
     #: Whether to multiply the network's correction by a shrinkage factor chosen on validation spots, 0 to 1.
     shrink: bool = True
@@ -116,29 +95,17 @@ class TrainingConfig:
     max_genes: int = 256
     #: Arithmetic of the network, single precision, or bfloat16, which is faster on accelerators and on
     #: processors with instructions for it (AVX512-BF16, AMX), and many times slower on others.
-    precision: Precision = "32"
+    precision: Literal["32", "bf16"] = "32"
     #: Further arguments of :class:`lightning.Trainer`, for those who train the published network at length.
     trainer_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            check_choice(f"TrainingConfig: {name}", getattr(self, name), get_args(choices))
-        checked: dict[str, float] = {}
-        for name in ("masks", "crop", "batch_size", "steps_per_epoch", "patience", "max_genes"):
-            checked[name] = check_int(f"TrainingConfig: {name}", getattr(self, name), least=1)
-        for name in ("max_epochs", "min_spots", "n_images"):
-            checked[name] = check_int(f"TrainingConfig: {name}", getattr(self, name), least=0)
-        for name in ("sparser_weight", "dense_weight", "image_weight"):
-            checked[name] = check_number(f"TrainingConfig: {name}", getattr(self, name), least=0)
-        for name in ("mask_dropout", "validation_fraction"):
-            checked[name] = check_number(f"TrainingConfig: {name}", getattr(self, name), least=0, most=0.5)
-        for name in ("learning_rate",) if self.gene_scale is None else ("learning_rate", "gene_scale"):
-            checked[name] = check_positive(f"TrainingConfig: {name}", getattr(self, name))
-        # Numbers of numpy become those of Python, which lightning and checkpoints take.
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-        for name in [each.name for each in fields(self) if each.type is bool]:
-            check_bool(f"TrainingConfig: {name}", getattr(self, name))
+        check_fields(
+            self,
+            **dict.fromkeys(("max_epochs", "min_spots", "n_images"), FROM_0),
+            **dict.fromkeys(("sparser_weight", "dense_weight", "image_weight"), FROM_0),
+            **dict.fromkeys(("mask_dropout", "validation_fraction"), HALF),
+        )
         if not isinstance(self.trainer_kwargs, Mapping):
             msg = f"TrainingConfig: trainer_kwargs must be a dictionary, found {self.trainer_kwargs!r}"
             raise TypeError(msg)
@@ -148,9 +115,6 @@ class TrainingConfig:
             raise ValueError(msg)
         if self.weights == "simulated" and (self.initial, self.show_maps, self.gene_scale) != ("stack", True, None):
             msg = "TrainingConfig: weights='simulated' needs initial='stack', show_maps=True and gene_scale=None"
-            raise ValueError(msg)
-        if self.match_images != "none" and self.gene_scale is not None:
-            msg = "TrainingConfig: match_images needs standardised genes, so gene_scale must be None"
             raise ValueError(msg)
         if not self.sparser_weight + self.dense_weight:
             msg = "TrainingConfig: sparser_weight and dense_weight are both 0, so there is nothing to learn from"
@@ -171,13 +135,13 @@ class TrainingConfig:
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
     {
         "default": TrainingConfig(weights="simulated", max_epochs=10),
-        "fast": TrainingConfig(weights="simulated", max_epochs=5),
         "paper": TrainingConfig(
             initial="nearest",
             show_maps=False,
             gene_scale=10.0,
             loss="l1",
             scored="known",
+            natural_images="photographs",
             image_weight=1.0,
             n_images=256,
             mask_dropout=0.0,
@@ -187,7 +151,6 @@ TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
             betas=(0.5, 0.999),
             max_epochs=3000,
             min_spots=0,
-            patience=3000,
             shrink=False,
         ),
         "quick": TrainingConfig(max_epochs=0),

@@ -1,7 +1,8 @@
 """Training on sections: arrays in, fitted models out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from os import PathLike
@@ -66,30 +67,29 @@ def fit(
     anything = any(section.wanted.any() or section.denoised for section in sections)
     if not large or not sections[0].values.shape[1] or not anything:
         return models
-    inputs, n_spots = None, sum(len(sections[number].values) for number in large)
+    network, n_spots = None, sum(len(sections[number].values) for number in large)
     if pretrained is not None or (training.has_network and n_spots >= training.min_spots):
         validation = [
             choose_validation(sections[number].measured, training.validation_fraction, child)
             for number, child in zip(large, rng_validation.spawn(len(large)), strict=True)
         ]
-        inputs = _training_inputs(
-            [models[number] for number in large], validation, network_config, seeds, checkpoint, pretrained
-        )
+        of_large = [models[number] for number in large]
+        network = NetworkTraining(of_large, validation, network_config, seeds, checkpoint, pretrained)
     elif training.has_network:
         log.info("no network is used: %d spots are measured, %d are needed", n_spots, training.min_spots)
     progress.begin("initial estimates", len(large))
     for number in large:
         models[number] = progress.after(_estimated(models[number]))
-    if inputs is None:
+    if network is None:
         return models
-    trained = _train_network(inputs, [models[number] for number in large], images, rng_scenes, progress)
+    trained = network.run([models[number] for number in large], images, rng_scenes, progress)
     return [replace(model, **trained) for model in models]
 
 
 def _estimated(model: SectionModel) -> SectionModel:
     """Add the cross-validation, and the stacking weights and explained variances derived from it."""
     section = model.section
-    folds = cross_validate(section, model.training.initial, section.measured, seed=model.seed)
+    folds = cross_validate(section, model.training.initial, seed=model.seed)
     truth, parts = section.values[folds.chosen], folds.predict_parts()
     means = {name: float(np.nanmean(explained(truth, predicted))) for name, predicted in parts.items()}
     return replace(model, folds=folds, stacking=folds.stacking, explained=means)
@@ -103,128 +103,117 @@ class Piece(NamedTuple):
     known: NDArray[np.bool_]  # (n_sites,) the spots that are not used for validation
 
 
-class TrainingInputs(NamedTuple):
-    """Data that a network is trained on, and the files that the training reads and writes."""
+class NetworkTraining:
+    """Training of one network on the pieces of all sections; `validation` (n_sites,) are validation spots of a model.
 
-    network_config: CDCINConfig
-    seeds: list[int]  # of the weights and of the batches
-    pieces: list[Piece]
-    identity: dict[str, Any]  # of the run, in its checkpoints
-    weights: dict[str, torch.Tensor] | None  # to start from
-    shipped: bool  # whether these are the ones that ship with the package
-    checkpoint: str | PathLike[str] | None
-    found: dict[str, Any] | None  # checkpoint of an interrupted run
-
-
-def _training_inputs(
-    models: list[SectionModel],
-    validation: list[NDArray[np.bool_]],
-    network_config: CDCINConfig,
-    seeds: list[int],
-    checkpoint: str | PathLike[str] | None,
-    pretrained: str | PathLike[str] | None,
-) -> TrainingInputs:
-    """Read the files, refusing those of other runs; `validation` (n_sites,) are the validation spots of each model."""
-    training = models[0].training
-    network_config = _fitting(network_config, training, [model.section for model in models])
-    kinds = "+".join(model.section.lattice.kind.name for model in models)
-    weights, shipped = None, pretrained is None and training.weights == "simulated"
-    if pretrained is not None:
-        weights = read_pretrained(pretrained, kinds, network_config)
-    elif shipped:
-        weights = simulated_weights(network_config)
-    pieces = [
-        Piece(number, model.section.cut(sites), (model.section.measured & ~held)[sites])
-        for number, (model, held) in enumerate(zip(models, validation, strict=True))
-        for sites in _pieces(model.section)
-    ]
-    arrays: list[NDArray[Any]] = []
-    for _, section, known in pieces:
-        arrays += [section.lattice.index, known, section.values]
-        arrays += [each for each in (section.depth, section.covariates) if each is not None]
-    identity = describe(kinds, network_config, training, seeds, *arrays)
-    found = None if checkpoint is None else read_checkpoint(checkpoint, identity)
-    return TrainingInputs(network_config, seeds, pieces, identity, weights, shipped, checkpoint, found)
-
-
-def _train_network(
-    inputs: TrainingInputs,
-    models: list[SectionModel],
-    images: Images | None,
-    rng: np.random.Generator,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Return a network for all sections, its shrinkage factor and its history.
-
-    The shipped network is validated first, and is not trained where it does not help. It is used if it reduces the
-    error of the initial estimate more than the trained one.
+    Files of other runs are refused.
     """
-    training, device = models[0].training, models[0].device
-    rng_look, rng_training = rng.spawn(2)
-    with torch.random.fork_rng(devices=[]):
-        # Only the CPU's random state is used and restored; that of accelerators stays as it is.
-        torch.default_generator.manual_seed(inputs.seeds[0])
-        network = CDCIN(inputs.network_config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if inputs.weights is not None:
-        network.load_state_dict(inputs.weights)
-    look = (inputs.shipped and training.shrink) or not training.max_epochs
-    network = network.to(device).eval()
-    correction, trained = Correction(-np.inf, 0.0), "not trained on this section"
-    history: tuple[dict[str, float], ...] = ()
-    if look:
-        progress.begin("validation", len(inputs.pieces))
-        validation = []
-        for (number, section, _), child in zip(inputs.pieces, rng_look.spawn(len(inputs.pieces)), strict=True):
-            maps = validation_maps(section, section.measured, models[number].stacking, training, child)
-            validation.append(progress.after(maps))
-        correction = _validated(network, validation, training, device)
-    if training.max_epochs and not (look and correction.gain < LEAST_GAIN):
-        plan, after, before = _trained(deepcopy(network), inputs, models, images, rng_training, progress, compare=look)
-        history = tuple(plan.history)
-        trained = f"trained for {len(history)} epochs"
-        if after.gain > before:
-            network, correction = plan.network.eval(), after
-        else:
-            trained += " and used as shipped, which is better"
-    factor, note = correction.factor, "" if correction.factor else ": the initial estimate is not corrected"
-    log.info("network: %s; shrinkage factor of its correction %.2f%s", trained, factor, note)
-    return {"network": network, "shrinkage": factor, "history": history}
 
+    def __init__(
+        self,
+        models: list[SectionModel],
+        validation: list[NDArray[np.bool_]],
+        network_config: CDCINConfig,
+        seeds: list[int],
+        checkpoint: str | PathLike[str] | None,
+        pretrained: str | PathLike[str] | None,
+    ) -> None:
+        training = models[0].training
+        self.training, self.device, self.seeds, self.checkpoint = training, models[0].device, seeds, checkpoint
+        self.config = _fitting(network_config, training, [model.section for model in models])
+        kinds = "+".join(model.section.lattice.kind.name for model in models)
+        self.weights, self.shipped = None, pretrained is None and training.weights == "simulated"
+        if pretrained is not None:
+            self.weights = read_pretrained(pretrained, kinds, self.config)
+        elif self.shipped:
+            self.weights = simulated_weights(self.config)
+        self.pieces = [
+            Piece(number, model.section.cut(sites), (model.section.measured & ~held)[sites])
+            for number, (model, held) in enumerate(zip(models, validation, strict=True))
+            for sites in _pieces(model.section)
+        ]
+        arrays: list[NDArray[Any]] = []
+        for _, section, known in self.pieces:
+            arrays += [section.lattice.index, known, section.values]
+            arrays += [each for each in (section.depth, section.covariates) if each is not None]
+        self.identity = describe(kinds, self.config, training, seeds, *arrays)
+        self.found = None if checkpoint is None else read_checkpoint(checkpoint, self.identity)
 
-def _trained(
-    network: CDCIN,
-    inputs: TrainingInputs,
-    models: list[SectionModel],
-    images: Images | None,
-    rng: np.random.Generator,
-    progress: Progress,
-    *,
-    compare: bool,
-) -> tuple["TrainingPlan", Correction, float]:
-    """Train a network on all sections; return the plan, its correction, and the gain before (-inf: not compared)."""
-    # Lightning takes seconds to import.
-    from ._lightning import Batches, TrainingPlan, train
+    def run(
+        self, models: list[SectionModel], images: Images | None, rng: np.random.Generator, progress: Progress
+    ) -> dict[str, Any]:
+        """Return a network for all sections, its shrinkage factor and its history.
 
-    training, device = models[0].training, models[0].device
-    progress.begin("training data", len(inputs.pieces))
-    laid_out, validation = [], []
-    for (number, section, known), child in zip(inputs.pieces, rng.spawn(len(inputs.pieces)), strict=True):
-        stacking, (*rngs, rng_validated, rng_genes) = models[number].stacking, child.spawn(5)
-        laid_out.append(lay_out(section, known, stacking, training, images, [*rngs, rng_genes]))
-        validation.append(progress.after(validation_maps(section, known, stacking, training, rng_validated)))
-    before = _validated(network, validation, training, device).gain if compare else -np.inf
-    terms = join_terms(laid_out)
-    watched = [
-        batch.each(lambda maps: maps[:WATCHED])
-        for batches, *_ in validation
-        for batch in batches[: -(-WATCHED // len(batches[0].start))]
-    ]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(inputs.seeds[0])
-        plan = TrainingPlan(network.train(), terms, training, inputs.identity)
-        data = Batches(terms, watched, training, inputs.seeds[1])
-        train(plan, data, device=device, checkpoint=inputs.checkpoint, found=inputs.found, progress=progress)
-    return plan, _validated(network.to(device).eval(), validation, training, device), before
+        The shipped network is validated first, and is not trained where it does not help. It is used if it reduces the
+        error of the initial estimate more than the trained one.
+        """
+        training = self.training
+        rng_look, rng_training = rng.spawn(2)
+        with self._seeded():
+            network = CDCIN(self.config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.weights is not None:
+            network.load_state_dict(self.weights)
+        look = (self.shipped and training.shrink) or not training.max_epochs
+        network = network.to(self.device).eval()
+        correction, trained = Correction(-np.inf, 0.0), "not trained on this section"
+        history: tuple[dict[str, float], ...] = ()
+        if look:
+            progress.begin("validation", len(self.pieces))
+            validation = []
+            for (number, section, _), child in zip(self.pieces, rng_look.spawn(len(self.pieces)), strict=True):
+                maps = validation_maps(section, section.measured, models[number].stacking, training, child)
+                validation.append(progress.after(maps))
+            correction = _validated(network, validation, training, self.device)
+        if training.max_epochs and not (look and correction.gain < LEAST_GAIN):
+            plan, after, before = self._trained(deepcopy(network), models, images, rng_training, progress, compare=look)
+            history = tuple(plan.history)
+            trained = f"trained for {len(history)} epochs"
+            if after.gain > before:
+                network, correction = plan.network.eval(), after
+            else:
+                trained += " and used as shipped, which is better"
+        factor, note = correction.factor, "" if correction.factor else ": the initial estimate is not corrected"
+        log.info("network: %s; shrinkage factor of its correction %.2f%s", trained, factor, note)
+        return {"network": network, "shrinkage": factor, "history": history}
+
+    def _trained(
+        self,
+        network: CDCIN,
+        models: list[SectionModel],
+        images: Images | None,
+        rng: np.random.Generator,
+        progress: Progress,
+        *,
+        compare: bool,
+    ) -> tuple["TrainingPlan", Correction, float]:
+        """Train a network; return the plan, its correction, and the gain before (-inf: not compared)."""
+        # Lightning takes seconds to import.
+        from ._lightning import TrainingPlan, train
+
+        training, device = self.training, self.device
+        progress.begin("training data", len(self.pieces))
+        laid_out, validation = [], []
+        for (number, section, known), child in zip(self.pieces, rng.spawn(len(self.pieces)), strict=True):
+            stacking, (*rngs, rng_validated, rng_genes) = models[number].stacking, child.spawn(5)
+            laid_out.append(lay_out(section, known, stacking, training, images, [*rngs, rng_genes]))
+            validation.append(progress.after(validation_maps(section, known, stacking, training, rng_validated)))
+        before = _validated(network, validation, training, device).gain if compare else -np.inf
+        watched = [
+            batch.each(lambda maps: maps[:WATCHED])
+            for batches, *_ in validation
+            for batch in batches[: -(-WATCHED // len(batches[0].start))]
+        ]
+        with self._seeded():
+            plan = TrainingPlan(network.train(), join_terms(laid_out), watched, training, self.identity, self.seeds[1])
+            train(plan, device=device, checkpoint=self.checkpoint, found=self.found, progress=progress)
+        return plan, _validated(network.to(device).eval(), validation, training, device), before
+
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Seed torch, and restore the CPU's random state; that of accelerators is not touched."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.seeds[0])
+            yield
 
 
 def _validated(

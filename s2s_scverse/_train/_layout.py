@@ -10,10 +10,10 @@ import torch
 from scipy.ndimage import map_coordinates
 
 from .._lattice import Lattice, SectionOnLattice, random_sample, regular_sample
-from .._predict import NUGGETS, Kriging, StackingWeights, section_noise_weights
+from .._predict import StackingWeights, section_noise_weights
 from .._predict._arrays import Bool, Float32, Float64
 from ._apply import whole_maps
-from ._config import Matching, TrainingConfig
+from ._config import TrainingConfig
 from ._scenes import Batch, InitialEstimate, Masks, Scale, Term, build_scene
 
 __all__ = ["Images", "choose_validation", "join_terms", "lay_out", "validation_maps"]
@@ -23,8 +23,8 @@ MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measur
 SPARSER = 2  # spacing of the sparser sample, in spots
 MIN_VISIBLE = 4  # smallest number of visible spots of a validation mask
 
-Images = Callable[[tuple[int, int], int, np.random.Generator], Float32]
-"""Natural images: size, number and generator in, (n, height, width) out."""
+Images = Callable[..., Float32]
+"""Function (size, n, rng) that draws natural images, (n, height, width)."""
 
 
 def choose_validation(measured: Bool, fraction: float, rng: np.random.Generator) -> Bool:
@@ -46,10 +46,7 @@ def lay_out(
     """Build the terms of the loss, of all genes of the section; `known` (n_sites,) are the training spots."""
     lattice, scale = section.lattice, Scale.of(section.values, training.gene_scale)
     standard = scale.apply(section.values)
-    values, noise_ratios = standard[known[section.measured]], np.empty(0)
-    if images and training.match_images != "none":
-        spots = section.positions(known)[known]
-        noise_ratios = np.asarray(NUGGETS)[Kriging(spots, spots[:0]).tune(values).nugget]
+    values = standard[known[section.measured]]
     build = partial(
         build_scene,
         estimate=InitialEstimate(training.initial, scale.spread, stacking),
@@ -70,7 +67,6 @@ def lay_out(
             continue
         masks = make_masks(lattice, known, n=training.masks, dropout=training.mask_dropout, rng=child)
         pictures = _pictures(masks.lattice, training, images, rng_images)
-        pictures = matched_images(pictures, values, noise_ratios, training.match_images, rng_images)
         scene = build(masks, values, pictures, chosen=chosen, covariates=_at(section, masks, known), stride=stride)
         terms.append(Term(f"genes_{name}", (scene,), images=False, weight=weight * unit))
         if pictures.shape[1]:
@@ -132,7 +128,7 @@ def _pictures(lattice: Lattice, training: TrainingConfig, images: Images | None,
     """Natural images at the sites, (n_sites, n_images)."""
     if images is None or not training.n_images or not training.image_weight:
         return np.empty((len(lattice), 0), np.float32)
-    drawn = images(image_box(lattice), training.n_images, rng)
+    drawn = images(size=image_box(lattice), n=training.n_images, rng=rng)
     return images_at_sites(drawn, lattice, standardise=training.gene_scale is None)
 
 
@@ -230,23 +226,3 @@ def images_at_sites(images: Float32, lattice: Lattice, *, standardise: bool) -> 
     if standardise:
         values = (values - values.mean(axis=0)) / deviation
     return values.astype(np.float32)
-
-
-def matched_images(
-    images: Float32, genes: Float32, nuggets: Float64, matching: Matching, rng: np.random.Generator
-) -> Float32:
-    """Make images (n_sites, n) look like measurements of genes; each follows one gene, drawn at random.
-
-    Images and genes (n_spots, n_genes) are standardised, and so is the result. `nuggets` (n_genes,) are the variance of
-    the noise over that of the signal; for `matching` see :class:`s2s_scverse.tl.TrainingConfig`.
-    """
-    if matching == "none":
-        return images
-    drawn = rng.integers(genes.shape[1], size=images.shape[1])
-    nugget = nuggets[drawn]
-    noisy = (images + np.sqrt(nugget) * rng.standard_normal(images.shape)) / np.sqrt(1 + nugget)
-    if matching == "distribution":
-        rank = noisy.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
-        place = ((rank + 0.5) / len(noisy) * len(genes)).astype(np.int64)
-        noisy = np.take_along_axis(np.sort(genes[:, drawn], axis=0), place, axis=0)
-    return np.asarray(noisy, np.float32)

@@ -1,4 +1,4 @@
-"""Training with lightning: the training plan, its data, and checkpoints after every epoch."""
+"""Training with lightning: the training plan, and checkpoints after every epoch."""
 
 import logging
 import math
@@ -13,7 +13,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
@@ -27,7 +27,7 @@ from ._checkpoint import ENTRY
 from ._config import Loss, TrainingConfig
 from ._scenes import Batch, Crops, Term
 
-__all__ = ["Batches", "TrainingPlan", "train"]
+__all__ = ["TrainingPlan", "train"]
 
 
 def masked_error(prediction: Tensor, target: Tensor, weight: Tensor, kind: Loss) -> Tensor:
@@ -48,36 +48,35 @@ def staged_loss(stages: Tensor, target: Tensor, weight: Tensor, kind: Loss) -> T
     return torch.stack(errors).sum()
 
 
-class Batches(lightning.LightningDataModule):
-    """Provides the crops of each epoch, and whole maps with the validation spots as targets."""
-
-    def __init__(self, terms: list[Term], validation: list[Batch], config: TrainingConfig, seed: int) -> None:
-        super().__init__()
-        self.terms, self.validation, self.config, self.seed = terms, validation, config, seed
-
-    def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
-        """Crops of the current epoch."""
-        epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        return DataLoader(Crops(self.terms, self.config, seed=self.seed, epoch=epoch), batch_size=None)
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Whole maps."""
-        return DataLoader(self.validation, batch_size=None)  # type: ignore[arg-type] # a list is a dataset
-
-
 class TrainingPlan(lightning.LightningModule):
-    """Trains a network on weighted terms and keeps its last weights, or the best on the validation spots.
+    """Trains a network on crops of weighted terms, and validates it on whole maps with validation spots as targets.
 
     `run` identifies the run in its checkpoints, see `describe`.
     """
 
-    def __init__(self, network: CDCIN, terms: list[Term], config: TrainingConfig, run: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        network: CDCIN,
+        terms: list[Term],
+        validation: list[Batch],
+        config: TrainingConfig,
+        run: dict[str, Any],
+        seed: int,
+    ) -> None:
         super().__init__()
-        self.network, self.config, self.run = network, config, run
+        self.network, self.terms, self.validation = network, terms, validation
+        self.config, self.run, self.seed = config, run, seed
         self.weights = {term.name: term.weight for term in terms}
         self.history: list[dict[str, float]] = []
-        self.kept: dict[str, Tensor] = self._snapshot()
         self._sums: dict[str, Tensor] = {}
+
+    def train_dataloader(self) -> DataLoader[dict[str, Batch]]:
+        """Crops of the current epoch."""
+        return DataLoader(Crops(self.terms, self.config, seed=self.seed, epoch=self.current_epoch), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Whole maps."""
+        return DataLoader(self.validation, batch_size=None)  # type: ignore[arg-type] # a list is a dataset
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Sum of the weighted terms."""
@@ -98,24 +97,21 @@ class TrainingPlan(lightning.LightningModule):
             self.log(name, error, on_epoch=True, batch_size=n)
 
     def on_validation_epoch_end(self) -> None:
-        """Write one row of the history, and keep the weights to be used."""
+        """Write one row of the history."""
         row = {"epoch": float(self.current_epoch)}
         for name, total in self._sums.items():
             row[f"loss_{name}"] = float(total) / self.config.steps_per_epoch
         row |= {name: float(self.trainer.callback_metrics[name]) for name in ("validation", "validation_start")}
-        best = min((earlier["validation"] for earlier in self.history), default=float("inf"))
-        if self.config.keep == "last" or row["validation"] < best:
-            self.kept = self._snapshot()
         self.history.append(row)
         self._sums.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the identification of the run and its result so far."""
-        checkpoint[ENTRY] = {**self.run, "weights": self.kept, "history": self.history}
+        checkpoint[ENTRY] = {**self.run, "weights": self.network.state_dict(), "history": self.history}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Resume from the interrupted run."""
-        self.kept, self.history = checkpoint[ENTRY]["weights"], list(checkpoint[ENTRY]["history"])
+        self.history = list(checkpoint[ENTRY]["history"])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, and its step size over training."""
@@ -131,12 +127,9 @@ class TrainingPlan(lightning.LightningModule):
         warm_up, steps = self.config.steps_per_epoch, self.config.max_epochs * self.config.steps_per_epoch
         return min(1.0, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
 
-    def _snapshot(self) -> dict[str, Tensor]:
-        return {name: weights.detach().cpu().clone() for name, weights in self.network.state_dict().items()}
-
 
 class EveryEpoch(Checkpoint):
-    """Reports an epoch and, with a `path`, saves a checkpoint when early stopping has counted it.
+    """Reports an epoch and, with a `path`, saves a checkpoint.
 
     It is written beside the path and then renamed, so that a complete one exists whenever the process is killed.
     Lightning's own :class:`ModelCheckpoint` deletes what the file that it resumes from names as its predecessor.
@@ -168,49 +161,41 @@ class EveryEpoch(Checkpoint):
 
 def train(
     plan: TrainingPlan,
-    data: Batches,
     *,
     device: torch.device,
     checkpoint: str | PathLike[str] | None,
     found: dict[str, Any] | None,
     progress: Progress,
 ) -> None:
-    """Train, or resume from the content `found` of the checkpoint; put the weights kept into the plan's network."""
+    """Train the plan's network, or resume from the content `found` of the checkpoint."""
     training, path = plan.config, None if checkpoint is None else Path(checkpoint)
-    if found is not None and _is_finished(found["history"], training):
+    if found is not None and len(found["history"]) >= training.max_epochs:
         plan.on_load_checkpoint({ENTRY: found})
-    else:
-        more = dict(training.trainer_kwargs)
-        early = EarlyStopping("validation", patience=training.patience)
-        arguments: dict[str, Any] = {
-            "accelerator": device.type,
-            "devices": 1 if device.index is None or device.type == "cpu" else [device.index],
-            "precision": "bf16-mixed" if training.precision == "bf16" else "32-true",
-            "logger": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "num_sanity_val_steps": 0,
-        }
-        with _quiet():
-            trainer = lightning.Trainer(
-                max_epochs=training.max_epochs,
-                reload_dataloaders_every_n_epochs=1,
-                callbacks=[early, *more.pop("callbacks", []), EveryEpoch(path, progress)],
-                **arguments | more,
-            )
-            try:
-                trainer.fit(plan, datamodule=data, ckpt_path=None if found is None else path, weights_only=True)
-            except SIGTERMException:
-                # Lightning has finished the step; the process would end with exit code 0, as if all had been done.
-                signal.raise_signal(signal.SIGTERM)
-                raise
-    plan.network.load_state_dict(plan.kept)
-
-
-def _is_finished(history: list[dict[str, float]], training: TrainingConfig) -> bool:
-    """Whether a run had reached its last epoch, or stopped early."""
-    errors = [row["validation"] for row in history]
-    return len(errors) >= training.max_epochs or len(errors) - 1 - errors.index(min(errors)) >= training.patience
+        plan.network.load_state_dict(found["weights"])
+        return
+    more = dict(training.trainer_kwargs)
+    arguments: dict[str, Any] = {
+        "accelerator": device.type,
+        "devices": 1 if device.index is None or device.type == "cpu" else [device.index],
+        "precision": "bf16-mixed" if training.precision == "bf16" else "32-true",
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+    with _quiet():
+        trainer = lightning.Trainer(
+            max_epochs=training.max_epochs,
+            reload_dataloaders_every_n_epochs=1,
+            callbacks=[*more.pop("callbacks", []), EveryEpoch(path, progress)],
+            **arguments | more,
+        )
+        try:
+            trainer.fit(plan, ckpt_path=None if found is None else path, weights_only=True)
+        except SIGTERMException:
+            # Lightning has finished the step; the process would end with exit code 0, as if all had been done.
+            signal.raise_signal(signal.SIGTERM)
+            raise
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from .._calibration import (
+    FEWEST,
     GAIN_GENES,
     Calibration,
     Pool,
@@ -18,13 +19,12 @@ from .._calibration import (
     explained,
     gain,
     nearer_and_farther,
-    too_few_spots,
 )
 from .._checks import as_dense
 from .._keys import COVARIATE_GAIN, RELIABILITY
 from .._lattice import SectionOnLattice
 from .._predict import (
-    MAX_LEFT_OUT,
+    MAX_CROSS_VALIDATED,
     CrossValidation,
     PCAKriging,
     Predictor,
@@ -40,7 +40,7 @@ from ._apply import predict_sites, whole_section
 from ._config import TrainingConfig
 from ._scenes import Scale
 
-__all__ = ["Block", "Prediction", "SectionModel", "find_device", "predict_block"]
+__all__ = ["Block", "Prediction", "SectionModel", "find_device", "model_arrays", "predict_block"]
 
 SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23  # genes, and values of their maps at all sites, predicted at a time
 
@@ -53,9 +53,8 @@ class Prediction:
 
     sites: Float32  # (n_wanted, n_genes) on the scale of the values; not negative if no measured value is
     std: Float32 | None = None  # (n_wanted, n_genes) standard deviation of the error
-    reliability: NDArray[np.float64] | None = None  # (n_genes,) expected correlation with the truth
-    covariate_gain: NDArray[np.float64] | None = None  # (n_genes,) part of the variance that covariates explain
     spots: Float32 | None = None  # (2, n_measured, n_genes) denoised values and their standard deviations
+    by_gene: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # key of var -> (n_genes,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +87,7 @@ class SectionModel:
     def has_errors(self) -> bool:
         """Whether there are enough spots to estimate errors, and sites to estimate them for."""
         section = self.section
-        return not too_few_spots(section.values) and bool(section.wanted.any() or section.denoised)
+        return len(section.values) >= FEWEST and bool(section.wanted.any() or section.denoised)
 
     def with_errors(self) -> "SectionModel":
         """Add an error model, estimated from the genes that the model was fitted to."""
@@ -109,11 +108,12 @@ class SectionModel:
         if len(parts) == 1:
             return parts[0]
 
-        def joined(name: str) -> Any:
-            arrays = [getattr(part, name) for part in parts]
+        def joined(arrays: Sequence[Any]) -> Any:
             return None if arrays[0] is None else np.concatenate(arrays, axis=-1)
 
-        return Prediction(*(joined(field.name) for field in fields(Prediction)))
+        sites, std, spots = (joined([getattr(part, name) for part in parts]) for name in ("sites", "std", "spots"))
+        by_gene = {key: joined([part.by_gene[key] for part in parts]) for key in parts[0].by_gene}
+        return Prediction(sites, std, spots, by_gene)
 
     def _predict(self, values: Float32) -> Prediction:
         settings = self._predictor.tune(values)
@@ -122,12 +122,12 @@ class SectionModel:
         if self.errors is None:
             return Prediction(sites)
         folds = self._cross_validation
-        truth, covariate_gain = values[folds.chosen], None
+        truth, by_gene = values[folds.chosen], {}
         if self.stacking is None or self.stacking.unguided is None:
             predicted = _bounded(folds.predict(values, settings), values)
         else:
             predicted, plain = (_bounded(each, values) for each in folds.predict_twice(values, settings))
-            covariate_gain = explained(truth, predicted) - explained(truth, plain)
+            by_gene[COVARIATE_GAIN] = explained(truth, predicted) - explained(truth, plain)
         known = Calibration.fit(truth, predicted, self.errors, folds=folds.fold[folds.chosen])
         spots = None
         if self.section.unit is not None:
@@ -135,7 +135,7 @@ class SectionModel:
         growth = self.errors.growth / np.maximum(known.errors.variance, 1e-12)
         relative = self._growth.relative(self._components.loadings(values), known.near, growth)
         std = known.std(sites) * np.sqrt(relative)
-        return Prediction(sites, std, known.reliability, covariate_gain, spots)
+        return Prediction(sites, std, spots, by_gene | {RELIABILITY: known.reliability})
 
     @cached_property
     def _network(self) -> CDCIN | None:
@@ -156,12 +156,10 @@ class SectionModel:
     def _cross_validation(self) -> CrossValidation:
         """Cross-validation of the initial estimate; of all spots if they are denoised."""
         section = self.section
-        limit = max(MAX_LEFT_OUT, len(section.values)) if section.denoised else MAX_LEFT_OUT
-        if self.folds is not None and limit == MAX_LEFT_OUT:
+        limit = max(MAX_CROSS_VALIDATED, len(section.values)) if section.denoised else MAX_CROSS_VALIDATED
+        if self.folds is not None and limit == MAX_CROSS_VALIDATED:
             return self.folds
-        return cross_validate(
-            section, self.training.initial, section.measured, stacking=self.stacking, limit=limit, seed=self.seed
-        )
+        return cross_validate(section, self.training.initial, stacking=self.stacking, limit=limit, seed=self.seed)
 
     @cached_property
     def _components(self) -> PCAKriging:
@@ -263,10 +261,30 @@ def predict_block(
         std[wanted] = predicted.std
         if predicted.spots is not None:
             std[spots] = predicted.spots[1]
-        for key, score in ((RELIABILITY, predicted.reliability), (COVARIATE_GAIN, predicted.covariate_gain)):
-            if score is not None:
-                by_section.setdefault(key, []).append((score, max(1, len(wanted))))
+        for key, score in predicted.by_gene.items():
+            by_section.setdefault(key, []).append((score, max(1, len(wanted))))
     return Block(found, std, {key: mean_over_sections(*zip(*of, strict=True)) for key, of in by_section.items()})
+
+
+def model_arrays(models: Sequence[SectionModel]) -> dict[str, Any]:
+    """Return what was fitted, except the data, the shrinkage factor and the history, as an AnnData can hold it."""
+    found: dict[str, Any] = {"sections": {}}
+    for number, model in enumerate(models):
+        stacking, section = model.stacking or StackingWeights(), model.section
+        found["sections"][str(number)] = entry = {
+            "name": str(section.name),
+            "spots": section.digest(),
+            "seed": model.seed,
+            "stacking": np.array(stacking.members),
+            "far": stacking.far,
+        }
+        if stacking.unguided is not None:
+            entry["unguided"] = np.array(stacking.unguided)
+        if model.errors is not None:
+            entry["errors"] = asdict(model.errors)
+    if (network := models[0].network) is not None:
+        found["network"] = {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+    return found
 
 
 def find_device(name: str | torch.device) -> torch.device:

@@ -41,8 +41,8 @@ def find_shrinkage(
     if not scored.any():
         return Correction(0.0, 0.0)
     fits, powers = fits[scored], powers[scored]
-    left_out = (fits.sum() - fits) / np.maximum(powers.sum() - powers, np.finfo(float).tiny)
-    factor, square_error = fits.sum() / powers.sum(), (len(fits) - 1) * left_out.var()
+    jackknifed = (fits.sum() - fits) / np.maximum(powers.sum() - powers, np.finfo(float).tiny)
+    factor, square_error = fits.sum() / powers.sum(), (len(fits) - 1) * jackknifed.var()
     shrunk = np.clip(factor - square_error / factor, 0, 1) if factor > 0 else 0.0
     shrunk *= len(fits) / (len(fits) + DOUBT)
     best = float(min(shrunk, _best_correlated(np.concatenate([of_genes for _, of_genes in found], axis=1))))

@@ -25,8 +25,8 @@ def simulate_errors(components: PCAKriging, rngs: Sequence[np.random.Generator])
     n, m, count = len(kriging.spots), len(kriging.sites), len(settings.kernel)
     amplitudes = np.empty((2 * N_FREQUENCIES, len(rngs), count), np.float32)
     spots = np.empty((n, len(rngs), count), np.float32)
-    nugget = np.asarray(kriging.nuggets)[settings.nugget]
-    noise = np.sqrt(nugget / kriging.noise_weights[:, None]).astype(np.float32)
+    noise_ratio = np.asarray(kriging.noise_ratios)[settings.noise_ratio]
+    noise = np.sqrt(noise_ratio / kriging.noise_weights[:, None]).astype(np.float32)
     for draw, rng in enumerate(rngs):
         amplitudes[:, draw] = rng.standard_normal((2 * N_FREQUENCIES, count), dtype=np.float32)
         spots[:, draw] = noise * rng.standard_normal((n, count), dtype=np.float32)
@@ -36,7 +36,7 @@ def simulate_errors(components: PCAKriging, rngs: Sequence[np.random.Generator])
         of = amplitudes[:, :, own].reshape(2 * N_FREQUENCIES, -1)
         spots[:, :, own] += (features(kriging.kernels[k], kriging.spots) @ of).reshape(n, len(rngs), -1)
         sites[:, :, own] = (features(kriging.kernels[k], kriging.sites) @ of).reshape(m, len(rngs), -1)
-    repeated = Settings(np.tile(settings.kernel, len(rngs)), np.tile(settings.nugget, len(rngs)))
+    repeated = Settings(np.tile(settings.kernel, len(rngs)), np.tile(settings.noise_ratio, len(rngs)))
     sites -= kriging.predict(spots.reshape(n, -1), repeated).sites.reshape(sites.shape)
     sites *= np.sqrt(components.kriged.variance).astype(np.float32)
     return np.moveaxis(sites, 1, 0)
@@ -58,7 +58,7 @@ def features(kernel: Kernel, places: Float64) -> Float32:
     """
     degrees = _DEGREES[kernel.family]
     beyond = (np.arange(N_FREQUENCIES) + 0.5) / N_FREQUENCIES
-    radius = np.sqrt(degrees * (beyond ** (-2 / degrees) - 1)) / kernel.length
+    radius = np.sqrt(degrees * (beyond ** (-2 / degrees) - 1)) / kernel.length_scale
     angle = np.pi * _GOLDEN * np.arange(N_FREQUENCIES)
     phase = places @ (radius * np.stack([np.cos(angle), np.sin(angle)]))
     found = np.hstack([np.cos(phase), np.sin(phase)]) / np.sqrt(N_FREQUENCIES)

@@ -38,8 +38,8 @@ class Growth:
         kriging, chosen = components.kriging, np.flatnonzero(fold >= 0)
         centres = chosen[_spread(components.scores[chosen])]
         blocks = (disc[fold[disc] == fold[disc[0]]] for disc in _discs(kriging, centres, _AROUND))
-        left_out = kriging.leave_out(components.scores, components.kriged.settings, blocks)
-        validated = np.mean([variance[0, 0] for _, variance in left_out], axis=0) * components.kriged.variance
+        predicted = kriging.leave_blocks_out(components.scores, components.kriged.settings, blocks)
+        validated = np.mean([variance[0, 0] for _, variance in predicted], axis=0) * components.kriged.variance
         sites = _site_variance(components)
         nearest = sites[near].mean(axis=0, dtype=np.float64) if near.any() else validated
         return cls(sites, validated, np.minimum(nearest, validated))
@@ -71,8 +71,8 @@ def growth_slope(components: PCAKriging, informative: Float32) -> float:
     centred = informative - np.average(informative, axis=0, weights=kriging.noise_weights)
     rest = centred - components.scores @ loadings
     errors, variances = np.zeros(informative.shape[1]), np.zeros(len(loadings))
-    left_out = kriging.leave_out(components.scores, components.kriged.settings, discs)
-    for disc, (residual, variance) in zip(discs, left_out, strict=True):
+    predicted = kriging.leave_blocks_out(components.scores, components.kriged.settings, discs)
+    for disc, (residual, variance) in zip(discs, predicted, strict=True):
         square = np.square(residual @ loadings + rest[disc]).mean(axis=1)
         errors += square[0] - square[1]
         variances += (variance[0] - variance[1]).mean(axis=0)

@@ -135,7 +135,7 @@ def history_df(adata: AnnData, key: str = _keys.UNS) -> pd.DataFrame:
     >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6), upsample=2)
     >>> s2s.pp.normalize(dense)
     >>> training = s2s.tl.TrainingConfig(max_epochs=2)
-    >>> s2s.tl.impute(dense, training=training, natural_images=None, progress=False)
+    >>> s2s.tl.impute(dense, training=training, progress=False)
     >>> list(s2s.get.history_df(dense).columns)
     ['epoch', 'loss_genes_sparser', 'loss_genes_dense', 'validation', 'validation_start']
     """

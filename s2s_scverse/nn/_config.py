@@ -1,11 +1,11 @@
 """Hyper-parameters of the network and its named presets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal
 
-from .._checks import check_bool, check_choice, check_int, check_positive
+from .._checks import check_fields
 
 __all__ = ["PRESETS", "CDCINConfig", "Consistency"]
 
@@ -82,17 +82,7 @@ class CDCINConfig:
     recompute: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            name, value = f"CDCINConfig: {field.name}", getattr(self, field.name)
-            if field.type is int:
-                value = check_int(name, value, least=0 if field.name == "context_channels" else 1)
-            elif field.type is float:
-                value = check_positive(name, value)
-            elif field.type is bool:
-                check_bool(name, value)
-            else:
-                check_choice(name, value, get_args(Consistency))
-            object.__setattr__(self, field.name, value)
+        check_fields(self, context_channels=(0, None))
         if self.attention and self.features % self.heads:
             msg = f"CDCINConfig: features must be a multiple of heads, found {self.features} and {self.heads}"
             raise ValueError(msg)
@@ -127,7 +117,6 @@ PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
             attention=True,
         ),
         "default": CDCINConfig(),
-        "fast": CDCINConfig(),
         "quick": CDCINConfig(),
     }
 )

@@ -6,14 +6,13 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import find_runs
 from ..get import history_df
 from ._figure import GivenAxes, Shown, finish, make_axes
 
-__all__ = ["history", "relative_error"]
+__all__ = ["history"]
 
 TERMS: Final = {
     "loss_genes_sparser": ("genes, sparser → sparse", "#0072b2", "-"),
@@ -22,17 +21,6 @@ TERMS: Final = {
     "loss_images_dense": ("images, sparse → dense", "#d55e00", ":"),
 }
 """Terms of the loss: name, colour (from the colour-blind safe palette of Okabe and Ito), dash."""
-
-
-def relative_error(table: pd.DataFrame, *, keep: str) -> tuple[NDArray[np.float64], int | None]:
-    """Return the validation error over that of the initial estimate, (n_epochs,), and the epoch whose weights are used.
-
-    `keep` as in `TrainingConfig`; the epoch is None if its error is not known.
-    """
-    start, found = (table[name].to_numpy(float) for name in ("validation_start", "validation"))
-    relative = found / np.where(start > 0, start, np.nan)
-    used = int(np.nanargmin(found)) if keep == "best" and np.isfinite(found).any() else len(table) - 1
-    return relative, used if np.isfinite(relative[used]) else None
 
 
 def history(
@@ -85,10 +73,9 @@ def history(
         why = "the run had no network, or it was not trained since it did not help or too few spots were measured"
         msg = f"the history of run {key!r} is empty: nothing was trained ({why})"
         raise ValueError(msg)
-    keep = str(run.get("params", {}).get("training", {}).get("keep", "last"))
     drawn = make_axes(axes, (1, 2), figsize, return_fig=return_fig)[0]
     _draw_losses(drawn[0], table)
-    _draw_error(drawn[1], table, keep=keep, unused=run.get("shrinkage") == 0)
+    _draw_error(drawn[1], table, unused=run.get("shrinkage") == 0)
     for axis in drawn:
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -108,14 +95,15 @@ def _draw_losses(axis: Axes, table: pd.DataFrame) -> None:
         axis.legend(frameon=False, fontsize=8, loc="upper right")
 
 
-def _draw_error(axis: Axes, table: pd.DataFrame, *, keep: str, unused: bool) -> None:
-    relative, used = relative_error(table, keep=keep)
+def _draw_error(axis: Axes, table: pd.DataFrame, *, unused: bool) -> None:
+    start = table["validation_start"].to_numpy(float)
+    relative = table["validation"].to_numpy(float) / np.where(start > 0, start, np.nan)
     axis.axhline(1, color="#888888", linewidth=1, linestyle="--", label="initial estimate")
     axis.plot(table["epoch"], relative, color="#0072b2", linewidth=1.4, label="network")
     if unused:
         axis.plot([], [], " ", label="not used: shrinkage factor 0")
-    elif used is not None:
-        epoch, value = table["epoch"].iloc[used], relative[used]
+    elif np.isfinite(relative[-1]):
+        epoch, value = table["epoch"].iloc[-1], relative[-1]
         axis.plot(epoch, value, "o", color="#d55e00", label=f"used: {value:.3f}, epoch {epoch:g}")
     low, high = axis.get_ylim()
     axis.set(ylabel="validation error\nrelative to initial estimate", ylim=(low, high + 0.4 * (high - low)))

@@ -1,6 +1,6 @@
 import warnings
 from collections.abc import Sequence
-from functools import partial, reduce
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -16,8 +16,8 @@ __all__ = ["evaluate"]
 
 GENE_BLOCK = 1024  # number of genes that are scored at a time
 
-Table: TypeAlias = tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]
-"""Columns of genes, (n_scored,), and the values of every score, (n_layers, n_scored)."""
+Table: TypeAlias = dict[str, NDArray[np.float64]]
+"""Values of every score, (n_layers, n_scored)."""
 
 
 def evaluate(
@@ -133,77 +133,63 @@ def evaluate(
         raise ValueError(msg)
     unrecorded = _check_unseen(adata, names, held_out)
 
-    scored_spots = held_out & ~_out_of_reach(adata, names, columns, held_out)
-    parts, n_spots = [], []
+    scored, columns = _find_scored(adata, names, columns, held_out, skip_missing=genes is None)
+    tables, n_spots = [], []
     for section in sections:
-        here = np.zeros(adata.n_obs, dtype=bool)
-        here[section.rows] = True
-        n = int((here & scored_spots).sum())
-        if n:
+        here = np.isin(np.arange(adata.n_obs), section.rows)
+        if (here & scored).any():
             spots = (measured | held_out)[section.rows]
             on_spots = section.lattice.subset(spots).coarsened(section.lattice.stride(spots))
-            part = _score_genes(
-                adata,
-                names,
-                columns,
-                truth=source,
-                measured=measured & here,
-                held_out=scored_spots & here,
-                weights=window(on_spots.subset(scored_spots[section.rows][spots])),
-                unrecorded=unrecorded,
-                skip_missing=genes is None,
-            )
-            parts.append(part)
-            n_spots.append(n)
-    scored, table = _mean_over_sections(parts, n_spots)
+            weights = window(on_spots.subset(scored[section.rows][spots]))
+            table = _score_genes(adata, names, columns, source, measured & here, scored & here, weights)
+            _check_no_copy(table, unrecorded, names, int((here & scored).sum()))
+            tables.append(table)
+            n_spots.append(int((here & scored).sum()))
+    table = tables[0]
+    if len(tables) > 1:
+        table = {score: mean_over_sections([each[score] for each in tables], n_spots) for score in table}
     entry = {
-        "scores": scores_frame(names, adata.var_names[scored], table),
+        "scores": scores_frame(names, adata.var_names[columns], table),
         "summary": summary_frame(names, table, n_bootstrap, generator),
         "tests": pairs_frame(names, table),
         "truth": source or "X",
-        "n_spots": int(scored_spots.sum()),
+        "n_spots": sum(n_spots),
         "n_bootstrap": n_bootstrap,
         "versions": _adata.versions("numpy", "scipy"),
     }
     return _adata.write_evaluation(adata, entry, copy=copy)
 
 
-def _out_of_reach(
-    adata: AnnData, names: list[str], columns: NDArray[np.int64], held_out: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Return the held-out spots that a method left NaN in all genes, with a warning."""
-    far = np.zeros(adata.n_obs, dtype=bool)
+def _find_scored(
+    adata: AnnData, names: list[str], columns: NDArray[np.int64], held_out: NDArray[np.bool_], *, skip_missing: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return the held-out spots, (n_obs,), and the columns of genes that no method left NaN; warn of other spots."""
+    spots, genes = np.ones(int(held_out.sum()), dtype=bool), np.ones(len(columns), dtype=bool)
     for name in names:
-        nowhere = held_out.copy()
-        for start in range(0, len(columns), GENE_BLOCK):
-            if nowhere.any():
-                block = _adata.read_values(
-                    adata, nowhere, columns[start : start + GENE_BLOCK], layer=name, finite=False
-                )
-                nowhere[nowhere] = np.isnan(block).all(axis=1)
-        far |= nowhere
-    if np.array_equal(far, held_out):
-        return np.zeros_like(far)  # _score_genes raises an error
-    if far.any():
+        reached, given = np.zeros_like(spots), np.zeros_like(genes)
+        for block in _blocks(len(columns)):
+            known = ~np.isnan(_adata.read_values(adata, held_out, columns[block], layer=name, finite=False))
+            reached |= known.any(axis=1)
+            given[block] = known.any(axis=0)
+        if not given.all() and not skip_missing:
+            absent = few(adata.var_names[columns[~given]])
+            msg = f"genes not imputed in layer {name!r}: {absent}; impute them, or pass genes=None to skip them"
+            raise ValueError(msg)
+        spots &= reached
+        genes &= given
+    if not genes.any():
+        msg = f"no gene is in all of the layers {few(names)}; impute the same genes in each"
+        raise ValueError(msg)
+    if far := int((~spots).sum()):
         warnings.warn(
-            f"{int(far.sum())} of {int(held_out.sum())} held-out spots are not scored: a method left them NaN, since "
-            "they are too far from measured spots",
+            f"{far} of {len(spots)} held-out spots are not scored: a method left them NaN, since they are too far from "
+            "measured spots",
             UserWarning,
             stacklevel=3,
         )
-    return far
-
-
-def _mean_over_sections(parts: list[Table], n_spots: list[int]) -> Table:
-    """Average the scores of genes over sections, weighted by their held-out spots."""
-    if len(parts) == 1:
-        return parts[0]
-    common = reduce(np.intersect1d, [columns for columns, _ in parts])
-    mean = {
-        score: mean_over_sections([table[score][:, np.isin(columns, common)] for columns, table in parts], n_spots)
-        for score in parts[0][1]
-    }
-    return parts[0][0][np.isin(parts[0][0], common)], mean
+    scored = held_out.copy()
+    scored[held_out] = spots if spots.any() else True  # layers with NaN are refused
+    return scored, columns[genes]
 
 
 def _check_unseen(adata: AnnData, names: list[str], held_out: NDArray[np.bool_]) -> list[str]:
@@ -228,63 +214,49 @@ def _score_genes(
     adata: AnnData,
     names: Sequence[str],
     columns: NDArray[np.int64],
-    *,
     truth: str | None,
     measured: NDArray[np.bool_],
     held_out: NDArray[np.bool_],
     weights: csr_array,
-    unrecorded: Sequence[str],
-    skip_missing: bool,
 ) -> Table:
     """Compare the layers `names` with the layer `truth` (None for X) at the spots `held_out`, (n_obs,).
 
-    SSIM uses the data range at `measured` spots and `weights`, (n_held_out, n_held_out). Genes that are missing in a
-    layer are skipped or refused; `unrecorded` layers that equal the truth are refused.
+    SSIM uses the data range at `measured` spots and `weights`, (n_held_out, n_held_out).
     """
-    scored, parts = [], []
-    read = partial(_adata.read_values, adata, held_out, finite=False)
-    for start in range(0, len(columns), GENE_BLOCK):
-        block = columns[start : start + GENE_BLOCK]
-        predictions = {name: read(block, layer=name) for name in names}
-        missing = {name: np.isnan(values).all(axis=0) for name, values in predictions.items()}
-        for name, absent in missing.items():
-            if absent.any() and not skip_missing:
-                genes = few(adata.var_names[block[absent]])
-                msg = f"genes not imputed in layer {name!r}: {genes}; impute them, or pass genes=None to skip them"
-                raise ValueError(msg)
-        kept = ~np.any(list(missing.values()), axis=0)
-        if not kept.any():
-            continue
-        block = block[kept]
-        predictions = {name: values[:, kept] for name, values in predictions.items()}
-        true_values = read(block, layer=truth)
-        for layer, values in ((truth, true_values), *predictions.items()):
-            bad = ~np.isfinite(values).all(axis=0)
-            if bad.any():
+    parts = []
+    for block in _blocks(len(columns)):
+        genes = columns[block]
+        read = partial(_adata.read_values, adata, held_out, genes, finite=False)
+        values = {layer: read(layer=layer) for layer in (truth, *names)}
+        for layer, found in values.items():
+            if (bad := ~np.isfinite(found).all(axis=0)).any():
                 what = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-                genes = few(adata.var_names[block[bad]])
-                msg = f"{what} is NaN or infinite at held-out spots for {genes}; set these values or pass other genes"
+                where = f"at held-out spots for {few(adata.var_names[genes[bad]])}"
+                msg = f"{what} is NaN or infinite {where}; set these values or pass other genes"
                 raise ValueError(msg)
-        data_range = np.full(len(block), np.nan, dtype=np.float32)
+        data_range = np.full(len(genes), np.nan, dtype=np.float32)
         if measured.any():
-            data_range = np.ptp(_adata.read_values(adata, measured, block, layer=truth), axis=0)
-        score = Scorer(true_values, data_range, weights)
-        found = []
-        for name in names:
-            std = _keys.STD.format(name)
-            found.append(score(predictions[name], read(block, layer=std) if std in adata.layers else None))
-        parts.append({key: np.stack([each[key] for each in found]) for key in found[0]})
-        scored.append(block)
-    if not scored:
-        msg = f"no gene is in all of the layers {few(names)}; impute the same genes in each"
-        raise ValueError(msg)
-    table = {key: np.hstack([part[key] for part in parts]) for key in parts[0]}
+            data_range = np.ptp(_adata.read_values(adata, measured, genes, layer=truth), axis=0)
+        score, stds = Scorer(values[truth], data_range, weights), map(_keys.STD.format, names)
+        scores = [
+            score(values[name], read(layer=std) if std in adata.layers else None)
+            for name, std in zip(names, stds, strict=True)
+        ]
+        parts.append({key: np.stack([each[key] for each in scores]) for key in scores[0]})
+    return {key: np.hstack([part[key] for part in parts]) for key in parts[0]}
+
+
+def _check_no_copy(table: Table, unrecorded: list[str], names: list[str], n_spots: int) -> None:
+    """Refuse `unrecorded` layers that equal the truth."""
     varies = np.isfinite(table["pcc"][0])  # predictions of constant genes may equal the truth
-    for name, errors in zip(names, table["rmse"], strict=True):
-        if name in unrecorded and varies.any() and not errors[varies].any():
+    for name in unrecorded:
+        if varies.any() and not table["rmse"][names.index(name)][varies].any():
             msg = (
-                f"layer {name!r} cannot be scored: it equals the truth at all {int(held_out.sum())} held-out "
-                "spots, so they were visible to its method; impute after s2s.pp.sparsify"
+                f"layer {name!r} cannot be scored: it equals the truth at all {n_spots} held-out spots, so they were "
+                "visible to its method; impute after s2s.pp.sparsify"
             )
             raise ValueError(msg)
-    return np.concatenate(scored), table
+
+
+def _blocks(n_genes: int) -> list[slice]:
+    return [slice(start, start + GENE_BLOCK) for start in range(0, n_genes, GENE_BLOCK)]

@@ -48,7 +48,7 @@ def interpolate(
         ``"rbf"``
             Thin-plate spline.
         ``"kriging"``
-            Ordinary kriging of each gene, with kernel, length scale and nugget chosen by leave-one-out.
+            Ordinary kriging of each gene, with kernel, length scale and noise ratio chosen by leave-one-out.
         ``"pca_kriging"``
             Mean of ordinary kriging and of kriged principal components, projected back to genes.
         ``"coregionalization"``
@@ -114,11 +114,9 @@ def interpolate(
     True
     """
     check_adata(adata)
-    key = method if key_added is None else key_added
-    method = "pca_kriging" if str(method) == "cokriging" else method  # a former name
     check_choice("method", method, METHODS)
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
-    key = _adata.check_run_key(adata, key)
+    key = _adata.check_run_key(adata, method if key_added is None else key_added)
     _adata.check_copy(adata, copy=copy)
     if covariates is not None and method not in GUIDED:
         msg = f"covariates are used by the methods {', '.join(GUIDED)}, found method {method!r}"
@@ -140,7 +138,7 @@ def interpolate(
     for section, rows in zip(inputs.sections, inputs.rows, strict=True):
         stacking = None
         if method == "stack":
-            stacking = cross_validate(section, method, section.measured, seed=seed).stacking
+            stacking = cross_validate(section, method, seed=seed).stacking
         predictor = fit_section(section, method, section.wanted, stacking)
         for block in _adata.gene_blocks(written):
             values = inputs.matrix.read(block)[rows]

@@ -39,9 +39,7 @@ def impute(dense):
     """By all methods; the network not shrunken, or the initial estimate would hide it."""
     for method in CLASSICAL:
         s2s.tl.interpolate(dense, method)
-    training = replace(
-        _train.TrainingConfig(), min_spots=0, max_epochs=8, steps_per_epoch=30, precision="32", patience=8
-    )
+    training = replace(_train.TrainingConfig(), min_spots=0, max_epochs=8, steps_per_epoch=30, precision="32")
     s2s.tl.impute(dense, training=training, max_epochs=0, key_added="start", progress=False)
     s2s.tl.impute(
         dense, training=replace(training, shrink=False), key_added="network", progress=False, uncertainty=False

@@ -154,8 +154,11 @@ def test_gap_closed(scores):
     assert closed(scores, "s2s") == pytest.approx(((0.5 + 0.5 / 0.6 + 0.1 / 0.6) / 3, (0.1 / 0.4 + 0.1 / 0.2 + 0) / 3))
 
 
-def test_tables_of_the_page_are_those_of_the_committed_scores():
+def test_tables_of_the_pages_are_those_of_the_committed_scores():
     import report
 
-    page = report.PAGE.read_text()
-    assert report.filled(page, report.load("quick")) == page
+    scores = report.load()
+    for path in report.PAGES:
+        page = path.read_text()
+        assert "<!-- table: " in page
+        assert report.filled(page, scores) == page

@@ -6,8 +6,6 @@ import pytest
 from scipy.spatial import cKDTree
 
 import s2s_scverse as s2s
-from s2s_scverse._adata import read_inputs_of_run
-from s2s_scverse._train import find_device, predict_block, restore_models
 
 QUICK = {"preset": "quick", "progress": False}
 
@@ -178,15 +176,9 @@ def test_several_sections_and_sites_without_values():
 
 @pytest.mark.filterwarnings("ignore:Writing zarr v2 data")
 @pytest.mark.parametrize("write", ["write_h5ad", "write_zarr"])
-def test_a_run_is_rebuilt_from_a_file_bit_for_bit(imputed, tmp_path, write):
+def test_draws_from_a_file_are_the_same_bit_for_bit(imputed, tmp_path, write):
     getattr(imputed, write)(tmp_path / "run")
     read = (ad.read_h5ad if write == "write_h5ad" else ad.read_zarr)(tmp_path / "run")
-    run, inputs = read_inputs_of_run(read, "s2s", np.zeros(read.n_vars, bool), covariates=True)
-    models = restore_models(inputs.sections, run, run["model"], find_device("cpu"))
-    block = predict_block(models, inputs.rows, read.n_obs, inputs.matrix.read(slice(None)), uncertainty=True)
-    np.testing.assert_array_equal(block.values, imputed.layers["s2s"])
-    np.testing.assert_array_equal(block.std, imputed.layers["s2s_std"])
-    assert models[0].shrinkage > 0
     np.testing.assert_array_equal(stacked(read, 2), stacked(imputed, 2))
 
 

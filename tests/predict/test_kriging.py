@@ -3,15 +3,15 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 
-from s2s_scverse._predict import KERNELS, NUGGETS, Kernel, Kriging, PCAKriging, boxes
+from s2s_scverse._predict import KERNELS, NOISE_RATIOS, Kernel, Kriging, PCAKriging, boxes
 from s2s_scverse._predict._kriging import correlation
 
 
-def ordinary_kriging(spots, values, sites, kernel, nugget):
+def ordinary_kriging(spots, values, sites, kernel, noise_ratio):
     """Prediction and relative variance from the textbook's linear system, in float64."""
     n = len(spots)
     system = np.zeros((n + 1, n + 1))
-    system[:n, :n] = correlation(kernel, cdist(spots, spots)) + nugget * np.eye(n)
+    system[:n, :n] = correlation(kernel, cdist(spots, spots)) + noise_ratio * np.eye(n)
     system[:n, n] = system[n, :n] = 1
     right = np.ones((n + 1, len(sites)))
     right[:n] = correlation(kernel, cdist(spots, sites))
@@ -26,11 +26,11 @@ def test_kernels(family, at_one):
 
 
 @pytest.mark.parametrize("kernel", [KERNELS[0], KERNELS[4], KERNELS[6], KERNELS[9]])
-@pytest.mark.parametrize("nugget", [NUGGETS[0], NUGGETS[6], NUGGETS[-1]])
-def test_equals_the_textbook_system(kernel, nugget, spots, values, sites):
-    kriging = Kriging(spots, sites, kernels=[kernel], nuggets=[nugget])
+@pytest.mark.parametrize("noise_ratio", [NOISE_RATIOS[0], NOISE_RATIOS[6], NOISE_RATIOS[-1]])
+def test_equals_the_textbook_system(kernel, noise_ratio, spots, values, sites):
+    kriging = Kriging(spots, sites, kernels=[kernel], noise_ratios=[noise_ratio])
     found = kriging.predict(values)
-    expected, variance = ordinary_kriging(spots, values, sites, kernel, nugget)
+    expected, variance = ordinary_kriging(spots, values, sites, kernel, noise_ratio)
     assert_allclose(found.sites, expected, atol=3e-4)
     assert_allclose(kriging.relative_variance(found.settings)[:, 0], variance, atol=3e-4)
 
@@ -40,12 +40,12 @@ def loo_error(found, values):
 
 
 def test_leave_one_out_equals_refits(spots, values, sites):
-    kernel, nugget = Kernel("exponential", 2.0), 0.25
-    found = Kriging(spots, sites, kernels=[kernel], nuggets=[nugget]).predict(values)
+    kernel, noise_ratio = Kernel("exponential", 2.0), 0.25
+    found = Kriging(spots, sites, kernels=[kernel], noise_ratios=[noise_ratio]).predict(values)
     refits = np.empty_like(values)
     for i in range(len(spots)):
         others = np.arange(len(spots)) != i
-        refits[i] = ordinary_kriging(spots[others], values[others], spots[[i]], kernel, nugget)[0]
+        refits[i] = ordinary_kriging(spots[others], values[others], spots[[i]], kernel, noise_ratio)[0]
     assert_allclose(found.loo, refits, atol=1e-4)
     assert_allclose(loo_error(found, values), ((values - refits) ** 2).mean(axis=0), rtol=1e-4)
 
@@ -53,10 +53,10 @@ def test_leave_one_out_equals_refits(spots, values, sites):
 def test_choice_is_close_to_the_best_of_the_grid(spots, values, sites):
     kriging = Kriging(spots, sites)
     errors = [
-        loo_error(Kriging(spots, sites, kernels=[kernel], nuggets=[nugget]).predict(values), values)
+        loo_error(Kriging(spots, sites, kernels=[kernel], noise_ratios=[noise_ratio]).predict(values), values)
         for kernel in KERNELS
         if kernel.family == "exponential"
-        for nugget in NUGGETS
+        for noise_ratio in NOISE_RATIOS
     ]
     assert np.all(loo_error(kriging.predict(values), values) <= 1.02 * np.min(errors, axis=0))
 
@@ -68,8 +68,8 @@ def test_finds_length_and_noise_of_a_simulated_gene():
     root = np.linalg.cholesky(covariance + 1e-6 * np.eye(900))
     values = root @ rng.normal(size=(900, 20)) + rng.normal(size=(900, 20))
     found = Kriging(spots, spots[:1]).predict(values)
-    assert np.median(np.asarray(NUGGETS)[found.settings.nugget]) in (0.5, 1.0, 2.0)
-    signal = found.variance * np.asarray(NUGGETS)[found.settings.nugget]
+    assert np.median(np.asarray(NOISE_RATIOS)[found.settings.noise_ratio]) in (0.5, 1.0, 2.0)
+    signal = found.variance * np.asarray(NOISE_RATIOS)[found.settings.noise_ratio]
     assert np.median(signal) == pytest.approx(1.0, rel=0.15)
 
 
@@ -91,7 +91,7 @@ def test_tiles_are_close_to_the_whole():
     assert_array_equal(again.sites, chosen.sites)
 
 
-def test_cokriging_borrows_from_other_genes(spots, sites):
+def test_pca_kriging_borrows_from_other_genes(spots, sites):
     rng = np.random.default_rng(2)
     pattern = np.sin(spots[:, :1] / 2) + np.cos(spots[:, 1:] / 2)
     values = (pattern * rng.uniform(0.5, 1, 60) + rng.normal(size=(len(spots), 60))).astype(np.float32)

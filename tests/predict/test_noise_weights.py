@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.distance import cdist
 
-from s2s_scverse._predict import Kernel, Kriging, PCAKriging, Settings, find_noise_weights, state_kriging
+from s2s_scverse._predict import Kernel, Kriging, PCAKriging, Settings, noise_weights_of, state_kriging
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def by_hand(spots, sites, values, precision):
 
 
 def fixed(spots, sites, precision):
-    kriging = Kriging(spots, sites, noise_weights=precision, kernels=[Kernel("exponential", 2.0)], nuggets=[0.5])
+    kriging = Kriging(spots, sites, noise_weights=precision, kernels=[Kernel("exponential", 2.0)], noise_ratios=[0.5])
     return kriging, Settings(np.zeros(3, int), np.zeros(3, int))
 
 
@@ -40,7 +40,7 @@ def test_weighted_kriging_is_that_of_the_linear_system_but_for_a_shift(drawn):
     left_out = np.stack(
         [by_hand(spots[others != i], spots[[i]], values[others != i], precision[others != i])[0][0] for i in range(60)]
     )
-    # The nugget is relative to the mean precision, which changes when a spot is left out.
+    # The noise ratio is relative to the mean precision, which changes when a spot is left out.
     shift = (values - left_out).mean(axis=0)
     expected, variance = by_hand(spots, sites, values, precision)
     assert_allclose(found.sites, expected + shift, atol=0.02)
@@ -76,12 +76,12 @@ def test_precision_is_relative_to_the_neighbours():
     spots = np.stack(np.meshgrid(np.arange(12.0), np.arange(12.0)), axis=-1).reshape(-1, 2)
     depth = np.where(spots[:, 0] < 6, 100.0, 1000.0)
     depth[5 + 12 * 6 - 4] = 10.0
-    found = find_noise_weights(spots, depth)
+    found = noise_weights_of(spots, depth)
     assert_allclose(found[spots[:, 0] < 2].mean(), 0.5, atol=0.05)
     assert_allclose(found[spots[:, 0] > 9], 0.5, atol=0.02)
     assert found.argmin() == 5 + 12 * 6 - 4
-    assert_allclose(found, find_noise_weights(spots, 37 * depth))
-    assert_allclose(find_noise_weights(spots[:1], depth[:1]), 1)
+    assert_allclose(found, noise_weights_of(spots, 37 * depth))
+    assert_allclose(noise_weights_of(spots[:1], depth[:1]), 1)
 
 
 def test_profiles_find_what_depends_on_the_kind_of_tissue():

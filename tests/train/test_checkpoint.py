@@ -45,12 +45,9 @@ def test_interrupted_runs_go_on_to_the_same_result(section, longer, tmp_path, mo
     assert section.uns["s2s"]["s2s"]["shrinkage"] == expected.uns["s2s"]["s2s"]["shrinkage"]
 
 
-@pytest.mark.parametrize("patience", [1, 9])
-def test_finished_runs_are_not_trained_again(section, longer, tmp_path, monkeypatch, patience):
-    longer["training"] = replace(longer["training"], patience=patience, learning_rate=0.05)
+def test_finished_runs_are_not_trained_again(section, longer, tmp_path, monkeypatch):
     path = tmp_path / "run.ckpt"
     expected = s2s.tl.impute(section, copy=True, checkpoint=path, **longer)
-    assert len(s2s.get.history_df(expected)) < 3 or patience == 9
     kill_in_epoch(monkeypatch, 0)
     s2s.tl.impute(section, checkpoint=path, **longer)
     assert np.array_equal(section.layers["s2s"], expected.layers["s2s"])

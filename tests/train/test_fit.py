@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from s2s_scverse._keys import RELIABILITY
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
 from s2s_scverse._predict import fit as fit_predictor
 from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, fit
 from s2s_scverse._train._apply import predict_sites, whole_section
-from s2s_scverse._train._layout import image_box, images_at_sites, matched_images
+from s2s_scverse._train._layout import image_box, images_at_sites
 from s2s_scverse._train._scenes import Batch
 from s2s_scverse._train._shrinkage import DOUBT, find_shrinkage
 from s2s_scverse.nn import CDCIN, CDCINConfig
@@ -137,7 +138,7 @@ def test_gene_blocks_do_not_matter(monkeypatch):
     small = model.predict(section.values)
     np.testing.assert_allclose(small.sites, expected, atol=2e-5)
     np.testing.assert_allclose(small.std, whole.std, atol=2e-5)
-    np.testing.assert_allclose(small.reliability, whole.reliability, atol=1e-5)
+    np.testing.assert_allclose(small.by_gene[RELIABILITY], whole.by_gene[RELIABILITY], atol=1e-5)
     blocks = [model.predict(section.values[:, genes]).sites for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
     np.testing.assert_allclose(np.hstack(blocks), expected, atol=2e-5)
 
@@ -232,8 +233,6 @@ def test_the_paper_preset_counts_errors_in_the_units_of_the_values():
         {"loss": "l1"},
         {"dense_weight": 3.0},
         {"mask_dropout": 0.0},
-        {"match_images": "noise"},
-        {"match_images": "distribution"},
         {"schedule": "constant"},
     ],
     ids=str,
@@ -257,36 +256,6 @@ def test_maps_shown_are_extra_channels_only():
     blind = run(section, TRAINING, photographs, mask_channel=False)
     assert blind.network.config.context_channels == 1
     assert np.isfinite(blind.predict(blind.section.values).sites).all()
-
-
-def test_images_get_the_noise_or_the_values_of_genes():
-    rng = np.random.default_rng(0)
-    images = rng.standard_normal((5000, 40)).astype(np.float32)
-    genes = rng.exponential(size=(300, 2)).astype(np.float32)
-    nuggets = np.array([0.0, 4.0])
-    assert matched_images(images, genes, nuggets, "none", rng) is images
-    noisy = matched_images(images, genes, nuggets, "noise", rng)
-    np.testing.assert_allclose(noisy.std(axis=0), 1, atol=0.05)
-    # Without noise the image is as it was, with four times the signal's variance it has a fifth of its power.
-    correlation = np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(images.T, noisy.T, strict=True)])
-    clean = correlation > 0.99
-    assert 5 < clean.sum() < 35
-    np.testing.assert_allclose(correlation[~clean], np.sqrt(1 / 5), atol=0.04)
-    valued = matched_images(images, genes, nuggets, "distribution", rng)
-    for image in valued.T:
-        assert set(image) <= set(genes[:, 0]) or set(image) <= set(genes[:, 1])
-        assert image.mean() == pytest.approx(1, abs=0.15)
-
-
-def test_weights_kept():
-    section = noisy_section()
-    training = replace(TRAINING, max_epochs=4, learning_rate=0.03, schedule="constant", shrink=False)
-    runs = {keep: run(section, replace(training, keep=keep), photographs) for keep in ("last", "best")}
-    assert runs["last"].history == runs["best"].history
-    errors = [row["validation"] for row in runs["best"].history]
-    assert errors.index(min(errors)) < len(errors) - 1, "expected the last pass not to be the best"
-    same = [torch.equal(a, b) for a, b in zip(*(run.network.parameters() for run in runs.values()), strict=True)]
-    assert not all(same)
 
 
 class Doubling(torch.nn.Module):
