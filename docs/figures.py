@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from numpy.typing import NDArray
-from PIL import Image
+from pictures import with_palette
 
 import s2s_scverse as s2s
 from s2s_scverse._lattice import KINDS, Lattice, fill_sites
@@ -285,11 +285,10 @@ def main() -> None:
 
 
 def _save_small(figure: Figure, path: Path) -> None:
-    """Write a PNG with a palette of 256 colours, a third of the size."""
+    """Write a PNG with a palette."""
     buffer = BytesIO()
     figure.savefig(buffer, dpi=150)
-    palette = Image.open(buffer).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE)
-    palette.save(path, optimize=True)
+    path.write_bytes(with_palette(buffer.getvalue()))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import anndata as ad
 import matplotlib.pyplot as plt
 import scanpy as sc
 from anndata import AnnData
-from PIL import Image
+from pictures import with_palette
 
 import s2s_scverse as s2s
 
@@ -131,7 +131,7 @@ PICTURES: list[Callable[[], None]] = [
 
 
 def main() -> None:
-    """Draw pictures into a folder, as PNGs with 128 colours."""
+    """Draw pictures into a folder."""
     names = {picture.__name__: picture for picture in PICTURES}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *names], metavar="NAME", help=", ".join(names))
@@ -144,9 +144,9 @@ def main() -> None:
         buffer = BytesIO()
         plt.gcf().savefig(buffer, dpi=90)
         plt.close("all")
-        palette = Image.open(buffer).convert("RGB").quantize(128, method=Image.Quantize.FASTOCTREE)
-        palette.save(options.folder / f"{name}.png", optimize=True)
-        print(options.folder / f"{name}.png", flush=True)
+        path = options.folder / f"{name}.png"
+        path.write_bytes(with_palette(buffer.getvalue()))
+        print(path, flush=True)
 
 
 if __name__ == "__main__":

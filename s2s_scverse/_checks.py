@@ -206,7 +206,7 @@ def check_layer(adata: "AnnData", layer: str | None, *, argument: str = "layer")
     check_type(argument, layer, "a name or None", str, NoneType)
     if layer is not None and layer not in adata.layers:
         msg = f"layer {layer!r} not found in adata.layers, which has: {few(named_layers(adata)) or 'none'}"
-        raise KeyError(msg)
+        raise KeyError(msg + did_you_mean([layer], named_layers(adata)))
 
 
 def check_genes(adata: "AnnData", genes: str | Sequence[str] | None) -> NDArray[np.int64]:

@@ -14,12 +14,14 @@ import s2s_scverse as s2s
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(TUTORIALS.glob("*.ipynb"))
 DATA = Path(os.environ.get("S2S_DATA_DIR", Path(__file__).parents[2] / "shared/data"))
+SYNOVIUM = [f"st_ra_synovium_RA2_{number}.h5ad" for number in (1, 2, 3)]
 VISIUM = "visium_mouse_brain_coronal_he.h5ad"
 REAL = {  # notebooks on real sections, and what they read
-    "2_visium_statistics": VISIUM,
-    "3_damaged_sections": VISIUM,
-    "4_which_genes_to_trust": VISIUM,
-    "6_xenium_mouse_brain": "raw/xenium_mouse_brain",
+    "2_visium_statistics": [VISIUM],
+    "3_damaged_sections": [VISIUM],
+    "4_which_genes_to_trust": [VISIUM],
+    "6_xenium_mouse_brain": ["raw/xenium_mouse_brain"],
+    "7_many_sections": [*SYNOVIUM, VISIUM],
 }
 
 
@@ -44,9 +46,9 @@ def little_training(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path, monkeypatch, little_training):
-    if name := REAL.get(path.stem):
-        if not (DATA / name).exists():
-            pytest.skip(f"no real section at {DATA / name} (set S2S_DATA_DIR)")
+    if names := REAL.get(path.stem):
+        if missing := [DATA / name for name in names if not (DATA / name).exists()]:
+            pytest.skip(f"no real section at {missing[0]} (set S2S_DATA_DIR)")
         monkeypatch.setenv("S2S_CACHE_DIR", str(DATA / "raw"))
         monkeypatch.setenv("S2S_DATA_DIR", str(DATA.resolve()))
     monkeypatch.chdir(tmp_path)

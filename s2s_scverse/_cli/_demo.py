@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-__all__ = ["demo"]
+__all__ = ["demo", "stained"]
 
 DEPTH: Final = 600.0
 """Counts per spot, simulated and normalized to: a constant, so that no spot's values depend on another's."""
@@ -32,7 +32,9 @@ def demo(
     *,
     out_dir: Annotated[Path, Option(help="Folder for demo.h5ad and demo.png; made if needed.")] = Path(),
     seed: Annotated[int, Option(help="Random seed of the section and of training.")] = 0,
-    preset: Annotated[Literal["default", "quick"], Option(help="Training preset.")] = "default",
+    preset: Annotated[
+        Literal["default", "quick"], Option(help="Training preset.", **options.one_of("default", "quick"))
+    ] = "default",
     image: Annotated[
         bool, Option("--image", help="Simulate a stained image of the section, too, and use it as a covariate.")
     ] = False,
@@ -87,7 +89,7 @@ def _simulate(rows: int, cols: int, n_genes: int, seed: int, *, image: bool) -> 
 
     adata = datasets.simulated_tissue(n_rows=rows, n_cols=cols, n_genes=n_genes, depth=DEPTH, rng=seed)
     if image:
-        pixels, scale = _stained(adata, np.random.default_rng(seed))
+        pixels, scale = stained(adata, np.random.default_rng(seed))
         adata.uns["spatial"] = {"demo": {"images": {"hires": pixels}, "scalefactors": {"tissue_hires_scalef": scale}}}
     adata.uns["spatial_unit"] = "micrometre"
     dense = pp.grid(adata, upsample=1)
@@ -96,7 +98,7 @@ def _simulate(rows: int, cols: int, n_genes: int, seed: int, *, image: bool) -> 
     return dense
 
 
-def _stained(adata: "AnnData", rng: np.random.Generator) -> "tuple[NDArray[np.uint8], float]":
+def stained(adata: "AnnData", rng: np.random.Generator) -> "tuple[NDArray[np.uint8], float]":
     """Draw haematoxylin and eosin, whose densities differ between domains, and nuclei; return pixels per micrometre.
 
     Only the domains of the sites are used, not their expression.

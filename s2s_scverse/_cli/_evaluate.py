@@ -13,7 +13,7 @@ from .. import _keys
 from . import _options as options
 from ._app import on_a_terminal, print_json
 from ._files import check_output, read_genes, read_section, replacing
-from ._layout import lay_out, normalise, refuse_useless
+from ._layout import find_covariates, lay_out, normalise, refuse_useless
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["as_text", "evaluate", "gain_as_text", "run_methods", "score"]
 
-IMPUTING = ("methods", "stride", "fraction", "n_top_genes", "preset", "max_epochs", "device", "seed", "normalised")
+IMPUTING = (
+    *("methods", "stride", "fraction", "n_top_genes", "preset", "max_epochs", "device", "seed", "normalised"),
+    *("image", "image_scale", "covariates"),
+)
 """Parameters that --keys makes useless."""
 BASELINES = ("kriging", "pca_kriging")  # methods that s2s is compared with
 DETECTED = 0.1  # fraction of the measured spots in which a gene must be detected to be scored by default
@@ -61,6 +64,9 @@ def evaluate(
     max_epochs: options.MaxEpochs = None,
     device: options.Device = "auto",
     seed: options.Seed = 0,
+    image: options.Image = None,
+    image_scale: options.ImageScale = 1.0,
+    covariates: options.Covariates = None,
     bin_size: options.BinSize = None,
     layer: options.Layer = None,
     normalised: options.Normalise = None,
@@ -73,7 +79,8 @@ def evaluate(
     """Score the imputation of held-out spots of a section.
 
     Holds out spots, imputes them, and compares the scores with those of other methods. Held-out spots are not used to
-    fit, to normalize or to select genes. The remaining spots are farther apart than those of the whole section, so the
+    fit, to normalize or to select genes. An image and other covariates are known at held-out spots, too; s2s and the
+    stack use them. The remaining spots are farther apart than those of the whole section, so the
     scores are lower than those to expect between all spots.
     """
     from .. import pp
@@ -106,7 +113,9 @@ def evaluate(
         pp.sparsify(section, stride=2 if stride is None else stride, fraction=fraction, rng=seed)
         normalise(section, normalised)
         wanted = wanted or top_genes(section, n_top_genes)
-        seconds = run_methods(section, names, wanted, preset=preset, max_epochs=max_epochs, device=device, rng=seed)
+        training: Any = {"preset": preset, "max_epochs": max_epochs, "device": device, "rng": seed}
+        training["covariates"] = find_covariates(section, covariates, image, image_scale)
+        seconds = run_methods(section, names, wanted, **training)
     scores, means, compared = score(section, names, wanted, seconds)
     if output is not None:
         with replacing(output) as temporary:
@@ -125,7 +134,7 @@ def evaluate(
 
 
 def run_methods(
-    section: "AnnData", methods: list[str], genes: list[str] | None, *, covariates: str | None = None, **training: Any
+    section: "AnnData", methods: list[str], genes: list[str] | None, *, covariates: Any = None, **training: Any
 ) -> dict[str, float]:
     """Impute by each method; return the seconds that it took. Covariates are used by s2s and the stack."""
     from .. import tl

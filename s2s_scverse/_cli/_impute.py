@@ -12,7 +12,7 @@ from .. import _keys
 from . import _options as options
 from ._app import on_a_terminal, print_json
 from ._files import check_output, check_writable, read_genes, read_section, write_section
-from ._layout import lay_out, normalise
+from ._layout import find_covariates, lay_out, normalise
 
 __all__ = ["impute"]
 
@@ -29,9 +29,9 @@ def impute(
     max_epochs: options.MaxEpochs = None,
     device: options.Device = "auto",
     seed: options.Seed = 0,
-    image: Annotated[str | None, Option(help="Tissue image to use: auto (that of the section), or a file.")] = None,
-    image_scale: Annotated[float, Option(help="Pixels of the image file per unit of the coordinates.")] = 1.0,
-    covariates: Annotated[str | None, Option(help="Covariates: keys of obsm or obs, separated by commas.")] = None,
+    image: options.Image = None,
+    image_scale: options.ImageScale = 1.0,
+    covariates: options.Covariates = None,
     uncertainty: Annotated[bool, Option(help="Estimate standard deviations and reliability.")] = True,
     denoise: Annotated[bool, Option(help="Also denoise measured spots.")] = False,
     key_added: Annotated[str, Option(help="Name of the layer.")] = _keys.UNS,
@@ -41,7 +41,10 @@ def impute(
     pretrained: Annotated[Path | None, Option(help="Checkpoint of another section with initial weights.")] = None,
     fill: Annotated[
         Literal["tissue", "hull", "all"] | None,
-        Option(help="Where to add sites: inside the tissue, its convex hull, or its bounding box; default: tissue."),
+        Option(
+            help="Where to add sites: inside the tissue, its convex hull, or its bounding box; default: tissue.",
+            **options.one_of("tissue", "hull", "all"),
+        ),
     ] = None,
     bin_size: options.BinSize = None,
     layer: options.Layer = None,
@@ -59,7 +62,7 @@ def impute(
     reliability of genes in var.
     """
     start = time.perf_counter()
-    from .. import pp, tl
+    from .. import tl
 
     check_output(output, source=source, section=True)
     adata = read_section(source, positions=positions, table=table, layer=layer)
@@ -69,15 +72,10 @@ def impute(
     )
     check_writable(dense, output)
     was_counts = normalise(dense, normalised)
-    known = [] if covariates is None else [name.strip() for name in covariates.split(",")]
-    if image is not None:
-        own = image == "auto"
-        pp.image_features(dense, None if own else image, transform=None if own else image_scale)
-        known.append(_keys.IMAGE_FEATURES)
     tl.impute(
         dense,
         names,
-        covariates=known or None,
+        covariates=find_covariates(dense, covariates, image, image_scale),
         key_added=key_added,
         preset=preset,
         max_epochs=max_epochs,

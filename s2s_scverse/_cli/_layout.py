@@ -11,7 +11,7 @@ from .. import _keys
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["VALUES", "describe_values", "has_lattice", "lay_out", "normalise", "refuse_useless"]
+__all__ = ["VALUES", "describe_values", "find_covariates", "has_lattice", "lay_out", "normalise", "refuse_useless"]
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,18 @@ def normalise(adata: "AnnData", wanted: bool | None) -> bool:
     elif kind in ("negative", "logged twice") or (kind == "normalized" and not told):
         warnings.warn(f"values are {VALUES[kind]}", UserWarning, stacklevel=2)
     return wanted
+
+
+def find_covariates(adata: "AnnData", covariates: str | None, image: str | None, scale: float) -> list[str] | None:
+    """Return the keys of covariates, among them the descriptors of an image, which are added."""
+    from .. import pp
+
+    known = [] if covariates is None else [name.strip() for name in covariates.split(",")]
+    if image is not None:
+        own = image == "auto"
+        pp.image_features(adata, None if own else image, transform=None if own else scale)
+        known.append(_keys.IMAGE_FEATURES)
+    return known or None
 
 
 def refuse_useless(options: list[str], why: str) -> None:

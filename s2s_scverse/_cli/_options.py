@@ -1,9 +1,25 @@
 """Arguments and options of more than one command."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
+
+
+def one_of(*choices: str) -> dict[str, Any]:
+    """Return settings of an option with closed choices, whose errors suggest the choice that was meant."""
+
+    def parse(value: str) -> str:
+        from .._checks import check_choice
+
+        try:
+            check_choice("it", value, choices)
+        except ValueError as error:
+            raise BadParameter(str(error)) from None
+        return value
+
+    return {"parser": parse, "metavar": f"<{'|'.join(choices)}>"}
+
 
 Source = Annotated[
     Path,
@@ -37,9 +53,12 @@ Genes = Annotated[
 ]
 Preset = Annotated[
     Literal["default", "quick", "paper"],
-    Option(help="quick: no network; paper: the published recipe, very slow."),
+    Option(help="quick: no network; paper: the published recipe, very slow.", **one_of("default", "quick", "paper")),
 ]
 MaxEpochs = Annotated[int | None, Option(help="Maximum number of training epochs; 0: do not train the network.")]
 Device = Annotated[str, Option(help="Device to train on: auto, cpu, cuda, cuda:1 or mps.")]
 Seed = Annotated[int, Option(help="Random seed.")]
+Image = Annotated[str | None, Option(help="Tissue image to use: auto (that of the section), or a file.")]
+ImageScale = Annotated[float, Option(help="Pixels of the image file per unit of the coordinates.")]
+Covariates = Annotated[str | None, Option(help="Covariates: keys of obsm or obs, separated by commas.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]

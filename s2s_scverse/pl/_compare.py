@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from anndata import AnnData
@@ -18,6 +18,7 @@ from ._maps import Look, MapRow, Panel, Scale, colour_limits, draw_maps
 
 __all__ = ["Column", "compare", "map_rows", "uncertainty"]
 
+SD_SPAN: Final = 2.0  # smallest ratio of the ends of the colours of standard deviations
 Column = Literal["image", "measured", "imputed", "std", "truth", "error"]
 
 
@@ -37,6 +38,7 @@ def compare(
     error_cmap: str | Colormap = "RdBu_r",
     img: bool | str | None = None,
     img_alpha: float = 1.0,
+    bw: bool = True,
     alpha: float | None = None,
     scalebar_dx: float | None = None,
     title: str | Sequence[str] | None = None,
@@ -92,7 +94,8 @@ def compare(
     vmin, vmax
         Limits of the colours of expression: a number, or a percentile of the **measured** values of the gene
         (``"p99"``). Colours of errors span as wide a range, centred at 0. Held-out values change neither. Colours of
-        standard deviations span the 1st to the 99th percentile of those at unmeasured sites.
+        standard deviations span the 1st to the 99th percentile of those at unmeasured sites, and at least a factor of
+        two: differences of a few per cent, which are noise, do not look like structure.
     cmap, std_cmap, error_cmap
         Colour maps of values and of standard deviations, and a diverging one of errors.
     img
@@ -100,8 +103,11 @@ def compare(
         ``adata.uns["spatial"]``, or its name there (``"lowres"``); False for none. By default the image is drawn if
         `adata` has one.
     img_alpha, alpha
-        Opacity of the image, and of the sites on it (0.7 by default: the tissue shows through), 0 to 1. Without image,
+        Opacity of the image, and of the sites on it (0.8 by default: the tissue shows through), 0 to 1. Without image,
         sites are opaque.
+    bw
+        Whether to draw the image beneath expression in pale grey, so that colours are those of the colour bar, only
+        paler; False for its own colours, of which those of a stain resemble low expression.
     scalebar_dx
         Micrometres per unit of the coordinates, for the scale bar; 0 for no bar. By default there is a bar for Visium
         and Visium HD, and if ``adata.uns["spatial_unit"]`` says that coordinates are micrometres.
@@ -149,7 +155,7 @@ def compare(
     if unit is None:
         source = find_source(adata, check_keys(adata, keys), layer, argument="layer")
         unit = "log1p" if source is None and "log1p" in adata.uns else ""
-    look = Look(unit, title, img, img_alpha, alpha, scalebar_dx, ncols, figsize, rasterized, axes, show, return_fig)
+    look = Look(unit, title, img, img_alpha, bw, alpha, scalebar_dx, ncols, figsize, rasterized, axes, show, return_fig)
     return draw_maps(rows, adata, {"expression": cmap, "SD": std_cmap, "error": error_cmap}, look)
 
 
@@ -157,7 +163,8 @@ def uncertainty(adata: AnnData, genes: str | Sequence[str], *, key: str = _keys.
     """Draw imputed genes and their standard deviations at every site.
 
     The same as ``compare(adata, genes, keys=key, columns=("imputed", "std"))``. Measured spots keep their values; they
-    have no standard deviation and are grey.
+    have no standard deviation and are grey. Colours of standard deviations span at least a factor of two, as explained
+    there: a map of one colour is equally uncertain everywhere.
 
     Parameters
     ----------
@@ -223,12 +230,19 @@ def map_rows(
         if "std" in wanted:
             unseen = np.concatenate([values.unseen_std[key][:, i] for key in layers])
             unseen = unseen[np.isfinite(unseen)]
-            limits["SD"] = colour_limits(unseen, "p1", "p99") if len(unseen) else (0.0, 1.0)
+            limits["SD"] = _sd_limits(unseen) if len(unseen) else (0.0, 1.0)
         for section in sections:
             panels = [panel for column in wanted for panel in values.panels(column, section, i)]
             used = {panel.scale for panel in panels}
             rows.append(MapRow(gene, section, panels, {scale: limits[scale] for scale in limits if scale in used}))
     return rows
+
+
+def _sd_limits(sd: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the range of colours of standard deviations; one that is too narrow is widened at both ends."""
+    low, high = np.percentile(sd.astype(np.float64), (1, 99))
+    widening = max(np.sqrt(SD_SPAN * low / high), 1.0)
+    return float(low / widening), float(high * widening)
 
 
 def _columns(adata: AnnData, keys: Sequence[str], columns: str | Sequence[str] | None) -> list[str]:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import read_section, read_sections
-from .._checks import check_adata, check_number
+from .._checks import check_adata, check_bool, check_number
 from .._image import find_library, library_image
 from .._lattice import Kind, Lattice, SectionOnLattice
 
 Box = tuple[float, float, float, float]  # left, right, top (the smallest y), bottom
 SIXTHS = 6  # corners of squares and hexagons lie at whole multiples of 1/6 along u and v
+ENDS, PALE = (2, 98), (0.6, 1.0)
+"""Percentiles of an image, and the greys that they are drawn in beneath values: pale, so that colours stand out."""
 THINNEST = 1 / 3  # smallest ratio of the sides of a panel: leaves room for its title and its colour bar's label
 VISIUM = 100.0, (0.5, 0.7)
 """Micrometres between Visium spots, and range of their diameter in ``scalefactors`` relative to this distance."""
@@ -32,12 +34,24 @@ class Underlay(NamedTuple):
     pixels: NDArray[Any]
     box: Box
 
+    def in_pale_grey(self) -> "Underlay":
+        """Return the image without colours, its contrast stretched over light greys."""
+        from skimage.color import rgb2gray
+
+        grey = self.pixels if self.pixels.ndim == 2 else rgb2gray(self.pixels[..., :3])
+        pale = np.interp(grey, np.percentile(grey, ENDS), PALE)
+        return self._replace(pixels=np.stack([pale] * 3, axis=-1))
+
 
 class Place(NamedTuple):
-    """Limits of the panels of a section, the image beneath, and micrometres per unit of the coordinates if known."""
+    """Limits of the panels of a section, its image, and micrometres per unit of the coordinates if known.
+
+    `beneath` is the image as it is drawn beneath values.
+    """
 
     box: Box
     underlay: Underlay | None
+    beneath: Underlay | None
     micrometres: float | None
 
 
@@ -55,9 +69,11 @@ def find_place(
     img: bool | str | None,
     scalebar_dx: float | None = None,
     *,
+    bw: bool = True,
     margin: float = 0.0,
 ) -> Place:
     """Return where to draw a section, with a margin around its cells."""
+    check_bool("bw", bw)
     polygons = site_polygons(section.lattice)
     (left, top), (right, bottom) = polygons.min(axis=(0, 1)).tolist(), polygons.max(axis=(0, 1)).tolist()
     underlay = find_underlay(adata.uns.get("spatial"), section.name, img, (left, right, top, bottom))
@@ -65,7 +81,8 @@ def find_place(
     x = margin + max(THINNEST * height - width, 0) / 2
     y = margin + max(THINNEST * width - height, 0) / 2
     micrometres = micrometres_per_unit(adata, section, scalebar_dx)
-    return Place((left - x, right + x, top - y, bottom + y), underlay, micrometres)
+    beneath = underlay.in_pale_grey() if underlay is not None and bw else underlay
+    return Place((left - x, right + x, top - y, bottom + y), underlay, beneath, micrometres)
 
 
 def set_frame(axis: Axes, box: Box) -> None:

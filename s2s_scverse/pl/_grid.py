@@ -35,6 +35,7 @@ def grid(
     spatial_key: str = _keys.SPATIAL,
     img: bool | str | None = None,
     img_alpha: float = 1.0,
+    bw: bool = True,
     alpha: float = 1.0,
     scalebar_dx: float | None = None,
     title: str | Sequence[str] | None = None,
@@ -68,7 +69,7 @@ def grid(
         Number of panels side by side.
     ax
         Axes to draw into, one for each section; the legend stands to their right.
-    img, img_alpha, scalebar_dx, figsize, rasterized, show, return_fig
+    img, img_alpha, bw, scalebar_dx, figsize, rasterized, show, return_fig
         As in :func:`s2s_scverse.pl.compare`: by default, the image of the tissue is drawn beneath if there is one.
 
     Returns
@@ -96,7 +97,9 @@ def grid(
     check_number("img_alpha", img_alpha, least=0, most=1)
     adata, sections = _drawing.chosen_sections(adata, library_id)
     sites = [grid_sites(adata, section, spatial_key) for section in sections]
-    places = [_drawing.find_place(adata, each, img, scalebar_dx, margin=each.lattice.pitch / 2) for each in sections]
+    places = [
+        _drawing.find_place(adata, each, img, scalebar_dx, bw=bw, margin=each.lattice.pitch / 2) for each in sections
+    ]
     left, right, top, bottom = places[0].box
     width, height = 4 * np.array([right - left, bottom - top]) / max(right - left, bottom - top)
     ncols = min(check_int("ncols", ncols, least=1), len(sections))
@@ -127,7 +130,7 @@ def _draw_section(
     axis: Axes, section: SectionOnLattice, points: Points, place: _drawing.Place, alpha: float, **tissue: Any
 ) -> None:
     """Draw a section, its outline and the legend; the sites, or the measured area and an inset with some sites."""
-    lattice, underlay, rasterized = section.lattice, place.underlay, tissue["rasterized"]
+    lattice, underlay, rasterized = section.lattice, place.beneath, tissue["rasterized"]
     detail, dense = axis, len(lattice) > MAX_MARKS
     if dense:
         spacing = lattice.spot_pitch(section.measured)

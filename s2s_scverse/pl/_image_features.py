@@ -97,7 +97,8 @@ def image_features(
         panels = [Panel("image", np.full(len(own), np.nan, np.float32), "image")] if with_image else []
         panels += [Panel(title, own[:, i], "component", notes[i]) for i, title in enumerate(titles)]
         rows.append(MapRow("", section, panels, {"component": limits}))
-    look = Look("SD", title, img, img_alpha, None, scalebar_dx, ncols, figsize, rasterized, axes, show, return_fig)
+    tissue = title, img, img_alpha, True, None, scalebar_dx
+    look = Look("SD", *tissue, ncols, figsize, rasterized, axes, show, return_fig)
     return draw_maps(rows, adata, {"component": cmap}, look)
 
 

@@ -24,10 +24,8 @@ __all__ = ["NOTHING", "Look", "MapRow", "Panel", "Scale", "colour_limits", "draw
 
 Scale = Literal["expression", "error", "SD", "component", "image"]
 """Values with one colour bar, which bears this name; ``"image"`` has neither."""
-ON_IMAGE: tuple[Scale, ...] = ("expression", "image")
-"""Scales drawn on the image; the others have pale colours, which stains would resemble."""
 NOTHING = "#dcdcdc"  # sites without a value, where there is no image
-TRANSLUCENT = 0.7  # default opacity of sites on an image
+TRANSLUCENT = 0.8  # default opacity of sites on an image
 BAR = (1.04, 0.07, 0.045, 0.86)  # left, bottom, width and height of a colour bar, in fractions of the panel beside it
 INCHES_A_CHARACTER = 0.0075  # width of a character per point of its size
 
@@ -61,6 +59,7 @@ class Look:
     title: Titles
     img: bool | str | None
     img_alpha: float
+    bw: bool
     alpha: float | None
     scalebar_dx: float | None
     ncols: int
@@ -111,7 +110,7 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
         place, first = places[row.section.name], row_axes[0]
         for axis, panel in zip(row_axes, row.panels, strict=True):
             _drawing.set_frame(axis, place.box)
-            underlay = place.underlay if panel.scale in ON_IMAGE else None
+            underlay = {"image": place.underlay, "expression": place.beneath}.get(panel.scale)
             _draw_panel(axis, row, panel, underlay, colours.get(panel.scale), look)
             names = [str(row.section.name)] if axis is first and len(places) > 1 else []
             axis.set_xlabel(_fill(axis, "\n".join([*names, panel.note]), 8), fontsize=8, labelpad=3, parse_math=False)
@@ -128,7 +127,7 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
 
 def _place(adata: AnnData, row: MapRow, look: Look) -> _drawing.Place:
     margin = (max(panel.width for panel in row.panels) - 1) / 2 * row.section.lattice.pitch
-    return _drawing.find_place(adata, row.section, look.img, look.scalebar_dx, margin=margin)
+    return _drawing.find_place(adata, row.section, look.img, look.scalebar_dx, bw=look.bw, margin=margin)
 
 
 def _draw_panel(

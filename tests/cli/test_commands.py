@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import scanpy as sc
 
 import s2s_scverse as s2s
+from s2s_scverse._cli._demo import stained
 
 QUICK = ("--max-epochs", 0)
 
@@ -209,6 +211,8 @@ LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
         ("evaluate --stride 100", "no spot is left with --stride 100, "),
         ("evaluate --keys s2s", "layers not found: s2s"),
         ("evaluate --keys ,", "--keys must name at least one layer"),
+        ("evaluate --image auto", "no image found.*; pass the folder of Space Ranger"),
+        ("evaluate --keys x --image auto", "--image would change nothing"),
         ("evaluate --keys x --seed 1 --as-is", "--seed, --normalize would change"),
         ("demo --rows 2", "n_rows must be at least 8, found 2"),
     ],
@@ -246,6 +250,22 @@ def test_usage(run, h5ad):
     assert "--out-dir" in shown.stdout
     assert "--rows" not in shown.stdout
     assert isinstance(run("--debug", "impute", h5ad, "-o", "x.csv").exception, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("impute x -o x.h5ad --preset quikc", "'--preset': it must be one of 'default', .*did you mean quick?"),
+        ("evaluate x --preset Paper", "'--preset': it must be one of 'default', .*did you mean paper?"),
+        ("impute x -o x.h5ad --fill Hull", "'--fill': it must be one of 'tissue', 'hull', 'all', .*did you mean hull?"),
+        ("demo --preset paper", "'--preset': it must be one of 'default', 'quick', found 'paper'"),
+        ("imput x", "Did you mean 'impute'?"),
+    ],
+)
+def test_typos_of_choices(run, arguments, text):
+    result = run(*arguments.split())
+    assert result.exit_code == 2
+    assert re.search(text.replace("?", r"\?"), " ".join(result.stderr.split())), result.stderr
 
 
 def test_log(run, h5ad):
@@ -303,6 +323,28 @@ def test_the_image_guides_the_imputation(run, counts, tmp_path):
     dense = ad.read_h5ad(tmp_path / "dense.h5ad")
     assert dense.obsm["s2s_image"].shape == (dense.n_obs, 16)
     assert dense.uns["s2s"]["s2s"]["params"]["covariates"] == "array_row, s2s_image"
+
+
+def test_the_image_is_evaluated(run, tmp_path):
+    adata = s2s.datasets.simulated_tissue(n_rows=30, n_cols=30, n_genes=12)
+    pixels, scale = stained(adata, np.random.default_rng(0))
+    adata.uns["spatial"] = {"slide": {"images": {"hires": pixels}, "scalefactors": {"tissue_hires_scalef": scale}}}
+    adata.write_h5ad(tmp_path / "section.h5ad")
+    arguments = ("evaluate", tmp_path / "section.h5ad", "--methods", "s2s,stack,kriging", "--preset", "quick", "--json")
+    pcc = {}
+    for options in ((), ("--image", "auto", "--covariates", "array_row")):
+        result = run(*arguments, *options)
+        assert result.exit_code == 0, result.output
+        pcc[len(options)] = {row["method"]: row["pcc"] for row in json.loads(result.stdout)["scores"]}
+    dense = s2s.pp.grid(adata, upsample=1)
+    s2s.pp.sparsify(dense, stride=2)
+    s2s.pp.normalize(dense)
+    s2s.pp.image_features(dense)
+    s2s.tl.interpolate(dense, "stack", covariates=["array_row", "s2s_image"])
+    s2s.tl.evaluate(dense, "stack")
+    assert pcc[4]["stack"] == pytest.approx(s2s.get.evaluation_df(dense)["pcc"].mean())
+    assert pcc[4]["kriging"] == pcc[0]["kriging"]
+    assert pcc[4]["s2s"] != pcc[0]["s2s"]
 
 
 def test_loading_the_command_line_is_light():

@@ -283,13 +283,27 @@ def test_sites_on_an_image_show_it_as_far_as_they_are_translucent_and_no_seams(s
     assert not any(axis.images for axis in s2s.pl.compare(small, "gene", img=False, show=False).flat)
     assert [len(axis.images) for axis in s2s.pl.compare(small, "gene", show=False)[0]] == [2, 2, 2, 0]
     small.layers["s2s"][:] = 4
-    measured, imputed, *_ = s2s.pl.compare(small, "gene", img="hires", alpha=alpha, show=False)[0]
+    measured, imputed, *_ = s2s.pl.compare(small, "gene", img="hires", bw=False, alpha=alpha, show=False)[0]
     points = np.random.default_rng(0).uniform((96, 196), (124, 214), (500, 2))
     expected = alpha * np.array(VIRIDIS(1.0)[:2]) + (1 - alpha) * points / 255
     # An image pixel is two units wide.
     np.testing.assert_allclose(colour_at(imputed, *points)[:, :2], expected, atol=7 / 255)
     unmeasured = np.array([(110, 200), (100, 210), (120, 210), (110, 201)])
     np.testing.assert_allclose(colour_at(measured, *unmeasured)[:, :2] * 255, unmeasured, atol=2)
+
+
+def test_the_image_beneath_expression_is_pale_grey_unless_asked_otherwise(small, stained, colour_at):
+    small.uns["spatial"] = stained
+    image, measured = s2s.pl.compare(small, "gene", columns=["image", "measured"], show=False)[0]
+    unmeasured = np.array([(110, 200), (100, 210), (120, 210)])
+    np.testing.assert_allclose(colour_at(image, *unmeasured)[:, :2] * 255, unmeasured, atol=2)
+    found = colour_at(measured, *unmeasured)
+    assert np.ptp(found, axis=1).max() < 0.01
+    # Luminances of the image, and its percentiles 2 and 98.
+    grey = stained["library"]["images"]["hires"] / 255 @ [0.2125, 0.7154, 0.0721]
+    low, high = np.percentile(grey, (2, 98))
+    expected = 0.6 + 0.4 * (unmeasured / 255 @ [0.2125, 0.7154] - low) / (high - low)
+    np.testing.assert_allclose(found[:, 0], expected, atol=0.02)
 
 
 def test_files_hold_vectors_unless_asked_otherwise(small):

@@ -57,13 +57,14 @@ def test_the_outline_is_drawn_on_the_border_of_tissue_and_hole(small, colour_at)
 
 def test_the_image_lies_below_the_sites(small, stained, colour_at):
     small.uns["spatial"] = stained
-    axis = s2s.pl.grid(small, figsize=(8, 6), show=False)
+    axis = s2s.pl.grid(small, bw=False, figsize=(8, 6), show=False)
     points = [(110, 210), (105, 216), (92, 192), (128, 228)]
     np.testing.assert_allclose(colour_at(axis, *points)[:, :2] * 255, points, atol=2)
     np.testing.assert_allclose(colour_at(axis, (100, 200))[0], BLUE, atol=0.02)
     assert not s2s.pl.grid(small, img=False, show=False).images
-    faint = s2s.pl.grid(small, img_alpha=0.5, show=False)
+    faint = s2s.pl.grid(small, bw=False, img_alpha=0.5, show=False)
     np.testing.assert_allclose(colour_at(faint, (110, 210))[0, 2], 0.5, atol=0.02)
+    assert np.ptp(colour_at(s2s.pl.grid(small, show=False), *points), axis=1).max() < 0.01  # grey
 
 
 @pytest.mark.parametrize("size", [(3, 40), (40, 3), (1, 1)])

@@ -10,6 +10,22 @@ from s2s_scverse.pl._maps import NOTHING
 NAN = np.nan
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        pytest.param(0.5, 2, (0.5, 2), id="wide"),
+        pytest.param(0.5, 1, (0.5, 1), id="a factor of two"),
+        pytest.param(1, 1, (0.5**0.5, 2**0.5), id="constant"),
+        pytest.param(0.8, 1.2, (0.48**0.5, 1.92**0.5), id="narrow"),
+    ],
+)
+def test_colours_span_a_factor_of_two_around_the_same_middle(make_lattice, build_section, low, high, expected):
+    lattice = make_lattice("square", 1, 402)
+    std = np.r_[0, 0, np.full(200, low), np.full(200, high)]
+    adata = build_section(lattice, np.arange(402), std == 0, s2s=np.ones(402), s2s_std=std)
+    assert panels(adata).limits["SD"] == pytest.approx(expected)
+
+
 @pytest.fixture
 def small(make_lattice, build_section):
     """Two rows of three sites, three measured, imputed with uncertainty."""
