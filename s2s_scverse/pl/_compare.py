@@ -56,6 +56,9 @@ def compare(
     have the same overall colour. Expression is drawn on the image of the tissue, if there is one; sites without a value
     are grey elsewhere. y points down, as in images.
 
+    Imputed values are means: smoother than measured spots, which stand out as dots. For pictures and clusters without
+    these dots, impute with ``denoise=True``; for statistics, use draws (:func:`s2s_scverse.tl.propagate`).
+
     Parameters
     ----------
     adata
