@@ -233,7 +233,7 @@ def map_rows(
         if "std" in wanted:
             unseen = np.concatenate([values.unseen_std[key][:, i] for key in layers])
             unseen = unseen[np.isfinite(unseen)]
-            limits["SD"] = _sd_limits(unseen) if len(unseen) else (0.0, 1.0)
+            limits["SD"] = _sd_limits(unseen) if unseen.any() else (0.0, 1.0)
         for section in sections:
             panels = [panel for column in wanted for panel in values.panels(column, section, i)]
             used = {panel.scale for panel in panels}

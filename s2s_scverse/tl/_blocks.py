@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from .._train import Block
 
-__all__ = ["current_client", "memory_explained", "needed_gigabytes", "predicted_blocks"]
+__all__ = ["LARGE_TASKS", "current_client", "memory_explained", "needed_gigabytes", "predicted_blocks"]
+
+LARGE_TASKS = {"distributed.admin.large-graph-warning-threshold": "16GiB"}
+"""Settings of dask: tasks that hold the expression of a block or a draw are meant to be large."""
 
 
 def predicted_blocks(
@@ -33,7 +36,7 @@ def predicted_blocks(
     # As a separate task, the model is sent to every worker only once.
     model = delayed(lambda itself: itself, pure=False)(predict)
     tasks = [delayed(_impute_block, pure=False)(model, matrix.lazy(genes)) for genes in blocks]
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "16GiB"}):
+    with dask.config.set(LARGE_TASKS):
         pending = dict(zip(client.compute(tasks), blocks, strict=True))
     try:
         for future in as_completed(list(pending)):  # type: ignore[no-untyped-call]

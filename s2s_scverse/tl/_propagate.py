@@ -11,7 +11,7 @@ from .. import _keys
 from .._checks import check_bool, check_fraction, check_int, few
 from .._progress import Progress
 from ..get import draws
-from ._blocks import current_client
+from ._blocks import LARGE_TASKS, current_client
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -127,10 +127,13 @@ def _results(statistic: "Callable[[AnnData], Any]", drawn: "Iterator[AnnData]") 
     if client is None:
         yield from map(statistic, drawn)
         return
+    import dask
+
     pending: deque[Any] = deque()
     try:
         for draw in drawn:
-            pending.append(client.submit(statistic, draw, pure=False))
+            with dask.config.set(LARGE_TASKS):
+                pending.append(client.submit(statistic, draw, pure=False))
             if len(pending) > 2 * sum(client.nthreads().values()):
                 yield pending.popleft().result()
         while pending:

@@ -17,12 +17,13 @@ NAN = np.nan
         pytest.param(0.5, 1, (0.5, 1), id="a factor of two"),
         pytest.param(1, 1, (0.5**0.5, 2**0.5), id="constant"),
         pytest.param(0.8, 1.2, (0.48**0.5, 1.92**0.5), id="narrow"),
+        pytest.param(0, 0, (0, 1), id="a constant gene"),
     ],
 )
 def test_colours_span_a_factor_of_two_around_the_same_middle(make_lattice, build_section, low, high, expected):
     lattice = make_lattice("square", 1, 402)
     std = np.r_[0, 0, np.full(200, low), np.full(200, high)]
-    adata = build_section(lattice, np.arange(402), std == 0, s2s=np.ones(402), s2s_std=std)
+    adata = build_section(lattice, np.arange(402), np.arange(402) < 2, s2s=np.ones(402), s2s_std=std)
     assert panels(adata).limits["SD"] == pytest.approx(expected)
 
 

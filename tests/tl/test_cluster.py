@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+import dask
 import dask.array as da
 import distributed
 import numpy as np
@@ -62,7 +63,8 @@ def test_statistics_of_draws(alone, cluster):
         raise ArithmeticError(msg)
 
     expected = s2s.tl.propagate(alone, statistic, 4, progress=False)
-    with distributed.Client(cluster) as client, distributed.get_task_stream(client) as stream:
+    small = dask.config.set({"distributed.admin.large-graph-warning-threshold": 1})  # that a draw exceeds
+    with small, distributed.Client(cluster) as client, distributed.get_task_stream(client) as stream:
         pd.testing.assert_frame_equal(s2s.tl.propagate(alone, statistic, 4, progress=False), expected)
         with pytest.raises(ArithmeticError, match="no statistic"):
             s2s.tl.propagate(alone, failing, 4, progress=False)
