@@ -35,8 +35,8 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "attention": {"network": {"attention": True}},
     "no sparser -> sparse": {"training": {"sparser_weight": 0.0}},
     "no sparse -> dense": {"training": {"dense_weight": 0.0}},
-    "natural images": {"training": {"natural_images": "photographs"}},
-    "textures": {"training": {"natural_images": "textures"}},
+    "natural images": {"images": {"natural_images": "photographs"}},
+    "textures": {"images": {"natural_images": "textures"}},
     "loss l1": {"training": {"loss": "l1"}},
     "loss huber": {"training": {"loss": "huber"}},
     "no mask dropout": {"training": {"mask_dropout": 0.0}},
@@ -72,6 +72,7 @@ def run(section: Any, genes: list[str], switch: str, seed: int, epochs: int | No
             training=training,
             rng=seed,
             progress=False,
+            **change.get("images", {}),
         ),
     )
 

@@ -82,9 +82,9 @@ def main() -> None:
         max_epochs=arguments.epochs,
         steps_per_epoch=arguments.steps,
         trainer_kwargs={"callbacks": [callback]},
-        natural_images="none" if arguments.no_images else "photographs",
     )
-    print(row("paper, at the end", impute(section, genes, training)), flush=True)
+    source = None if arguments.no_images else "photographs"
+    print(row("paper, at the end", impute(section, genes, training, natural_images=source)), flush=True)
 
 
 if __name__ == "__main__":

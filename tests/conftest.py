@@ -92,7 +92,7 @@ def quick():
     # Not shrunken: the initial estimate alone could be the result, and tests would not see the network.
     few = {"max_epochs": 2, "steps_per_epoch": 2, "masks": 2, "batch_size": 2, "learning_rate": 7e-4}
     training = TrainingConfig(min_spots=0, shrink=False, **few)
-    return {"training": training, "progress": False}
+    return {"training": training, "natural_images": None, "progress": False}
 
 
 @pytest.fixture(scope="session")

@@ -154,15 +154,16 @@ class Layers:
 
 
 @contextmanager
-def open_layers(store: Path | None, key: str, n_obs: int, written: NDArray[np.bool_], *, std: bool) -> Iterator[Layers]:
+def open_layers(
+    store: Path | None, key: str, n_obs: int, written: NDArray[np.bool_], dtype: str, *, std: bool
+) -> Iterator[Layers]:
     """Yield empty layers for the genes `written` (n_genes,), in memory or in the folder `store`.
 
     The folder is named ``<store>.partial`` until the context ends, when the layers become dask arrays.
     """
     shape, names = (n_obs, len(written)), [key, _keys.STD.format(key)][: 1 + std]
     if store is None:
-        empty = np.empty(shape, np.float32) if written.all() else np.full(shape, np.nan, np.float32)
-        arrays: list[Any] = [empty, *(empty.copy() for _ in names[1:])]
+        arrays: list[Any] = [np.empty(shape, dtype) if written.all() else np.full(shape, np.nan, dtype) for _ in names]
         yield Layers(arrays[0], arrays[1] if std else None)
         return
     import dask.array as da
@@ -175,7 +176,7 @@ def open_layers(store: Path | None, key: str, n_obs: int, written: NDArray[np.bo
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
         chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
         shards = -(-n_obs // chunks[0]) * chunks[0], chunks[1]  # one file for each block of genes
-        made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": "float32"}
+        made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": dtype}
         try:
             group = zarr.create_group(partial, overwrite=False)
             arrays = [group.create_array(name, attributes=ENCODING, fill_value=np.nan, **made) for name in names]

@@ -97,7 +97,7 @@ def evaluate(
         raise ValueError(msg)
     if keys is None:
         known = ("s2s", *METHODS)
-        names = _split(methods)
+        names = _split(methods.replace("cokriging", "pca_kriging"))  # a former name
         unknown = [name for name in names if name not in known]
         if unknown or not names:
             msg = f"--methods must be some of {', '.join(known)}, found {', '.join(unknown) or 'none'}"

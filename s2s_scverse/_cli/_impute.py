@@ -29,11 +29,15 @@ def impute(
     max_epochs: options.MaxEpochs = None,
     device: options.Device = "auto",
     seed: options.Seed = 0,
+    natural_images: Annotated[
+        str, Option(help="Images to train on besides genes: auto, photographs, textures, none, or a folder.")
+    ] = "auto",
     image: options.Image = None,
     image_scale: options.ImageScale = 1.0,
     covariates: options.Covariates = None,
     uncertainty: Annotated[bool, Option(help="Estimate standard deviations and reliability.")] = True,
     denoise: Annotated[bool, Option(help="Also denoise measured spots.")] = False,
+    dtype: Annotated[Literal["float32", "float16"], Option(help="Data type of the layers.")] = "float32",
     key_added: Annotated[str, Option(help="Name of the layer.")] = _keys.UNS,
     checkpoint: Annotated[
         Path | None, Option(help="File written after every epoch; training resumes from it if it exists.")
@@ -78,9 +82,11 @@ def impute(
         covariates=find_covariates(dense, covariates, image, image_scale),
         key_added=key_added,
         preset=preset,
+        natural_images=None if natural_images == "none" else natural_images,
         max_epochs=max_epochs,
         uncertainty=uncertainty,
         denoise=denoise,
+        dtype=dtype,
         device=device,
         rng=seed,
         checkpoint=checkpoint,

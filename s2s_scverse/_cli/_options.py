@@ -52,8 +52,11 @@ Genes = Annotated[
     str | None, Option(help="Gene names separated by commas, or a file with one name per line; default: all.")
 ]
 Preset = Annotated[
-    Literal["default", "quick", "paper"],
-    Option(help="quick: no network; paper: the published recipe, very slow.", **one_of("default", "quick", "paper")),
+    Literal["default", "fast", "quick", "paper"],
+    Option(
+        help="fast: half of the training; quick: no network; paper: the published recipe, very slow.",
+        **one_of("default", "fast", "quick", "paper"),
+    ),
 ]
 MaxEpochs = Annotated[int | None, Option(help="Maximum number of training epochs; 0: do not train the network.")]
 Device = Annotated[str, Option(help="Device to train on: auto, cpu, cuda, cuda:1 or mps.")]

@@ -54,8 +54,6 @@ class TrainingConfig:
     sparser_weight: float = 1.0
     #: Weight of the genes' sparse -> dense term.
     dense_weight: float = 1.0
-    #: Additional training data, see :func:`s2s_scverse.datasets.natural_images`. They change no score.
-    natural_images: Literal["none", "photographs", "textures"] = "none"
     #: Weight of the natural images in both terms.
     image_weight: float = 0.25
     #: Number of natural images.
@@ -135,13 +133,13 @@ class TrainingConfig:
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
     {
         "default": TrainingConfig(weights="simulated", max_epochs=10),
+        "fast": TrainingConfig(weights="simulated", max_epochs=5),
         "paper": TrainingConfig(
             initial="nearest",
             show_maps=False,
             gene_scale=10.0,
             loss="l1",
             scored="known",
-            natural_images="photographs",
             image_weight=1.0,
             n_images=256,
             mask_dropout=0.0,

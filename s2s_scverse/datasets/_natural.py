@@ -1,18 +1,21 @@
-"""Crops of photographs, or synthetic textures, as training data."""
+"""Crops of photographs, images of the user or synthetic textures, as training data."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from .._checks import check_choice, check_int, check_rng
+from .._checks import check_int, check_rng
 
 __all__ = ["PHOTOGRAPHS", "natural_images"]
 
-Source = Literal["photographs", "textures"]
+Source = Literal["photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
 Image = NDArray[np.float32]  # (height, width), in [0, 1]
 
 # Photographs in scikit-image's wheel that its documentation states to be in the public domain or under CC0.
@@ -29,6 +32,7 @@ PHOTOGRAPHS: Final = {
     "retina.jpg": "Mikael Häggström, CC0",
     "rocket.jpg": "SpaceX, public domain",
 }
+SUFFIXES: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MIN_SIDE: Final = 8  # pixels
 MAX_REDUCTION: Final = 6.0  # largest number of pixels of the image per pixel of the crop
 MIN_CONTRAST: Final = 0.04  # standard deviation below which a crop is drawn again
@@ -44,18 +48,25 @@ def natural_images(
 ) -> NDArray[np.float32]:
     """Draw random grayscale crops of natural images.
 
-    Crops of photographs are rotated by a random angle, flipped half of the time and, if the image is large enough,
-    low-pass filtered and reduced by a random factor between 1 and 6, so that structures of all scales appear at the
-    scale of single pixels. Photographs are used about equally often.
+    Crops are rotated by a random angle, flipped half of the time and, if the image is large enough, low-pass filtered
+    and reduced by a random factor between 1 and 6, so that structures of all scales appear at the scale of single
+    pixels. Crops lie inside their images; small images are enlarged. Images are used about equally often.
 
     Parameters
     ----------
     source
+        Source of the images:
+
         ``"photographs"``
             Photographs shipped with scikit-image that are in the public domain or under CC0: astronaut, brick, camera,
             chelsea, clock, coffee, grass, gravel, Hubble deep field, retina and rocket.
         ``"textures"``
             Synthetic noise with a power-law spectrum :cite:p:`Field1987`, and dead leaves :cite:p:`Lee2001`.
+        path
+            Folder with image files (png, jpg, tif, bmp, gif, webp); subfolders are ignored.
+        array or sequence of arrays
+            Images (height, width) or (height, width, 3 or 4) of at least 8 x 8 pixels. A single array may also be a
+            stack of images along the first axis.
     size
         Height and width of the crops, in pixels.
     n
@@ -65,12 +76,13 @@ def natural_images(
 
     Returns
     -------
-    Crops (n, height, width), float32, in [0, 1].
+    Crops (n, height, width), float32, in [0, 1]. Colour is reduced to luminance. Images with 8 bits, booleans and
+    floats within [0, 1] keep their brightness; others are scaled from their minimum and maximum to 0 and 1.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is invalid.
+        If an argument is invalid, or an image cannot be read or has an invalid shape or NaN or infinite values.
     FileNotFoundError
         If the installed scikit-image lacks one of the photographs.
 
@@ -88,27 +100,17 @@ def natural_images(
     width = check_int("the width in size", size[1], least=1)
     n = check_int("n", n, least=1)
     rng = check_rng(rng)
-    check_choice("source", source, get_args(Source))
-    return (_textures if source == "textures" else _photographs)((height, width), n, rng)
-
-
-def _photographs(size: tuple[int, int], n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw crops of photographs, (n, height, width), in [0, 1]."""
-    from skimage.color import rgb2gray
-    from skimage.io import imread
-
-    # The functions of skimage.data would download missing files.
-    folder, names = Path(str(files("skimage"))) / "data", list(PHOTOGRAPHS)
-    order = rng.permutation(len(names))[np.arange(n) % len(names)]
+    if isinstance(source, str) and source == "textures":
+        return _textures((height, width), n, rng)
+    loaders = _find_images(source)
+    order = rng.permutation(len(loaders))[np.arange(n) % len(loaders)]
     children = rng.spawn(n)
-    crops = np.empty((n, *size), dtype=np.float32)
-    for number in np.unique(order):
-        pixels = imread(folder / names[number])
-        image = rgb2gray(pixels[..., :3]) if pixels.ndim == 3 else pixels / 255
-        levels = _pyramid(image.astype(np.float32))
-        for i in np.flatnonzero(order == number):
+    crops = np.empty((n, height, width), dtype=np.float32)
+    for image in np.unique(order):  # one image in memory at a time: folders may be large
+        levels = _pyramid(loaders[image]())
+        for i in np.flatnonzero(order == image):
             for _ in range(TRIES):
-                crops[i] = _draw_crop(levels, size, children[i])
+                crops[i] = _draw_crop(levels, (height, width), children[i])
                 if crops[i].std() >= MIN_CONTRAST:
                     break
     return crops
@@ -149,6 +151,86 @@ def _draw_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Genera
     where = (centre - first)[:, None, None] + np.stack([cos * y - sin * x, sin * y + cos * x])
     crop: Image = map_coordinates(box, where, order=1, mode="nearest")
     return crop
+
+
+def _find_images(source: object) -> list[Callable[[], Image]]:
+    """Return a function per image that loads it; arrays are validated immediately, files when they are read."""
+    if isinstance(source, str) and source == "photographs":
+        # The functions of skimage.data would download missing files.
+        folder = Path(str(files("skimage"))) / "data"
+        return [partial(_read, folder / name) for name in PHOTOGRAPHS]
+    if isinstance(source, str | PathLike):
+        return [partial(_read, path) for path in _list_folder(Path(source))]
+    if isinstance(source, np.ndarray):
+        in_colour = source.ndim >= 3 and source.shape[-1] in (3, 4)
+        source = list(source) if source.ndim - in_colour == 3 else [source]
+    if not isinstance(source, list | tuple):
+        msg = (
+            "source must be 'photographs', 'textures', the path of a folder, an array or a list of arrays, "
+            f"found {type(source).__name__}"
+        )
+        raise TypeError(msg)
+    if not source:
+        msg = "source holds no images; pass at least one array, or source='photographs'"
+        raise ValueError(msg)
+    return [partial(np.asarray, _to_gray(array, f"image {i} of source")) for i, array in enumerate(source)]
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        msg = f"source must be 'photographs', 'textures' or the path of a folder; found {found} at {str(folder)!r}"
+        raise ValueError(msg)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        msg = f"the folder {str(folder)!r} holds no images; expected files ending in {', '.join(SUFFIXES)}"
+        raise ValueError(msg)
+    return paths
+
+
+def _read(path: Path) -> Image:
+    from PIL import Image as Pillow
+    from skimage.io import imread
+
+    try:
+        if path.suffix.lower() not in (".tif", ".tiff"):
+            # skimage leaves invalid files open.
+            with Pillow.open(path) as image:
+                image.verify()
+        array = imread(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # image readers raise errors of many classes
+        msg = f"{str(path)!r} cannot be read as an image: {error}; repair or remove it"
+        raise ValueError(msg) from error
+    return _to_gray(array, repr(str(path)))
+
+
+def _to_gray(array: object, name: str) -> Image:
+    """Return the luminance of an image of any real dtype, scaled to [0, 1]."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+        found = f"dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        msg = f"{name} must be a boolean, integer or float array, found {found}"
+        raise TypeError(msg)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        msg = f"{name} must have the shape (height, width) or (height, width, 3 or 4), found {array.shape}"
+        raise ValueError(msg)
+    if min(array.shape[:2]) < MIN_SIDE:
+        height, width = array.shape[:2]
+        msg = f"{name} has {height} x {width} pixels, but at least {MIN_SIDE} x {MIN_SIDE} are needed; leave it out"
+        raise ValueError(msg)
+    if not np.isfinite(array).all():
+        msg = f"{name} holds NaN or infinite values; fill or crop them first"
+        raise ValueError(msg)
+    image = array.astype(np.float64)
+    if array.ndim == 3:
+        image = image[..., :3] @ (0.2125, 0.7154, 0.0721)  # ITU-R BT.709, as skimage.color.rgb2gray
+    low, high = image.min(), image.max()
+    if array.dtype == np.uint8:
+        low, high = 0.0, 255.0
+    elif array.dtype.kind == "b" or (array.dtype.kind == "f" and low >= 0 and high <= 1):
+        low, high = 0.0, 1.0
+    return np.asarray(np.clip((image - low) / ((high - low) or 1.0), 0.0, 1.0), np.float32)
 
 
 def _textures(size: tuple[int, int], n: int, rng: np.random.Generator) -> NDArray[np.float32]:

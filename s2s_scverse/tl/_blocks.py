@@ -79,8 +79,10 @@ def memory_explained(gigabytes: float, *, device: str, stored: bool) -> "Iterato
             msg = f"device {device!r} ran out of memory; pass device='cpu', or training= with a smaller batch_size"
         elif isinstance(error, MemoryError) or any(text in str(error) for text in ("allocate memory", "bad_alloc")):
             store = "" if stored else "store= (a folder that layers are written to), "
-            needs = f"needs about {gigabytes:.1f} GB of memory, more than is available"
-            msg = f"{needs}; pass {store}fewer genes= or uncertainty=False"
+            msg = (
+                f"needs about {gigabytes:.1f} GB of memory, more than is available; pass {store}fewer genes=, "
+                "dtype='float16' or uncertainty=False"
+            )
         else:
             raise
         raise MemoryError(msg) from error

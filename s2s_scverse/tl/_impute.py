@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from .._train import SectionModel, TrainingConfig
     from ..nn import CDCINConfig
 
+    NaturalImages = (
+        Literal["auto", "photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
+    )
+
 __all__ = ["impute", "logged_twice"]
 
 log = logging.getLogger(__name__)
 
-PRESETS = ("default", "quick", "paper")
+PRESETS = ("default", "fast", "quick", "paper")
 PHASES = {
     "initial estimates": 4.0,
     "validation": 1.0,
@@ -52,15 +56,17 @@ def impute(
     *,
     layer: str | None = None,
     key_added: str = _keys.UNS,
-    preset: Literal["default", "quick", "paper"] = "default",
+    preset: Literal["default", "fast", "quick", "paper"] = "default",
     network: "CDCINConfig | None" = None,
     training: "TrainingConfig | None" = None,
+    natural_images: "NaturalImages | None" = "auto",
     max_epochs: int | None = None,
     max_distance: float | None = _adata.MAX_DISTANCE,
     covariates: str | Sequence[str] | None = None,
     total_counts: str | None = "auto",
     uncertainty: bool = True,
     denoise: bool = False,
+    dtype: Literal["float32", "float16"] = "float32",
     store: "str | PathLike[str] | None" = None,
     device: str = "auto",
     rng: int | np.random.Generator | None = 0,
@@ -89,10 +95,14 @@ def impute(
     key_added
         Name of the layer to write, and of the run in `.uns['s2s']`.
     preset
-        ``"default"``; ``"quick"``, the initial estimate without a network; or ``"paper"``, network and training as
-        published (without its leak), for comparison.
+        ``"default"``; ``"fast"``, with half of the training; ``"quick"``, the initial estimate without a network;
+        or ``"paper"``, network and training as published (without its leak), for comparison.
     network, training
         Hyper-parameters that replace those of the preset. A `network` of another shape is trained from random weights.
+    natural_images
+        Additional training data: ``"photographs"`` (shipped with scikit-image), ``"textures"``, a folder, an array or a
+        list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None. ``"auto"``: photographs with
+        ``preset="paper"``; None otherwise, because they change no score.
     max_epochs
         Largest number of epochs, instead of the preset's; 0: the weights are used as they are. By default no network is
         used below 100 spots (`TrainingConfig.min_spots`).
@@ -115,6 +125,8 @@ def impute(
         Whether to replace measured values by the inverse-variance weighted mean of the value and its prediction from
         other spots. Values must be counts, or counts scaled to a common total, with or without log1p, since counting
         noise is assumed. Requires at least 16 measured spots.
+    dtype
+        Type of the layers; ``"float16"`` has three significant digits, also for measured values.
     store
         Zarr folder to write the layers to; they become dask arrays. If `adata` is lazy
         (:func:`anndata.experimental.read_lazy`) or backed, no matrix is loaded as a whole; CSC matrices, or chunks of a
@@ -192,19 +204,22 @@ def impute(
     check_adata(adata)
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
     check_choice("preset", preset, PRESETS)
+    check_choice("dtype", dtype, ("float32", "float16"))
     folder = None if store is None else _adata.check_store(store)
     _adata.check_run_key(adata, key_added)
     _adata.check_copy(adata, copy=copy)
     generator = check_rng(rng)
 
     from .. import _train
-    from ..datasets import natural_images
 
     torch_device = _train.find_device(device)
     network, training = _configure(preset, network, training, max_epochs)
     if covariates is not None and training.initial != "stack":
         msg = f"covariates guide the stack, but this run starts from {training.initial!r}; pass another preset"
         raise ValueError(msg)
+    if isinstance(natural_images, str) and natural_images == "auto":
+        natural_images = "photographs" if preset == "paper" else None
+    images = _image_source(natural_images)
     _train.check_files(checkpoint, pretrained)
     with_advice = partial(memory_explained, device=str(torch_device), stored=folder is not None)
     with with_advice(1.0):
@@ -234,7 +249,7 @@ def impute(
             inputs.sections,
             network_config=network,
             training=training,
-            images=None if training.natural_images == "none" else partial(natural_images, training.natural_images),
+            images=images,
             device=torch_device,
             rng=generator,
             progress=bar,
@@ -249,7 +264,7 @@ def impute(
         bar.begin("imputing", len(blocks))
         predicted = predicted_blocks(predict, inputs.matrix, blocks)
         # Closed in any case, to cancel pending tasks on a cluster.
-        with _adata.open_layers(folder, key_added, adata.n_obs, written, std=std) as layers, closing(predicted):
+        with _adata.open_layers(folder, key_added, adata.n_obs, written, dtype, std=std) as layers, closing(predicted):
             for columns, block in predicted:
                 layers.write(columns, block.values, block.std, block.by_gene)
                 bar.step()
@@ -274,6 +289,7 @@ def impute(
         "preset": preset,
         "network": asdict(network if models[0].network is None else models[0].network.config),
         "training": {name: value for name, value in described.items() if value is not None},
+        "natural_images": "array" if hasattr(natural_images, "__array__") else str(natural_images or "none"),
         "rng": int(rng) if isinstance(rng, int | np.integer) else "generator" if rng is not None else "none",
         "uncertainty": uncertainty,
         "denoise": denoise,
@@ -354,3 +370,13 @@ def _configure(
             msg = f"{name} must be a {kind.__name__}, found {value!r} ({type(value).__name__})"
             raise TypeError(msg)
     return network, training if max_epochs is None else replace(training, max_epochs=max_epochs, min_spots=0)
+
+
+def _image_source(source: "NaturalImages | None") -> Any:
+    """Return a function (size, n, rng) that draws natural images, after a test of the source."""
+    if source is None:
+        return None
+    from ..datasets import natural_images
+
+    natural_images(source, size=(8, 8), n=1, rng=0)
+    return lambda size, n, rng: natural_images(source, size=size, n=n, rng=rng)

@@ -114,9 +114,11 @@ def interpolate(
     True
     """
     check_adata(adata)
+    key = method if key_added is None else key_added
+    method = "pca_kriging" if str(method) == "cokriging" else method  # a former name
     check_choice("method", method, METHODS)
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
-    key = _adata.check_run_key(adata, method if key_added is None else key_added)
+    key = _adata.check_run_key(adata, key)
     _adata.check_copy(adata, copy=copy)
     if covariates is not None and method not in GUIDED:
         msg = f"covariates are used by the methods {', '.join(GUIDED)}, found method {method!r}"

@@ -7,7 +7,7 @@ import pytest
 import s2s_scverse as s2s
 from s2s_scverse._cli import _demo
 
-SMALL = ("--rows", 16, "--cols", 18, "--n-genes", 8, "--max-epochs", 0)
+SMALL = ("--rows", 16, "--cols", 18, "--n-genes", 8, "--max-epochs", 0, "--preset", "fast")
 
 
 def test_demo(run, tmp_path):

@@ -81,7 +81,7 @@ def fresh_dense(_dense):
 def _imputed_and_scored(_dense):
     adata = _dense.copy()
     training = s2s.tl.TrainingConfig(min_spots=0, max_epochs=1, steps_per_epoch=1, masks=1, batch_size=1)
-    s2s.tl.impute(adata, training=training, progress=False)
+    s2s.tl.impute(adata, training=training, natural_images=None, progress=False)
     s2s.tl.evaluate(adata)
     return adata
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from scipy import sparse
+from skimage.io import imsave
 
 import s2s_scverse as s2s
 from s2s_scverse.tl import TrainingConfig
@@ -20,6 +21,7 @@ from s2s_scverse.tl import TrainingConfig
 CASES = []
 LITTLE = {
     "training": TrainingConfig(min_spots=0, max_epochs=1, steps_per_epoch=1, masks=1, batch_size=1, n_images=1),
+    "natural_images": None,
     "progress": False,
 }
 
@@ -368,7 +370,7 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"key_added": "x_std"}, ValueError, "key_added='x_std' is the name of a standard deviation"),
     ({"key_added": "truth"}, ValueError, r"key_added='truth' would overwrite adata\.layers\['truth'\]"),
     (lambda a: a.layers.__setitem__("mine_std", a.X), {"key_added": "mine"}, ValueError, r"layers\['mine_std'\]"),
-    ({"preset": "best"}, ValueError, "preset must be one of 'default', 'quick', 'paper', found 'best'"),
+    ({"preset": "best"}, ValueError, "preset must be one of 'default', 'fast', 'quick', 'paper', found 'best'"),
     ({"network": 3}, TypeError, "network must be a CDCINConfig, found 3"),
     ({"training": {}}, TypeError, "training must be a TrainingConfig, found {}"),
     ({"max_epochs": -1}, ValueError, "max_epochs must be at least 0, found -1"),
@@ -380,11 +382,17 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"total_counts": "domain"}, TypeError, r"'domain'\] must hold numbers, found dtype category"),
     ({"total_counts": "array_row"}, ValueError, r"'array_row'\] must be positive at measured spots, but is not at"),
     (x(np.sqrt), {"denoise": True}, ValueError, "denoise=True needs values that are counts"),
+    ({"dtype": "float64"}, ValueError, "dtype must be one of 'float32', 'float16', found 'float64'"),
     ({"device": "cuda:99"}, ValueError, "device 'cuda:99' is not available here; pass device='auto' or 'cpu'"),
     ({"device": "tpu9"}, ValueError, "device must be 'auto' or a torch device, found 'tpu9'"),
     ({"rng": 1.5}, TypeError, "rng must be an integer seed"),
     ({"rng": True}, TypeError, "rng must be an integer seed, .* found True"),
     ({"rng": -1}, ValueError, "rng must be a seed of at least 0, found -1"),
+    ({"natural_images": {}}, TypeError, "source must be 'photographs', .* found dict"),
+    ({"natural_images": "nowhere"}, ValueError, "found nothing at 'nowhere'"),
+    ({"natural_images": np.zeros((9, 5))}, ValueError, "image 0 of source has 9 x 5 pixels, but at least 8 x 8"),
+    ({"natural_images": [np.eye(9), None]}, TypeError, "image 1 of source must be a boolean, .* found NoneType"),
+    (file("x.bmp"), {"natural_images": "."}, ValueError, "x.bmp' cannot be read as an image"),
 )
 
 
@@ -709,6 +717,10 @@ refuses(None, s2s.datasets.simulated_tissue)(
 )
 
 
+def one_pixel(adata):
+    imsave("x.png", np.zeros((1, 1), np.uint8), check_contrast=False)
+
+
 refuses(None, s2s.datasets.natural_images)(
     ({"size": 3}, TypeError, r"size must be a pair of integers \(height, width\), found 3"),
     ({"size": (0, 4)}, ValueError, "the height in size must be at least 1, found 0"),
@@ -716,8 +728,26 @@ refuses(None, s2s.datasets.natural_images)(
     ({"n": 0}, ValueError, "n must be at least 1, found 0"),
     ({"n": True}, TypeError, "n must be an integer, found True"),
     ({"rng": -1}, ValueError, "rng must be a seed of at least 0"),
-    ({"source": 7}, ValueError, "source must be one of 'photographs', 'textures', found 7"),
-    ({"source": "photos"}, ValueError, "source must be one of .* found 'photos'"),
+    ({"source": 7}, TypeError, "source must be 'photographs', .* or a list of arrays, found int"),
+    ({"source": "photos"}, ValueError, "the path of a folder; found nothing at 'photos'"),
+    ({"source": []}, ValueError, "source holds no images; pass at least one array"),
+    ({"source": [[0, 1]]}, TypeError, "image 0 of source must be .* array, found list"),
+    ({"source": [np.ones((20, 20)), np.ones((1, 1))]}, ValueError, "image 1 .* 1 x 1 pixels, .* 8 x 8 .*; leave it"),
+    ({"source": np.zeros(9)}, ValueError, r"must have the shape \(height, width\) or .* found \(9,\)"),
+    ({"source": [np.zeros((9, 9, 2))]}, ValueError, r"found \(9, 9, 2\)"),
+    ({"source": np.zeros((2, 3, 4, 5, 6))}, ValueError, r"or 4\), found \(2, 3, 4, 5, 6\)"),
+    *(
+        ({"source": np.zeros((9, 9)).astype(kind)}, TypeError, rf"integer or float array, found dtype {kind}")
+        for kind in ("datetime64", "<U", "complex128", "object")
+    ),
+    ({"source": np.full((9, 9), np.nan)}, ValueError, "image 0 of source holds NaN or infinite values"),
+    ({"source": "."}, ValueError, r"holds no images; expected files ending in \.bmp"),
+    (file("x.txt", b"x"), {"source": "x.txt"}, ValueError, "found a file at"),
+    *(
+        (file(f"x.{suffix}", b"no image"), {"source": "."}, ValueError, "cannot be read as an image: .*; repair or")
+        for suffix in ("png", "jpg", "tif", "gif", "bmp", "webp")
+    ),
+    (one_pixel, {"source": "."}, ValueError, "x.png' has 1 x 1 pixels, but at least 8 x 8 are needed; leave it out"),
 )
 refuses(None, s2s.datasets.xenium_mouse_brain)(({"cache_dir": 3}, TypeError, "cache_dir must be a path, found 3"))
 refuses(None, s2s.nn.CDCINConfig)(
@@ -738,11 +768,6 @@ refuses(None, TrainingConfig)(
     ({"max_epochs": -1}, ValueError, "max_epochs must be at least 0, found -1"),
     ({"crop": 0}, ValueError, "crop must be at least 1, found 0"),
     ({"crop": True}, TypeError, "TrainingConfig: crop must be an integer"),
-    (
-        {"natural_images": "folder"},
-        ValueError,
-        "natural_images must be one of 'none', .* found 'folder'",
-    ),
     ({"image_weight": -1}, ValueError, "image_weight must be at least 0"),
     ({"mask_dropout": 0.6}, ValueError, "mask_dropout must be from 0 to 0.5, found 0.6"),
     ({"learning_rate": 0}, ValueError, "learning_rate must be positive and finite, found 0"),

@@ -54,11 +54,10 @@ def test_imputation_never_reads_held_out_values(section, preset, epochs, samplin
         "steps_per_epoch": 2,
         "masks": 2,
         "n_images": 2,
-        "natural_images": "textures",
         "batch_size": 2,
     }
     training = replace(TRAINING_PRESETS[preset], **little, max_genes=6, shrink=False)
-    arguments = {"network": network, "training": training, "progress": False}
+    arguments = {"network": network, "training": training, "progress": False, "natural_images": "textures"}
     other = scrambled(section)
     for adata in (section, other):
         s2s.tl.impute(adata, **arguments)

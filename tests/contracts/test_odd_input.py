@@ -33,7 +33,7 @@ def laid(adata):
 
 
 def imputed(adata, **arguments):
-    s2s.tl.impute(adata, progress=False, **({"preset": "quick"} | arguments))
+    s2s.tl.impute(adata, progress=False, **({"preset": "quick", "natural_images": None} | arguments))
     return adata
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from skimage.io import imsave
 
 import s2s_scverse as s2s
 from s2s_scverse.datasets import _natural
@@ -44,25 +45,21 @@ def test_every_photograph_has_a_free_licence_and_is_named_in_the_docs():
         assert name.split(".")[0].split("_")[0].lower() in natural_images.__doc__.lower()
 
 
-def drawn(image, size, n, seed=0):
-    levels = _natural._pyramid(image.astype(np.float32))
-    return np.stack([_natural._draw_crop(levels, size, rng) for rng in np.random.default_rng(seed).spawn(n)])
-
-
 @pytest.mark.parametrize("size", [(64, 64), (30, 90), (1, 1), (3, 200)])
 def test_turned_crops_have_no_filled_corners(size):
-    np.testing.assert_allclose(drawn(np.ones((120, 150)), size, 40), 1, atol=1e-6)
+    crops = natural_images(np.ones((120, 150)), size=size, n=40)
+    np.testing.assert_allclose(crops, 1, atol=1e-6)
 
 
 def test_every_angle_and_both_reflections():
     # The slopes of a crop of a plane tell the angle; of two planes, the reflection.
     image = ramp(200, 200)
-    crops = drawn(image, (32, 32), 200, 1).astype(float)
+    crops = natural_images([image], size=(32, 32), n=200, rng=1).astype(float)
     down = (crops[:, 20, 16] - crops[:, 10, 16]) / 10
     right = (crops[:, 16, 20] - crops[:, 16, 10]) / 10
     angle = np.arctan2(right, down)
     assert (np.histogram(angle, bins=8, range=(-np.pi, np.pi))[0] > 8).all()
-    across = drawn(image.T, (32, 32), 200, 1).astype(float)
+    across = natural_images([image.T], size=(32, 32), n=200, rng=1).astype(float)
     determinant = down * (across[:, 16, 20] - across[:, 16, 10]) - right * (across[:, 20, 16] - across[:, 10, 16])
     assert 0.35 < (determinant > 0).mean() < 0.65
     # The plane rises by 1/199 per pixel of the image: between 1 and 6 of them per pixel of the crop.
@@ -71,6 +68,60 @@ def test_every_angle_and_both_reflections():
     assert 3 < reduction.max() <= 6.01
     assert np.abs(np.diff(crops, n=2, axis=1)).max() < 5e-4  # sampling is exact for a plane
     # Reduced noise is averaged: picking single pixels would keep its deviation.
-    noise = drawn(np.random.default_rng(0).random((200, 200)), (32, 32), 200, 1)
+    noise = natural_images(np.random.default_rng(0).random((200, 200)), size=(32, 32), n=200, rng=1)
     ratio = noise.std(axis=(1, 2)) / 12**-0.5 * reduction
     assert 0.4 < ratio.min() < ratio.max() < 1.15
+
+
+def test_crops_without_contrast_are_drawn_again():
+    image = np.zeros((300, 300))
+    image[100:200, 100:200] = np.random.default_rng(0).random((100, 100))
+    crops = natural_images(image, size=(16, 16), n=100)
+    alone = (crops.std(axis=(1, 2)) > 0).mean()
+    assert alone > 0.4  # a ninth of the image has texture
+
+
+def test_dtypes_and_layouts_agree():
+    grey = (ramp(40, 50) * 255).astype(np.uint8)
+    reference = natural_images(grey, size=(20, 20), n=6)
+    layouts = {
+        "colour": np.stack([grey] * 3, axis=2),
+        "alpha": np.dstack([np.stack([grey] * 3, axis=2), np.zeros_like(grey)]),
+        "list": [grey],
+        "tuple": (grey,),
+        "stack": grey[None],
+        "colour stack": np.stack([grey] * 3, axis=2)[None],
+        "float": grey / 255,
+        "uint16": grey.astype(np.uint16) * 200,
+        "int64": grey.astype(np.int64) - 40,
+        "wide float": grey.astype(np.float32) * 3 - 7,
+        "view": np.repeat(grey, 2, axis=0)[::2],
+    }
+    for name, array in layouts.items():
+        np.testing.assert_allclose(natural_images(array, size=(20, 20), n=6), reference, atol=1e-5, err_msg=name)
+    mask = ramp(40, 50) > 0.5
+    np.testing.assert_array_equal(
+        natural_images(mask, size=(20, 20), n=6), natural_images(mask.astype(float), size=(20, 20), n=6)
+    )
+    green = np.zeros((20, 20, 3))
+    green[..., 1] = 1
+    np.testing.assert_allclose(natural_images(green, size=(4, 4), n=1), 0.7154, atol=1e-5)  # luminance
+    dark = np.full((20, 20), 51, dtype=np.uint8)
+    np.testing.assert_allclose(natural_images(dark, size=(4, 4), n=1), 0.2, atol=1e-6)
+    np.testing.assert_array_equal(natural_images(dark.astype(int), size=(4, 4), n=1), 0)
+
+
+def test_folders_and_images_of_different_sizes(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((40, 30), (9, 50, 3), (33, 33))]
+    for number, (image, suffix) in enumerate(zip(images, ("png", "TIF", "bmp"), strict=True)):
+        imsave(tmp_path / f"{number}.{suffix}", image, check_contrast=False)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "deeper.png").mkdir()
+    for folder in (tmp_path, str(tmp_path)):
+        np.testing.assert_array_equal(
+            natural_images(folder, size=(12, 10), n=9), natural_images(images, size=(12, 10), n=9)
+        )
+    grey = [np.full((20, 30), i / 10) for i in range(1, 5)]
+    _, times = np.unique(natural_images(grey, size=(8, 8), n=10)[:, 0, 0].round(3), return_counts=True)
+    assert sorted(times) == [2, 2, 3, 3]  # images are used equally often

@@ -78,6 +78,12 @@ def test_layer_key_and_run_entry(section):
     np.testing.assert_array_equal(section.obs["twice_visible"], section.obs["s2s_measured"])
 
 
+def test_the_former_name_of_pca_kriging(section):
+    s2s.tl.interpolate(section, "pca_kriging")
+    s2s.tl.interpolate(section, "cokriging")
+    np.testing.assert_array_equal(section.layers["cokriging"], section.layers["pca_kriging"])
+
+
 def test_nothing_to_interpolate(hand_drawn):
     dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
     with pytest.warns(UserWarning, match="every site is measured"):

@@ -79,14 +79,15 @@ def test_what_is_stored_is_read_by_anndata_and_goes_into_h5ad(section, tmp_path)
     assert (lower <= upper).all()
 
 
-def test_some_genes_in_their_own_order_(section, expected, exact, tmp_path):
+def test_some_genes_in_their_own_order_and_half_precision(section, expected, exact, tmp_path):
     genes = section.var_names[[7, 2, 11, 0, 5, 3, 9]].tolist()
     for adata, store in ((section, tmp_path / "out"), (section.copy(), None)):
-        s2s.tl.impute(adata, genes, store=store, **exact)
+        s2s.tl.impute(adata, genes, store=store, dtype="float16", **exact)
         found = np.asarray(adata.layers["s2s"])
+        assert found.dtype == np.float16
         missing = ~adata.var_names.isin(genes)
         assert np.isnan(found[:, missing]).all()
-        np.testing.assert_allclose(found[:, ~missing], expected[0][:, ~missing], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found[:, ~missing], expected[0][:, ~missing], rtol=1e-3, atol=1e-4)
         assert adata.var["s2s_reliability"].isna().tolist() == missing.tolist()
 
 
