@@ -7,7 +7,6 @@ genes in the basis V with V'DV = I and V'BV = diag(s): each component is kriged 
 """
 
 import numpy as np
-from scipy.linalg import eigh
 
 from ._arrays import Float, Float32, Float64
 from ._kriging import Kernel, Kriging, Settings
@@ -65,7 +64,7 @@ def _fit(eigenvalues: Float64, modes: Float64, shrinkage: float) -> tuple[Float6
     signal, noise = 0.3 * total / np.mean(eigenvalues), _towards_diagonal(0.7 * total, shrinkage)
     for _ in range(_STEPS):
         strength, basis = _diagonalise(signal, noise)
-        back = np.linalg.inv(basis)
+        back = basis.T @ noise  # its inverse
         components = modes @ basis
         expected, variance = _posterior(eigenvalues, components, strength)
         residual = components - np.sqrt(eigenvalues)[:, None] * expected
@@ -100,6 +99,7 @@ def _towards_diagonal(covariance: Float64, part: float) -> Float64:
 
 def _diagonalise(signal: Float64, noise: Float64) -> tuple[Float64, Float64]:
     ridge = 1e-9 * np.trace(noise) / max(1, len(noise)) * np.eye(len(noise))
+    whitening = np.linalg.inv(np.linalg.cholesky(noise + ridge))
     with one_thread():
-        strength, basis = eigh(signal, noise + ridge)
-    return np.maximum(strength, _WEAKEST), basis
+        strength, vectors = np.linalg.eigh(whitening @ signal @ whitening.T)
+    return np.maximum(strength, _WEAKEST), whitening.T @ vectors

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
-from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
 
 from ._arrays import Bool, Float, Float32, Float64, Index, as_float32, as_float64
-from ._threads import one_thread, parallel
+from ._eigen import eigenvectors
+from ._threads import parallel
 from ._tiles import Tile, tiles
 
 __all__ = ["KERNELS", "NOISE_RATIOS", "Kernel", "Kriged", "Kriging", "Settings", "kernels_for"]
@@ -104,8 +104,7 @@ def factorise(places: Float64, kernel: Kernel, noise_ratios: Sequence[float], no
     offset = (product - constant * ((constant @ product - 1) / 2)).astype(np.float32)
     centred -= offset[:, None] * constant
     centred -= constant[:, None] * offset
-    with one_thread():
-        found, vectors = eigh(centred, driver="evd", overwrite_a=True, check_finite=False)
+    found, vectors = eigenvectors(centred)
     eigenvalues = np.maximum(found[1:].astype(np.float64), 0.0)
     shrinkage = (1.0 / (eigenvalues[:, None] + np.asarray(noise_ratios))).astype(np.float32)
     basis: Float32 = np.ascontiguousarray(vectors[:, 1:], np.float32)

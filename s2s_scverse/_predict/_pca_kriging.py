@@ -4,7 +4,6 @@ from copy import copy
 from typing import Final
 
 import numpy as np
-from scipy.linalg import svd
 from scipy.spatial.distance import pdist
 
 from ._arrays import Float, Float32, Float64
@@ -82,7 +81,7 @@ def _principal_scores(values: Float64, weight: Float64, n_components: int) -> tu
         return np.empty((len(values), 0)), np.empty(0)
     root = np.sqrt(weight)[:, None]
     centred = root * (values - np.average(values, axis=0, weights=weight))
-    left, strength, right = svd(centred, full_matrices=False, check_finite=False)
+    left, strength, right = np.linalg.svd(centred, full_matrices=False)
     keep = min(n_components, int(np.sum(strength > 1e-6 * strength.max(initial=1e-30))))
     leading = np.abs(right[:keep]).argmax(axis=1)
     scores: Float64 = left[:, :keep] / root * np.sign(right[np.arange(keep), leading])

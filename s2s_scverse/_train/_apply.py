@@ -1,7 +1,7 @@
 """Maps of all genes by a trained network."""
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from ._scenes import Batch, Scene, cut, lay_on_rasters
 
 __all__ = ["predict_sites", "run_stages", "whole_maps", "whole_section"]
 
-CELLS_PER_BATCH = 2**17  # more do not fit into the cache of a processor
-LARGEST_SIDE = 1024  # largest side of the pieces in which a large section is imputed, without their rims
+CELLS_PER_BATCH = 2**15  # more take half as long again: their maps neither fit into caches nor into reused memory
+WIDEST, LOWEST = 256, 32  # largest width and smallest height of the pieces of a large section, without their rims
 
 
 def whole_maps(scene: Scene, scored: Tensor) -> Iterator[Batch]:
@@ -72,8 +72,12 @@ def predict_sites(
     if network.config.attention:
         axes = [_overlapping(extent, training.crop) for extent in (height, width)]
     else:
-        axes = [_pieces(extent, LARGEST_SIDE, network.config.reach) for extent in (height, width)]
+        rim = network.config.reach
+        high = max(CELLS_PER_BATCH // (min(width, WIDEST) + 2 * rim) - 2 * rim, LOWEST)
+        axes = [_pieces(height, high, rim), _pieces(width, WIDEST, rim)]
     for (rows, kept_rows, to_rows), (cols, kept_cols, to_cols) in product(*axes):
+        if not batch.tissue[:1, :, to_rows, to_cols].any():
+            continue
         part = batch.each(lambda tensor: tensor[..., rows, cols].to(device))  # noqa: B023 - called at once
         with autocast:
             found = run_stages(network, part, training)[-1].float().cpu()
@@ -95,9 +99,10 @@ def _overlapping(extent: int, side: int) -> list[Crop]:
 
 
 def _pieces(extent: int, side: int, rim: int) -> list[Crop]:
-    """Cut an axis into pieces, shown with a rim."""
+    """Cut an axis into equal pieces, shown with a rim."""
     found = []
-    for start in range(0, extent, side):
-        stop, first = min(start + side, extent), max(start - rim, 0)
+    edges = np.linspace(0, extent, -(-extent // side) + 1).round().astype(int).tolist()
+    for start, stop in pairwise(edges):
+        first = max(start - rim, 0)
         found.append((slice(first, stop + rim), slice(start - first, stop - first), slice(start, stop)))
     return found

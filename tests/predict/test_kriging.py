@@ -4,6 +4,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 
 from s2s_scverse._predict import KERNELS, NOISE_RATIOS, Kernel, Kriging, PCAKriging, boxes
+from s2s_scverse._predict._eigen import eigenvectors
 from s2s_scverse._predict._kriging import correlation
 
 
@@ -110,3 +111,16 @@ def test_boxes_of_an_l_shaped_section_hold_all_spots_once():
     found = boxes(spots, 45)
     assert max(len(inside) for *_, inside in found) <= 45
     np.testing.assert_array_equal(np.sort(np.concatenate([inside for *_, inside in found])), np.arange(len(spots)))
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("n", [1, 2, 40])
+def test_eigenvectors(n, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr("s2s_scverse._predict._eigen._ssyevd", lambda: None)
+    places = np.random.default_rng(0).random((n, 2))
+    matrix = correlation(KERNELS[0], cdist(places, places))
+    eigenvalues, vectors = eigenvectors(matrix.copy())
+    assert_allclose((vectors * eigenvalues) @ vectors.T, matrix, atol=1e-5)
+    assert_allclose(vectors.T @ vectors, np.eye(n), atol=1e-5)
+    assert (np.diff(eigenvalues) >= 0).all()

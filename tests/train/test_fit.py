@@ -184,7 +184,8 @@ def test_pieces_of_a_large_section_leave_no_seams(kind, stages, monkeypatch):
     arguments = network, batch, position, replace(QUICK, precision="32"), torch.device("cpu")
     whole = predict_sites(*arguments)
     assert (whole - batch.start.flatten(1)[:, position]).std() > 1e-3
-    monkeypatch.setattr("s2s_scverse._train._apply.LARGEST_SIDE", 9)
+    for name, value in (("CELLS_PER_BATCH", 1), ("WIDEST", 9), ("LOWEST", 9)):
+        monkeypatch.setattr(f"s2s_scverse._train._apply.{name}", value)
     torch.testing.assert_close(predict_sites(*arguments), whole, atol=1e-5, rtol=0)
     # A rim that is too narrow shows.
     monkeypatch.setattr(CDCINConfig, "reach", 2)
