@@ -24,7 +24,7 @@ _LARGEST: Final = 0.5  # largest standard error of that logarithm without the no
 _LARGEST_SQUARE: Final = 3.0  # of standardised predictions
 _SKEW: Final = 0.15  # standard error of the quadratic term of errors in units of their standard deviation
 _NEXT: Final = 1.1  # sites up to this distance, in spot spacings, share errors
-_CLOSE: Final = 0.03  # mean weight of the errors of each such site
+_CLOSE: Final = 0.04  # mean weight of the errors of each such site
 _LEAST: Final = 0.05  # smallest share in the variance that is not due to estimated parameters
 
 
@@ -95,7 +95,9 @@ class GeneErrors:
         self._numbers, self._maps = numbers, np.hstack([maps, np.ones((len(maps), 1), maps.dtype)])
         self._loadings = model.components.loadings(values)
         predicted = model.components.at_spots @ self._loadings
-        self._loading_error, self._slope_error, level = _standard_errors(model.components, predicted, residuals)
+        self._loading_error, self._slope_error, level = _standard_errors(
+            model.components, self._loadings, predicted, residuals
+        )
         deviation = marginals.mean - model.mean(values)
         self._curve_error, self._square = _curvature(predicted, residuals, deviation)
         self._neighbours = model.neighbours
@@ -148,7 +150,7 @@ class GeneErrors:
 
 
 def _standard_errors(
-    components: PCAKriging, predicted: Float32, residuals: Float32
+    components: PCAKriging, loadings: Float32, predicted: Float32, residuals: Float32
 ) -> tuple[Float32, Float32, Float32]:
     """Standard errors of what is estimated for every gene, from leave-one-out predictions and residuals (n, n_genes).
 
@@ -156,14 +158,17 @@ def _standard_errors(
     the regression of values on predictions, (n_genes,), and of the logarithm of the standard deviation of errors,
     (n_genes,).
     """
-    # White's estimator: errors are larger where values are.
-    square = np.square(residuals)
-    constant = np.full((len(square), 1), 1 / len(square))
-    weighted = np.square(np.hstack([components.scores, constant]) * components.kriging.noise_weights[:, None])
+    scores, weight, square = components.scores, components.kriging.noise_weights[:, None], np.square(residuals)
+    # Errors are larger where values are: HC2 (:cite:p:`mackinnon1985`). Residuals of the regression on components are
+    # smaller than those of leave-one-out predictions, to which errors of kriging add.
+    regressed = np.square(predicted + residuals - scores @ loadings)
+    leverage = weight * (np.square(scores).sum(axis=1, keepdims=True) + 1 / len(scores))
+    regressed /= np.maximum(1 - leverage, _LEAST)
+    variance = np.vstack([np.square(weight * scores).T @ regressed, np.square(weight / len(scores)).T @ square])
     power = np.square(predicted - predicted.mean(axis=0))
     slope = np.minimum(_ratio(np.sqrt((power * square).sum(axis=0)), power.sum(axis=0)), 1)
     level = _ratio(square.std(axis=0), square.mean(axis=0)) / np.sqrt(4 * len(square))
-    found = np.sqrt(weighted.T @ square), slope, np.sqrt(np.square(level) + _LEVEL**2)
+    found = np.sqrt(variance), slope, np.sqrt(np.square(level) + _LEVEL**2)
     loading_error, slope_error, level_error = (each.astype(np.float32) for each in found)
     return loading_error, slope_error, level_error
 
