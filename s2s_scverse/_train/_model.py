@@ -42,7 +42,7 @@ from ._scenes import Scale
 
 __all__ = ["Block", "Prediction", "SectionModel", "find_device", "model_arrays", "predict_block"]
 
-SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**23  # genes, and values of their maps at all sites, predicted at a time
+SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**21  # genes, and values of their maps at all sites, predicted at a time
 
 Float32 = NDArray[np.float32]
 
@@ -104,7 +104,7 @@ class SectionModel:
         """Predict a block of genes, (n_measured, n_genes)."""
         # On a large section a few at a time: maps of whole sections dominate memory.
         size = max(SMALLEST_BLOCK, VALUES_PER_BLOCK // len(self.section.lattice))
-        parts = [self._predict(values[:, start : start + size]) for start in range(0, values.shape[1], size)]
+        parts = [self._predict(part) for part in np.array_split(values, max(1, -(-values.shape[1] // size)), axis=1)]
         if len(parts) == 1:
             return parts[0]
 
