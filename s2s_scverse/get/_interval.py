@@ -62,7 +62,7 @@ def interval(
     check_keys(adata, key, argument="key")
     layer = _keys.STD.format(key)
     run: Any = find_runs(adata).get(key, {})
-    if layer not in adata.layers or "intervals" not in run:
+    if layer not in adata.layers or "width" not in run.get("intervals", {}):
         msg = NO_STD.format(key)
         raise KeyError(msg)
     everywhere = np.ones(adata.n_obs, dtype=bool)

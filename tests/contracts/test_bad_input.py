@@ -608,6 +608,16 @@ refuses("imputed", s2s.get.interval)(
 )
 
 
+def partly_merged(adata):
+    """As anndata.concat(uns_merge="unique") leaves the entry: what two runs share."""
+    del adata.uns["s2s"]["s2s"]["intervals"]["width"]
+
+
+refuses("imputed", s2s.get.interval)(
+    (partly_merged, KeyError, "run 's2s' has no interval widths; .*anndata.concat"),
+)
+
+
 def other_spot(adata):
     adata.X = adata.X.toarray()
     adata.X[np.flatnonzero(adata.obs["s2s_visible"])[3], 2] += 1
