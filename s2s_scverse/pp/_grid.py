@@ -95,8 +95,9 @@ def grid(
         If present, ``spot_diameter_fullres`` (or the size of bins) is divided by `upsample`, for plots by squidpy.
 
     Integer annotations that new sites lack become floats, and booleans nullable. If sites are added, `.obsp` (with its
-    entries in `.uns`) and `.obsm` except for the coordinates are dropped. Layers written by this package are dropped.
-    With `bin_size`, only X, layers, var and ``uns["spatial"]`` are kept. The result is in memory.
+    entries in `.uns`), ``uns["spatialdata_attrs"]`` and `.obsm` except for the coordinates are dropped. Layers written
+    by this package are dropped. With `bin_size`, only X, layers, var and ``uns["spatial"]`` are kept. The result is in
+    memory.
 
     Raises
     ------

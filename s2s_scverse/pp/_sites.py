@@ -162,7 +162,7 @@ def _extended_obs(obs: pd.DataFrame, sections: Sequence[Laid], names: pd.Index) 
 
 
 def _padded(spots: AnnData, obs: pd.DataFrame, obsm: dict[str, NDArray[np.float64]]) -> AnnData:
-    """Append sites of value 0; drop embeddings, graphs and their entries in uns."""
+    """Append sites of value 0; drop embeddings, graphs, links to elements of SpatialData, and their entries in uns."""
 
     def padded(matrix: Any) -> Any:
         if is_sparse(matrix):
@@ -171,8 +171,8 @@ def _padded(spots: AnnData, obs: pd.DataFrame, obsm: dict[str, NDArray[np.float6
             return matrix
         return np.pad(matrix, ((0, len(obs) - len(matrix)), (0, 0)))
 
-    graphs = {"connectivities_key", "distances_key"}
-    uns = {key: entry for key, entry in spots.uns.items() if not (isinstance(entry, Mapping) and graphs & set(entry))}
+    links = {"connectivities_key", "distances_key", "instance_key"}
+    uns = {key: entry for key, entry in spots.uns.items() if not (isinstance(entry, Mapping) and links & set(entry))}
     gone = {"obsm": set(spots.obsm) - set(obsm), "obsp": set(spots.obsp), "uns": set(spots.uns) - set(uns)}
     if texts := [f"{place}[{key!r}]" for place, keys in gone.items() for key in sorted(keys)]:
         log.info("dropped annotations that new sites lack: %s", ", ".join(texts))
