@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
@@ -105,7 +106,9 @@ def check_run_key(adata: AnnData, key: object) -> str:
     fields = {"layers": ("{}", _keys.STD), "obs": (_keys.VISIBLE,), "var": (_keys.RELIABILITY, _keys.COVARIATE_GAIN)}
     written = [(place, field.format(name)) for place, keys in fields.items() for field in keys]
     taken = [f"adata.{place}[{field!r}]" for place, field in written if field in getattr(adata, place)]
-    if taken and name not in find_runs(adata):
+    # The mark of a run stays in obs where its layer is dropped, as by get.dense.
+    mark = adata.obs.get(_keys.VISIBLE.format(name))
+    if taken and name not in find_runs(adata) and (mark is None or not pd.api.types.is_bool_dtype(mark)):
         msg = f"key_added={name!r} would overwrite {taken[0]}, which no run of s2s wrote; choose another"
         raise ValueError(msg)
     return name

@@ -41,7 +41,7 @@ def interval(
     Raises
     ------
     KeyError
-        If the run has no standard deviations, or a gene does not exist.
+        If the run has no standard deviations or interval widths, or a gene does not exist.
     TypeError, ValueError
         If `level` is not a number from 0.05 to 0.99.
 
@@ -62,8 +62,12 @@ def interval(
     check_keys(adata, key, argument="key")
     layer = _keys.STD.format(key)
     run: Any = find_runs(adata).get(key, {})
-    if layer not in adata.layers or "intervals" not in run:
+    if layer not in adata.layers:
         msg = NO_STD.format(key)
+        raise KeyError(msg)
+    if "width" not in run.get("intervals", {}):
+        where = f"adata.uns[{_keys.UNS!r}][{key!r}]['intervals']"
+        msg = f"run {key!r} has no interval widths ({where}), as after anndata.concat; get intervals before it"
         raise KeyError(msg)
     everywhere = np.ones(adata.n_obs, dtype=bool)
     middle = read_values(adata, everywhere, columns, layer=key, finite=False)

@@ -163,7 +163,8 @@ def read_reliability(adata: AnnData, key: str) -> pd.Series:
 def _table(adata: AnnData, name: str) -> pd.DataFrame:
     check_adata(adata)
     entry = adata.uns.get(_keys.UNS, {})
-    if not isinstance(entry, Mapping) or not isinstance(entry.get(_keys.EVALUATION), Mapping):
+    tables = entry.get(_keys.EVALUATION) if isinstance(entry, Mapping) else None
+    if not isinstance(tables, Mapping) or name not in tables:  # anndata.concat can leave an empty entry
         msg = f"no scores found in adata.uns[{_keys.UNS!r}]; call s2s.tl.evaluate(adata, keys) first"
         raise KeyError(msg)
-    return read_table(entry[_keys.EVALUATION][name]).reset_index(drop=True)
+    return read_table(tables[name]).reset_index(drop=True)

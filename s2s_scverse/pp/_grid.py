@@ -75,8 +75,8 @@ def grid(
     Returns
     -------
     A new AnnData with the spots, followed by the new sites, which are named ``site_<row>x<col>`` (with `library_key`:
-    ``<section>_site_<row>x<col>``), are 0 in X, layers and raw, and have no other annotations. Sets the following
-    fields:
+    ``<section>_site_<row>x<col>``) and are 0 in X, layers and raw. They have the annotations in `.obs` that all
+    spots of their section share, such as the sample, and no others. Sets the following fields:
 
     `.obs['array_row']`, `.obs['array_col']`
         Lattice position of every site, in units of sites, from 0.
@@ -94,9 +94,10 @@ def grid(
     `.uns['spatial']`
         If present, ``spot_diameter_fullres`` (or the size of bins) is divided by `upsample`, for plots by squidpy.
 
-    Integer annotations of spots become floats, and booleans nullable. If sites are added, `.obsp` (with its entries in
-    `.uns`) and `.obsm` except for the coordinates are dropped. Layers written by this package are dropped. With
-    `bin_size`, only X, layers, var and ``uns["spatial"]`` are kept. The result is in memory.
+    Integer annotations that new sites lack become floats, and booleans nullable. If sites are added, `.obsp` (with its
+    entries in `.uns`), ``uns["spatialdata_attrs"]`` and `.obsm` except for the coordinates are dropped. Layers written
+    by this package are dropped. With `bin_size`, only X, layers, var and ``uns["spatial"]`` are kept. The result is in
+    memory.
 
     Raises
     ------

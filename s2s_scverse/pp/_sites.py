@@ -134,7 +134,8 @@ def extended(
     n_new = len(array) - n_spots
     if n_new:
         names = spots.obs_names.append([pd.Index(section.names(section.new)) for section in sections])
-        dense = _padded(dense, make_index_unique(names), {spatial_key: coordinates})
+        obs = _extended_obs(spots.obs, sections, make_index_unique(names))
+        dense = _padded(dense, obs, {spatial_key: coordinates})
     dense.obs[_keys.ARRAY_ROW], dense.obs[_keys.ARRAY_COL] = array.T
     dense.obs[_keys.MEASURED] = np.r_[measured, np.zeros(n_new, bool)]
     if _keys.HELD_OUT in spots.obs:
@@ -147,26 +148,37 @@ def extended(
     return dense
 
 
-def _padded(spots: AnnData, names: pd.Index, obsm: dict[str, NDArray[np.float64]]) -> AnnData:
-    """Append sites of value 0; drop embeddings, graphs and their entries in uns."""
+def _extended_obs(obs: pd.DataFrame, sections: Sequence[Laid], names: pd.Index) -> pd.DataFrame:
+    """Append new sites, which have the annotations that all spots of their section share."""
+    n_new, found = [len(section.new) for section in sections], {}
+    for key, column in obs.items():
+        values = [column.iloc[section.rows].unique() for section in sections]
+        like = [each.rows[0] if len(own) == 1 else -1 for each, own in zip(sections, values, strict=True)]
+        source = np.concatenate([np.arange(len(obs)), np.repeat(like, n_new)])
+        # Nullable, since h5ad files cannot store booleans with missing values as objects.
+        kept = column.astype("boolean") if column.dtype == bool and -1 in source else column
+        found[key] = kept.reset_index(drop=True).reindex(source).set_axis(names)
+    return pd.DataFrame(found, index=names)
+
+
+def _padded(spots: AnnData, obs: pd.DataFrame, obsm: dict[str, NDArray[np.float64]]) -> AnnData:
+    """Append sites of value 0; drop embeddings, graphs, links to elements of SpatialData, and their entries in uns."""
 
     def padded(matrix: Any) -> Any:
         if is_sparse(matrix):
             matrix = matrix.tocsr()
-            matrix.resize(len(names), matrix.shape[1])
+            matrix.resize(len(obs), matrix.shape[1])
             return matrix
-        return np.pad(matrix, ((0, len(names) - len(matrix)), (0, 0)))
+        return np.pad(matrix, ((0, len(obs) - len(matrix)), (0, 0)))
 
-    graphs = {"connectivities_key", "distances_key"}
-    uns = {key: entry for key, entry in spots.uns.items() if not (isinstance(entry, Mapping) and graphs & set(entry))}
+    links = {"connectivities_key", "distances_key", "instance_key"}
+    uns = {key: entry for key, entry in spots.uns.items() if not (isinstance(entry, Mapping) and links & set(entry))}
     gone = {"obsm": set(spots.obsm) - set(obsm), "obsp": set(spots.obsp), "uns": set(spots.uns) - set(uns)}
     if texts := [f"{place}[{key!r}]" for place, keys in gone.items() for key in sorted(keys)]:
         log.info("dropped annotations that new sites lack: %s", ", ".join(texts))
-    # Nullable, since h5ad files cannot store booleans with missing values as objects.
-    truth = dict.fromkeys(spots.obs.select_dtypes("bool").columns, "boolean")
     dense = AnnData(
         X=None if spots.X is None else padded(spots.X),
-        obs=spots.obs.astype(truth).reindex(names),
+        obs=obs,
         var=spots.var,
         uns=uns,
         obsm=obsm,

@@ -608,6 +608,20 @@ refuses("imputed", s2s.get.interval)(
 )
 
 
+def partly_merged(adata):
+    """As anndata.concat(uns_merge="unique") leaves the entry: what two runs share."""
+    del adata.uns["s2s"]["s2s"]["intervals"]["width"]
+    adata.uns["s2s"]["evaluation"] = {}
+
+
+refuses("imputed", s2s.get.interval)(
+    (partly_merged, KeyError, r"run 's2s' has no interval widths \(.*'intervals'\]\), as after anndata\.concat"),
+)
+refuses("imputed", s2s.get.evaluation_df)(
+    (partly_merged, KeyError, "no scores found .*; call s2s.tl.evaluate"),
+)
+
+
 def other_spot(adata):
     adata.X = adata.X.toarray()
     adata.X[np.flatnonzero(adata.obs["s2s_visible"])[3], 2] += 1

@@ -119,6 +119,7 @@ def test_the_dense_section_joins_its_image(tmp_path):
     s2s.tl.interpolate(dense, "linear")
     assert s2s.get.spatialdata(dense, into=sdata) is sdata
     assert set(sdata.tables) == {"table", "sites_table"}
+    sdata["alone"] = dense  # new sites are no instances of the spots
     sdata.write(tmp_path / "section.zarr")
     back = sd.read_zarr(tmp_path / "section.zarr")
     np.testing.assert_array_equal(back["stain"], sdata["stain"])

@@ -74,6 +74,21 @@ def test_hidden_spots_stay_hidden(hand_drawn):
     assert found.n_obs == 81
 
 
+def test_new_sites_have_what_all_spots_of_their_section_share(hand_drawn):
+    adata = ad.concat({"a": hand_drawn("## ##"), "b": hand_drawn("## ##")}, label="slide", index_unique="-")
+    adata.obs["in_tissue"], adata.obs["donor"] = 1, adata.obs["slide"].map({"a": "d1", "b": "d2"})
+    adata.obs["treated"], adata.obs["age"] = adata.obs["slide"] == "a", [3] * 4 + [3, 3, 3, 4]
+    found = s2s.pp.grid(adata, library_key="slide")
+    assert found.n_obs == 18
+    assert (found.obs["in_tissue"] == 1).all()
+    assert [found.obs[key].dtype for key in ("in_tissue", "treated")] == [adata.obs["in_tissue"].dtype, bool]
+    assert found.obs.groupby("slide", observed=True)["donor"].unique().map(list).to_dict() == {"a": ["d1"], "b": ["d2"]}
+    assert found.obs["treated"].equals(found.obs["slide"] == "a")
+    new = ~found.obs["s2s_measured"]
+    assert found.obs["age"][new & (found.obs["slide"] == "a")].eq(3).all()
+    assert found.obs["age"][new & (found.obs["slide"] == "b")].isna().all()
+
+
 def test_names_of_new_sites_never_collide(hand_drawn):
     adata = hand_drawn("## ##")
     adata.obs_names = ["site_0x1", "b", "c", "d"]
