@@ -25,6 +25,8 @@ MATRICES: Final = tuple(f"{kind}_feature_bc_matrix{end}" for kind in ("filtered"
 POSITIONS: Final = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
 COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
 
+TRUTH: Final = {name: str(int(value)) for value in (False, True) for name in (str(value), str(value).upper())}
+
 
 def read_section(
     path: Path, *, positions: Path | None = None, table: str = "table", layer: str | None = None
@@ -190,7 +192,7 @@ def _read_positions(path: Path) -> "pd.DataFrame":
         table = pd.read_parquet(path).reset_index()  # barcodes may be the index
     else:
         # As text: barcodes can be digits. Space Ranger 1 wrote no header.
-        table = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
+        table = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig", sep=None, engine="python")
         first = table.iloc[0].str.strip().str.lower()
         if COLUMNS[0] in set(first):
             table = table[1:].set_axis(first, axis=1)
@@ -203,6 +205,7 @@ def _read_positions(path: Path) -> "pd.DataFrame":
     if len(repeated := numbers.index[numbers.index.duplicated()]):
         msg = f"expected one line per spot, found several of barcode {repeated[0]}"
         raise ValueError(msg)
+    numbers["in_tissue"] = numbers["in_tissue"].replace(TRUTH)
     numbers = numbers.apply(pd.to_numeric, errors="coerce")
     if len(bad := numbers.index[numbers.isna().any(axis=1)]):
         msg = f"expected a number in each of {', '.join(COLUMNS[1:])}, found none for barcode {bad[0]}"

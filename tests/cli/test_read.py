@@ -41,6 +41,12 @@ POSITIONS = {
     ),
     "upper case": ("tissue_positions.csv", lambda table: csv(table.rename(columns=str.upper))),
     "row numbers, quotes": ("tissue_positions.csv", lambda table: table.to_csv(quoting=2).encode()),
+    "true and false": ("tissue_positions.csv", lambda table: csv(table.assign(in_tissue=table["in_tissue"] == 1))),
+    "TRUE and FALSE of R, tabs": (
+        "tissue_positions.csv",
+        lambda table: csv(table.assign(in_tissue=table["in_tissue"].map({1: "TRUE", 0: "FALSE"})), sep="\t"),
+    ),
+    "semicolons": ("tissue_positions.csv", lambda table: csv(table, sep=";")),
     "other suffix": ("tissue_positions.csv", lambda table: csv(table.assign(barcode=table["barcode"] + "-1"))),
 }
 
