@@ -30,9 +30,7 @@ PIXELS: Final = 12  # pixels of the simulated image between neighbouring sites
 
 def demo(
     *,
-    out_dir: Annotated[
-        Path, Option(help="Folder for demo.h5ad and demo.png; made if needed.")
-    ] = Path(),
+    out_dir: Annotated[Path, Option(help="Folder for demo.h5ad and demo.png; made if needed.")] = Path(),
     seed: Annotated[int, Option(help="Random seed of the section and of training.")] = 0,
     preset: Annotated[
         Literal["default", "fast", "quick"],
