@@ -1,6 +1,7 @@
 """Validators of user input, with the error texts that functions share."""
 
 import os
+import re
 from collections.abc import Hashable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -47,6 +48,12 @@ __all__ = [
     "read_table",
     "stored_values",
 ]
+
+COORDINATES = (
+    *(("x", "y"), ("x_centroid", "y_centroid"), ("center_x", "center_y"), ("xcoord", "ycoord")),
+    *(("CenterX_global_px", "CenterY_global_px"), ("pxl_col_in_fullres", "pxl_row_in_fullres")),
+)
+"""Columns of x and y in the tables of platforms."""
 
 
 def few(names: Iterable[object], n: int = 5) -> str:
@@ -274,7 +281,7 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
     if key not in adata.obsm:
         known = few(adata.obsm) or "nothing"
         msg = f"coordinates not found: adata.obsm has no {key!r}, it has: {known}; pass spatial_key="
-        raise KeyError(msg)
+        raise KeyError(msg + _coordinates_elsewhere(adata, key))
     found = np.asarray(adata.obsm[key])
     if found.dtype.kind not in "fiu":
         msg = f"adata.obsm[{key!r}] must hold numbers, found dtype {found.dtype} ({type(adata.obsm[key]).__name__})"
@@ -289,6 +296,15 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
         msg = f"adata.obsm[{key!r}] is NaN or infinite for {unknown} of {len(found)} spots; drop them first"
         raise ValueError(msg)
     return found.astype(np.float64)
+
+
+def _coordinates_elsewhere(adata: "AnnData", key: str) -> str:
+    """Return the end of an error text on coordinates that may be in obs, or in the names of spots."""
+    if pair := next((pair for pair in COORDINATES if set(pair) <= set(adata.obs)), None):
+        return f", or set adata.obsm[{key!r}] = adata.obs[{list(pair)}].to_numpy()"
+    if re.fullmatch(r"\d+(\.\d+)?x\d+(\.\d+)?", str(adata.obs_names[0])):
+        return f", or set adata.obsm[{key!r}] to the two numbers in the names of spots (such as {adata.obs_names[0]})"
+    return ""
 
 
 def is_sparse(matrix: Any) -> bool:

@@ -134,7 +134,7 @@ def in_shell_words(text: str) -> str:
         text = re.sub(rf"(?<![\w.-]){name}=(?=[\W\d]|$)", f"{option} ", text)  # an argument and its value
         text = re.sub(rf"{option} (?=[ .,;:)])", option, text)  # an argument alone
         text = re.sub(rf"^{name}(?= )" + (rf"|(?<![\w.'-]){name}(?![\w'])" if "_" in name else ""), option, text)
-    found = re.search(r"'([^']+)' not found.*: ([^:]+)$", text)
+    found = None if "did you mean" in text else re.search(r"'([^']+)' not found.*: ([^:]+)$", text)
     return text.rstrip() + (did_you_mean([found[1]], re.findall(r"[\w.-]+", found[2])) if found else "")
 
 

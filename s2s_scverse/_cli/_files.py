@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMATS: Final = (
-    "an .h5ad file, a .zarr folder (AnnData or SpatialData), a 10x .h5 matrix with its positions, or a folder of Space "
-    "Ranger's output"
+    "an .h5ad file, a .zarr folder (AnnData or SpatialData), a 10x .h5 matrix with its positions, or an output folder "
+    "of Space Ranger or Xenium"
 )
-MATRICES: Final = tuple(f"{kind}_feature_bc_matrix{end}" for kind in ("filtered", "raw") for end in (".h5", ""))
-POSITIONS: Final = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
+MATRICES: Final = tuple(
+    f"{name}{end}"
+    for name in ("filtered_feature_bc_matrix", "raw_feature_bc_matrix", "cell_feature_matrix")
+    for end in (".h5", "")
+)
+POSITIONS: Final = (
+    *("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv"),
+    *("tissue_positions.csv.gz", "tissue_positions_list.csv.gz", "cells.parquet", "cells.csv.gz", "cells.csv"),
+)
 COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
+OF_CELLS: Final = ("cell_id", "x_centroid", "y_centroid")  # in tables of Xenium
+
+TRUTH: Final = {name: str(int(value)) for value in (False, True) for name in (str(value), str(value).upper())}
 
 
 def read_section(
@@ -46,7 +56,8 @@ def read_section(
         with _reading(path):
             adata = anndata.read_h5ad(path)
     else:
-        msg = f"{path} has no known format; expected {FORMATS}"
+        advice = "; decompress it first (gunzip)" if path.suffix == ".gz" else ""
+        msg = f"{path} has no known format; expected {FORMATS}{advice}"
         raise ValueError(msg)
     if layer is not None:
         check_layer(adata, layer)
@@ -85,7 +96,7 @@ def _read_zarr(path: Path, table: str) -> "AnnData":
         group = zarr.open_group(path, mode="r")
         parts = set(group.group_keys())
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
-        msg = f"the folder {path} is neither a zarr store nor Space Ranger's output; expected {FORMATS}"
+        msg = f"the folder {path} is neither a zarr store nor an output of Space Ranger or Xenium; expected {FORMATS}"
         if found := _find_outputs(path):
             msg = f"{path} holds Space Ranger's output under other names or in subfolders; pass one of: {found}"
         raise ValueError(msg) from error
@@ -166,8 +177,8 @@ def read_10x(matrix: Path, positions: Path | None) -> "AnnData":
         log.info("gene names that occur more than once get -1, -2, ...: %s", few(repeated))
         adata.var_names_make_unique()
     table = _match_barcodes(adata.obs_names, table, f"{matrix} and {where}").set_axis(adata.obs_names)
-    adata.obs = table[["in_tissue", "array_row", "array_col"]].copy()
-    adata.obsm["spatial"] = table[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(dtype=float)
+    adata.obs = table.iloc[:, :-2].copy()
+    adata.obsm["spatial"] = table.iloc[:, -2:].to_numpy(dtype=float)
     if image is not None:
         adata.uns["spatial"] = {matrix.resolve().parent.name: image}
     return adata
@@ -183,31 +194,34 @@ def _find_positions(where: Path) -> Path:
 
 
 def _read_positions(path: Path) -> "pd.DataFrame":
-    """Return Space Ranger's columns of positions as numbers, (n_spots, 5), by barcode."""
+    """Return positions as numbers by barcode: in_tissue, array_row and array_col unless of cells; the last are x, y."""
     import pandas as pd
 
     if path.suffix == ".parquet":
         table = pd.read_parquet(path).reset_index()  # barcodes may be the index
     else:
         # As text: barcodes can be digits. Space Ranger 1 wrote no header.
-        table = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
+        table = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig", sep=None, engine="python")
         first = table.iloc[0].str.strip().str.lower()
-        if COLUMNS[0] in set(first):
+        if {COLUMNS[0], OF_CELLS[0]} & set(first):
             table = table[1:].set_axis(first, axis=1)
         elif len(first) == len(COLUMNS):
             table = table.set_axis(list(COLUMNS), axis=1)
-    if not set(COLUMNS) <= set(table):
-        msg = f"expected the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table))}"
+    name, *columns = OF_CELLS if set(OF_CELLS) <= set(table) else COLUMNS
+    if not {name, *columns} <= set(table):
+        expected = f"{', '.join(COLUMNS)} (or those of cells, {', '.join(OF_CELLS)})"
+        msg = f"expected the columns {expected}, found {', '.join(map(str, table))}"
         raise ValueError(msg)
-    numbers: pd.DataFrame = table.set_index(table[COLUMNS[0]].astype(str))[list(COLUMNS[1:])]
+    names = table[name].map(lambda value: value.decode() if isinstance(value, bytes) else str(value))
+    numbers: pd.DataFrame = table.set_index(names)[columns]
     if len(repeated := numbers.index[numbers.index.duplicated()]):
         msg = f"expected one line per spot, found several of barcode {repeated[0]}"
         raise ValueError(msg)
-    numbers = numbers.apply(pd.to_numeric, errors="coerce")
+    numbers = numbers.replace(TRUTH).apply(pd.to_numeric, errors="coerce")
     if len(bad := numbers.index[numbers.isna().any(axis=1)]):
-        msg = f"expected a number in each of {', '.join(COLUMNS[1:])}, found none for barcode {bad[0]}"
+        msg = f"expected a number in each of {', '.join(columns)}, found none for barcode {bad[0]}"
         raise ValueError(msg)
-    return numbers
+    return numbers if columns[0] != COLUMNS[1] else numbers[[*columns[:3], columns[4], columns[3]]]
 
 
 def _match_barcodes(barcodes: "pd.Index", table: "pd.DataFrame", files: str) -> "pd.DataFrame":

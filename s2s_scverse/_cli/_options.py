@@ -24,10 +24,13 @@ def one_of(*choices: str) -> dict[str, Any]:
 Source = Annotated[
     Path,
     Argument(
-        help="Section: .h5ad, .zarr (AnnData or SpatialData), 10x .h5 with its positions, or a folder of Space Ranger."
+        help="Section: .h5ad, .zarr (AnnData or SpatialData), 10x .h5 with its positions, or an output folder of Space "
+        "Ranger or Xenium."
     ),
 ]
-Positions = Annotated[Path | None, Option(help="Spot positions of a 10x matrix (tissue_positions.csv).")]
+Positions = Annotated[
+    Path | None, Option(help="Positions for a 10x matrix (tissue_positions.csv, or cells.parquet of Xenium).")
+]
 Table = Annotated[str, Option(help="Table of a SpatialData.")]
 Layer = Annotated[str | None, Option(help="Layer to read instead of X.")]
 SpatialKey = Annotated[str, Option(help="Key of the coordinates in obsm.")]

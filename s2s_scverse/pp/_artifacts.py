@@ -43,7 +43,7 @@ def mask_artifacts(
         A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several, which are processed separately.
     line_fraction
         Rows and columns are marked if their median depth is below this fraction of the median depth of the 5 rows (or
-        columns) on either side.
+        columns) on either side, and 90 % of their spots are below five times this (unlike at the rim of the tissue).
     spot_fraction
         Spots are marked if their depth, or their number of detected genes, is below this fraction of the median of the
         18 spots around them, and more than `n_mads` deviations below it on a log scale.

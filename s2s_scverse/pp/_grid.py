@@ -20,7 +20,7 @@ from ._spots import (
     read_spots,
     split,
     spots_in_memory,
-    warn_of_dead_lines,
+    warn_of_depth,
 )
 
 __all__ = ["grid"]
@@ -111,8 +111,9 @@ def grid(
     Warns
     -----
     UserWarning
-        If rows or columns have hardly any counts (see :func:`s2s_scverse.pp.mask_artifacts`), spots lie far from the
-        lattice, bins average values that are not counts, or `adata` may hold several sections.
+        If rows or columns (see :func:`s2s_scverse.pp.mask_artifacts`) or a region as outside the tissue have hardly any
+        counts, spots lie far from the lattice, bins average values that are not counts, or `adata` may hold several
+        sections.
 
     Examples
     --------
@@ -143,7 +144,6 @@ def grid(
             laid.append(Laid(name, rows, lattice, coordinates[rows]))
         spots = spots_in_memory(adata)
         measured = find_measured(spots, laid, what="spots")
-        warn_of_dead_lines(spots, laid, measured)
     else:
         size = _bin_size(adata, bin_size, [coordinates[rows] for rows in sections.values()])
         bins, n_bins = np.full(adata.n_obs, -1), 0  # the bin of each cell, numbered over all sections
@@ -161,6 +161,7 @@ def grid(
         # The size may have been set to a multiple of the pitch of the cells' lattice.
         size = size if np.isclose(size, laid[0].lattice.pitch, rtol=1e-9) else laid[0].lattice.pitch
         measured = find_measured(spots, laid, what="bins")
+    warn_of_depth(spots, laid, measured, bins=size is not None)
     laid = [each.filled(factor, fill) for each in laid]
     if size is not None:
         spots.obs_names = [name for each in laid for name in each.names(each.spots)]

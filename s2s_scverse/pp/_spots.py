@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from .. import _keys
 from .._adata import array_positions, find_runs, read_mask, read_molecules
@@ -40,7 +41,7 @@ __all__ = [
     "read_spots",
     "split",
     "spots_in_memory",
-    "warn_of_dead_lines",
+    "warn_of_depth",
 ]
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,12 @@ COUNTS = "counts"
 ROW_BLOCK = 4096
 FEWEST_GENES = 3  # median number of detected genes below which a spot without counts may be a measurement
 LINE_FRACTION = 0.1  # default of `line_fraction`; intact rows and columns of real sections are above 0.16
+LINE_SPREAD = 5  # highest 90 % quantile of depth in a failed row, relative to the largest median
 WINDOW = 5  # number of rows on either side that a row is compared with
 FEWEST_SPOTS = 5  # number of spots below which a row is not tested
+BACKGROUND = 0.03  # fraction of the 90 % quantile of depth below which spots may lie outside the tissue
+BACKGROUND_SHARE = 0.05  # fraction of such spots, surrounded by such spots, that is reported; real sections: up to 0.02
+N_AROUND = 6  # number of neighbours for this
 
 
 def read_spots(adata: AnnData) -> AnnData:
@@ -104,8 +109,8 @@ def find_measured(spots: AnnData, sections: Sequence[Laid], *, what: str) -> NDA
     return seen & ~empty
 
 
-def warn_of_dead_lines(spots: AnnData, sections: Sequence[Laid], measured: NDArray[np.bool_]) -> None:
-    """Warn of rows and columns with hardly any counts."""
+def warn_of_depth(spots: AnnData, sections: Sequence[Laid], measured: NDArray[np.bool_], *, bins: bool) -> None:
+    """Warn of rows and columns (unless of `bins`) and of regions with hardly any counts."""
     seen = read_depth(spots, measured) if measured.any() and not _zeros_tell(spots, measured) else None
     if seen is None:
         return
@@ -115,11 +120,21 @@ def warn_of_dead_lines(spots: AnnData, sections: Sequence[Laid], measured: NDArr
     for section in sections:
         obs, known = spots.obs.iloc[section.rows], visible[section.rows]
         array = obs[ARRAY].to_numpy(np.int64) if _has_array(obs) else section.lattice.array
-        dead = {key: dead_lines(array[known, axis], depth[section.rows][known]) for axis, key in enumerate(ARRAY)}
+        own, alive = depth[section.rows], measured[section.rows]
+        dead = {key: dead_lines(array[known, axis], own[known]) for axis, key in enumerate(ARRAY) if not bins}
         if texts := [f"{key} {few(lines.tolist())}" for key, lines in dead.items() if len(lines)]:
             msg = (
                 f"{section.prefix}the median depth of {' and '.join(texts)} is below {LINE_FRACTION:.0%} of that of "
                 "neighbouring ones, as in clogged channels; s2s.pp.mask_artifacts marks their spots as unmeasured"
+            )
+            warnings.warn(msg, UserWarning, stacklevel=3)
+        for axis, lines in enumerate(dead.values()):
+            alive = alive & ~np.isin(array[:, axis], lines)
+        if n := _count_background(section.lattice.unit_coordinates[alive], own[alive]):
+            msg = (
+                f"{section.prefix}{n} of {alive.sum()} {'bins' if bins else 'spots'} lie together and have less than "
+                f"{BACKGROUND:.0%} of the depth of others, as outside the tissue, but count as tissue: set "
+                f"obs['in_tissue'] to 0 for the {'cells' if bins else 'spots'} there, or drop them"
             )
             warnings.warn(msg, UserWarning, stacklevel=3)
 
@@ -194,14 +209,28 @@ def spots_in_memory(adata: AnnData) -> AnnData:
 def dead_lines(
     lines: NDArray[np.int64], depth: NDArray[np.float64], fraction: float = LINE_FRACTION
 ) -> NDArray[np.int64]:
-    """Return the rows (or columns) whose median depth is below a fraction of that of neighbouring ones."""
+    """Return the rows (or columns) whose median depth is below a fraction of that of neighbouring ones.
+
+    Rows with some deep spots lie at the rim of the tissue.
+    """
     by_line = pd.Series(depth).groupby(lines)
     median = by_line.median()[by_line.size() >= FEWEST_SPOTS]
-    values, dead = median.to_numpy(), np.zeros(len(median), dtype=bool)
+    values, high, dead = median.to_numpy(), by_line.quantile(0.9)[median.index].to_numpy(), np.zeros(len(median), bool)
     for at in range(len(values)):
         around = np.r_[values[max(at - WINDOW, 0) : at], values[at + 1 : at + 1 + WINDOW]]
-        dead[at] = len(around) > 1 and values[at] < fraction * np.median(around)
+        limit = fraction * np.median(around) if len(around) > 1 else 0
+        dead[at] = values[at] < limit and high[at] < LINE_SPREAD * limit
     return median.index.to_numpy()[dead]
+
+
+def _count_background(at: NDArray[np.float64], depth: NDArray[np.float64]) -> int:
+    """Return how many spots have hardly any depth, like most of their neighbours; 0 if they are few."""
+    if len(at) <= N_AROUND:
+        return 0
+    low = depth < BACKGROUND * np.quantile(depth, 0.9)
+    near = np.asarray(cKDTree(at).query(at, k=N_AROUND + 1)[1])[:, 1:]
+    n = int((low & (low[near].mean(axis=1) > 0.5)).sum())
+    return n if n >= BACKGROUND_SHARE * len(at) else 0
 
 
 def _in_tissue(adata: AnnData) -> NDArray[np.bool_]:

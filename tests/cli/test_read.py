@@ -41,6 +41,13 @@ POSITIONS = {
     ),
     "upper case": ("tissue_positions.csv", lambda table: csv(table.rename(columns=str.upper))),
     "row numbers, quotes": ("tissue_positions.csv", lambda table: table.to_csv(quoting=2).encode()),
+    "true and false": ("tissue_positions.csv", lambda table: csv(table.assign(in_tissue=table["in_tissue"] == 1))),
+    "TRUE and FALSE of R, tabs": (
+        "tissue_positions.csv",
+        lambda table: csv(table.assign(in_tissue=table["in_tissue"].map({1: "TRUE", 0: "FALSE"})), sep="\t"),
+    ),
+    "compressed": ("tissue_positions_list.csv.gz", lambda table: gzip.compress(csv(table, header=False))),
+    "semicolons": ("tissue_positions.csv", lambda table: csv(table, sep=";")),
     "other suffix": ("tissue_positions.csv", lambda table: csv(table.assign(barcode=table["barcode"] + "-1"))),
 }
 
@@ -68,6 +75,30 @@ def test_a_matrix_as_text(outs, counts):
         mmwrite(file, counts.X.T.astype(int))
     for path in (folder, matrix):
         assert_same(read_section(path), counts)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("cells.parquet", lambda table: table.to_parquet(index=False)),
+        ("cells.parquet", lambda table: table.assign(cell_id=table["cell_id"].str.encode("utf-8")).to_parquet()),
+        ("cells.csv.gz", lambda table: gzip.compress(csv(table))),
+    ],
+    ids=["parquet", "bytes", "csv"],
+)
+def test_xenium(run, outs, counts, name, write):
+    folder, table = outs
+    names = {"barcode": "cell_id", "pxl_col_in_fullres": "x_centroid", "pxl_row_in_fullres": "y_centroid"}
+    (folder / name).write_bytes(write(table.rename(columns=names)[list(names.values())]))
+    matrix = (folder / "filtered_feature_bc_matrix.h5").rename(folder / "cell_feature_matrix.h5")
+    for path in (folder, matrix):
+        found = read_section(path)
+        assert (found.X != counts.X).nnz == 0
+        assert found.obs_names.tolist() == counts.obs_names.tolist()
+        np.testing.assert_array_equal(found.obsm["spatial"], counts.obsm["spatial"])
+        assert found.obs.empty
+    section = json.loads(run("-q", "info", folder, "--bin-size", "200", "--json").stdout)["sections"][0]
+    assert 0 < section["spots"] < counts.n_obs
 
 
 def rewrite(folder, key, values):
@@ -186,7 +217,7 @@ BAD_FILES = {
     "nothing there": (lambda path: path.unlink(), r"section\.h5ad does not exist; expected an \.h5ad file"),
     "an empty folder": (
         lambda path: (path.unlink(), path.mkdir()),
-        r"section\.h5ad is neither a zarr store nor Space Ranger's output; expected an \.h5ad file",
+        r"section\.h5ad is neither a zarr store nor an output of Space Ranger or Xenium; expected an \.h5ad file",
     ),
     "no coordinates": (
         change(lambda a: (a.obsm.clear(), setattr(a, "obs", a.obs[["domain"]]))),

@@ -144,6 +144,21 @@ def three_spots_in_b(adata):
     adata.obs = pd.DataFrame({"slide": ["b"] * 3 + ["a"] * (adata.n_obs - 3)}, index=adata.obs_names)
 
 
+def in_obs(*pair):
+    """Coordinates in columns of obs only, and no array positions."""
+
+    def change(adata):
+        x, y = adata.obsm.pop("spatial").T
+        adata.obs = pd.DataFrame({pair[0]: x, pair[1]: y}, index=adata.obs_names)
+
+    return change
+
+
+def named_by_array(adata):
+    in_obs("a", "b")(adata)
+    adata.obs_names = [f"{2 + row}x{3 + row}" for row in range(adata.n_obs)]
+
+
 def noise(xy):
     return np.random.default_rng(0).normal(scale=30, size=xy.shape)
 
@@ -209,6 +224,15 @@ refuses("spots", s2s.pp.grid)(
     (places_beside_array(shuffled), ValueError, "array_row/array_col and the coordinates contradict each other"),
     # Coordinates alone.
     (lambda a: places(lambda xy: xy)(a) or a.obsm.__delitem__("spatial"), KeyError, "adata.obsm has no 'spatial'"),
+    *(
+        (
+            in_obs(*pair),
+            KeyError,
+            rf"pass spatial_key=, or set adata\.obsm\['spatial'\] = adata\.obs\[\['{pair[0]}', '{pair[1]}'\]\]",
+        )
+        for pair in (("x", "y"), ("x_centroid", "y_centroid"), ("pxl_col_in_fullres", "pxl_row_in_fullres"))
+    ),
+    (named_by_array, KeyError, r"or set adata\.obsm\['spatial'\] to the two numbers in the names of .* 2x3\)"),
     (places(at(2, np.nan)), ValueError, r"'spatial'\] is NaN or infinite for 1 of 85 spots; drop them first"),
     (places(lambda xy: xy[:, :1]), ValueError, r"must have 2 columns \(x, y\), found shape \(85, 1\); set"),
     (places(lambda xy: xy[:, [0, 0, 1]]), ValueError, r"2 columns \(x, y\), found .* 3\); set .* or pass another"),

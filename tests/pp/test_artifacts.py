@@ -69,3 +69,23 @@ def test_good_sections_are_left_alone_and_thresholds_count(caplog):
     assert found.obs["s2s_artifact"].isna().all()
     harsh = s2s.pp.mask_artifacts(dense, spot_fraction=0.9, n_mads=0.1, copy=True)
     assert 300 < harsh.obs["s2s_artifact"].notna().sum() < 1200
+
+
+@pytest.mark.parametrize(
+    ("prepare", "bins"),
+    [(lambda a: a, {}), (normalised, {}), (lambda a: a, {"bin_size": 40.0})],
+    ids=["counts", "normalised", "bins"],
+)
+def test_background_is_warned_of_and_its_rim_is_no_dead_row(prepare, bins):
+    adata, tissue = section(dead_rows=[20]), np.hypot(*(array() - 20.5).T) < 15
+    adata.X[~tissue] = np.random.default_rng(1).poisson(adata.X[~tissue] * 0.01)
+    adata.obs["in_tissue"] = 1
+    adata, tissue = prepare(adata[adata.X.any(axis=1)].copy()), tissue[adata.X.any(axis=1)]
+    with pytest.warns(UserWarning, match="depth") as told:
+        s2s.pp.grid(adata, upsample=1, **bins)
+    *dead, background = [str(each.message) for each in told]
+    assert background.endswith(f"set obs['in_tissue'] to 0 for the {'cells' if bins else 'spots'} there, or drop them")
+    assert len(dead) == (not bins)
+    assert all("the median depth of array_row 20 is below 10%" in text for text in dead)
+    adata.obs["in_tissue"] = tissue & (adata.obs["array_row"] != 20)
+    assert s2s.pp.grid(adata, upsample=1, **bins).obs["s2s_measured"].any()
