@@ -115,6 +115,7 @@ def test_the_largest_image_of_a_file_is_read(ramp, tmp_path):
     assert image_file(tmp_path / "slide.svs", np.eye(3), None).shape == ramp.shape[:2]
 
 
+@pytest.mark.filterwarnings("ignore:The legacy .DICOM. plugin")
 def test_files_that_are_no_image_are_refused(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     tifffile.imwrite(tmp_path / "stack.ome.tif", np.zeros((3, 64, 64), np.uint8), metadata={"axes": "ZYX"})

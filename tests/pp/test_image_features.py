@@ -92,12 +92,9 @@ def test_held_out_expression_changes_nothing_and_covariates_do(described, quick)
             "multiplied by 2",
         ),
         (
-            # Coordinates were scaled to an image that is not the one in use.
-            lambda slide: (
-                slide["images"].update(hires=slide["images"]["hires"].repeat(4, axis=0).repeat(4, axis=1)),
-                slide["scalefactors"].update(tissue_hires_scalef=4.0, tissue_lowres_scalef=2.0),
-            ),
-            "multiplied by 0.5",
+            # Coordinates were scaled to the other image.
+            lambda slide: slide["scalefactors"].update(tissue_hires_scalef=0.2, tissue_lowres_scalef=0.4),
+            "multiplied by 2.5",
         ),
     ],
 )
