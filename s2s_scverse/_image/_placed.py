@@ -136,18 +136,21 @@ def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], pixel:
     """
     path = Path(path)
     if not path.is_file():
-        found = ", which is a folder; of a zarr store, pass the array" if path.exists() else ""
-        msg = f"no image found at {path}{found}"
+        advice = ", which is a folder; of a zarr store, pass the array" if path.exists() else ""
+        msg = f"no image found at {path}{advice}"
         raise FileNotFoundError(msg)
     with path.open("rb") as file:
         start = file.read(4)
     if start not in TIFF:
-        from skimage.io import imread
+        from PIL import Image
 
         try:
-            return PlacedImage(channels_last(imread(path)), to_pixels)
-        except (OSError, SyntaxError, ValueError) as error:
-            msg = f"{path} cannot be read as an image; expected PNG, JPEG or TIFF, or pass an array"
+            with Image.open(path) as picture:
+                plain = picture.mode in ("L", "RGB", "RGBA") or picture.mode.startswith(("I", "F"))
+                found = picture if plain else picture.convert({"1": "L", "LA": "L"}.get(picture.mode, "RGB"))
+                return PlacedImage(np.asarray(found), to_pixels)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            msg = f"{path} cannot be read as PNG or JPEG ({error}); convert it to TIFF, or pass an array"
             raise ValueError(msg) from error
     import tifffile
     import zarr
