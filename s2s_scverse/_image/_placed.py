@@ -180,7 +180,7 @@ def channels_last(img: Any) -> Any:
         return LazyPixels(img.data, "".join(str(name)[0].upper() for name in img.dims))
     pixels = img if hasattr(img, "shape") and hasattr(img, "dtype") else np.asarray(img)
     if len(pixels.shape) not in (2, 3) or 0 in pixels.shape:
-        msg = f"an image must have shape (height, width) or (height, width, channels), found {pixels.shape}"
+        msg = f"img must have shape (height, width) or (height, width, channels), found {pixels.shape}"
         raise ValueError(msg)
     return LazyPixels(pixels, "CYX") if pixels.ndim == 3 and pixels.shape[0] < pixels.shape[2] else pixels
 
