@@ -294,7 +294,12 @@ def _warn_of_missing(missing: NDArray[np.bool_], outside: int) -> None:
             int(missing.sum()) - outside
         ),
     }
-    found = " and ".join(f"{number} of {len(missing)} sites lie {cause}" for cause, number in causes.items() if number)
+    n = len(missing)
+    found = " and ".join(
+        f"{'all' if number == n else f'{number} of {n}'} sites lie {cause}"
+        for cause, number in causes.items()
+        if number
+    )
     if missing.all():
         raise ValueError(found)
     if found:
