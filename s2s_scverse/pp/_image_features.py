@@ -152,8 +152,8 @@ def image_features(
     xy, sections = check_coordinates(adata, spatial_key), read_sections(adata)
     by_section = isinstance(img, Mapping) and not hasattr(img, "children")  # a DataTree is one image
     if by_section and (without := [section.name for section in sections if section.name not in img]):
-        without = "the section, which has no name" if without == [None] else f"section {few(map(str, without))}"
-        msg = f"img has no image of {without}; it has: {few(map(str, img))}"
+        which = "the section, which has no name" if without == [None] else f"section {few(map(str, without))}"
+        msg = f"img has no image of {which}; it has: {few(map(str, img))}"
         raise KeyError(msg)
     described: list[Description] = []
     explained: list[float] = []
@@ -295,11 +295,8 @@ def _warn_of_missing(missing: NDArray[np.bool_], outside: int) -> None:
         ),
     }
     n = len(missing)
-    found = " and ".join(
-        f"{'all' if number == n else f'{number} of {n}'} sites lie {cause}"
-        for cause, number in causes.items()
-        if number
-    )
+    amount = {number: "all" if number == n else f"{number} of {n}" for number in causes.values() if number}
+    found = " and ".join(f"{amount[number]} sites lie {cause}" for cause, number in causes.items() if number)
     if missing.all():
         raise ValueError(found)
     if found:
