@@ -116,8 +116,8 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
             axis.set_xlabel(_fill(axis, "\n".join([*names, panel.note]), 8), fontsize=8, labelpad=3, parse_math=False)
             if number < ncols:
                 axis.set_title(_fill(axis, panel.title, 10), fontsize=10, parse_math=False)
-        size = 10 if len(row.gene) < 13 else 7.5
-        first.set_ylabel(_fill(first, row.gene, size, "height"), fontsize=size, style="italic", parse_math=False)
+        points = 10 if len(row.gene) < 13 else 7.5
+        first.set_ylabel(_fill(first, row.gene, points, "height"), fontsize=points, style="italic", parse_math=False)
         if row is with_bar[row.section.name] and place.micrometres is not None:
             _drawing.draw_scale_bar(first, place.micrometres)
             first.xaxis.labelpad = 16  # the note stands below the bar
