@@ -11,7 +11,6 @@ from scipy.linalg import eigh, svd
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 from skimage.color import rgb2hed
-from skimage.util import img_as_float32
 
 from .._lattice import SectionOnLattice
 from ._placed import PlacedImage, block_mean
@@ -152,12 +151,16 @@ class FeatureMaps:
     def _reduced(self, factor: int, *, stain: bool) -> tuple[list[Map], list[Map], Map, Map | None]:
         """Return block means of channels, their squares, visible pixels and (for RGB images) optical density."""
         rows: list[list[Float32]] = []
+        colour = stain and self.image.pixels.shape[2:] in ((3,), (4,))
+        white = self.image.white if colour else 1.0
         for band in self.image.bands(factor):
-            if stain and band.shape[-1] in (3, 4):
-                channels, visible, density = _stains(band)
+            known = np.isfinite(band).all(axis=-1, keepdims=True)
+            pixels = np.multiply(np.where(known, band, 0), 1 / white, dtype=np.float32)
+            if colour:
+                channels, visible, density = _stains(pixels)
                 others = np.stack([visible, density * visible], axis=-1)
             else:
-                channels, others = band.astype(np.float32), np.ones((*band.shape[:2], 1), np.float32)
+                channels, others = pixels, known.astype(np.float32)
             layers = channels * others[..., :1], np.square(channels) * others[..., :1], others
             rows.append([block_mean(layer, factor) for layer in layers])
         means, squares, (seen, *rest) = (
@@ -196,11 +199,10 @@ def cut_patches(
     return Description(features, [f"feature{i}" for i in range(features.shape[1])], ~inside)
 
 
-def _stains(band: NDArray[Any]) -> tuple[Float32, Float32, Float32]:
-    """Return haematoxylin and eosin (h, w, 2), visible pixels and optical density (h, w) of an RGB(A) band."""
-    pixels = img_as_float32(band)  # type: ignore[no-untyped-call]
+def _stains(pixels: Float32) -> tuple[Float32, Float32, Float32]:
+    """Return haematoxylin and eosin (h, w, 2), visible pixels and optical density (h, w) of RGB(A), 0 to 1."""
     colour = np.ascontiguousarray(np.moveaxis(pixels[..., :3], -1, 0))  # reductions over a short last axis are slow
-    visible = np.ones_like(colour[0]) if band.shape[-1] == 3 else (pixels[..., 3] > 0.5).astype(np.float32)
+    visible = np.ones_like(colour[0]) if pixels.shape[-1] == 3 else (pixels[..., 3] > 0.5).astype(np.float32)
     brightest, darkest = colour.max(axis=0), colour.min(axis=0)
     saturation = (brightest - darkest) / np.maximum(brightest, 1e-6)
     density = -np.log10(np.maximum(colour, 1 / 255))
@@ -240,9 +242,7 @@ def check_registration(
     wanted = {view: view(scores) for view in (overall, local)}
 
     def errors(described: tuple[Float32, NDArray[np.bool_]], view: View) -> Float64:
-        found = _errors(*described, wanted[view], view)
-        # Nothing is explained on background.
-        return np.square(wanted[view]).sum(axis=1) if found is None else found
+        return _errors(*described, wanted[view], view)
 
     def clearly(gain: Float64, doubt: float) -> bool:
         return bool(gain.sum() > doubt * gain.std() * np.sqrt(len(gain)))
@@ -254,6 +254,7 @@ def check_registration(
         (_turned(spots, box, factors), {overall: DOUBT, local: LOCAL_DOUBT}),
         (_shifted(spots, spacing), {local: DOUBT}),
     ]
+    tried = tried[: 2 if in_place[1].mean() < 0.5 else 1]  # beside the section, small shifts are no remedy
     for places, tests in tried:
         view, found = next(iter(tests)), []
         total = max(float(np.square(wanted[view]).sum()), 1e-12)
@@ -292,14 +293,14 @@ def check_covariates(section: SectionOnLattice, covariates: Float64) -> Misfit |
 def explained_locally(features: Float32, missing: NDArray[np.bool_], spots: Float64, values: Float32) -> float:
     """Return the cross-validated fraction of local differences in expression that features explain.
 
-    NaN for fewer than 30 spots, or if features are missing at most of them.
+    Only spots with features count; NaN for fewer than 30.
     """
-    if len(spots) < FEWEST:
+    if (~missing).sum() < FEWEST:
         return np.nan
     view = partial(_local, spots)
     wanted = view(_leading(values))
-    errors, total = _errors(features, missing, wanted, view), np.square(wanted).sum()
-    return np.nan if errors is None or not total > 0 else float(1 - errors.sum() / total)
+    errors, total = _errors(features, missing, wanted, view)[~missing].sum(), np.square(wanted[~missing]).sum()
+    return float(1 - errors / total) if total > 0 else np.nan
 
 
 def _leading(values: Float32) -> Float64:
@@ -340,12 +341,13 @@ def _turned(spots: Float64, box: tuple[Float64, Float64], factors: Sequence[floa
         yield f"multiplied by {factor:.4g}", spots * factor
 
 
-def _errors(features: Float32, missing: NDArray[np.bool_], wanted: Float64, view: View) -> Float64 | None:
-    """Return squared leave-one-out errors of ridge regression, (n_spots,); None if most features are missing."""
-    if missing.mean() > 0.5:
-        return None
-    design = view(np.where(missing[:, None], features[~missing].mean(axis=0), features).astype(np.float64))
-    design = (design - design.mean(axis=0)) / np.maximum(design.std(axis=0), 1e-9)
+def _errors(features: Float32, missing: NDArray[np.bool_], wanted: Float64, view: View) -> Float64:
+    """Return squared leave-one-out errors of ridge regression, (n_spots,); nothing is explained without features."""
+    result = np.square(wanted).sum(axis=1)
+    if (~missing).sum() < FEWEST:
+        return np.asarray(result)
+    design = view(np.where(missing[:, None], features[~missing].mean(axis=0), features).astype(np.float64))[~missing]
+    design, wanted = (design - design.mean(axis=0)) / np.maximum(design.std(axis=0), 1e-9), wanted[~missing]
     left, strength, _ = svd(design, full_matrices=False)
     rotated, n = left.T @ wanted, len(wanted)
     errors: list[Float64] = []
@@ -353,4 +355,5 @@ def _errors(features: Float32, missing: NDArray[np.bool_], wanted: Float64, view
         kept = np.square(strength) / (np.square(strength) + penalty)
         leverage = np.square(left) @ kept + 1 / n
         errors.append(np.square((wanted - left @ (kept[:, None] * rotated)) / (1 - leverage)[:, None]).sum(axis=1))
-    return min(errors, key=np.sum)
+    result[~missing] = min(errors, key=np.sum)
+    return np.asarray(result)

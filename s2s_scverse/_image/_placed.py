@@ -12,10 +12,20 @@ from numpy.typing import NDArray
 
 from .._checks import check_positive, few
 
-__all__ = ["PlacedImage", "block_mean", "find_library", "image_file", "image_levels", "library_image"]
+__all__ = [
+    "PlacedImage",
+    "block_mean",
+    "channels_last",
+    "find_library",
+    "image_file",
+    "image_levels",
+    "library_image",
+]
 
+OVERSHOOT: Final = 1.1  # of values of resampled images above white
 BAND: Final = 2**22  # number of values of an image that are processed at a time
 PARTS: Final = ("images", "scalefactors")  # of an entry of uns["spatial"]
+TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # first bytes of a file; + is for BigTIFF
 READ: Final = 2**27  # bytes of an image that are read at a time, so that few tiles of a file are read twice
 
 
@@ -37,9 +47,23 @@ class PlacedImage:
         """Pixels per unit of the coordinates."""
         return float(np.sqrt(abs(np.linalg.det(self.to_pixels[:2, :2]))))
 
+    @property
+    def white(self) -> float:
+        """The value of white: 1, or the largest of 8, 10, 12, 14 or 16 bits, whatever type holds the values."""
+        if self.pixels.dtype == np.uint8:
+            return 255.0
+        top = max(float(np.max(band, where=np.isfinite(band), initial=0)) for band in self.bands(1))
+        top /= OVERSHOOT
+        return 1.0 if top <= 1 else float(2 ** (2 * max(4, np.ceil(np.log2(top) / 2))) - 1)
+
     def at(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the pixels of coordinates, (n, 2) each."""
         return np.asarray(coordinates @ self.to_pixels[:2, :2].T + self.to_pixels[:2, 2])
+
+    def outside(self, coordinates: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which coordinates (n, 2) lie outside the image."""
+        pixels = self.at(coordinates)
+        return np.asarray(((pixels < -0.5) | (pixels > np.array(self.shape[::-1]) - 0.5)).any(axis=1))
 
     def bands(self, rows: int) -> Iterator[NDArray[Any]]:
         """Yield bands (n_rows, width, channels); the number of rows is a multiple of `rows` except in the last one."""
@@ -74,7 +98,10 @@ def find_library(spatial: object, section: str | None, advice: str) -> dict[str,
         msg = f"no image of section {section!r} found; adata.uns['spatial'] has: {few(libraries)}; {advice}"
         raise KeyError(msg)
     found = libraries[next(iter(libraries)) if section is None else section]
-    return {part: found.get(part) or {} for part in PARTS}
+    images, scales = (found.get(part) or {} for part in PARTS)
+    # R and HDF5 make arrays of single numbers.
+    numbers = {name: np.asarray(value).item() if np.size(value) == 1 else value for name, value in scales.items()}
+    return {"images": images, "scalefactors": {name: value for name, value in numbers.items() if value is not None}}
 
 
 def library_image(library: Mapping[str, Any], name: str | None, advice: str) -> PlacedImage:
@@ -86,43 +113,76 @@ def library_image(library: Mapping[str, Any], name: str | None, advice: str) -> 
         msg = f"image {name!r} not found in adata.uns['spatial'], which has: {few(images) or 'none'}; {advice}"
         raise KeyError(msg)
     key = f"tissue_{name}_scalef"
-    if scales.get(key) is None:
+    if key not in scales and name != "fullres":
         msg = f"scale factor {key!r} of image {name!r} not found; adata.uns['spatial'] has: {few(scales) or 'none'}"
         raise KeyError(msg)
-    pixels = np.asarray(images[name])
-    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or 0 in pixels.shape:
+    if isinstance(images[name], str | PathLike):
+        msg = f"image {name!r} must be an array, found the path {str(images[name])!r}; read it, or {advice}"
+        raise TypeError(msg)
+    pixels = channels_last(images[name])[:]
+    pixels = np.asarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+    if not (pixels.ndim == 2 or pixels.shape[2] in (3, 4)):
         msg = f"image {name!r} must have shape (height, width), with 3 or 4 colours if any, found {pixels.shape}"
         raise ValueError(msg)
-    scale = check_positive(f"scale factor {key!r}", float(scales[key]))
+    scale = check_positive(f"scale factor {key!r}", float(scales.get(key, 1)))
     return PlacedImage(pixels, np.diag([scale, scale, 1.0]))
 
 
 def image_file(path: str | PathLike[str], to_pixels: NDArray[np.float64], pixel: float | None) -> PlacedImage:
-    """Open an image file: PNG or JPEG as a whole; TIFF, OME-TIFF and .btf lazily.
+    """Open an image file: PNG or JPEG as a whole; the largest image of a TIFF (OME-TIFF, .btf, .svs) lazily.
 
     `to_pixels` maps coordinates to pixels of the highest resolution. Pyramids are read at a pixel size of at most
     `pixel`, in units of the coordinates; None for the highest resolution.
     """
     path = Path(path)
-    if not path.exists():
-        msg = f"no image found at {path}"
+    if not path.is_file():
+        advice = ", which is a folder; of a zarr store, pass the array" if path.exists() else ""
+        msg = f"no image found at {path}{advice}"
         raise FileNotFoundError(msg)
-    if path.suffix.lower() not in (".tif", ".tiff", ".btf"):
-        from skimage.io import imread
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start not in TIFF:
+        from PIL import Image
 
-        return PlacedImage(imread(path), to_pixels)
+        try:
+            with Image.open(path) as picture:
+                plain = picture.mode in ("L", "RGB", "RGBA") or picture.mode.startswith(("I", "F"))
+                found = picture if plain else picture.convert({"1": "L", "LA": "L"}.get(picture.mode, "RGB"))
+                return PlacedImage(np.asarray(found), to_pixels)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            msg = f"{path} cannot be read as PNG or JPEG ({error}); convert it to TIFF, or pass an array"
+            raise ValueError(msg) from error
     import tifffile
     import zarr
 
     with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
+        # Others are thumbnails, labels and macro images of a slide.
+        number = max(range(len(tiff.series)), key=lambda at: tiff.series[at].size)
+        series = tiff.series[number]
         axes, shapes = series.axes, [level.shape for level in series.levels]
     factors = [shapes[0][axes.index("X")] / shape[axes.index("X")] for shape in shapes]
     level, block = _resolution(factors, to_pixels, pixel)
-    store: Any = tifffile.imread(path, series=0, level=level, aszarr=True)
+    store: Any = tifffile.imread(path, series=number, level=level, aszarr=True)
     pixels = LazyPixels(zarr.open(store, mode="r"), axes, block)
     finalize(pixels, store.close)
     return PlacedImage(pixels, _reduced(to_pixels, factors[level] * block))
+
+
+def channels_last(img: Any) -> Any:
+    """Return an image as pixels (height, width) or (height, width, channels), lazy if it is.
+
+    `img` is an array, channels along the shorter of its outer axes, an xarray with dimensions y and x, or an
+    ImageContainer of squidpy, of which the first layer is used.
+    """
+    if isinstance(getattr(img, "data", None), Mapping):
+        img = next(iter(img.data.values()))
+    if {"y", "x"} <= {*getattr(img, "dims", ())}:
+        return LazyPixels(img.data, "".join(str(name)[0].upper() for name in img.dims))
+    pixels = img if hasattr(img, "shape") and hasattr(img, "dtype") else np.asarray(img)
+    if len(pixels.shape) not in (2, 3) or 0 in pixels.shape:
+        msg = f"img must have shape (height, width) or (height, width, channels), found {pixels.shape}"
+        raise ValueError(msg)
+    return LazyPixels(pixels, "CYX") if pixels.ndim == 3 and pixels.shape[0] < pixels.shape[2] else pixels
 
 
 def image_levels(levels: Sequence[tuple[Any, NDArray[np.float64]]], axes: str, pixel: float | None) -> PlacedImage:
@@ -156,8 +216,10 @@ class LazyPixels:
         self._array, self._block, self.dtype = array, block, array.dtype
         self._order = [axes.index("Y"), axes.index("X"), *(at for at, axis in enumerate(axes) if axis not in "YX")]
         height, width, *channels = (array.shape[axis] for axis in self._order)
-        if sum(length > 1 for length in channels) > 1:
-            msg = f"an image needs two axes and channels, found axes {axes} of lengths {array.shape}"
+        stacked = any(length > 1 for axis, length in zip(axes, array.shape, strict=True) if axis in "ZT")
+        if stacked or sum(length > 1 for length in channels) > 1:
+            found = f"found axes {axes} of lengths {array.shape}; pass one plane or a projection as an array"
+            msg = f"an image needs two axes and channels, {found}"
             raise ValueError(msg)
         self.shape = (-(-height // block), -(-width // block), int(np.prod(channels)))
 

@@ -39,7 +39,7 @@ class Underlay(NamedTuple):
         from skimage.color import rgb2gray
 
         grey = self.pixels if self.pixels.ndim == 2 else rgb2gray(self.pixels[..., :3])
-        pale = np.interp(grey, np.percentile(grey, ENDS), PALE)
+        pale = np.interp(grey, np.nanpercentile(grey, ENDS), PALE)
         return self._replace(pixels=np.stack([pale] * 3, axis=-1))
 
 
@@ -177,7 +177,10 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
         msg = f"the section ({at}) lies outside its image ({below}); {advice}"
         raise ValueError(msg)
     _warn_of_scaled(library, box)
-    return Underlay(image.pixels, (left, right, top, bottom))
+    pixels = image.pixels
+    if pixels.ndim == 3 and pixels.dtype != np.uint8:
+        pixels = np.clip(pixels / image.white, 0, 1)  # colours of matplotlib are bytes, or 0 to 1
+    return Underlay(pixels, (left, right, top, bottom))
 
 
 def _warn_of_scaled(library: Mapping[str, Any], box: Box) -> None:
@@ -211,8 +214,6 @@ def draw_tissue(
 def draw_underlay(axis: Axes, underlay: Underlay, alpha: float, *, above: bool = False) -> None:
     """Draw an image below everything else, or `above` it, in axes whose limits are set."""
     pixels, (left, right, top, bottom) = underlay
-    if pixels.ndim == 3 and pixels.dtype.kind in "iu" and pixels.dtype != np.uint8:
-        pixels = pixels / np.iinfo(pixels.dtype).max  # colours of matplotlib are bytes, or 0 to 1
     image = axis.imshow(pixels, cmap="gray", extent=(left, right, bottom, top), alpha=alpha, zorder=2 if above else -1)
     image.set_in_layout(False)
 

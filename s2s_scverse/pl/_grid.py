@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 from anndata import AnnData
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.lines import Line2D
@@ -143,7 +144,7 @@ def _draw_section(
     for each in (axis, detail)[: 1 + dense]:
         _drawing.draw_tissue(each, lattice, underlay, TISSUE, **tissue)
         lines = list(_drawing.outline(lattice))
-        edges = LineCollection(lines, colors="black", linewidths=0.8, capstyle="round", zorder=3)
+        edges = LineCollection(lines, colors=rcParams["axes.edgecolor"], linewidths=0.8, capstyle="round", zorder=3)
         edges.set_label("outline")
         _drawing.add_collection(each, edges)
     handles: list[Line2D | LineCollection] = []
@@ -156,7 +157,9 @@ def _draw_section(
         hairline = _drawing.hairline(detail, lattice.pitch / 2)
         discs = EllipseCollection(width, width, [0], linewidths=hairline, **centres, **look)
         _drawing.add_collection(detail, discs)
-        mark = Line2D([], [], linestyle="", marker="o", markersize=8 * diameter, markeredgewidth=0, color=colour)
+        mark = Line2D([], [], linestyle="", marker="o", markersize=8 * diameter, markeredgewidth=0)
+        # Beside the tissue, black is invisible on the background of dark styles.
+        mark.set(color=rcParams["axes.edgecolor"] if kind == "unmeasured" else colour)
         mark.set(alpha=alpha, label=f"{kind} ({len(at):,})")
         handles.append(mark)
     beside: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1), "borderaxespad": 0.3}

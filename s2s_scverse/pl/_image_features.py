@@ -77,8 +77,11 @@ def image_features(
     --------
     >>> import numpy as np
     >>> import s2s_scverse as s2s
-    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6))
-    >>> s2s.pp.image_features(dense, np.random.default_rng(0).random((400, 400)), transform=0.2)
+    >>> tissue = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6)
+    >>> dense, dapi = s2s.pp.grid(tissue), np.zeros((400, 400))
+    >>> column, row = (0.2 * tissue.obsm["spatial"]).astype(int).T
+    >>> dapi[row, column] = tissue.to_df()["domain_1"]
+    >>> s2s.pp.image_features(dense, dapi, transform=0.2)
     >>> s2s.pl.image_features(dense, n_components=2, show=False).shape
     (1, 2)
     """

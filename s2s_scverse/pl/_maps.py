@@ -116,7 +116,8 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
             axis.set_xlabel(_fill(axis, "\n".join([*names, panel.note]), 8), fontsize=8, labelpad=3, parse_math=False)
             if number < ncols:
                 axis.set_title(_fill(axis, panel.title, 10), fontsize=10, parse_math=False)
-        first.set_ylabel(row.gene, fontsize=10 if len(row.gene) < 13 else 7.5, style="italic", parse_math=False)
+        points = 10 if len(row.gene) < 13 else 7.5
+        first.set_ylabel(_fill(first, row.gene, points, "height"), fontsize=points, style="italic", parse_math=False)
         if row is with_bar[row.section.name] and place.micrometres is not None:
             _drawing.draw_scale_bar(first, place.micrometres)
             first.xaxis.labelpad = 16  # the note stands below the bar
@@ -160,10 +161,10 @@ def _figure_size(place: _drawing.Place, rows: Sequence[MapRow], ncols: int) -> t
     return float(ncols * across), float(-(-len(rows) // ncols) * (height + 0.3) + 0.5)
 
 
-def _fill(axis: Axes, text: str, fontsize: float) -> str:
-    """Break text into lines that are no wider than axes."""
-    width = axis.get_position().width * axis.figure.bbox.width / axis.figure.dpi
-    return "\n".join(fill(line, max(int(width / (fontsize * INCHES_A_CHARACTER)), 10)) for line in text.splitlines())
+def _fill(axis: Axes, text: str, fontsize: float, side: Literal["width", "height"] = "width") -> str:
+    """Break text into lines that are no longer than a side of axes."""
+    inches = getattr(axis.get_position(), side) * getattr(axis.figure.bbox, side) / axis.figure.dpi
+    return "\n".join(fill(line, max(int(inches / (fontsize * INCHES_A_CHARACTER)), 10)) for line in text.splitlines())
 
 
 def _colour_map(name: str | Colormap) -> Colormap:

@@ -18,6 +18,7 @@ from ._figure import GivenAxes, Shown, finish, make_axes
 __all__ = ["reliability"]
 
 LABELLED = 8  # number of genes whose names are written
+LONGEST = 20  # characters of a name beside its dot
 COLORS = ("#e69f00", "#009e73", "#cc79a7", "#d55e00")  # of scales
 
 
@@ -138,6 +139,7 @@ def _draw_points(axis: Axes, x: pd.Series, y: pd.Series, labelled: Sequence[str]
     chosen = y.index.isin(labelled)
     axis.scatter(x[chosen], y[chosen], s=16, color="#d55e00", linewidths=0, zorder=3)
     beside: Any = {"xytext": (3, 3), "textcoords": "offset points"}
-    for name, at in zip(y.index[chosen], np.column_stack([x, y])[chosen], strict=True):
-        axis.annotate(str(name), at, fontsize=7, style="italic", parse_math=False, **beside)
+    for name, at in zip(y.index[chosen].astype(str), np.column_stack([x, y])[chosen], strict=True):
+        short = name if len(name) <= LONGEST else f"{name[:LONGEST]}\N{HORIZONTAL ELLIPSIS}"
+        axis.annotate(short, at, fontsize=7, style="italic", parse_math=False, **beside)
     axis.spines[["top", "right"]].set_visible(False)

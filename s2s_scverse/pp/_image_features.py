@@ -27,6 +27,7 @@ from .._image import (
     Description,
     FeatureMaps,
     PlacedImage,
+    channels_last,
     check_registration,
     cut_patches,
     explained_locally,
@@ -73,10 +74,11 @@ def image_features(
         A section on its lattice, from :func:`s2s_scverse.pp.grid`, or several.
     img
         The image: None for the one in ``uns["spatial"]`` (hires, else lowres), a file (PNG, JPEG, TIFF, OME-TIFF,
-        .btf), an array (height, width) or (height, width, channels), an image element of a SpatialData, or a
-        :class:`spatialdata.SpatialData`. Of its images that contain the section, the one named after it is used, else
-        one in colour, else the one with the highest resolution. TIFF files and images of a SpatialData are read lazily
-        at a sufficient resolution. For several sections, pass a dictionary with an image for each name.
+        .btf), an array (height, width), (height, width, channels) or (channels, height, width), an ImageContainer of
+        squidpy, an image element of a SpatialData, or a :class:`spatialdata.SpatialData`. Of its images that contain
+        the section, the one named after it is used, else one in colour, else the one with the highest resolution. TIFF
+        files and images of a SpatialData are read lazily at a sufficient resolution. For several sections, pass a
+        dictionary with an image for each name.
     extractor
         ``"stain"`` separates an RGB image into haematoxylin and eosin; ``"channels"`` uses the channels, such as DAPI,
         and applies to all images that are not RGB. Features of each channel are its local mean, standard deviation and
@@ -127,8 +129,10 @@ def image_features(
     --------
     >>> import numpy as np
     >>> import s2s_scverse as s2s
-    >>> dense = s2s.pp.grid(s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6))
-    >>> dapi = np.random.default_rng(0).random((400, 400))
+    >>> tissue = s2s.datasets.simulated_tissue(n_rows=20, n_cols=20, n_genes=6)
+    >>> dense, dapi = s2s.pp.grid(tissue), np.zeros((400, 400))
+    >>> column, row = (0.2 * tissue.obsm["spatial"]).astype(int).T
+    >>> dapi[row, column] = tissue.to_df()["domain_1"]
     >>> s2s.pp.image_features(dense, dapi, transform=0.2)
     >>> dense.obsm["s2s_image"].shape == (dense.n_obs, 10)
     True
@@ -148,10 +152,12 @@ def image_features(
     xy, sections = check_coordinates(adata, spatial_key), read_sections(adata)
     by_section = isinstance(img, Mapping) and not hasattr(img, "children")  # a DataTree is one image
     if by_section and (without := [section.name for section in sections if section.name not in img]):
-        msg = f"img has no image of section {few(map(str, without))}; it has: {few(map(str, img))}"
+        which = "the section, which has no name" if without == [None] else f"section {few(map(str, without))}"
+        msg = f"img has no image of {which}; it has: {few(map(str, img))}"
         raise KeyError(msg)
     described: list[Description] = []
     explained: list[float] = []
+    outside = 0
     grid = adata.uns[_keys.UNS][_keys.GRID]
     for section in sections:
         coordinates = xy[section.rows]
@@ -163,15 +169,22 @@ def image_features(
         maps = FeatureMaps(image, spacing * image.scale, widths, stain=extractor != "channels")
         spots = coordinates[section.measured]
         values = _read_values(adata, section, layer)
-        if len(values):
-            _warn_of_misfit(adata, section, maps, spots, spacing, values)
+        misplaced = len(values) > 0 and _warn_of_misfit(adata, section, maps, spots, spacing, values)
         if callable(extractor):
             description = cut_patches(place(None), coordinates, extractor, side, batch_size)
         else:
             description = maps.describe(coordinates)
         described.append(description)
+        outside += int(image.outside(coordinates).sum())
         at_spots = description.features[section.measured], description.missing[section.measured]
         explained.append(explained_locally(*at_spots, spots, values))
+        if explained[-1] < 0 and not misplaced:
+            warnings.warn(
+                f"the image{_of(section)} explains none of the differences in expression between neighbouring spots; "
+                "if it should, check obsm['spatial'], and its scale factor or transform=",
+                UserWarning,
+                stacklevel=2,
+            )
     # Textures that the pixels of a section do not resolve are omitted.
     names = [name for name in described[0].names if all(name in each.names for each in described)]
     if any(name not in names and TEXTURE not in name for each in described for name in each.names):
@@ -181,7 +194,7 @@ def image_features(
     for section, each in zip(sections, described, strict=True):
         features[section.rows] = each.features[:, [each.names.index(name) for name in names]]
         missing[section.rows] = each.missing
-    _warn_of_missing(missing, len(sections))
+    _warn_of_missing(missing, min(outside, int(missing.sum())))
     for section in sections:
         if missing[section.rows].all():
             features[section.rows] = np.median(features[~missing], axis=0)
@@ -205,29 +218,27 @@ def _placed(
     pixel: float | None,
 ) -> PlacedImage:
     """Return the image of a section with its location, at a pixel size of at most `pixel`; None for the smallest."""
-    if transform is not None and (img is None or hasattr(img, "images") or hasattr(img, "dims")):
+    # Images of a SpatialData have transformations, a DataTree or a DataArray with this attribute.
+    element = hasattr(img, "children") or "transform" in getattr(img, "attrs", ())
+    if transform is not None and (img is None or hasattr(img, "images") or element):
         msg = "transform is for files and arrays; images in uns['spatial'] and of a SpatialData have their own"
         raise ValueError(msg)
     if img is None:
         library = find_library(adata.uns.get("spatial"), section.name, "pass img=")
         return library_image(library, None, "pass img=")
     if hasattr(img, "images"):
-        img = img.images[find_image(img, coordinate_system, coordinates, section.name)]
-    if hasattr(img, "dims"):
+        img, element = img.images[find_image(img, coordinate_system, coordinates, section.name)], True
+    if element:
         return image_levels(read_levels(img, coordinate_system), "CYX", pixel)
-    matrix = np.eye(3) if transform is None else np.asarray(transform, np.float64)
-    if matrix.ndim == 0:
+    matrix = np.asarray(1.0 if transform is None else transform)
+    if matrix.ndim == 0 and matrix.dtype.kind in "fiu":
         matrix = np.diag([check_positive("transform", float(matrix)), float(matrix), 1.0])
     if matrix.shape not in ((2, 3), (3, 3)) or not np.isfinite(matrix).all() or not np.linalg.det(matrix[:2, :2]):
         msg = f"transform must be a scale factor or an invertible affine matrix (2, 3) or (3, 3), found {transform!r}"
         raise ValueError(msg)
     if isinstance(img, str | PathLike):
         return image_file(img, matrix, pixel)
-    pixels = img if hasattr(img, "shape") else np.asarray(img)
-    if len(pixels.shape) not in (2, 3) or 0 in pixels.shape:
-        msg = f"img must have shape (height, width) or (height, width, channels), found {pixels.shape}"
-        raise ValueError(msg)
-    return PlacedImage(pixels, matrix)
+    return PlacedImage(channels_last(img), matrix)
 
 
 def _read_values(adata: AnnData, section: SectionOnLattice, layer: str | None) -> NDArray[np.float32]:
@@ -248,8 +259,8 @@ def _warn_of_misfit(
     spots: NDArray[np.float64],
     spacing: float,
     values: NDArray[np.float32],
-) -> None:
-    """Warn if the image fits the measured spots better in another location."""
+) -> bool:
+    """Warn if the image fits the measured spots better in another location; return whether it does."""
     inverse = np.linalg.inv(np.vstack([maps.image.to_pixels[:2], [0, 0, 1]]))
     height, width = maps.image.shape
     corners = np.array([[0, 0, 1], [width - 1, height - 1, 1]]) @ inverse.T
@@ -258,29 +269,35 @@ def _warn_of_misfit(
     with suppress(KeyError, ValueError):
         known = find_library(adata.uns.get("spatial"), section.name, "")["scalefactors"]
         scales |= {float(value) for name, value in known.items() if name.endswith("_scalef") and value}
-    factors = sorted(scale / maps.image.scale for scale in scales if abs(np.log(scale / maps.image.scale)) > 0.05)
+    # The scale factor of another image, or coordinates that were scaled to an image already.
+    tried = {scale / maps.image.scale for scale in scales} | {1 / scale for scale in scales}
+    factors = sorted({round(factor, 6) for factor in tried if abs(np.log(factor)) > 0.05})
     if (misfit := check_registration(maps.sample, spots, values, spacing, box, factors)) is not None:
-        where = "" if section.name is None else f" of section {section.name!r}"
         warnings.warn(
-            f"the image{where} fits the expression better if the coordinates are {misfit.place} (explained variance "
-            f"{misfit.explained_there:.3f} instead of {misfit.explained_here:.3f}); check obsm['spatial'], the scale "
-            "factor, and whether the image was rotated or mirrored",
+            f"the image{_of(section)} fits the expression better if the coordinates are {misfit.place} (explained "
+            f"variance {misfit.explained_there:.3f} instead of {misfit.explained_here:.3f}); check obsm['spatial'], "
+            "the scale factor, and whether the image was rotated or mirrored",
             UserWarning,
             stacklevel=3,
         )
+    return misfit is not None
 
 
-def _warn_of_missing(missing: NDArray[np.bool_], n_sections: int) -> None:
+def _of(section: SectionOnLattice) -> str:
+    return "" if section.name is None else f" of section {section.name!r}"
+
+
+def _warn_of_missing(missing: NDArray[np.bool_], outside: int) -> None:
+    causes = {
+        "outside the image (check obsm['spatial'], and its scale factor or transform=)": outside,
+        "on blank or dark background or under pen marks (for a fluorescence image, pass extractor='channels')": (
+            int(missing.sum()) - outside
+        ),
+    }
+    n = len(missing)
+    amount = {number: "all" if number == n else f"{number} of {n}" for number in causes.values() if number}
+    found = " and ".join(f"{amount[number]} sites lie {cause}" for cause, number in causes.items() if number)
     if missing.all():
-        msg = (
-            "all sites lie outside the image or on blank background; check obsm['spatial'] and the scale factor, and "
-            "pass extractor='channels' for a fluorescence image"
-        )
-        raise ValueError(msg)
-    if missing.any():
-        warnings.warn(
-            f"{missing.sum()} of {len(missing)} sites in {n_sections} section(s) lie outside the image, on blank "
-            "background or under pen marks; they get the median of the others",
-            UserWarning,
-            stacklevel=3,
-        )
+        raise ValueError(found)
+    if found:
+        warnings.warn(f"{found}; they get the median of the others", UserWarning, stacklevel=3)

@@ -199,5 +199,5 @@ def with_spot_size(spatial: Any, factor: float, size: float | None) -> Any:
     for library in spatial.values():
         scales = library.get("scalefactors") if isinstance(library, Mapping) else None
         if isinstance(scales, dict) and (diameter := size or scales.get("spot_diameter_fullres")) is not None:
-            scales["spot_diameter_fullres"] = float(diameter) / factor
+            scales["spot_diameter_fullres"] = float(np.squeeze(diameter)) / factor
     return spatial

@@ -108,6 +108,25 @@ def test_files_are_read_like_arrays(ramp: np.ndarray, tmp_path) -> None:
         image_file(tmp_path / "none.png", np.eye(3), None)
 
 
+def test_the_largest_image_of_a_file_is_read(ramp, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "slide.svs") as file:
+        file.write(ramp[::8, ::8], photometric="rgb")
+        file.write(ramp, photometric="rgb", tile=(64, 64))
+    assert image_file(tmp_path / "slide.svs", np.eye(3), None).shape == ramp.shape[:2]
+
+
+def test_files_that_are_no_image_are_refused(tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    tifffile.imwrite(tmp_path / "stack.ome.tif", np.zeros((3, 64, 64), np.uint8), metadata={"axes": "ZYX"})
+    for name, error, text in (
+        ("text.png", ValueError, "cannot be read as PNG or JPEG .* convert it to TIFF"),
+        ("stack.ome.tif", ValueError, "found axes ZYX .* pass one plane or a projection"),
+        ("", FileNotFoundError, "which is a folder"),
+    ):
+        with pytest.raises(error, match=text):
+            image_file(tmp_path / name, np.eye(3), None)
+
+
 def test_a_level_of_a_pyramid_suffices(tmp_path) -> None:
     fine = stained(np.tile(np.linspace(0.02, 0.2, 4 * SIDE), (4 * SIDE, 1)))
     with tifffile.TiffWriter(tmp_path / "pyramid.tif") as file:

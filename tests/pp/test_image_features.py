@@ -3,6 +3,7 @@
 import anndata as ad
 import numpy as np
 import pytest
+import xarray as xr
 from skimage.color import hed2rgb
 
 import s2s_scverse as s2s
@@ -90,6 +91,11 @@ def test_held_out_expression_changes_nothing_and_covariates_do(described, quick)
             lambda slide: slide["scalefactors"].update(tissue_hires_scalef=0.25, tissue_lowres_scalef=0.5),
             "multiplied by 2",
         ),
+        (
+            # Coordinates were scaled to the other image.
+            lambda slide: slide["scalefactors"].update(tissue_hires_scalef=0.2, tissue_lowres_scalef=0.4),
+            "multiplied by 2.5",
+        ),
     ],
 )
 def test_images_that_lie_elsewhere_are_noticed(section, change, text):
@@ -97,6 +103,63 @@ def test_images_that_lie_elsewhere_are_noticed(section, change, text):
     change(adata.uns["spatial"]["slide"])
     with pytest.warns(UserWarning, match=text):
         s2s.pp.image_features(adata)
+
+
+def container(image):
+    return pytest.importorskip("squidpy").im.ImageContainer(image)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        pytest.param(lambda image: image / 255, id="0 to 1"),
+        pytest.param(lambda image: image.astype(np.float32), id="floats to 255"),
+        pytest.param(lambda image: image.astype(np.int64), id="int64"),
+        pytest.param(lambda image: image.astype(np.uint16) * 257, id="16 bits"),
+        pytest.param(lambda image: np.moveaxis(image, -1, 0), id="channels first"),
+        pytest.param(lambda image: xr.DataArray(image[:, :, None], dims=("y", "x", "z", "channels")), id="xarray"),
+        pytest.param(container, id="squidpy"),
+    ],
+)
+def test_an_image_in_another_form_has_the_same_features(section, described, convert):
+    image = convert(section.uns["spatial"]["slide"]["images"]["hires"])
+    found = s2s.pp.image_features(section, image, transform=0.5, copy=True).obsm["s2s_image"]
+    np.testing.assert_allclose(found, described.obsm["s2s_image"], atol=1e-4)
+
+
+def test_numbers_as_arrays_and_images_of_full_resolution(section, described):
+    adata = section.copy()
+    adata.uns["spatial"]["slide"]["scalefactors"]["tissue_hires_scalef"] = np.array([0.5])
+    found = s2s.pp.image_features(adata, copy=True).obsm["s2s_image"]
+    np.testing.assert_array_equal(found, described.obsm["s2s_image"])
+    image = adata.uns["spatial"]["slide"]["images"].pop("hires")
+    adata.uns["spatial"]["slide"]["images"]["fullres"] = image.repeat(2, axis=0).repeat(2, axis=1)
+    entry = s2s.pp.image_features(adata, copy=True).uns["s2s"]["image"]["s2s_image"]
+    assert entry["explained"] == pytest.approx(described.uns["s2s"]["image"]["s2s_image"]["explained"], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("hide", "text"),
+    [
+        (lambda image: np.where(np.arange(image.shape[1])[:, None] < 150, np.nan, image / 255), "sites lie on blank"),
+        (lambda image: image[:, :160], "sites lie outside the image"),
+    ],
+)
+def test_a_part_of_the_image_is_judged_by_itself(section, described, hide, text):
+    image = hide(section.uns["spatial"]["slide"]["images"]["hires"])
+    with pytest.warns(UserWarning, match=text) as caught:
+        found = s2s.pp.image_features(section, image, transform=0.5, copy=True)
+    assert len(caught) == 1
+    assert np.isfinite(found.obsm["s2s_image"]).all()
+    explained = found.uns["s2s"]["image"]["s2s_image"]["explained"]
+    assert explained == pytest.approx(described.uns["s2s"]["image"]["s2s_image"]["explained"], abs=0.15)
+
+
+def test_an_image_of_something_else_is_noticed(section):
+    image = section.uns["spatial"]["slide"]["images"]["hires"]
+    other = np.random.default_rng(1).permutation(image.reshape(-1, 3)).reshape(image.shape)
+    with pytest.warns(UserWarning, match="explains none of the differences"):
+        s2s.pp.image_features(section, other, transform=0.5, copy=True)
 
 
 def test_own_features_of_other_sites_are_noticed(described):
