@@ -169,7 +169,8 @@ def image_features(
         maps = FeatureMaps(image, spacing * image.scale, widths, stain=extractor != "channels")
         spots = coordinates[section.measured]
         values = _read_values(adata, section, layer)
-        misplaced = len(values) > 0 and _warn_of_misfit(adata, section, maps, spots, spacing, values)
+        if len(values):
+            _warn_of_misfit(adata, section, maps, spots, spacing, values)
         if callable(extractor):
             description = cut_patches(place(None), coordinates, extractor, side, batch_size)
         else:
@@ -178,13 +179,6 @@ def image_features(
         outside += int(image.outside(coordinates).sum())
         at_spots = description.features[section.measured], description.missing[section.measured]
         explained.append(explained_locally(*at_spots, spots, values))
-        if explained[-1] < 0 and not misplaced:
-            warnings.warn(
-                f"the image{_of(section)} explains none of the differences in expression between neighbouring spots; "
-                "if it should, check obsm['spatial'], and its scale factor or transform=",
-                UserWarning,
-                stacklevel=2,
-            )
     # Textures that the pixels of a section do not resolve are omitted.
     names = [name for name in described[0].names if all(name in each.names for each in described)]
     if any(name not in names and TEXTURE not in name for each in described for name in each.names):
@@ -259,8 +253,8 @@ def _warn_of_misfit(
     spots: NDArray[np.float64],
     spacing: float,
     values: NDArray[np.float32],
-) -> bool:
-    """Warn if the image fits the measured spots better in another location; return whether it does."""
+) -> None:
+    """Warn if the image fits the measured spots better in another location."""
     inverse = np.linalg.inv(np.vstack([maps.image.to_pixels[:2], [0, 0, 1]]))
     height, width = maps.image.shape
     corners = np.array([[0, 0, 1], [width - 1, height - 1, 1]]) @ inverse.T
@@ -273,18 +267,14 @@ def _warn_of_misfit(
     tried = {scale / maps.image.scale for scale in scales} | {1 / scale for scale in scales}
     factors = sorted({round(factor, 6) for factor in tried if abs(np.log(factor)) > 0.05})
     if (misfit := check_registration(maps.sample, spots, values, spacing, box, factors)) is not None:
+        where = "" if section.name is None else f" of section {section.name!r}"
         warnings.warn(
-            f"the image{_of(section)} fits the expression better if the coordinates are {misfit.place} (explained "
+            f"the image{where} fits the expression better if the coordinates are {misfit.place} (explained "
             f"variance {misfit.explained_there:.3f} instead of {misfit.explained_here:.3f}); check obsm['spatial'], "
             "the scale factor, and whether the image was rotated or mirrored",
             UserWarning,
             stacklevel=3,
         )
-    return misfit is not None
-
-
-def _of(section: SectionOnLattice) -> str:
-    return "" if section.name is None else f" of section {section.name!r}"
 
 
 def _warn_of_missing(missing: NDArray[np.bool_], outside: int) -> None:

@@ -155,13 +155,6 @@ def test_a_part_of_the_image_is_judged_by_itself(section, described, hide, text)
     assert explained == pytest.approx(described.uns["s2s"]["image"]["s2s_image"]["explained"], abs=0.15)
 
 
-def test_an_image_of_something_else_is_noticed(section):
-    image = section.uns["spatial"]["slide"]["images"]["hires"]
-    other = np.random.default_rng(1).permutation(image.reshape(-1, 3)).reshape(image.shape)
-    with pytest.warns(UserWarning, match="explains none of the differences"):
-        s2s.pp.image_features(section, other, transform=0.5, copy=True)
-
-
 def test_own_features_of_other_sites_are_noticed(described):
     """Features of the next site are put into obsm."""
     adata = described.copy()
