@@ -42,7 +42,7 @@ from ._scenes import Scale
 
 __all__ = ["Block", "Prediction", "SectionModel", "find_device", "model_arrays", "predict_block"]
 
-SMALLEST_BLOCK, VALUES_PER_BLOCK = 16, 2**21  # genes, and values of their maps at all sites, predicted at a time
+SMALLEST_BLOCK, VALUES_PER_BLOCK = 64, 2**22  # genes, and values of their maps at all sites, predicted at a time
 
 Float32 = NDArray[np.float32]
 
@@ -203,18 +203,22 @@ class SectionModel:
         The initial estimate is unbiased by construction, so a shrunken correction may not change its mean.
         """
         section, training = self.section, self.training
-        scale = Scale.of(values, training.gene_scale)
-        standard = np.stack([scale.apply(each).T for each in maps])
         position = torch.from_numpy(section.lattice.position)
         unmeasured, sites = torch.from_numpy(~section.measured), torch.from_numpy(np.flatnonzero(section.wanted))
         found = []
-        for batch in whole_section(section.lattice, section.measured, scale.apply(values), standard):
-            start = batch.start.flatten(1)[:, position]
-            correction = predict_sites(network, batch, position, training, self.device) - start
-            if training.shrink:
-                correction -= correction[:, unmeasured].mean(dim=1, keepdim=True)
-            found.append((start + self.shrinkage * correction)[:, sites])
-        return scale.undo(torch.cat(found).numpy().T)
+        for start in range(0, values.shape[1], SMALLEST_BLOCK):
+            genes = slice(start, start + SMALLEST_BLOCK)
+            scale = Scale.of(values[:, genes], training.gene_scale)
+            standard = np.stack([scale.apply(each[:, genes]).T for each in maps])
+            parts = []
+            for batch in whole_section(section.lattice, section.measured, scale.apply(values[:, genes]), standard):
+                estimate = batch.start.flatten(1)[:, position]
+                correction = predict_sites(network, batch, position, training, self.device) - estimate
+                if training.shrink:
+                    correction -= correction[:, unmeasured].mean(dim=1, keepdim=True)
+                parts.append((estimate + self.shrinkage * correction)[:, sites])
+            found.append(scale.undo(torch.cat(parts).numpy().T))
+        return np.concatenate(found, axis=1)
 
 
 def _bounded(predicted: Float32, measured: Float32) -> Float32:
