@@ -188,28 +188,39 @@ class Kriging:
         maps = np.zeros((len(self.sites), values.shape[1]), np.float32)
         residuals = np.empty_like(values)
         variance = np.zeros(values.shape[1])
-        for number, tile in enumerate(self._tiles):
-            centred, offset = _centre(values[tile.spots])
-            weights, means = self._weights(number, centred, settings), {}
-            for k, genes in _by_kernel(settings):
-                factor, found = self._factor(number, self.kernels[k]), weights[:, genes]
-                residual = factor.leave_one_out(found, settings.noise_ratio[genes])
-                residuals[np.ix_(tile.spots[tile.core], genes)] = residual[tile.core]
-                variance[genes] += np.sum((residual * found)[tile.core], axis=0, dtype=np.float64)
-                offset[genes] += factor.share @ centred[:, genes]
-                means[k] = factor.mean_correlation
-            for rows, distances in self._site_blocks(tile):
-                share = tile.share[rows, None].astype(np.float32)
-                for k, genes in _by_kernel(settings):
-                    # Subtracting the mean correlation here loses fewer digits than adding it to the offset.
-                    cross = correlation(self.kernels[k], distances)
-                    cross -= means[k]
-                    maps[np.ix_(tile.sites[rows], genes)] += share * (cross @ weights[:, genes] + offset[genes])
+        of_tiles = parallel(lambda number: self._predict_tile(number, values, settings), range(len(self._tiles)))
+        for tile, (of_sites, residual, explained) in zip(self._tiles, of_tiles, strict=True):
+            maps[tile.sites] += of_sites
+            residuals[tile.spots[tile.core]] = residual
+            variance += explained
         if self._weighted:
             shift = residuals.mean(axis=0)
             maps += shift
             residuals -= shift
         return Kriged(maps, values - residuals, variance / len(values), settings)
+
+    def _predict_tile(self, number: int, values: Float32, settings: Settings) -> tuple[Float32, Float32, Float64]:
+        """Return a tile's share of the maps (m_tile, n_genes), residuals (n_core, n_genes) and sum of variances."""
+        tile = self._tiles[number]
+        centred, offset = _centre(values[tile.spots])
+        weights, means = self._weights(number, centred, settings), {}
+        residuals, variance = np.empty((int(tile.core.sum()), values.shape[1]), np.float32), np.zeros(values.shape[1])
+        for k, genes in _by_kernel(settings):
+            factor, found = self._factor(number, self.kernels[k]), weights[:, genes]
+            residual = factor.leave_one_out(found, settings.noise_ratio[genes])
+            residuals[:, genes] = residual[tile.core]
+            variance[genes] = np.sum((residual * found)[tile.core], axis=0, dtype=np.float64)
+            offset[genes] += factor.share @ centred[:, genes]
+            means[k] = factor.mean_correlation
+        maps = np.empty((len(tile.sites), values.shape[1]), np.float32)
+        for rows, distances in self._site_blocks(tile):
+            share = tile.share[rows, None].astype(np.float32)
+            for k, genes in _by_kernel(settings):
+                # Subtracting the mean correlation here loses fewer digits than adding it to the offset.
+                cross = correlation(self.kernels[k], distances)
+                cross -= means[k]
+                maps[rows, genes] = share * (cross @ weights[:, genes] + offset[genes])
+        return maps, residuals, variance
 
     def tune(self, values: Float, kernels: Sequence[Kernel] | None = None) -> Settings:
         """Choose kernel and noise ratio of each of the genes (n, n_genes) by leave-one-out.

@@ -68,7 +68,9 @@ def predict_sites(
     total = torch.zeros(len(batch.start), 1, height, width)
     count = torch.zeros(height, width)
     # Only corrections are rounded, the maps they are added to are not.
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
+    fast = device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
+    low = training.precision == "bf16" or (training.precision == "auto" and fast)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=low)
     if network.config.attention:
         axes = [_overlapping(extent, training.crop) for extent in (height, width)]
     else:

@@ -91,9 +91,10 @@ class TrainingConfig:
     #: Number of most variable genes that predictors are fitted to, and of which at most 128 are drawn to train the
     #: network on; all are imputed.
     max_genes: int = 256
-    #: Arithmetic of the network, single precision, or bfloat16, which is faster on accelerators and on
-    #: processors with instructions for it (AVX512-BF16, AMX), and many times slower on others.
-    precision: Literal["32", "bf16"] = "32"
+    #: Arithmetic of the network, single precision (``"32"``) or bfloat16, which is faster on accelerators and on
+    #: processors with AMX, and many times slower on others. ``"auto"`` trains in single precision, and predicts
+    #: corrections in bfloat16 on processors with AMX.
+    precision: Literal["auto", "32", "bf16"] = "auto"
     #: Further arguments of :class:`lightning.Trainer`, for those who train the published network at length.
     trainer_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
