@@ -319,7 +319,7 @@ class Kriging:
                 variance[:, :, genes] = np.maximum(known, 0)[:, :, None]
             yield residual, variance
 
-    def spectrum(self, values: Float, kernel: Kernel) -> tuple[Float64, Float64]:
+    def spectrum(self, values: Float, kernel: Kernel) -> tuple[Float32, Float32]:
         """Return the eigenvalues (n_modes,) of a kernel, and genes (n, n_genes) in its eigenvectors (n_modes, n_genes).
 
         If the section is tiled, these are all modes of some tiles.
@@ -327,7 +327,8 @@ class Kriging:
         values = as_float32(values)
         factors = {number: self._factor(number, kernel) for number in self._scored}
         rotated = [factor.rotate(_centre(values[self._tiles[i].spots])[0]) for i, factor in factors.items()]
-        return np.concatenate([factor.eigenvalues for factor in factors.values()]), np.concatenate(rotated, dtype=float)
+        eigenvalues = np.concatenate([factor.eigenvalues for factor in factors.values()])
+        return eigenvalues.astype(np.float32), np.concatenate(rotated)
 
     def sample(self, limit: int) -> Index:
         """Return the indices of about `limit` spots in whole tiles spread over the section, or of all spots."""

@@ -20,9 +20,11 @@ WIDEST, LOWEST = 256, 32  # largest width and smallest height of the pieces of a
 
 
 def whole_maps(scene: Scene, scored: Tensor) -> Iterator[Batch]:
-    """Cut the whole upright section, mask by mask, a few genes at a time; `scored` is (n_masks, n_sites)."""
+    """Cut the whole upright section, mask by mask with `scored` sites, (n_masks, n_sites), a few genes at a time."""
     gather, tissue = scene.gathers[0], scene.tissues[0]
-    for number, of in enumerate(scored):
+    for number, of in enumerate(scored.float()):
+        if not of.any():
+            continue
         for part in torch.split(torch.arange(scene.n_genes), max(1, CELLS_PER_BATCH // gather.numel())):
             yield cut(scene, number, part, gather, tissue, of)
 

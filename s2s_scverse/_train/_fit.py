@@ -18,11 +18,12 @@ from .._predict import StackingWeights, boxes, cross_validate
 from .._progress import SILENT, Progress
 from ..nn import CDCIN, CDCINConfig
 from ..nn._simulated import simulated_weights
+from ._apply import whole_maps
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
-from ._layout import Images, choose_validation, join_terms, lay_out, validation_maps
+from ._layout import Images, choose_validation, hole_masks, join_terms, lay_out, sampled_masks, validation_scene
 from ._model import SectionModel
-from ._scenes import N_MAPS, Batch
+from ._scenes import N_MAPS, Batch, Scene
 from ._shrinkage import Correction, find_shrinkage
 
 if TYPE_CHECKING:
@@ -157,15 +158,18 @@ class NetworkTraining:
         network = network.to(self.device).eval()
         correction, trained = Correction(-np.inf, 0.0), "not trained on this section"
         history: tuple[dict[str, float], ...] = ()
+        progress.begin("validation", len(self.pieces))
+        samples = []
+        for (number, section, _), child in zip(self.pieces, rng_look.spawn(len(self.pieces)), strict=True):
+            masks = sampled_masks(section.lattice, section.measured, child)
+            samples.append(progress.after(validation_scene(section, masks, models[number].stacking, training, child)))
         if look:
-            progress.begin("validation", len(self.pieces))
-            validation = []
-            for (number, section, _), child in zip(self.pieces, rng_look.spawn(len(self.pieces)), strict=True):
-                maps = validation_maps(section, section.measured, models[number].stacking, training, child)
-                validation.append(progress.after(maps))
+            validation = [[list(whole_maps(scene, 1 - scene.visible))] for scene in samples]
             correction = _validated(network, validation, training, self.device)
         if training.max_epochs and not (look and correction.gain < LEAST_GAIN):
-            plan, after, before = self._trained(deepcopy(network), models, images, rng_training, progress, compare=look)
+            plan, after, before = self._trained(
+                deepcopy(network), models, samples, images, rng_training, progress, compare=look
+            )
             history = tuple(plan.history)
             trained = f"trained for {len(history)} epochs"
             if after.gain > before:
@@ -180,23 +184,33 @@ class NetworkTraining:
         self,
         network: CDCIN,
         models: list[SectionModel],
+        samples: list[Scene],
         images: Images | None,
         rng: np.random.Generator,
         progress: Progress,
         *,
         compare: bool,
     ) -> tuple["TrainingPlan", Correction, float]:
-        """Train a network; return the plan, its correction, and the gain before (-inf: not compared)."""
+        """Train a network; return the plan, its correction, and the gain before (-inf: not compared).
+
+        The two kinds of validation masks bracket the distance of unmeasured sites from spots.
+        """
         # Lightning takes seconds to import.
         from ._lightning import TrainingPlan, train
 
         training, device = self.training, self.device
         progress.begin("training data", len(self.pieces))
         laid_out, validation = [], []
-        for (number, section, known), child in zip(self.pieces, rng.spawn(len(self.pieces)), strict=True):
+        for (number, section, known), sampled, child in zip(
+            self.pieces, samples, rng.spawn(len(self.pieces)), strict=True
+        ):
             stacking, (*rngs, rng_validated, rng_genes) = models[number].stacking, child.spawn(5)
             laid_out.append(lay_out(section, known, stacking, training, images, [*rngs, rng_genes]))
-            validation.append(progress.after(validation_maps(section, known, stacking, training, rng_validated)))
+            masks, held = hole_masks(section.lattice, section.measured, known), section.measured & ~known
+            holes = validation_scene(section, masks, stacking, training, rng_validated)
+            between = (1 - sampled.visible) * torch.from_numpy(held[section.measured])
+            ways = [list(whole_maps(holes, torch.from_numpy(held[None]))), list(whole_maps(sampled, between))]
+            validation.append(progress.after([way for way in ways if way]))
         before = _validated(network, validation, training, device).gain if compare else -np.inf
         watched = [
             batch.each(lambda maps: maps[:WATCHED])

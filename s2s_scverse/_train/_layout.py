@@ -6,17 +6,23 @@ from functools import partial
 from itertools import chain
 
 import numpy as np
-import torch
 from scipy.ndimage import map_coordinates
 
 from .._lattice import Lattice, SectionOnLattice, random_sample, regular_sample
 from .._predict import StackingWeights, section_noise_weights
 from .._predict._arrays import Bool, Float32, Float64
-from ._apply import whole_maps
 from ._config import TrainingConfig
-from ._scenes import Batch, InitialEstimate, Masks, Scale, Term, build_scene
+from ._scenes import InitialEstimate, Masks, Scale, Scene, Term, build_scene
 
-__all__ = ["Images", "choose_validation", "join_terms", "lay_out", "validation_maps"]
+__all__ = [
+    "Images",
+    "choose_validation",
+    "hole_masks",
+    "join_terms",
+    "lay_out",
+    "sampled_masks",
+    "validation_scene",
+]
 
 MAX_TRAINED, MAX_VALIDATED = 128, 64  # genes to train on, and to validate with
 MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked
@@ -74,38 +80,27 @@ def lay_out(
     return terms
 
 
-def validation_maps(
+def validation_scene(
     section: SectionOnLattice,
-    known: Bool,
+    masks: Masks,
     stacking: StackingWeights | None,
     training: TrainingConfig,
     rng: np.random.Generator,
-) -> list[list[Batch]]:
-    """Whole maps of some genes for one or two kinds of validation masks.
-
-    `known` (n_sites,) are the spots other than validation spots: all for a network that is not trained here.
-    """
-    lattice, measured, scale = section.lattice, section.measured, Scale.of(section.values, training.gene_scale)
-    standard, noise_weights = scale.apply(section.values), section_noise_weights(section, measured)
-    chosen = rng.permutation(standard.shape[1])[:MAX_VALIDATED]
-    validation = []
-    sampled = np.array_equal(known, measured)
-    for masks, scored in (
-        sampled_masks(lattice, measured, rng) if sampled else validation_masks(lattice, measured, known)
-    ):
-        held = build_scene(
-            masks,
-            standard,
-            np.empty((len(masks.lattice), 0), np.float32),
-            chosen=chosen,
-            estimate=InitialEstimate(training.initial, scale.spread, stacking),
-            noise_weights=noise_weights,
-            covariates=_at(section, masks, measured),
-            orientations=lattice.kind.symmetries[:1],
-            standardise=training.gene_scale is None,
-        )
-        validation.append(list(whole_maps(held, torch.from_numpy(scored.astype(np.float32)))))
-    return validation
+) -> Scene:
+    """Build the maps of some genes under validation masks."""
+    spots, scale = section.measured, Scale.of(section.values, training.gene_scale)
+    standard = scale.apply(section.values)
+    return build_scene(
+        masks,
+        standard,
+        np.empty((len(masks.lattice), 0), np.float32),
+        chosen=rng.permutation(standard.shape[1])[:MAX_VALIDATED],
+        estimate=InitialEstimate(training.initial, scale.spread, stacking),
+        noise_weights=section_noise_weights(section, spots),
+        covariates=_at(section, masks, spots),
+        orientations=section.lattice.kind.symmetries[:1],
+        standardise=training.gene_scale is None,
+    )
 
 
 def join_terms(sections: list[list[Term]]) -> list[Term]:
@@ -159,28 +154,18 @@ def dense_masks(lattice: Lattice, known: Bool, *, n: int, dropout: float, rng: n
     return Masks(lattice, known, _thinned(known, dropout * (0.5 + 0.5 * rng.random(n)), rng))
 
 
-def validation_masks(lattice: Lattice, measured: Bool, known: Bool) -> list[tuple[Masks, Bool]]:
-    """Build two validation masks that bracket the true prediction distance, each with the sites to predict.
+def hole_masks(lattice: Lattice, measured: Bool, known: Bool) -> Masks:
+    """Build a mask in which validation spots, measured but not `known` (n_sites,), are holes in the lattice of spots.
 
-    On the dense lattice, validation spots, measured but not known, are holes in the lattice of spots, farther from
-    visible spots than almost any unmeasured site. In sparser samples, those between the sites of a sample are placed
-    like unmeasured sites, at twice the distance; this needs a regular spacing and enough spots.
+    They are farther from visible spots than almost any unmeasured site.
     """
-    ways = [(Masks(lattice, measured, known[None]), (measured & ~known)[None])]
-    if lattice.stride(measured) > 1:
-        spots, phases = _phases(lattice, measured)
-        validation = ~known[measured]
-        visible, scored = phases & ~validation, ~phases & validation
-        usable = (visible.sum(axis=1) >= MIN_VISIBLE) & scored.any(axis=1)
-        if usable.any():
-            ways.append((Masks(spots, np.ones(len(spots), dtype=bool), visible[usable]), scored[usable]))
-    return ways
+    return Masks(lattice, measured, known[None])
 
 
-def sampled_masks(lattice: Lattice, measured: Bool, rng: np.random.Generator) -> list[tuple[Masks, Bool]]:
-    """Build validation masks for a network that was not trained on the section, with the sites to predict.
+def sampled_masks(lattice: Lattice, measured: Bool, rng: np.random.Generator) -> Masks:
+    """Build masks of sparser samples of the spots, as distant from other spots as unmeasured sites, on twice the scale.
 
-    All spots outside a sparser sample are predicted from it. Without a regular spacing samples are random ones.
+    Without a regular spacing samples are random ones.
     """
     if lattice.stride(measured) > 1:
         spots, visible = _phases(lattice, measured)
@@ -188,8 +173,7 @@ def sampled_masks(lattice: Lattice, measured: Bool, rng: np.random.Generator) ->
         spots = lattice.subset(measured)
         masked = 1 - min(measured.mean(), MAX_KEPT)
         visible = _thinned(np.ones(len(spots), bool), [masked] * SPARSER**2, rng)
-    visible = visible[visible.sum(axis=1) >= MIN_VISIBLE]
-    return [(Masks(spots, np.ones(len(spots), dtype=bool), visible), ~visible)]
+    return Masks(spots, np.ones(len(spots), dtype=bool), visible[visible.sum(axis=1) >= MIN_VISIBLE])
 
 
 def _phases(lattice: Lattice, measured: Bool) -> tuple[Lattice, Bool]:
