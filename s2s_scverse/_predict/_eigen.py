@@ -31,10 +31,12 @@ def eigenvectors(matrix: Float32) -> tuple[Float32, Float32]:
         rows: Float32 = np.require(matrix, np.float32, "C")
         values: Float32 = np.empty(n, np.float32)
         work, integers = np.empty(1 + 6 * n + 2 * n**2, np.float32), np.empty(3 + 5 * n, np.int32)
-        order, n_work, n_integers, failed = map(ctypes.c_int, (n, work.size, integers.size, 0))
-        sizes = ctypes.byref(order), ctypes.byref(n_work), ctypes.byref(n_integers), ctypes.byref(failed)
+        counts = map(ctypes.c_int, (n, max(1, n), work.size, integers.size))
+        order, stride, n_work, n_integers = map(ctypes.byref, counts)
+        failed = ctypes.c_int()
         at, of_values, of_work, of_integers = (each.ctypes.data for each in (rows, values, work, integers))
-        function(b"V", b"U", sizes[0], at, sizes[0], of_values, of_work, sizes[1], of_integers, *sizes[2:])
+        status = ctypes.byref(failed)
+        function(b"V", b"U", order, at, stride, of_values, of_work, n_work, of_integers, n_integers, status)
     if failed.value:
         msg = f"the eigenvalues of a matrix of {n} spots do not converge"
         raise np.linalg.LinAlgError(msg)

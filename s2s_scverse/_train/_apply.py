@@ -13,7 +13,7 @@ from ..nn import CDCIN
 from ._config import TrainingConfig
 from ._scenes import Batch, Scene, cut, lay_on_rasters
 
-__all__ = ["predict_sites", "run_stages", "whole_maps", "whole_section"]
+__all__ = ["in_bfloat16", "predict_sites", "run_stages", "whole_maps", "whole_section"]
 
 CELLS_PER_BATCH = 2**15  # more take half as long again: their maps neither fit into caches nor into reused memory
 WIDEST, LOWEST = 256, 32  # largest width and smallest height of the pieces of a large section, without their rims
@@ -57,6 +57,13 @@ def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor
     return stages
 
 
+def in_bfloat16(training: TrainingConfig, device: torch.device) -> bool:
+    """Whether the network computes in bfloat16."""
+    if training.precision == "auto":
+        return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    return training.precision == "bf16"
+
+
 @torch.inference_mode()
 def predict_sites(
     network: CDCIN, batch: Batch, position: Tensor, training: TrainingConfig, device: torch.device
@@ -70,9 +77,7 @@ def predict_sites(
     total = torch.zeros(len(batch.start), 1, height, width)
     count = torch.zeros(height, width)
     # Only corrections are rounded, the maps they are added to are not.
-    fast = device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
-    low = training.precision == "bf16" or (training.precision == "auto" and fast)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=low)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(training, device))
     if network.config.attention:
         axes = [_overlapping(extent, training.crop) for extent in (height, width)]
     else:

@@ -60,7 +60,7 @@ class TrainingConfig:
     n_images: int = 32
     #: Largest fraction of visible spots that training masks hide at random, besides the regular subsample.
     mask_dropout: float = 0.3
-    #: Number of training masks per term.
+    #: Number of training masks per term; at least four of sparser samples.
     masks: int = 4
     #: Whether crops are shown in all orientations of the lattice.
     augment: bool = True
@@ -92,8 +92,7 @@ class TrainingConfig:
     #: network on; all are imputed.
     max_genes: int = 256
     #: Arithmetic of the network, single precision (``"32"``) or bfloat16, which is faster on accelerators and on
-    #: processors with AMX, and many times slower on others. ``"auto"`` trains in single precision, and predicts
-    #: corrections in bfloat16 on processors with AMX.
+    #: processors with AMX, and many times slower on others. ``"auto"`` is bfloat16 on processors with AMX.
     precision: Literal["auto", "32", "bf16"] = "auto"
     #: Further arguments of :class:`lightning.Trainer`, for those who train the published network at length.
     trainer_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -133,8 +132,8 @@ class TrainingConfig:
 
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
     {
-        "default": TrainingConfig(weights="simulated", max_epochs=10),
-        "fast": TrainingConfig(weights="simulated", max_epochs=5),
+        "default": TrainingConfig(weights="simulated", masks=2, max_epochs=10),
+        "fast": TrainingConfig(weights="simulated", masks=2, max_epochs=5),
         "paper": TrainingConfig(
             initial="nearest",
             show_maps=False,

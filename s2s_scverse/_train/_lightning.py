@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from .._progress import Progress
 from ..nn import CDCIN
-from ._apply import run_stages
+from ._apply import in_bfloat16, run_stages
 from ._checkpoint import ENTRY
 from ._config import Loss, TrainingConfig
 from ._scenes import Batch, Crops, Term
@@ -177,7 +177,7 @@ def train(
     arguments: dict[str, Any] = {
         "accelerator": device.type,
         "devices": 1 if device.index is None or device.type == "cpu" else [device.index],
-        "precision": "bf16-mixed" if training.precision == "bf16" else "32-true",
+        "precision": "bf16-mixed" if in_bfloat16(training, device) else "32-true",
         "logger": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,

@@ -7,7 +7,7 @@ import torch
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, random_sample, regular_sample
 from s2s_scverse._train import TrainingConfig
 from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
-from s2s_scverse._train._layout import dense_masks, sampled_masks, sparser_masks, validation_masks
+from s2s_scverse._train._layout import dense_masks, hole_masks, sampled_masks, sparser_masks
 from s2s_scverse._train._lightning import masked_error, staged_loss
 from s2s_scverse._train._scenes import Crops, Term, build_scene, cut
 
@@ -38,47 +38,27 @@ def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(str
     assert dropping == 4  # half of the 8 masks
 
 
-def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
-    lattice = full(16, 16)
-    measured = regular_sample(lattice, 2, (1, 1))
-    known = measured.copy()
-    validation = np.flatnonzero(measured)[[3, 20, 41, 62]]
-    known[validation] = False
-    holes, (masks, scored) = validation_masks(lattice, measured, known)
-    assert holes[0].lattice is lattice
-    assert np.array_equal(holes[0].visible, known[None])
-    assert np.array_equal(holes[1], (measured & ~known)[None])
-    assert len(masks.lattice) == 64
-    assert masks.known.all()
-    held = ~known[measured]
-    assert not (masks.visible & held).any()
-    assert not (scored & ~held).any()
-    for visible, of in zip(masks.visible, scored, strict=True):
-        phase = masks.lattice.index[visible][0] % 2
-        assert not np.all(masks.lattice.index[of] % 2 == phase, axis=1).any()
-    assert (scored.sum(axis=0)[held] == 3).all()
-
-
-def test_all_spots_are_predicted_from_sparser_samples():
-    lattice, rng = full(16, 16), np.random.default_rng(0)
-    ((masks, scored),) = sampled_masks(lattice, regular_sample(lattice, 2, (1, 1)), rng)
-    assert len(masks.lattice) == 64
-    assert np.array_equal(scored, ~masks.visible)
-    assert (masks.visible.sum(axis=0) == 1).all()
-    ((masks, scored),) = sampled_masks(lattice, random_sample(256, 0.25, rng), rng)
-    assert (len(masks.lattice), *masks.visible.sum(axis=1)) == (64, 16, 16, 16, 16)
-    assert np.array_equal(scored, ~masks.visible)
-
-
-def test_without_a_spacing_spots_kept_aside_are_holes():
+def test_validation_spots_are_holes():
     lattice = full(12, 12)
     measured = random_sample(144, 0.4, np.random.default_rng(0))
     known = measured.copy()
     known[np.flatnonzero(measured)[:5]] = False
-    ((masks, scored),) = validation_masks(lattice, measured, known)
+    masks = hole_masks(lattice, measured, known)
     assert masks.lattice is lattice
+    assert np.array_equal(masks.known, measured)
     assert np.array_equal(masks.visible, known[None])
-    assert np.array_equal(scored, (measured & ~known)[None])
+
+
+def test_every_spot_is_visible_in_one_sparser_sample():
+    lattice, rng = full(16, 16), np.random.default_rng(0)
+    masks = sampled_masks(lattice, regular_sample(lattice, 2, (1, 1)), rng)
+    assert len(masks.lattice) == 64
+    assert masks.known.all()
+    assert (masks.visible.sum(axis=0) == 1).all()
+    for visible in masks.visible:
+        assert masks.lattice.stride(visible) == 2
+    masks = sampled_masks(lattice, random_sample(256, 0.25, rng), rng)
+    assert (len(masks.lattice), *masks.visible.sum(axis=1)) == (64, 16, 16, 16, 16)
 
 
 def test_random_samples_are_thinned_at_random():
