@@ -21,9 +21,9 @@ from ..nn._simulated import simulated_weights
 from ._apply import whole_maps
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
-from ._layout import Images, choose_validation, hole_masks, join_terms, lay_out, sampled_masks, validation_scene
+from ._layout import Images, choose_validation, join_terms, lay_out, sampled_masks, validation_scene
 from ._model import SectionModel
-from ._scenes import N_MAPS, Batch, Scene
+from ._scenes import N_MAPS, Batch, Masks, Scene
 from ._shrinkage import Correction, find_shrinkage
 
 if TYPE_CHECKING:
@@ -193,7 +193,8 @@ class NetworkTraining:
     ) -> tuple["TrainingPlan", Correction, float]:
         """Train a network; return the plan, its correction, and the gain before (-inf: not compared).
 
-        The two kinds of validation masks bracket the distance of unmeasured sites from spots.
+        As holes in the lattice of spots, validation spots are farther from visible spots than almost any unmeasured
+        site; outside `samples`, they are as far as unmeasured sites on twice the scale.
         """
         # Lightning takes seconds to import.
         from ._lightning import TrainingPlan, train
@@ -206,7 +207,8 @@ class NetworkTraining:
         ):
             stacking, (*rngs, rng_validated, rng_genes) = models[number].stacking, child.spawn(5)
             laid_out.append(lay_out(section, known, stacking, training, images, [*rngs, rng_genes]))
-            masks, held = hole_masks(section.lattice, section.measured, known), section.measured & ~known
+            held = section.measured & ~known
+            masks = Masks(section.lattice, section.measured, known[None])
             holes = validation_scene(section, masks, stacking, training, rng_validated)
             between = (1 - sampled.visible) * torch.from_numpy(held[section.measured])
             ways = [list(whole_maps(holes, torch.from_numpy(held[None]))), list(whole_maps(sampled, between))]

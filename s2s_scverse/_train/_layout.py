@@ -14,15 +14,7 @@ from .._predict._arrays import Bool, Float32, Float64
 from ._config import TrainingConfig
 from ._scenes import InitialEstimate, Masks, Scale, Scene, Term, build_scene
 
-__all__ = [
-    "Images",
-    "choose_validation",
-    "hole_masks",
-    "join_terms",
-    "lay_out",
-    "sampled_masks",
-    "validation_scene",
-]
+__all__ = ["Images", "choose_validation", "join_terms", "lay_out", "sampled_masks", "validation_scene"]
 
 MAX_TRAINED, MAX_VALIDATED = 128, 64  # genes to train on, and to validate with
 MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked
@@ -152,14 +144,6 @@ def sparser_masks(lattice: Lattice, known: Bool, *, n: int, dropout: float, rng:
 def dense_masks(lattice: Lattice, known: Bool, *, n: int, dropout: float, rng: np.random.Generator) -> Masks:
     """`n` training masks that hide half to all of the fraction `dropout` of the spots `known`: sparse -> dense."""
     return Masks(lattice, known, _thinned(known, dropout * (0.5 + 0.5 * rng.random(n)), rng))
-
-
-def hole_masks(lattice: Lattice, measured: Bool, known: Bool) -> Masks:
-    """Build a mask in which validation spots, measured but not `known` (n_sites,), are holes in the lattice of spots.
-
-    They are farther from visible spots than almost any unmeasured site.
-    """
-    return Masks(lattice, measured, known[None])
 
 
 def sampled_masks(lattice: Lattice, measured: Bool, rng: np.random.Generator) -> Masks:

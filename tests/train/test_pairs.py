@@ -7,7 +7,7 @@ import torch
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, random_sample, regular_sample
 from s2s_scverse._train import TrainingConfig
 from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
-from s2s_scverse._train._layout import dense_masks, hole_masks, sampled_masks, sparser_masks
+from s2s_scverse._train._layout import dense_masks, sampled_masks, sparser_masks
 from s2s_scverse._train._lightning import masked_error, staged_loss
 from s2s_scverse._train._scenes import Crops, Term, build_scene, cut
 
@@ -36,17 +36,6 @@ def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(str
         dropping += visible.sum() < regular.sum()
     assert len(phases) == 4
     assert dropping == 4  # half of the 8 masks
-
-
-def test_validation_spots_are_holes():
-    lattice = full(12, 12)
-    measured = random_sample(144, 0.4, np.random.default_rng(0))
-    known = measured.copy()
-    known[np.flatnonzero(measured)[:5]] = False
-    masks = hole_masks(lattice, measured, known)
-    assert masks.lattice is lattice
-    assert np.array_equal(masks.known, measured)
-    assert np.array_equal(masks.visible, known[None])
 
 
 def test_every_spot_is_visible_in_one_sparser_sample():
