@@ -7,7 +7,7 @@ import torch
 from s2s_scverse._keys import RELIABILITY
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
 from s2s_scverse._predict import fit as fit_predictor
-from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, fit
+from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, _fit, fit
 from s2s_scverse._train._apply import predict_sites, whole_section
 from s2s_scverse._train._layout import image_box, images_at_sites
 from s2s_scverse._train._scenes import Batch
@@ -206,6 +206,23 @@ def test_images_are_sampled_in_true_geometry():
     np.testing.assert_allclose(np.corrcoef(values, hexagonal.unit_coordinates[:, 0])[0, 1], 1)
     assert images_at_sites(np.ones((2, 5, 6), np.float32), lattice, standardise=True).shape == (30, 0)
     np.testing.assert_allclose(images_at_sites(ramp[:, :5, :6] / 9, lattice, standardise=False).max(), 5 / 9)
+
+
+def test_a_trained_network_is_scored_at_validation_spots_that_it_does_not_see(monkeypatch):
+    found, kept = [], []
+    look, choose = _fit.find_shrinkage, _fit.choose_validation
+    monkeypatch.setattr(_fit, "find_shrinkage", lambda *args: found.append(args[1]) or look(*args))
+    monkeypatch.setattr(_fit, "choose_validation", lambda *args: kept.append(choose(*args)) or kept[0])
+    section = noisy_section()
+    run(section)
+    holes, sampled = ([batch for piece in way for batch in piece] for way in found)
+    n = kept[0].sum()
+    assert [int(batch.weight[0].sum()) for batch in holes] == [n]
+    assert len(sampled) == 4
+    assert sum(int(batch.weight[0].sum()) for batch in sampled) == 3 * n  # outside three of the four samples
+    for batch in (*holes, *sampled):
+        assert not (batch.weight * batch.mask).any()
+    assert int((holes[0].mask + holes[0].weight)[0].sum()) == section.measured.sum()
 
 
 def test_the_shrinkage_factor_fits_validation_spots():
