@@ -92,8 +92,9 @@ class TrainingConfig:
     #: network on; all are imputed.
     max_genes: int = 256
     #: Arithmetic of the network, single precision (``"32"``) or bfloat16, which is faster on accelerators and on
-    #: processors with AMX, and many times slower on others. ``"auto"`` is bfloat16 on processors with AMX.
-    precision: Literal["auto", "32", "bf16"] = "auto"
+    #: processors with AMX, and many times slower on others. ``"auto"`` is bfloat16 on processors with AMX; networks
+    #: with attention are slower with it there.
+    precision: Literal["auto", "32", "bf16"] = "32"
     #: Further arguments of :class:`lightning.Trainer`, for those who train the published network at length.
     trainer_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -132,8 +133,8 @@ class TrainingConfig:
 
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
     {
-        "default": TrainingConfig(weights="simulated", masks=2, max_epochs=10),
-        "fast": TrainingConfig(weights="simulated", masks=2, max_epochs=5),
+        "default": TrainingConfig(weights="simulated", masks=2, max_epochs=10, precision="auto"),
+        "fast": TrainingConfig(weights="simulated", masks=2, max_epochs=5, precision="auto"),
         "paper": TrainingConfig(
             initial="nearest",
             show_maps=False,
