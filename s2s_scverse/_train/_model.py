@@ -42,7 +42,7 @@ from ._scenes import Scale
 
 __all__ = ["Block", "Prediction", "SectionModel", "find_device", "model_arrays", "predict_block"]
 
-SMALLEST_BLOCK, VALUES_PER_BLOCK = 64, 2**22  # genes, and values of their maps at all sites, predicted at a time
+SMALLEST_BLOCK, VALUES_PER_BLOCK = 64, 2**23  # genes, and values of their maps at all sites, predicted at a time
 
 Float32 = NDArray[np.float32]
 
