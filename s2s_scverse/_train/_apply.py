@@ -36,15 +36,17 @@ def whole_section(lattice: Lattice, measured: Bool, values: Float32, maps: Float
     (n_maps, n_genes, n_sites) of these.
     """
     (gather,), (tissue,) = lay_on_rasters(lattice, lattice.kind.symmetries[:1])
-    flat, seen = gather.reshape(-1), torch.from_numpy(measured.astype(np.float32))
-    truth = np.zeros((values.shape[1], len(lattice)), np.float32)
-    truth[:, measured] = values.T
-    for genes in torch.split(torch.arange(len(truth)), max(1, CELLS_PER_BATCH // len(flat))):
-        shape = (len(genes), 1, *gather.shape)
-        mask = seen[gather].expand(shape) * tissue
-        estimates = torch.from_numpy(maps)[:, genes][:, :, flat].reshape(-1, len(genes), *gather.shape).transpose(0, 1)
-        target = torch.from_numpy(truth)[genes][:, flat].reshape(shape)
-        yield Batch(estimates, mask, tissue.expand(shape), target, mask, lattice.kind.hexagonal)
+    mask = torch.from_numpy(measured.astype(np.float32))[gather] * tissue
+    truth = np.zeros((1, values.shape[1], len(lattice)), np.float32)
+    truth[0, :, measured] = values
+    sites, size = gather.numpy(), max(1, CELLS_PER_BATCH // gather.numel())
+    for start in range(0, values.shape[1], size):
+        genes = slice(start, start + size)
+        # Several times as fast as indexing with an array.
+        estimates, target = (torch.from_numpy(np.take(each[:, genes], sites, axis=2)) for each in (maps, truth))
+        target = target.transpose(0, 1)
+        seen = mask.expand(target.shape)
+        yield Batch(estimates.transpose(0, 1), seen, tissue.expand(target.shape), target, seen, lattice.kind.hexagonal)
 
 
 def run_stages(network: CDCIN, batch: Batch, training: TrainingConfig) -> Tensor:
