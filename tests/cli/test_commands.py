@@ -295,7 +295,17 @@ def test_interrupted(h5ad, tmp_path, number, code):
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     program += "; from s2s_scverse._cli import main; main()"
     (tmp_path / "out.h5ad").write_text("old")
-    command = [sys.executable, "-c", program, "impute", str(h5ad), "-o", str(tmp_path / "out.h5ad")]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "impute",
+        str(h5ad),
+        "-o",
+        str(tmp_path / "out.h5ad"),
+        "--preset",
+        "paper",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         for line in process.stderr:
