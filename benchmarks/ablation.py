@@ -22,10 +22,7 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
     "shipped weights as they are": {"training": {"max_epochs": 0}},
     "random weights": {"training": {"weights": "random"}},
-    "random weights, natural images": {
-        "training": {"weights": "random"},
-        "images": {"natural_images": "photographs"},
-    },
+    "random weights, natural images": {"training": {"weights": "random"}, "images": {"natural_images": "photographs"}},
     "random weights, 40 epochs": {"training": {"weights": "random", "max_epochs": 40}},
     "2 stages": {"network": {"stages": 2}},
     "3 stages": {"network": {"stages": 3}},
@@ -61,20 +58,8 @@ def run(section: Any, genes: list[str], switch: str, seed: int, epochs: int | No
     shorter = {} if epochs is None else {"max_epochs": epochs, "min_spots": 0}
     training = replace(training, **shorter | change.get("training", {}))
     network = replace(PRESETS["default"], **change.get("network", {}))
-    return score(
-        section,
-        "s2s",
-        genes,
-        lambda: s2s.tl.impute(
-            section,
-            genes,
-            network=network,
-            training=training,
-            rng=seed,
-            progress=False,
-            **change.get("images", {}),
-        ),
-    )
+    options = {"network": network, "training": training, "rng": seed, "progress": False, **change.get("images", {})}
+    return score(section, "s2s", genes, lambda: s2s.tl.impute(section, genes, **options))
 
 
 def row(name: str, switch: str, found: list[Result], base: list[Result] | None = None) -> str:
@@ -105,12 +90,10 @@ def main() -> None:
         print(row(name, "stack (no network)", [stack]), flush=True)
         base = [run(section, genes, "default", seed, arguments.epochs) for seed in arguments.seeds]
         for switch in arguments.switches:
-            found_all = (
-                base
-                if switch == "default"
-                else [run(section, genes, switch, seed, arguments.epochs) for seed in arguments.seeds]
-            )
-            print(row(name, switch, found_all, base), flush=True)
+            found = base
+            if switch != "default":
+                found = [run(section, genes, switch, seed, arguments.epochs) for seed in arguments.seeds]
+            print(row(name, switch, found, base), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from unittest.mock import patch
 
 from protocol import machine
 from rivals import RIVALS, NotFinishedError, run_rival
 from run import RESULTS, append, read
-
-__all__ = ["Cost", "Job", "cost"]
 
 DEPTH = 8000 / 18_000
 """Expected counts of a spot for each gene: 8000 for a whole transcriptome, as in good Visium sections."""
@@ -62,18 +61,9 @@ class Cost:
 
 def cost(job: Job) -> Cost:
     """Run a job in a new process."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(job.threads)))
-    try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(_run, job).result()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), str(job.threads))
+    with patch.dict(os.environ, threads), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_run, job).result()
 
 
 def _run(job: Job) -> Cost:

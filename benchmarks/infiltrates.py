@@ -27,6 +27,14 @@ from s2s_scverse._adata import read_section
 
 SECTIONS = [name for name in ALL_SECTIONS if name.startswith("st_ra_synovium")]
 MARKERS = ("CD79A", "MS4A1", "CD19", "CD37", "CD3D", "CD3E", "CD2", "CD52", "LTB", "CCL19", "CXCL13")
+LAYERS = {
+    "nearest": "nearest spot",
+    "kriging": "kriging",
+    "pca_kriging": "PCA kriging",
+    "quick": "stack",
+    "default": "default preset",
+    "measured values": "measured values of the held-out spots",
+}
 BORDER = 1.5  # lattice pitches from the nearest spot with the other label
 
 
@@ -79,43 +87,23 @@ def one_phase(name: str, phase: tuple[int, int], *, network: bool) -> tuple[dict
     labels = ad.AnnData(np.where(measured, inside, 0).astype(np.float32)[:, None], obs=section.obs.copy())
     labels.uns, labels.obsm = section.uns.copy(), section.obsm.copy()
     found: dict[str, Array] = {}
-    for method in ("nearest", "kriging"):
+    for method, shown in (("nearest", "nearest label"), ("kriging", "kriged label")):
         s2s.tl.interpolate(labels, method, total_counts=None)
-        found[f"label, {method}"] = labels.layers[method][held_out, 0]
+        found[shown] = labels.layers[method][held_out, 0]
     section.layers["measured values"] = section.X
     for title, chosen, fit in (("regression", genes, regression), ("markers", markers, marker_mean)):
         columns = section.var_names.get_indexer(chosen)
         score = fit(section.X[measured][:, columns].toarray(), inside[measured])
-        for layer in ("nearest", "kriging", "pca_kriging", "quick", "default", "measured values"):
+        for layer, shown in LAYERS.items():
             if layer in section.layers:
                 values = section.layers[layer][held_out][:, columns]
-                found[f"{title}, {layer}"] = score(values if isinstance(values, np.ndarray) else values.toarray())
-    found["label, kriging + regression, quick"] = sum(
-        rankdata(found[each]) for each in ("label, kriging", "regression, quick")
-    )
+                found[f"{title}: {shown}"] = score(values if isinstance(values, np.ndarray) else values.toarray())
+    both = found["kriged label"], found["regression: stack"]
+    found["kriged label and regression on the stack"] = sum(rankdata(each) for each in both)
     of = {
         key: scores(inside[held_out], at_border[held_out], each, inside[measured].mean()) for key, each in found.items()
     }
     return of, [int(rows.sum()) for rows in (measured, held_out, held_out & at_border)]
-
-
-TITLES = {
-    "label, nearest": "nearest label",
-    "label, kriging": "kriged label",
-    "label, kriging + regression, quick": "kriged label and regression on the stack",
-}
-LAYERS = {
-    "nearest": "nearest spot",
-    "pca_kriging": "PCA kriging",
-    "quick": "stack",
-    "default": "default preset",
-    "measured values": "measured values of the held-out spots",
-}
-
-
-def title(key: str) -> str:
-    how, _, layer = key.partition(", ")
-    return TITLES.get(key, f"{how}: {LAYERS.get(layer, layer)}")
 
 
 def main() -> None:
@@ -140,7 +128,7 @@ def main() -> None:
             cells += [f"{mean:.3f}" for mean in np.mean(list(of.values()), axis=0)]
         else:
             cells += [""] * 4
-        print(f"| {title(method)} | {' | '.join(cells)} |")
+        print(f"| {method} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
