@@ -22,21 +22,14 @@ import numpy as np
 import pandas as pd
 import tifffile
 from methods import tesla_rule
-from protocol import ALL_SECTIONS, MASKS, hold_out, load_counts, log_normalised, machine, most_variable
+from protocol import ALL_SECTIONS, MASKS, load, load_counts, machine, most_variable
 from skimage.color import hed2rgb
 
 import s2s_scverse as s2s
+from s2s_scverse._scores import pearson
 
 SECTIONS = [name for name in ALL_SECTIONS if name.endswith("_he")]
 COVARIATES = ("image", "shuffled", "constant", "shifted", "another")
-
-
-def load(name: str, mask: str) -> ad.AnnData:
-    """One section, most spots held out, log-normalised."""
-    section = load_counts(name)
-    hold_out(section, mask)
-    section.X = log_normalised(section.X.tocsr(), section.obs["s2s_measured"].to_numpy())
-    return section
 
 
 def describe(section: ad.AnnData, name: str) -> float:
@@ -80,7 +73,7 @@ def tesla(section: ad.AnnData, genes: list[str]) -> float:
     seen, held = (section.obs[f"s2s_{what}"].to_numpy() for what in ("measured", "held_out"))
     xy, features, values = section.obsm["spatial"], section.obsm["image"], section[:, genes].X.toarray()
     found = tesla_rule(xy[seen], values[seen], xy[held], (features[seen], features[held]), totals=seen)
-    return np.mean([np.nan_to_num(np.corrcoef(a, b)[0, 1]) for a, b in zip(found.T, values[held].T, strict=True)])
+    return np.nan_to_num(pearson(values[held], found)).mean()
 
 
 def compare(name: str, arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.Series | None]:

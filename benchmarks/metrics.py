@@ -7,8 +7,6 @@ from scipy.stats import norm
 
 from s2s_scverse._scores import pearson, rmse
 
-__all__ = ["LEVEL", "crps", "morans_i", "noise_ceiling", "scores"]
-
 Array = NDArray[np.floating]
 LEVEL = 0.9
 """Of the intervals whose coverage is scored."""

@@ -31,31 +31,6 @@ from scipy.stats import rankdata
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 
-__all__ = [
-    "ALL_SECTIONS",
-    "BINS",
-    "MASKS",
-    "REPEATS",
-    "SECTIONS",
-    "TEST",
-    "TUNING",
-    "Covariates",
-    "Result",
-    "Task",
-    "check_files",
-    "data_dir",
-    "digests",
-    "hold_out",
-    "load",
-    "load_counts",
-    "log_normalised",
-    "machine",
-    "make_task",
-    "mask_digest",
-    "most_variable",
-    "score",
-]
-
 Array = NDArray[np.floating]
 Covariates = tuple[Array, Array]
 """What the image shows at spots (n, k) and at sites (m, k)."""
@@ -137,10 +112,13 @@ def machine() -> str:
     )
 
 
-def load(name: str, *, fraction: float | None = None, phase: tuple[int, int] = (0, 0), rng: int = 0) -> ad.AnnData:
-    """One section on its lattice, most spots held out, log-normalised."""
+def load(name: str, mask: str = "stride 2", **options: Any) -> ad.AnnData:
+    """One section on its lattice, log-normalised; spots are held out by a mask, or as `options` of `pp.sparsify` say."""
     section = load_counts(name)
-    s2s.pp.sparsify(section, fraction=fraction, phase=phase, rng=rng)
+    if options:
+        s2s.pp.sparsify(section, **options)
+    else:
+        hold_out(section, mask)
     section.X = log_normalised(section.X, section.obs["s2s_measured"].to_numpy())
     return section
 
