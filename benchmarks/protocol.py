@@ -113,7 +113,7 @@ def machine() -> str:
 
 
 def load(name: str, mask: str = "stride 2", **options: Any) -> ad.AnnData:
-    """One section on its lattice, log-normalised; spots are held out by a mask, or as `options` of `pp.sparsify` say."""
+    """One section on its lattice, log-normalised; spots are held out by a mask, or by `options` of `pp.sparsify`."""
     section = load_counts(name)
     if options:
         s2s.pp.sparsify(section, **options)
