@@ -8,12 +8,12 @@ nothing but the switch differs. ``±`` is the standard deviation over seeds. Pro
 which are both trained on and scored.
 """
 
-import argparse
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from protocol import ALL_SECTIONS, Result, load, machine, most_variable, score
+from script import parser, print_header
 
 import s2s_scverse as s2s
 from s2s_scverse.nn import PRESETS
@@ -74,15 +74,14 @@ def row(name: str, switch: str, found: list[Result], base: list[Result] | None =
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sections", nargs="+", default=DEFAULT_SECTIONS, choices=ALL_SECTIONS)
-    parser.add_argument("--switches", nargs="+", default=list(SWITCHES), choices=SWITCHES)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--genes", type=int, default=100)
-    parser.add_argument("--epochs", type=int)
-    arguments = parser.parse_args()
+    options = parser(__doc__, ALL_SECTIONS, DEFAULT_SECTIONS)
+    options.add_argument("--switches", nargs="+", default=list(SWITCHES), choices=SWITCHES)
+    options.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    options.add_argument("--genes", type=int, default=100)
+    options.add_argument("--epochs", type=int)
+    arguments = options.parse_args()
     print(f"{machine()}; {arguments.genes} genes, seeds {arguments.seeds}, epochs {arguments.epochs or 'as preset'}")
-    print("| section | switch | PCC | gain | RMSE | gain | MAE | gain | seconds |\n" + "|---" * 9 + "|", flush=True)
+    print_header("section | switch | PCC | gain | RMSE | gain | MAE | gain | seconds")
     for name in arguments.sections:
         section = load(name)
         genes = most_variable(section, arguments.genes)

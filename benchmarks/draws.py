@@ -44,6 +44,7 @@ from protocol import ALL_SECTIONS, MASKS, SECTIONS, load, load_counts, log_norma
 from scipy.spatial import cKDTree
 from scipy.stats import norm, sem, spearmanr, ttest_ind
 from scipy.stats import t as student
+from script import parser, print_header, print_row
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
@@ -61,40 +62,32 @@ REACH = 2.5  # distance from other clusters to sites inside a region
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", default="statistics", choices=list(TABLES))
-    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=list(ALL_SECTIONS))
-    parser.add_argument("--n", type=int, default=20)
-    parser.add_argument("--preset", default="default")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fraction", type=float, help="part of the spots that is measured, at random")
-    parser.add_argument("--mask", choices=MASKS, help="spots that are held out, instead")
-    parser.add_argument("--image", action="store_true", help="use the image")
-    parser.add_argument("--repeats", type=int, default=3, help="times that spots are shuffled")
-    arguments = parser.parse_args()
+    options = parser(__doc__, ALL_SECTIONS, SECTIONS)
+    options.add_argument("--table", default="statistics", choices=list(TABLES))
+    options.add_argument("--n", type=int, default=20)
+    options.add_argument("--preset", default="default")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--fraction", type=float, help="part of the spots that is measured, at random")
+    options.add_argument("--mask", choices=MASKS, help="spots that are held out, instead")
+    options.add_argument("--image", action="store_true", help="use the image")
+    options.add_argument("--repeats", type=int, default=3, help="times that spots are shuffled")
+    arguments = options.parse_args()
     warnings.simplefilter("ignore")
     print(machine())
     TABLES[arguments.table](arguments)
 
 
-def print_row(*cells: object) -> None:
-    texts = (f"{cell:.3f}" if isinstance(cell, float | np.floating) else str(cell) for cell in cells)
-    print("| " + " | ".join(texts) + " |", flush=True)
-
-
 def print_statistics(arguments: argparse.Namespace) -> None:
-    print(
-        "| section | spots | Moran's I | bias of map | of draws | MAE of map | of draws | Spearman of map | of draws "
-        "| coverage | sites | CRPS | normal | windows | independent | domains | independent | seconds |"
+    print_header(
+        "section | spots | Moran's I | bias of map | of draws | MAE of map | of draws | Spearman of map | of draws | "
+        "coverage | sites | CRPS | normal | windows | independent | domains | independent | seconds"
     )
-    print("|" + "---|" * 18, flush=True)
     for name in arguments.sections:
         print_row(name, *one(name, arguments))
 
 
 def print_coverage(arguments: argparse.Namespace) -> None:
-    print("| section | part | values | coverage of draws | of the layer | RMSE / sd |")
-    print("|" + "---|" * 6, flush=True)
+    print_header("section | part | values | coverage of draws | of the layer | RMSE / sd")
     for name in arguments.sections:
         by_chance = {"fraction": arguments.fraction, "rng": arguments.seed}
         section = load(name, arguments.mask) if arguments.mask else load(name, **by_chance)
@@ -133,10 +126,9 @@ def print_coverage(arguments: argparse.Namespace) -> None:
 
 
 def print_area(arguments: argparse.Namespace) -> None:
-    print(
-        "| section | quantile | area | bias of map | of draws | MAE of map | of draws | sd | bias / sd | RMSE / sd "
-        "| coverage |\n|" + "---|" * 11,
-        flush=True,
+    print_header(
+        "section | quantile | area | bias of map | of draws | MAE of map | of draws | sd | bias / sd | RMSE / sd | "
+        "coverage"
     )
     for name in arguments.sections:
         section = load(name)
@@ -178,8 +170,7 @@ def print_area(arguments: argparse.Namespace) -> None:
 
 
 def print_null(arguments: argparse.Namespace) -> None:
-    print("| section | sites of the region | halves | comparisons | propagate | t test, imputed | t test, truth |")
-    print("|" + "---|" * 7, flush=True)
+    print_header("section | sites of the region | halves | comparisons | propagate | t test, imputed | t test, truth")
     for name in arguments.sections:
         rngs = np.random.default_rng(arguments.seed).spawn(arguments.repeats)
         found = [null(name, arguments.n, arguments.preset, rng) for rng in rngs]
@@ -243,7 +234,7 @@ def moran_of(section: ad.AnnData, genes: list[str]) -> Callable[[np.ndarray], pd
 
 
 def print_noise(arguments: argparse.Namespace) -> None:
-    print("| section | spots | bias | MAE | sd | Spearman |\n|" + "---|" * 6, flush=True)
+    print_header("section | spots | bias | MAE | sd | Spearman")
     for name in arguments.sections:
         section = load(name)
         genes = most_variable(section)

@@ -8,7 +8,6 @@ measured spots, and by the mean of standardised lymphocyte markers, which needs 
 and the kriged label, which know the position alone, and the measured values of the held-out spots.
 """
 
-import argparse
 from collections.abc import Callable
 
 import anndata as ad
@@ -16,6 +15,7 @@ import numpy as np
 from protocol import ALL_SECTIONS, Array, load, machine, most_variable
 from scipy.spatial import cKDTree
 from scipy.stats import rankdata
+from script import parser, print_header, print_row
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -107,10 +107,9 @@ def one_phase(name: str, phase: tuple[int, int], *, network: bool) -> tuple[dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
-    parser.add_argument("--default", nargs="*", default=["st_ra_synovium_RA4_1"], help="also with the network")
-    arguments = parser.parse_args()
+    options = parser(__doc__, SECTIONS)
+    options.add_argument("--default", nargs="*", default=["st_ra_synovium_RA4_1"], help="also with the network")
+    arguments = options.parse_args()
     print(machine())
     means: dict[str, dict[str, Array]] = {}
     for name in arguments.sections:
@@ -120,15 +119,11 @@ def main() -> None:
         for method in phases[0][0]:
             means.setdefault(method, {})[name] = np.mean([found[method] for found, _ in phases], axis=0)
     names = ["mean AUC", "balanced accuracy", "AUC at borders", "balanced accuracy at borders"]
-    print(f"| from | {' | '.join(each.removeprefix('st_ra_synovium_') for each in arguments.sections)} |", end=" ")
-    print(f"{' | '.join(names)} |\n|" + "---|" * (len(arguments.sections) + 5))
+    print_header(" | ".join(["from", *(each.removeprefix("st_ra_synovium_") for each in arguments.sections), *names]))
     for method, of in means.items():
         cells = [f"{of[name][0]:.3f} / {of[name][2]:.3f}" if name in of else "" for name in arguments.sections]
-        if len(of) == len(arguments.sections):
-            cells += [f"{mean:.3f}" for mean in np.mean(list(of.values()), axis=0)]
-        else:
-            cells += [""] * 4
-        print(f"| {method} | {' | '.join(cells)} |")
+        complete = len(of) == len(arguments.sections)
+        print_row(method, *cells, *(np.mean(list(of.values()), axis=0) if complete else [""] * 4))
 
 
 if __name__ == "__main__":
