@@ -1,7 +1,6 @@
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from typing import TypeAlias
 
 import numpy as np
 from anndata import AnnData
@@ -10,14 +9,11 @@ from scipy.sparse import csr_array
 
 from .. import _adata, _keys
 from .._checks import check_adata, check_genes, check_int, check_rng, few
-from .._scores import Scorer, mean_over_sections, pairs_frame, scores_frame, summary_frame, window
+from .._scores import Scorer, Table, mean_over_sections, pairs_frame, scores_frame, summary_frame, window
 
 __all__ = ["evaluate"]
 
 GENE_BLOCK = 1024  # number of genes that are scored at a time
-
-Table: TypeAlias = dict[str, NDArray[np.float64]]
-"""Values of every score, (n_layers, n_scored)."""
 
 
 def evaluate(
