@@ -15,7 +15,6 @@ from ._lattice import Lattice
 __all__ = [
     "COVERAGE",
     "SCORES",
-    "Scorer",
     "bootstrap_interval",
     "coverage",
     "mean_over_sections",
@@ -23,6 +22,7 @@ __all__ = [
     "pairs_frame",
     "pearson",
     "rmse",
+    "score_genes",
     "scores_frame",
     "similarity_map",
     "summary_frame",
@@ -40,26 +40,26 @@ REACH = 5  # radius of that window in steps: the usual 11 sites across
 DRAWS = 2**23  # random numbers in memory at a time
 
 
-class Scorer:
-    """Scores of predictions for genes with known `truth`, (n_spots, n_genes); SSIM uses the weights of a `window`."""
+def score_genes(
+    truth: Float, predictions: Sequence[Float], stds: Sequence[Float | None], weights: csr_array, data_range: Float
+) -> Table:
+    """Return all scores of predictions (n_spots, n_genes) by name, (n_methods, n_genes) each.
 
-    def __init__(self, truth: Float, data_range: Float, weights: csr_array) -> None:
-        self._truth = truth
-        self._ranks = rankdata(truth, axis=0)
-        self._data_range = data_range
-        self._weights = weights
-
-    def __call__(self, prediction: Float, std: Float | None = None) -> dict[str, Float64]:
-        """Return all scores by name, (n_genes,) each; the coverage is NaN without standard deviations."""
-        truth = self._truth
-        return {
+    SSIM uses the weights of a `window`; the coverage is NaN without standard deviations.
+    """
+    ranks, missing = rankdata(truth, axis=0), np.full(truth.shape[1], np.nan)
+    scores = [
+        {
             "pcc": pearson(truth, prediction),
-            "spearman": pearson(self._ranks, rankdata(prediction, axis=0)),
+            "spearman": pearson(ranks, rankdata(prediction, axis=0)),
             "rmse": rmse(truth, prediction),
             "mae": np.abs(prediction.astype(np.float64) - truth).mean(axis=0),
-            "ssim": similarity_map(truth, prediction, self._weights, self._data_range).mean(axis=0),
-            COVERAGE: np.full(truth.shape[1], np.nan) if std is None else coverage(truth, prediction, std),
+            "ssim": similarity_map(truth, prediction, weights, data_range).mean(axis=0),
+            COVERAGE: missing if std is None else coverage(truth, prediction, std),
         }
+        for prediction, std in zip(predictions, stds, strict=True)
+    ]
+    return {name: np.stack([each[name] for each in scores]) for name in scores[0]}
 
 
 def pearson(truth: Float, prediction: Float) -> Float64:

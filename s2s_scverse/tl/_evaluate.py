@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from .. import _adata, _keys
 from .._checks import check_adata, check_genes, check_int, check_rng, few
-from .._scores import Scorer, Table, mean_over_sections, pairs_frame, scores_frame, summary_frame, window
+from .._scores import Table, mean_over_sections, pairs_frame, score_genes, scores_frame, summary_frame, window
 
 __all__ = ["evaluate"]
 
@@ -227,12 +227,8 @@ def _score_genes(
         data_range = np.full(len(genes), np.nan, dtype=np.float32)
         if measured.any():
             data_range = np.ptp(_adata.read_values(adata, measured, genes, layer=truth), axis=0)
-        score, stds = Scorer(values[truth], data_range, weights), map(_keys.STD.format, names)
-        scores = [
-            score(values[name], read(layer=std) if std in adata.layers else None)
-            for name, std in zip(names, stds, strict=True)
-        ]
-        parts.append({key: np.stack([each[key] for each in scores]) for key in scores[0]})
+        stds = [read(layer=std) if std in adata.layers else None for std in map(_keys.STD.format, names)]
+        parts.append(score_genes(values[truth], [values[name] for name in names], stds, weights, data_range))
     return {key: np.hstack([part[key] for part in parts]) for key in parts[0]}
 
 
