@@ -39,7 +39,7 @@ from itertools import pairwise
 import anndata as ad
 import numpy as np
 import pandas as pd
-from metrics import LEVEL, crps, morans_i
+from metrics import crps, morans_i
 from protocol import ALL_SECTIONS, MASKS, SECTIONS, load, load_counts, log_normalised, machine, most_variable
 from scipy.spatial import cKDTree
 from scipy.stats import norm, sem, spearmanr, ttest_ind
@@ -51,6 +51,7 @@ from sklearn.decomposition import PCA
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 
+LEVEL = 0.9
 QUANTILES = (0.5, 0.75, 0.9)
 FEWEST = 6  # held-out spots in a window or domain
 DOMAINS = 6

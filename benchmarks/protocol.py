@@ -68,8 +68,7 @@ class Result:
     rmse: float
     mae: float
     seconds: float
-    gigabytes: float
-    """Largest memory of the process so far."""
+    gigabytes: float  # largest memory of the process so far
 
 
 @dataclass(frozen=True)
@@ -77,19 +76,14 @@ class Task:
     """A section as methods get it, and what they are scored against. Coordinates are in units of the spot spacing."""
 
     spots: Array
-    values: NDArray[np.float32]
-    """(n_spots, n_genes), log-normalised."""
-    totals: Array
-    """Counts of every spot over all genes, (n_spots,)."""
+    values: NDArray[np.float32]  # (n_spots, n_genes), log-normalised
+    totals: Array  # (n_spots,) counts of every spot over all genes
     sites: Array
     covariates: Covariates | None
     genes: list[str]
-    truth: NDArray[np.float32]
-    """(n_sites, n_genes)."""
-    ceiling: Array
-    """Correlation with `truth` that a prediction without error would have, (n_genes,)."""
-    pairs: NDArray[np.intp]
-    """Neighbours on the lattice, rows of spots followed by sites, (n_pairs, 2)."""
+    truth: NDArray[np.float32]  # (n_sites, n_genes)
+    ceiling: Array  # (n_genes,) correlation with `truth` that a prediction without error would have
+    pairs: NDArray[np.intp]  # (n_pairs, 2) neighbours on the lattice, rows of spots followed by sites
 
 
 def data_dir() -> Path:
