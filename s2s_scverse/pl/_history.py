@@ -86,7 +86,7 @@ def history(
 def _draw_losses(axis: Axes, table: pd.DataFrame) -> None:
     losses = table.filter(like="loss_").astype(float)
     for name in map(str, losses):
-        label, colour, dash = TERMS[name]
+        label, colour, dash = TERMS.get(name, (name.removeprefix("loss_").replace("_", " "), "#555555", "--"))
         marker = "o" if len(table) == 1 else ""
         axis.plot(table["epoch"], losses[name], dash, color=colour, label=label, marker=marker, linewidth=1.4)
     # Room for the legend above the curves.
