@@ -8,12 +8,12 @@ nothing but the switch differs. ``±`` is the standard deviation over seeds. Pro
 which are both trained on and scored.
 """
 
-import argparse
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from protocol import ALL_SECTIONS, Result, load, machine, most_variable, score
+from script import parser, print_header
 
 import s2s_scverse as s2s
 from s2s_scverse.nn import PRESETS
@@ -22,10 +22,7 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
     "shipped weights as they are": {"training": {"max_epochs": 0}},
     "random weights": {"training": {"weights": "random"}},
-    "random weights, natural images": {
-        "training": {"weights": "random"},
-        "images": {"natural_images": "photographs"},
-    },
+    "random weights, natural images": {"training": {"weights": "random"}, "images": {"natural_images": "photographs"}},
     "random weights, 40 epochs": {"training": {"weights": "random", "max_epochs": 40}},
     "2 stages": {"network": {"stages": 2}},
     "3 stages": {"network": {"stages": 3}},
@@ -61,20 +58,8 @@ def run(section: Any, genes: list[str], switch: str, seed: int, epochs: int | No
     shorter = {} if epochs is None else {"max_epochs": epochs, "min_spots": 0}
     training = replace(training, **shorter | change.get("training", {}))
     network = replace(PRESETS["default"], **change.get("network", {}))
-    return score(
-        section,
-        "s2s",
-        genes,
-        lambda: s2s.tl.impute(
-            section,
-            genes,
-            network=network,
-            training=training,
-            rng=seed,
-            progress=False,
-            **change.get("images", {}),
-        ),
-    )
+    options = {"network": network, "training": training, "rng": seed, "progress": False, **change.get("images", {})}
+    return score(section, "s2s", genes, lambda: s2s.tl.impute(section, genes, **options))
 
 
 def row(name: str, switch: str, found: list[Result], base: list[Result] | None = None) -> str:
@@ -89,15 +74,14 @@ def row(name: str, switch: str, found: list[Result], base: list[Result] | None =
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sections", nargs="+", default=DEFAULT_SECTIONS, choices=ALL_SECTIONS)
-    parser.add_argument("--switches", nargs="+", default=list(SWITCHES), choices=SWITCHES)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--genes", type=int, default=100)
-    parser.add_argument("--epochs", type=int)
-    arguments = parser.parse_args()
+    options = parser(__doc__, ALL_SECTIONS, DEFAULT_SECTIONS)
+    options.add_argument("--switches", nargs="+", default=list(SWITCHES), choices=SWITCHES)
+    options.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    options.add_argument("--genes", type=int, default=100)
+    options.add_argument("--epochs", type=int)
+    arguments = options.parse_args()
     print(f"{machine()}; {arguments.genes} genes, seeds {arguments.seeds}, epochs {arguments.epochs or 'as preset'}")
-    print("| section | switch | PCC | gain | RMSE | gain | MAE | gain | seconds |\n" + "|---" * 9 + "|", flush=True)
+    print_header("section | switch | PCC | gain | RMSE | gain | MAE | gain | seconds")
     for name in arguments.sections:
         section = load(name)
         genes = most_variable(section, arguments.genes)
@@ -105,12 +89,10 @@ def main() -> None:
         print(row(name, "stack (no network)", [stack]), flush=True)
         base = [run(section, genes, "default", seed, arguments.epochs) for seed in arguments.seeds]
         for switch in arguments.switches:
-            found_all = (
-                base
-                if switch == "default"
-                else [run(section, genes, switch, seed, arguments.epochs) for seed in arguments.seeds]
-            )
-            print(row(name, switch, found_all, base), flush=True)
+            found = base
+            if switch != "default":
+                found = [run(section, genes, switch, seed, arguments.epochs) for seed in arguments.seeds]
+            print(row(name, switch, found, base), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ Protocol: see protocol.py; every section in a process of its own. Columns:
   of the two over genes.
 """
 
-import argparse
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-from protocol import SECTIONS, load, machine, most_variable, score
+from protocol import load, machine, most_variable, score
 from scipy.stats import spearmanr
+from script import parser, print_header, print_row
 
 import s2s_scverse as s2s
 
@@ -70,21 +70,19 @@ def rows(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--fraction", type=float, help="measure this random fraction instead of every second spot")
-    parser.add_argument("--genes", type=int, default=200)
-    parser.add_argument("--preset", default="default")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--seeds", nargs="+", type=int, default=[0])
+    options.add_argument("--fraction", type=float, help="measure this random fraction instead of every second spot")
+    options.add_argument("--genes", type=int, default=200)
+    options.add_argument("--preset", default="default")
+    arguments = options.parse_args()
     print(f"{machine()}; preset {arguments.preset}, measured: {arguments.fraction or 'every second spot'}")
-    print(f"| section | {' | '.join(COLUMNS)} |\n|" + "---|" * (len(COLUMNS) + 1), flush=True)
+    print_header(" | ".join(["section", *COLUMNS]))
     for name in arguments.sections:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             task = pool.submit(rows, name, arguments.seeds, arguments.fraction, arguments.preset, arguments.genes)
             for row in task.result():
-                cells = " | ".join(format(row[column], digits) for column, digits in COLUMNS.items())
-                print(f"| {name} | {cells} |", flush=True)
+                print_row(name, *(format(row[column], digits) for column, digits in COLUMNS.items()))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import scanpy as sc
 from methods import METHODS
 from protocol import load_counts, machine
 from rivals import RIVALS
+from script import print_header, print_row
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
@@ -39,8 +40,8 @@ def main() -> None:
     parser.add_argument("--preset", default="quick")
     arguments = parser.parse_args()
     print(machine())
-    print("| method | seed | global | within spots | RMSE | MAE | within genes | CPU s |\n" + "|---" * 8 + "|")
-    print("| CPS, as published, other genes | | " + " | ".join(f"{score:.4f}" for score in PUBLISHED) + " | | |")
+    print_header("method | seed | global | within spots | RMSE | MAE | within genes | CPU s")
+    print_row("CPS, as published, other genes", "", *PUBLISHED, "", "", digits=".4f")
     for seed in arguments.seeds:
         section = load_counts(SECTION)
         totals = np.asarray(section.X.sum(axis=1), float).ravel()
@@ -65,10 +66,7 @@ def main() -> None:
                 np.abs(truth - mean).mean(),
                 np.nanmean(pearson(truth, mean)),
             )
-            print(
-                f"| {name} | {seed} | " + " | ".join(f"{cell:.4f}" for cell in cells) + f" | {seconds:.0f} |",
-                flush=True,
-            )
+            print_row(name, seed, *cells, f"{seconds:.0f}", digits=".4f")
 
 
 def variable_genes(counts: np.ndarray) -> np.ndarray:

@@ -6,22 +6,20 @@ other half, whose noise is its own, is the truth. Scored: the first half as it i
 (every second one along both axes) and the genes of the protocol.
 """
 
-import argparse
-
 import numpy as np
-from protocol import SECTIONS, load_counts, log_normalised, machine, most_variable
+from protocol import load_counts, log_normalised, machine, most_variable
+from script import parser, print_header, print_row
 
 import s2s_scverse as s2s
 from s2s_scverse._scores import pearson, rmse
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--seed", type=int, default=0)
+    arguments = options.parse_args()
     print(machine())
-    print("| section | PCC measured | denoised | RMSE measured | denoised |\n" + "|---" * 5 + "|", flush=True)
+    print_header("section | PCC measured | denoised | RMSE measured | denoised")
     for name in arguments.sections:
         section = load_counts(name)
         s2s.pp.sparsify(section)
@@ -38,7 +36,7 @@ def main() -> None:
         truth = other[rows][:, columns].toarray()
         found = section.X[rows][:, columns].toarray(), section.layers["s2s"][rows][:, columns]
         scores = [np.nanmean(score(truth, each)) for score in (pearson, rmse) for each in found]
-        print(f"| {name} | " + " | ".join(f"{score:.4f}" for score in scores) + " |", flush=True)
+        print_row(name, *scores, digits=".4f")
 
 
 if __name__ == "__main__":

@@ -39,10 +39,12 @@ from itertools import pairwise
 import anndata as ad
 import numpy as np
 import pandas as pd
-from protocol import ALL_SECTIONS, MASKS, SECTIONS, hold_out, load, load_counts, log_normalised, machine, most_variable
+from metrics import crps, morans_i
+from protocol import ALL_SECTIONS, MASKS, SECTIONS, load, load_counts, log_normalised, machine, most_variable
 from scipy.spatial import cKDTree
-from scipy.stats import norm, spearmanr
+from scipy.stats import norm, sem, spearmanr, ttest_ind
 from scipy.stats import t as student
+from script import parser, print_header, print_row
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
@@ -61,64 +63,44 @@ REACH = 2.5  # distance from other clusters to sites inside a region
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", default="statistics", choices=list(TABLES))
-    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=list(ALL_SECTIONS))
-    parser.add_argument("--n", type=int, default=20)
-    parser.add_argument("--preset", default="default")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fraction", type=float, help="part of the spots that is measured, at random")
-    parser.add_argument("--mask", choices=MASKS, help="spots that are held out, instead")
-    parser.add_argument("--image", action="store_true", help="use the image")
-    parser.add_argument("--repeats", type=int, default=3, help="times that spots are shuffled")
-    arguments = parser.parse_args()
+    options = parser(__doc__, ALL_SECTIONS, SECTIONS)
+    options.add_argument("--table", default="statistics", choices=list(TABLES))
+    options.add_argument("--n", type=int, default=20)
+    options.add_argument("--preset", default="default")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--fraction", type=float, help="part of the spots that is measured, at random")
+    options.add_argument("--mask", choices=MASKS, help="spots that are held out, instead")
+    options.add_argument("--image", action="store_true", help="use the image")
+    options.add_argument("--repeats", type=int, default=3, help="times that spots are shuffled")
+    arguments = options.parse_args()
     warnings.simplefilter("ignore")
     print(machine())
     TABLES[arguments.table](arguments)
 
 
-def print_row(*cells: object) -> None:
-    texts = (f"{cell:.3f}" if isinstance(cell, float | np.floating) else str(cell) for cell in cells)
-    print("| " + " | ".join(texts) + " |", flush=True)
-
-
 def print_statistics(arguments: argparse.Namespace) -> None:
-    print(
-        "| section | spots | Moran's I | bias of map | of draws | MAE of map | of draws | Spearman of map | of draws "
-        "| coverage | sites | CRPS | normal | windows | independent | domains | independent | seconds |"
+    print_header(
+        "section | spots | Moran's I | bias of map | of draws | MAE of map | of draws | Spearman of map | of draws | "
+        "coverage | sites | CRPS | normal | windows | independent | domains | independent | seconds"
     )
-    print("|" + "---|" * 18, flush=True)
     for name in arguments.sections:
         print_row(name, *one(name, arguments))
 
 
 def print_coverage(arguments: argparse.Namespace) -> None:
-    print("| section | part | values | coverage of draws | of the layer | RMSE / sd |")
-    print("|" + "---|" * 6, flush=True)
+    print_header("section | part | values | coverage of draws | of the layer | RMSE / sd")
     for name in arguments.sections:
-        if arguments.mask is None:
-            section = load(name, fraction=arguments.fraction, rng=arguments.seed)
-        else:
-            section = load_counts(name)
-            hold_out(section, arguments.mask)
-            section.X = log_normalised(section.X, section.obs["s2s_measured"].to_numpy())
+        by_chance = {"fraction": arguments.fraction, "rng": arguments.seed}
+        section = load(name, arguments.mask) if arguments.mask else load(name, **by_chance)
         genes = most_variable(section)
         impute(section, genes, arguments)
         # Held-out spots too far from all measured ones have no value.
         imputed = np.isfinite(np.asarray(section[:, genes].layers["s2s"])).all(axis=1)
         held_out = section.obs["s2s_held_out"].to_numpy() & imputed
-        names = section.obs_names[held_out]
-        truth, mean, std = (
-            np.asarray(values)
-            for values in (
-                section[held_out, genes].X.toarray(),
-                section[held_out, genes].layers["s2s"],
-                section[held_out, genes].layers["s2s_std"],
-            )
-        )
-        drawn = np.stack(
-            [draw[names].X for draw in s2s.get.draws(section, arguments.n, genes=genes, rng=arguments.seed)]
-        )
+        hidden = section[held_out, genes]
+        truth, mean, std = hidden.X.toarray(), *(np.asarray(hidden.layers[key]) for key in ("s2s", "s2s_std"))
+        draws = s2s.get.draws(section, arguments.n, genes=genes, rng=arguments.seed)
+        drawn = np.stack([draw[hidden.obs_names].X for draw in draws])
         inside = covered_at_random(drawn, truth, np.random.default_rng(arguments.seed))
         lower, upper = (end[held_out] for end in s2s.get.interval(section, LEVEL, genes=genes))
         of_layer = (lower <= truth) & (truth <= upper)
@@ -145,10 +127,9 @@ def print_coverage(arguments: argparse.Namespace) -> None:
 
 
 def print_area(arguments: argparse.Namespace) -> None:
-    print(
-        "| section | quantile | area | bias of map | of draws | MAE of map | of draws | sd | bias / sd | RMSE / sd "
-        "| coverage |\n|" + "---|" * 11,
-        flush=True,
+    print_header(
+        "section | quantile | area | bias of map | of draws | MAE of map | of draws | sd | bias / sd | RMSE / sd | "
+        "coverage"
     )
     for name in arguments.sections:
         section = load(name)
@@ -190,19 +171,15 @@ def print_area(arguments: argparse.Namespace) -> None:
 
 
 def print_null(arguments: argparse.Namespace) -> None:
-    print("| section | sites of the region | halves | comparisons | propagate | t test, imputed | t test, truth |")
-    print("|" + "---|" * 7, flush=True)
+    print_header("section | sites of the region | halves | comparisons | propagate | t test, imputed | t test, truth")
     for name in arguments.sections:
-        found = [null(name, arguments.n, arguments.preset, rng) for rng in spawn(arguments.seed, arguments.repeats)]
+        rngs = np.random.default_rng(arguments.seed).spawn(arguments.repeats)
+        found = [null(name, arguments.n, arguments.preset, rng) for rng in rngs]
         size = int(np.mean([count for count, _ in found]))
         for row, halves in enumerate(HALVES):
             rejected = np.concatenate([tests[:, row] for _, tests in found], axis=1)
             compared = np.isfinite(rejected).all(axis=0)
             print_row(name, size, halves, compared.sum(), *rejected[:, compared].mean(axis=1).tolist())
-
-
-def spawn(seed: int, n: int) -> list[np.random.Generator]:
-    return np.random.default_rng(seed).spawn(n)
 
 
 def null(name: str, n: int, preset: str, rng: np.random.Generator) -> tuple[int, np.ndarray]:
@@ -230,51 +207,39 @@ def null(name: str, n: int, preset: str, rng: np.random.Generator) -> tuple[int,
     halves = [np.hstack(each).T for each in ((line, line & inner, random), (~line, ~line & inner, ~random))]
     names = counts.obs_names[region]
 
-    def difference(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Differences between means, their sampling variances, and Welch's degrees of freedom."""
-        sizes = [half.sum(axis=1, keepdims=True) for half in halves]
-        means = [half @ values / size for half, size in zip(halves, sizes, strict=True)]
-        squares = [half @ np.square(values) / size for half, size in zip(halves, sizes, strict=True)]
-        u, v = ((q - np.square(m)) / (k - 1) for q, m, k in zip(squares, means, sizes, strict=True))
-        degrees = np.square(u + v) / (np.square(u) / (sizes[0] - 1) + np.square(v) / (sizes[1] - 1))
-        return means[0] - means[1], u + v, degrees
-
-    def statistic(draw) -> tuple[np.ndarray, np.ndarray]:
-        return difference(draw[names].X.astype(float))[:2]
+    def difference(draw) -> tuple[np.ndarray, np.ndarray]:
+        """Differences between means of halves, and their sampling variances."""
+        values = draw[names].X.astype(float)
+        pairs = [(values[one], values[other]) for one, other in zip(*halves, strict=True)]
+        means = np.stack([one.mean(axis=0) - other.mean(axis=0) for one, other in pairs])
+        return means, np.stack([sum(sem(half) ** 2 for half in pair) for pair in pairs])
 
     def t_test(values: np.ndarray) -> np.ndarray:
-        estimate, variance, degrees = difference(values.astype(float))
-        with np.errstate(invalid="ignore"):
-            return (2 * student.sf(np.abs(estimate) / np.sqrt(variance), degrees) < ALPHA).astype(float)
+        pairs = [(values[one], values[other]) for one, other in zip(*halves, strict=True)]
+        return np.stack([ttest_ind(*pair, equal_var=False).pvalue < ALPHA for pair in pairs]).astype(float)
 
-    table = s2s.tl.propagate(counts, statistic, n, genes=genes, level=1 - ALPHA, rng=rng, progress=False)
+    table = s2s.tl.propagate(counts, difference, n, genes=genes, level=1 - ALPHA, rng=rng, progress=False)
     rejected = ((table["lower"] > 0) | (table["upper"] < 0)).to_numpy(float).reshape(len(halves[0]), -1)
-    of_map = t_test(np.asarray(counts[names, genes].layers["s2s"]))
-    of_truth = t_test(counts[names, genes].X.toarray())
-    tests = np.stack([rejected, of_map, of_truth])
+    region = counts[names, genes]
+    tests = np.stack([rejected, *(t_test(values) for values in (region.layers["s2s"], region.X.toarray()))])
     tests[:, np.minimum(*(half.sum(axis=1) for half in halves)) < SMALLEST] = np.nan
     return len(names), tests.reshape(3, len(HALVES), -1)
 
 
-def morans_i(section: ad.AnnData, genes: list[str]) -> Callable[[np.ndarray], pd.Series]:
-    """Return a function of values (n_obs, n_genes), over measured and held-out spots."""
+def moran_of(section: ad.AnnData, genes: list[str]) -> Callable[[np.ndarray], pd.Series]:
+    """Return Moran's I as a function of values (n_obs, n_genes), over measured and held-out spots."""
     shown = (section.obs["s2s_measured"] | section.obs["s2s_held_out"]).to_numpy()
     at = read_section(section)[1].lattice.unit_coordinates[shown]
     pairs = cKDTree(at).query_pairs(1.1, output_type="ndarray")
-
-    def moran(values: np.ndarray) -> pd.Series:
-        centred = values[shown] - values[shown].mean(axis=0)
-        product = (centred[pairs[:, 0]] * centred[pairs[:, 1]]).mean(axis=0)
-        return pd.Series(product / np.square(centred).mean(axis=0), genes)
-
-    return moran
+    return lambda values: pd.Series(morans_i(values[shown], pairs), genes)
 
 
 def print_noise(arguments: argparse.Namespace) -> None:
-    print("| section | spots | bias | MAE | sd | Spearman |\n|" + "---|" * 6, flush=True)
+    print_header("section | spots | bias | MAE | sd | Spearman")
     for name in arguments.sections:
         section = load(name)
-        genes, moran = most_variable(section), morans_i(section, most_variable(section))
+        genes = most_variable(section)
+        moran = moran_of(section, genes)
         measured, held_out = (section.obs[f"s2s_{what}"].to_numpy() for what in ("measured", "held_out"))
         values = section[:, genes].X.toarray()
         known = section[measured | held_out].copy()
@@ -307,7 +272,7 @@ def one(name: str, arguments: argparse.Namespace) -> list[float]:
     genes = most_variable(section)
     impute(section, genes, arguments)
     measured, held_out = section.obs["s2s_measured"].to_numpy(), section.obs["s2s_held_out"].to_numpy()
-    lattice, moran = read_section(section)[1].lattice, morans_i(section, genes)
+    lattice, moran = read_section(section)[1].lattice, moran_of(section, genes)
     truth = section[:, genes].X.toarray()
     mean, std = (np.asarray(section[:, genes].layers[key]) for key in ("s2s", "s2s_std"))
     drawn = []
@@ -333,11 +298,14 @@ def one(name: str, arguments: argparse.Namespace) -> list[float]:
 
     def covered_means(labels: np.ndarray) -> list[float]:
         """Coverage of intervals of means over groups of sites, from draws and from independent errors."""
-        average, counts = group_means(labels)
-        of_draws = np.stack([average(draw) for draw in drawn])
+        groups = labels == np.unique(labels)[:, None]
+        groups = groups[groups.sum(axis=1) >= FEWEST]
+        counts = groups.sum(axis=1, keepdims=True)
+        average = groups / counts
+        of_draws = average @ drawn
         half = student.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(1 + 1 / n) * of_draws.std(axis=0, ddof=1)
-        independent = norm.ppf((1 + LEVEL) / 2) * np.sqrt(average(np.square(std)) / counts)
-        missed = (np.abs(average(truth) - each) for each in (of_draws.mean(axis=0), average(mean)))
+        independent = norm.ppf((1 + LEVEL) / 2) * np.sqrt(average @ np.square(std) / counts)
+        missed = (np.abs(average @ truth - each) for each in (of_draws.mean(axis=0), average @ mean))
         return [(error <= width).mean() for error, width in zip(missed, (half, independent), strict=True)]
 
     return [
@@ -348,8 +316,8 @@ def one(name: str, arguments: argparse.Namespace) -> list[float]:
         *(spearmanr(each[varies], true[varies]).statistic for each in (of_map, table["estimate"])),
         covered,
         covered_at_random(drawn, truth, np.random.default_rng(seed)).mean(),
-        crps(drawn, truth),
-        crps_of_normal(mean, std, truth),
+        crps_of_draws(drawn, truth),
+        crps(truth, mean, std).mean(),
         *covered_means(windows),
         *covered_means(domains),
         seconds,
@@ -367,30 +335,12 @@ def covered_at_random(drawn: np.ndarray, truth: np.ndarray, rng: np.random.Gener
     return np.abs(place - 0.5) < LEVEL / 2
 
 
-def group_means(labels: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-    """Return a function that averages values (n, n_genes) over groups of sites (n,), and the sizes of the groups."""
-    _, group, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    enough, counts = counts >= FEWEST, counts[:, None]
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        total = np.zeros((len(counts), values.shape[1]))
-        np.add.at(total, group, values)
-        return (total / counts)[enough]
-
-    return mean, counts[enough]
-
-
-def crps(drawn: np.ndarray, truth: np.ndarray) -> float:
+def crps_of_draws(drawn: np.ndarray, truth: np.ndarray) -> float:
     """Continuous ranked probability score of draws (n, ...), without the bias of small n."""
     n = len(drawn)
     ordered, rank = np.sort(drawn, axis=0), np.arange(n).reshape(-1, *[1] * truth.ndim)
     spread = (ordered * (2 * rank - n + 1)).sum(axis=0) / (n * (n - 1))
     return float((np.abs(drawn - truth).mean(axis=0) - spread).mean())
-
-
-def crps_of_normal(mean: np.ndarray, std: np.ndarray, truth: np.ndarray) -> float:
-    z = (truth - mean) / np.maximum(std, 1e-9)
-    return float((std * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))).mean())
 
 
 TABLES = {

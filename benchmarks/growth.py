@@ -16,30 +16,25 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from unittest.mock import patch
 
 from protocol import machine
 from rivals import RIVALS, NotFinishedError, run_rival
 from run import RESULTS, append, read
 
-__all__ = ["Cost", "Job", "cost"]
-
-DEPTH = 8000 / 18_000
-"""Expected counts of a spot for each gene: 8000 for a whole transcriptome, as in good Visium sections."""
+DEPTH = 8000 / 18_000  # expected counts of a spot for each gene: those of a whole transcriptome in good Visium sections
 GENES, SITES = (250, 1000, 4500, 18_000), (2000, 6000, 20_000, 60_000, 200_000)
 FEW_GENES, SMALL_SITES = 250, 2000
-BY_GENE = ("GSTools kriging",)
-"""Methods that take genes one by one, which are run on a tenth of the genes."""
+BY_GENE = ("GSTools kriging",)  # methods that take genes one by one, which are run on a tenth of the genes
 
 
 @dataclass(frozen=True)
 class Job:
     """A simulated hexagonal section and what is done to it."""
 
-    n_sites: int
-    """About; a quarter of them is measured."""
+    n_sites: int  # about; a quarter of them is measured
     n_genes: int
-    method: str = "s2s"
-    """Or one of `tl.interpolate` or of other packages."""
+    method: str = "s2s"  # or one of `tl.interpolate` or of other packages
     preset: str = "default"
     threads: int = 2
     store: bool = False
@@ -52,28 +47,16 @@ class Cost:
     sites: int
     spots: int
     seconds: float
-    cpu_seconds: float
-    """Of all threads."""
-    gigabytes: float
-    """Peak of the process."""
-    layers: float
-    """Gigabytes of what was written."""
+    cpu_seconds: float  # of all threads
+    gigabytes: float  # peak of the process
+    layers: float  # gigabytes of what was written
 
 
 def cost(job: Job) -> Cost:
     """Run a job in a new process."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(job.threads)))
-    try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(_run, job).result()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), str(job.threads))
+    with patch.dict(os.environ, threads), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_run, job).result()
 
 
 def _run(job: Job) -> Cost:

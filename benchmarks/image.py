@@ -22,21 +22,15 @@ import numpy as np
 import pandas as pd
 import tifffile
 from methods import tesla_rule
-from protocol import ALL_SECTIONS, MASKS, hold_out, load_counts, log_normalised, machine, most_variable
+from protocol import ALL_SECTIONS, MASKS, load, load_counts, machine, most_variable
+from script import parser, print_header, print_row
 from skimage.color import hed2rgb
 
 import s2s_scverse as s2s
+from s2s_scverse._scores import pearson
 
 SECTIONS = [name for name in ALL_SECTIONS if name.endswith("_he")]
 COVARIATES = ("image", "shuffled", "constant", "shifted", "another")
-
-
-def load(name: str, mask: str) -> ad.AnnData:
-    """One section, most spots held out, log-normalised."""
-    section = load_counts(name)
-    hold_out(section, mask)
-    section.X = log_normalised(section.X.tocsr(), section.obs["s2s_measured"].to_numpy())
-    return section
 
 
 def describe(section: ad.AnnData, name: str) -> float:
@@ -80,7 +74,7 @@ def tesla(section: ad.AnnData, genes: list[str]) -> float:
     seen, held = (section.obs[f"s2s_{what}"].to_numpy() for what in ("measured", "held_out"))
     xy, features, values = section.obsm["spatial"], section.obsm["image"], section[:, genes].X.toarray()
     found = tesla_rule(xy[seen], values[seen], xy[held], (features[seen], features[held]), totals=seen)
-    return np.mean([np.nan_to_num(np.corrcoef(a, b)[0, 1]) for a, b in zip(found.T, values[held].T, strict=True)])
+    return np.nan_to_num(pearson(values[held], found)).mean()
 
 
 def compare(name: str, arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.Series | None]:
@@ -147,33 +141,32 @@ def peak() -> float:
 
 def slides(side: int) -> None:
     """Each in a process of its own."""
-    print("| file | sites | features | s | CPU s | GB before | peak GB |\n" + "|---" * 7 + "|", flush=True)
+    print_header("file | sites | features | s | CPU s | GB before | peak GB")
     with tempfile.TemporaryDirectory() as folder:
         for name, factors in (("pyramid.btf", (4, 16, 64)), ("flat.tif", ())):
             write_slide(Path(folder, name), side, factors)
             for patches in (False, True) if factors else (False,):
                 with get_context("spawn").Pool(1) as pool:
                     told = pool.apply(describe_slide, (Path(folder, name), side), {"patches": patches})
-                print(f"| {name}{', patches' if patches else ''} | {told} |", flush=True)
+                print_row(f"{name}{', patches' if patches else ''}", told)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
-    parser.add_argument("--covariates", nargs="+", default=["image"], choices=COVARIATES)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--mask", default="stride 2", choices=MASKS)
-    parser.add_argument("--preset", default="quick")
-    parser.add_argument("--slide", type=int)
-    arguments = parser.parse_args()
+    options = parser(__doc__, SECTIONS)
+    options.add_argument("--covariates", nargs="+", default=["image"], choices=COVARIATES)
+    options.add_argument("--seeds", nargs="+", type=int, default=[0])
+    options.add_argument("--mask", default="stride 2", choices=MASKS)
+    options.add_argument("--preset", default="quick")
+    options.add_argument("--slide", type=int)
+    arguments = options.parse_args()
     print(machine())
     if arguments.slide:
         slides(arguments.slide)
         return
-    columns = (
-        "section | covariates | seed | spots | PCC | PCC with | gain | RMSE | coverage | genes + / - | TESLA's rule"
+    print_header(
+        "section | covariates | seed | spots | PCC | PCC with | gain | RMSE | coverage | genes + / - | TESLA's rule | "
+        "features CPU s | CPU s | CPU s with"
     )
-    print(f"| {columns} | features CPU s | CPU s | CPU s with |\n" + "|---" * 14 + "|", flush=True)
     found = {name: compare(name, arguments) for name in arguments.sections}
     means = pd.concat([rows for rows, _ in found.values()]).groupby("key").mean()
     print("\nmean changes in PCC and RMSE, %:", means.round(2).to_string(), sep="\n")

@@ -8,7 +8,6 @@ measured spots, and by the mean of standardised lymphocyte markers, which needs 
 and the kriged label, which know the position alone, and the measured values of the held-out spots.
 """
 
-import argparse
 from collections.abc import Callable
 
 import anndata as ad
@@ -16,6 +15,7 @@ import numpy as np
 from protocol import ALL_SECTIONS, Array, load, machine, most_variable
 from scipy.spatial import cKDTree
 from scipy.stats import rankdata
+from script import parser, print_header, print_row
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -27,6 +27,14 @@ from s2s_scverse._adata import read_section
 
 SECTIONS = [name for name in ALL_SECTIONS if name.startswith("st_ra_synovium")]
 MARKERS = ("CD79A", "MS4A1", "CD19", "CD37", "CD3D", "CD3E", "CD2", "CD52", "LTB", "CCL19", "CXCL13")
+LAYERS = {
+    "nearest": "nearest spot",
+    "kriging": "kriging",
+    "pca_kriging": "PCA kriging",
+    "quick": "stack",
+    "default": "default preset",
+    "measured values": "measured values of the held-out spots",
+}
 BORDER = 1.5  # lattice pitches from the nearest spot with the other label
 
 
@@ -79,50 +87,29 @@ def one_phase(name: str, phase: tuple[int, int], *, network: bool) -> tuple[dict
     labels = ad.AnnData(np.where(measured, inside, 0).astype(np.float32)[:, None], obs=section.obs.copy())
     labels.uns, labels.obsm = section.uns.copy(), section.obsm.copy()
     found: dict[str, Array] = {}
-    for method in ("nearest", "kriging"):
+    for method, shown in (("nearest", "nearest label"), ("kriging", "kriged label")):
         s2s.tl.interpolate(labels, method, total_counts=None)
-        found[f"label, {method}"] = labels.layers[method][held_out, 0]
+        found[shown] = labels.layers[method][held_out, 0]
     section.layers["measured values"] = section.X
     for title, chosen, fit in (("regression", genes, regression), ("markers", markers, marker_mean)):
         columns = section.var_names.get_indexer(chosen)
         score = fit(section.X[measured][:, columns].toarray(), inside[measured])
-        for layer in ("nearest", "kriging", "pca_kriging", "quick", "default", "measured values"):
+        for layer, shown in LAYERS.items():
             if layer in section.layers:
                 values = section.layers[layer][held_out][:, columns]
-                found[f"{title}, {layer}"] = score(values if isinstance(values, np.ndarray) else values.toarray())
-    found["label, kriging + regression, quick"] = sum(
-        rankdata(found[each]) for each in ("label, kriging", "regression, quick")
-    )
+                found[f"{title}: {shown}"] = score(values if isinstance(values, np.ndarray) else values.toarray())
+    both = found["kriged label"], found["regression: stack"]
+    found["kriged label and regression on the stack"] = sum(rankdata(each) for each in both)
     of = {
         key: scores(inside[held_out], at_border[held_out], each, inside[measured].mean()) for key, each in found.items()
     }
     return of, [int(rows.sum()) for rows in (measured, held_out, held_out & at_border)]
 
 
-TITLES = {
-    "label, nearest": "nearest label",
-    "label, kriging": "kriged label",
-    "label, kriging + regression, quick": "kriged label and regression on the stack",
-}
-LAYERS = {
-    "nearest": "nearest spot",
-    "pca_kriging": "PCA kriging",
-    "quick": "stack",
-    "default": "default preset",
-    "measured values": "measured values of the held-out spots",
-}
-
-
-def title(key: str) -> str:
-    how, _, layer = key.partition(", ")
-    return TITLES.get(key, f"{how}: {LAYERS.get(layer, layer)}")
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
-    parser.add_argument("--default", nargs="*", default=["st_ra_synovium_RA4_1"], help="also with the network")
-    arguments = parser.parse_args()
+    options = parser(__doc__, SECTIONS)
+    options.add_argument("--default", nargs="*", default=["st_ra_synovium_RA4_1"], help="also with the network")
+    arguments = options.parse_args()
     print(machine())
     means: dict[str, dict[str, Array]] = {}
     for name in arguments.sections:
@@ -132,15 +119,11 @@ def main() -> None:
         for method in phases[0][0]:
             means.setdefault(method, {})[name] = np.mean([found[method] for found, _ in phases], axis=0)
     names = ["mean AUC", "balanced accuracy", "AUC at borders", "balanced accuracy at borders"]
-    print(f"| from | {' | '.join(each.removeprefix('st_ra_synovium_') for each in arguments.sections)} |", end=" ")
-    print(f"{' | '.join(names)} |\n|" + "---|" * (len(arguments.sections) + 5))
+    print_header(" | ".join(["from", *(each.removeprefix("st_ra_synovium_") for each in arguments.sections), *names]))
     for method, of in means.items():
         cells = [f"{of[name][0]:.3f} / {of[name][2]:.3f}" if name in of else "" for name in arguments.sections]
-        if len(of) == len(arguments.sections):
-            cells += [f"{mean:.3f}" for mean in np.mean(list(of.values()), axis=0)]
-        else:
-            cells += [""] * 4
-        print(f"| {title(method)} | {' | '.join(cells)} |")
+        complete = len(of) == len(arguments.sections)
+        print_row(method, *cells, *(np.mean(list(of.values()), axis=0) if complete else [""] * 4))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ from scipy.spatial import cKDTree
 
 import s2s_scverse as s2s
 
-__all__ = ["GUIDED", "METHODS", "leading_component"]
-
 Answer = Any  # an array (m, n_genes), or a pair of these: mean and standard deviation
 
 

@@ -5,13 +5,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.stats import norm
 
-from s2s_scverse._scores import pearson, rmse
-
-__all__ = ["LEVEL", "crps", "morans_i", "noise_ceiling", "scores"]
+from s2s_scverse._scores import coverage, pearson, rmse
 
 Array = NDArray[np.floating]
-LEVEL = 0.9
-"""Of the intervals whose coverage is scored."""
 
 
 def noise_ceiling(counts: csr_matrix, columns: NDArray[np.intp], *, repeats: int = 5) -> Array:
@@ -57,13 +53,12 @@ def scores(
 ) -> dict[str, NDArray[np.float64]]:
     """Return all scores; CRPS and coverage are NaN without standard deviations."""
     missing = np.full(truth.shape[1], np.nan)
-    half = None if std is None else norm.ppf((1 + LEVEL) / 2) * std
     of_truth, of_map = (morans_i(np.vstack([values, each]).astype(float), pairs) for each in (truth, mean))
     return {
         "pcc": np.nan_to_num(pearson(truth, mean)),
         "rmse": rmse(truth, mean),
         "crps": missing if std is None else crps(truth, mean, std),
-        "coverage": missing if half is None else (np.abs(truth - mean) <= half).mean(axis=0),
+        "coverage": missing if std is None else coverage(truth, mean, std),
         "moran": of_truth,
         "moran_bias": of_map - of_truth,
     }

@@ -18,6 +18,7 @@ import lightning
 import torch
 from anndata import AnnData
 from protocol import SECTIONS, Result, load, machine, most_variable, score
+from script import print_header
 
 import s2s_scverse as s2s
 from s2s_scverse._train._checkpoint import ENTRY
@@ -71,7 +72,7 @@ def main() -> None:
     section = section[:, genes].copy()
     images = "no natural images" if arguments.no_images else "natural images"
     print(f"{machine()}; {arguments.section}, {len(genes)} genes, {arguments.batch} crops a step, {images}")
-    print("| method | PCC | RMSE | MAE | training error | seconds |\n" + "|---" * 6 + "|", flush=True)
+    print_header("method | PCC | RMSE | MAE | training error | seconds")
     for method in ("nearest", "linear", "cubic", "kriging", "pca_kriging", "stack"):
         found = score(section, method, genes, lambda: s2s.tl.interpolate(section, method, genes=genes))  # noqa: B023
         print(row(method, found), flush=True)

@@ -39,7 +39,7 @@ def seconds_per_step(section: SectionOnLattice, preset: str, batch: int, steps: 
     source = lambda size, n, rng: natural_images(size=size, n=n, rng=rng)  # noqa: E731
     terms = lay_out(section, known, weights, training, source, rng.spawn(4))
     network = CDCIN(_fitting(PRESETS[preset], training, [section])).to(memory_format=torch.channels_last)
-    plan = TrainingPlan(network, terms, training, {})
+    plan = TrainingPlan(network, terms, [], training, {}, 0)
     optimizer = plan.configure_optimizers()["optimizer"]
     times = []
     for parts in Crops(terms, training, seed=0, epoch=0):

@@ -31,31 +31,6 @@ from scipy.stats import rankdata
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 
-__all__ = [
-    "ALL_SECTIONS",
-    "BINS",
-    "MASKS",
-    "REPEATS",
-    "SECTIONS",
-    "TEST",
-    "TUNING",
-    "Covariates",
-    "Result",
-    "Task",
-    "check_files",
-    "data_dir",
-    "digests",
-    "hold_out",
-    "load",
-    "load_counts",
-    "log_normalised",
-    "machine",
-    "make_task",
-    "mask_digest",
-    "most_variable",
-    "score",
-]
-
 Array = NDArray[np.floating]
 Covariates = tuple[Array, Array]
 """What the image shows at spots (n, k) and at sites (m, k)."""
@@ -93,8 +68,7 @@ class Result:
     rmse: float
     mae: float
     seconds: float
-    gigabytes: float
-    """Largest memory of the process so far."""
+    gigabytes: float  # largest memory of the process so far
 
 
 @dataclass(frozen=True)
@@ -102,19 +76,14 @@ class Task:
     """A section as methods get it, and what they are scored against. Coordinates are in units of the spot spacing."""
 
     spots: Array
-    values: NDArray[np.float32]
-    """(n_spots, n_genes), log-normalised."""
-    totals: Array
-    """Counts of every spot over all genes, (n_spots,)."""
+    values: NDArray[np.float32]  # (n_spots, n_genes), log-normalised
+    totals: Array  # (n_spots,) counts of every spot over all genes
     sites: Array
     covariates: Covariates | None
     genes: list[str]
-    truth: NDArray[np.float32]
-    """(n_sites, n_genes)."""
-    ceiling: Array
-    """Correlation with `truth` that a prediction without error would have, (n_genes,)."""
-    pairs: NDArray[np.intp]
-    """Neighbours on the lattice, rows of spots followed by sites, (n_pairs, 2)."""
+    truth: NDArray[np.float32]  # (n_sites, n_genes)
+    ceiling: Array  # (n_genes,) correlation with `truth` that a prediction without error would have
+    pairs: NDArray[np.intp]  # (n_pairs, 2) neighbours on the lattice, rows of spots followed by sites
 
 
 def data_dir() -> Path:
@@ -137,10 +106,13 @@ def machine() -> str:
     )
 
 
-def load(name: str, *, fraction: float | None = None, phase: tuple[int, int] = (0, 0), rng: int = 0) -> ad.AnnData:
-    """One section on its lattice, most spots held out, log-normalised."""
+def load(name: str, mask: str = "stride 2", **options: Any) -> ad.AnnData:
+    """One section on its lattice, log-normalised; spots are held out by a mask, or by `options` of `pp.sparsify`."""
     section = load_counts(name)
-    s2s.pp.sparsify(section, fraction=fraction, phase=phase, rng=rng)
+    if options:
+        s2s.pp.sparsify(section, **options)
+    else:
+        hold_out(section, mask)
     section.X = log_normalised(section.X, section.obs["s2s_measured"].to_numpy())
     return section
 

@@ -6,12 +6,12 @@ over the held-out spots of the same windows. Means over the 200 genes, mean diff
 over genes, and the fraction of genes at .5 or above, expected and observed.
 """
 
-import argparse
 import warnings
 
 import numpy as np
-from protocol import SECTIONS, load, machine, most_variable
+from protocol import load, machine, most_variable
 from scipy.stats import spearmanr
+from script import parser, print_header, print_row
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
@@ -22,16 +22,16 @@ RELIABLE = 0.5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
-    parser.add_argument("--scales", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--preset", default="quick")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--scales", type=int, nargs="+", default=[1, 2, 4])
+    options.add_argument("--preset", default="quick")
+    options.add_argument("--seed", type=int, default=0)
+    arguments = options.parse_args()
     warnings.simplefilter("ignore")
     print(machine())
-    print("| section | scale | windows | expected | observed | difference | Spearman | reliable: expected | observed |")
-    print("|" + "---|" * 9, flush=True)
+    print_header(
+        "section | scale | windows | expected | observed | difference | Spearman | reliable: expected | observed"
+    )
     for name in arguments.sections:
         section = load(name)
         genes = most_variable(section)
@@ -43,16 +43,10 @@ def main() -> None:
         for scale, average in zip(arguments.scales, averages, strict=True):
             pairs = np.stack([expected[scale], pearson(average @ truth, average @ mean)])
             found, observed = pairs[:, np.isfinite(pairs).all(axis=0)]
-            cells = (
-                found.mean(),
-                observed.mean(),
-                (found - observed).mean(),
-                spearmanr(found, observed).statistic,
-                (found >= RELIABLE).mean(),
-                (observed >= RELIABLE).mean(),
-            )
-            row = " | ".join(f"{cell:.3f}" for cell in cells)
-            print(f"| {name} | {scale} | {average.shape[0]} | {row} |", flush=True)
+            agreement = spearmanr(found, observed).statistic
+            reliable = ((each >= RELIABLE).mean() for each in (found, observed))
+            means = found.mean(), observed.mean(), (found - observed).mean()
+            print_row(name, scale, average.shape[0], *means, agreement, *reliable)
 
 
 if __name__ == "__main__":

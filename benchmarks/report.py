@@ -142,10 +142,9 @@ def compared(scores: pd.DataFrame, methods: Iterable[str], score: str = "pcc", d
     found = wide(scores, score)
     found = found[[method for method in methods if method in found]]
     best = found.max(axis=1) if score == "pcc" else pd.Series(np.nan, found.index)
-    text = found.apply(
-        lambda row: [number(value, digits, best[row.name]) for value in row], axis=1, result_type="expand"
-    )
-    text.columns = found.columns
+    text = pd.DataFrame(index=found.index)
+    for method in found:
+        text[method] = [number(value, digits, top) for value, top in zip(found[method], best, strict=True)]
     for _, row in scores[scores["pcc"].isna()].iterrows():
         if row["section"] in text.index and row["method"] in text:
             text.loc[row["section"], row["method"]] = "stopped"
@@ -372,15 +371,10 @@ def readme(scores: pd.DataFrame) -> str:
     test = of_role(scores, "test")
     pcc, first = wide(test), test.groupby("section")[["spots", "ceiling"]].first()
     methods = ["kriging", "PCA kriging", *OURS]
-    rows = [
-        [
-            title,
-            f"{first.spots[name]:,.0f}",
-            *(number(pcc.loc[name, m], 3) for m in methods),
-            f"{first.ceiling[name]:.3f}",
-        ]
-        for name, title in IN_README.items()
-    ]
+    rows = []
+    for name, title in IN_README.items():
+        values = [number(value, 3) for value in pcc.loc[name, methods]]
+        rows.append([title, f"{first.spots[name]:,.0f}", *values, f"{first.ceiling[name]:.3f}"])
     means = [of(test, method, "pcc", 3) for method in methods[:3]]
     rows.append([f"mean of {len(pcc)} test sections", "", *means, "", of(test, "s2s", "ceiling", 3)])
     return table(["section", "spots used", *(NAMES.get(m, m) for m in methods), "noise ceiling"], rows)
@@ -474,16 +468,9 @@ def growth_of_s2s(scores: pd.DataFrame) -> str:
     """Every run of this package on simulated sections."""
     found = costs_by_size(scores)
     found = found[(found["method"] == "s2s") & (found["series"] != "spots")].drop_duplicates(["sites", "n_genes"])
-    rows = [
-        [
-            f"{row.sites:,.0f}",
-            f"{row.n_genes:,.0f}",
-            f"{row.cpu_seconds:.1f}",
-            f"{row.gigabytes:.2f}",
-            f"{row.layers:.2f}",
-        ]
-        for row in found.sort_values(["sites", "n_genes"]).itertuples()
-    ]
+    shown = {"sites": ",.0f", "n_genes": ",.0f", "cpu_seconds": ".1f", "gigabytes": ".2f", "layers": ".2f"}
+    found = found.sort_values(["sites", "n_genes"])
+    rows = [[format(row[name], digits) for name, digits in shown.items()] for _, row in found.iterrows()]
     return table(["sites", "genes", "CPU s", "peak GB", "layers GB"], rows)
 
 
@@ -505,12 +492,8 @@ def draw_growth(scores: pd.DataFrame) -> None:
                 ax.plot(own["size"], own[what], marker, color=colour, ms=5, label=number(power, 2) or "_")
                 if np.isfinite(power):
                     middle = np.log(own[[what, "size"]]).mean()
-                    ax.plot(
-                        own["size"],
-                        np.exp(middle[what] + power * (np.log(own["size"]) - middle["size"])),
-                        color=colour,
-                        lw=1,
-                    )
+                    fitted = np.exp(middle[what] + power * (np.log(own["size"]) - middle["size"]))
+                    ax.plot(own["size"], fitted, color=colour, lw=1)
             ax.set_ylim(top=found[what].max() * (100 if what == "cpu_seconds" else 5))  # room for the exponents
             ax.legend(title="exponent", fontsize=7, title_fontsize=7, frameon=False, loc="upper left", ncols=2)
     handles = [plt.Line2D([], [], marker=marker, color=colour, ls="") for marker, colour in MARKERS.values()]

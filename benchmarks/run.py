@@ -35,11 +35,8 @@ from rivals import LIMIT, RIVALS, NotFinishedError
 RESULTS = Path(__file__).with_name("results")
 QUICK = ("st_breast_layer1", "st_her2_breast_C4_he", "st2k_mouse_olfactory_bulb_MOB1_he")
 KEYS = ("section", "mask", "method", "preset", "seed")
-SUMMARY = (
-    *KEYS, "date", "spots", "sites", "genes", "pcc", "rmse", "ceiling", "crps", "coverage", "moran", "moran_bias",
-    "cpu_seconds", "seconds", "gigabytes",
-)  # fmt: skip
 PER_GENE = ("pcc", "rmse", "ceiling", "crps", "coverage", "moran", "moran_bias")
+SUMMARY = (*KEYS, "date", "spots", "sites", "genes", *PER_GENE, "cpu_seconds", "seconds", "gigabytes")
 
 
 def main() -> None:
@@ -83,18 +80,20 @@ def run(
     done = {tuple(row[key] for key in KEYS) for row in read(folder / "scores.csv")}
     for section, mask in product(sections, masks):
         task = None
-        for method, of, seed in variants(methods, preset, seeds):
-            key = (section, mask, method, of, seed)
+        for method, seed in product(methods, seeds):
+            ours = method.startswith("s2s")  # others have neither preset nor seed
+            key = (section, mask, method, preset if ours else "", str(seed) if ours else "")
             if key in done:
                 continue
+            done.add(key)
             task = make_task(section, mask, image=bool(set(methods) & set(GUIDED))) if task is None else task
             if method in GUIDED and task.covariates is None:
                 continue
-            found = in_child(task, method, of, seed)
+            found = in_child(task, *key[2:])
             if isinstance(found, str):
                 print(f"{section}, {mask}, {method}: {found}", flush=True)
                 continue
-            print(f"{section}, {mask}, {method} {of}: {keep(folder, key, task, *found)}", flush=True)
+            print(f"{section}, {mask}, {method} {key[3]}: {keep(folder, key, task, *found)}", flush=True)
 
 
 def keep(folder: Path, key: tuple[str, ...], task: Task, every: dict[str, np.ndarray], cost: dict[str, float]) -> str:
@@ -121,15 +120,6 @@ def warm_up(methods: list[str]) -> None:
         for method in methods:
             options = {"preset": "quick"} if method == "s2s" else {}
             METHODS[method](at[seen], values, at[~seen], None, totals=np.full(len(values), 100.0), **options)
-
-
-def variants(methods: Iterable[str], preset: str, seeds: list[int]) -> list[tuple[str, str, str]]:
-    """Return methods with preset and seed, empty for those that have none."""
-    found = []
-    for method in methods:
-        ours = method.startswith("s2s")
-        found += [(method, preset if ours else "", str(seed) if ours else "") for seed in (seeds if ours else [0])]
-    return found
 
 
 def in_child(task: Task, method: str, preset: str, seed: str) -> tuple[dict[str, np.ndarray], dict[str, float]] | str:

@@ -4,11 +4,11 @@
 which a section is kriged whole; held-out spots and genes of the protocol. Both ways run in one process, in turn.
 """
 
-import argparse
 import time
 
 import numpy as np
 from protocol import SECTIONS, load, machine, most_variable
+from script import parser, print_header, print_row
 
 from s2s_scverse._adata import read_section
 from s2s_scverse._predict import Kriging, PCAKriging
@@ -21,14 +21,11 @@ METHODS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sections", nargs="+", default=SECTIONS[:4], choices=SECTIONS)
-    parser.add_argument("--fraction", type=float, default=0.5)
-    arguments = parser.parse_args()
+    options = parser(__doc__, SECTIONS, SECTIONS[:4])
+    options.add_argument("--fraction", type=float, default=0.5)
+    arguments = options.parse_args()
     print(machine())
-    print(
-        "| section | spots | method | PCC whole | tiled | RMSE whole | tiled | s whole | tiled |\n" + "|---" * 9 + "|"
-    )
+    print_header("section | spots | method | PCC whole | tiled | RMSE whole | tiled | s whole | tiled")
     for name in arguments.sections:
         section = load(name, fraction=arguments.fraction)
         genes = section.var_names.get_indexer(most_variable(section))
@@ -43,9 +40,8 @@ def main() -> None:
                 found = predict(Kriging(at[measured], at[hidden], max_exact=most, cache_bytes=2**32), values)
                 seconds = time.perf_counter() - start
                 scores.append((np.nan_to_num(pearson(truth, found)).mean(), rmse(truth, found).mean(), seconds))
-            cells = [f"{whole:.4f} | {tiled:.4f}" for whole, tiled in list(zip(*scores, strict=True))[:2]]
-            seconds = " | ".join(f"{each[2]:.1f}" for each in scores)
-            print(f"| {name} | {len(values)} | {method} | {' | '.join(cells)} | {seconds} |", flush=True)
+            pcc, error, seconds = zip(*scores, strict=True)
+            print_row(name, len(values), method, *pcc, *error, *(f"{each:.1f}" for each in seconds), digits=".4f")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm, poisson
+
+from ._predict._arrays import Bool, Float32, Float64, Index
 
 __all__ = [
     "FEWEST",
@@ -19,10 +20,6 @@ __all__ = [
     "gain",
     "nearer_and_farther",
 ]
-
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 LEVELS: Final = np.append(np.arange(0.05, 0.95, 0.05), [0.95, 0.98, 0.99])  # levels of the intervals
 LEVEL: Final = 0.9  # level of the interval that standard deviations are scaled to
@@ -163,7 +160,7 @@ def explained(values: Float32, predicted: Float32) -> Float64:
     return np.asarray(1 - np.divide(missed, variance, out=np.full_like(missed, np.nan), where=variance > 0))
 
 
-def _factors(values: Float32, predicted: Float32, folds: Index | None = None) -> tuple[Float64, Float64]:
+def _factors(values: Float32, predicted: Float32, folds: Index | None) -> tuple[Float64, Float64]:
     """Return the coefficient of the regression of values on predictions for each gene, and its sampling variance.
 
     Means of `folds` (n,) are removed: the mean of a fold and that of the other spots, from which it is predicted, are
@@ -212,7 +209,7 @@ def gain(validated: Float32, distance: Float64, predicted: Float32, site_distanc
     return float(1 + total), ratios[0]
 
 
-def nearer_and_farther(distance: Float64, site_distance: Float64) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def nearer_and_farther(distance: Float64, site_distance: Float64) -> tuple[Bool, Bool]:
     """Return which sites (m,) are nearer to spots, and which farther, than 5 to 95 % of cross-validated spots (n,)."""
     near, far = np.quantile(distance, [0.05, 0.95])
     return site_distance < near - 1e-6, site_distance > far + 1e-6

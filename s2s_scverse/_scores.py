@@ -15,7 +15,6 @@ from ._lattice import Lattice
 __all__ = [
     "COVERAGE",
     "SCORES",
-    "Scorer",
     "bootstrap_interval",
     "coverage",
     "mean_over_sections",
@@ -23,6 +22,7 @@ __all__ = [
     "pairs_frame",
     "pearson",
     "rmse",
+    "score_genes",
     "scores_frame",
     "similarity_map",
     "summary_frame",
@@ -40,36 +40,36 @@ REACH = 5  # radius of that window in steps: the usual 11 sites across
 DRAWS = 2**23  # random numbers in memory at a time
 
 
-class Scorer:
-    """Scores of predictions for genes with known `truth`, (n_spots, n_genes); SSIM uses the weights of a `window`."""
+def score_genes(
+    truth: Float, predictions: Sequence[Float], stds: Sequence[Float | None], weights: csr_array, data_range: Float
+) -> Table:
+    """Return all scores of predictions (n_spots, n_genes) by name, (n_methods, n_genes) each.
 
-    def __init__(self, truth: Float, data_range: Float, weights: csr_array) -> None:
-        self._truth = truth
-        self._ranks = rankdata(truth, axis=0)
-        self._data_range = data_range
-        self._weights = weights
-
-    def __call__(self, prediction: Float, std: Float | None = None) -> dict[str, Float64]:
-        """Return all scores by name, (n_genes,) each; the coverage is NaN without standard deviations."""
-        truth = self._truth
-        return {
+    SSIM uses the weights of a `window`; the coverage is NaN without standard deviations.
+    """
+    ranks, missing = rankdata(truth, axis=0), np.full(truth.shape[1], np.nan)
+    scores = [
+        {
             "pcc": pearson(truth, prediction),
-            "spearman": pearson(self._ranks, rankdata(prediction, axis=0)),
+            "spearman": pearson(ranks, rankdata(prediction, axis=0)),
             "rmse": rmse(truth, prediction),
             "mae": np.abs(prediction.astype(np.float64) - truth).mean(axis=0),
-            "ssim": similarity_map(truth, prediction, self._weights, self._data_range).mean(axis=0),
-            COVERAGE: np.full(truth.shape[1], np.nan) if std is None else coverage(truth, prediction, std),
+            "ssim": similarity_map(truth, prediction, weights, data_range).mean(axis=0),
+            COVERAGE: missing if std is None else coverage(truth, prediction, std),
         }
+        for prediction, std in zip(predictions, stds, strict=True)
+    ]
+    return {name: np.stack([each[name] for each in scores]) for name in scores[0]}
 
 
 def pearson(truth: Float, prediction: Float) -> Float64:
     """Return Pearson's correlation over spots; NaN if the truth is constant, else 0 if the prediction is."""
     first, second = (values - values.mean(axis=0, dtype=np.float64) for values in (truth, prediction))
     scale = np.sqrt(np.square(first).sum(axis=0) * np.square(second).sum(axis=0))
-    constant = _constant(prediction) | (scale == 0)
+    constant = (np.ptp(prediction, axis=0) == 0) | (scale == 0)
     correlation = (first * second).sum(axis=0) / np.where(constant, 1, scale)
     correlation = np.where(constant, 0, np.clip(correlation, -1, 1))
-    return np.where(_constant(truth), np.nan, correlation)
+    return np.where(np.ptp(truth, axis=0) == 0, np.nan, correlation)
 
 
 def rmse(truth: Float, prediction: Float) -> Float64:
@@ -125,17 +125,10 @@ def similarity_map(truth: Float, prediction: Float, weights: csr_array, data_ran
     return np.asarray(similar_level * (2 * covariance + c2) / (variances + c2))
 
 
-def _constant(values: Float) -> NDArray[np.bool_]:
-    return np.asarray(values.max(axis=0) == values.min(axis=0))
-
-
 def mean_over_sections(values: Sequence[Float64], weights: Sequence[float]) -> Float64:
     """Return the weighted mean of arrays of the sections, without NaN."""
-    stacked = np.stack(values)
-    weight = np.asarray(weights, float).reshape(-1, *[1] * (stacked.ndim - 1)) * ~np.isnan(stacked)
-    total = weight.sum(axis=0)
-    summed = np.nansum(stacked * weight, axis=0)
-    return np.asarray(np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0))
+    means = np.ma.average(np.ma.masked_invalid(np.stack(values)), axis=0, weights=weights)
+    return np.ma.filled(means, np.nan)
 
 
 def scores_frame(methods: Sequence[str], genes: pd.Index, table: Table) -> pd.DataFrame:
@@ -154,10 +147,9 @@ def summary_frame(methods: Sequence[str], table: Table, n_bootstrap: int, rng: n
     frame = pd.DataFrame(rows, columns=["method", "score"])
     frame["method"] = pd.Categorical(frame["method"], categories=list(methods))
     frame["score"] = pd.Categorical(frame["score"], categories=names)
-    known = np.isfinite(columns)
-    number, total = known.sum(axis=0), np.where(known, columns, 0).sum(axis=0)
-    mean = np.divide(total, number, out=np.full(len(rows), np.nan), where=number > 0)
-    return frame.assign(n_genes=number, mean=mean, lower=lower, upper=upper)
+    known = np.ma.masked_invalid(columns)
+    mean = np.ma.filled(known.mean(axis=0), np.nan)
+    return frame.assign(n_genes=known.count(axis=0), mean=mean, lower=lower, upper=upper)
 
 
 def pairs_frame(methods: Sequence[str], table: Table) -> pd.DataFrame:
@@ -184,8 +176,8 @@ def _holm(pvalues: pd.Series) -> pd.Series:
     return pd.Series(adjusted, known.index).reindex(pvalues.index)
 
 
-def bootstrap_interval(scores: Float64, n_bootstrap: int, rng: np.random.Generator, *, level: float = 0.95) -> Float64:
-    """Return percentile intervals of means over genes, (2, n_columns), with the same resamples for every column.
+def bootstrap_interval(scores: Float64, n_bootstrap: int, rng: np.random.Generator) -> Float64:
+    """Return 95 % percentile intervals of means over genes, (2, n_columns), with the same resamples for every column.
 
     `scores` (n_genes, n_columns) are NaN where a gene has none. The interval of a column without scores is NaN.
     """
@@ -203,7 +195,7 @@ def bootstrap_interval(scores: Float64, n_bootstrap: int, rng: np.random.Generat
     resampled = np.concatenate(means)
     ends = np.full((2, scores.shape[1]), np.nan)
     for column in np.flatnonzero(known.any(axis=0)):
-        ends[:, column] = np.nanquantile(resampled[:, column], [(1 - level) / 2, (1 + level) / 2])
+        ends[:, column] = np.nanquantile(resampled[:, column], [0.025, 0.975])
     return ends
 
 

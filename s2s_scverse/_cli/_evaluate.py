@@ -30,7 +30,6 @@ IMPUTING = (
 """Parameters that --keys makes useless."""
 BASELINES = ("kriging", "pca_kriging")  # methods that s2s is compared with
 DETECTED = 0.1  # fraction of the measured spots in which a gene must be detected to be scored by default
-SCORES = ("pcc", "spearman", "rmse", "mae", "ssim", "coverage")
 
 
 def evaluate(
@@ -163,7 +162,7 @@ def score(
 
     tl.evaluate(section, methods, genes=genes)
     scores = get.evaluation_df(section)
-    means = scores.groupby("method", observed=True)[[each for each in SCORES if each in scores]].mean()
+    means = scores.groupby("method", observed=True).mean(numeric_only=True)
     means = means.sort_values("pcc", ascending=False).reset_index()
     means["method"] = means["method"].astype(object)
     if seconds:

@@ -33,7 +33,7 @@ POSITIONS: Final = (
 COLUMNS: Final = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
 OF_CELLS: Final = ("cell_id", "x_centroid", "y_centroid")  # in tables of Xenium
 
-TRUTH: Final = {name: str(int(value)) for value in (False, True) for name in (str(value), str(value).upper())}
+TRUTH: Final = {"False": "0", "FALSE": "0", "True": "1", "TRUE": "1"}
 
 
 def read_section(

@@ -55,7 +55,7 @@ def info(
         }
         for section in laid
     ]
-    with_image, explained = _image(dense)
+    with_image, explained = _image(dense, [section.name for section in laid])
     largest = max(len(section.lattice) for section in laid)
     found = {
         "observations": adata.n_obs,
@@ -75,15 +75,14 @@ def info(
         typer.echo("\n".join(_lines(found)))
 
 
-def _image(adata: "AnnData") -> tuple[bool, float | None]:
-    """Whether there is an image, and which part of the differences between neighbouring spots it explains if known."""
+def _image(adata: "AnnData", sections: list[str | None]) -> tuple[bool, float | None]:
+    """Whether all have an image, and which part of the differences between neighbouring spots it explains if known."""
     from .. import pp
-    from .._adata import read_sections
     from .._image import find_library, library_image
 
     try:
-        for section in read_sections(adata):
-            library_image(find_library(adata.uns.get("spatial"), section.name, ""), None, "")
+        for name in sections:
+            library_image(find_library(adata.uns.get("spatial"), name, ""), None, "")
     except (KeyError, ValueError):
         return False, None
     with suppress(KeyError, TypeError, ValueError):

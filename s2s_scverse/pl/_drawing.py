@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import read_section, read_sections
-from .._checks import check_adata, check_bool, check_number
+from .._checks import check_adata, check_bool, check_number, check_type
 from .._image import find_library, library_image
 from .._lattice import Kind, Lattice, SectionOnLattice
 
@@ -153,9 +154,7 @@ def find_underlay(spatial: object, section: str | None, img: bool | str | None, 
 
     `img` is its name; True for the one of the highest resolution, None for that if there is one, False for none.
     """
-    if not (img is None or isinstance(img, bool | str)):
-        msg = f"img must be True, False, None or the name of an image, found {img!r} ({type(img).__name__})"
-        raise TypeError(msg)
+    check_type("img", img, "True, False, None or the name of an image", bool, str, NoneType)
     if img is False:
         return None
     try:

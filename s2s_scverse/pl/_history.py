@@ -90,9 +90,8 @@ def _draw_losses(axis: Axes, table: pd.DataFrame) -> None:
         marker = "o" if len(table) == 1 else ""
         axis.plot(table["epoch"], losses[name], dash, color=colour, label=label, marker=marker, linewidth=1.4)
     # Room for the legend above the curves.
-    axis.set(ylabel="training loss", ylim=(0, 1.5 * float(np.nanmax(losses)) if losses.size else 1.5))
-    if losses.size:
-        axis.legend(frameon=False, fontsize=8, loc="upper right")
+    axis.set(ylabel="training loss", ylim=(0, 1.5 * float(np.nanmax(losses))))
+    axis.legend(frameon=False, fontsize=8, loc="upper right")
 
 
 def _draw_error(axis: Axes, table: pd.DataFrame, *, unused: bool) -> None:

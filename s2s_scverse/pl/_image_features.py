@@ -93,14 +93,14 @@ def image_features(
     notes = [entry["names"][each].replace("_", " ") if named else "" for each in np.abs(loadings).argmax(axis=1)]
     titles = [f"component {number}, {100 * part:.0f}\N{NO-BREAK SPACE}%" for number, part in enumerate(parts, 1)]
     limits = colour_limits(scores, vmin, vmax)
-    with_image = all(find_place(adata, section, img).underlay is not None for section in sections)
+    with_image = all(find_place(adata, section, img, bw=False).underlay is not None for section in sections)
     rows = []
     for section in sections:
         own = scores[section.rows]
         panels = [Panel("image", np.full(len(own), np.nan, np.float32), "image")] if with_image else []
         panels += [Panel(title, own[:, i], "component", notes[i]) for i, title in enumerate(titles)]
         rows.append(MapRow("", section, panels, {"component": limits}))
-    tissue = title, img, img_alpha, True, None, scalebar_dx
+    tissue = title, img, img_alpha, False, None, scalebar_dx  # nothing is drawn above the image
     look = Look("SD", *tissue, ncols, figsize, rasterized, axes, show, return_fig)
     return draw_maps(rows, adata, {"component": cmap}, look)
 

@@ -1,7 +1,6 @@
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from typing import TypeAlias
 
 import numpy as np
 from anndata import AnnData
@@ -10,14 +9,11 @@ from scipy.sparse import csr_array
 
 from .. import _adata, _keys
 from .._checks import check_adata, check_genes, check_int, check_rng, few
-from .._scores import Scorer, mean_over_sections, pairs_frame, scores_frame, summary_frame, window
+from .._scores import Table, mean_over_sections, pairs_frame, score_genes, scores_frame, summary_frame, window
 
 __all__ = ["evaluate"]
 
 GENE_BLOCK = 1024  # number of genes that are scored at a time
-
-Table: TypeAlias = dict[str, NDArray[np.float64]]
-"""Values of every score, (n_layers, n_scored)."""
 
 
 def evaluate(
@@ -131,7 +127,7 @@ def evaluate(
     if source in names:
         msg = f"layer {source!r} is both in keys and the truth; expected other layers in keys"
         raise ValueError(msg)
-    unrecorded = _check_unseen(adata, names, held_out)
+    _check_unseen(adata, names, held_out)
 
     scored, columns = _find_scored(adata, names, columns, held_out, skip_missing=genes is None)
     tables, n_spots = [], []
@@ -142,7 +138,7 @@ def evaluate(
             on_spots = section.lattice.subset(spots).coarsened(section.lattice.stride(spots))
             weights = window(on_spots.subset(scored[section.rows][spots]))
             table = _score_genes(adata, names, columns, source, measured & here, scored & here, weights)
-            _check_no_copy(table, unrecorded, names, int((here & scored).sum()))
+            _check_no_copy(adata, table, names, int((here & scored).sum()))
             tables.append(table)
             n_spots.append(int((here & scored).sum()))
     table = tables[0]
@@ -167,7 +163,8 @@ def _find_scored(
     spots, genes = np.ones(int(held_out.sum()), dtype=bool), np.ones(len(columns), dtype=bool)
     for name in names:
         reached, given = np.zeros_like(spots), np.zeros_like(genes)
-        for block in _blocks(len(columns)):
+        for start in range(0, len(columns), GENE_BLOCK):
+            block = slice(start, start + GENE_BLOCK)
             known = ~np.isnan(_adata.read_values(adata, held_out, columns[block], layer=name, finite=False))
             reached |= known.any(axis=1)
             given[block] = known.any(axis=0)
@@ -192,22 +189,16 @@ def _find_scored(
     return scored, columns[genes]
 
 
-def _check_unseen(adata: AnnData, names: list[str], held_out: NDArray[np.bool_]) -> list[str]:
-    """Refuse layers to which held-out spots were visible; return those without a record."""
-    unrecorded = []
+def _check_unseen(adata: AnnData, names: list[str], held_out: NDArray[np.bool_]) -> None:
+    """Refuse layers to which held-out spots were visible, if that is recorded."""
     for name in names:
         visible = _adata.read_visible(adata, name)
-        if visible is None:
-            unrecorded.append(name)
-            continue
-        seen = int((visible & held_out).sum())
-        if seen:
+        if visible is not None and (seen := int((visible & held_out).sum())):
             msg = (
                 f"layer {name!r} cannot be scored: {seen} of {int(held_out.sum())} held-out spots were visible to its "
                 f"method (adata.obs[{_keys.VISIBLE.format(name)!r}]); run the method again, after s2s.pp.sparsify"
             )
             raise ValueError(msg)
-    return unrecorded
 
 
 def _score_genes(
@@ -224,8 +215,7 @@ def _score_genes(
     SSIM uses the data range at `measured` spots and `weights`, (n_held_out, n_held_out).
     """
     parts = []
-    for block in _blocks(len(columns)):
-        genes = columns[block]
+    for genes in np.split(columns, range(GENE_BLOCK, len(columns), GENE_BLOCK)):
         read = partial(_adata.read_values, adata, held_out, genes, finite=False)
         values = {layer: read(layer=layer) for layer in (truth, *names)}
         for layer, found in values.items():
@@ -237,26 +227,18 @@ def _score_genes(
         data_range = np.full(len(genes), np.nan, dtype=np.float32)
         if measured.any():
             data_range = np.ptp(_adata.read_values(adata, measured, genes, layer=truth), axis=0)
-        score, stds = Scorer(values[truth], data_range, weights), map(_keys.STD.format, names)
-        scores = [
-            score(values[name], read(layer=std) if std in adata.layers else None)
-            for name, std in zip(names, stds, strict=True)
-        ]
-        parts.append({key: np.stack([each[key] for each in scores]) for key in scores[0]})
+        stds = [read(layer=std) if std in adata.layers else None for std in map(_keys.STD.format, names)]
+        parts.append(score_genes(values[truth], [values[name] for name in names], stds, weights, data_range))
     return {key: np.hstack([part[key] for part in parts]) for key in parts[0]}
 
 
-def _check_no_copy(table: Table, unrecorded: list[str], names: list[str], n_spots: int) -> None:
-    """Refuse `unrecorded` layers that equal the truth."""
+def _check_no_copy(adata: AnnData, table: Table, names: list[str], n_spots: int) -> None:
+    """Refuse layers that equal the truth, if it is not recorded what was visible to their methods."""
     varies = np.isfinite(table["pcc"][0])  # predictions of constant genes may equal the truth
-    for name in unrecorded:
-        if varies.any() and not table["rmse"][names.index(name)][varies].any():
+    for name, error in zip(names, table["rmse"], strict=True):
+        if varies.any() and not error[varies].any() and _adata.read_visible(adata, name) is None:
             msg = (
                 f"layer {name!r} cannot be scored: it equals the truth at all {n_spots} held-out spots, so they were "
                 "visible to its method; impute after s2s.pp.sparsify"
             )
             raise ValueError(msg)
-
-
-def _blocks(n_genes: int) -> list[slice]:
-    return [slice(start, start + GENE_BLOCK) for start in range(0, n_genes, GENE_BLOCK)]

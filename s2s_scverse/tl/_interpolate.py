@@ -1,6 +1,6 @@
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -138,9 +138,7 @@ def interpolate(
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
     for section, rows in zip(inputs.sections, inputs.rows, strict=True):
-        stacking = None
-        if method == "stack":
-            stacking = cross_validate(section, method, seed=seed).stacking
+        stacking = cross_validate(section, method, seed=seed).stacking if method == "stack" else None
         predictor = fit_section(section, method, section.wanted, stacking)
         for block in _adata.gene_blocks(written):
             values = inputs.matrix.read(block)[rows]
@@ -148,13 +146,7 @@ def interpolate(
             dense[np.ix_(section.spots, columns)] = values
             if section.wanted.any():
                 dense[np.ix_(section.rows[section.wanted], columns)] = predictor.maps(values)[0]
-    run: dict[str, Any] = {
-        "params": {
-            "method": method,
-            "depth": inputs.depth,
-            "covariates": ", ".join(_adata.covariate_names(covariates)) or "none",
-        },
-        "layer": layer or "X",
-        "versions": _adata.versions("numpy", "scipy"),
-    }
+    names = ", ".join(_adata.covariate_names(covariates)) or "none"
+    params = {"method": method, "depth": inputs.depth, "covariates": names}
+    run = {"params": params, "layer": layer or "X", "versions": _adata.versions("numpy", "scipy")}
     return _adata.write_run(adata, key, dense, inputs.measured, run, copy=copy)

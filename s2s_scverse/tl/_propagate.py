@@ -179,10 +179,9 @@ def _combined(found: "list[pd.Series[float]]", variances: "list[pd.Series[float]
     with np.errstate(divide="ignore", invalid="ignore"):
         share = between / total
         degrees = (n - 1) / np.square(np.where(between > 0, share, 1))
+        p_value = 2 * student.sf(np.abs(estimate) / np.sqrt(total), degrees)
     half = student.ppf((1 + level) / 2, degrees) * np.sqrt(total)
     table = {"estimate": estimate, "sd": np.sqrt(total), "lower": estimate - half, "upper": estimate + half}
     if variances:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            table["p_value"] = 2 * student.sf(np.abs(estimate) / np.sqrt(total), degrees)
-        table["imputation_share"] = share
+        table |= {"p_value": p_value, "imputation_share": share}
     return pd.DataFrame(table, index=found[0].index)
