@@ -45,9 +45,7 @@ RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores", _keys.IMA
 
 def find_runs(adata: AnnData) -> dict[str, Mapping[str, Any]]:
     """Return the entries of runs in uns by the name of their layer; empty ones where `anndata.concat` dropped them."""
-    entry = adata.uns.get(_keys.UNS, {})
-    runs = entry if isinstance(entry, Mapping) else {}
-    found = {name: run for name, run in runs.items() if name not in RESERVED and isinstance(run, Mapping)}
+    found = {name: run for name, run in adata.uns.get(_keys.UNS, {}).items() if name not in RESERVED}
     return {name: {} for name in named_layers(adata) if _keys.VISIBLE.format(name) in adata.obs} | found
 
 

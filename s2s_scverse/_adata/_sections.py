@@ -38,7 +38,6 @@ AGAIN = (
     "sections that were concatenated"
 )
 """Advice if the lattice in uns is missing or invalid, as after :func:`anndata.concat`."""
-GEOMETRY = {"basis": (2, 2), "origin": (2,)}  # shapes of arrays in uns
 
 
 def array_positions(adata: AnnData) -> NDArray[np.int64]:
@@ -75,10 +74,9 @@ def grid_entry(lattice: Lattice, *, stride: int) -> dict[str, Any]:
 
 def read_sections(adata: AnnData) -> list[SectionOnLattice]:
     """Return the sections that `pp.grid` laid out, without empty ones; all unmeasured sites are wanted."""
-    entry = adata.uns.get(_keys.UNS, {})
-    grid = entry.get(_keys.GRID) if isinstance(entry, Mapping) else None
+    grid = adata.uns.get(_keys.UNS, {}).get(_keys.GRID)
     missing = [key for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL, _keys.MEASURED) if key not in adata.obs]
-    if not isinstance(grid, Mapping) or missing:
+    if not grid or missing:
         found = f"adata.obs has no {few(missing)}" if missing else f"adata.uns[{_keys.UNS!r}] has no {_keys.GRID!r}"
         advice = "call dense = s2s.pp.grid(adata) first and use dense" if missing else AGAIN
         msg = f"no lattice found ({found}); {advice}"
@@ -126,8 +124,8 @@ def read_section(adata: AnnData, library_id: str | None = None) -> tuple[AnnData
 def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
     """Return the lattice of a section with array positions (n_sites, 2), from its entry in uns."""
     try:
-        basis, origin = (np.asarray(grid[key], np.float64).reshape(shape) for key, shape in GEOMETRY.items())
-        lattice = Lattice.from_array(grid["kind"], array, basis, origin)
+        basis, origin = np.asarray(grid["basis"], np.float64), np.asarray(grid["origin"], np.float64)
+        lattice = Lattice.from_array(grid["kind"], array, basis.reshape(2, 2), origin.reshape(2))
         stride = int(grid["stride"])
     except (KeyError, TypeError, ValueError) as error:
         msg = f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] does not describe a lattice ({error!r}); {AGAIN}"
