@@ -150,8 +150,7 @@ def _draw_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Genera
     y = step * (np.arange(size[0]) - half[0])[:, None]
     x = step * flip * (np.arange(size[1]) - half[1])
     where = (centre - first)[:, None, None] + np.stack([cos * y - sin * x, sin * y + cos * x])
-    crop: Image = map_coordinates(box, where, order=1, mode="nearest")
-    return crop
+    return np.asarray(map_coordinates(box, where, order=1, mode="nearest"))
 
 
 def _find_images(source: object) -> list[Callable[[], Image]]:
