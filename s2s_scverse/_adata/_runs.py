@@ -169,23 +169,32 @@ def open_layers(
         return
     import dask.array as da
     import zarr
+    from filelock import FileLock, Timeout
 
     partial = _partial(store)
-    with _locked(partial):
-        for old in partial.iterdir():
-            if old.name != LOCK:
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
-        chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
-        shards = -(-n_obs // chunks[0]) * chunks[0], chunks[1]  # one file for each block of genes
-        made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": dtype}
-        try:
+    chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
+    shards = -(-n_obs // chunks[0]) * chunks[0], chunks[1]  # one file for each block of genes
+    made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": dtype}
+    try:
+        partial.mkdir(exist_ok=True)
+    except OSError as error:
+        msg = f"the folder {partial} cannot be made: {error.strerror}; choose another store"
+        raise OSError(error.errno, msg) from error
+    try:
+        with FileLock(partial / LOCK, timeout=0):
+            for old in partial.iterdir():
+                if old.name != LOCK:
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
             group = zarr.create_group(partial, overwrite=False)
             arrays = [group.create_array(name, attributes=ENCODING, fill_value=np.nan, **made) for name in names]
             layers = Layers(arrays[0], arrays[1] if std else None)
             yield layers
-        except OSError as error:
-            msg = f"store={str(store)!r} could not be written ({error.strerror or error})"
-            raise OSError(error.errno, msg) from error
+    except Timeout:
+        msg = f"{partial} is being written by another process; wait for it, or pass another store"
+        raise FileExistsError(msg) from None
+    except OSError as error:
+        msg = f"store={str(store)!r} could not be written ({error.strerror or error})"
+        raise OSError(error.errno, msg) from error
     partial.rename(store)
     (store / LOCK).unlink(missing_ok=True)
     stored = [da.from_zarr(str(store), component=name) for name in names]  # type: ignore[no-untyped-call]
@@ -203,24 +212,6 @@ def check_store(path: str | PathLike[str]) -> Path:
         msg = f"{there} exists already; pass another store, or delete it"
         raise FileExistsError(msg)
     return store
-
-
-@contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    """Make the folder, and lock it against other processes."""
-    from filelock import FileLock, Timeout
-
-    try:
-        partial.mkdir(exist_ok=True)
-    except OSError as error:
-        msg = f"the folder {partial} cannot be made: {error.strerror}; choose another store"
-        raise OSError(error.errno, msg) from error
-    try:
-        with FileLock(partial / LOCK, timeout=0):
-            yield
-    except Timeout:
-        msg = f"{partial} is being written by another process; wait for it, or pass another store"
-        raise FileExistsError(msg) from None
 
 
 def _partial(path: Path) -> Path:
