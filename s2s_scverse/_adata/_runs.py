@@ -260,7 +260,6 @@ def _set_layers(adata: AnnData, layers: dict[str, Any]) -> None:
 
 
 def write_evaluation(adata: AnnData, entry: dict[str, Any], *, copy: bool) -> AnnData | None:
-    """Write the tables of an evaluation."""
     adata = own(adata, copy=copy)
     adata.uns[_keys.UNS] = {**adata.uns[_keys.UNS], _keys.EVALUATION: entry}
     return adata if copy else None

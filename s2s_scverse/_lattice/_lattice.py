@@ -52,7 +52,6 @@ class Kind:
 
     @property
     def hexagonal(self) -> bool:
-        """Whether sites have six neighbours."""
         return self.n_neighbours == 6
 
     @cached_property
@@ -220,7 +219,6 @@ class Lattice:
         return sites
 
     def subset(self, keep: Bool | Int64) -> "Lattice":
-        """Return some of the sites."""
         return self.with_index(self.index[keep])
 
     def transformed(self, symmetry: Int64) -> "Lattice":

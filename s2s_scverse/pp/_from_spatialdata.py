@@ -82,9 +82,6 @@ def from_spatialdata(
             msg = f"table {table!r} annotates {region!r}, which the SpatialData does not have"
             raise KeyError(msg)
         centroids = spatialdata.get_centroids(sdata[region], coordinate_system=coordinate_system).compute()
-        if not centroids.index.is_unique:
-            msg = f"the instances of {region!r} are not unique, so the table's observations cannot be found in it"
-            raise ValueError(msg)
         here = regions == region
         place = centroids.index.get_indexer(instances[here])
         if (place < 0).any():

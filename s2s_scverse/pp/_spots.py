@@ -172,7 +172,6 @@ def naming(name: str | None) -> Iterator[None]:
 
 
 def _has_array(obs: pd.DataFrame) -> bool:
-    """Whether a section has array positions."""
     return all(key in obs and obs[key].notna().any() for key in ARRAY)
 
 
