@@ -99,8 +99,7 @@ class FeatureMaps:
 
     def __init__(self, image: PlacedImage, spacing: float, scales: Sequence[float], *, stain: bool = True) -> None:
         self.image = image
-        self._maps: list[Map] = []
-        self.names: list[str] = []
+        self._maps: dict[str, Map] = {}
         least = np.ceil(np.sqrt(np.prod(image.shape) / MOST))
         finest = int(max(1, least, TEXTURES[0] * spacing // RESOLVED))
         means, squares, visible, density = self._reduced(finest, stain=stain)
@@ -109,11 +108,11 @@ class FeatureMaps:
         for scale in scales:
             for name, channel, square in zip(channels, means, squares, strict=True):
                 total = channel.smooth(scale * spacing)
-                mean = total.values / cover[scale]
+                mean = np.divide(total.values, cover[scale], dtype=np.float32)
                 variance = square.smooth(scale * spacing).values / cover[scale] - np.square(mean)
-                self._add(f"{name}_mean_{scale:g}", mean, total.factor)
-                self._add(f"{name}_std_{scale:g}", np.sqrt(np.maximum(variance, 0)), total.factor)
-        spread = [float(each.values.std()) for each in self._maps[: 2 * len(channels) : 2]]
+                self._maps[f"{name}_mean_{scale:g}"] = Map(mean, total.factor)
+                self._maps[f"{name}_std_{scale:g}"] = Map(np.sqrt(np.maximum(variance, 0)), total.factor)
+        spread = [float(self._maps[f"{name}_mean_{scales[0]:g}"].values.std()) for name in channels]
         for size in TEXTURES:
             seen = visible.reduced(size * spacing / RESOLVED)
             sigma = size * spacing / seen.factor
@@ -127,25 +126,21 @@ class FeatureMaps:
                 for scale in (scale for scale in scales if scale >= 2 * TEXTURES[-1]):
                     total = power.smooth(scale * spacing)
                     texture = np.log(np.sqrt(total.values / cover[scale]) + max(LEAST_TEXTURE * unit, 1e-9))
-                    self._add(f"{name}{TEXTURE}{size:g}_{scale:g}", texture, total.factor)
+                    self._maps[f"{name}{TEXTURE}{size:g}_{scale:g}"] = Map(texture, total.factor)
         width = max(scales) * spacing
         self._seen = visible.smooth(width, mode="constant")
         if density is not None:
             self._seen.values[density.smooth(width).values < CLEAR * cover[max(scales)]] = 0
 
-    def _add(self, name: str, values: NDArray[np.floating], factor: int) -> None:
-        self.names.append(name)
-        self._maps.append(Map(np.asarray(values, np.float32), factor))
-
     def describe(self, coordinates: Float64) -> Description:
         """Return the features at coordinates (n, 2), without missing ones."""
         features, missing = self.sample(coordinates)
-        return Description(features, self.names, missing)
+        return Description(features, list(self._maps), missing)
 
     def sample(self, coordinates: Float64) -> tuple[Float32, NDArray[np.bool_]]:
         """Return the features (n, n_features) at coordinates (n, 2), and where they are missing, (n,)."""
         pixels = self.image.at(coordinates)
-        found = [each.at(pixels, "nearest") for each in self._maps]
+        found = [each.at(pixels, "nearest") for each in self._maps.values()]
         return np.stack(found, axis=1), self._seen.at(pixels, "constant") < COVERED
 
     def _reduced(self, factor: int, *, stain: bool) -> tuple[list[Map], list[Map], Map, Map | None]:
