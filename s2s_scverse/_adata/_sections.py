@@ -205,10 +205,8 @@ def read_inputs(
     return Inputs(sections, matrix, rows, measured, survey.counts, layer, depth)
 
 
-def read_inputs_of_run(
-    adata: AnnData, key: str, written: NDArray[np.bool_], *, covariates: bool
-) -> tuple[Mapping[str, Any], Inputs]:
-    """Return the entry of a run of `tl.impute` in uns, and its input, with or without covariates."""
+def read_inputs_of_run(adata: AnnData, key: str) -> Inputs:
+    """Return the input of a run of `tl.impute`, without covariates."""
     run = find_runs(adata).get(key, {})
     visible = read_visible(adata, key)
     if _keys.MODEL not in run or visible is None:
@@ -218,14 +216,12 @@ def read_inputs_of_run(
         )
         raise KeyError(msg)
     params = run["params"]
-    names = str(params["covariates"])
     inputs = read_inputs(
         adata,
-        written,
+        np.zeros(adata.n_vars, bool),
         layer=find_source(adata, [key], None, argument="layer"),
         max_distance=float(params["max_distance"]) if np.isfinite(params["max_distance"]) else None,
         total_counts=None if params["total_counts"] == "None" else str(params["total_counts"]),
-        covariates=names.split(", ") if covariates and names != "none" else None,
         denoise=bool(params["denoise"]),
         n_informative=int(params["training"]["max_genes"]),
         visible=visible,
@@ -239,7 +235,7 @@ def read_inputs_of_run(
                 "go back to the AnnData that tl.impute returned (genes= selects genes), or call s2s.tl.impute again"
             )
             raise ValueError(msg)
-    return run, inputs
+    return inputs
 
 
 def covariate_names(keys: Any) -> list[str]:

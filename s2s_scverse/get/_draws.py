@@ -109,7 +109,7 @@ def draws(
     if layer not in adata.layers:
         msg = NO_STD.format(key)
         raise KeyError(msg)
-    _, inputs = read_inputs_of_run(adata, key, np.zeros(adata.n_vars, bool), covariates=False)
+    inputs = read_inputs_of_run(adata, key)
     drawn = np.zeros(adata.n_obs, bool)
     for section in inputs.sections:
         drawn[section.rows] = section.wanted | (section.measured & section.denoised)

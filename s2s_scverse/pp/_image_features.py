@@ -209,7 +209,7 @@ def _placed(
     if hasattr(img, "images"):
         img, element = img.images[find_image(img, coordinate_system, coordinates, section.name)], True
     if element:
-        return _image.image_levels(read_levels(img, coordinate_system), "CYX", pixel)
+        return _image.image_levels(read_levels(img, coordinate_system), pixel)
     matrix = np.asarray(1.0 if transform is None else transform)
     if matrix.ndim == 0 and matrix.dtype.kind in "fiu":
         matrix = np.diag([check_positive("transform", float(matrix)), float(matrix), 1.0])
