@@ -264,15 +264,13 @@ def _warn_of_misfit(
 
 
 def _warn_of_missing(missing: NDArray[np.bool_], outside: int) -> None:
+    n, blank = len(missing), int(missing.sum()) - outside
     causes = {
         "outside the image (check obsm['spatial'], and its scale factor or transform=)": outside,
-        "on blank or dark background or under pen marks (for a fluorescence image, pass extractor='channels')": (
-            int(missing.sum()) - outside
-        ),
+        "on blank or dark background or under pen marks (for a fluorescence image, pass extractor='channels')": blank,
     }
-    n = len(missing)
-    amount = {number: "all" if number == n else f"{number} of {n}" for number in causes.values() if number}
-    found = " and ".join(f"{amount[number]} sites lie {cause}" for cause, number in causes.items() if number)
+    amounts = {cause: "all" if number == n else f"{number} of {n}" for cause, number in causes.items() if number}
+    found = " and ".join(f"{amount} sites lie {cause}" for cause, amount in amounts.items())
     if missing.all():
         raise ValueError(found)
     if found:
