@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -233,16 +232,12 @@ def check_registration(
         return None
     scores, in_place = _leading(values), describe(spots)
     overall: View = np.asarray
-    local: View = partial(_local, spots)
-    wanted = {view: view(scores) for view in (overall, local)}
-
-    def errors(described: tuple[Float32, NDArray[np.bool_]], view: View) -> Float64:
-        return _errors(*described, wanted[view], view)
+    local = _local(spots)
 
     def clearly(gain: Float64, doubt: float) -> bool:
         return bool(gain.sum() > doubt * gain.std() * np.sqrt(len(gain)))
 
-    here = {view: errors(in_place, view) for view in wanted}
+    here = {view: _errors(*in_place, scores, view) for view in (overall, local)}
     # Large structures, of which a part of a section has few, may fit better at a wrong location. Differences between
     # neighbouring spots hardly do: shifts are tested on them alone, other locations on both.
     tried: list[tuple[Iterator[tuple[str, Float64]], dict[View, float]]] = [
@@ -252,10 +247,10 @@ def check_registration(
     tried = tried[: 2 if in_place[1].mean() < 0.5 else 1]  # beside the section, small shifts are no remedy
     for places, tests in tried:
         view, found = next(iter(tests)), []
-        total = max(float(np.square(wanted[view]).sum()), 1e-12)
+        total = max(float(np.square(view(scores)).sum()), 1e-12)
         for place, moved in places:
             described = describe(moved)
-            there = {view: errors(described, view) for view in tests}
+            there = {view: _errors(*described, scores, view) for view in tests}
             misfit = Misfit(place, *(float(1 - each[view].sum() / total) for each in (here, there)))
             better = all(clearly(here[view] - there[view], doubt) for view, doubt in tests.items())
             if better and misfit.explained_there > EXPLAINED:
@@ -292,10 +287,9 @@ def explained_locally(features: Float32, missing: NDArray[np.bool_], spots: Floa
     """
     if (~missing).sum() < FEWEST:
         return np.nan
-    view = partial(_local, spots)
-    wanted = view(_leading(values))
-    errors, total = _errors(features, missing, wanted, view)[~missing].sum(), np.square(wanted[~missing]).sum()
-    return float(1 - errors / total) if total > 0 else np.nan
+    scores, view = _leading(values), _local(spots)
+    total = np.square(view(scores)[~missing]).sum()
+    return float(1 - _errors(features, missing, scores, view)[~missing].sum() / total) if total > 0 else np.nan
 
 
 def _leading(values: Float32) -> Float64:
@@ -304,10 +298,10 @@ def _leading(values: Float32) -> Float64:
     return np.asarray((left * strength)[:, :COMPONENTS], np.float64)
 
 
-def _local(spots: Float64, of_spots: Float64) -> Float64:
-    """Return differences from the mean of the nearest spots."""
+def _local(spots: Float64) -> View:
+    """Return the function that subtracts the mean of the nearest spots from values (n_spots, n)."""
     neighbours = np.asarray(cKDTree(spots).query(spots, k=NEIGHBOURS + 1)[1])[:, 1:]
-    return np.asarray(of_spots - of_spots[neighbours].mean(axis=1))
+    return lambda values: np.asarray(values - values[neighbours].mean(axis=1))
 
 
 def _shifted(spots: Float64, spacing: float) -> Iterator[tuple[str, Float64]]:
@@ -336,8 +330,9 @@ def _turned(spots: Float64, box: tuple[Float64, Float64], factors: Sequence[floa
         yield f"multiplied by {factor:.4g}", spots * factor
 
 
-def _errors(features: Float32, missing: NDArray[np.bool_], wanted: Float64, view: View) -> Float64:
+def _errors(features: Float32, missing: NDArray[np.bool_], scores: Float64, view: View) -> Float64:
     """Return squared leave-one-out errors of ridge regression, (n_spots,); nothing is explained without features."""
+    wanted = view(scores)
     result = np.square(wanted).sum(axis=1)
     if (~missing).sum() < FEWEST:
         return np.asarray(result)
