@@ -14,7 +14,7 @@ from .. import _keys
 from .._calibration import FEWEST
 from .._checks import check_adata, check_column, check_name, check_number, few
 from .._lattice import Lattice, SectionOnLattice
-from ._genes import GeneMatrix, Survey, find_depth, read_molecules
+from ._genes import GeneMatrix, find_depth, most_variable, read_molecules
 from ._runs import find_runs, find_source, read_visible
 
 __all__ = [
@@ -190,8 +190,8 @@ def read_inputs(
         sections = [replace(each, covariates=_standardised(at_sites[each.rows])) for each in sections]
     matrix = GeneMatrix(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
     rows = [np.searchsorted(np.flatnonzero(measured), section.spots) for section in sections]
-    survey = Survey.of(matrix, rows, written)
-    informative = matrix.read(survey.most_variable(n_informative), finite=False)
+    columns, counts = most_variable(matrix, rows, written, n_informative)
+    informative = matrix.read(columns, finite=False)
     sections = [
         _with_counts(adata, replace(section, values=informative[spots]), layer, total_counts, denoise=denoise)
         for section, spots in zip(sections, rows, strict=True)
@@ -202,7 +202,7 @@ def read_inputs(
     if with_depth:
         depth = "values" if total_counts == "auto" else f"obs[{total_counts!r}]"
         depth += "" if with_depth == len(sections) else f" in {with_depth} of {len(sections)} sections"
-    return Inputs(sections, matrix, rows, measured, survey.counts, layer, depth)
+    return Inputs(sections, matrix, rows, measured, counts, layer, depth)
 
 
 def read_inputs_of_run(adata: AnnData, key: str) -> Inputs:

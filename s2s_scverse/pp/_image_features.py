@@ -11,7 +11,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _image, _keys
-from .._adata import GeneMatrix, Survey, check_copy, read_sections, write_image_features
+from .._adata import GeneMatrix, check_copy, most_variable, read_sections, write_image_features
 from .._checks import (
     check_adata,
     check_choice,
@@ -155,8 +155,7 @@ def image_features(
         maps = _image.FeatureMaps(image, spacing * image.scale, widths, stain=extractor != "channels")
         spots = coordinates[section.measured]
         values = _read_values(adata, section, layer)
-        if len(values):
-            _warn_of_misfit(adata, section, maps, spots, spacing, values)
+        _warn_of_misfit(adata, section, maps, spots, spacing, values)
         if callable(extractor):
             description = _image.cut_patches(place(None), coordinates, extractor, side, batch_size)
         else:
@@ -227,9 +226,9 @@ def _read_values(adata: AnnData, section: SectionOnLattice, layer: str | None) -
         return np.empty((0, 0), np.float32)
     seen = np.isin(np.arange(adata.n_obs), section.spots)
     matrix = GeneMatrix(adata, seen, np.arange(adata.n_vars), layer=layer)
-    survey = Survey.of(matrix, [np.arange(len(section.spots))], np.zeros(adata.n_vars, bool))
-    values = matrix.read(survey.most_variable(N_GENES), finite=False)
-    return np.log1p(values) if survey.counts else values
+    columns, counts = most_variable(matrix, [np.arange(len(section.spots))], np.zeros(adata.n_vars, bool), N_GENES)
+    values = matrix.read(columns, finite=False)
+    return np.log1p(values) if counts else values
 
 
 def _warn_of_misfit(
