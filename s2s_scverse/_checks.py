@@ -86,7 +86,6 @@ def read_table(table: Any) -> pd.DataFrame:
 
 
 def check_unique_genes(adata: "AnnData") -> None:
-    """Check that gene names are unique."""
     if not adata.var_names.is_unique:
         repeated = adata.var_names[adata.var_names.duplicated()].unique()
         msg = f"gene names are not unique ({few(repeated)}); call adata.var_names_make_unique() first"
@@ -136,7 +135,6 @@ def check_fraction(name: str, value: Any) -> float:
 
 
 def check_bool(name: str, value: object) -> None:
-    """Check for a boolean."""
     check_type(name, value, "True or False", bool)
 
 
@@ -168,19 +166,16 @@ def did_you_mean(names: Iterable[str], known: Iterable[str]) -> str:
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Check that a value is one of the choices."""
     if value not in choices:
         msg = f"{name} must be one of {', '.join(map(repr, choices))}, found {value!r}"
         raise ValueError(msg + (did_you_mean([value], choices) if isinstance(value, str) else ""))
 
 
 def check_name(name: str, value: object) -> None:
-    """Check for a string."""
     check_type(name, value, "a name", str)
 
 
 def check_path(name: str, value: Any) -> Path:
-    """Return a path."""
     check_type(name, value, "a path", str, os.PathLike)
     return Path(value)
 
@@ -209,7 +204,6 @@ def check_rng(rng: Any) -> np.random.Generator:
 
 
 def check_layer(adata: "AnnData", layer: str | None, *, argument: str = "layer") -> None:
-    """Check that a layer exists."""
     check_type(argument, layer, "a name or None", str, NoneType)
     if layer is not None and layer not in adata.layers:
         msg = f"layer {layer!r} not found in adata.layers, which has: {few(named_layers(adata)) or 'none'}"

@@ -2,8 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -29,9 +27,9 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self._show:
-            # The notebook's bar needs ipywidgets, and warns without.
-            bars = import_module("tqdm.auto" if find_spec("ipywidgets") else "tqdm.std")
-            self._bar = bars.tqdm(desc="s2s", total=100, bar_format=FORMAT)
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(desc="s2s", total=100, bar_format=FORMAT)
         return self
 
     def __exit__(self, failed: object, *_: object) -> None:

@@ -1,6 +1,5 @@
 """Images of SpatialData objects; the package spatialdata is optional."""
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from ._checks import few
 __all__ = ["find_image", "import_spatialdata", "read_levels"]
 
 
-def import_spatialdata() -> ModuleType:
+def import_spatialdata() -> Any:
     """Import spatialdata, or raise an ImportError with advice."""
     try:
         import spatialdata
@@ -20,8 +19,7 @@ def import_spatialdata() -> ModuleType:
     except ImportError as error:
         msg = f"this function needs the package spatialdata ({error}): pip install 's2s-scverse[spatialdata]'"
         raise ImportError(msg) from error
-    module: ModuleType = spatialdata
-    return module
+    return spatialdata
 
 
 def read_levels(image: Any, coordinate_system: str) -> list[tuple[Any, NDArray[np.float64]]]:

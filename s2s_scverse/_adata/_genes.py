@@ -15,10 +15,10 @@ from .._checks import are_counts, as_dense, check_layer, check_numeric, few, in_
 __all__ = [
     "GENE_BLOCK",
     "GeneMatrix",
-    "Survey",
     "find_depth",
     "find_matrix",
     "gene_blocks",
+    "most_variable",
     "read_molecules",
     "read_values",
 ]
@@ -133,40 +133,30 @@ def _columns(matrix: Any, columns: Int64) -> Any:
     return matrix[:, columns]
 
 
-@dataclass(frozen=True)
-class Survey:
-    """Summary statistics of all genes at measured spots."""
+def most_variable(matrix: GeneMatrix, sections: list[Int64], written: Bool, n: int) -> tuple[Int64, bool]:
+    """Return the n most variable genes, without constant ones, and whether values look like counts in every section.
 
-    variance: Float64  # (n_genes,) within sections, times the number of spots
-    mean: Float64  # (n_genes,) over all sections
-    counts: bool  # whether values look like counts in every section
-
-    @classmethod
-    def of(cls, matrix: GeneMatrix, sections: list[Int64], written: Bool) -> "Survey":
-        """Compute the statistics; `sections` are rows of the matrix, and `written` genes (n_genes,) must be finite."""
-        variance, mean = np.zeros(len(matrix)), np.zeros(len(matrix))
-        whole, largest = np.ones(len(sections), bool), np.zeros(len(sections))
-        for block in gene_blocks(np.ones(len(matrix), bool)):
-            values = matrix.read(block, finite=written[block])
-            mean[block] = values.mean(axis=0, dtype=np.float64)
-            for number, rows in enumerate(sections):
-                own = values if len(rows) == len(values) else values[rows]
-                variance[block] += len(rows) * own.var(axis=0, dtype=np.float64)
-                largest[number] = max(largest[number], own.max())
-                whole[number] &= bool(whole[number]) and are_counts(own)
-        if not variance.any() and max(map(len, sections)) > 1:
-            what = "no gene varies between measured spots" if mean.any() else "all measured values are 0"
-            msg = (
-                f"{what}, so there is nothing to predict; check X, or start from counts and normalise over measured "
-                "spots alone: s2s.pp.normalize(adata) instead of sc.pp.normalize_total, whose median total can be 0"
-            )
-            raise ValueError(msg)
-        return cls(variance, mean, bool((whole & (largest > 1)).all()))
-
-    def most_variable(self, n: int) -> Int64:
-        """Return the n most variable genes, in their order, without constant ones."""
-        order = np.argsort(-self.variance, kind="stable")[:n]
-        return np.sort(order[self.variance[order] > 0])
+    `sections` are rows of the matrix; `written` genes (n_genes,) must be finite.
+    """
+    variance, some = np.zeros(len(matrix)), False
+    whole, largest = np.ones(len(sections), bool), np.zeros(len(sections))
+    for block in gene_blocks(np.ones(len(matrix), bool)):
+        values = matrix.read(block, finite=written[block])
+        some = some or bool(values.any())
+        for number, rows in enumerate(sections):
+            own = values if len(rows) == len(values) else values[rows]
+            variance[block] += len(rows) * own.var(axis=0, dtype=np.float64)
+            largest[number] = max(largest[number], own.max())
+            whole[number] &= bool(whole[number]) and are_counts(own)
+    if not variance.any() and max(map(len, sections)) > 1:
+        what = "no gene varies between measured spots" if some else "all measured values are 0"
+        msg = (
+            f"{what}, so there is nothing to predict; check X, or start from counts and normalise over measured "
+            "spots alone: s2s.pp.normalize(adata) instead of sc.pp.normalize_total, whose median total can be 0"
+        )
+        raise ValueError(msg)
+    order = np.argsort(-variance, kind="stable")[:n]
+    return np.sort(order[variance[order] > 0]), bool((whole & (largest > 1)).all())
 
 
 @dataclass(frozen=True)

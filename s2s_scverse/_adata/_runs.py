@@ -45,9 +45,7 @@ RESERVED = {_keys.GRID: "the lattice", _keys.EVALUATION: "the scores", _keys.IMA
 
 def find_runs(adata: AnnData) -> dict[str, Mapping[str, Any]]:
     """Return the entries of runs in uns by the name of their layer; empty ones where `anndata.concat` dropped them."""
-    entry = adata.uns.get(_keys.UNS, {})
-    runs = entry if isinstance(entry, Mapping) else {}
-    found = {name: run for name, run in runs.items() if name not in RESERVED and isinstance(run, Mapping)}
+    found = {name: run for name, run in adata.uns.get(_keys.UNS, {}).items() if name not in RESERVED}
     return {name: {} for name in named_layers(adata) if _keys.VISIBLE.format(name) in adata.obs} | found
 
 
@@ -171,23 +169,32 @@ def open_layers(
         return
     import dask.array as da
     import zarr
+    from filelock import FileLock, Timeout
 
     partial = _partial(store)
-    with _locked(partial):
-        for old in partial.iterdir():
-            if old.name != LOCK:
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
-        chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
-        shards = -(-n_obs // chunks[0]) * chunks[0], chunks[1]  # one file for each block of genes
-        made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": dtype}
-        try:
+    chunks = min(SITE_CHUNK, n_obs), min(GENE_BLOCK, len(written))
+    shards = -(-n_obs // chunks[0]) * chunks[0], chunks[1]  # one file for each block of genes
+    made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": dtype}
+    try:
+        partial.mkdir(exist_ok=True)
+    except OSError as error:
+        msg = f"the folder {partial} cannot be made: {error.strerror}; choose another store"
+        raise OSError(error.errno, msg) from error
+    try:
+        with FileLock(partial / LOCK, timeout=0):
+            for old in partial.iterdir():
+                if old.name != LOCK:
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
             group = zarr.create_group(partial, overwrite=False)
             arrays = [group.create_array(name, attributes=ENCODING, fill_value=np.nan, **made) for name in names]
             layers = Layers(arrays[0], arrays[1] if std else None)
             yield layers
-        except OSError as error:
-            msg = f"store={str(store)!r} could not be written ({error.strerror or error})"
-            raise OSError(error.errno, msg) from error
+    except Timeout:
+        msg = f"{partial} is being written by another process; wait for it, or pass another store"
+        raise FileExistsError(msg) from None
+    except OSError as error:
+        msg = f"store={str(store)!r} could not be written ({error.strerror or error})"
+        raise OSError(error.errno, msg) from error
     partial.rename(store)
     (store / LOCK).unlink(missing_ok=True)
     stored = [da.from_zarr(str(store), component=name) for name in names]  # type: ignore[no-untyped-call]
@@ -205,24 +212,6 @@ def check_store(path: str | PathLike[str]) -> Path:
         msg = f"{there} exists already; pass another store, or delete it"
         raise FileExistsError(msg)
     return store
-
-
-@contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    """Make the folder, and lock it against other processes."""
-    from filelock import FileLock, Timeout
-
-    try:
-        partial.mkdir(exist_ok=True)
-    except OSError as error:
-        msg = f"the folder {partial} cannot be made: {error.strerror}; choose another store"
-        raise OSError(error.errno, msg) from error
-    try:
-        with FileLock(partial / LOCK, timeout=0):
-            yield
-    except Timeout:
-        msg = f"{partial} is being written by another process; wait for it, or pass another store"
-        raise FileExistsError(msg) from None
 
 
 def _partial(path: Path) -> Path:
@@ -271,7 +260,6 @@ def _set_layers(adata: AnnData, layers: dict[str, Any]) -> None:
 
 
 def write_evaluation(adata: AnnData, entry: dict[str, Any], *, copy: bool) -> AnnData | None:
-    """Write the tables of an evaluation."""
     adata = own(adata, copy=copy)
     adata.uns[_keys.UNS] = {**adata.uns[_keys.UNS], _keys.EVALUATION: entry}
     return adata if copy else None

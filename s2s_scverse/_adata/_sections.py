@@ -14,7 +14,7 @@ from .. import _keys
 from .._calibration import FEWEST
 from .._checks import check_adata, check_column, check_name, check_number, few
 from .._lattice import Lattice, SectionOnLattice
-from ._genes import GeneMatrix, Survey, find_depth, read_molecules
+from ._genes import GeneMatrix, find_depth, most_variable, read_molecules
 from ._runs import find_runs, find_source, read_visible
 
 __all__ = [
@@ -38,7 +38,6 @@ AGAIN = (
     "sections that were concatenated"
 )
 """Advice if the lattice in uns is missing or invalid, as after :func:`anndata.concat`."""
-GEOMETRY = {"basis": (2, 2), "origin": (2,)}  # shapes of arrays in uns
 
 
 def array_positions(adata: AnnData) -> NDArray[np.int64]:
@@ -75,10 +74,9 @@ def grid_entry(lattice: Lattice, *, stride: int) -> dict[str, Any]:
 
 def read_sections(adata: AnnData) -> list[SectionOnLattice]:
     """Return the sections that `pp.grid` laid out, without empty ones; all unmeasured sites are wanted."""
-    entry = adata.uns.get(_keys.UNS, {})
-    grid = entry.get(_keys.GRID) if isinstance(entry, Mapping) else None
+    grid = adata.uns.get(_keys.UNS, {}).get(_keys.GRID)
     missing = [key for key in (_keys.ARRAY_ROW, _keys.ARRAY_COL, _keys.MEASURED) if key not in adata.obs]
-    if not isinstance(grid, Mapping) or missing:
+    if not grid or missing:
         found = f"adata.obs has no {few(missing)}" if missing else f"adata.uns[{_keys.UNS!r}] has no {_keys.GRID!r}"
         advice = "call dense = s2s.pp.grid(adata) first and use dense" if missing else AGAIN
         msg = f"no lattice found ({found}); {advice}"
@@ -126,8 +124,8 @@ def read_section(adata: AnnData, library_id: str | None = None) -> tuple[AnnData
 def _lattice(grid: Mapping[str, Any], array: NDArray[np.int64]) -> Lattice:
     """Return the lattice of a section with array positions (n_sites, 2), from its entry in uns."""
     try:
-        basis, origin = (np.asarray(grid[key], np.float64).reshape(shape) for key, shape in GEOMETRY.items())
-        lattice = Lattice.from_array(grid["kind"], array, basis, origin)
+        basis, origin = np.asarray(grid["basis"], np.float64), np.asarray(grid["origin"], np.float64)
+        lattice = Lattice.from_array(grid["kind"], array, basis.reshape(2, 2), origin.reshape(2))
         stride = int(grid["stride"])
     except (KeyError, TypeError, ValueError) as error:
         msg = f"adata.uns[{_keys.UNS!r}][{_keys.GRID!r}] does not describe a lattice ({error!r}); {AGAIN}"
@@ -192,8 +190,8 @@ def read_inputs(
         sections = [replace(each, covariates=_standardised(at_sites[each.rows])) for each in sections]
     matrix = GeneMatrix(adata, measured, np.arange(adata.n_vars), layer=layer).by_gene()
     rows = [np.searchsorted(np.flatnonzero(measured), section.spots) for section in sections]
-    survey = Survey.of(matrix, rows, written)
-    informative = matrix.read(survey.most_variable(n_informative), finite=False)
+    columns, counts = most_variable(matrix, rows, written, n_informative)
+    informative = matrix.read(columns, finite=False)
     sections = [
         _with_counts(adata, replace(section, values=informative[spots]), layer, total_counts, denoise=denoise)
         for section, spots in zip(sections, rows, strict=True)
@@ -204,13 +202,11 @@ def read_inputs(
     if with_depth:
         depth = "values" if total_counts == "auto" else f"obs[{total_counts!r}]"
         depth += "" if with_depth == len(sections) else f" in {with_depth} of {len(sections)} sections"
-    return Inputs(sections, matrix, rows, measured, survey.counts, layer, depth)
+    return Inputs(sections, matrix, rows, measured, counts, layer, depth)
 
 
-def read_inputs_of_run(
-    adata: AnnData, key: str, written: NDArray[np.bool_], *, covariates: bool
-) -> tuple[Mapping[str, Any], Inputs]:
-    """Return the entry of a run of `tl.impute` in uns, and its input, with or without covariates."""
+def read_inputs_of_run(adata: AnnData, key: str) -> Inputs:
+    """Return the input of a run of `tl.impute`, without covariates."""
     run = find_runs(adata).get(key, {})
     visible = read_visible(adata, key)
     if _keys.MODEL not in run or visible is None:
@@ -220,14 +216,12 @@ def read_inputs_of_run(
         )
         raise KeyError(msg)
     params = run["params"]
-    names = str(params["covariates"])
     inputs = read_inputs(
         adata,
-        written,
+        np.zeros(adata.n_vars, bool),
         layer=find_source(adata, [key], None, argument="layer"),
         max_distance=float(params["max_distance"]) if np.isfinite(params["max_distance"]) else None,
         total_counts=None if params["total_counts"] == "None" else str(params["total_counts"]),
-        covariates=names.split(", ") if covariates and names != "none" else None,
         denoise=bool(params["denoise"]),
         n_informative=int(params["training"]["max_genes"]),
         visible=visible,
@@ -241,7 +235,7 @@ def read_inputs_of_run(
                 "go back to the AnnData that tl.impute returned (genes= selects genes), or call s2s.tl.impute again"
             )
             raise ValueError(msg)
-    return run, inputs
+    return inputs
 
 
 def covariate_names(keys: Any) -> list[str]:

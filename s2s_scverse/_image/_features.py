@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -99,8 +98,7 @@ class FeatureMaps:
 
     def __init__(self, image: PlacedImage, spacing: float, scales: Sequence[float], *, stain: bool = True) -> None:
         self.image = image
-        self._maps: list[Map] = []
-        self.names: list[str] = []
+        self._maps: dict[str, Map] = {}
         least = np.ceil(np.sqrt(np.prod(image.shape) / MOST))
         finest = int(max(1, least, TEXTURES[0] * spacing // RESOLVED))
         means, squares, visible, density = self._reduced(finest, stain=stain)
@@ -109,11 +107,11 @@ class FeatureMaps:
         for scale in scales:
             for name, channel, square in zip(channels, means, squares, strict=True):
                 total = channel.smooth(scale * spacing)
-                mean = total.values / cover[scale]
+                mean = np.divide(total.values, cover[scale], dtype=np.float32)
                 variance = square.smooth(scale * spacing).values / cover[scale] - np.square(mean)
-                self._add(f"{name}_mean_{scale:g}", mean, total.factor)
-                self._add(f"{name}_std_{scale:g}", np.sqrt(np.maximum(variance, 0)), total.factor)
-        spread = [float(each.values.std()) for each in self._maps[: 2 * len(channels) : 2]]
+                self._maps[f"{name}_mean_{scale:g}"] = Map(mean, total.factor)
+                self._maps[f"{name}_std_{scale:g}"] = Map(np.sqrt(np.maximum(variance, 0)), total.factor)
+        spread = [float(self._maps[f"{name}_mean_{scales[0]:g}"].values.std()) for name in channels]
         for size in TEXTURES:
             seen = visible.reduced(size * spacing / RESOLVED)
             sigma = size * spacing / seen.factor
@@ -127,25 +125,21 @@ class FeatureMaps:
                 for scale in (scale for scale in scales if scale >= 2 * TEXTURES[-1]):
                     total = power.smooth(scale * spacing)
                     texture = np.log(np.sqrt(total.values / cover[scale]) + max(LEAST_TEXTURE * unit, 1e-9))
-                    self._add(f"{name}{TEXTURE}{size:g}_{scale:g}", texture, total.factor)
+                    self._maps[f"{name}{TEXTURE}{size:g}_{scale:g}"] = Map(texture, total.factor)
         width = max(scales) * spacing
         self._seen = visible.smooth(width, mode="constant")
         if density is not None:
             self._seen.values[density.smooth(width).values < CLEAR * cover[max(scales)]] = 0
 
-    def _add(self, name: str, values: NDArray[np.floating], factor: int) -> None:
-        self.names.append(name)
-        self._maps.append(Map(np.asarray(values, np.float32), factor))
-
     def describe(self, coordinates: Float64) -> Description:
         """Return the features at coordinates (n, 2), without missing ones."""
         features, missing = self.sample(coordinates)
-        return Description(features, self.names, missing)
+        return Description(features, list(self._maps), missing)
 
     def sample(self, coordinates: Float64) -> tuple[Float32, NDArray[np.bool_]]:
         """Return the features (n, n_features) at coordinates (n, 2), and where they are missing, (n,)."""
         pixels = self.image.at(coordinates)
-        found = [each.at(pixels, "nearest") for each in self._maps]
+        found = [each.at(pixels, "nearest") for each in self._maps.values()]
         return np.stack(found, axis=1), self._seen.at(pixels, "constant") < COVERED
 
     def _reduced(self, factor: int, *, stain: bool) -> tuple[list[Map], list[Map], Map, Map | None]:
@@ -238,16 +232,12 @@ def check_registration(
         return None
     scores, in_place = _leading(values), describe(spots)
     overall: View = np.asarray
-    local: View = partial(_local, spots)
-    wanted = {view: view(scores) for view in (overall, local)}
-
-    def errors(described: tuple[Float32, NDArray[np.bool_]], view: View) -> Float64:
-        return _errors(*described, wanted[view], view)
+    local = _local(spots)
 
     def clearly(gain: Float64, doubt: float) -> bool:
         return bool(gain.sum() > doubt * gain.std() * np.sqrt(len(gain)))
 
-    here = {view: errors(in_place, view) for view in wanted}
+    here = {view: _errors(*in_place, scores, view) for view in (overall, local)}
     # Large structures, of which a part of a section has few, may fit better at a wrong location. Differences between
     # neighbouring spots hardly do: shifts are tested on them alone, other locations on both.
     tried: list[tuple[Iterator[tuple[str, Float64]], dict[View, float]]] = [
@@ -257,10 +247,10 @@ def check_registration(
     tried = tried[: 2 if in_place[1].mean() < 0.5 else 1]  # beside the section, small shifts are no remedy
     for places, tests in tried:
         view, found = next(iter(tests)), []
-        total = max(float(np.square(wanted[view]).sum()), 1e-12)
+        total = max(float(np.square(view(scores)).sum()), 1e-12)
         for place, moved in places:
             described = describe(moved)
-            there = {view: errors(described, view) for view in tests}
+            there = {view: _errors(*described, scores, view) for view in tests}
             misfit = Misfit(place, *(float(1 - each[view].sum() / total) for each in (here, there)))
             better = all(clearly(here[view] - there[view], doubt) for view, doubt in tests.items())
             if better and misfit.explained_there > EXPLAINED:
@@ -297,10 +287,9 @@ def explained_locally(features: Float32, missing: NDArray[np.bool_], spots: Floa
     """
     if (~missing).sum() < FEWEST:
         return np.nan
-    view = partial(_local, spots)
-    wanted = view(_leading(values))
-    errors, total = _errors(features, missing, wanted, view)[~missing].sum(), np.square(wanted[~missing]).sum()
-    return float(1 - errors / total) if total > 0 else np.nan
+    scores, view = _leading(values), _local(spots)
+    total = np.square(view(scores)[~missing]).sum()
+    return float(1 - _errors(features, missing, scores, view)[~missing].sum() / total) if total > 0 else np.nan
 
 
 def _leading(values: Float32) -> Float64:
@@ -309,10 +298,10 @@ def _leading(values: Float32) -> Float64:
     return np.asarray((left * strength)[:, :COMPONENTS], np.float64)
 
 
-def _local(spots: Float64, of_spots: Float64) -> Float64:
-    """Return differences from the mean of the nearest spots."""
+def _local(spots: Float64) -> View:
+    """Return the function that subtracts the mean of the nearest spots from values (n_spots, n)."""
     neighbours = np.asarray(cKDTree(spots).query(spots, k=NEIGHBOURS + 1)[1])[:, 1:]
-    return np.asarray(of_spots - of_spots[neighbours].mean(axis=1))
+    return lambda values: np.asarray(values - values[neighbours].mean(axis=1))
 
 
 def _shifted(spots: Float64, spacing: float) -> Iterator[tuple[str, Float64]]:
@@ -341,8 +330,9 @@ def _turned(spots: Float64, box: tuple[Float64, Float64], factors: Sequence[floa
         yield f"multiplied by {factor:.4g}", spots * factor
 
 
-def _errors(features: Float32, missing: NDArray[np.bool_], wanted: Float64, view: View) -> Float64:
+def _errors(features: Float32, missing: NDArray[np.bool_], scores: Float64, view: View) -> Float64:
     """Return squared leave-one-out errors of ridge regression, (n_spots,); nothing is explained without features."""
+    wanted = view(scores)
     result = np.square(wanted).sum(axis=1)
     if (~missing).sum() < FEWEST:
         return np.asarray(result)

@@ -116,9 +116,6 @@ def library_image(library: Mapping[str, Any], name: str | None, advice: str) -> 
     if key not in scales and name != "fullres":
         msg = f"scale factor {key!r} of image {name!r} not found; adata.uns['spatial'] has: {few(scales) or 'none'}"
         raise KeyError(msg)
-    if isinstance(images[name], str | PathLike):
-        msg = f"image {name!r} must be an array, found the path {str(images[name])!r}; read it, or {advice}"
-        raise TypeError(msg)
     pixels = channels_last(images[name])[:]
     pixels = np.asarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
     if not (pixels.ndim == 2 or pixels.shape[2] in (3, 4)):
@@ -185,12 +182,12 @@ def channels_last(img: Any) -> Any:
     return LazyPixels(pixels, "CYX") if pixels.ndim == 3 and pixels.shape[0] < pixels.shape[2] else pixels
 
 
-def image_levels(levels: Sequence[tuple[Any, NDArray[np.float64]]], axes: str, pixel: float | None) -> PlacedImage:
-    """Return a level of a pyramid, given as arrays with the map from coordinates to their pixels, as `image_file`."""
+def image_levels(levels: Sequence[tuple[Any, NDArray[np.float64]]], pixel: float | None) -> PlacedImage:
+    """Return a level of a pyramid, given as arrays "CYX" with the maps from coordinates to their pixels."""
     scales = [PlacedImage(array, to_pixels).scale for array, to_pixels in levels]
     level, block = _resolution([scales[0] / scale for scale in scales], levels[0][1], pixel)
     array, to_pixels = levels[level]
-    return PlacedImage(LazyPixels(array, axes, block), _reduced(to_pixels, block))
+    return PlacedImage(LazyPixels(array, "CYX", block), _reduced(to_pixels, block))
 
 
 def _resolution(factors: Sequence[float], to_pixels: NDArray[np.float64], pixel: float | None) -> tuple[int, int]:

@@ -147,11 +147,9 @@ def _fitted(lattice: Lattice, coordinates: Float64) -> Lattice:
     if np.linalg.matrix_rank(unit) == 2:
         linear = np.linalg.lstsq(unit, offset, rcond=None)[0]
     else:
-        lengths = np.linalg.norm(unit, axis=1), np.linalg.norm(offset, axis=1)
-        scale = lengths[1].sum() / lengths[0].sum() if lengths[0].sum() else 1.0
-        ahead = offset.T @ unit
-        angle = np.arctan2(ahead[1, 0] - ahead[0, 1], ahead[0, 0] + ahead[1, 1])
-        linear = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        ideal, found = unit @ [1, 1j], offset @ [1, 1j]
+        turn = np.vdot(ideal, found) / np.vdot(ideal, ideal) if ideal.any() else 1 + 0j
+        linear = np.array([[turn.real, turn.imag], [-turn.imag, turn.real]])
     basis = np.asarray(lattice.kind.unit_basis) @ linear
     origin = coordinates.mean(axis=0) - lattice.index.mean(axis=0) @ basis
     return Lattice(lattice.kind, lattice.index, basis, origin)

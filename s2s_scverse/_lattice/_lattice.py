@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, Delaunay, QhullError, cKDTree
+from scipy.spatial import ConvexHull, cKDTree
 
 __all__ = [
     "KINDS",
@@ -52,7 +52,6 @@ class Kind:
 
     @property
     def hexagonal(self) -> bool:
-        """Whether sites have six neighbours."""
         return self.n_neighbours == 6
 
     @cached_property
@@ -220,7 +219,6 @@ class Lattice:
         return sites
 
     def subset(self, keep: Bool | Int64) -> "Lattice":
-        """Return some of the sites."""
         return self.with_index(self.index[keep])
 
     def transformed(self, symmetry: Int64) -> "Lattice":
@@ -345,16 +343,12 @@ def _closing(spots: Float64, sites: Float64, radius: float) -> Bool:
 
 
 def _in_hull(spots: Float64, sites: Float64) -> Bool:
-    try:
-        corners = spots[ConvexHull(spots).vertices]
-    except (QhullError, ValueError):
-        # Fewer than three spots, or spots on a line, have a segment for a hull.
-        centre = spots.mean(axis=0)
-        x, y = np.linalg.svd(spots - centre, full_matrices=False)[2][0]
-        along, aside = (sites - centre) @ [x, y], (sites - centre) @ [-y, x]
-        reach = (spots - centre) @ [x, y]
-        return np.asarray((along > reach.min() - SLACK) & (along < reach.max() + SLACK) & (np.abs(aside) < SLACK))
-    return np.asarray(Delaunay(corners).find_simplex(sites, tol=SLACK) >= 0)
+    """Return which sites are inside the convex hull of small squares around the spots, which may lie on a line."""
+    corners = np.concatenate([spots + SLACK * np.array(corner) for corner in product((-1, 1), repeat=2)])
+    inside = np.ones(len(sites), dtype=bool)
+    for x, y, offset in ConvexHull(corners).equations:
+        inside &= sites @ [x, y] + offset <= 0
+    return inside
 
 
 def regular_sample(lattice: Lattice, stride: int, phase: tuple[int, int]) -> Bool:

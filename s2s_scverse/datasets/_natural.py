@@ -101,7 +101,8 @@ def natural_images(
     n = check_int("n", n, least=1)
     rng = check_rng(rng)
     if isinstance(source, str) and source == "textures":
-        return _textures((height, width), n, rng)
+        draw = _fractal_noise, _dead_leaves
+        return np.stack([draw[i % 2]((height, width), child) for i, child in enumerate(rng.spawn(n))])
     loaders = _find_images(source)
     order = rng.permutation(len(loaders))[np.arange(n) % len(loaders)]
     children = rng.spawn(n)
@@ -149,8 +150,7 @@ def _draw_crop(levels: list[Image], size: tuple[int, int], rng: np.random.Genera
     y = step * (np.arange(size[0]) - half[0])[:, None]
     x = step * flip * (np.arange(size[1]) - half[1])
     where = (centre - first)[:, None, None] + np.stack([cos * y - sin * x, sin * y + cos * x])
-    crop: Image = map_coordinates(box, where, order=1, mode="nearest")
-    return crop
+    return np.asarray(map_coordinates(box, where, order=1, mode="nearest"))
 
 
 def _find_images(source: object) -> list[Callable[[], Image]]:
@@ -160,7 +160,16 @@ def _find_images(source: object) -> list[Callable[[], Image]]:
         folder = Path(str(files("skimage"))) / "data"
         return [partial(_read, folder / name) for name in PHOTOGRAPHS]
     if isinstance(source, str | PathLike):
-        return [partial(_read, path) for path in _list_folder(Path(source))]
+        folder = Path(source)
+        if not folder.is_dir():
+            found = "a file" if folder.exists() else "nothing"
+            msg = f"source must be 'photographs', 'textures' or the path of a folder; found {found} at {str(folder)!r}"
+            raise ValueError(msg)
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        if not paths:
+            msg = f"the folder {str(folder)!r} holds no images; expected files ending in {', '.join(SUFFIXES)}"
+            raise ValueError(msg)
+        return [partial(_read, path) for path in paths]
     if isinstance(source, np.ndarray):
         in_colour = source.ndim >= 3 and source.shape[-1] in (3, 4)
         source = list(source) if source.ndim - in_colour == 3 else [source]
@@ -174,18 +183,6 @@ def _find_images(source: object) -> list[Callable[[], Image]]:
         msg = "source holds no images; pass at least one array, or source='photographs'"
         raise ValueError(msg)
     return [partial(np.asarray, _to_gray(array, f"image {i} of source")) for i, array in enumerate(source)]
-
-
-def _list_folder(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing"
-        msg = f"source must be 'photographs', 'textures' or the path of a folder; found {found} at {str(folder)!r}"
-        raise ValueError(msg)
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
-        msg = f"the folder {str(folder)!r} holds no images; expected files ending in {', '.join(SUFFIXES)}"
-        raise ValueError(msg)
-    return paths
 
 
 def _read(path: Path) -> Image:
@@ -231,11 +228,6 @@ def _to_gray(array: object, name: str) -> Image:
     elif array.dtype.kind == "b" or (array.dtype.kind == "f" and low >= 0 and high <= 1):
         low, high = 0.0, 1.0
     return np.asarray(np.clip((image - low) / ((high - low) or 1.0), 0.0, 1.0), np.float32)
-
-
-def _textures(size: tuple[int, int], n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw fractal noise and dead leaves alternately, (n, height, width), in [0, 1]."""
-    return np.stack([(_dead_leaves if i % 2 else _fractal_noise)(size, child) for i, child in enumerate(rng.spawn(n))])
 
 
 def _fractal_noise(size: tuple[int, int], rng: np.random.Generator) -> Image:

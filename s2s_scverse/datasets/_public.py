@@ -3,12 +3,11 @@
 import logging
 import os
 import tarfile
-import warnings
 import zipfile
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 from anndata import AnnData
@@ -173,9 +172,9 @@ def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress
     >>> cells = s2s.datasets.xenium_mouse_brain()  # doctest: +SKIP
     >>> dense = s2s.pp.grid(cells, bin_size=50)  # doctest: +SKIP
     """
+    import pooch
     import scanpy as sc
 
-    pooch = _import_pooch()
     folder = _cache(cache_dir, "xenium_mouse_brain")
     paths = [folder / name for name in XENIUM_FILES]
     if not all(path.is_file() and pooch.file_hash(str(path)) == XENIUM_FILES[path.name] for path in paths):
@@ -190,7 +189,8 @@ def xenium_mouse_brain(*, cache_dir: str | PathLike[str] | None = None, progress
 
 def _download_xenium(folder: Path, *, progress: bool) -> None:
     """Download the archive, and keep the required members if they are the published ones."""
-    pooch = _import_pooch()
+    import pooch
+
     folder.mkdir(parents=True, exist_ok=True)
     log.info("downloading %s to %s", XENIUM_URL, folder)
     wanted = " and ".join(f"{name} (SHA-256 {digest})" for name, digest in XENIUM_FILES.items())
@@ -214,25 +214,18 @@ def _download_xenium(folder: Path, *, progress: bool) -> None:
             path.replace(folder / path.name)
 
 
-def _import_pooch() -> Any:
-    """Import pooch without the warning of tqdm about notebooks without ipywidgets."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        import pooch
-    return pooch
-
-
 def _cache(cache_dir: str | PathLike[str] | None, name: str) -> Path:
-    pooch = _import_pooch()
+    import pooch
+
     cache = Path(os.environ.get("S2S_CACHE_DIR") or pooch.os_cache("s2s_scverse"))
     return cache / name if cache_dir is None else check_path("cache_dir", cache_dir)
 
 
 def _retrieve(url: str, digest: str | None, name: str, folder: Path, advice: str, *, progress: bool) -> Path:
     """Return the path of a file in a folder, downloaded unless it is there already."""
+    import pooch
     import requests
 
-    pooch = _import_pooch()
     downloader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
     try:
         return Path(pooch.retrieve(url, digest, fname=name, path=folder, downloader=downloader))

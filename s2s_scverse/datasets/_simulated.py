@@ -116,7 +116,7 @@ def simulated_tissue(
     tissue, obs, position = _draw_observations(rng, shape, lattice)
     share = _expected_shares(rng, tissue, patterns)
     smooth = tissue.canvas.smooth_noise(rng, 0.15)[tissue.at]
-    rate = depth * np.exp(0.25 * smooth + rng.normal(0, 0.2, tissue.n))[:, None] * share
+    rate = depth * np.exp(0.25 * smooth + rng.normal(0, 0.2, len(tissue.depth)))[:, None] * share
     if dispersion > 0:  # a Poisson distribution with gamma-distributed rates is negative binomial
         rate = rng.gamma(1 / dispersion, rate * dispersion)
     counts = rng.poisson(rate).astype(np.float64)
@@ -161,8 +161,7 @@ class Canvas:
         shorter = min(n * step for n, step in zip(self.shape, self.spacing, strict=True))
         sigma = [length * shorter / step for step in self.spacing]
         noise = gaussian_filter(rng.standard_normal(self.shape), sigma, mode="reflect")
-        scaled: Field = (noise - noise.mean()) / noise.std()
-        return scaled
+        return np.asarray((noise - noise.mean()) / noise.std())
 
 
 @dataclass(frozen=True)
@@ -174,10 +173,6 @@ class Tissue:
     depth: Field  # (n,), 0 at the surface to 1 at the bottom, evenly distributed
     domain: NDArray[np.intp]  # (n,), index into DOMAINS
     cells: Field  # (n, N_CELL_TYPES), proportions of the cells that were drawn
-
-    @property
-    def n(self) -> int:
-        return len(self.depth)
 
 
 def _draw_observations(
@@ -237,8 +232,7 @@ def _draw_outline(rng: np.random.Generator, canvas: Canvas) -> NDArray[np.bool_]
         stretch = rng.uniform(0.8, 1.25)
         inside &= np.hypot(dy * stretch, dx / stretch) > size * (1 + 0.2 * np.cos(3 * np.arctan2(dy, dx) + turn))
     parts, _ = label(inside)
-    largest: NDArray[np.bool_] = parts == np.argmax(np.bincount(parts[inside]))
-    return largest
+    return np.asarray(parts == np.argmax(np.bincount(parts[inside])))
 
 
 def _draw_nuclei(rng: np.random.Generator) -> list[list[tuple[float, float, float]]]:
@@ -260,8 +254,7 @@ def _draw_mixtures(
     expected = composition[domain] * np.exp(0.8 * drift)
     expected /= expected.sum(axis=1, keepdims=True)
     n_cells = 1 + rng.poisson(mean_cells - 1, size=len(domain))
-    cells: Field = rng.multinomial(n_cells, expected) / n_cells[:, None]
-    return cells
+    return np.asarray(rng.multinomial(n_cells, expected) / n_cells[:, None])
 
 
 def _expected_shares(rng: np.random.Generator, tissue: Tissue, patterns: list[str]) -> Field:
@@ -272,7 +265,7 @@ def _expected_shares(rng: np.random.Generator, tissue: Tissue, patterns: list[st
     y, x = (axis[tissue.at] for axis in tissue.canvas.coordinates())
     bumps = _draw_bumps(rng, y, x)
     axes = np.stack([tissue.depth - 0.5, x / 2, y / 2, np.hypot(y, x) - 0.5], axis=1)
-    expected = np.empty((tissue.n, len(patterns)))
+    expected = np.empty((len(tissue.depth), len(patterns)))
     for gene, pattern in enumerate(patterns):
         match pattern:
             case "domain":
@@ -289,7 +282,7 @@ def _expected_shares(rng: np.random.Generator, tissue: Tissue, patterns: list[st
             case "hot_spot":
                 signal = 1 + rng.uniform(5, 12) * bumps[:, gene % bumps.shape[1]]
             case _:
-                signal = np.ones(tissue.n)
+                signal = np.ones(len(tissue.depth))
         expected[:, gene] = signal * response[:, gene]
     expected *= abundance / expected.mean(axis=0)
     flat = np.array(patterns) == "flat"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import check_keys, find_runs, read_values
-from .._checks import check_adata, check_genes, check_name, check_number, few
+from .._checks import check_adata, check_genes, check_name, check_number, few, in_memory, stored_values
 from ._tables import read_reliability
 
 __all__ = ["dense", "read_dense"]
@@ -112,7 +112,7 @@ def read_dense(
         raise ValueError(msg)
     dropped = adata.n_vars - len(columns), adata.n_vars, (~sites).sum(), adata.n_obs
     log.info("dropped %d of %d genes, and %d of %d sites without values", *dropped)
-    known = {name: np.asarray(adata.obsm[name])[sites] for name in adata.obsm if not name.startswith("X_")}
+    known = {name: in_memory(of)[sites] for name, of in adata.obsm.items() if not name.startswith("X_")}
     uns = {name: adata.uns[name] for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")}
     if grid := adata.uns.get(_keys.UNS, {}).get(_keys.GRID):
         uns[_keys.UNS] = {_keys.GRID: grid}
@@ -120,7 +120,9 @@ def read_dense(
         X=values if sites.all() else values[sites],
         obs=adata.obs[sites].copy(),
         var=adata.var.iloc[columns].copy(),
-        obsm={name: of for name, of in known.items() if of.dtype.kind in "iuf" and np.isfinite(of).all()},
+        obsm={
+            name: of for name, of in known.items() if of.dtype.kind in "iuf" and np.isfinite(stored_values(of)).all()
+        },
         uns=deepcopy(uns),
     )
     return plain, np.flatnonzero(sites), columns

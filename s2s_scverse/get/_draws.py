@@ -1,7 +1,8 @@
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -15,9 +16,6 @@ from .._uncertainty import Counting, ErrorModel, GeneErrors, Marginals
 from ._dense import read_dense
 from ._tables import NO_STD
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 __all__ = ["draws"]
 
 Floats = NDArray[np.float32]
@@ -29,14 +27,14 @@ NEIGHBOURS = 4  # number of nearest spots from whose depth that of an unmeasured
 
 
 def draws(
-    adata: "AnnData",
+    adata: AnnData,
     n: int,
     *,
     genes: str | Sequence[str] | None = None,
     key: str = _keys.UNS,
     noise: bool = True,
     rng: int | np.random.Generator | None = 0,
-) -> Iterator["AnnData"]:
+) -> Iterator[AnnData]:
     """Return conditional draws of an imputed section: sections that could have been measured, given the spots.
 
     Imputed values are means, and maps of means are smoother than tissue: Moran's I, variances, or the area above a
@@ -111,7 +109,7 @@ def draws(
     if layer not in adata.layers:
         msg = NO_STD.format(key)
         raise KeyError(msg)
-    _, inputs = read_inputs_of_run(adata, key, np.zeros(adata.n_vars, bool), covariates=False)
+    inputs = read_inputs_of_run(adata, key)
     drawn = np.zeros(adata.n_obs, bool)
     for section in inputs.sections:
         drawn[section.rows] = section.wanted | (section.measured & section.denoised)
@@ -139,7 +137,7 @@ class Part:
     """Sampler of those sites of a section that are `drawn`, (n_obs,): the rows `rows` of the AnnData, (m,)."""
 
     def __init__(
-        self, adata: "AnnData", section: SectionOnLattice, drawn: NDArray[np.bool_], layer: str | None, *, noise: bool
+        self, adata: AnnData, section: SectionOnLattice, drawn: NDArray[np.bool_], layer: str | None, *, noise: bool
     ) -> None:
         sites, measured = drawn[section.rows], section.measured
         self.rows = section.rows[sites]
@@ -167,7 +165,7 @@ class Part:
 
 
 def _counting(
-    adata: "AnnData", section: SectionOnLattice, sites: NDArray[np.bool_], layer: str | None
+    adata: AnnData, section: SectionOnLattice, sites: NDArray[np.bool_], layer: str | None
 ) -> Counting | None:
     """Return what one molecule is worth at `sites` (n_sites,), from the spots around; None where it is not known.
 
@@ -191,8 +189,8 @@ def _counting(
 
 
 def _draws(
-    plain: "AnnData", kept: NDArray[np.int64], parts: list[Part], rngs: list[np.random.Generator]
-) -> Iterator["AnnData"]:
+    plain: AnnData, kept: NDArray[np.int64], parts: list[Part], rngs: list[np.random.Generator]
+) -> Iterator[AnnData]:
     """Yield a copy of `plain`, the rows `kept`, for each generator, with the sites of the parts drawn."""
     spawned = [rng.spawn(len(parts)) for rng in rngs]
     simulations: list[Iterator[Any]] = [

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,16 @@ def spatialdata(
         )
     regions = list(elements)
     if into is not None:
-        _check_into(library, into, [*regions, name_of_table], coordinate_system)
+        if not isinstance(into, library.SpatialData):
+            msg = f"into must be a SpatialData, found {type(into).__name__}"
+            raise TypeError(msg)
+        if taken := [name for name in (*regions, name_of_table) if name in into]:
+            msg = f"into has elements named {few(taken)} already; delete them (del into[{taken[0]!r}]) or pass region="
+            raise ValueError(msg)
+        if coordinate_system not in into.coordinate_systems:
+            known = f"into has: {few(into.coordinate_systems)}; pass that of s2s.pp.from_spatialdata"
+            msg = f"coordinate system {coordinate_system!r} not found; {known}"
+            raise KeyError(msg)
     values = adata.to_memory(copy=True)
     values.uns.pop(library.models.TableModel.ATTRS_KEY, None)
     values.obs[REGION] = pd.Categorical(names.astype(str))
@@ -103,20 +111,6 @@ def spatialdata(
     for name, element in elements.items():
         found[name] = element
     return found
-
-
-def _check_into(library: ModuleType, into: Any, names: Sequence[str], coordinate_system: str) -> None:
-    """Check that the elements can be added to an object."""
-    if not isinstance(into, library.SpatialData):
-        msg = f"into must be a SpatialData, found {type(into).__name__}"
-        raise TypeError(msg)
-    if taken := [name for name in names if name in into]:
-        msg = f"into has elements named {few(taken)} already; delete them (del into[{taken[0]!r}]) or pass region="
-        raise ValueError(msg)
-    if coordinate_system not in into.coordinate_systems:
-        known = f"into has: {few(into.coordinate_systems)}; pass that of s2s.pp.from_spatialdata"
-        msg = f"coordinate system {coordinate_system!r} not found; {known}"
-        raise KeyError(msg)
 
 
 def spatialdata_image(

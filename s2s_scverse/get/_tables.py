@@ -1,5 +1,3 @@
-from collections.abc import Mapping
-
 import pandas as pd
 from anndata import AnnData
 
@@ -162,9 +160,8 @@ def read_reliability(adata: AnnData, key: str) -> pd.Series:
 
 def _table(adata: AnnData, name: str) -> pd.DataFrame:
     check_adata(adata)
-    entry = adata.uns.get(_keys.UNS, {})
-    tables = entry.get(_keys.EVALUATION) if isinstance(entry, Mapping) else None
-    if not isinstance(tables, Mapping) or name not in tables:  # anndata.concat can leave an empty entry
+    tables = adata.uns.get(_keys.UNS, {}).get(_keys.EVALUATION, {})
+    if name not in tables:  # anndata.concat can leave an empty entry
         msg = f"no scores found in adata.uns[{_keys.UNS!r}]; call s2s.tl.evaluate(adata, keys) first"
         raise KeyError(msg)
     return read_table(tables[name]).reset_index(drop=True)

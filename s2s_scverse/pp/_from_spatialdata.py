@@ -82,9 +82,6 @@ def from_spatialdata(
             msg = f"table {table!r} annotates {region!r}, which the SpatialData does not have"
             raise KeyError(msg)
         centroids = spatialdata.get_centroids(sdata[region], coordinate_system=coordinate_system).compute()
-        if not centroids.index.is_unique:
-            msg = f"the instances of {region!r} are not unique, so the table's observations cannot be found in it"
-            raise ValueError(msg)
         here = regions == region
         place = centroids.index.get_indexer(instances[here])
         if (place < 0).any():
@@ -108,7 +105,7 @@ def _library(
     except KeyError:
         return None
     extent = float(np.ptp(coordinates, axis=0).max())
-    image = image_levels(read_levels(sdata.images[name], coordinate_system), "CYX", pixel=extent / SIDE)
+    image = image_levels(read_levels(sdata.images[name], coordinate_system), pixel=extent / SIDE)
     # Images of scanpy have a single scale factor, and their first pixel at the origin.
     if np.abs(image.to_pixels[:2] - image.scale * np.eye(2, 3)).max(axis=0) @ [extent, extent, 1] > 2 or (
         image.pixels.shape[2] not in (1, 3, 4)

@@ -1,5 +1,4 @@
 import warnings
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -170,7 +169,10 @@ def grid(
     entry = entries[None] if library_key is None else {_keys.LIBRARY_KEY: library_key, _keys.SECTIONS: entries}
     dense.uns[_keys.UNS] = {_keys.GRID: entry | ({"bins": pooling} if pooling else {})}
     if "spatial" in dense.uns:
-        finer = factor if size is not None else factor / _earlier_stride(adata)
+        # An earlier call divided the diameter of spots already.
+        entry = adata.uns.get(_keys.UNS, {}).get(_keys.GRID, {})
+        earlier = next(iter(entry.get(_keys.SECTIONS, {}).values()), entry)
+        finer = factor if size is not None else factor / float(earlier.get("stride", 1))
         dense.uns["spatial"] = with_spot_size(dense.uns["spatial"], finer, size)
     return dense
 
@@ -185,14 +187,6 @@ def _entry(section: Laid, factor: int) -> dict[str, Any]:
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
     return grid_entry(section.lattice, stride=factor) | {"residual": distance}
-
-
-def _earlier_stride(adata: AnnData) -> float:
-    """Return the factor by which an earlier call divided the diameter of spots; 1 without one."""
-    earlier = adata.uns.get(_keys.UNS, {})
-    grid = earlier.get(_keys.GRID, {}) if isinstance(earlier, Mapping) else {}
-    entries = [*grid.get(_keys.SECTIONS, {}).values(), grid]
-    return float(entries[0].get("stride", 1))
 
 
 def _bin_size(adata: AnnData, bin_size: object, sections: list[NDArray[np.float64]]) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from .. import _keys
-from .._adata import GeneMatrix, Survey, check_copy, read_sections, write_image_features
+from .. import _image, _keys
+from .._adata import GeneMatrix, check_copy, most_variable, read_sections, write_image_features
 from .._checks import (
     check_adata,
     check_choice,
@@ -21,20 +21,6 @@ from .._checks import (
     check_name,
     check_positive,
     few,
-)
-from .._image import (
-    TEXTURE,
-    Description,
-    FeatureMaps,
-    PlacedImage,
-    channels_last,
-    check_registration,
-    cut_patches,
-    explained_locally,
-    find_library,
-    image_file,
-    image_levels,
-    library_image,
 )
 from .._lattice import SectionOnLattice
 from .._spatialdata import find_image, read_levels
@@ -155,7 +141,7 @@ def image_features(
         which = "the section, which has no name" if without == [None] else f"section {few(map(str, without))}"
         msg = f"img has no image of {which}; it has: {few(map(str, img))}"
         raise KeyError(msg)
-    described: list[Description] = []
+    described: list[_image.Description] = []
     explained: list[float] = []
     outside = 0
     grid = adata.uns[_keys.UNS][_keys.GRID]
@@ -166,22 +152,21 @@ def image_features(
         given = img[str(section.name)] if by_section else img
         place = partial(_placed, adata, section, given, transform, coordinate_system, coordinates)
         image = place(spacing / SUFFICIENT)
-        maps = FeatureMaps(image, spacing * image.scale, widths, stain=extractor != "channels")
+        maps = _image.FeatureMaps(image, spacing * image.scale, widths, stain=extractor != "channels")
         spots = coordinates[section.measured]
         values = _read_values(adata, section, layer)
-        if len(values):
-            _warn_of_misfit(adata, section, maps, spots, spacing, values)
+        _warn_of_misfit(adata, section, maps, spots, spacing, values)
         if callable(extractor):
-            description = cut_patches(place(None), coordinates, extractor, side, batch_size)
+            description = _image.cut_patches(place(None), coordinates, extractor, side, batch_size)
         else:
             description = maps.describe(coordinates)
         described.append(description)
         outside += int(image.outside(coordinates).sum())
         at_spots = description.features[section.measured], description.missing[section.measured]
-        explained.append(explained_locally(*at_spots, spots, values))
+        explained.append(_image.explained_locally(*at_spots, spots, values))
     # Textures that the pixels of a section do not resolve are omitted.
     names = [name for name in described[0].names if all(name in each.names for each in described)]
-    if any(name not in names and TEXTURE not in name for each in described for name in each.names):
+    if any(name not in names and _image.TEXTURE not in name for each in described for name in each.names):
         msg = f"images of all sections must have the same channels, found {[len(each.names) for each in described]}"
         raise ValueError(msg)
     features, missing = np.empty((adata.n_obs, len(names)), np.float32), np.zeros(adata.n_obs, bool)
@@ -210,7 +195,7 @@ def _placed(
     coordinate_system: str,
     coordinates: NDArray[np.float64],
     pixel: float | None,
-) -> PlacedImage:
+) -> _image.PlacedImage:
     """Return the image of a section with its location, at a pixel size of at most `pixel`; None for the smallest."""
     # Images of a SpatialData have transformations, a DataTree or a DataArray with this attribute.
     element = hasattr(img, "children") or "transform" in getattr(img, "attrs", ())
@@ -218,12 +203,12 @@ def _placed(
         msg = "transform is for files and arrays; images in uns['spatial'] and of a SpatialData have their own"
         raise ValueError(msg)
     if img is None:
-        library = find_library(adata.uns.get("spatial"), section.name, "pass img=")
-        return library_image(library, None, "pass img=")
+        library = _image.find_library(adata.uns.get("spatial"), section.name, "pass img=")
+        return _image.library_image(library, None, "pass img=")
     if hasattr(img, "images"):
         img, element = img.images[find_image(img, coordinate_system, coordinates, section.name)], True
     if element:
-        return image_levels(read_levels(img, coordinate_system), "CYX", pixel)
+        return _image.image_levels(read_levels(img, coordinate_system), pixel)
     matrix = np.asarray(1.0 if transform is None else transform)
     if matrix.ndim == 0 and matrix.dtype.kind in "fiu":
         matrix = np.diag([check_positive("transform", float(matrix)), float(matrix), 1.0])
@@ -231,8 +216,8 @@ def _placed(
         msg = f"transform must be a scale factor or an invertible affine matrix (2, 3) or (3, 3), found {transform!r}"
         raise ValueError(msg)
     if isinstance(img, str | PathLike):
-        return image_file(img, matrix, pixel)
-    return PlacedImage(channels_last(img), matrix)
+        return _image.image_file(img, matrix, pixel)
+    return _image.PlacedImage(_image.channels_last(img), matrix)
 
 
 def _read_values(adata: AnnData, section: SectionOnLattice, layer: str | None) -> NDArray[np.float32]:
@@ -241,15 +226,15 @@ def _read_values(adata: AnnData, section: SectionOnLattice, layer: str | None) -
         return np.empty((0, 0), np.float32)
     seen = np.isin(np.arange(adata.n_obs), section.spots)
     matrix = GeneMatrix(adata, seen, np.arange(adata.n_vars), layer=layer)
-    survey = Survey.of(matrix, [np.arange(len(section.spots))], np.zeros(adata.n_vars, bool))
-    values = matrix.read(survey.most_variable(N_GENES), finite=False)
-    return np.log1p(values) if survey.counts else values
+    columns, counts = most_variable(matrix, [np.arange(len(section.spots))], np.zeros(adata.n_vars, bool), N_GENES)
+    values = matrix.read(columns, finite=False)
+    return np.log1p(values) if counts else values
 
 
 def _warn_of_misfit(
     adata: AnnData,
     section: SectionOnLattice,
-    maps: FeatureMaps,
+    maps: _image.FeatureMaps,
     spots: NDArray[np.float64],
     spacing: float,
     values: NDArray[np.float32],
@@ -261,12 +246,12 @@ def _warn_of_misfit(
     box = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
     scales = {1.0}
     with suppress(KeyError, ValueError):
-        known = find_library(adata.uns.get("spatial"), section.name, "")["scalefactors"]
+        known = _image.find_library(adata.uns.get("spatial"), section.name, "")["scalefactors"]
         scales |= {float(value) for name, value in known.items() if name.endswith("_scalef") and value}
     # The scale factor of another image, or coordinates that were scaled to an image already.
     tried = {scale / maps.image.scale for scale in scales} | {1 / scale for scale in scales}
     factors = sorted({round(factor, 6) for factor in tried if abs(np.log(factor)) > 0.05})
-    if (misfit := check_registration(maps.sample, spots, values, spacing, box, factors)) is not None:
+    if (misfit := _image.check_registration(maps.sample, spots, values, spacing, box, factors)) is not None:
         where = "" if section.name is None else f" of section {section.name!r}"
         warnings.warn(
             f"the image{where} fits the expression better if the coordinates are {misfit.place} (explained "
@@ -278,15 +263,13 @@ def _warn_of_misfit(
 
 
 def _warn_of_missing(missing: NDArray[np.bool_], outside: int) -> None:
+    n, blank = len(missing), int(missing.sum()) - outside
     causes = {
         "outside the image (check obsm['spatial'], and its scale factor or transform=)": outside,
-        "on blank or dark background or under pen marks (for a fluorescence image, pass extractor='channels')": (
-            int(missing.sum()) - outside
-        ),
+        "on blank or dark background or under pen marks (for a fluorescence image, pass extractor='channels')": blank,
     }
-    n = len(missing)
-    amount = {number: "all" if number == n else f"{number} of {n}" for number in causes.values() if number}
-    found = " and ".join(f"{amount[number]} sites lie {cause}" for cause, number in causes.items() if number)
+    amounts = {cause: "all" if number == n else f"{number} of {n}" for cause, number in causes.items() if number}
+    found = " and ".join(f"{amount} sites lie {cause}" for cause, amount in amounts.items())
     if missing.all():
         raise ValueError(found)
     if found:

@@ -91,9 +91,16 @@ def normalize(
     stored, what = find_matrix(adata, layer)
     matrix = in_memory(stored)
     check_finite(matrix, what)
-    median = _median_total(adata, matrix, what)
+    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+    median = _median_total(adata, matrix, totals, what)
     target = median if target is None else target
-    scaled = _scaled(matrix, target, log1p=log1p)
+    scaled = matrix.astype(matrix.dtype if matrix.dtype.kind == "f" else np.float32)
+    values, divisor = stored_values(scaled), np.where(totals == 0, 1, totals / target).astype(scaled.dtype)
+    values /= divisor[scaled.tocoo().row] if is_sparse(scaled) else divisor[:, None]
+    if log1p:
+        # Negative values of held-out spots become NaN, which tl.evaluate reports.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            np.log1p(values, out=values)
     adata = own(adata, copy=copy, stacklevel=3)
     if layer is None:
         adata.X = scaled
@@ -105,25 +112,7 @@ def normalize(
     return adata if copy else None
 
 
-def _totals(matrix: Any) -> NDArray[np.float64]:
-    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
-
-
-def _scaled(matrix: Any, target: float, *, log1p: bool) -> Any:
-    """Return a copy whose rows with counts have the total `target`."""
-    scaled = matrix.astype(matrix.dtype if matrix.dtype.kind == "f" else np.float32)
-    totals = _totals(scaled)
-    divisor = np.where(totals == 0, 1, totals / target).astype(scaled.dtype)
-    values = stored_values(scaled)
-    values /= divisor[scaled.tocoo().row] if is_sparse(scaled) else divisor[:, None]
-    if log1p:
-        # Negative values of held-out spots become NaN, which tl.evaluate reports.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            np.log1p(values, out=values)
-    return scaled
-
-
-def _median_total(adata: AnnData, matrix: Any, what: str) -> float:
+def _median_total(adata: AnnData, matrix: Any, totals: NDArray[np.float64], what: str) -> float:
     """Return the median total of measured spots with counts; refuse negative values, warn of fractions."""
     measured = read_mask(adata, _keys.MEASURED) if _keys.MEASURED in adata.obs else np.ones(adata.n_obs, dtype=bool)
     seen = matrix[measured]
@@ -133,9 +122,8 @@ def _median_total(adata: AnnData, matrix: Any, what: str) -> float:
     if not are_counts(seen):
         msg = f"{what} has values that are not whole numbers, perhaps normalized already; pass the layer with counts"
         warnings.warn(msg, UserWarning, stacklevel=3)
-    totals = _totals(seen)
-    if not totals.any():
+    if not totals[measured].any():
         n = int(measured.sum())
         msg = f"{what} is 0 at all {n} measured spots, so there is nothing to scale; pass the layer with counts"
         raise ValueError(msg)
-    return float(np.median(totals[totals > 0]))
+    return float(np.median(totals[measured & (totals > 0)]))

@@ -43,12 +43,10 @@ class Laid:
 
     @property
     def spots(self) -> Lattice:
-        """Lattice of the spots."""
         return self.lattice.subset(np.arange(len(self.rows)))
 
     @property
     def new(self) -> Lattice:
-        """Lattice of the new sites."""
         return self.lattice.subset(np.arange(len(self.rows), len(self.lattice)))
 
     def filled(self, factor: int, fill: Fill) -> "Laid":

@@ -172,7 +172,6 @@ def naming(name: str | None) -> Iterator[None]:
 
 
 def _has_array(obs: pd.DataFrame) -> bool:
-    """Whether a section has array positions."""
     return all(key in obs and obs[key].notna().any() for key in ARRAY)
 
 
@@ -202,7 +201,8 @@ def spots_in_memory(adata: AnnData) -> AnnData:
         del adata.layers[key]
         adata.layers.pop(_keys.STD.format(key), None)
         adata.obs = adata.obs.drop(columns=_keys.VISIBLE.format(key), errors="ignore")
-        adata.var = adata.var.drop(columns=_keys.RELIABILITY.format(key), errors="ignore")
+        by_gene = [column.format(key) for column in (_keys.RELIABILITY, _keys.COVARIATE_GAIN)]
+        adata.var = adata.var.drop(columns=by_gene, errors="ignore")
     return adata
 
 

@@ -3,6 +3,7 @@
 import dask.array as da
 import numpy as np
 import pytest
+from scipy import sparse
 
 import s2s_scverse as s2s
 
@@ -33,6 +34,14 @@ def test_values_are_those_of_the_layer_and_annotations_are_kept(section):
     plain.X[:], plain.uns["s2s"]["grid"]["kind"] = -1, "changed"
     np.testing.assert_array_equal(section.layers["s2s"], before.layers["s2s"])
     assert section.uns["s2s"]["grid"]["kind"] == "square"
+
+
+def test_sparse_arrays_of_sites_are_kept(section):
+    section = section.copy()
+    section.obsm["neighbours"] = sparse.csr_matrix(np.eye(section.n_obs, 3))
+    section.layers["s2s"][-5:] = np.nan
+    found = s2s.get.dense(section).obsm["neighbours"]
+    np.testing.assert_array_equal(found.toarray(), np.eye(section.n_obs - 5, 3))
 
 
 def test_genes_and_sites_without_values_are_left_out(section):

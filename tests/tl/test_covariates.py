@@ -32,6 +32,7 @@ def test_gain_of_an_earlier_run_goes(guided):
     adata = guided.copy()
     s2s.tl.impute(adata, preset="quick", progress=False)
     assert "s2s_covariate_gain" not in adata.var
+    assert "s2s_covariate_gain" not in s2s.pp.grid(guided[guided.obs["s2s_measured"]]).var
 
 
 def test_gain_is_drawn(guided):
