@@ -203,8 +203,8 @@ def check_rng(rng: Any) -> np.random.Generator:
         raise TypeError(msg) from None
 
 
-def check_layer(adata: "AnnData", layer: str | None, *, argument: str = "layer") -> None:
-    check_type(argument, layer, "a name or None", str, NoneType)
+def check_layer(adata: "AnnData", layer: str | None) -> None:
+    check_type("layer", layer, "a name or None", str, NoneType)
     if layer is not None and layer not in adata.layers:
         msg = f"layer {layer!r} not found in adata.layers, which has: {few(named_layers(adata)) or 'none'}"
         raise KeyError(msg + did_you_mean([layer], named_layers(adata)))

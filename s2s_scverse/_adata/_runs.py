@@ -67,17 +67,17 @@ def check_keys(adata: AnnData, keys: object, *, argument: str = "keys") -> list[
     return names
 
 
-def find_source(adata: AnnData, keys: Sequence[str], given: str | None, *, argument: str) -> str | None:
+def find_source(adata: AnnData, keys: Sequence[str], given: str | None) -> str | None:
     """Return the layer of measured values, None for X: the one `given`, else the one that all the runs read."""
     runs = find_runs(adata)
     sources = sorted({str(runs[name]["layer"]) for name in keys if "layer" in runs.get(name, {})}) or ["X"]
     if given is None and len(sources) > 1:
-        msg = f"the layers in keys were made from different values ({few(sources)}); pass {argument}={sources[0]!r}"
+        msg = f"the layers in keys were made from different values ({few(sources)}); pass layer={sources[0]!r}"
         raise ValueError(msg)
     source = sources[0] if given is None else given
     if source == "X" and source not in adata.layers:
         return None
-    check_layer(adata, source, argument=argument)
+    check_layer(adata, source)
     return source
 
 

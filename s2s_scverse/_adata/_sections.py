@@ -219,7 +219,7 @@ def read_inputs_of_run(adata: AnnData, key: str) -> Inputs:
     inputs = read_inputs(
         adata,
         np.zeros(adata.n_vars, bool),
-        layer=find_source(adata, [key], None, argument="layer"),
+        layer=find_source(adata, [key], None),
         max_distance=float(params["max_distance"]) if np.isfinite(params["max_distance"]) else None,
         total_counts=None if params["total_counts"] == "None" else str(params["total_counts"]),
         denoise=bool(params["denoise"]),

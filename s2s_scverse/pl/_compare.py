@@ -156,7 +156,7 @@ def compare(
     """
     rows = map_rows(adata, genes, keys=keys, columns=columns, layer=layer, library_id=library_id, vmin=vmin, vmax=vmax)
     if unit is None:
-        source = find_source(adata, check_keys(adata, keys), layer, argument="layer")
+        source = find_source(adata, check_keys(adata, keys), layer)
         unit = "log1p" if source is None and "log1p" in adata.uns else ""
     look = Look(unit, title, img, img_alpha, bw, alpha, scalebar_dx, ncols, figsize, rasterized, axes, show, return_fig)
     return draw_maps(rows, adata, {"expression": cmap, "SD": std_cmap, "error": error_cmap}, look)
@@ -219,7 +219,7 @@ def map_rows(
     check_adata(adata)
     at = check_genes(adata, genes)
     layers = check_keys(adata, keys)
-    source = find_source(adata, layers, layer, argument="layer")
+    source = find_source(adata, layers, layer)
     wanted = _columns(adata, layers, columns)
     adata, sections = chosen_sections(adata, library_id)
     values, rows = _Values(adata, at, layers, source, "std" in wanted), []

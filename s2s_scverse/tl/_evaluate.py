@@ -123,7 +123,7 @@ def evaluate(
         )
         raise ValueError(msg)
     _adata.check_apart(measured, held_out)
-    source = _adata.find_source(adata, names, layer, argument="layer")
+    source = _adata.find_source(adata, names, layer)
     if source in names:
         msg = f"layer {source!r} is both in keys and the truth; expected other layers in keys"
         raise ValueError(msg)
