@@ -36,7 +36,7 @@ def test_stains_are_described_where_they_are(ramp: np.ndarray) -> None:
     np.testing.assert_allclose(found.features[:, 0], wanted, atol=0.012)
 
 
-def test_textures_distinguish_structures_of_the_same_contrast() -> None:
+def test_textures_and_spread_describe_structures():
     features = []
     for width in (2, 16):
         checks = (np.indices((SIDE, SIDE)) // width).sum(axis=0) % 2
@@ -47,9 +47,6 @@ def test_textures_distinguish_structures_of_the_same_contrast() -> None:
     assert fine["haematoxylin_texture_0.05_0.6"] > coarse["haematoxylin_texture_0.05_0.6"] + 0.5
     # Smaller structures than a pixel are not described.
     assert not any("texture_0.025" in name for name in fine)
-
-
-def test_standard_deviation_is_the_spread_within_the_surroundings() -> None:
     checks = np.indices((SIDE, SIDE)).sum(axis=0) // 3 % 2
     smooth, rough = np.full((SIDE, SIDE), 0.1), 0.05 + 0.1 * checks
     spread = [maps_of(stained(image)).describe(SITES).features[:, 1].mean() for image in (smooth, rough)]
@@ -108,14 +105,11 @@ def test_files_are_read_like_arrays(ramp: np.ndarray, tmp_path) -> None:
         image_file(tmp_path / "none.png", np.eye(3), None)
 
 
-def test_the_largest_image_of_a_file_is_read(ramp, tmp_path):
+def test_the_largest_image_of_a_file_is_read_and_files_that_are_no_image_are_refused(ramp, tmp_path):
     with tifffile.TiffWriter(tmp_path / "slide.svs") as file:
         file.write(ramp[::8, ::8], photometric="rgb")
         file.write(ramp, photometric="rgb", tile=(64, 64))
     assert image_file(tmp_path / "slide.svs", np.eye(3), None).shape == ramp.shape[:2]
-
-
-def test_files_that_are_no_image_are_refused(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     tifffile.imwrite(tmp_path / "stack.ome.tif", np.zeros((3, 64, 64), np.uint8), metadata={"axes": "ZYX"})
     for name, error, text in (
