@@ -11,18 +11,18 @@ from matplotlib.figure import Figure
 
 import s2s_scverse as s2s
 
-PLOTS = {
-    "grid": (lambda adata, **options: s2s.pl.grid(adata, **options), 1),
-    "compare": (lambda adata, **options: s2s.pl.compare(adata, "gene", **options), 3),
-    "uncertainty": (lambda adata, **options: s2s.pl.uncertainty(adata, "gene", **options), 2),
-    "history": (lambda adata, **options: s2s.pl.history(adata, **options), 2),
-    "evaluation": (lambda adata, **options: s2s.pl.evaluation(adata, ["pcc", "rmse"], **options), 2),
-    "image_features": (lambda adata, **options: s2s.pl.image_features(adata, n_components=2, **options), 2),
-    "reliability": (lambda adata, **options: s2s.pl.reliability(adata, **options), 2),
-}
+PLOTS = [
+    (s2s.pl.grid, {}, 1),
+    (s2s.pl.compare, {"genes": "gene"}, 3),
+    (s2s.pl.uncertainty, {"genes": "gene"}, 2),
+    (s2s.pl.history, {}, 2),
+    (s2s.pl.evaluation, {"scores": ["pcc", "rmse"]}, 2),
+    (s2s.pl.image_features, {"n_components": 2}, 2),
+    (s2s.pl.reliability, {}, 2),
+]
 
 
-@pytest.fixture(params=PLOTS)
+@pytest.fixture(params=PLOTS, ids=lambda plot: plot[0].__name__)
 def plot(request, make_lattice, build_section):
     """A plot of a section that has everything, the name of its argument for axes, and how many there are."""
     adata = build_section(make_lattice(), np.arange(6), np.ones(6), s2s=np.arange(6), s2s_std=np.ones(6))
@@ -32,8 +32,8 @@ def plot(request, make_lattice, build_section):
     adata.uns["s2s"]["s2s"] = {"history": history}
     scores = pd.DataFrame({"gene": ["gene"], "method": ["s2s"], "pcc": [0.5], "rmse": [1.0]})
     adata.uns["s2s"]["evaluation"] = {"scores": scores}
-    draw, n = PLOTS[request.param]
-    return lambda **options: draw(adata, **options), "ax" if n == 1 else "axes", n
+    draw, always, n = request.param
+    return lambda **options: draw(adata, **always, **options), "ax" if n == 1 else "axes", n
 
 
 @pytest.fixture
