@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,6 +11,7 @@ from s2s_scverse._predict import (
     PCAKriging,
     Stack,
     StackingWeights,
+    fit,
     folds,
     state_kriging,
 )
@@ -39,7 +42,7 @@ def error(maps, truth):
     return float(np.sqrt(((maps - truth) ** 2).mean()))
 
 
-def test_shared_noise_is_not_taken_for_signal(section):
+def test_shared_noise_is_not_taken_for_signal_and_a_model_that_fails_is_left_out(section):
     spots, values, sites, truth = section
     single = Kriging(spots, sites).predict(values).sites
     components = PCAKriging(Kriging(spots, sites), values).maps(values)[1]
@@ -47,11 +50,6 @@ def test_shared_noise_is_not_taken_for_signal(section):
     assert found.dtype == np.float32
     assert error(found, truth) < 0.75 * error(single, truth)
     assert error(found, truth) < 0.95 * error(components, truth)
-
-
-def test_weights_leave_out_a_model_that_fails(section):
-    # Here the noise that genes share is far too strong for the default shrinkage.
-    spots, values, sites, truth = section
     assert error(Coregionalization(spots, sites, values).maps(values)[0], truth) > 0.6
     assert stacking_weights(spots, values, sites).members[4] < 0.01
 
@@ -119,3 +117,65 @@ def test_spots_are_predicted_from_others_alone(section):
     # Settings chosen with all spots may be given; they are nearly those that each four fifths choose.
     chosen = Stack(Kriging(spots, spots[:0]), values, weights=weights).tune(values)
     assert np.sqrt(np.square(validation.predict(values, chosen) - found).mean()) < 0.05 * values.std()
+
+
+@pytest.fixture(scope="module")
+def guided():
+    """Genes follow a pattern too fine for the spots, which one of four covariates shows; functions of covariates."""
+    rng = np.random.default_rng(0)
+    sites = np.stack(np.meshgrid(np.arange(24.0), np.arange(24.0)), axis=-1).reshape(-1, 2) / 2
+    measured = np.all(sites % 1 == 0, axis=1)
+    pattern = rng.standard_normal(len(sites))
+    truth = np.column_stack([pattern, np.sin(sites[:, 0] / 3)]) @ rng.standard_normal((2, 30))
+    values = (truth + 0.5 * rng.standard_normal(truth.shape))[measured].astype(np.float32)
+    other = rng.standard_normal((len(sites), 3))
+    covariates = np.column_stack([pattern + 0.2 * rng.standard_normal(len(sites)), other])
+
+    def weights(shown):
+        seen = None if shown is None else shown[measured]
+        return CrossValidation("stack", sites[measured], values, covariates=seen).stacking_weights(sites[~measured])
+
+    def predicted(method, shown=None):
+        options = {} if shown is None else {"covariates": (shown[measured], shown[~measured])}
+        options |= {"stacking": weights(shown)} if method == "stack" else {}
+        return fit(method, sites[measured], sites[~measured], values, **options).maps(values)[0]
+
+    def correlation(found):
+        return np.mean([np.corrcoef(one, other)[0, 1] for one, other in zip(found.T, truth[~measured].T, strict=True)])
+
+    hidden = truth[~measured]
+    return SimpleNamespace(
+        covariates=covariates, truth=hidden, weights=weights, predicted=predicted, correlation=correlation
+    )
+
+
+@pytest.mark.parametrize("method", ["stack", "kriging", "pca_kriging", "state_kriging"])
+def test_a_covariate_shows_what_spots_cannot(guided, method):
+    with_covariates, without = guided.predicted(method, guided.covariates), guided.predicted(method)
+    assert guided.correlation(with_covariates) > guided.correlation(without) + 0.2
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        pytest.param(lambda covariates, rng: rng.permutation(covariates), id="shuffled"),
+        pytest.param(lambda covariates, rng: np.zeros_like(covariates), id="constant"),
+        pytest.param(lambda covariates, rng: rng.standard_normal((len(covariates), 8)), id="noise"),
+    ],
+)
+def test_useless_covariates_do_no_harm(guided, useless):
+    shown = useless(guided.covariates, np.random.default_rng(1))
+    assert error(guided.predicted("stack", shown), guided.truth) < 1.01 * error(guided.predicted("stack"), guided.truth)
+    drift, plain = guided.predicted("kriging", shown[:, :2]), guided.predicted("kriging")
+    assert guided.correlation(drift) > guided.correlation(plain) - 0.04
+
+
+def test_order_and_scale_of_covariates_do_not_matter(guided):
+    found, other = (guided.predicted("stack", shown) for shown in (guided.covariates, 3 * guided.covariates[:, ::-1]))
+    assert_allclose(other, found, atol=2e-3)
+
+
+def test_doubtful_covariates_count_less(guided):
+    useless = np.random.default_rng(1).permutation(guided.covariates)
+    assert sum(guided.weights(guided.covariates).members[5:]) > 0.5
+    assert sum(guided.weights(useless).members[5:]) < 0.2
