@@ -57,6 +57,14 @@ def test_spots_kept_aside_are_holes_and_between_the_sites_of_sparser_samples():
         phase = masks.lattice.index[visible][0] % 2
         assert not np.all(masks.lattice.index[of] % 2 == phase, axis=1).any()
     assert (scored.sum(axis=0)[held] == 3).all()
+    lattice = full(12, 12)
+    measured = random_sample(144, 0.4, np.random.default_rng(0))
+    known = measured.copy()
+    known[np.flatnonzero(measured)[:5]] = False
+    ((masks, scored),) = validation_masks(lattice, measured, known)
+    assert masks.lattice is lattice
+    assert np.array_equal(masks.visible, known[None])
+    assert np.array_equal(scored, (measured & ~known)[None])
 
 
 def test_all_spots_are_predicted_from_sparser_samples():
@@ -70,18 +78,7 @@ def test_all_spots_are_predicted_from_sparser_samples():
     assert np.array_equal(scored, ~masks.visible)
 
 
-def test_without_a_spacing_spots_kept_aside_are_holes():
-    lattice = full(12, 12)
-    measured = random_sample(144, 0.4, np.random.default_rng(0))
-    known = measured.copy()
-    known[np.flatnonzero(measured)[:5]] = False
-    ((masks, scored),) = validation_masks(lattice, measured, known)
-    assert masks.lattice is lattice
-    assert np.array_equal(masks.visible, known[None])
-    assert np.array_equal(scored, (measured & ~known)[None])
-
-
-def test_random_samples_are_thinned_at_random():
+def test_random_samples_are_thinned_at_random_and_dense_views_hide_half_to_all_of_the_drop():
     lattice = full(20, 20)
     known = random_sample(400, 0.4, np.random.default_rng(0))
     masks = sparser_masks(lattice, known, n=5, dropout=0.3, rng=np.random.default_rng(0))
@@ -89,9 +86,6 @@ def test_random_samples_are_thinned_at_random():
     assert not (masks.visible & ~known).any()
     assert (masks.visible.sum(axis=1) == 64).all()
     assert len(np.unique(masks.visible, axis=0)) == 5
-
-
-def test_dense_views_hide_half_to_all_of_the_drop():
     lattice = full(20, 20)
     known = regular_sample(lattice, 2, (0, 0))
     masks = dense_masks(lattice, known, n=20, dropout=0.3, rng=np.random.default_rng(0))
@@ -158,16 +152,13 @@ def test_windows_are_pieces_of_turned_sections():
     assert len(seen) == 8
 
 
-def test_masked_error_by_hand():
+def test_losses_by_hand():
     prediction, target = torch.tensor([1.0, 5.0, 9.0]), torch.tensor([2.0, 2.0, 0.0])
     weight = torch.tensor([1.0, 1.0, 0.0])
     assert masked_error(prediction, target, weight, "l1").item() == pytest.approx(2)
     assert masked_error(prediction, target, weight, "l2").item() == pytest.approx(5)
     assert masked_error(prediction, target, weight, "huber").item() == pytest.approx((0.5 + 2.5) / 2)
     assert masked_error(prediction, target, 0 * weight, "l2").item() == 0
-
-
-def test_later_stages_weigh_more():
     stages = torch.tensor([1.0, 2.0, 4.0]).reshape(3, 1, 1, 1, 1)
     zero, one = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
     assert staged_loss(stages, zero, one, "l1").item() == pytest.approx(1 / 3 + 2 * 2 / 3 + 4)
