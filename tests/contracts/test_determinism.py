@@ -44,3 +44,4 @@ def test_same_seed_same_result(name, imputed):
 
 def test_same_seed_same_training(section, quick):
     check(lambda rng: s2s.tl.impute(section, rng=rng, copy=True, **quick).layers["s2s"])
+    assert "s2s" not in section.layers
