@@ -5,7 +5,6 @@ import importlib
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
@@ -122,21 +121,6 @@ def test_methods_return_an_array_of_sites_and_genes(counts, method):
     assert np.shape(mean) == (int((~seen).sum()), counts.n_vars)
     assert np.isfinite(mean).all()
     assert np.mean(mean) == pytest.approx(values.mean(), abs=0.3)
-
-
-def test_gains_are_paired_by_section():
-    from report import closed, gain
-
-    pcc = {"kriging": [0.2, 0.4, 0.1], "s2s": [0.3, 0.5, 0.1]}
-    rows = [
-        {"section": f"s{k}", "method": method, "pcc": value, "ceiling": 0.6, "tissue": "ab"[k // 2]}
-        for method, values in pcc.items()
-        for k, value in enumerate(values)
-    ]
-    scores = pd.DataFrame(rows)
-    # Tissues "a" (+.1, +.1) and "b" (0): the mean over sections is 2 / 3 of .1, relative (50 + 25 + 0) / 3 %.
-    assert gain(scores, "s2s", "kriging") == "+0.067 (+0.000 to +0.100), +25.0 %, 2 of 3"
-    assert closed(scores, "s2s") == pytest.approx(((0.5 + 0.5 / 0.6 + 0.1 / 0.6) / 3, (0.1 / 0.4 + 0.1 / 0.2 + 0) / 3))
 
 
 def test_tables_of_the_pages_are_those_of_the_committed_scores():
