@@ -54,12 +54,16 @@ def test_means_of_folds_do_not_count_against_predictions():
     assert Pool.fit(values, predicted).factor < 0.7
 
 
-def test_genes_that_fail_when_left_out_are_not_reliable():
+def test_genes_that_fail_when_left_out_or_are_seen_in_a_handful_of_spots_are_not_reliable():
     values, predicted = simulated(n=400)
     chance = np.random.default_rng(1).permutation(values)
     values[:, 20:] = chance[:, 20:]
     found = calibrate(values, predicted).reliability
     assert found[:20].min() > found[20:].max() + 0.15
+    values, predicted = simulated(n_genes=10)
+    values[:, 0] = predicted[:, 0] = 0
+    values[[5, 50, 500], 0] = predicted[[5, 50, 500], 0] = 3
+    assert calibrate(values, predicted).reliability[0] < 0.4
 
 
 def test_gain_asks_only_sites_at_other_distances_than_spots_left_out():
@@ -126,10 +130,3 @@ def test_noise_of_logged_counts_is_that_of_drawn_ones():
         drawn = np.log1p(unit[:, None] * rng.poisson(rate, (3, 200_000)))
         found = counting_noise(drawn.mean(axis=1, keepdims=True), unit, logged=True)
         assert_allclose(found[:, 0], drawn.var(axis=1), rtol=0.06)
-
-
-def test_a_gene_seen_in_a_handful_of_spots_is_not_reliable():
-    values, predicted = simulated(n_genes=10)
-    values[:, 0] = predicted[:, 0] = 0
-    values[[5, 50, 500], 0] = predicted[[5, 50, 500], 0] = 3
-    assert calibrate(values, predicted).reliability[0] < 0.4

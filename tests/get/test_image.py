@@ -47,7 +47,7 @@ def cells():
 
 
 @pytest.mark.parametrize("shape", ["square", "hex"])
-def test_every_cell_gets_the_values_of_its_own_bin(cells, shape):
+def test_every_cell_gets_the_values_of_its_own_bin_on_the_dense_lattice_too(cells, shape):
     dense = s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=1)
     found = s2s.get.at(dense, cells, layer=None)
     assert found.index.equals(cells.obs_names)
@@ -58,20 +58,6 @@ def test_every_cell_gets_the_values_of_its_own_bin(cells, shape):
     sums = np.zeros((len(centres), 6))
     np.add.at(sums, nearest, cells.X.toarray())
     np.testing.assert_array_equal(found.to_numpy(), sums[nearest])
-
-
-def test_imputed_layers_have_values_everywhere_inside_and_nowhere_outside(hand_drawn):
-    dense = s2s.pp.grid(hand_drawn("### ### ###", pitch=10.0), upsample=2)
-    s2s.tl.interpolate(dense, "linear")
-    points = np.array([[0.0, 0.0], [5.1, 0.2], [10.0, 10.0], [-8.0, 0.0], [24.9, 20.0]])
-    found = s2s.get.at(dense, points, dense.var_names[1], layer="linear")
-    np.testing.assert_allclose(found[dense.var_names[1]], [0, 1, 22, np.nan, 44], atol=1e-5)
-    measured = s2s.get.at(dense, points, layer=None)
-    np.testing.assert_array_equal(measured[dense.var_names[1]], [0, 2, 22, np.nan, 44])
-
-
-@pytest.mark.parametrize("shape", ["square", "hex"])
-def test_cells_of_measured_bins_have_values_on_the_dense_lattice_too(cells, shape):
     dense = s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=2)
     s2s.tl.interpolate(dense, "linear")
     np.testing.assert_array_equal(
@@ -84,16 +70,23 @@ def test_cells_of_measured_bins_have_values_on_the_dense_lattice_too(cells, shap
     np.testing.assert_array_equal(found, dense.layers["linear"][distance.argmin(axis=1)])
 
 
-def test_cells_of_bins_with_too_few_cells_have_no_value(cells):
-    dense = s2s.pp.grid(cells, bin_size=130, upsample=2, min_cells=3)
-    found = s2s.get.at(dense, cells, layer=None).isna().all(axis=1).to_numpy()
-    assert 0 < found.sum() < len(found) / 4
-
-
-def test_sites_are_found_where_they_were_measured(hand_drawn):
+def test_points_get_the_values_of_the_site_where_it_was_measured_and_none_outside(hand_drawn):
+    dense = s2s.pp.grid(hand_drawn("### ### ###", pitch=10.0), upsample=2)
+    s2s.tl.interpolate(dense, "linear")
+    points = np.array([[0.0, 0.0], [5.1, 0.2], [10.0, 10.0], [-8.0, 0.0], [24.9, 20.0]])
+    found = s2s.get.at(dense, points, dense.var_names[1], layer="linear")
+    np.testing.assert_allclose(found[dense.var_names[1]], [0, 1, 22, np.nan, 44], atol=1e-5)
+    measured = s2s.get.at(dense, points, layer=None)
+    np.testing.assert_array_equal(measured[dense.var_names[1]], [0, 2, 22, np.nan, 44])
     warped = hand_drawn("### ### ###", pitch=10.0)
     warped.obsm["spatial"][4] += [4, 0]
     with pytest.warns(UserWarning, match="spots lie 0.13 pitches .* from the lattice that fits them best"):
         dense = s2s.pp.grid(warped, upsample=1)
     assert s2s.get.at(dense, np.array([[14.1, 10.0]]), "0", layer=None).to_numpy() == 11
     assert s2s.get.at(dense, np.array([[17.9, 10.0]]), "0", layer=None).to_numpy() == 12
+
+
+def test_cells_of_bins_with_too_few_cells_have_no_value(cells):
+    dense = s2s.pp.grid(cells, bin_size=130, upsample=2, min_cells=3)
+    found = s2s.get.at(dense, cells, layer=None).isna().all(axis=1).to_numpy()
+    assert 0 < found.sum() < len(found) / 4

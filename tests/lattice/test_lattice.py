@@ -12,7 +12,7 @@ def square(index):
     return Lattice(KINDS["square"], np.asarray(index), BASIS, np.array([5.0, 7.0]))
 
 
-def test_raster_shows_the_nearest_site_outside_the_tissue():
+def test_raster_and_stride():
     raster = square([[0, 0], [0, 3], [2, 0]]).raster()
     assert raster.gather.shape == (3, 4)
     assert raster.tissue.sum() == 3
@@ -20,6 +20,13 @@ def test_raster_shows_the_nearest_site_outside_the_tissue():
     assert raster.gather[0, 3] == 1
     assert raster.gather[1, 3] == 1
     assert raster.gather[2, 1] == 2
+    lattice = square(np.stack(np.meshgrid(np.arange(9), np.arange(9), indexing="ij"), -1).reshape(-1, 2))
+    for stride in (1, 2, 3):
+        measured = regular_sample(lattice, stride, (stride - 1, 0))
+        assert lattice.stride(measured) == stride
+    measured[:] = False
+    measured[40] = True
+    assert lattice.stride(measured) == 1
 
 
 @given(
@@ -45,38 +52,22 @@ def test_index_survives_image_densify_and_symmetry(name, cells, factor):
         assert np.array_equal(turned.raster().gather.ravel()[turned.position], sites)
 
 
-def test_stride_is_the_common_spacing_of_measured_sites():
-    lattice = square(np.stack(np.meshgrid(np.arange(9), np.arange(9), indexing="ij"), -1).reshape(-1, 2))
-    for stride in (1, 2, 3):
-        measured = regular_sample(lattice, stride, (stride - 1, 0))
-        assert lattice.stride(measured) == stride
-    measured[:] = False
-    measured[40] = True
-    assert lattice.stride(measured) == 1
-
-
 def patch(n_rows=12, n_cols=15, keep=0.8, seed=0):
     index = np.stack(np.meshgrid(np.arange(n_rows), np.arange(n_cols), indexing="ij"), axis=-1).reshape(-1, 2)
     return index[np.random.default_rng(seed).random(len(index)) < keep]
 
 
-def test_one_row_keeps_its_direction():
+def test_lattices_by_hand():
     lattice = lattice_from_array(np.array([[4, 0], [4, 1], [4, 3]]), np.array([[0.0, 9], [10, 9], [30, 9]]))
     assert lattice.kind.name == "square"
     assert lattice.pitch == pytest.approx(10)
     np.testing.assert_allclose(lattice.coordinates, [[0, 9], [10, 9], [30, 9]], atol=1e-9)
     np.testing.assert_allclose(lattice.basis, [[0, 10], [10, 0]], atol=1e-9)
-
-
-def test_bins_start_at_the_smallest_coordinates():
     cells = np.array([[0.0, 0], [9.9, 0], [10, 0], [25, 31], [0, 0]])
     lattice, bins = bin_lattice(cells, 10)
     assert lattice.array.tolist() == [[0, 0], [0, 1], [3, 2]]
     assert bins.tolist() == [0, 0, 1, 2, 0]
     np.testing.assert_allclose(lattice.coordinates, [[5, 5], [15, 5], [25, 35]])
-
-
-def test_regular_subsets_are_not_taken_for_pixels():
     index = patch(30, 30, keep=1.1)
     third = index[(index[:, 0] - index[:, 1]) % 3 == 0]  # one in three of a hexagonal lattice
     kind = KINDS["hex"]

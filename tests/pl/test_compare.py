@@ -326,32 +326,7 @@ def uncertain(make_lattice, build_section):
 STD = {"columns": ("imputed", "std")}
 
 
-def test_values_and_their_uncertainty(uncertain):
-    row = map_rows(uncertain, "gene", vmin="p0", vmax="p100", **STD)[0]
-    imputed, std = row.panels
-    assert imputed.by_site.tolist() == [0, 1.5, 2, 2.5, 4, 3]
-    np.testing.assert_equal(std.by_site, np.array([NAN, 0.5, NAN, 1, NAN, 2], np.float32))
-    assert row.limits == {"expression": (0, 4), "SD": pytest.approx((0.51, 1.98))}
-    # The median at unmeasured sites is 1, the standard deviation of 0, 2 and 4 is sqrt(8 / 3).
-    assert notes(uncertain, **STD) == ["reliability 0.62", "0.61 × SD of spots"]
-    uncertain.layers["s2s_std"][0] = 0.1  # denoised spots are uncertain too, but do not count as unmeasured
-    assert map_rows(uncertain, "gene", **STD)[0].panels[1].by_site[0] == np.float32(0.1)
-    assert notes(uncertain, **STD)[1] == "0.61 × SD of spots"
-
-
-def test_genes_without_reliability_or_spread_or_unmeasured_sites(uncertain):
-    uncertain.var["s2s_reliability"] = -0.1
-    assert notes(uncertain, **STD)[0] == "reliability −0.10"
-    uncertain.var["s2s_reliability"] = NAN
-    uncertain.X[:] = 1
-    assert notes(uncertain, **STD) == ["", ""]
-    del uncertain.var["s2s_reliability"]
-    uncertain.layers["s2s_std"][:] = 0
-    assert map_rows(uncertain, "gene", **STD)[0].limits["SD"] == (0, 1)
-    assert s2s.pl.uncertainty(uncertain, "gene", show=False).shape == (1, 2)
-
-
-def test_what_is_drawn_and_where(uncertain, colour_at):
+def test_values_and_their_uncertainty(uncertain, colour_at):
     axes = s2s.pl.uncertainty(uncertain, "gene", vmin=0, vmax=4, show=False)
     imputed, std = axes[0]
     assert [axis.get_title() for axis in axes[0]] == ["imputed", "standard deviation"]
@@ -366,3 +341,22 @@ def test_what_is_drawn_and_where(uncertain, colour_at):
     assert labels == ["expression", "SD"]
     theirs = s2s.pl.compare(uncertain, "gene", vmin=0, vmax=4, show=False)[0, 1].collections[-1]
     assert imputed.collections[-1].get_clim() == theirs.get_clim()
+    row = map_rows(uncertain, "gene", vmin="p0", vmax="p100", **STD)[0]
+    imputed, std = row.panels
+    assert imputed.by_site.tolist() == [0, 1.5, 2, 2.5, 4, 3]
+    np.testing.assert_equal(std.by_site, np.array([NAN, 0.5, NAN, 1, NAN, 2], np.float32))
+    assert row.limits == {"expression": (0, 4), "SD": pytest.approx((0.51, 1.98))}
+    # The median at unmeasured sites is 1, the standard deviation of 0, 2 and 4 is sqrt(8 / 3).
+    assert notes(uncertain, **STD) == ["reliability 0.62", "0.61 × SD of spots"]
+    uncertain.layers["s2s_std"][0] = 0.1  # denoised spots are uncertain too, but do not count as unmeasured
+    assert map_rows(uncertain, "gene", **STD)[0].panels[1].by_site[0] == np.float32(0.1)
+    assert notes(uncertain, **STD)[1] == "0.61 × SD of spots"
+    uncertain.var["s2s_reliability"] = -0.1
+    assert notes(uncertain, **STD)[0] == "reliability −0.10"
+    uncertain.var["s2s_reliability"] = NAN
+    uncertain.X[:] = 1
+    assert notes(uncertain, **STD) == ["", ""]
+    del uncertain.var["s2s_reliability"]
+    uncertain.layers["s2s_std"][:] = 0
+    assert map_rows(uncertain, "gene", **STD)[0].limits["SD"] == (0, 1)
+    assert s2s.pl.uncertainty(uncertain, "gene", show=False).shape == (1, 2)

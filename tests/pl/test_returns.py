@@ -43,7 +43,7 @@ def shown(monkeypatch):
     return calls
 
 
-def test_what_comes_back(plot, shown):
+def test_what_comes_back_and_settings_of_the_user_stay(plot, shown):
     draw, _, n = plot
     axes = draw(show=False)
     assert isinstance(axes, Axes) if n == 1 else axes.shape in ((n,), (1, n))
@@ -59,6 +59,10 @@ def test_what_comes_back(plot, shown):
     finally:
         sc.settings.autoshow = before
     assert len(shown) == 2
+    before = dict(mpl.rcParams)
+    draw(return_fig=True)
+    assert dict(mpl.rcParams) == before
+    assert list(mpl.colormaps["viridis"].get_bad()) == [0, 0, 0, 0]
 
 
 def test_axes_titles_and_size_of_the_user(plot, shown):
@@ -75,11 +79,3 @@ def test_axes_titles_and_size_of_the_user(plot, shown):
     if n > 1:
         with pytest.raises(ValueError, match=f"expected {n} titles, one for each panel of a row, found 1"):
             draw(title="all", return_fig=True)
-
-
-def test_settings_of_the_user_stay(plot):
-    draw, _, _ = plot
-    before = dict(mpl.rcParams)
-    draw(return_fig=True)
-    assert dict(mpl.rcParams) == before
-    assert list(mpl.colormaps["viridis"].get_bad()) == [0, 0, 0, 0]

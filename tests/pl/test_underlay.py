@@ -30,7 +30,12 @@ def test_pixels_are_drawn_where_they_lie(stained, colour_at, convert, expected):
     assert (axis.get_xlim(), axis.get_ylim()) == ((99, 141), (171, 149))
 
 
-def test_which_image(stained):
+def test_which_image_and_none_unless_asked_for(stained):
+    for spatial in (None, {}, "no mapping", {"library": None}, {"a": {}, "b": {}}):
+        assert find_underlay(spatial, None, None, BOX) is None
+        assert find_underlay(spatial, None, False, BOX) is None
+    assert find_underlay(stained, None, False, BOX) is None
+    assert find_underlay(stained, None, None, (900.0, 910.0, 0.0, 10.0)) is None
     library = stained["library"]
     library["images"]["lowres"] = library["images"]["hires"][::2, ::2]
     library["scalefactors"]["tissue_lowres_scalef"] = 0.25
@@ -41,14 +46,6 @@ def test_which_image(stained):
     two = {"a": library, "b": {"images": {}, "scalefactors": {}}, "is_single": True, "note": {"from": "CELLxGENE"}}
     assert find_underlay(two, "a", True, BOX) is not None
     assert find_underlay(two, "b", None, BOX) is None
-
-
-def test_none_is_needed_unless_asked_for(stained):
-    for spatial in (None, {}, "no mapping", {"library": None}, {"a": {}, "b": {}}):
-        assert find_underlay(spatial, None, None, BOX) is None
-        assert find_underlay(spatial, None, False, BOX) is None
-    assert find_underlay(stained, None, False, BOX) is None
-    assert find_underlay(stained, None, None, (900.0, 910.0, 0.0, 10.0)) is None
 
 
 def keep(spatial):

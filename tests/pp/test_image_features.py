@@ -58,14 +58,18 @@ def test_features_are_written_beside_what_is_there_and_survive_a_file(section, d
     assert list(again["names"]) == list(entry["names"])
 
 
-def test_covariates_guide_imputation(described):
+def test_covariates_guide_imputation_and_constant_ones_change_nothing(described):
     adata = described.copy()
     s2s.tl.impute(adata, preset="quick", progress=False)
     plain = held_out_correlation(adata, "s2s")
+    adata.obs["constant"] = 3.0
+    s2s.tl.impute(adata, preset="quick", covariates="constant", key_added="constant", progress=False)
+    np.testing.assert_array_equal(adata.layers["constant"], adata.layers["s2s"])
     s2s.tl.impute(adata, preset="quick", covariates="s2s_image", key_added="guided", progress=False)
     assert held_out_correlation(adata, "guided") > plain + 0.2
     s2s.tl.interpolate(adata, "stack", covariates=["s2s_image"])
     assert held_out_correlation(adata, "stack") > plain + 0.2
+    assert adata.uns["s2s"]["stack"]["params"]["covariates"] == "s2s_image"
     assert adata.uns["s2s"]["guided"]["params"]["covariates"] == "s2s_image"
     measured = adata.obs["s2s_measured"].to_numpy()
     np.testing.assert_array_equal(adata.layers["guided"][measured], np.asarray(adata.X)[measured])
@@ -183,14 +187,6 @@ def test_several_sections_have_their_own_images(section):
     assert not np.allclose(dense.obsm["s2s_image"][first], dense.obsm["s2s_image"][~first], atol=0.01)
     with pytest.raises(KeyError, match="no image of section b"):
         s2s.pp.image_features(dense, {"a": library["images"]["hires"]})
-
-
-def test_constant_covariates_change_nothing(section):
-    adata = section.copy()
-    adata.obs["constant"] = 3.0
-    for key, covariates in (("plain", None), ("constant", "constant")):
-        s2s.tl.impute(adata, preset="quick", covariates=covariates, key_added=key, progress=False)
-    np.testing.assert_array_equal(adata.layers["constant"], adata.layers["plain"])
 
 
 @pytest.fixture(scope="module")

@@ -152,15 +152,11 @@ def joined(label="sample", *, whole=False, index_unique=None, dx=0.0):
     return ad.concat(parts, label=label, index_unique=index_unique)
 
 
-@pytest.mark.parametrize("name", ["sample", "orig.ident", "Slide_2", "sampleid", "condition"])
-def test_a_column_named_like_sections_is_warned_of(name):
-    with pytest.warns(
-        UserWarning, match=rf"\['{name}'\] has 2 values \(A, B\): pass library_key='{name}' if these are"
-    ):
-        s2s.pp.grid(joined(name))
-
-
-def test_annotations_are_not_warned_of():
+def test_columns_named_like_sections_are_warned_of_and_annotations_are_not():
+    for name in ("sample", "orig.ident", "Slide_2", "sampleid", "condition"):
+        text = rf"\['{name}'\] has 2 values \(A, B\): pass library_key='{name}' if these are"
+        with pytest.warns(UserWarning, match=text):
+            s2s.pp.grid(joined(name))
     for name in ("layer", "region", "leiden"):
         s2s.pp.grid(joined(name))
 
