@@ -34,15 +34,20 @@ def section():
     return spots, values, sites, signal(sites)
 
 
-def stacking_weights(spots, values, sites):
-    return CrossValidation("stack", spots, values).stacking_weights(sites)
+@pytest.fixture(scope="module")
+def validation(section):
+    """Cross-validation that has determined its weights."""
+    spots, values, sites, _ = section
+    found = CrossValidation("stack", spots, values)
+    found.stacking_weights(sites)
+    return found
 
 
 def error(maps, truth):
     return float(np.sqrt(((maps - truth) ** 2).mean()))
 
 
-def test_shared_noise_is_not_taken_for_signal_and_a_model_that_fails_is_left_out(section):
+def test_shared_noise_is_not_taken_for_signal_and_a_model_that_fails_is_left_out(section, validation):
     spots, values, sites, truth = section
     single = Kriging(spots, sites).predict(values).sites
     components = PCAKriging(Kriging(spots, sites), values).maps(values)[1]
@@ -51,19 +56,19 @@ def test_shared_noise_is_not_taken_for_signal_and_a_model_that_fails_is_left_out
     assert error(found, truth) < 0.75 * error(single, truth)
     assert error(found, truth) < 0.95 * error(components, truth)
     assert error(Coregionalization(spots, sites, values).maps(values)[0], truth) > 0.6
-    assert stacking_weights(spots, values, sites).members[4] < 0.01
+    assert validation.stacking.members[4] < 0.01
 
 
-def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section):
+def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section, validation):
     spots, values, sites, _ = section
     beyond = np.vstack([sites, sites + np.array([25, 0])])
-    weights = stacking_weights(spots, values, beyond)
+    weights = CrossValidation("stack", spots, values).stacking_weights(beyond)
     assert min(weights.members) >= 0
     assert sum(weights.members) == pytest.approx(1)
     assert 0 < weights.far < 1
-    assert stacking_weights(spots, values, sites).far == 1  # asked for only where sites are far from spots
+    assert validation.stacking.far == 1  # asked for only where sites are far from spots
     order = np.random.default_rng(0).permutation(400)
-    again = stacking_weights(spots[order], values[order], beyond)
+    again = CrossValidation("stack", spots[order], values[order]).stacking_weights(beyond)
     assert_allclose([*again.members, again.far], [*weights.members, weights.far], atol=1e-2)
 
 
@@ -78,7 +83,7 @@ def test_far_from_all_spots_the_stack_passes_over_to_pca_kriging(section):
     assert_allclose(half, state + share * (pca - state), atol=1e-6)
 
 
-def test_a_stack_is_what_its_weights_say(section):
+def test_a_stack_is_what_its_weights_say(section, validation):
     spots, values, sites, truth = section
     kriging = Kriging(spots, sites)
     stack = Stack(kriging, values, weights=StackingWeights((0.1, 0.2, 0.25, 0.15, 0.3)))
@@ -91,7 +96,7 @@ def test_a_stack_is_what_its_weights_say(section):
     assert_allclose(pca, many[0], atol=1e-5)
     assert_allclose(single, many[2], atol=1e-5)
     assert_allclose(state, state_kriging(PCAKriging(kriging, values)).maps(values)[0], atol=1e-5)
-    weighted = stack.with_weights(stacking_weights(spots, values, sites)).maps(values)[0]
+    weighted = stack.with_weights(validation.stacking).maps(values)[0]
     assert error(weighted, truth) < error(many[0], truth)
 
 
@@ -101,10 +106,9 @@ def test_simplex_by_hand():
     assert_allclose(_simplex(np.eye(5), np.array([1.0, 0.4, -9, -9, -9])), [0.8, 0.2, 0, 0, 0], atol=1e-4)
 
 
-def test_spots_are_predicted_from_others_alone(section):
+def test_spots_are_predicted_from_others_alone(section, validation):
     spots, values, _, _ = section
-    validation = CrossValidation("stack", spots, values)
-    weights = validation.stacking_weights(spots[:0])
+    weights = validation.stacking
     found = validation.predict(values)
     assert_array_equal(validation.chosen, np.arange(400))
     assert_allclose(found, validation.predict_informative(), atol=1e-5)
@@ -155,19 +159,13 @@ def test_a_covariate_shows_what_spots_cannot(guided, method):
     assert guided.correlation(with_covariates) > guided.correlation(without) + 0.2
 
 
-@pytest.mark.parametrize(
-    "useless",
-    [
-        pytest.param(lambda covariates, rng: rng.permutation(covariates), id="shuffled"),
-        pytest.param(lambda covariates, rng: np.zeros_like(covariates), id="constant"),
-        pytest.param(lambda covariates, rng: rng.standard_normal((len(covariates), 8)), id="noise"),
-    ],
-)
-def test_useless_covariates_do_no_harm(guided, useless):
-    shown = useless(guided.covariates, np.random.default_rng(1))
-    assert error(guided.predicted("stack", shown), guided.truth) < 1.01 * error(guided.predicted("stack"), guided.truth)
-    drift, plain = guided.predicted("kriging", shown[:, :2]), guided.predicted("kriging")
-    assert guided.correlation(drift) > guided.correlation(plain) - 0.04
+def test_useless_covariates_do_no_harm(guided):
+    rng, covariates = np.random.default_rng(1), guided.covariates
+    plain, kriged = guided.predicted("stack"), guided.predicted("kriging")
+    for useless in (rng.permutation(covariates), 0 * covariates, rng.standard_normal((len(covariates), 8))):
+        assert error(guided.predicted("stack", useless), guided.truth) < 1.01 * error(plain, guided.truth)
+        drift = guided.predicted("kriging", useless[:, :2])
+        assert guided.correlation(drift) > guided.correlation(kriged) - 0.04
 
 
 def test_order_and_scale_of_covariates_do_not_matter(guided):
