@@ -214,7 +214,7 @@ def test_the_paper_preset_counts_errors_in_the_units_of_the_values():
     assert np.isfinite(imputed(fitted)).all()
 
 
-def test_every_switch_changes_training():
+def test_every_switch_changes_training_and_maps_shown_are_extra_channels_only():
     section = noisy_section()
     first = run(section, TRAINING, photographs).history[0]
     switches = {"augment": False, "loss": "l1", "dense_weight": 3.0, "mask_dropout": 0.0, "schedule": "constant"}
@@ -223,10 +223,6 @@ def test_every_switch_changes_training():
         assert first.keys() == other.keys()
         assert first["validation"] != other["validation"], name
         assert first["validation_start"] == other["validation_start"], name
-
-
-def test_maps_shown_are_extra_channels_only():
-    section = noisy_section()
     shown = run(section, TRAINING, photographs)
     hidden = run(section, replace(TRAINING, show_maps=False), photographs)
     assert shown.network.config.context_channels == 2

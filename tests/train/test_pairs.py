@@ -95,18 +95,16 @@ def test_random_samples_are_thinned_at_random_and_dense_views_hide_half_to_all_o
     assert 0.25 < hidden.max() <= 0.31
 
 
-def scene(kind="square", side=10, n_genes=3, n_images=2):
-    """Maps whose value tells the site: 100 * map + site."""
-    lattice = full(side, side, kind)
-    known = regular_sample(lattice, 2, (0, 0))
-    masks = sparser_masks(lattice, known, n=4, dropout=0.0, rng=np.random.default_rng(0))
-    n = len(masks.lattice)
+def laid_out(values, images, lattice, **made):
+    masks = sparser_masks(lattice, regular_sample(lattice, 2, (0, 0)), n=4, dropout=0.0, rng=np.random.default_rng(0))
+    return build_scene(masks, values, images, chosen=np.arange(values.shape[1]), **made), masks
 
-    truth = (100 * np.arange(n_genes) + np.arange(n)[:, None]).astype(np.float32)
-    images = (100 * np.arange(n_genes, n_genes + n_images) + np.arange(n)[:, None]).astype(np.float32)
+
+def scene(kind="square", n_images=2):
+    """Five maps whose value tells the site: 100 * map + site."""
+    maps = (100 * np.arange(3 + n_images) + np.arange(25)[:, None]).astype(np.float32)
     made = {"estimate": Nothing(), "orientations": KINDS[kind].symmetries, "standardise": False}
-    made["chosen"] = np.arange(n_genes)
-    return build_scene(masks, truth, images, **made), masks
+    return laid_out(maps[:, :3], maps[:, 3:], full(10, 10, kind), **made)
 
 
 class Nothing:
@@ -164,16 +162,6 @@ def test_losses_by_hand():
     assert staged_loss(stages, zero, one, "l1").item() == pytest.approx(1 / 3 + 2 * 2 / 3 + 4)
 
 
-def laid_out(values, *, standardise):
-    lattice = full(17, 17)
-    known = regular_sample(lattice, 2, (0, 0))
-    masks = sparser_masks(lattice, known, n=4, dropout=0.0, rng=np.random.default_rng(0))
-    none = np.empty((len(masks.lattice), 0), np.float32)
-    made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None]}
-    made["chosen"] = np.arange(values.shape[1])
-    return build_scene(masks, values[: len(masks.lattice)], none, standardise=standardise, **made), masks
-
-
 class MeanOfVisible:
     """The simplest initial estimate."""
 
@@ -188,7 +176,8 @@ def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie():
     values = (values - values.mean(axis=0)) / values.std(axis=0)
     slopes = []
     for standardise in (False, True):
-        scene, masks = laid_out(values, standardise=standardise)
+        made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None], "standardise": standardise}
+        scene, masks = laid_out(values, values[:, :0], full(17, 17), **made)
         products, squares = 0.0, 0.0
         for number in range(len(masks.visible)):
             sites, tissue = scene.gathers[0], scene.tissues[0]
