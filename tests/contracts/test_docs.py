@@ -47,7 +47,8 @@ PLATFORMS = {
 
 
 @pytest.fixture
-def quickly(monkeypatch):
+def quickly(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # the pages write files
     monkeypatch.setattr(s2s.tl, "impute", partial(s2s.tl.impute, preset="quick", progress=False))
     yield
     plt.close("all")
