@@ -17,23 +17,28 @@ def simulated(n=800, n_genes=30, signal=0.6, seed=0):
     return (predicted + spread * rng.normal(size=predicted.shape)).astype(np.float32), predicted.astype(np.float32)
 
 
-def test_reliability_is_the_correlation_that_comes_true():
+def test_correlations_errors_and_intervals_come_true():
     values, predicted = simulated()
     found = calibrate(values, predicted)
     true = [np.corrcoef(values[:, g], predicted[:, g])[0, 1] for g in range(30)]
     assert found.reliability.mean() == pytest.approx(np.mean(true), abs=0.02)
+    std = found.std(predicted)
+    for part in (predicted > 2.5, predicted < 1.5):  # errors grow with the values
+        assert std[part].mean() == pytest.approx(np.std((values - predicted)[part]), rel=0.1)
+    new, again = simulated(seed=1)
+    off = np.abs(new - again) / found.std(again)
+    for level, width in zip(LEVELS, Pool.fit(values, predicted).widths, strict=True):
+        assert (off <= width).mean() == pytest.approx(level, abs=0.02)
+    assert (off <= 1.645).mean() == pytest.approx(0.9, abs=0.01)
+    assert_allclose((off <= 1.645).mean(axis=0), 0.9, atol=0.05)
 
 
-def test_overconfident_predictions_are_believed_less():
+def test_overconfident_predictions_are_believed_less_and_timid_ones_are_as_reliable():
     values, predicted = simulated()
     wild = 2 + 2 * (predicted - 2)
     pool = Pool.fit(values, wild)
     assert pool.factor == pytest.approx(0.5, abs=0.03)
     assert pool.factor_variance < 0.01
-
-
-def test_timid_predictions_are_as_reliable():
-    values, predicted = simulated()
     timid = (2 + 0.8 * (predicted - 2)).astype(np.float32)
     reliability = [calibrate(values, each).reliability.mean() for each in (predicted, timid)]
     assert reliability[1] == pytest.approx(reliability[0], abs=0.01)
@@ -49,12 +54,16 @@ def test_means_of_folds_do_not_count_against_predictions():
     assert Pool.fit(values, predicted).factor < 0.7
 
 
-def test_genes_that_fail_when_left_out_are_not_reliable():
+def test_genes_that_fail_when_left_out_or_are_seen_in_a_handful_of_spots_are_not_reliable():
     values, predicted = simulated(n=400)
     chance = np.random.default_rng(1).permutation(values)
     values[:, 20:] = chance[:, 20:]
     found = calibrate(values, predicted).reliability
     assert found[:20].min() > found[20:].max() + 0.15
+    values, predicted = simulated(n_genes=10)
+    values[:, 0] = predicted[:, 0] = 0
+    values[[5, 50, 500], 0] = predicted[[5, 50, 500], 0] = 3
+    assert calibrate(values, predicted).reliability[0] < 0.4
 
 
 def test_gain_asks_only_sites_at_other_distances_than_spots_left_out():
@@ -67,26 +76,6 @@ def test_gain_asks_only_sites_at_other_distances_than_spots_left_out():
     assert found == pytest.approx((1.1, 1.2), abs=0.03)
     assert gain(predicted, distance, 0.5 * predicted[:300], 4 * half) == pytest.approx((0.5, 1), abs=0.02)
     assert gain(predicted, distance, predicted[:0], half[:0]) == (1, 1)
-
-
-def test_intervals_of_all_levels_cover_what_they_say():
-    values, predicted = simulated()
-    found = calibrate(values, predicted)
-    new, again = simulated(seed=1)
-    off = np.abs(new - again) / found.std(again)
-    for level, width in zip(LEVELS, Pool.fit(values, predicted).widths, strict=True):
-        assert (off <= width).mean() == pytest.approx(level, abs=0.02)
-    assert (off <= 1.645).mean() == pytest.approx(0.9, abs=0.01)
-    assert_allclose((off <= 1.645).mean(axis=0), 0.9, atol=0.05)
-
-
-def test_errors_grow_where_they_do():
-    values, predicted = simulated()
-    found = calibrate(values, predicted)
-    std = found.std(predicted)
-    high, low = predicted > 2.5, predicted < 1.5
-    assert std[high].mean() == pytest.approx(np.std((values - predicted)[high]), rel=0.1)
-    assert std[low].mean() == pytest.approx(np.std((values - predicted)[low]), rel=0.1)
 
 
 def test_constant_genes():
@@ -141,10 +130,3 @@ def test_noise_of_logged_counts_is_that_of_drawn_ones():
         drawn = np.log1p(unit[:, None] * rng.poisson(rate, (3, 200_000)))
         found = counting_noise(drawn.mean(axis=1, keepdims=True), unit, logged=True)
         assert_allclose(found[:, 0], drawn.var(axis=1), rtol=0.06)
-
-
-def test_a_gene_seen_in_a_handful_of_spots_is_not_reliable():
-    values, predicted = simulated(n_genes=10)
-    values[:, 0] = predicted[:, 0] = 0
-    values[[5, 50, 500], 0] = predicted[[5, 50, 500], 0] = 3
-    assert calibrate(values, predicted).reliability[0] < 0.4

@@ -53,15 +53,12 @@ def test_layers_are_read_in_blocks(counts, monkeypatch):
         assert_allclose(read_depth(adata, ROWS, layer=layer, total_counts="auto"), counts.sum(axis=1)[ROWS])
 
 
-def test_other_values_tell_nothing(counts):
+def test_other_values_tell_nothing_and_empty_spots_are_the_least_deep(counts):
     rng = np.random.default_rng(0)
     for values in (rng.gamma(2, size=counts.shape), np.sqrt(counts), rng.normal(size=counts.shape), 0 * counts):
         adata = ad.AnnData(values.astype(np.float32))
         assert read_molecules(adata, ROWS, layer=None) is None
         assert read_depth(adata, ROWS, layer=None, total_counts="auto") is None
-
-
-def test_empty_spots_are_the_least_deep(counts):
     counts[4] = 0
     assert ROWS[4]
     found = read_molecules(ad.AnnData(counts), ROWS, layer=None)

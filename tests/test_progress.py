@@ -36,9 +36,6 @@ def test_one_bar_moves_from_0_to_100_percent(capsys):
     assert "a note" in written
     assert written.rsplit("\r", 1)[1].startswith("s2s: 100%")
     assert written.count("\n") == 1
-
-
-def test_phases_that_are_not_announced_fill_the_bar():
     with Progress(show=True) as progress:
         progress.begin("draws", 4)
         progress.step()

@@ -6,7 +6,6 @@ from scipy import stats
 from skimage.metrics import structural_similarity
 
 from s2s_scverse import _scores
-from s2s_scverse import _scores as _comparison
 from s2s_scverse._lattice import KINDS, Lattice
 
 
@@ -25,13 +24,11 @@ def pair(n_spots, n_genes, seed=0):
 
 
 def test_constant_genes():
-    varying = np.array([0.1, 0.2, 0.4], dtype=np.float32)
-    constant = np.full(3, 0.1, dtype=np.float32)  # whose mean is not 0.1
+    varying, constant = np.array([0.1, 0.2, 0.4]), np.full(3, 0.1)  # whose mean is not 0.1
     truth = np.stack([varying, constant, constant], axis=1)
     prediction = np.stack([constant, varying, constant], axis=1)
     np.testing.assert_array_equal(_scores.pearson(truth, prediction), [0, np.nan, np.nan])
-    one_spot = _scores.pearson(truth[:1], prediction[:1])
-    assert np.isnan(one_spot).all()
+    assert np.isnan(_scores.pearson(truth[:1], prediction[:1])).all()
 
 
 def test_coverage_counts_spots_inside_the_interval():
@@ -43,7 +40,7 @@ def test_coverage_counts_spots_inside_the_interval():
     np.testing.assert_array_equal(_scores.coverage(truth, prediction, std, level=0.95), [0.75, np.nan])
 
 
-@pytest.mark.parametrize(("height", "width"), [pytest.param(17, 23, id="odd"), pytest.param(24, 16, id="even")])
+@pytest.mark.parametrize(("height", "width"), [(17, 23), (24, 16)])
 def test_ssim_is_that_of_scikit_image_inside_a_rectangle(height, width):
     truth, prediction = pair(height * width, 3)
     data_range = np.array([5.0, 2.0, 9.0])
@@ -65,14 +62,7 @@ def test_ssim_needs_a_data_range():
     assert np.isnan(found).any(axis=0).tolist() == [True, True, False]
 
 
-@pytest.mark.parametrize(
-    ("kind", "n_positions"),
-    [
-        pytest.param("square", 121, id="square"),
-        pytest.param("hex", 91, id="hex"),
-        pytest.param("quincunx", 121, id="st"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "n_positions"), [("square", 121), ("hex", 91), ("quincunx", 121)])
 def test_window_falls_with_distance_on_every_lattice(kind, n_positions):
     lattice = lattice_of(kind, rectangle(11, 11) - 5)
     row = _scores.window(lattice).toarray()[60]
@@ -99,33 +89,28 @@ def test_ssim_does_not_depend_on_order_or_orientation(kind):
         np.testing.assert_allclose(turned, expected, atol=1e-12)
 
 
-def test_bootstrap_interval_is_that_of_the_mean():
+def test_bootstrap_interval_is_that_of_the_mean_over_the_same_genes_for_all_without_missing_scores():
     rng = np.random.default_rng(0)
     scores = rng.normal(2, 1, (400, 2))
     scores[:, 1] += 1
-    lower, upper = _comparison.bootstrap_interval(scores, 2000, np.random.default_rng(1))
+    lower, upper = _scores.bootstrap_interval(scores, 2000, np.random.default_rng(1))
     half_width = 1.96 * scores.std(axis=0) / np.sqrt(400)
     np.testing.assert_allclose(lower, scores.mean(axis=0) - half_width, atol=0.015)
     np.testing.assert_allclose(upper, scores.mean(axis=0) + half_width, atol=0.015)
-
-
-def test_bootstrap_leaves_out_missing_scores_and_draws_the_same_genes_for_all():
     scores = np.array([[1.0, 2.0, np.nan], [3.0, 6.0, np.nan], [np.nan, np.nan, np.nan], [5.0, 10.0, np.nan]])
-    ends = _comparison.bootstrap_interval(scores, 200, np.random.default_rng(0))
+    ends = _scores.bootstrap_interval(scores, 200, np.random.default_rng(0))
     np.testing.assert_allclose(ends[:, 1], 2 * ends[:, 0])
     assert 1 <= ends[0, 0] < 3 < ends[1, 0] <= 5
     assert np.isnan(ends[:, 2]).all()
-    constant = _comparison.bootstrap_interval(np.full((5, 1), 7.0), 10, np.random.default_rng(0))
+    constant = _scores.bootstrap_interval(np.full((5, 1), 7.0), 10, np.random.default_rng(0))
     np.testing.assert_array_equal(constant, [[7], [7]])
 
 
 def test_holm_worked_out_by_hand():
-    methods, table = (
-        ["a", "b", "c"],
-        {name: np.random.default_rng(1).normal(size=(3, 30)) for name in _comparison.SCORES},
-    )
+    methods = ["a", "b", "c"]
+    table = {name: np.random.default_rng(1).normal(size=(3, 30)) for name in _scores.SCORES}
     table["pcc"][2], table["ssim"][:] = np.nan, np.nan
-    frame = _comparison.pairs_frame(methods, table).set_index("score")
+    frame = _scores.pairs_frame(methods, table).set_index("score")
     smallest, middle, largest = np.sort(frame.loc["rmse", "pvalue"])
     expected = np.minimum([3 * smallest, max(3 * smallest, 2 * middle), max(3 * smallest, 2 * middle, largest)], 1)
     np.testing.assert_allclose(np.sort(frame.loc["rmse", "pvalue_holm"]), expected)
@@ -140,14 +125,11 @@ def test_paired_test_is_that_of_scipy_on_the_genes_that_both_have():
     first, second = rng.normal(0.3, 1, 80), rng.normal(0, 1, 80)
     first[3], second[7] = np.nan, np.nan
     both = np.isfinite(first) & np.isfinite(second)
-    n_genes, difference, statistic, pvalue = _comparison.paired_test(first, second)
+    n_genes, difference, statistic, pvalue = _scores.paired_test(first, second)
     expected = stats.wilcoxon(first[both], second[both])
     assert (n_genes, statistic, pvalue) == (78, expected.statistic, expected.pvalue)
     assert difference == pytest.approx((first - second)[both].mean())
-
-
-def test_paired_test_without_differences_and_without_genes():
-    assert _comparison.paired_test(np.ones(4), np.ones(4)) == (4, 0.0, 0.0, 1.0)
-    n_genes, *rest = _comparison.paired_test(np.full(3, np.nan), np.ones(3))
+    assert _scores.paired_test(np.ones(4), np.ones(4)) == (4, 0.0, 0.0, 1.0)
+    n_genes, *rest = _scores.paired_test(np.full(3, np.nan), np.ones(3))
     assert n_genes == 0
     assert np.isnan(rest).all()

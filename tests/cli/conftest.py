@@ -19,6 +19,18 @@ def run():
 
 
 @pytest.fixture
+def done(run):
+    """Run a command that succeeds."""
+
+    def invoke(*arguments):
+        result = run(*arguments)
+        assert result.exit_code == 0, result.output
+        return result
+
+    return invoke
+
+
+@pytest.fixture
 def told(run):
     """Check that a command fails as promised: exit code 1, and nothing but one line that says why."""
 

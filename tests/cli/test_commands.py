@@ -14,16 +14,16 @@ import pytest
 import scanpy as sc
 
 import s2s_scverse as s2s
+from s2s_scverse._cli import _demo
 from s2s_scverse._cli._demo import stained
 
 QUICK = ("--max-epochs", 0)
 
 
-def test_impute_does_what_the_functions_do(run, h5ad, counts, tmp_path):
+def test_impute_does_what_the_functions_do(done, h5ad, counts, tmp_path):
     (tmp_path / "genes.txt").write_text("domain_1\n\nhot_spot_1\n")
     arguments = ("-o", tmp_path / "out.h5ad", "--seed", 3, *QUICK)
-    result = run("impute", h5ad, "--genes", tmp_path / "genes.txt", *arguments)
-    assert result.exit_code == 0, result.output
+    result = done("impute", h5ad, "--genes", tmp_path / "genes.txt", *arguments)
     found = ad.read_h5ad(tmp_path / "out.h5ad")
     dense = s2s.pp.grid(counts)
     s2s.pp.normalize(dense)
@@ -39,10 +39,9 @@ def test_impute_does_what_the_functions_do(run, h5ad, counts, tmp_path):
     assert lines[2] == f"Wrote {tmp_path / 'out.h5ad'} (layer 's2s')"
 
 
-def test_impute_as_json(run, h5ad, counts, tmp_path):
+def test_impute_as_json(done, h5ad, counts, tmp_path):
     arguments = ("--genes", "domain_1,hot_spot_1", "--key-added", "mine", "--as-is", "--json", "--no-uncertainty")
-    result = run("impute", h5ad, "-o", tmp_path / "out.zarr", *arguments, *QUICK)
-    assert result.exit_code == 0, result.output
+    result = done("impute", h5ad, "-o", tmp_path / "out.zarr", *arguments, *QUICK)
     assert "s2s: warning: values look like counts; pass --normalize" in result.stderr
     told = json.loads(result.stdout)
     found = ad.read_zarr(tmp_path / "out.zarr")
@@ -54,14 +53,13 @@ def test_impute_as_json(run, h5ad, counts, tmp_path):
     assert found.var_names[imputed].tolist() == ["domain_1", "hot_spot_1"]
 
 
-def test_a_layer_of_a_section_on_its_lattice(run, told, counts, tmp_path):
+def test_a_layer_of_a_section_on_its_lattice(done, told, counts, tmp_path):
     dense = s2s.pp.grid(counts, upsample=3)
     dense.layers["counts"] = dense.X.copy()
     dense.X = dense.X * 0
     dense.write_h5ad(tmp_path / "dense.h5ad")
     arguments = ("impute", tmp_path / "dense.h5ad", "-o", tmp_path / "out.h5ad", "--layer", "counts", *QUICK)
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
+    result = done(*arguments)
     assert "the section is on its lattice already" in result.stderr
     found = ad.read_h5ad(tmp_path / "out.h5ad")
     assert found.obs_names.equals(dense.obs_names)
@@ -71,10 +69,9 @@ def test_a_layer_of_a_section_on_its_lattice(run, told, counts, tmp_path):
     told("on its lattice already, so that --upsample, --fill, --bin-size would change nothing", *arguments, *useless)
 
 
-def test_evaluate(run, h5ad, tmp_path):
+def test_evaluate(done, h5ad, tmp_path):
     output = tmp_path / "scores.csv"
-    result = run("evaluate", h5ad, "--methods", "nearest, s2s", "--fraction", 0.5, "-o", output, "--json", *QUICK)
-    assert result.exit_code == 0, result.output
+    result = done("evaluate", h5ad, "--methods", "nearest, s2s", "--fraction", 0.5, "-o", output, "--json", *QUICK)
     told = json.loads(result.stdout)
     scores = pd.read_csv(output)
     assert [row["method"] for row in told["scores"]] == ["s2s", "nearest"]  # the best first
@@ -87,15 +84,14 @@ def test_evaluate(run, h5ad, tmp_path):
         assert row["seconds"] >= 0
 
 
-def test_evaluate_scores_the_most_variable_detected_genes_and_says_what_is_gained(run, counts, tmp_path):
+def test_evaluate_scores_the_most_variable_detected_genes_and_says_what_is_gained(done, counts, tmp_path):
     adata = counts.copy()
     rare = np.zeros(adata.n_obs)
     rare[:3] = 1000
     adata.X = np.column_stack([adata.X.toarray()[:, :5], rare])
     adata.write_h5ad(tmp_path / "section.h5ad")
     arguments = ("--methods", "kriging,pca_kriging", "--n-top-genes", 4, "-o", tmp_path / "scores.csv")
-    result = run("evaluate", tmp_path / "section.h5ad", *arguments)
-    assert result.exit_code == 0, result.output
+    result = done("evaluate", tmp_path / "section.h5ad", *arguments)
     scores = pd.read_csv(tmp_path / "scores.csv").pivot_table(index="gene", columns="method", values="pcc")
     assert len(scores) == 4
     assert adata.var_names[5] not in scores.index
@@ -146,7 +142,7 @@ def test_normalisation_does_not_look_at_hidden_spots(run, counts, tmp_path):
     assert lines[0] == lines[1]
 
 
-def test_layers_with_held_out_spots_are_scored(run, counts, tmp_path):
+def test_layers_with_held_out_spots_are_scored(done, counts, tmp_path):
     dense = s2s.pp.grid(counts, upsample=1)
     s2s.pp.sparsify(dense, stride=2)
     for method in ("nearest", "kriging"):
@@ -154,8 +150,7 @@ def test_layers_with_held_out_spots_are_scored(run, counts, tmp_path):
     s2s.tl.evaluate(dense, ["nearest", "kriging"])
     expected = s2s.get.evaluation_df(dense).groupby("method", observed=True)["pcc"].mean()
     dense.write_h5ad(tmp_path / "held.h5ad")
-    result = run("evaluate", tmp_path / "held.h5ad", "--keys", "nearest,kriging")
-    assert result.exit_code == 0, result.output
+    result = done("evaluate", tmp_path / "held.h5ad", "--keys", "nearest,kriging")
     header, *rows = [line.split() for line in result.stdout.splitlines()[2:5]]
     assert header == ["method", "pcc", "spearman", "rmse", "mae", "ssim"]
     assert {row[0]: float(row[1]) for row in rows} == pytest.approx(expected.to_dict(), abs=6e-4)
@@ -199,7 +194,7 @@ LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
         ("impute -o x.h5ad --device tpu9", "tpu9"),
         (
             "impute -o x.h5ad --image auto",
-            "no image found.*; pass the folder of Space Ranger, or a file with --image FILE",
+            "no image found.*; pass the folder of Space Ranger, or a file with --image FI",
         ),
         ("impute -o x.h5ad --pretrained no", "no checkpoint found at no"),
         ("evaluate --methods magic", "--methods must be some of s2s, .*found magic"),
@@ -316,34 +311,34 @@ def test_interrupted(h5ad, tmp_path, number, code):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.h5ad", "old")]
 
 
-def test_the_image_guides_the_imputation(run, counts, tmp_path):
-    adata = counts.copy()
+def write_with_image(adata, pixels, scale, path):
+    adata = adata.copy()
+    adata.uns["spatial"] = {"slide": {"images": {"hires": pixels}, "scalefactors": {"tissue_hires_scalef": scale}}}
+    adata.write_h5ad(path)
+    return adata
+
+
+def test_the_image_guides_the_imputation(run, done, counts, tmp_path):
     image = np.random.default_rng(0).integers(60, 250, (200, 200, 3), dtype=np.uint8)
-    side = float(np.abs(adata.obsm["spatial"]).max()) + 1
-    library = {"images": {"hires": image}, "scalefactors": {"tissue_hires_scalef": 199 / side}}
-    adata.uns["spatial"] = {"slide": library}
-    adata.write_h5ad(tmp_path / "section.h5ad")
+    side = float(np.abs(counts.obsm["spatial"]).max()) + 1
+    write_with_image(counts, image, 199 / side, tmp_path / "section.h5ad")
     told = run("info", tmp_path / "section.h5ad").output
     assert "s2s impute --image auto uses it as a covariate" in told
     assert "its stains explain hardly any (less than 1 %) of the differences in expression" in told
     options = ("--image", "auto", "--covariates", "array_row", "--preset", "quick", "--json")
-    result = run("impute", tmp_path / "section.h5ad", "-o", tmp_path / "dense.h5ad", *options)
-    assert result.exit_code == 0, result.output
+    done("impute", tmp_path / "section.h5ad", "-o", tmp_path / "dense.h5ad", *options)
     dense = ad.read_h5ad(tmp_path / "dense.h5ad")
     assert dense.obsm["s2s_image"].shape == (dense.n_obs, 16)
     assert dense.uns["s2s"]["s2s"]["params"]["covariates"] == "array_row, s2s_image"
 
 
-def test_the_image_is_evaluated(run, tmp_path):
+def test_the_image_is_evaluated(done, tmp_path):
     adata = s2s.datasets.simulated_tissue(n_rows=30, n_cols=30, n_genes=12)
-    pixels, scale = stained(adata, np.random.default_rng(0))
-    adata.uns["spatial"] = {"slide": {"images": {"hires": pixels}, "scalefactors": {"tissue_hires_scalef": scale}}}
-    adata.write_h5ad(tmp_path / "section.h5ad")
+    adata = write_with_image(adata, *stained(adata, np.random.default_rng(0)), tmp_path / "section.h5ad")
     arguments = ("evaluate", tmp_path / "section.h5ad", "--methods", "s2s,stack,kriging", "--preset", "quick", "--json")
     pcc = {}
     for options in ((), ("--image", "auto", "--covariates", "array_row")):
-        result = run(*arguments, *options)
-        assert result.exit_code == 0, result.output
+        result = done(*arguments, *options)
         pcc[len(options)] = {row["method"]: row["pcc"] for row in json.loads(result.stdout)["scores"]}
     dense = s2s.pp.grid(adata, upsample=1)
     s2s.pp.sparsify(dense, stride=2)
@@ -360,3 +355,56 @@ def test_loading_the_command_line_is_light():
     code = "import sys, s2s_scverse._cli; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "scanpy", "anndata", "matplotlib", "pandas"} & set(out.stdout.split())
+
+
+SMALL = ("--rows", 16, "--cols", 18, "--n-genes", 8, "--max-epochs", 0, "--preset", "fast")
+
+
+def test_demo(done, tmp_path):
+    folder = tmp_path / "new" / "folder"
+    result = done("demo", "--out-dir", folder, *SMALL)
+    assert sorted(path.name for path in folder.iterdir()) == ["demo.h5ad", "demo.png"]
+    adata = ad.read_h5ad(folder / "demo.h5ad")
+    measured, held_out = (adata.obs[key].to_numpy() for key in ("s2s_measured", "s2s_held_out"))
+    first, *lines = result.stdout.splitlines()
+    assert first == f"Simulated section: {measured.sum()} spots measured, {held_out.sum()} held out, 8 genes."
+    assert lines[2].split() == ["method", "pcc", "spearman", "rmse", "mae", "ssim", "coverage", "seconds"]
+    rows = {line.split()[0]: [float(value) for value in line.split()[1:6]] for line in lines[3:9]}
+    means = s2s.get.evaluation_df(adata).groupby("method", observed=True)[["pcc", "spearman", "rmse", "mae", "ssim"]]
+    assert set(rows) == {"s2s", "stack", "pca_kriging", "kriging", "linear", "nearest"}
+    for method, expected in means.mean().iterrows():
+        assert rows[method] == pytest.approx(expected.tolist(), abs=6e-4)
+    told = [line.split(":")[0] for line in lines if " against " in line]
+    assert told == ["s2s against kriging", "s2s against pca_kriging", "s2s against stack"]
+    assert "what the network adds" not in result.stdout  # none was trained
+    np.testing.assert_array_equal(adata.layers["s2s"][measured], adata.X.toarray()[measured])
+    assert (folder / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_with_an_image_as_json(run, tmp_path):
+    result = run("-q", "demo", "--image", "--out-dir", tmp_path, "--seed", 3, "--json", *SMALL)
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    assert found["seed"] == 3
+    scores = [row["pcc"] for row in found["scores"]]
+    assert scores == sorted(scores, reverse=True)
+    assert found["files"] == {"h5ad": str(tmp_path / "demo.h5ad"), "png": str(tmp_path / "demo.png")}
+    assert [gain["over"] for gain in found["gains"]] == ["kriging", "pca_kriging", "stack_without_image", "stack"]
+    adata = ad.read_h5ad(tmp_path / "demo.h5ad")
+    assert adata.uns["s2s"]["s2s"]["params"]["covariates"] == "s2s_image"
+    assert adata.uns["spatial"]["demo"]["images"]["hires"].shape[2] == 3
+
+
+def test_normalisation_of_a_spot_depends_on_no_other(monkeypatch):
+    simulate = s2s.datasets.simulated_tissue
+    before = _demo._simulate(16, 18, 8, 0, image=False)
+
+    def with_other_hidden_spots(**options):
+        adata = simulate(**options)
+        adata.X[np.flatnonzero(before.obs["s2s_held_out"])] *= 7
+        return adata
+
+    monkeypatch.setattr(s2s.datasets, "simulated_tissue", with_other_hidden_spots)
+    after = _demo._simulate(16, 18, 8, 0, image=False)
+    measured = before.obs["s2s_measured"].to_numpy()
+    assert (before.X[measured] != after.X[measured]).nnz == 0

@@ -35,14 +35,11 @@ POSITIONS = {
     "Visium HD": ("tissue_positions.parquet", lambda table: table.to_parquet(index=False)),
     "parquet by barcode": ("tissue_positions.parquet", lambda table: table.set_index("barcode").to_parquet()),
     "byte-order mark": ("tissue_positions.csv", lambda table: b"\xef\xbb\xbf" + csv(table)),
-    "byte-order mark, no header": (
-        "tissue_positions_list.csv",
-        lambda table: b"\xef\xbb\xbf" + csv(table, header=False),
-    ),
+    "mark, no header": ("tissue_positions_list.csv", lambda table: b"\xef\xbb\xbf" + csv(table, header=False)),
     "upper case": ("tissue_positions.csv", lambda table: csv(table.rename(columns=str.upper))),
     "row numbers, quotes": ("tissue_positions.csv", lambda table: table.to_csv(quoting=2).encode()),
     "true and false": ("tissue_positions.csv", lambda table: csv(table.assign(in_tissue=table["in_tissue"] == 1))),
-    "TRUE and FALSE of R, tabs": (
+    "TRUE of R, tabs": (
         "tissue_positions.csv",
         lambda table: csv(table.assign(in_tissue=table["in_tissue"].map({1: "TRUE", 0: "FALSE"})), sep="\t"),
     ),
@@ -161,9 +158,7 @@ def test_what_to_pass_instead_of_folders_above(outs, tmp_path):
         (bins / f"square_{size}um").mkdir(parents=True)
         shutil.copy(folder / "filtered_feature_bc_matrix.h5", bins / f"square_{size}um")
     (folder / "filtered_feature_bc_matrix.h5").rename(folder / "GSM1_filtered_feature_bc_matrix.h5")
-    expected = (
-        f"{bins}/square_002um, {bins}/square_008um, {folder}/GSM1_.*h5 .*of Visium HD square_008um .*--upsample 1"
-    )
+    expected = f"{bins}/square_002um, {bins}/square_008um, {folder}/GSM1_.*h5 .*of Visium HD square_008um .*--upsamp"
     with pytest.raises(ValueError, match=expected):
         read_section(folder)
 
@@ -221,18 +216,15 @@ BAD_FILES = {
     ),
     "no coordinates": (
         change(lambda a: (a.obsm.clear(), setattr(a, "obs", a.obs[["domain"]]))),
-        r"coordinates not found: obsm has no 'spatial'",
+        r"not found: obsm has no 'spatial'",
     ),
     "missing coordinates": (change(set_nan), r"obsm\['spatial'\] is NaN or infinite for 1 of \d+ spots"),
     "repeated genes": (change(lambda a: setattr(a, "var_names", ["g"] * a.n_vars)), r"gene names are not unique \(g\)"),
     "X of truth values": (
         change(lambda a: setattr(a, "X", a.X.toarray() > 1)),
-        "X must hold real numbers, found dtype bool",
+        "X must hold real numbers, .*dtype bool",
     ),
-    "one line of spots": (
-        change(lambda a: a.obsm.__setitem__("spatial", a.obsm["spatial"] * 0)),
-        "lie at one place or on one line",
-    ),
+    "one line": (change(lambda a: a.obsm.update(spatial=a.obsm["spatial"] * 0)), "lie at one place or on one line"),
 }
 
 

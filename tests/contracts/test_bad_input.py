@@ -5,6 +5,7 @@ A case is what is wrong (arguments, or a change of the AnnData, or both), the er
 
 import os
 import pickle
+from inspect import signature
 from pathlib import Path
 
 import anndata as ad
@@ -47,6 +48,8 @@ def test_refused(start, change, function, arguments, error, text, request, finge
     spoilt = change(adata) if change else None
     given = adata if spoilt is None else spoilt
     before, files = fingerprint(given), sorted(tmp_path.rglob("*"))
+    if all(value is not CLOSED for value in arguments.values()):  # which root is refused only on writing
+        monkeypatch.setattr("s2s_scverse._train._fit.cross_validate", None)  # nothing slow is begun
     with pytest.raises(error, match=text):
         function(*([given] if start else []), **arguments)
     assert fingerprint(given) == before
@@ -75,10 +78,6 @@ def places(convert):
 
 def places_beside_array(convert):
     return lambda adata: adata.obsm.__setitem__("spatial", convert(adata.obsm["spatial"].astype(float)))
-
-
-def at(row, value):
-    return lambda xy: np.where(np.arange(len(xy))[:, None] == row, value, xy)
 
 
 def one_value(value, layer=None):
@@ -119,18 +118,6 @@ def only_spots(adata):
     return adata[adata.obs["s2s_measured"] | adata.obs["s2s_held_out"]].copy()
 
 
-def table(adata):
-    return adata.to_df()
-
-
-def same_names(adata):
-    adata.var_names = ["gene"] * adata.n_vars
-
-
-def without_lattice(adata):
-    del adata.uns["s2s"]
-
-
 def both_at_once(adata):
     adata.obs.loc[adata.obs_names[adata.obs["s2s_measured"]][0], "s2s_held_out"] = True
 
@@ -163,13 +150,9 @@ def noise(xy):
     return np.random.default_rng(0).normal(scale=30, size=xy.shape)
 
 
-def shuffled(xy):
-    return np.random.default_rng(0).permutation(xy)
-
-
 # The lattice.
 refuses("spots", s2s.pp.grid)(
-    (table, TypeError, "expected an AnnData, found DataFrame"),
+    (ad.AnnData.to_df, TypeError, "expected an AnnData, found DataFrame"),
     (lambda a: a[:0].copy(), ValueError, r"at least one spot and one gene, found an AnnData of shape \(0, 6\)"),
     ({"upsample": None}, TypeError, "upsample must be an integer, found None"),
     ({"upsample": True}, TypeError, "upsample must be an integer, found True"),
@@ -181,11 +164,9 @@ refuses("spots", s2s.pp.grid)(
     ({"bin_size": 9.0, "bin_shape": "round"}, ValueError, "bin_shape must be one of 'square', 'hex', found 'round'"),
     ({"min_cells": 0}, ValueError, "min_cells must be at least 1, found 0"),
     ({"fill": "none"}, ValueError, "fill must be one of 'tissue', 'hull', 'all', found 'none'"),
-    ({"spatial_key": ["spatial"]}, TypeError, r"spatial_key must be a name, found \['spatial'\] \(list\)"),
-    ({"spatial_key": "xy"}, KeyError, "coordinates not found: adata.obsm has no 'xy', it has: spatial"),
     ({"library_key": ["domain"]}, TypeError, r"library_key must be a name, found \['domain'\]"),
     ({"library_key": "slide"}, KeyError, "library_key='slide' not found"),
-    (same_names, ValueError, r"gene names are not unique \(gene\); call adata\.var_names_make_unique"),
+    (lambda a: setattr(a, "var_names", ["g"] * a.n_vars), ValueError, r"not unique \(g\); call adata\.var_names_make"),
     (lambda a: setattr(a, "obs_names", ["s"] * a.n_obs), ValueError, r"not unique \(s\); call adata\.obs_names_make"),
     (obs(slide="a/b"), {"library_key": "slide"}, ValueError, r"sections must not contain '/' .*, found a/b; rename"),
     (obs(slide=["a"] * 84 + [None]), {"library_key": "slide"}, ValueError, "is missing for 1 of 85 spots; name the"),
@@ -193,19 +174,10 @@ refuses("spots", s2s.pp.grid)(
     (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False for every site"),
     (obs(s2s_measured=[True, None] + [True] * 83), ValueError, r"s2s_measured'\] must hold True or False for every"),
     (obs(s2s_measured=[False] + [True] * 84), ValueError, "1 of 85 sites are unmeasured already"),
-    (
-        x(lambda v: np.where(v > 4, np.nan, v)),
-        {"bin_size": 2e2},
-        ValueError,
-        r"has \d+ values that are NaN .*; set those, or",
-    ),
+    (x(lambda v: np.where(v > 4, np.nan, v)), {"bin_size": 2e2}, ValueError, r"has \d+ values that are NaN .*; set "),
     (obs(in_tissue=0), ValueError, "no spot lies on tissue: .* is 0 for all 85"),
     (obs(in_tissue="edge"), ValueError, r"in_tissue'\] must hold 1 \(tissue\) or 0 \(background\), found edge"),
-    (
-        without_counts,
-        ValueError,
-        r"all 85 spots are without counts \(every value is 0\)",
-    ),
+    (without_counts, ValueError, r"all 85 spots are without counts \(every value is 0\)"),
     # Array positions.
     (obs(array_row=0, array_col=0), ValueError, "84 spots share their array_row/array_col"),
     (obs(array_row=0.5), ValueError, r"'array_row'\] must hold whole numbers, found 0.5"),
@@ -221,35 +193,23 @@ refuses("spots", s2s.pp.grid)(
         (places_beside_array(lambda xy, k=k: xy * k), ValueError, "at one place or on one line, unlike array_row")
         for k in ([0, 0], [1, 0])
     ),
-    (places_beside_array(shuffled), ValueError, "array_row/array_col and the coordinates contradict each other"),
+    (places_beside_array(np.random.default_rng(0).permutation), ValueError, "and the coordinates contradict each oth"),
     # Coordinates alone.
     (lambda a: places(lambda xy: xy)(a) or a.obsm.__delitem__("spatial"), KeyError, "adata.obsm has no 'spatial'"),
     *(
-        (
-            in_obs(*pair),
-            KeyError,
-            rf"pass spatial_key=, or set adata\.obsm\['spatial'\] = adata\.obs\[\['{pair[0]}', '{pair[1]}'\]\]",
-        )
-        for pair in (("x", "y"), ("x_centroid", "y_centroid"), ("pxl_col_in_fullres", "pxl_row_in_fullres"))
+        (in_obs(a, b), KeyError, rf"pass spatial_key=, or set .*\['spatial'\] = adata\.obs\[\['{a}', '{b}'\]\]")
+        for a, b in (("x", "y"), ("x_centroid", "y_centroid"), ("pxl_col_in_fullres", "pxl_row_in_fullres"))
     ),
     (named_by_array, KeyError, r"or set adata\.obsm\['spatial'\] to the two numbers in the names of .* 2x3\)"),
-    (places(at(2, np.nan)), ValueError, r"'spatial'\] is NaN or infinite for 1 of 85 spots; drop them first"),
+    (places(lambda xy: np.where(xy > 900, np.nan, xy)), ValueError, r"is NaN or infinite for \d+ of 85 spots; drop"),
     (places(lambda xy: xy[:, :1]), ValueError, r"must have 2 columns \(x, y\), found shape \(85, 1\); set"),
     (places(lambda xy: xy[:, [0, 0, 1]]), ValueError, r"2 columns \(x, y\), found .* 3\); set .* or pass another"),
     (places(lambda xy: xy.astype(str)), TypeError, r"'spatial'\] must hold numbers, found dtype <U"),
     *((places(lambda xy, k=k: xy.astype(k)), TypeError, "must hold numbers, found") for k in (bool, complex, object)),
     (places(sparse.csr_matrix), TypeError, r"must hold numbers, found dtype object \(csr_matrix\)"),
     (places(lambda xy: xy + noise(xy)), ValueError, r"do not lie on a lattice: .* For cells or beads pass bin_size="),
-    (
-        places(lambda xy: noise(xy) * 9),
-        ValueError,
-        r"do not lie on a lattice: .* expected at most 0\.2\. .* pass bin_size=",
-    ),
-    (
-        places(lambda xy: np.where(np.arange(85)[:, None] < 40, xy, xy * 1.37 + 11)),
-        ValueError,
-        "do not lie on a lattice",
-    ),
+    (places(lambda xy: noise(xy) * 9), ValueError, r"do not lie on a lattice: .* at most 0\.2\. .* pass bin_size="),
+    (places(lambda xy: np.where(xy < 400, xy, xy * 1.37 + 11)), ValueError, "do not lie on a lattice"),
     (places(np.zeros_like), ValueError, "84 spots share their coordinates"),
     (places(lambda xy: xy * [1, 0]), ValueError, "share their coordinates with another"),
     (places(lambda xy: xy[[0, *range(84)]]), ValueError, "^1 spots share their .*; expected one spot per position"),
@@ -261,14 +221,17 @@ refuses("dense", s2s.pp.grid)(
     ({}, ValueError, "unmeasured already|held out"),
     (only_spots, {"bin_size": 200.0}, ValueError, "bins would mix held-out values .* bin first, then call s2s.pp"),
 )
-for function in (s2s.pp.sparsify, s2s.tl.impute, s2s.get.image, s2s.pl.grid):
-    refuses("spots", function)(
-        (table, TypeError, "expected an AnnData, found DataFrame"),
+for function, always in (
+    *((s2s.pp.sparsify, {}), (s2s.tl.impute, {}), (s2s.tl.interpolate, {"method": "idw"})),
+    *((s2s.get.image, {}), (s2s.pl.grid, {})),
+):
+    refuses("spots", function, **always)(
+        (ad.AnnData.to_df, TypeError, "expected an AnnData, found DataFrame"),
         ({}, KeyError, r"no lattice found .*; call dense = s2s\.pp\.grid"),
     )
-    refuses("dense", function)((without_lattice, KeyError, r"no lattice found .*call s2s\.pp\.grid again on the spots"))
-refuses("spots", s2s.tl.interpolate, method="idw")((table, TypeError, "expected an AnnData"))
-refuses("spots", s2s.tl.interpolate, method="idw")(({}, KeyError, "no lattice found"))
+    refuses("dense", function, **always)(
+        (lambda a: a.uns.__delitem__("s2s"), KeyError, r"no lattice found .*pp\.grid again on the spots")
+    )
 refuses("dense", s2s.get.image)(
     *(
         (grid(**{key: value}), ValueError, r"(?s)does not describe a lattice \(.*\); call s2s\.pp\.grid again")
@@ -281,14 +244,76 @@ refuses("dense", s2s.get.image)(
         for value in values
     ),
     (obs(array_col=0), ValueError, "two sites share one lattice position"),
-    ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
-    ({"genes": []}, ValueError, "at least one gene"),
-    ({"genes": ["flat_1", "flat_1"]}, ValueError, "named more than once: flat_1"),
-    ({"genes": 3}, TypeError, "genes must be a name or a list of names, found 3"),
-    ({"layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has: truth"),
-    ({"layer": ["truth"]}, TypeError, r"layer must be a name or None, found \['truth'\]"),
-    ({"library_id": ["a"]}, TypeError, r"library_id must be a name, found \['a'\]"),
 )
+
+# Arguments that functions share.
+SHARED = {
+    "genes": (
+        ("nope", KeyError, "genes not found in adata.var_names: nope; names there look like"),
+        ([], ValueError, "expected at least one gene, found an empty list; pass genes=None"),
+        (["flat_1", "flat_1"], ValueError, "genes are named more than once: flat_1; name each once"),
+        (3, TypeError, "genes must be a name or a list of names, found 3"),
+        (b"flat_1", TypeError, r"genes must be a name or a list of names, found b'flat_1' \(bytes\)"),
+        (np.ones(6, bool), TypeError, r"genes must be names, found .*for a mask pass adata.var_names\[mask\]"),
+        ([["flat_1"]], TypeError, r"genes must be names, found \['flat_1'\] \(list\)"),
+    ),
+    "layer": (
+        ("no", KeyError, "layer 'no' not found in adata.layers, which has: truth"),
+        (["truth"], TypeError, r"layer must be a name or None, found \['truth'\]"),
+    ),
+    "key": ((["s2s"], TypeError, r"key must be a name, found \['s2s'\]"),),
+    "library_id": (
+        ("left", KeyError, "section 'left' not found"),
+        (["a"], TypeError, r"library_id must be a name, found \['a'\]"),
+    ),
+    "spatial_key": (
+        ("xy", KeyError, "coordinates not found: adata.obsm has no 'xy', it has: spatial"),
+        (["spatial"], TypeError, r"spatial_key must be a name, found \['spatial'\] \(list\)"),
+    ),
+    "coordinate_system": ((3, TypeError, "coordinate_system must be a name, found 3"),),
+    "rng": (
+        (-1, ValueError, "rng must be a seed of at least 0, found -1"),
+        *((rng, TypeError, f"rng must be an integer seed, .* found {rng!r}") for rng in ("seed", 1.5, True)),
+    ),
+    "key_added": (
+        (3, TypeError, "key_added must be a string, found 3"),
+        ("a/b", ValueError, "key_added must be a non-empty string without '/', found 'a/b'"),
+        ("grid", ValueError, "key_added='grid' is taken by the lattice"),
+        ("evaluation", ValueError, "key_added='evaluation' is taken by the scores"),
+        ("x_std", ValueError, "key_added='x_std' is the name of a standard deviation"),
+        ("truth", ValueError, r"key_added='truth' would overwrite adata\.layers\['truth'\]"),
+    ),
+    "max_distance": (
+        (-1, ValueError, "max_distance must be at least 0 and finite, found -1"),
+        ("far", TypeError, "max_distance must be a number"),
+    ),
+    "level": (("wide", TypeError, "level must be a number, found 'wide'"),),
+    "img": (
+        (True, KeyError, r"no image found: adata.uns\['spatial'\] has no entry with.* or pass img=False"),
+        (3, TypeError, "img must be True, False, None or the name of an image"),
+    ),
+    "alpha": ((1.5, ValueError, "alpha must be from 0 to 1, found 1.5"),),
+    "img_alpha": (("half", TypeError, "img_alpha must be a number, found"),),
+}
+for start, function, always in (
+    ("spots", s2s.pp.grid, {}),
+    *(("dense", function, {}) for function in (s2s.pp.normalize, s2s.pp.mask_artifacts)),
+    *(("dense", function, {}) for function in (s2s.get.image, s2s.get.spatialdata, s2s.get.spatialdata_image)),
+    ("dense", s2s.tl.impute, {"progress": False}),
+    ("dense", s2s.tl.interpolate, {"method": "idw"}),
+    *(("imputed", function, {}) for function in (s2s.get.dense, s2s.get.interval, s2s.get.history_df)),
+    *(("imputed", function, {}) for function in (s2s.get.reliable_genes, s2s.get.reliability_df, s2s.tl.evaluate)),
+    ("imputed", s2s.get.at, {"points": [[1, 1]]}),
+    ("imputed", s2s.get.draws, {"n": 1}),
+    ("imputed", s2s.tl.propagate, {"statistic": len, "n": 2, "progress": False}),
+    *(("imputed", function, {}) for function in (s2s.pl.grid, s2s.pl.history, s2s.pl.reliability)),
+    *(("imputed", function, {"genes": "flat_1"}) for function in (s2s.pl.compare, s2s.pl.uncertainty)),
+    *((None, function, {}) for function in (s2s.datasets.simulated_tissue, s2s.datasets.natural_images)),
+):
+    names = set(signature(function).parameters)
+    names |= set(signature(s2s.pl.compare).parameters) - {"layer"} if function is s2s.pl.uncertainty else set()
+    for name in sorted(SHARED.keys() & names - ({"spatial_key"} if function is s2s.get.at else set())):
+        refuses(start, function, **always)(*(({name: value}, *expected) for value, *expected in SHARED[name]))
 
 
 # Spatialdata, and the way into scanpy.
@@ -304,30 +329,20 @@ refuses("dense", through)(
 )
 refuses("dense", s2s.get.spatialdata)(
     ({"region": "a/b"}, ValueError, "a name that spatialdata allows, such as 'a_b', found 'a/b'"),
-    ({"coordinate_system": 3}, TypeError, "coordinate_system must be a name, found 3"),
-    ({"spatial_key": "xy"}, KeyError, "adata.obsm has no 'xy'"),
     ({"into": 3}, TypeError, "into must be a SpatialData, found int"),
-)
-refuses("dense", s2s.get.spatialdata_image)(
-    ({"coordinate_system": 3}, TypeError, "coordinate_system must be a name, found 3"),
-    ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope; names there"),
-    ({"layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has: truth"),
 )
 refuses("dense", s2s.pp.normalize)(
     (x(lambda v: v - 1), ValueError, r"adata\.X has negative values at measured spots; pp\.normalize needs counts"),
     (x(np.zeros_like), ValueError, r"adata\.X is 0 at all \d+ measured spots, so there is nothing to scale"),
     (x(lambda v: np.where(v > 1, np.nan, v)), ValueError, r"adata\.X has \d+ values that are NaN or .*; set"),
     ({"target_sum": 0}, ValueError, "target_sum must be positive and finite"),
-    ({"layer": "x"}, KeyError, r"layer 'x' not found in adata\.layers"),
 )
 refuses("dense", s2s.pp.mask_artifacts)(
     ({"line_fraction": 2}, ValueError, "line_fraction must lie between 0 and 1, found 2"),
     ({"n_mads": 0}, ValueError, "n_mads must be positive and finite, found 0"),
-    ({"layer": "counts"}, KeyError, "layer 'counts' not found in adata.layers"),
 )
 refuses("dense", s2s.get.dense)(({}, KeyError, r"layers not found: s2s; adata\.layers has"))
 refuses("imputed", s2s.get.dense)(
-    ({"genes": ["no"]}, KeyError, r"genes not found in adata\.var_names: no"),
     ({"key": "truth"}, KeyError, r"'truth' was not written by .*unmeasured sites; runs .*: s2s"),
     (lambda a: a.var.__delitem__("s2s_reliability"), {"min_reliability": 0.5}, KeyError, "no 's2s_reliability'"),
     ({"min_reliability": 1}, ValueError, "no gene has a reliability of at least 1, the largest is"),
@@ -355,10 +370,18 @@ refuses("dense", s2s.pp.sparsify)(
     (whole, {"keep": np.ones(5, bool), "fraction": 0.5}, ValueError, "fraction and keep exclude each other"),
     (whole, {"keep": np.zeros(89, bool)}, ValueError, "no spot is left with keep: the section has"),
     (whole, {"fraction": 0.5, "rng": "seed"}, TypeError, "rng must be an integer seed, .* found 'seed'"),
-    (whole, {"fraction": 0.5, "rng": -1}, ValueError, "rng must be a seed of at least 0, found -1"),
 )
 
-# Imputing.
+# Imputing, interpolating.
+for function, always in ((s2s.tl.impute, {"progress": False}), (s2s.tl.interpolate, {"method": "idw"})):
+    refuses("dense", function, **always)(
+        (one_value(np.nan, "norm"), {"layer": "norm"}, ValueError, r"\['norm'\] is NaN or infinite at measured spots"),
+        (one_value(1e16), ValueError, r"adata\.X has values up to 1e\+16 for .*, more than 1e\+15; rescale"),
+        (x(lambda v: 0 * v), ValueError, "all measured values are 0, so there is nothing to predict.*s2s.pp.normalize"),
+        (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False"),
+        (obs(s2s_measured=False), ValueError, "no site is measured: .* is False everywhere; call s2s.pp.grid"),
+        (both_at_once, ValueError, "1 spots are both measured and held out .*sparsify sets"),
+    )
 refuses("dense", s2s.tl.impute, progress=False)(
     *(
         (x(lambda v, k=k: v.astype(k)), TypeError, r"adata\.X must hold real numbers, found dtype .* convert it")
@@ -368,39 +391,17 @@ refuses("dense", s2s.tl.impute, progress=False)(
     (lambda a: setattr(a, "X", None), ValueError, r"adata\.X is None; pass layer="),
     (one_value(np.nan), ValueError, r"X is NaN or infinite at measured spots for .*; set or drop those values"),
     (one_value(np.inf), ValueError, r"adata\.X is NaN or infinite at measured spots"),
-    (one_value(np.nan, "norm"), {"layer": "norm"}, ValueError, r"adata\.layers\['norm'\] is NaN or infinite"),
-    (one_value(1e16), ValueError, r"adata\.X has values up to 1e\+16 for .*, more than 1e\+15; rescale"),
-    (x(lambda v: 0 * v), ValueError, "all measured values are 0, so there is nothing to predict.*s2s.pp.normalize"),
     (x(lambda v: 0 * v + 1.5), ValueError, "no gene varies between measured spots, so there is nothing to predict"),
     (lambda a: a.obs.__delitem__("s2s_measured"), KeyError, "adata.obs has no s2s_measured"),
-    (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False"),
-    (obs(s2s_measured=False), ValueError, "no site is measured: .* is False everywhere; call s2s.pp.grid"),
-    (both_at_once, ValueError, "1 spots are both measured and held out .*sparsify sets"),
     (obs(array_row=0, array_col=0), ValueError, "two sites share one lattice position"),
     (obs(array_row=a_billion), ValueError, "1000000001 x 10 positions.*: check for outliers"),
-    (same_names, ValueError, r"gene names are not unique \(gene\); call adata\.var_names_make_unique"),
-    ({"genes": ["nope"]}, KeyError, "genes not found in adata.var_names: nope"),
-    ({"genes": []}, ValueError, "expected at least one gene, found an empty list; pass genes=None"),
-    ({"genes": ["domain_1", "domain_1"]}, ValueError, "genes are named more than once: domain_1; name each once"),
-    ({"genes": 3}, TypeError, "genes must be a name or a list of names, found 3"),
-    ({"genes": b"domain_1"}, TypeError, r"genes must be a name or a list of names, found b'domain_1' \(bytes\)"),
-    ({"genes": np.ones(6, bool)}, TypeError, r"genes must be names, found .*for a mask pass adata.var_names\[mask\]"),
-    ({"genes": [["domain_1"]]}, TypeError, r"genes must be names, found \['domain_1'\] \(list\)"),
-    ({"layer": "norm"}, KeyError, "layer 'norm' not found"),
-    ({"layer": ["truth"]}, TypeError, r"layer must be a name or None, found \['truth'\]"),
-    ({"key_added": "a/b"}, ValueError, "key_added must be a non-empty string without '/', found 'a/b'"),
-    ({"key_added": "grid"}, ValueError, "key_added='grid' is taken by the lattice"),
-    ({"key_added": "evaluation"}, ValueError, "key_added='evaluation' is taken by the scores"),
-    ({"key_added": "x_std"}, ValueError, "key_added='x_std' is the name of a standard deviation"),
-    ({"key_added": "truth"}, ValueError, r"key_added='truth' would overwrite adata\.layers\['truth'\]"),
+    (lambda a: setattr(a, "var_names", ["g"] * a.n_vars), ValueError, r"not unique \(g\); call adata\.var_names_make"),
     (lambda a: a.layers.__setitem__("mine_std", a.X), {"key_added": "mine"}, ValueError, r"layers\['mine_std'\]"),
     ({"preset": "best"}, ValueError, "preset must be one of 'default', 'fast', 'quick', 'paper', found 'best'"),
     ({"network": 3}, TypeError, "network must be a CDCINConfig, found 3"),
     ({"training": {}}, TypeError, "training must be a TrainingConfig, found {}"),
     ({"max_epochs": -1}, ValueError, "max_epochs must be at least 0, found -1"),
     ({"max_epochs": 1.5}, TypeError, "max_epochs must be an integer, found 1.5"),
-    ({"max_distance": -1}, ValueError, "max_distance must be at least 0 and finite, found -1"),
-    ({"max_distance": "far"}, TypeError, "max_distance must be a number"),
     ({"total_counts": True}, TypeError, "total_counts must be 'auto', the name of a column .* found True"),
     ({"total_counts": "depth"}, KeyError, "total_counts='depth' not found: .*; pass 'auto' or None"),
     ({"total_counts": "domain"}, TypeError, r"'domain'\] must hold numbers, found dtype category"),
@@ -409,9 +410,6 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"dtype": "float64"}, ValueError, "dtype must be one of 'float32', 'float16', found 'float64'"),
     ({"device": "cuda:99"}, ValueError, "device 'cuda:99' is not available here; pass device='auto' or 'cpu'"),
     ({"device": "tpu9"}, ValueError, "device must be 'auto' or a torch device, found 'tpu9'"),
-    ({"rng": 1.5}, TypeError, "rng must be an integer seed"),
-    ({"rng": True}, TypeError, "rng must be an integer seed, .* found True"),
-    ({"rng": -1}, ValueError, "rng must be a seed of at least 0, found -1"),
     ({"natural_images": {}}, TypeError, "source must be 'photographs', .* found dict"),
     ({"natural_images": "nowhere"}, ValueError, "found nothing at 'nowhere'"),
     ({"natural_images": np.zeros((9, 5))}, ValueError, "image 0 of source has 9 x 5 pixels, but at least 8 x 8"),
@@ -494,11 +492,7 @@ refuses("dense", s2s.pp.image_features)(
     ({"img": "nowhere.tif"}, FileNotFoundError, "no image found at nowhere.tif"),
     ({"img": np.zeros(5)}, ValueError, "img must have shape"),
     ({"img": np.zeros((9, 9, 3)), "transform": np.eye(4)}, ValueError, "transform must be a scale factor"),
-    (
-        {"img": np.zeros((9, 9), np.uint8), "transform": np.c_[np.eye(2), [9e3, 9e3]]},
-        ValueError,
-        "all sites lie outside",
-    ),
+    ({"img": np.zeros((9, 9), "u1"), "transform": np.c_[np.eye(2), [9e3, 9e3]]}, ValueError, "all sites lie outside"),
     ({"extractor": "conch"}, ValueError, "extractor must be"),
     ({"scales": []}, ValueError, "scales must be a sequence"),
     ({"scales": [-1]}, ValueError, "scales"),
@@ -509,34 +503,17 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"covariates": []}, TypeError, "covariates must be keys"),
     ({"covariates": 3}, TypeError, "covariates must be keys"),
     (obs(kind="tissue"), {"covariates": "kind"}, TypeError, "must be numeric"),
-    (
-        obs(holes=lambda o: o.array_row.where(o.index != o.index[0])),
-        {"covariates": "holes"},
-        ValueError,
-        "is NaN or infinite at 1",
-    ),
+    (obs(holes=lambda o: o.array_row.where(o.array_row > 5)), {"covariates": "holes"}, ValueError, "NaN or infinite"),
     ({"covariates": "array_row", "preset": "paper"}, ValueError, "this run starts from 'nearest'"),
 )
 
 # Interpolating, scoring.
 refuses("dense", s2s.tl.interpolate, method="idw")(
     ({"method": "magic"}, ValueError, "method must be one of 'nearest', .* found 'magic'"),
+    ({"covariates": "array_row"}, ValueError, "kriging, pca_kriging, state_kriging, stack, found method 'idw'"),
     ({"method": ["idw"]}, ValueError, r"method must be one of 'nearest', .* found \['idw'\]"),
-    ({"key_added": "truth"}, ValueError, "key_added='truth' would overwrite"),
-    ({"key_added": "grid"}, ValueError, "key_added='grid' is taken by"),
-    ({"key_added": 3}, TypeError, "key_added must be a string, found 3"),
     (lambda a: a.var.__setitem__("idw_reliability", 1.0), ValueError, r"overwrite adata\.var\['idw_reliability'\]"),
     (obs(idw_visible=1), ValueError, r"would overwrite adata\.obs"),
-    ({"max_distance": -1}, ValueError, "max_distance must be at least 0 and finite, found -1"),
-    ({"layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has: truth"),
-    (one_value(np.nan, "norm"), {"layer": "norm"}, ValueError, r"\['norm'\] is NaN or infinite at measured spots for"),
-    (one_value(1e16), ValueError, r"adata\.X has values up to 1e\+16 for .*, more than 1e\+15; rescale"),
-    (x(lambda v: 0 * v), ValueError, "all measured values are 0, so there is nothing to predict"),
-    ({"genes": []}, ValueError, "expected at least one gene, found an empty list"),
-    ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
-    (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False"),
-    (obs(s2s_measured=False), ValueError, "no site is measured"),
-    (both_at_once, ValueError, "1 spots are both measured and held out .*sparsify sets"),
 )
 
 
@@ -565,12 +542,9 @@ refuses("dense", s2s.tl.evaluate)(
 refuses("imputed", s2s.tl.evaluate)(
     ({"keys": ["s2s", "s2s"]}, ValueError, r"and each once, found \['s2s', 's2s'\]"),
     ({"keys": [3]}, TypeError, r"keys must be the name of a layer or a list of them, found \[3\]"),
-    ({"layer": 3}, TypeError, "layer must be a name or None, found 3"),
     ({"layer": "s2s"}, ValueError, "layer 's2s' is both in keys and the truth"),
-    ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
     ({"n_bootstrap": 0}, ValueError, "n_bootstrap must be at least 1, found 0"),
     ({"n_bootstrap": 1.5}, TypeError, "n_bootstrap must be an integer"),
-    ({"rng": -1}, ValueError, "rng must be a seed of at least 0"),
     (obs(s2s_held_out="yes"), ValueError, r"s2s_held_out'\] must hold True or False for every site, found yes"),
 )
 
@@ -599,18 +573,14 @@ refuses("imputed", s2s.get.at)(
     ({"points": np.eye(3)}, ValueError, r"numbers of shape \(n, 2\): x and y; found shape \(3, 3\)"),
     ({"points": [[np.nan, 1]]}, ValueError, "found values that are NaN or infinite"),
     ({"points": ad.AnnData(np.ones((2, 2)))}, KeyError, "coordinates not found"),
-    ({"points": [[1, 1]], "layer": "no"}, KeyError, "layer 'no' not found in adata.layers, which has"),
-    ({"points": [[1, 1]], "layer": ["truth"]}, TypeError, "layer must be a name or None"),
 )
 refuses("imputed", s2s.get.history_df)(
     ({"key": "no"}, KeyError, "no run 'no' found .* which has: s2s; call s2s.tl.impute"),
-    ({"key": ["s2s"]}, TypeError, r"key must be a name, found \['s2s'\]"),
 )
 refuses("imputed", s2s.get.reliable_genes)(
     ({"min_reliability": 2}, ValueError, "min_reliability must be from -1 to 1, found 2"),
     ({"min_reliability": "high"}, TypeError, "min_reliability must be a number, found"),
     ({"key": "no"}, KeyError, "adata.var has no 'no_reliability'; runs that have one: s2s"),
-    ({"key": None}, TypeError, "key must be a name, found None"),
     ({"scale": 0}, ValueError, "scale must be at least 1, found 0"),
 )
 refuses("imputed", s2s.get.reliability_df)(
@@ -620,15 +590,11 @@ refuses("imputed", s2s.get.reliability_df)(
     ({"regions": "zones"}, KeyError, "regions 'zones' not found in adata.obs, which has"),
     ({"regions": ["domain"]}, TypeError, "regions must be a name"),
     ({"n": 0}, ValueError, "n must be at least 1, found 0"),
-    ({"genes": "no"}, KeyError, "no"),
     ({"key": "no"}, KeyError, "layers not found: no"),
 )
 refuses("imputed", s2s.get.interval)(
     ({"level": 1}, ValueError, "level must be from 0.05 to 0.99, found 1"),
-    ({"level": "wide"}, TypeError, "level must be a number, found 'wide'"),
     ({"key": "truth"}, KeyError, "run 'truth' has no standard deviations; call s2s.tl.impute"),
-    ({"key": ["s2s"]}, TypeError, r"key must be a name, found \['s2s'\]"),
-    ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
 )
 
 
@@ -641,9 +607,7 @@ def partly_merged(adata):
 refuses("imputed", s2s.get.interval)(
     (partly_merged, KeyError, r"run 's2s' has no interval widths \(.*'intervals'\]\), as after anndata\.concat"),
 )
-refuses("imputed", s2s.get.evaluation_df)(
-    (partly_merged, KeyError, "no scores found .*; call s2s.tl.evaluate"),
-)
+refuses("imputed", s2s.get.evaluation_df)((partly_merged, KeyError, "no scores found .*; call s2s.tl.evaluate"))
 
 
 def other_spot(adata):
@@ -659,7 +623,6 @@ refuses("imputed", s2s.get.draws, n=1)(
     ({"n": 2.5}, TypeError, "n must be an integer"),
     ({"noise": 1}, TypeError, "noise must be True or False"),
     ({"key": "other"}, KeyError, "layers not found: other"),
-    ({"genes": "nothing"}, KeyError, "nothing"),
 )
 refuses("imputed", s2s.tl.propagate, statistic=len, n=2, progress=False)(
     ({"statistic": "mean"}, TypeError, "statistic must be a function"),
@@ -675,15 +638,9 @@ def descriptors(value):
     return lambda adata: adata.obsm.__setitem__("s2s_image", np.full((adata.n_obs, 2), value))
 
 
-def untrained(adata):
-    adata.uns["s2s"]["s2s"]["history"] = pd.DataFrame()
-
-
 refuses("imputed", s2s.pl.history)(
     ({"key": "other"}, KeyError, r"no run 'other' found in adata\.uns\['s2s'\], which has: s2s"),
-    ({"key": 3}, TypeError, "key must be a name, found 3"),
-    ({"axes": 3}, TypeError, "axes must be matplotlib axes, found int"),
-    (untrained, ValueError, "history of run 's2s' is empty: nothing was trained"),
+    (lambda a: a.uns["s2s"]["s2s"].update(history=pd.DataFrame()), ValueError, "'s2s' is empty: nothing was trained"),
 )
 refuses("imputed", s2s.pl.evaluation)(
     ({"scores": "no"}, KeyError, "scores not found: no; there are pcc"),
@@ -691,52 +648,30 @@ refuses("imputed", s2s.pl.evaluation)(
     ({"scores": []}, ValueError, "at least one score and one method, found an empty list"),
     ({"keys": ["no"]}, KeyError, "keys without scores: no; scored are s2s"),
     ({"keys": ["s2s", 3]}, TypeError, "each of keys must be a name, found 3"),
-    ({"axes": "left"}, TypeError, "axes must be matplotlib axes, found str"),
 )
-refuses("imputed", s2s.pl.reliability)(
-    ({"key": None}, TypeError, "key must be a name, found None"), ({"key": "linear"}, KeyError, "linear_reliability")
-)
+refuses("imputed", s2s.pl.reliability)(({"key": "linear"}, KeyError, "linear_reliability"))
 refuses("dense", s2s.pl.image_features)(
     ({"key": "none"}, KeyError, r"image features 'none' not found .* call s2s.pp.image_features first"),
     (descriptors(1.0), ValueError, "no column of .* varies"),
     (descriptors(np.nan), ValueError, "must be finite"),
 )
-refuses("imputed", s2s.pl.grid)(
-    ({"alpha": 2}, ValueError, "alpha must be from 0 to 1, found 2"),
-    ({"img_alpha": "half"}, TypeError, "img_alpha must be a number, found"),
-    ({"ax": 3}, TypeError, "axes must be matplotlib axes, found int"),
-    ({"img": True}, KeyError, "no image found: .* or pass img=False"),
-    ({"img": 3}, TypeError, "img must be True, False, None or the name of an image"),
-    ({"spatial_key": "xy"}, KeyError, "adata.obsm has no 'xy'"),
-    ({"library_id": "left"}, KeyError, "section 'left' not found"),
-)
 for function, key, colours in ((s2s.pl.compare, "keys", "error_cmap"), (s2s.pl.uncertainty, "key", "std_cmap")):
     refuses("dense", function, genes="domain_1")(({}, KeyError, f"layers not found: s2s; .* or pass {key}="))
     refuses("imputed", function, genes="flat_1")(
-        (table, TypeError, "expected an AnnData, found DataFrame"),
+        (ad.AnnData.to_df, TypeError, "expected an AnnData, found DataFrame"),
         (lambda a: a.layers["s2s"].fill(np.nan), ValueError, r"holds no values of flat_1: they were not imputed"),
-        ({"genes": "nope"}, KeyError, "genes not found in adata.var_names: nope"),
-        ({"genes": []}, ValueError, "expected at least one gene"),
-        ({"img": True}, KeyError, r"no image found: adata.uns\['spatial'\] has no entry with"),
-        ({"alpha": 1.5}, ValueError, "alpha must be from 0 to 1, found 1.5"),
-        ({"img_alpha": "half"}, TypeError, "img_alpha must be a number, found"),
         ({"cmap": 3}, TypeError, "expected the name of a colour map, or a Colormap, found 3"),
         ({colours: "nope"}, KeyError, r"'nope' is not a (valid value for colormap|known colormap)"),
         ({"vmin": "p99", "vmax": "p1"}, ValueError, "vmin must lie below vmax, found 'p99' and 'p1'"),
         ({"vmax": "p101"}, ValueError, "vmax must be a number or a percentile from 'p0' to 'p100', found 'p101'"),
         ({"vmin": None}, TypeError, "vmin must be a number or a percentile"),
-        ({"library_id": "left"}, KeyError, "section 'left' not found"),
-        ({"library_id": 3}, TypeError, "library_id must be a name, found 3"),
     )
 refuses("imputed", s2s.pl.compare, genes="flat_1")(
     ({"keys": 3}, TypeError, "keys must be the name of a layer or a list"),
     ({"keys": ()}, ValueError, r"keys must name at least one layer, and each once, found \[\]"),
-    ({"layer": "nope"}, KeyError, "layer 'nope' not found"),
-    ({"layer": 3}, TypeError, "layer must be a name or None"),
     (obs(s2s_measured=False), ValueError, "no site is measured"),
 )
 refuses("imputed", s2s.pl.uncertainty, genes="flat_1")(
-    ({"key": ["s2s"]}, TypeError, r"key must be a name, found \['s2s'\]"),
     ({"key": "truth"}, KeyError, r"run 'truth' has no standard deviations.*uncertainty=True.*s2s\.pl\.compare"),
 )
 
@@ -751,7 +686,6 @@ refuses(None, s2s.datasets.simulated_tissue)(
     ({"dispersion": np.nan}, ValueError, "dispersion must be at least 0 and finite, found nan"),
     ({"pitch": -1}, ValueError, "pitch must be positive and finite, found -1"),
     ({"lattice": "round"}, ValueError, "must be one of 'square', 'hex', 'quincunx', 'cells', found 'round'"),
-    ({"rng": "seed"}, TypeError, "rng must be an integer seed"),
 )
 
 
@@ -765,7 +699,6 @@ refuses(None, s2s.datasets.natural_images)(
     ({"size": (4, 4.5)}, TypeError, "the width in size must be an integer, found 4.5"),
     ({"n": 0}, ValueError, "n must be at least 1, found 0"),
     ({"n": True}, TypeError, "n must be an integer, found True"),
-    ({"rng": -1}, ValueError, "rng must be a seed of at least 0"),
     ({"source": 7}, TypeError, "source must be 'photographs', .* or a list of arrays, found int"),
     ({"source": "photos"}, ValueError, "the path of a folder; found nothing at 'photos'"),
     ({"source": []}, ValueError, "source holds no images; pass at least one array"),

@@ -5,19 +5,16 @@ import numpy as np
 import pytest
 
 import s2s_scverse as s2s
-from s2s_scverse._checks import named_layers
 
 
 def scrambled(adata):
-    """Replace X and all layers at every unmeasured site."""
+    """Replace X and the truth at every unmeasured site."""
     rng = np.random.default_rng(9)
     hidden = ~adata.obs["s2s_measured"].to_numpy()
     adata = adata.copy()
     adata.X = adata.X.toarray()
-    adata.X[hidden] = rng.normal(50, 30, size=(hidden.sum(), adata.n_vars))
-    for key in named_layers(adata):
-        adata.layers[key] = np.array(adata.layers[key])
-        adata.layers[key][hidden] = rng.normal(50, 30, size=(hidden.sum(), adata.n_vars))
+    for values in (adata.X, adata.layers["truth"]):
+        values[hidden] = rng.normal(50, 30, size=(hidden.sum(), adata.n_vars))
     return adata
 
 
@@ -48,14 +45,7 @@ def test_imputation_never_reads_held_out_values(section, preset, epochs, samplin
     quick, network = preset == "quick", PRESETS[preset]
     if preset == "paper":
         network = replace(network, features=8, growth=4, blocks=1, heads=2, window=4, channel_squeeze=4)
-    little = {
-        "min_spots": 0,
-        "max_epochs": epochs,
-        "steps_per_epoch": 2,
-        "masks": 2,
-        "n_images": 2,
-        "batch_size": 2,
-    }
+    little = {"min_spots": 0, "steps_per_epoch": 2, "masks": 2, "n_images": 2, "batch_size": 2, "max_epochs": epochs}
     training = replace(TRAINING_PRESETS[preset], **little, max_genes=6, shrink=False)
     arguments = {"network": network, "training": training, "progress": False, "natural_images": "textures"}
     other = scrambled(section)
@@ -77,6 +67,19 @@ def test_imputation_never_reads_held_out_values(section, preset, epochs, samplin
         assert section.uns["s2s"][key]["shrinkage"] == other.uns["s2s"][key]["shrinkage"]
     if quick:
         assert section.var["guided_covariate_gain"].equals(other.var["guided_covariate_gain"])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(lambda a: s2s.get.image(a).to_numpy(), id="image"),
+        pytest.param(lambda a: s2s.get.reliability_df(a, scales=4, n=2).to_numpy(), id="reliability"),
+        pytest.param(lambda a: np.stack([draw.X for draw in s2s.get.draws(a, 2)]), id="draws"),
+        pytest.param(lambda a: np.stack([draw.X for draw in s2s.get.draws(a, 1, noise=False)]), id="no noise"),
+    ],
+)
+def test_nor_do_results(imputed, function):
+    np.testing.assert_array_equal(function(imputed), function(scrambled(imputed)))
 
 
 def test_nor_do_lazy_values_and_stored_layers(section, quick, tmp_path):

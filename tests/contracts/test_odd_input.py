@@ -32,6 +32,12 @@ def laid(adata):
     return s2s.pp.grid(adata)
 
 
+def binned(adata):
+    found = s2s.pp.grid(adata, bin_size=200)
+    found.write_h5ad("binned.h5ad")
+    return found
+
+
 def imputed(adata, **arguments):
     s2s.tl.impute(adata, progress=False, **({"preset": "quick", "natural_images": None} | arguments))
     return adata
@@ -60,13 +66,13 @@ def same_sites(found, plain):
         assert found.uns["s2s"]["grid"][key] == plain.uns["s2s"]["grid"][key]
 
 
-def same_grid(found, plain, *, units=1, offset=0):
+def same_grid(found, plain, *, units=1, offset=0, rounding=0):
     """The same sites at the same places, in other units."""
     same_sites(found, plain)
     places = [np.asarray(adata.obsm["spatial"])[by_name(adata)] for adata in (found, plain)]
     np.testing.assert_allclose(places[0], places[1] * units + offset, rtol=1e-5, atol=1e-3 * units)
     assert found.uns["s2s"]["grid"]["pitch"] == pytest.approx(plain.uns["s2s"]["grid"]["pitch"] * units, rel=1e-5)
-    np.testing.assert_array_equal(values(found.X)[by_name(found)], values(plain.X)[by_name(plain)])
+    np.testing.assert_allclose(values(found.X)[by_name(found)], values(plain.X)[by_name(plain)], rtol=rounding, atol=0)
 
 
 def same_up_to_symmetry(found, plain):
@@ -90,7 +96,8 @@ def same_layers(found, plain):
     np.testing.assert_array_equal(*(adata.obs["s2s_visible"].to_numpy()[by_name(adata)] for adata in (found, plain)))
 
 
-SAME = {laid: same_grid, imputed: same_layers, interpolated: same_layers}
+SAME = {laid: same_grid, binned: partial(same_grid, rounding=1e-6), imputed: same_layers, interpolated: same_layers}
+TOLD = {laid: None, binned: "adata.X holds values that are not counts"}
 
 
 def case(name, change, *calls, same=None, plain=None, warning=None):
@@ -99,7 +106,7 @@ def case(name, change, *calls, same=None, plain=None, warning=None):
     `plain` is the change to compare with, none by default; `warning` what the user is told.
     """
     for call in calls:
-        arguments = change, call, same or SAME[call], plain, None if call is laid else warning
+        arguments = change, call, same or SAME[call], plain, TOLD.get(call, warning)
         CASES.append(pytest.param(*arguments, id=f"{name}, {call.__name__}"))
 
 
@@ -129,7 +136,7 @@ def outcomes():
 @pytest.mark.parametrize(("change", "call", "same", "plain", "warning"), CASES)
 def test_as_plain_input(change, call, same, plain, warning, request, outcomes, fingerprint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = request.getfixturevalue("fresh_spots" if call is laid else "fresh_dense")
+    given = request.getfixturevalue("fresh_spots" if call in (laid, binned) else "fresh_dense")
     if (call, plain) not in outcomes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -148,6 +155,8 @@ def test_as_plain_input(change, call, same, plain, warning, request, outcomes, f
 
 
 # How values are stored.
+
+EVERY = imputed, laid, interpolated
 
 
 def unsorted(found):
@@ -196,7 +205,7 @@ for name, convert in {
     "dask": lambda x: da.from_array(x.toarray(), chunks=(20, 4)),
     "dask of csr": lambda x: da.from_array(x, chunks=(20, 6), asarray=False),
 }.items():
-    calls = (imputed, laid, interpolated) if convert in (sparse.csr_array, unsorted) else (imputed, laid)
+    calls = EVERY if convert in (sparse.csr_array, unsorted) else (imputed, laid, binned)
     case(name, lambda adata, convert=convert: setattr(adata, "X", convert(adata.X)), *calls)
 
 
@@ -233,7 +242,7 @@ def in_file(kind, *, dense):
 
 for kind in ("h5ad r", "h5ad r+", "zarr v2", "zarr v3", "lazy zarr v2", "lazy zarr v3"):
     for dense in (True, False):
-        calls = (imputed, laid, interpolated) if kind in ("h5ad r", "lazy zarr v3") else (imputed, laid)
+        calls = (*EVERY, binned) if kind in ("h5ad r", "lazy zarr v3") else (imputed, laid)
         case(f"{kind}, {'dense' if dense else 'sparse'}", in_file(kind, dense=dense), *calls)
 
 
@@ -283,7 +292,6 @@ def halved(adata):
     return adata[:, ::2].copy()
 
 
-EVERY = imputed, laid, interpolated
 VIEW = r"Received a view of an AnnData\. Making a copy\."
 case("every kind of column", every_kind_of_column, imputed, laid)
 case("everything else", everything_else, imputed, laid)

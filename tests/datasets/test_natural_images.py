@@ -26,19 +26,6 @@ def test_shape_range_and_contrast(source):
         assert np.isfinite(natural_images(source, size=small, n=4)).all()
 
 
-@pytest.mark.parametrize("source", ["photographs", "textures"])
-def test_same_seed_same_crops_and_no_global_state(source):
-    state = np.random.get_state()  # noqa: NPY002
-    first = natural_images(source, size=(24, 16), n=13, rng=5)
-    np.testing.assert_array_equal(first, natural_images(source, size=(24, 16), n=13, rng=np.random.default_rng(5)))
-    assert (first != natural_images(source, size=(24, 16), n=13, rng=6)).any()
-    rng = np.random.default_rng(5)
-    drawn = natural_images(source, size=(24, 16), n=13, rng=rng)
-    assert (drawn != natural_images(source, size=(24, 16), n=13, rng=rng)).any()
-    for before, after in zip(state, np.random.get_state(), strict=True):  # noqa: NPY002
-        np.testing.assert_array_equal(before, after)
-
-
 def test_every_photograph_has_a_free_licence_and_is_named_in_the_docs():
     for name, licence in _natural.PHOTOGRAPHS.items():
         assert licence.endswith(("CC0", "public domain"))

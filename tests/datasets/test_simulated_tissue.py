@@ -24,7 +24,7 @@ def expected_share(adata):
     return np.expm1(adata.layers["truth"].astype(float)) / target
 
 
-def test_contents_and_coordinates(adata):
+def test_contents_coordinates_and_truth(adata):
     assert adata.X.format == "csr"
     assert adata.X.dtype == adata.layers["truth"].dtype == np.float32
     assert list(adata.obs) == ["array_row", "array_col", "domain"]
@@ -37,6 +37,13 @@ def test_contents_and_coordinates(adata):
     finer = s2s.datasets.simulated_tissue(pitch=12.5, depth=150.0)
     np.testing.assert_allclose(finer.obsm["spatial"], adata.obsm["spatial"] / 8)
     assert np.median(counts(finer).sum(axis=1)) == pytest.approx(150, rel=0.12)
+    share = expected_share(adata)
+    np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-5)
+    # What scanpy gives for the expected counts themselves is the truth, whatever the library size.
+    expectation = ad.AnnData(share * counts(adata).sum(axis=1)[:, None])
+    sc.pp.normalize_total(expectation)
+    sc.pp.log1p(expectation)
+    np.testing.assert_allclose(expectation.X, adata.layers["truth"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -55,16 +62,6 @@ def test_outline_has_two_holes_and_layers_follow_one_another(seed):
     # Layers follow one another from top to bottom.
     rows = [np.nonzero(image == layer)[0].mean() for layer in range(5)]
     assert rows == sorted(rows)
-
-
-def test_truth_is_the_normalised_expectation(adata):
-    share = expected_share(adata)
-    np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-5)
-    # What scanpy gives for the expected counts themselves is the truth, whatever the library size.
-    expectation = ad.AnnData(share * counts(adata).sum(axis=1)[:, None])
-    sc.pp.normalize_total(expectation)
-    sc.pp.log1p(expectation)
-    np.testing.assert_allclose(expectation.X, adata.layers["truth"], rtol=1e-4, atol=1e-5)
 
 
 def test_counts_have_the_moments_of_a_negative_binomial():
@@ -95,20 +92,6 @@ def test_patterns(adata):
     between = between[pattern != "flat"].groupby(pattern[pattern != "flat"], observed=True).median()
     assert between["domain"] > 0.8
     assert between["cell_type"] < between["domain"] - 0.2
-
-
-def test_same_seed_same_section_and_no_global_state():
-    state = np.random.get_state()  # noqa: NPY002
-    first, second = (s2s.datasets.simulated_tissue(rng=7) for _ in range(2))
-    from_generator = s2s.datasets.simulated_tissue(rng=np.random.default_rng(7))
-    other = s2s.datasets.simulated_tissue(rng=8)
-    for section in (second, from_generator):
-        assert (first.X != section.X).nnz == 0
-        np.testing.assert_array_equal(first.layers["truth"], section.layers["truth"])
-        pd.testing.assert_frame_equal(first.obs, section.obs)
-    assert first.shape != other.shape or (first.X != other.X).nnz > 0
-    for before, after in zip(state, np.random.get_state(), strict=True):  # noqa: NPY002
-        np.testing.assert_array_equal(before, after)
 
 
 @pytest.mark.parametrize("kind", ["hex", "quincunx"])

@@ -94,15 +94,3 @@ def test_backed(section, tmp_path):
     backed = ad.read_h5ad(tmp_path / "section.h5ad", backed="r")
     np.testing.assert_array_equal(s2s.get.dense(backed).X, section.layers["s2s"])
     backed.file.close()
-
-
-def test_layers_of_no_run_are_refused(section):
-    section = section.copy()
-    section.layers["counts"] = section.X
-    with pytest.raises(KeyError, match=r"'counts' was not written by .*unmeasured sites; runs .*: s2s"):
-        s2s.get.dense(section, "counts")
-    with pytest.raises(ValueError, match=r"no gene has a reliability of at least 0\.99, the largest is 0\.90"):
-        s2s.get.dense(section, min_reliability=0.99)
-    del section.var["s2s_reliability"]
-    with pytest.raises(KeyError, match=r"adata\.var has no 's2s_reliability'"):
-        s2s.get.dense(section, min_reliability=0.5)

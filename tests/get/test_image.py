@@ -10,7 +10,7 @@ def dense(hand_drawn):
     return s2s.pp.grid(hand_drawn("### #.# ###", pitch=10), upsample=1)
 
 
-def test_values_masks_and_coordinates(dense):
+def test_values_masks_and_coordinates_of_genes_and_layers(dense):
     image = s2s.get.image(dense)
     assert image.dims == ("gene", "row", "col")
     assert image.dtype == np.float32
@@ -21,21 +21,16 @@ def test_values_masks_and_coordinates(dense):
     assert np.argwhere(~image["measured"].values).tolist() == [[1, 1]]
     assert float(image["x"][0, 2]) == pytest.approx(20)
     assert float(image["y"][0, 2]) == pytest.approx(0)
-
-
-def test_genes_in_the_order_asked_for_and_layers_everywhere(dense):
     s2s.tl.interpolate(dense, "nearest")
     image = s2s.get.image(dense, ["1", "0"], layer="nearest")
     assert image["gene"].values.tolist() == ["1", "0"]
     assert image.notnull().all()
     np.testing.assert_array_equal(image.sel(gene="0")[0], [0, 1, 2])
     assert image.name == "nearest"
-
-
-def test_only_imputed_layers_have_values_at_unmeasured_sites(dense):
     dense.layers["mine"] = np.full(dense.shape, 7.0)
     image = s2s.get.image(dense, layer="mine")
     assert (image.values[:, image["measured"].values] == 7).all()
+    assert int(image["measured"].sum()) == int(dense.obs["s2s_measured"].sum())
     assert np.isnan(image[:, 1, 1]).all()
 
 
@@ -46,11 +41,52 @@ def test_sparse_equals_dense_and_blocks_do_not_matter(section, monkeypatch):
     assert expected.identical(s2s.get.image(section))
 
 
-def test_held_out_values_are_not_shown(section):
-    hidden = section.obs["s2s_held_out"].to_numpy()
-    image = s2s.get.image(section)
-    assert int(image["measured"].sum()) == int(section.obs["s2s_measured"].sum())
-    assert int(np.isfinite(image[0]).sum()) == int(section.obs["s2s_measured"].sum())
-    section.X = section.X.toarray()
-    section.X[hidden] = 99
-    assert image.identical(s2s.get.image(section))
+@pytest.fixture(scope="module")
+def cells():
+    return s2s.datasets.simulated_tissue(lattice="cells", n_rows=12, n_cols=14, n_genes=6)
+
+
+@pytest.mark.parametrize("shape", ["square", "hex"])
+def test_every_cell_gets_the_values_of_its_own_bin_on_the_dense_lattice_too(cells, shape):
+    dense = s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=1)
+    found = s2s.get.at(dense, cells, layer=None)
+    assert found.index.equals(cells.obs_names)
+    assert found.columns.tolist() == cells.var_names.tolist()
+    # By hand: the bin whose centre is nearest, and what it was summed to.
+    centres = dense.obsm["spatial"][dense.obs["s2s_measured"]]
+    nearest = np.linalg.norm(cells.obsm["spatial"][:, None] - centres, axis=2).argmin(axis=1)
+    sums = np.zeros((len(centres), 6))
+    np.add.at(sums, nearest, cells.X.toarray())
+    np.testing.assert_array_equal(found.to_numpy(), sums[nearest])
+    dense = s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=2)
+    s2s.tl.interpolate(dense, "linear")
+    np.testing.assert_array_equal(
+        s2s.get.at(dense, cells, layer=None),
+        s2s.get.at(s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=1), cells, layer=None),
+    )
+    found = s2s.get.at(dense, cells, layer="linear")
+    assert found.notna().all(axis=None)
+    distance = np.linalg.norm(cells.obsm["spatial"][:, None] - dense.obsm["spatial"], axis=2)
+    np.testing.assert_array_equal(found, dense.layers["linear"][distance.argmin(axis=1)])
+
+
+def test_points_get_the_values_of_the_site_where_it_was_measured_and_none_outside(hand_drawn):
+    dense = s2s.pp.grid(hand_drawn("### ### ###", pitch=10.0), upsample=2)
+    s2s.tl.interpolate(dense, "linear")
+    points = np.array([[0.0, 0.0], [5.1, 0.2], [10.0, 10.0], [-8.0, 0.0], [24.9, 20.0]])
+    found = s2s.get.at(dense, points, dense.var_names[1], layer="linear")
+    np.testing.assert_allclose(found[dense.var_names[1]], [0, 1, 22, np.nan, 44], atol=1e-5)
+    measured = s2s.get.at(dense, points, layer=None)
+    np.testing.assert_array_equal(measured[dense.var_names[1]], [0, 2, 22, np.nan, 44])
+    warped = hand_drawn("### ### ###", pitch=10.0)
+    warped.obsm["spatial"][4] += [4, 0]
+    with pytest.warns(UserWarning, match="spots lie 0.13 pitches .* from the lattice that fits them best"):
+        dense = s2s.pp.grid(warped, upsample=1)
+    assert s2s.get.at(dense, np.array([[14.1, 10.0]]), "0", layer=None).to_numpy() == 11
+    assert s2s.get.at(dense, np.array([[17.9, 10.0]]), "0", layer=None).to_numpy() == 12
+
+
+def test_cells_of_bins_with_too_few_cells_have_no_value(cells):
+    dense = s2s.pp.grid(cells, bin_size=130, upsample=2, min_cells=3)
+    found = s2s.get.at(dense, cells, layer=None).isna().all(axis=1).to_numpy()
+    assert 0 < found.sum() < len(found) / 4

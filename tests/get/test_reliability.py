@@ -1,8 +1,12 @@
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 
 import s2s_scverse as s2s
 from s2s_scverse._checks import named_layers
+from s2s_scverse.get._reliability import window_averages
 
 
 def test_reliable_genes_come_most_reliable_first(imputed):
@@ -47,3 +51,93 @@ def test_errors_go_with_the_run_they_belong_to(imputed, quick):
         s2s.get.reliable_genes(imputed)
     with pytest.raises(KeyError, match=r"run 's2s' has no standard deviations; call s2s\.tl\.impute"):
         s2s.get.interval(imputed)
+
+
+QUICK = {"preset": "quick", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def dense(_section):
+    adata = _section.copy()
+    s2s.tl.impute(adata, **QUICK)
+    rows = adata.obs["array_row"] // 6
+    adata.obs["domain"] = pd.Categorical("domain " + rows.astype(str))
+    adata.obs.loc[rows == 2, "domain"] = np.nan
+    return adata
+
+
+def test_windows_average_unmeasured_sites_and_leave_out_those_hardly_filled():
+    index = np.array([[0, 1], [1, 0], [1, 1], [0, 3], [1, 2], [1, 3], [2, 2]])
+    alone, pairs = window_averages(index, [1, 2])
+    assert_allclose(alone.toarray()[:, [0, 3, 1, 2, 4, 5, 6]], np.eye(7))
+    assert_allclose(pairs.toarray(), np.array([[1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1, 0]]) / 3)
+
+
+def test_it_is_the_correlation_of_the_layer_with_draws_scaled_to_cross_validation(dense):
+    genes = dense.var_names[[7, 2]].tolist()
+    table = s2s.get.reliability_df(dense, genes=genes, scales=(1, 3), regions="domain", n=4, rng=1)
+    assert table.index.tolist() == genes
+    assert table.columns.tolist() == [1, 3, "domain"]
+    hidden = ~dense.obs["s2s_measured"].to_numpy()
+    obs = dense.obs[hidden]
+    windows = [obs["array_row"] // 3, obs["array_col"] // 3]
+    sizes = obs.groupby(windows).size()
+    full = sizes.index[sizes >= sizes.max() / 2]
+    mean = pd.DataFrame(dense[hidden, genes].layers["s2s"].astype(float), obs.index, genes)
+    found = []
+    for draw in s2s.get.draws(dense, 4, genes=genes, rng=1):
+        drawn = draw.to_df()[hidden].astype(float)
+        of_windows = (values.groupby(windows).mean().loc[full] for values in (mean, drawn))
+        of_domains = (values.groupby(obs["domain"], observed=True).mean() for values in (mean, drawn))
+        found.append([a.corrwith(b) for a, b in ((mean, drawn), of_windows, of_domains)])
+    found = np.mean(found, axis=0)
+    scaled = found * np.sqrt(dense[:, genes].var["s2s_reliability"].to_numpy() / found[0])
+    assert_allclose(table.to_numpy().T, np.minimum(scaled, 1), atol=1e-6)
+
+
+def test_it_comes_true_and_grows_with_the_scale(dense):
+    expected = s2s.get.reliability_df(dense)
+    assert expected.columns.tolist() == [1, 2, 4]
+    assert (expected.diff(axis=1)[[2, 4]].mean() > 0.02).all()
+    assert_allclose(expected[1].mean(), dense.var["s2s_reliability"].mean(), atol=0.05)
+    hidden = dense.obs["s2s_held_out"].to_numpy()
+    index = dense.obs.loc[hidden, ["array_row", "array_col"]].to_numpy()
+    for scale, average in zip((1, 2, 4), window_averages(index, [1, 2, 4]), strict=True):
+        truth, mean = (average @ values[hidden] for values in (dense.X.toarray(), dense.layers["s2s"]))
+        observed = pd.DataFrame(truth).corrwith(pd.DataFrame(mean))
+        assert expected[scale].mean() == pytest.approx(observed.mean(), abs=0.1)
+
+
+def test_sections_are_averaged_and_too_few_regions_have_no_correlation():
+    made = [s2s.datasets.simulated_tissue(n_rows=14, n_cols=n, n_genes=6, rng=n) for n in (14, 20)]
+    both = ad.concat(dict(zip("ab", made, strict=True)), label="library", index_unique="-")
+    dense = s2s.pp.grid(both, upsample=2, library_key="library")
+    s2s.pp.normalize(dense)
+    s2s.tl.impute(dense, **QUICK)
+    table = s2s.get.reliability_df(dense, scales=2, regions="library", n=3)
+    assert table["library"].isna().all()
+    visible = dense.obs["s2s_visible"].to_numpy()
+    found, sizes = [], []
+    for name in "ab":
+        rows = np.flatnonzero((dense.obs["library"] == name) & ~visible)
+        of_rows = dense.obs.iloc[rows][["array_row", "array_col"]].to_numpy()
+        drawn = [draw.X[rows] for draw in s2s.get.draws(dense, 3)]
+        of_scales = []
+        for average in window_averages(of_rows, [1, 2]):
+            mean = pd.DataFrame(average @ dense.layers["s2s"][rows])
+            of_scales.append(np.mean([pd.DataFrame(average @ values).corrwith(mean) for values in drawn], axis=0))
+        found.append(of_scales)
+        sizes.append(len(rows))
+    single, pairs = np.average(found, axis=0, weights=sizes)
+    scaled = pairs * np.sqrt(dense.var["s2s_reliability"].to_numpy() / single)
+    assert_allclose(table[2], np.minimum(scaled, 1), atol=1e-5)
+
+
+def test_more_genes_are_reliable_at_coarser_scales(dense):
+    expected = s2s.get.reliability_df(dense, scales=4)[4].sort_values(ascending=False)
+    least = float(expected.iloc[8]) - 1e-9
+    assert s2s.get.reliable_genes(dense, least, scale=4) == expected.index[:9].tolist()
+    assert len(s2s.get.reliable_genes(dense, least)) < 9
+    axis = s2s.pl.reliability(dense, scales=(2, 4), show=False)
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["2 x 2 sites", "4 x 4 sites"]
+    assert_allclose(axis.lines[2].get_ydata(), expected)

@@ -36,7 +36,7 @@ def test_shapes_and_table_survive_zarr(hexagonal, tmp_path):
         s2s.pp.from_spatialdata(back)
 
 
-def test_image_lies_where_the_sites_lie(hexagonal):
+def test_image_and_coordinates_lie_where_the_sites_lie(hexagonal):
     import spatialdata as sd
 
     image = s2s.get.spatialdata_image(hexagonal, ["domain_1", "rare_1"], layer="linear")
@@ -48,11 +48,6 @@ def test_image_lies_where_the_sites_lie(hexagonal):
     values = s2s.get.at(hexagonal, at[:, :2], "domain_1", layer="linear")["domain_1"].to_numpy()
     np.testing.assert_array_equal(values, image.sel(c="domain_1").to_numpy()[row, col])
     assert len(row) == hexagonal.n_obs
-
-
-def test_coordinates_are_read_in_the_system_asked_for(hexagonal):
-    import spatialdata as sd
-
     sdata = s2s.get.spatialdata(hexagonal)
     scaled = sd.transformations.Scale([2.0, 2.0], axes=("x", "y"))
     sd.transformations.set_transformation(sdata["sites"], scaled, to_coordinate_system="half")
@@ -60,16 +55,13 @@ def test_coordinates_are_read_in_the_system_asked_for(hexagonal):
     np.testing.assert_allclose(found.obsm["spatial"], 2 * hexagonal.obsm["spatial"])
 
 
-def test_several_sections_become_several_regions(hand_drawn):
+def test_several_sections_become_several_regions_with_names_of_their_own(hand_drawn):
     both = ad.concat({"one": hand_drawn("### ### ###"), "two": hand_drawn("#### ####")}, label="s", index_unique="-")
     sdata = s2s.get.spatialdata(s2s.pp.grid(both, library_key="s"))
     assert set(sdata.shapes) == {"sites_one", "sites_two"}
     again = s2s.pp.from_spatialdata(sdata)
     spots = again[again.obs["s2s_measured"]]
     assert s2s.pp.grid(spots, library_key="s2s_region").n_obs == again.n_obs
-
-
-def test_names_that_spatialdata_cannot_tell_apart_are_refused(hand_drawn):
     both = ad.concat({"s 1": hand_drawn("### ###"), "s_1": hand_drawn("### ###")}, label="s", index_unique="-")
     with pytest.raises(ValueError, match=r"names of sections become the same in spatialdata .* rename them"):
         s2s.get.spatialdata(s2s.pp.grid(both, library_key="s"))

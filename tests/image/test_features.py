@@ -27,16 +27,19 @@ def maps_of(pixels: np.ndarray, scale: float = 1.0, **options: object) -> Featur
     return FeatureMaps(PlacedImage(pixels, np.diag([scale, scale, 1.0])), SPACING, (0.3, 0.6), **options)
 
 
-def test_stains_are_described_where_they_are(ramp: np.ndarray) -> None:
+def test_stains_are_described_where_they_are_whatever_the_bands_that_are_read(ramp, monkeypatch):
     found = maps_of(ramp).describe(SITES)
     assert found.names[:2] == ["haematoxylin_mean_0.3", "haematoxylin_std_0.3"]
     assert not found.missing.any()
     assert np.corrcoef(found.features[:, 0], SITES[:, 0])[0, 1] > 0.99
     wanted = np.interp(SITES[:, 0], np.arange(SIDE), np.linspace(0.02, 0.2, SIDE))
     np.testing.assert_allclose(found.features[:, 0], wanted, atol=0.012)
+    whole = maps_of(ramp).describe(SITES).features
+    monkeypatch.setattr("s2s_scverse._image._placed.BAND", 3 * SIDE * 20)
+    np.testing.assert_allclose(maps_of(ramp).describe(SITES).features, whole, rtol=1e-5)
 
 
-def test_textures_distinguish_structures_of_the_same_contrast() -> None:
+def test_textures_and_spread_describe_structures():
     features = []
     for width in (2, 16):
         checks = (np.indices((SIDE, SIDE)) // width).sum(axis=0) % 2
@@ -47,19 +50,10 @@ def test_textures_distinguish_structures_of_the_same_contrast() -> None:
     assert fine["haematoxylin_texture_0.05_0.6"] > coarse["haematoxylin_texture_0.05_0.6"] + 0.5
     # Smaller structures than a pixel are not described.
     assert not any("texture_0.025" in name for name in fine)
-
-
-def test_standard_deviation_is_the_spread_within_the_surroundings() -> None:
     checks = np.indices((SIDE, SIDE)).sum(axis=0) // 3 % 2
     smooth, rough = np.full((SIDE, SIDE), 0.1), 0.05 + 0.1 * checks
     spread = [maps_of(stained(image)).describe(SITES).features[:, 1].mean() for image in (smooth, rough)]
     assert spread[1] > 10 * spread[0]
-
-
-def test_result_does_not_depend_on_the_bands_that_are_read(ramp: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = maps_of(ramp).describe(SITES).features
-    monkeypatch.setattr("s2s_scverse._image._placed.BAND", 3 * SIDE * 20)
-    np.testing.assert_allclose(maps_of(ramp).describe(SITES).features, whole, rtol=1e-5)
 
 
 @pytest.mark.parametrize("colour", [(20, 160, 40), (30, 50, 160), (60, 120, 220), (15, 15, 15)])
@@ -108,14 +102,11 @@ def test_files_are_read_like_arrays(ramp: np.ndarray, tmp_path) -> None:
         image_file(tmp_path / "none.png", np.eye(3), None)
 
 
-def test_the_largest_image_of_a_file_is_read(ramp, tmp_path):
+def test_the_largest_image_of_a_file_is_read_and_files_that_are_no_image_are_refused(ramp, tmp_path):
     with tifffile.TiffWriter(tmp_path / "slide.svs") as file:
         file.write(ramp[::8, ::8], photometric="rgb")
         file.write(ramp, photometric="rgb", tile=(64, 64))
     assert image_file(tmp_path / "slide.svs", np.eye(3), None).shape == ramp.shape[:2]
-
-
-def test_files_that_are_no_image_are_refused(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     tifffile.imwrite(tmp_path / "stack.ome.tif", np.zeros((3, 64, 64), np.uint8), metadata={"axes": "ZYX"})
     for name, error, text in (

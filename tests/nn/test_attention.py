@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from s2s_scverse.nn import CDCINConfig
-from s2s_scverse.nn._blocks import ChannelAttention, HybridAttentionBlock, WindowAttention, window_mask
+from s2s_scverse.nn._blocks import ChannelAttention, HybridAttentionBlock, WindowAttention, conv3x3, window_mask
 
 
 def arrays(module):
@@ -35,12 +35,8 @@ def naive_window_attention(x, p, *, window, shift, heads, prefix=""):  # (H, W, 
             cols = [j for j in range(w) if (j - shift_c) // window == (s - shift_c) // window]
             keys = [(i, j) for i in rows for j in cols]
             for a in range(heads):
-                score = np.array(
-                    [
-                        q[r, s, a] @ k[i, j, a] / math.sqrt(d) + table[r - i + window - 1, s - j + window - 1, a]
-                        for i, j in keys
-                    ]
-                )
+                bias = np.array([table[r - i + window - 1, s - j + window - 1, a] for i, j in keys])
+                score = np.array([q[r, s, a] @ k[i, j, a] for i, j in keys]) / math.sqrt(d) + bias
                 weight = np.exp(score - score.max())
                 y[r, s, a] = weight / weight.sum() @ np.array([v[i, j, a] for i, j in keys])
     return y.reshape(h, w, c) @ p[f"{prefix}project.weight"].T + p[f"{prefix}project.bias"]
@@ -88,9 +84,8 @@ def test_hybrid_block_against_a_loop_over_sites(rng, size, shifted):
     for image in x.transpose(0, 2, 3, 1):
         y = naive_norm(image, p["norm1.weight"], p["norm1.bias"])
         attended = naive_window_attention(y, p, window=4, shift=2 * shifted, heads=2, prefix="attention.")
-        conv = naive_conv(
-            gelu(naive_conv(y, p["conv.0.weight"], p["conv.0.bias"])), p["conv.2.weight"], p["conv.2.bias"]
-        )
+        conv = gelu(naive_conv(y, p["conv.0.weight"], p["conv.0.bias"]))
+        conv = naive_conv(conv, p["conv.2.weight"], p["conv.2.bias"])
         conv = naive_channel_attention(conv.transpose(2, 0, 1), p, "conv.3.").transpose(1, 2, 0)
         z = image + attended + 0.5 * conv
         hidden = gelu(naive_norm(z, p["norm2.weight"], p["norm2.bias"]) @ p["mlp.0.weight"].T + p["mlp.0.bias"])
@@ -116,3 +111,38 @@ def test_mask_made_in_inference_mode_serves_training():
     found.sum().backward()
     torch.testing.assert_close(found.detach(), expected.clone(), rtol=1e-5, atol=1e-6)
     assert all(torch.isfinite(p.grad).all() for p in module.parameters())
+
+
+NEIGHBOURS = {(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, -1), (-1, 1)}
+
+
+@pytest.fixture
+def x():
+    return torch.randn(2, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+
+
+def test_hexagonal_against_a_sum_over_neighbours_and_without_masked_weights(x):
+    conv = conv3x3(3, 4, hexagonal=True)
+    padded = torch.zeros(2, 3, 7, 8)
+    padded[:, :, 1:-1, 1:-1] = x
+    expected = conv.bias[None, :, None, None].expand(2, 4, 5, 6)
+    for r, c in NEIGHBOURS:
+        shifted = padded[:, :, 1 + r : 6 + r, 1 + c : 7 + c]
+        expected = expected + torch.einsum("oi,bihw->bohw", conv.weight[:, :, 1 + r, 1 + c], shifted)
+    torch.testing.assert_close(conv(x), expected, rtol=1e-4, atol=1e-5)
+    out = conv(x)
+    out.square().sum().backward()
+    unused = torch.tensor([[1, 0, 0], [0, 0, 0], [0, 0, 1]], dtype=torch.bool)
+    assert (conv.weight.grad[:, :, unused] == 0).all()
+    assert (conv.weight.grad[:, :, ~unused] != 0).all()
+    with torch.no_grad():
+        conv.weight[:, :, unused] = 1e3
+    assert torch.equal(conv(x), out)
+
+
+def test_square_and_hexagonal_exchange_weights(x):
+    square, hexagonal = conv3x3(3, 4, hexagonal=False), conv3x3(3, 4, hexagonal=True)
+    hexagonal.load_state_dict(square.state_dict())
+    with torch.no_grad():
+        square.weight[:, :, 0, 0] = square.weight[:, :, 2, 2] = 0
+    torch.testing.assert_close(square(x), hexagonal(x))

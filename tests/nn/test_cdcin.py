@@ -6,9 +6,8 @@ from torch.nn import functional
 
 from s2s_scverse.nn import CDCIN, PRESETS, CDCINConfig
 
-SMALL = CDCINConfig(
-    stages=2, features=8, growth=4, blocks=2, layers=2, zero_init=False, heads=2, window=4, channel_squeeze=4
-)
+SMALL = CDCINConfig(stages=2, features=8, growth=4, blocks=2, layers=2, zero_init=False)
+SMALL = replace(SMALL, heads=2, window=4, channel_squeeze=4)
 ATTENTION = replace(SMALL, attention=True)
 
 
@@ -49,16 +48,9 @@ def naive_stage(p, x, layers, blocks):
     [("exact", False, 0, 0, 0), ("exact", True, 1, 0, 0), ("noisy", False, 0, 1, 2), ("off", True, 1, 1, 1)],
 )
 def test_cascade_against_formulas(consistency, share, mask_channel, values_channel, context):
-    config = replace(
-        SMALL,
-        stages=3,
-        consistency=consistency,
-        noise_level=0.5,
-        share_stages=share,
-        mask_channel=bool(mask_channel),
-        values_channel=bool(values_channel),
-        context_channels=context,
-    )
+    channels = {"mask_channel": bool(mask_channel), "values_channel": bool(values_channel)}
+    config = replace(SMALL, stages=3, consistency=consistency, noise_level=0.5, share_stages=share, **channels)
+    config = replace(config, context_channels=context)
     network, (x0, v, m, c) = build(config), maps(context=context)
 
     def consistent(x):
@@ -96,27 +88,21 @@ def test_paper_runs():
     assert not torch.equal(out, start)
 
 
-def test_zero_init_adds_nothing_to_the_starting_map():
-    network = build(replace(ATTENTION, zero_init=True))
-    start, _, mask, _ = maps()
-    values = start * mask
-    assert all(torch.equal(stage, start) for stage in network(start, values, mask))
-    assert torch.equal(network.impute(start, values, mask), start)
-
-
-def test_impute_keeps_measured_values_bit_for_bit():
+def test_measured_values_are_kept_those_hidden_by_the_mask_are_not_read_and_zero_init_adds_nothing():
     start, values, mask, _ = maps()
     values = values * 1e-7 + mask / 3  # values that arithmetic would round
     out = build(ATTENTION).impute(start, values, mask)
     assert torch.equal(out[mask == 1], values[mask == 1])
     assert (out[mask == 0] != start[mask == 0]).all()
-
-
-def test_values_hidden_by_the_mask_are_not_read():
     start, values, mask, _ = maps()
     network = build(SMALL)
     hidden = values.masked_fill(mask == 0, torch.nan)
     assert torch.equal(network(start, hidden, mask), network(start, values, mask))
+    network = build(replace(ATTENTION, zero_init=True))
+    start, _, mask, _ = maps()
+    values = start * mask
+    assert all(torch.equal(stage, start) for stage in network(start, values, mask))
+    assert torch.equal(network.impute(start, values, mask), start)
 
 
 def test_turning_by_60_degrees_commutes_with_rotation_symmetric_hexagonal_weights():

@@ -4,7 +4,7 @@ import anndata as ad
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb, to_rgba
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
@@ -19,13 +19,9 @@ VIRIDIS, GREY = mpl.colormaps["viridis"], to_rgba(NOTHING)
 @pytest.fixture
 def small(make_lattice, build_section):
     """Two rows of three sites: three measured, two held out, one never measured."""
+    layers = {"s2s": [0, 1.5, 2, 2.5, 4, 3], "linear": [0, 2, 2, 2, 4, 2]}
     return build_section(
-        make_lattice("square", 2, 3),
-        [0, 1, 2, 3, 4, 0],
-        [1, 0, 1, 0, 1, 0],
-        [0, 1, 0, 1, 0, 0],
-        s2s=[0, 1.5, 2, 2.5, 4, 3],
-        linear=[0, 2, 2, 2, 4, 2],
+        make_lattice("square", 2, 3), [0, 1, 2, 3, 4, 0], [1, 0, 1, 0, 1, 0], [0, 1, 0, 1, 0, 0], **layers
     )
 
 
@@ -69,7 +65,7 @@ def test_panels_hold_the_values_of_each_kind_of_site(small):
     assert [panel.title for panel in map_rows(small, "gene")[0].panels] == ["measured", "imputed"]
 
 
-def test_genes_come_in_the_order_asked_for(make_lattice, build_section):
+def test_genes_come_in_the_order_asked_for_and_rows_side_by_side(make_lattice, build_section):
     values = np.arange(12).reshape(6, 2)
     adata = build_section(make_lattice(), values, np.ones(6), genes=("a$_1$", "b"), s2s=values)
     rows = map_rows(adata, ["b", "a$_1$"])
@@ -77,6 +73,15 @@ def test_genes_come_in_the_order_asked_for(make_lattice, build_section):
     axes = s2s.pl.compare(adata, ["b", "a$_1$"], show=False)
     assert [[axis.get_title() for axis in row] for row in axes] == [["measured", "imputed"], ["", ""]]
     assert [[axis.get_ylabel() for axis in row] for row in axes] == [["b", ""], ["a$_1$", ""]]
+    values = np.arange(18).reshape(6, 3)
+    adata = build_section(make_lattice(), values, np.ones(6), genes=("a", "b", "c"), s2s=values)
+    axes = s2s.pl.compare(adata, ["a", "b", "c"], columns="imputed", ncols=2, show=False)
+    assert axes.shape == (3, 1)
+    positions = [axis.get_subplotspec().get_geometry()[2] for axis in axes.flat]
+    assert positions == [0, 1, 2]
+    assert len(axes[0, 0].figure.axes) == 3
+    assert [axis.get_title() for axis in axes.flat] == ["imputed", "imputed", ""]
+    assert {axis.yaxis.label.get_style() for axis in axes.flat} == {"italic"}
 
 
 @pytest.mark.parametrize(
@@ -171,26 +176,16 @@ def test_nothing_overlaps_at_any_shape(make_lattice, build_section, rows, cols):
             assert min(wide, high) < 2
 
 
-@pytest.mark.parametrize("kind", ["square", "hex"])
-def test_cells_are_drawn_without_gaps(make_lattice, build_section, colour_at, kind):
-    lattice = make_lattice(kind, 12, 12 if kind == "square" else 6)
-    adata = build_section(lattice, np.ones(len(lattice)), np.ones(len(lattice)), s2s=np.ones(len(lattice)))
-    axis = s2s.pl.compare(adata, "gene", show=False)[0, 1]
-    middle = lattice.coordinates.mean(axis=0)
-    found = colour_at(axis, *(middle + np.random.default_rng(0).uniform(-2, 2, (4000, 2)) * lattice.pitch))
-    # Of the white below, less than a twentieth shines through where cells meet.
-    np.testing.assert_allclose(found, np.broadcast_to(VIRIDIS(0.0)[:3], found.shape), atol=0.05)
-
-
 @pytest.mark.parametrize("kind", ["square", "hex", "quincunx"])
-def test_cells_of_every_second_site_tile_the_section_as_well(make_lattice, build_section, colour_at, kind):
+def test_cells_of_all_and_of_every_second_site_are_drawn_without_gaps(make_lattice, build_section, colour_at, kind):
     lattice = make_lattice(kind, 13, 13)
-    measured = np.all(lattice.index % 2 == 0, axis=1)
-    adata = build_section(lattice, np.ones(len(lattice)), measured, s2s=np.ones(len(lattice)))
-    axis = s2s.pl.compare(adata, "gene", show=False)[0, 0]
+    measured, ones = np.all(lattice.index % 2 == 0, axis=1), np.ones(len(lattice))
+    axes = s2s.pl.compare(build_section(lattice, ones, measured, s2s=ones), "gene", show=False)
     middle = lattice.coordinates.mean(axis=0)
-    found = colour_at(axis, *(middle + np.random.default_rng(0).uniform(-2, 2, (4000, 2)) * lattice.pitch))
-    np.testing.assert_allclose(found, np.broadcast_to(VIRIDIS(0.0)[:3], found.shape), atol=0.05)
+    for axis in axes[0, :2]:  # measured, imputed
+        found = colour_at(axis, *(middle + np.random.default_rng(0).uniform(-2, 2, (4000, 2)) * lattice.pitch))
+        # Of the white below, less than a twentieth shines through where cells meet.
+        np.testing.assert_allclose(found, np.broadcast_to(VIRIDIS(0.0)[:3], found.shape), atol=0.05)
 
 
 def test_columns(small):
@@ -232,18 +227,6 @@ def test_several_sections_are_rows_with_the_same_colours(two):
     assert [axis.get_title(loc="left") for axis in grids] == ["first", "second"]
     two.obsm["s2s_image"] = np.arange(12, dtype=float)[:, None]
     assert s2s.pl.image_features(two, show=False).shape == (2, 1)
-
-
-def test_rows_stand_side_by_side(make_lattice, build_section):
-    values = np.arange(18).reshape(6, 3)
-    adata = build_section(make_lattice(), values, np.ones(6), genes=("a", "b", "c"), s2s=values)
-    axes = s2s.pl.compare(adata, ["a", "b", "c"], columns="imputed", ncols=2, show=False)
-    assert axes.shape == (3, 1)
-    positions = [axis.get_subplotspec().get_geometry()[2] for axis in axes.flat]
-    assert positions == [0, 1, 2]
-    assert len(axes[0, 0].figure.axes) == 3
-    assert [axis.get_title() for axis in axes.flat] == ["imputed", "imputed", ""]
-    assert {axis.yaxis.label.get_style() for axis in axes.flat} == {"italic"}
 
 
 @pytest.mark.parametrize(
@@ -312,3 +295,68 @@ def test_files_hold_vectors_unless_asked_otherwise(small):
             file = BytesIO()
             plot(small, *genes, return_fig=True, rasterized=rasterized).savefig(file, format="svg")
             assert (b"<image" in file.getvalue()) == rasterized
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        pytest.param(0.5, 2, (0.5, 2), id="wide"),
+        pytest.param(0.5, 1, (0.5, 1), id="a factor of two"),
+        pytest.param(1, 1, (0.5**0.5, 2**0.5), id="constant"),
+        pytest.param(0.8, 1.2, (0.48**0.5, 1.92**0.5), id="narrow"),
+        pytest.param(0, 0, (0, 1), id="a constant gene"),
+    ],
+)
+def test_colours_span_a_factor_of_two_around_the_same_middle(make_lattice, build_section, low, high, expected):
+    lattice = make_lattice("square", 1, 402)
+    std = np.r_[0, 0, np.full(200, low), np.full(200, high)]
+    adata = build_section(lattice, np.arange(402), np.arange(402) < 2, s2s=np.ones(402), s2s_std=std)
+    assert map_rows(adata, "gene", **STD)[0].limits["SD"] == pytest.approx(expected)
+
+
+@pytest.fixture
+def uncertain(make_lattice, build_section):
+    """Two rows of three sites, three measured, imputed with uncertainty."""
+    values, std = {"s2s": [0, 1.5, 2, 2.5, 4, 3]}, {"s2s_std": [0, 0.5, 0, 1, 0, 2]}
+    adata = build_section(make_lattice("square", 2, 3), [0, 0, 2, 0, 4, 0], [1, 0, 1, 0, 1, 0], **values, **std)
+    adata.var["s2s_reliability"] = 0.625
+    return adata
+
+
+STD = {"columns": ("imputed", "std")}
+
+
+def test_values_and_their_uncertainty(uncertain, colour_at):
+    axes = s2s.pl.uncertainty(uncertain, "gene", vmin=0, vmax=4, show=False)
+    imputed, std = axes[0]
+    assert [axis.get_title() for axis in axes[0]] == ["imputed", "standard deviation"]
+    assert [axis.get_xlabel() for axis in axes[0]] == notes(uncertain, **STD)
+    centres = [(100, 200), (110, 200), (120, 200), (100, 210), (110, 210), (120, 210)]
+    viridis, magma, grey = mpl.colormaps["viridis"], mpl.colormaps["magma"], to_rgb(NOTHING)
+    values = np.array([0, 1.5, 2, 2.5, 4, 3])
+    np.testing.assert_allclose(colour_at(imputed, *centres), viridis(values / 4)[:, :3], atol=0.01)
+    expected = [grey, magma(0.0)[:3], grey, magma(0.49 / 1.47)[:3], grey, magma(1.0)[:3]]
+    np.testing.assert_allclose(colour_at(std, *centres), expected, atol=0.02)
+    labels = [bar.get_ylabel() for axis in axes.flat for bar in axis.child_axes]
+    assert labels == ["expression", "SD"]
+    theirs = s2s.pl.compare(uncertain, "gene", vmin=0, vmax=4, show=False)[0, 1].collections[-1]
+    assert imputed.collections[-1].get_clim() == theirs.get_clim()
+    row = map_rows(uncertain, "gene", vmin="p0", vmax="p100", **STD)[0]
+    imputed, std = row.panels
+    assert imputed.by_site.tolist() == [0, 1.5, 2, 2.5, 4, 3]
+    np.testing.assert_equal(std.by_site, np.array([NAN, 0.5, NAN, 1, NAN, 2], np.float32))
+    assert row.limits == {"expression": (0, 4), "SD": pytest.approx((0.51, 1.98))}
+    # The median at unmeasured sites is 1, the standard deviation of 0, 2 and 4 is sqrt(8 / 3).
+    assert notes(uncertain, **STD) == ["reliability 0.62", "0.61 × SD of spots"]
+    uncertain.layers["s2s_std"][0] = 0.1  # denoised spots are uncertain too, but do not count as unmeasured
+    assert map_rows(uncertain, "gene", **STD)[0].panels[1].by_site[0] == np.float32(0.1)
+    assert notes(uncertain, **STD)[1] == "0.61 × SD of spots"
+    uncertain.var["s2s_reliability"] = -0.1
+    assert notes(uncertain, **STD)[0] == "reliability −0.10"
+    uncertain.var["s2s_reliability"] = NAN
+    uncertain.X[:] = 1
+    assert notes(uncertain, **STD) == ["", ""]
+    del uncertain.var["s2s_reliability"]
+    uncertain.layers["s2s_std"][:] = 0
+    assert map_rows(uncertain, "gene", **STD)[0].limits["SD"] == (0, 1)
+    assert s2s.pl.uncertainty(uncertain, "gene", show=False).shape == (1, 2)

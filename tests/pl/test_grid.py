@@ -18,18 +18,7 @@ def small(make_lattice, build_section):
     return build_section(lattice, values, [1, 0, 1, 0, 0, 1, 0, 0], [0, 1, 0, 1, 0, 0, 0, 0], s2s=values)
 
 
-def test_sites_of_each_kind(small):
-    assert {kind: points.tolist() for kind, points in grid_sites(*read_section(small)).items()} == {
-        "measured": [[100, 200], [120, 200], [100, 220]],
-        "held out": [[110, 200], [100, 210]],
-        "unmeasured": [[120, 210], [110, 220], [120, 220]],
-    }
-    small.obs["s2s_measured"] = True
-    axis = s2s.pl.grid(small, show=False)
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["measured (8)", "outline"]
-
-
-def test_sites_lie_where_their_coordinates_say_and_y_points_down(small, colour_at):
+def test_sites_of_each_kind_lie_where_their_coordinates_say_and_y_points_down(small, colour_at):
     axis = s2s.pl.grid(small, show=False)
     centres = [(100, 200), (110, 200), (120, 200), (100, 210), (120, 210), (100, 220), (110, 220), (120, 220)]
     expected = [BLUE, ORANGE, BLUE, ORANGE, BLACK, BLUE, BLACK, BLACK]
@@ -41,6 +30,9 @@ def test_sites_lie_where_their_coordinates_say_and_y_points_down(small, colour_a
     assert pixels[0, 1] - pixels[1, 1] == pytest.approx(pixels[2, 0] - pixels[0, 0])
     small.obsm["other"] = small.obsm["spatial"] + 1
     assert grid_sites(*read_section(small), "other")["measured"][0].tolist() == [101, 201]
+    small.obs["s2s_measured"] = True
+    axis = s2s.pl.grid(small, show=False)
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["measured (8)", "outline"]
 
 
 def test_the_outline_is_drawn_on_the_border_of_tissue_and_hole(small, colour_at):

@@ -3,45 +3,23 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from numpy.testing import assert_allclose
 
 import s2s_scverse as s2s
 from s2s_scverse.pl._evaluation import MAX_LINES
+from s2s_scverse.pl._image_features import leading_components
 
-HISTORY = pd.DataFrame(
-    {
-        "epoch": [0, 1, 2],
-        "loss_genes_sparser": [0.9, 0.8, 0.7],
-        "loss_genes_dense": [0.8, 0.7, 0.6],
-        "validation": [1.0, 0.4, 0.6],
-        "validation_start": [0.8, 0.8, 0.8],
-    }
-)
-SCORES = pd.DataFrame(
-    {
-        "gene": ["a", "b", "c"] * 2,
-        "method": ["s2s"] * 3 + ["linear"] * 3,
-        "pcc": [0.9, 0.7, np.nan, 0.5, 0.3, 0.1],
-        "rmse": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
-    }
-)
+SCORES = pd.DataFrame({"gene": ["a", "b", "c"] * 2, "method": ["s2s"] * 3 + ["linear"] * 3})
+SCORES = SCORES.assign(pcc=[0.9, 0.7, np.nan, 0.5, 0.3, 0.1], rmse=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
 
 
-@pytest.fixture
-def trained(make_lattice, build_section):
+def test_training_is_drawn(make_lattice, build_section):
     adata = build_section(make_lattice(), np.arange(6), np.ones(6))
-    adata.uns["s2s"]["s2s"] = {"history": HISTORY.copy()}
-    return adata
-
-
-def test_weights_that_are_not_used(trained):
-    trained.uns["s2s"]["s2s"] |= {"shrinkage": 0.0}
-    _, error = s2s.pl.history(trained, show=False)
-    assert error.get_legend_handles_labels()[1][-1] == "not used: shrinkage factor 0"
-
-
-def test_training_is_drawn(trained):
-    losses, error = s2s.pl.history(trained, show=False)
+    errors = {"validation": [1.0, 0.4, 0.6], "validation_start": [0.8, 0.8, 0.8]}
+    parts = {"loss_genes_sparser": [0.9, 0.8, 0.7], "loss_genes_dense": [0.8, 0.7, 0.6]}
+    adata.uns["s2s"]["s2s"] = {"history": pd.DataFrame({"epoch": [0, 1, 2], **parts, **errors})}
+    losses, error = s2s.pl.history(adata, show=False)
     assert [line.get_label() for line in losses.lines] == ["genes, sparser → sparse", "genes, sparse → dense"]
     assert losses.lines[1].get_ydata().tolist() == [0.8, 0.7, 0.6]
     assert losses.get_ylim()[0] == 0
@@ -49,6 +27,9 @@ def test_training_is_drawn(trained):
     assert list(start.get_ydata()) == [1, 1]
     np.testing.assert_allclose(network.get_ydata(), [1.25, 0.5, 0.75])
     assert (used.get_xdata()[0], used.get_ydata()[0]) == (2, pytest.approx(0.75))
+    adata.uns["s2s"]["s2s"]["shrinkage"] = 0.0
+    _, error = s2s.pl.history(adata, show=False)
+    assert error.get_legend_handles_labels()[1][-1] == "not used: shrinkage factor 0"
 
 
 @pytest.fixture
@@ -62,7 +43,7 @@ def dots(axis):
     return [line.get_xdata().tolist() for line in axis.lines if line.get_marker() == "o"]
 
 
-def test_scores_are_drawn(scored):
+def test_scores_are_drawn_in_the_order_asked_for(scored):
     pcc, rmse = s2s.pl.evaluation(scored, ["pcc", "rmse"], show=False)
     assert [axis.get_title() for axis in (pcc, rmse)] == ["PCC", "RMSE"]
     assert [axis.get_xlabel() for axis in (pcc, rmse)] == ["higher is better", "lower is better"]
@@ -73,9 +54,6 @@ def test_scores_are_drawn(scored):
     # Means are over genes that all methods have a score for.
     assert [text.get_text() for text in pcc.texts] == ["0.800", "0.400", "mean"]
     assert [text.get_text() for text in rmse.texts] == ["2.000", "5.000", "mean"]
-
-
-def test_methods_come_in_the_order_asked_for_whatever_the_order_of_rows(scored):
     scored.uns["s2s"]["evaluation"]["scores"] = SCORES.iloc[::-1].assign(pcc=np.nan)
     rmse, pcc = s2s.pl.evaluation(scored, ["rmse", "pcc"], keys=["linear", "s2s"], show=False)
     assert [sorted(xs) for xs in dots(rmse)] == [[4, 5, 6], [1, 2, 3]]
@@ -97,28 +75,11 @@ def trusted(make_lattice, build_section):
     return adata
 
 
-def test_genes_are_drawn_from_the_most_reliable(trusted):
+def test_genes_are_drawn_from_the_most_reliable_beside_what_came_true_and_labelled(trusted):
     axis = s2s.pl.reliability(trusted, show=False)
     x, y = axis.lines[0].get_data()
     assert_allclose([x, y], [[1, 2, 3], [0.9, 0.6, 0.2]])
     assert [text.get_text() for text in axis.texts] == ["b", "c", "a"]
-
-
-def test_genes_asked_for_are_labelled_in_every_panel(trusted):
-    trusted.uns["s2s"]["evaluation"] = {
-        "scores": pd.DataFrame({"gene": list("abc"), "method": "s2s", "pcc": [0.1, 0.8, 0.7]})
-    }
-    axes = s2s.pl.reliability(trusted, genes=["a", "c"], show=False)
-    assert [[text.get_text() for text in axis.texts] for axis in axes] == [["c", "a"], ["c", "a"]]
-    assert {text.get_style() for axis in axes for text in axis.texts} == {"italic"}
-    with pytest.raises(KeyError, match="genes not found"):
-        s2s.pl.reliability(trusted, genes="z", show=False)
-    trusted.var.loc["c", "s2s_reliability"] = np.nan
-    with pytest.raises(ValueError, match="no reliability of c: these genes were not imputed"):
-        s2s.pl.reliability(trusted, genes=["a", "c"], show=False)
-
-
-def test_what_came_true_is_drawn_beside(trusted):
     scores = pd.DataFrame({"gene": list("abc"), "method": "s2s", "pcc": [0.1, 0.8, np.nan]})
     trusted.uns["s2s"]["evaluation"] = {"scores": scores}
     _, axis = s2s.pl.reliability(trusted, show=False)
@@ -128,3 +89,44 @@ def test_what_came_true_is_drawn_beside(trusted):
     trusted.uns["s2s"]["evaluation"]["scores"] = scores.assign(pcc=[0.1, 0.8, 0.7])
     assert s2s.pl.reliability(trusted, show=False)[1].get_title() == "Spearman 1.00, means 0.57 and 0.53"
     assert len(s2s.pl.reliability(trusted, key="s2s", return_fig=True).axes) == 2
+    scores = pd.DataFrame({"gene": list("abc"), "method": "s2s", "pcc": [0.1, 0.8, 0.7]})
+    trusted.uns["s2s"]["evaluation"] = {"scores": scores}
+    axes = s2s.pl.reliability(trusted, genes=["a", "c"], show=False)
+    assert [[text.get_text() for text in axis.texts] for axis in axes] == [["c", "a"], ["c", "a"]]
+    assert {text.get_style() for axis in axes for text in axis.texts} == {"italic"}
+    trusted.var.loc["c", "s2s_reliability"] = np.nan
+    with pytest.raises(ValueError, match="no reliability of c: these genes were not imputed"):
+        s2s.pl.reliability(trusted, genes=["a", "c"], show=False)
+
+
+@pytest.fixture
+def described(make_lattice, build_section, stained):
+    """Three rows of three sites; descriptors follow x, its negative, y, and nothing."""
+    lattice = make_lattice("square", 3, 3)
+    adata = build_section(lattice, np.arange(9), np.ones(9))
+    x, y = (lattice.coordinates - lattice.coordinates.mean(axis=0)).T
+    adata.obsm["s2s_image"] = np.column_stack([2 * x, -3 * x - 1, y, np.ones(9)]).astype(np.float32)
+    names = ["eosin_mean", "eosin_std", "blue", "none"]
+    adata.uns["s2s"]["image"] = {"s2s_image": {"names": np.array(names, dtype=object), "extractor": "stain"}}
+    adata.uns["spatial"] = stained
+    return adata
+
+
+def test_components_of_known_descriptors_stand_next_to_the_tissue(described, colour_at):
+    scores, parts, loadings = leading_components(described, "s2s_image", 5)
+    np.testing.assert_allclose(parts, [2 / 3, 1 / 3])  # constant ones do not count
+    x, y = described.obsm["spatial"].T
+    np.testing.assert_allclose(np.abs(np.corrcoef(scores[:, 0], x)[0, 1]), 1, atol=1e-6)
+    np.testing.assert_allclose(np.corrcoef(scores[:, 1], y)[0, 1], 1, atol=1e-6)
+    np.testing.assert_allclose(scores.std(axis=0), 1, atol=1e-6)
+    assert loadings.shape == (2, 4)
+    axes = s2s.pl.image_features(described, figsize=(9, 3), show=False)
+    assert [axis.get_title() for axis in axes[0]] == [
+        "image",
+        "component 1, 67\N{NO-BREAK SPACE}%",
+        "component 2, 33\N{NO-BREAK SPACE}%",
+    ]
+    assert [axis.get_xlabel().replace("\n", " ") for axis in axes[0]][2] == "blue"
+    points = [(104, 206), (118, 214)]
+    np.testing.assert_allclose(colour_at(axes[0, 0], *points)[:, :2] * 255, points, atol=3)
+    assert isinstance(s2s.pl.image_features(described, n_components=1, img=False, show=False), Axes)

@@ -11,18 +11,18 @@ from matplotlib.figure import Figure
 
 import s2s_scverse as s2s
 
-PLOTS = {
-    "grid": (lambda adata, **options: s2s.pl.grid(adata, **options), 1),
-    "compare": (lambda adata, **options: s2s.pl.compare(adata, "gene", **options), 3),
-    "uncertainty": (lambda adata, **options: s2s.pl.uncertainty(adata, "gene", **options), 2),
-    "history": (lambda adata, **options: s2s.pl.history(adata, **options), 2),
-    "evaluation": (lambda adata, **options: s2s.pl.evaluation(adata, ["pcc", "rmse"], **options), 2),
-    "image_features": (lambda adata, **options: s2s.pl.image_features(adata, n_components=2, **options), 2),
-    "reliability": (lambda adata, **options: s2s.pl.reliability(adata, **options), 2),
-}
+PLOTS = [
+    (s2s.pl.grid, {}, 1),
+    (s2s.pl.compare, {"genes": "gene"}, 3),
+    (s2s.pl.uncertainty, {"genes": "gene"}, 2),
+    (s2s.pl.history, {}, 2),
+    (s2s.pl.evaluation, {"scores": ["pcc", "rmse"]}, 2),
+    (s2s.pl.image_features, {"n_components": 2}, 2),
+    (s2s.pl.reliability, {}, 2),
+]
 
 
-@pytest.fixture(params=PLOTS)
+@pytest.fixture(params=PLOTS, ids=lambda plot: plot[0].__name__)
 def plot(request, make_lattice, build_section):
     """A plot of a section that has everything, the name of its argument for axes, and how many there are."""
     adata = build_section(make_lattice(), np.arange(6), np.ones(6), s2s=np.arange(6), s2s_std=np.ones(6))
@@ -32,8 +32,8 @@ def plot(request, make_lattice, build_section):
     adata.uns["s2s"]["s2s"] = {"history": history}
     scores = pd.DataFrame({"gene": ["gene"], "method": ["s2s"], "pcc": [0.5], "rmse": [1.0]})
     adata.uns["s2s"]["evaluation"] = {"scores": scores}
-    draw, n = PLOTS[request.param]
-    return lambda **options: draw(adata, **options), "ax" if n == 1 else "axes", n
+    draw, always, n = request.param
+    return lambda **options: draw(adata, **always, **options), "ax" if n == 1 else "axes", n
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def shown(monkeypatch):
     return calls
 
 
-def test_what_comes_back(plot, shown):
+def test_what_comes_back_and_settings_of_the_user_stay(plot, shown):
     draw, _, n = plot
     axes = draw(show=False)
     assert isinstance(axes, Axes) if n == 1 else axes.shape in ((n,), (1, n))
@@ -59,6 +59,10 @@ def test_what_comes_back(plot, shown):
     finally:
         sc.settings.autoshow = before
     assert len(shown) == 2
+    before = dict(mpl.rcParams)
+    draw(return_fig=True)
+    assert dict(mpl.rcParams) == before
+    assert list(mpl.colormaps["viridis"].get_bad()) == [0, 0, 0, 0]
 
 
 def test_axes_titles_and_size_of_the_user(plot, shown):
@@ -75,11 +79,3 @@ def test_axes_titles_and_size_of_the_user(plot, shown):
     if n > 1:
         with pytest.raises(ValueError, match=f"expected {n} titles, one for each panel of a row, found 1"):
             draw(title="all", return_fig=True)
-
-
-def test_settings_of_the_user_stay(plot):
-    draw, _, _ = plot
-    before = dict(mpl.rcParams)
-    draw(return_fig=True)
-    assert dict(mpl.rcParams) == before
-    assert list(mpl.colormaps["viridis"].get_bad()) == [0, 0, 0, 0]

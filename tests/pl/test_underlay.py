@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from s2s_scverse.pl._drawing import draw_underlay, find_underlay
+from s2s_scverse.pl._drawing import draw_underlay, find_underlay, outline, site_polygons
 
 BOX = (99.0, 141.0, 149.0, 171.0)
 
@@ -30,7 +30,12 @@ def test_pixels_are_drawn_where_they_lie(stained, colour_at, convert, expected):
     assert (axis.get_xlim(), axis.get_ylim()) == ((99, 141), (171, 149))
 
 
-def test_which_image(stained):
+def test_which_image_and_none_unless_asked_for(stained):
+    for spatial in (None, {}, "no mapping", {"library": None}, {"a": {}, "b": {}}):
+        assert find_underlay(spatial, None, None, BOX) is None
+        assert find_underlay(spatial, None, False, BOX) is None
+    assert find_underlay(stained, None, False, BOX) is None
+    assert find_underlay(stained, None, None, (900.0, 910.0, 0.0, 10.0)) is None
     library = stained["library"]
     library["images"]["lowres"] = library["images"]["hires"][::2, ::2]
     library["scalefactors"]["tissue_lowres_scalef"] = 0.25
@@ -41,14 +46,6 @@ def test_which_image(stained):
     two = {"a": library, "b": {"images": {}, "scalefactors": {}}, "is_single": True, "note": {"from": "CELLxGENE"}}
     assert find_underlay(two, "a", True, BOX) is not None
     assert find_underlay(two, "b", None, BOX) is None
-
-
-def test_none_is_needed_unless_asked_for(stained):
-    for spatial in (None, {}, "no mapping", {"library": None}, {"a": {}, "b": {}}):
-        assert find_underlay(spatial, None, None, BOX) is None
-        assert find_underlay(spatial, None, False, BOX) is None
-    assert find_underlay(stained, None, False, BOX) is None
-    assert find_underlay(stained, None, None, (900.0, 910.0, 0.0, 10.0)) is None
 
 
 def keep(spatial):
@@ -80,3 +77,51 @@ def test_coordinates_in_other_units_are_told(stained):
     with pytest.warns(UserWarning, match=r"scaled to it already.*divide them by tissue_hires_scalef \(0.1\)"):
         find_underlay(stained, None, None, (10.0, 90.0, 12.0, 108.0))
     assert find_underlay(stained, None, True, (100.0, 900.0, 120.0, 1080.0)) is not None
+
+
+TIP = 10 / np.sqrt(2)
+ON_TIP = [(100 + TIP, 200), (100 - TIP, 200), (100, 200 + TIP), (100, 200 - TIP)]
+HEXAGON = [
+    (100 + 10 / np.sqrt(3) * np.cos(a), 200 + 10 / np.sqrt(3) * np.sin(a)) for a in np.pi / 6 + np.arange(6) * np.pi / 3
+]
+
+
+def corner_set(points):
+    return {(round(float(x), 6), round(float(y), 6)) for x, y in points}
+
+
+def middles(edges):
+    return [tuple(middle) for middle in edges.mean(axis=-2).round(5).reshape(-1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "angle", "site", "corners"),
+    [
+        ("square", 0, 0, [(95, 195), (105, 195), (105, 205), (95, 205)]),
+        # Site 5 is row 1, column 2: x grows with the column, y with the row.
+        ("square", 0, 5, [(115, 205), (125, 205), (125, 215), (115, 215)]),
+        ("square", 45, 0, ON_TIP),
+        ("quincunx", 0, 0, ON_TIP),
+        ("hex", 0, 0, HEXAGON),
+    ],
+)
+def test_cells_of_a_hand_drawn_array(make_lattice, kind, angle, site, corners):
+    polygons = site_polygons(make_lattice(kind, 2, 3, angle=angle))
+    assert corner_set(polygons[site]) == corner_set(corners)
+
+
+@pytest.mark.parametrize("angle", [0, 17])
+@pytest.mark.parametrize("kind", ["square", "hex", "quincunx"])
+def test_cells_tile_the_section_and_the_outline_goes_around_it_and_its_hole(make_lattice, kind, angle):
+    full = make_lattice(kind, 7, 7, angle=angle)
+    to_centre = np.linalg.norm(full.coordinates - full.coordinates.mean(axis=0), axis=1)
+    lattice = full.subset(to_centre > to_centre.min() + 1)
+    polygons = site_polygons(lattice)
+    np.testing.assert_allclose(polygons.mean(axis=1), lattice.coordinates)
+    x, y = polygons[..., 0], polygons[..., 1]
+    area = np.abs(np.sum(x * np.roll(y, -1, 1) - np.roll(x, -1, 1) * y, axis=1)) / 2
+    np.testing.assert_allclose(area, abs(np.linalg.det(lattice.basis)))
+    # Neighbours share whole edges; the outline has every edge that is the edge of one cell only.
+    edges = middles(np.stack([polygons, np.roll(polygons, -1, axis=1)], axis=2))
+    assert max(edges.count(edge) for edge in edges) == 2
+    assert sorted(middles(outline(lattice))) == sorted(edge for edge in edges if edges.count(edge) == 1)

@@ -63,14 +63,7 @@ def test_bins_of_small_bins_lie_on_their_centres(angle, factor):
     assert (s2s.get.at(counted, adata, layer=None) == factor**2).all(axis=None)
 
 
-def test_bins_of_unequal_numbers_of_small_bins_are_warned_of():
-    places = np.stack(np.meshgrid(np.arange(20), np.arange(20)), axis=-1).reshape(-1, 2) * 8.0
-    adata = ad.AnnData(np.ones((400, 1), np.float32), obsm={"spatial": places})
-    with pytest.warns(UserWarning, match=r"bin_size=12 is no multiple of 8, .* pass bin_size=16"):
-        s2s.pp.grid(adata, bin_size=12, upsample=1)
-
-
-def test_bins_of_one_place_each_lie_there():
+def test_bins_of_small_bins_and_of_one_place_each():
     places = np.repeat(np.stack(np.meshgrid(np.arange(8), np.arange(9)), axis=-1).reshape(-1, 2) * 50.0, 20, axis=0)
     adata = ad.AnnData(np.ones((len(places), 1), np.float32), obsm={"spatial": places})
     with pytest.raises(ValueError, match=r"share their coordinates .* pass bin_size= for cells or beads"):
@@ -78,17 +71,18 @@ def test_bins_of_one_place_each_lie_there():
     dense = s2s.pp.grid(adata, bin_size=50, upsample=1)
     assert (dense.obs["n_cells"] == 20).all()
     np.testing.assert_allclose(np.unique(dense.obsm["spatial"].round(6), axis=0), np.unique(places, axis=0), atol=1e-6)
+    places = np.stack(np.meshgrid(np.arange(20), np.arange(20)), axis=-1).reshape(-1, 2) * 8.0
+    adata = ad.AnnData(np.ones((400, 1), np.float32), obsm={"spatial": places})
+    with pytest.warns(UserWarning, match=r"bin_size=12 is no multiple of 8, .* pass bin_size=16"):
+        s2s.pp.grid(adata, bin_size=12, upsample=1)
 
 
-def test_far_cells_are_named(cells):
-    cells = cells.copy()
-    cells.obsm["spatial"][5] = [1e6, 1e6]
-    with pytest.raises(ValueError, match=r"1 of \d+ cells lie far from the others \(for example at 1e\+06, 1e\+06\)"):
-        s2s.pp.grid(cells, bin_size="auto")
-
-
-def test_bins_of_logarithms_are_warned_of(cells):
+def test_far_cells_and_bins_of_logarithms_are_told(cells):
     logged = cells.copy()
     logged.X = np.log1p(logged.X)
     with pytest.warns(UserWarning, match="adata.X holds values that are not counts: bins get their means"):
         s2s.pp.grid(logged, bin_size=100)
+    cells = cells.copy()
+    cells.obsm["spatial"][5] = [1e6, 1e6]
+    with pytest.raises(ValueError, match=r"1 of \d+ cells lie far from the others \(for example at 1e\+06, 1e\+06\)"):
+        s2s.pp.grid(cells, bin_size="auto")

@@ -45,7 +45,7 @@ def held_out_correlation(adata, key):
     return float(s2s.get.evaluation_df(adata)["pcc"].mean())
 
 
-def test_features_are_written_beside_what_is_there(section, described):
+def test_features_are_written_beside_what_is_there_and_survive_a_file(section, described, tmp_path):
     assert described.obsm["s2s_image"].shape == (section.n_obs, 20)
     assert described.obsm["s2s_image"].dtype == np.float32
     entry = described.uns["s2s"]["image"]["s2s_image"]
@@ -53,16 +53,23 @@ def test_features_are_written_beside_what_is_there(section, described):
     assert "s2s_image" not in section.obsm
     assert "image" not in section.uns["s2s"]
     np.testing.assert_array_equal(described.X, section.X)
+    described.write_h5ad(tmp_path / "section.h5ad")
+    again = ad.read_h5ad(tmp_path / "section.h5ad").uns["s2s"]["image"]["s2s_image"]
+    assert list(again["names"]) == list(entry["names"])
 
 
-def test_covariates_guide_imputation(described):
+def test_covariates_guide_imputation_and_constant_ones_change_nothing(described):
     adata = described.copy()
     s2s.tl.impute(adata, preset="quick", progress=False)
     plain = held_out_correlation(adata, "s2s")
+    adata.obs["constant"] = 3.0
+    s2s.tl.impute(adata, preset="quick", covariates="constant", key_added="constant", progress=False)
+    np.testing.assert_array_equal(adata.layers["constant"], adata.layers["s2s"])
     s2s.tl.impute(adata, preset="quick", covariates="s2s_image", key_added="guided", progress=False)
     assert held_out_correlation(adata, "guided") > plain + 0.2
     s2s.tl.interpolate(adata, "stack", covariates=["s2s_image"])
     assert held_out_correlation(adata, "stack") > plain + 0.2
+    assert adata.uns["s2s"]["stack"]["params"]["covariates"] == "s2s_image"
     assert adata.uns["s2s"]["guided"]["params"]["covariates"] == "s2s_image"
     measured = adata.obs["s2s_measured"].to_numpy()
     np.testing.assert_array_equal(adata.layers["guided"][measured], np.asarray(adata.X)[measured])
@@ -182,14 +189,6 @@ def test_several_sections_have_their_own_images(section):
         s2s.pp.image_features(dense, {"a": library["images"]["hires"]})
 
 
-def test_constant_covariates_change_nothing(section):
-    adata = section.copy()
-    adata.obs["constant"] = 3.0
-    for key, covariates in (("plain", None), ("constant", "constant")):
-        s2s.tl.impute(adata, preset="quick", covariates=covariates, key_added=key, progress=False)
-    np.testing.assert_array_equal(adata.layers["constant"], adata.layers["plain"])
-
-
 @pytest.fixture(scope="module")
 def sdata(section):
     """The section and its image as a SpatialData; the image is placed in two coordinate systems, in two levels."""
@@ -236,7 +235,7 @@ def test_images_of_a_spatialdata_are_read_where_they_lie(sdata, described):
         s2s.pp.image_features(adata, sdata["he"], transform=2)
 
 
-def test_the_part_that_the_image_explains_is_written(described, section):
+def test_extractors_and_the_part_that_the_image_explains(described, section):
     assert described.uns["s2s"]["image"]["s2s_image"]["explained"][0] > 0.5
     options = {"extractor": lambda patches: patches.mean(axis=(1, 2)), "patch_size": 16}
     embedding = s2s.pp.image_features(section, **options, copy=True)
@@ -244,9 +243,6 @@ def test_the_part_that_the_image_explains_is_written(described, section):
     noise = np.random.default_rng(0).integers(80, 200, (420, 380, 3), dtype=np.uint8)
     useless = s2s.pp.image_features(section, noise, transform=0.5, copy=True)
     assert useless.uns["s2s"]["image"]["s2s_image"]["explained"][0] < 0.1
-
-
-def test_a_torch_module_extracts_features(section):
     import torch
 
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(5))
@@ -257,11 +253,3 @@ def test_a_torch_module_extracts_features(section):
 
     found = s2s.pp.image_features(section, extractor=embed, patch_size=16, batch_size=50, copy=True)
     assert found.obsm["s2s_image"].shape == (section.n_obs, 5)
-
-
-def test_features_survive_a_file(described, tmp_path):
-    described.write_h5ad(tmp_path / "section.h5ad")
-    again = ad.read_h5ad(tmp_path / "section.h5ad")
-    assert list(again.uns["s2s"]["image"]["s2s_image"]["names"]) == list(
-        described.uns["s2s"]["image"]["s2s_image"]["names"]
-    )

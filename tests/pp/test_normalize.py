@@ -35,7 +35,7 @@ def test_spots_have_their_own_median_and_sites_stay_zero(counts):
     assert dense.uns["log1p"] == {"base": None}
 
 
-def test_before_the_grid_it_is_what_scanpy_does(counts, caplog):
+def test_before_the_grid_it_is_what_scanpy_does_and_values_that_are_no_counts_are_told(counts, caplog):
     expected = counts.copy()
     sc.pp.normalize_total(expected)
     sc.pp.log1p(expected)
@@ -45,6 +45,9 @@ def test_before_the_grid_it_is_what_scanpy_does(counts, caplog):
     assert found.uns["log1p"] == expected.uns["log1p"]
     assert "scaled every spot to 578.5 counts" in caplog.text
     assert "log1p" not in counts.uns
+    s2s.pp.normalize(counts)
+    with pytest.warns(UserWarning, match=r"adata\.X has values that are not whole numbers.*normalized already"):
+        s2s.pp.normalize(counts)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +66,3 @@ def test_any_storage_and_layer(counts, store):
     found = counts.layers["counts"]
     np.testing.assert_allclose(found.toarray() if sparse.issparse(found) else found, expected, rtol=1e-6)
     np.testing.assert_array_equal(counts.X.toarray(), before)
-
-
-def test_what_is_no_count_is_told(counts):
-    s2s.pp.normalize(counts)
-    with pytest.warns(UserWarning, match=r"adata\.X has values that are not whole numbers.*normalized already"):
-        s2s.pp.normalize(counts)

@@ -86,7 +86,7 @@ def test_held_out_spots_change_nothing():
     pd.testing.assert_frame_equal(found.obs, expected.obs)
 
 
-def test_array_positions_are_enough():
+def test_array_positions_are_enough_but_not_exchanged_ones():
     array, xy = hexagonal()
     adata = spots(array, xy)
     del adata.obsm["spatial"]
@@ -94,10 +94,6 @@ def test_array_positions_are_enough():
         found = s2s.pp.grid(adata)
     np.testing.assert_allclose(found.obsm["spatial"][:168] * 100, xy, atol=1e-9)
     assert found.uns["s2s"]["grid"]["pitch"] == pytest.approx(0.5)
-
-
-def test_exchanged_rows_and_columns_are_refused():
-    array, xy = hexagonal()
     with pytest.raises(ValueError, match=r"stretched by 1\.73; .* drop the array columns"):
         s2s.pp.grid(spots(array[:, ::-1], xy))
 
@@ -144,3 +140,90 @@ def test_a_few_spots_of_an_array_are_laid_out_and_read_again():
     dense = s2s.pp.grid(spots(array, array[:, ::-1] * 100))
     s2s.tl.interpolate(dense, "nearest")
     assert np.isfinite(dense.layers["nearest"]).all()
+
+
+def joined(label="sample", *, whole=False, index_unique=None, dx=0.0):
+    """Two halves of a section, or the section twice, as one; the second is moved to the right."""
+    array, xy = hexagonal()
+    halves = {"A": slice(None, None if whole else 84), "B": slice(0 if whole else 84, None)}
+    parts = {name: spots(array[rows], xy[rows] + [dx * (name == "B"), 0]) for name, rows in halves.items()}
+    for name, part in parts.items():
+        part.obs_names = [f"{name.lower()}{number}" for number in range(part.n_obs)]
+    return ad.concat(parts, label=label, index_unique=index_unique)
+
+
+def test_columns_named_like_sections_are_warned_of_and_annotations_are_not():
+    for name in ("sample", "orig.ident", "Slide_2", "sampleid", "condition"):
+        text = rf"\['{name}'\] has 2 values \(A, B\): pass library_key='{name}' if these are"
+        with pytest.warns(UserWarning, match=text):
+            s2s.pp.grid(joined(name))
+    for name in ("layer", "region", "leiden"):
+        s2s.pp.grid(joined(name))
+
+
+@pytest.mark.parametrize("ending", [True, False])
+def test_endings_and_beginnings_of_joined_names_are_warned_of(ending):
+    adata = joined("cond", index_unique="-" if ending else None)
+    if not ending:
+        adata.obs_names = [f"{sample}_{'ACGT' * 4}-{i}" for i, sample in enumerate(adata.obs["cond"])]
+    with pytest.warns(
+        UserWarning, match=r"different beginnings or endings, .* \(A, B\): pass library_key='cond' if these"
+    ):
+        s2s.pp.grid(adata)
+
+
+def test_libraries_are_refused_unless_all_spots_are_of_one():
+    adata = joined("who")
+    adata.uns["spatial"] = {"is_single": False, "A": {}, "B": {}}
+    with pytest.raises(ValueError, match=r"names 2 libraries \(A, B\), .*: pass library_key='who', since"):
+        s2s.pp.grid(adata)
+    s2s.pp.grid(adata[adata.obs["who"] == "A"].copy())
+    s2s.pp.grid(adata, library_key="who")
+    del adata.obs["who"]
+    with pytest.raises(ValueError, match=r"pass library_key=, a column .*; for a single section, keep only its entry"):
+        s2s.pp.grid(adata)
+
+
+@pytest.mark.parametrize("columns", [["array_row", "array_col"], []])
+def test_repeated_positions_name_the_column(columns):
+    adata = joined("cond", whole=True)
+    adata.obs = adata.obs[["cond", *columns]]
+    with pytest.raises(ValueError, match=r"168 spots share their .* names sections, pass library_key=.cond."):
+        s2s.pp.grid(adata)
+
+
+@pytest.mark.filterwarnings("ignore:spots lie")
+def test_parts_on_lattices_of_their_own():
+    with pytest.raises(ValueError, match=r"each value of adata.obs\['batch'\] lie on a lattice of their own"):
+        s2s.pp.grid(joined("batch", dx=60))
+    with pytest.warns(UserWarning, match=r"of their own, and together 0\.\d\d pitches .*: pass library_key='cond'"):
+        s2s.pp.grid(joined("cond", dx=60))
+
+
+def cells(n_fields=4, n=400):
+    rng = np.random.default_rng(0)
+    local, field = rng.uniform(0, 500, (n_fields * n, 2)), np.repeat(np.arange(n_fields), n)
+    adata = ad.AnnData(np.ones((len(local), 3), np.float32), obsm={"spatial": local})
+    adata.obsm["spatial_fov"] = local + np.c_[field % 2, field // 2] * 500
+    adata.obs["fov"] = pd.Categorical(field.astype(str))
+    adata.obs["celltype"] = rng.integers(0, 5, len(local)).astype(str)
+    adata.uns["spatial"] = {str(each): {} for each in range(n_fields)}  # as squidpy.read.nanostring writes
+    return adata
+
+
+def test_local_coordinates_of_fields_of_view_and_cells_of_sections_that_overlap_are_refused():
+    adata = cells()
+    with pytest.raises(ValueError, match=r"local to each field of view; pass spatial_key='spatial_fov'"):
+        s2s.pp.grid(adata, bin_size=50)
+    assert s2s.pp.grid(adata, bin_size=50, spatial_key="spatial_fov", upsample=1).n_obs == 400
+    del adata.obsm["spatial_fov"]
+    with pytest.raises(ValueError, match="pass coordinates of the whole section, or library_key='fov'"):
+        s2s.pp.grid(adata, bin_size=50)
+    adata = cells()
+    adata.obs = adata.obs.rename(columns={"fov": "sample"})
+    del adata.uns["spatial"]
+    with pytest.raises(ValueError, match="bins would mix them; pass library_key='sample'"):
+        s2s.pp.grid(adata, bin_size="auto")
+    with pytest.warns(UserWarning, match=r"\['sample'\] has 4 values"):
+        s2s.pp.grid(adata, bin_size="auto", spatial_key="spatial_fov")
+    assert s2s.pp.grid(adata, bin_size=50, library_key="sample", upsample=1).n_obs > 390

@@ -3,16 +3,28 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 
-from s2s_scverse._predict import KERNELS, NOISE_RATIOS, Kernel, Kriging, PCAKriging, boxes
+from s2s_scverse._predict import (
+    KERNELS,
+    NOISE_RATIOS,
+    Kernel,
+    Kriging,
+    PCAKriging,
+    Settings,
+    boxes,
+    noise_weights_of,
+    state_kriging,
+)
 from s2s_scverse._predict._eigen import eigenvectors
 from s2s_scverse._predict._kriging import correlation
 
 
-def ordinary_kriging(spots, values, sites, kernel, noise_ratio):
+def ordinary_kriging(spots, values, sites, kernel, noise_ratio, weights=1):
     """Prediction and relative variance from the textbook's linear system, in float64."""
     n = len(spots)
     system = np.zeros((n + 1, n + 1))
-    system[:n, :n] = correlation(kernel, cdist(spots, spots)) + noise_ratio * np.eye(n)
+    system[:n, :n] = correlation(kernel, cdist(spots, spots)) + noise_ratio * np.diag(
+        np.mean(weights) / np.broadcast_to(weights, n)
+    )
     system[:n, n] = system[n, :n] = 1
     right = np.ones((n + 1, len(sites)))
     right[:n] = correlation(kernel, cdist(spots, sites))
@@ -40,7 +52,7 @@ def loo_error(found, values):
     return np.square(values - found.loo, dtype=float).mean(axis=0)
 
 
-def test_leave_one_out_equals_refits(spots, values, sites):
+def test_leave_one_out_equals_refits_and_the_choice_is_close_to_the_best_of_the_grid(spots, values, sites):
     kernel, noise_ratio = Kernel("exponential", 2.0), 0.25
     found = Kriging(spots, sites, kernels=[kernel], noise_ratios=[noise_ratio]).predict(values)
     refits = np.empty_like(values)
@@ -49,9 +61,6 @@ def test_leave_one_out_equals_refits(spots, values, sites):
         refits[i] = ordinary_kriging(spots[others], values[others], spots[[i]], kernel, noise_ratio)[0]
     assert_allclose(found.loo, refits, atol=1e-4)
     assert_allclose(loo_error(found, values), ((values - refits) ** 2).mean(axis=0), rtol=1e-4)
-
-
-def test_choice_is_close_to_the_best_of_the_grid(spots, values, sites):
     kriging = Kriging(spots, sites)
     errors = [
         loo_error(Kriging(spots, sites, kernels=[kernel], noise_ratios=[noise_ratio]).predict(values), values)
@@ -124,3 +133,77 @@ def test_eigenvectors(n, compiled, monkeypatch):
     assert_allclose((vectors * eigenvalues) @ vectors.T, matrix, atol=1e-5)
     assert_allclose(vectors.T @ vectors, np.eye(n), atol=1e-5)
     assert (np.diff(eigenvalues) >= 0).all()
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    rng = np.random.default_rng(2)
+    spots, sites = rng.uniform(0, 9, (60, 2)), rng.uniform(0, 9, (15, 2))
+    return spots, sites, rng.normal(size=(60, 3)).astype(np.float32) + 4, rng.uniform(0.2, 3, 60)
+
+
+def test_weighted_kriging_is_that_of_the_linear_system_but_for_a_shift(drawn):
+    spots, sites, values, precision = drawn
+    known = Kernel("exponential", 2.0), 0.5
+    kriging = Kriging(spots, sites, noise_weights=precision, kernels=known[:1], noise_ratios=known[1:])
+    settings = Settings(np.zeros(3, int), np.zeros(3, int))
+    found = kriging.predict(values, settings)
+    left_out = np.stack(
+        [
+            ordinary_kriging(spots[kept], values[kept], spots[[i]], *known, precision[kept])[0][0]
+            for i, kept in enumerate(~np.eye(60, dtype=bool))
+        ]
+    )
+    # The noise ratio is relative to the mean precision, which changes when a spot is left out.
+    shift = (values - left_out).mean(axis=0)
+    expected, variance = ordinary_kriging(spots, values, sites, *known, precision)
+    assert_allclose(found.sites, expected + shift, atol=0.02)
+    assert_allclose(kriging.relative_variance(settings)[:, 0], variance, atol=1e-4)
+    assert_allclose(found.loo, left_out + shift, atol=0.05)
+    assert_allclose((values - found.loo).mean(axis=0), 0, atol=1e-5)
+    first, second = (Kriging(spots, sites, noise_weights=factor * precision).predict(values).sites for factor in (1, 7))
+    assert_allclose(first, second, atol=1e-4)
+    plain, equal = (
+        Kriging(spots, sites, noise_weights=each).predict(values).sites for each in (None, np.full(60, 3.0))
+    )
+    assert_allclose(plain, equal, atol=1e-5)
+
+
+def test_spots_that_are_imprecise_beside_their_neighbours_count_less():
+    rng = np.random.default_rng(0)
+    spots = np.stack(np.meshgrid(np.arange(20.0), np.arange(20.0)), axis=-1).reshape(-1, 2)
+    sites = spots[:-1] + 0.5
+    precision = rng.choice([0.05, 1.0], 400)
+    noise = rng.normal(size=(400, 5)) / np.sqrt(precision)[:, None]
+    values = (np.sin(spots[:, :1] / 3) + 0.4 * noise).astype(np.float32)
+    truth = np.sin(sites[:, :1] / 3)
+    plain = Kriging(spots, sites).predict(values).sites
+    weighted = Kriging(spots, sites, noise_weights=precision).predict(values).sites
+    assert np.square(weighted - truth).mean() < 0.6 * np.square(plain - truth).mean()
+    spots = np.stack(np.meshgrid(np.arange(12.0), np.arange(12.0)), axis=-1).reshape(-1, 2)
+    depth = np.where(spots[:, 0] < 6, 100.0, 1000.0)
+    depth[5 + 12 * 6 - 4] = 10.0
+    found = noise_weights_of(spots, depth)
+    assert_allclose(found[spots[:, 0] < 2].mean(), 0.5, atol=0.05)
+    assert_allclose(found[spots[:, 0] > 9], 0.5, atol=0.02)
+    assert found.argmin() == 5 + 12 * 6 - 4
+    assert_allclose(found, noise_weights_of(spots, 37 * depth))
+    assert_allclose(noise_weights_of(spots[:1], depth[:1]), 1)
+
+
+def test_profiles_find_what_depends_on_the_kind_of_tissue():
+    """Five genes tell smoothly where in a wave a site lies; the sixth is on in its crests alone, a step."""
+    rng = np.random.default_rng(3)
+    spots = np.stack(np.meshgrid(np.arange(22.0), np.arange(22.0)), axis=-1).reshape(-1, 2)
+    sites = spots[:-1] + 0.5
+
+    def truth(points):
+        wave = np.sin(points[:, 0] / 2) + np.cos(points[:, 1] / 2)
+        return np.column_stack([wave * k for k in (1, -1, 2, 0.5, 1.5)] + [3.0 * (wave > 0.8)])
+
+    values = (truth(spots) + 0.7 * rng.normal(size=(484, 6))).astype(np.float32)
+    components = PCAKriging(Kriging(spots, sites), values)
+    profiles, expected = state_kriging(components).maps(values)[0], truth(sites)
+    error = np.square(profiles - expected).mean(axis=0)
+    assert error[5] < 0.75 * np.square(components.maps(values)[0] - expected).mean(axis=0)[5]
+    assert_allclose(state_kriging(components).maps(values[:, 2:4])[0], profiles[:, 2:4], atol=1e-4)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,6 +11,7 @@ from s2s_scverse._predict import (
     PCAKriging,
     Stack,
     StackingWeights,
+    fit,
     folds,
     state_kriging,
 )
@@ -31,15 +34,20 @@ def section():
     return spots, values, sites, signal(sites)
 
 
-def stacking_weights(spots, values, sites):
-    return CrossValidation("stack", spots, values).stacking_weights(sites)
+@pytest.fixture(scope="module")
+def validation(section):
+    """Cross-validation that has determined its weights."""
+    spots, values, sites, _ = section
+    found = CrossValidation("stack", spots, values)
+    found.stacking_weights(sites)
+    return found
 
 
 def error(maps, truth):
     return float(np.sqrt(((maps - truth) ** 2).mean()))
 
 
-def test_shared_noise_is_not_taken_for_signal(section):
+def test_shared_noise_is_not_taken_for_signal_and_a_model_that_fails_is_left_out(section, validation):
     spots, values, sites, truth = section
     single = Kriging(spots, sites).predict(values).sites
     components = PCAKriging(Kriging(spots, sites), values).maps(values)[1]
@@ -47,25 +55,20 @@ def test_shared_noise_is_not_taken_for_signal(section):
     assert found.dtype == np.float32
     assert error(found, truth) < 0.75 * error(single, truth)
     assert error(found, truth) < 0.95 * error(components, truth)
-
-
-def test_weights_leave_out_a_model_that_fails(section):
-    # Here the noise that genes share is far too strong for the default shrinkage.
-    spots, values, sites, truth = section
     assert error(Coregionalization(spots, sites, values).maps(values)[0], truth) > 0.6
-    assert stacking_weights(spots, values, sites).members[4] < 0.01
+    assert validation.stacking.members[4] < 0.01
 
 
-def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section):
+def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section, validation):
     spots, values, sites, _ = section
     beyond = np.vstack([sites, sites + np.array([25, 0])])
-    weights = stacking_weights(spots, values, beyond)
+    weights = CrossValidation("stack", spots, values).stacking_weights(beyond)
     assert min(weights.members) >= 0
     assert sum(weights.members) == pytest.approx(1)
     assert 0 < weights.far < 1
-    assert stacking_weights(spots, values, sites).far == 1  # asked for only where sites are far from spots
+    assert validation.stacking.far == 1  # asked for only where sites are far from spots
     order = np.random.default_rng(0).permutation(400)
-    again = stacking_weights(spots[order], values[order], beyond)
+    again = CrossValidation("stack", spots[order], values[order]).stacking_weights(beyond)
     assert_allclose([*again.members, again.far], [*weights.members, weights.far], atol=1e-2)
 
 
@@ -80,7 +83,7 @@ def test_far_from_all_spots_the_stack_passes_over_to_pca_kriging(section):
     assert_allclose(half, state + share * (pca - state), atol=1e-6)
 
 
-def test_a_stack_is_what_its_weights_say(section):
+def test_a_stack_is_what_its_weights_say(section, validation):
     spots, values, sites, truth = section
     kriging = Kriging(spots, sites)
     stack = Stack(kriging, values, weights=StackingWeights((0.1, 0.2, 0.25, 0.15, 0.3)))
@@ -93,7 +96,7 @@ def test_a_stack_is_what_its_weights_say(section):
     assert_allclose(pca, many[0], atol=1e-5)
     assert_allclose(single, many[2], atol=1e-5)
     assert_allclose(state, state_kriging(PCAKriging(kriging, values)).maps(values)[0], atol=1e-5)
-    weighted = stack.with_weights(stacking_weights(spots, values, sites)).maps(values)[0]
+    weighted = stack.with_weights(validation.stacking).maps(values)[0]
     assert error(weighted, truth) < error(many[0], truth)
 
 
@@ -103,10 +106,9 @@ def test_simplex_by_hand():
     assert_allclose(_simplex(np.eye(5), np.array([1.0, 0.4, -9, -9, -9])), [0.8, 0.2, 0, 0, 0], atol=1e-4)
 
 
-def test_spots_are_predicted_from_others_alone(section):
+def test_spots_are_predicted_from_others_alone(section, validation):
     spots, values, _, _ = section
-    validation = CrossValidation("stack", spots, values)
-    weights = validation.stacking_weights(spots[:0])
+    weights = validation.stacking
     found = validation.predict(values)
     assert_array_equal(validation.chosen, np.arange(400))
     assert_allclose(found, validation.predict_informative(), atol=1e-5)
@@ -119,3 +121,59 @@ def test_spots_are_predicted_from_others_alone(section):
     # Settings chosen with all spots may be given; they are nearly those that each four fifths choose.
     chosen = Stack(Kriging(spots, spots[:0]), values, weights=weights).tune(values)
     assert np.sqrt(np.square(validation.predict(values, chosen) - found).mean()) < 0.05 * values.std()
+
+
+@pytest.fixture(scope="module")
+def guided():
+    """Genes follow a pattern too fine for the spots, which one of four covariates shows; functions of covariates."""
+    rng = np.random.default_rng(0)
+    sites = np.stack(np.meshgrid(np.arange(24.0), np.arange(24.0)), axis=-1).reshape(-1, 2) / 2
+    measured = np.all(sites % 1 == 0, axis=1)
+    pattern = rng.standard_normal(len(sites))
+    truth = np.column_stack([pattern, np.sin(sites[:, 0] / 3)]) @ rng.standard_normal((2, 30))
+    values = (truth + 0.5 * rng.standard_normal(truth.shape))[measured].astype(np.float32)
+    other = rng.standard_normal((len(sites), 3))
+    covariates = np.column_stack([pattern + 0.2 * rng.standard_normal(len(sites)), other])
+
+    def weights(shown):
+        seen = None if shown is None else shown[measured]
+        return CrossValidation("stack", sites[measured], values, covariates=seen).stacking_weights(sites[~measured])
+
+    def predicted(method, shown=None):
+        options = {} if shown is None else {"covariates": (shown[measured], shown[~measured])}
+        options |= {"stacking": weights(shown)} if method == "stack" else {}
+        return fit(method, sites[measured], sites[~measured], values, **options).maps(values)[0]
+
+    def correlation(found):
+        return np.mean([np.corrcoef(one, other)[0, 1] for one, other in zip(found.T, truth[~measured].T, strict=True)])
+
+    hidden = truth[~measured]
+    return SimpleNamespace(
+        covariates=covariates, truth=hidden, weights=weights, predicted=predicted, correlation=correlation
+    )
+
+
+@pytest.mark.parametrize("method", ["stack", "kriging", "pca_kriging", "state_kriging"])
+def test_a_covariate_shows_what_spots_cannot(guided, method):
+    with_covariates, without = guided.predicted(method, guided.covariates), guided.predicted(method)
+    assert guided.correlation(with_covariates) > guided.correlation(without) + 0.2
+
+
+def test_useless_covariates_do_no_harm(guided):
+    rng, covariates = np.random.default_rng(1), guided.covariates
+    plain, kriged = guided.predicted("stack"), guided.predicted("kriging")
+    for useless in (rng.permutation(covariates), 0 * covariates, rng.standard_normal((len(covariates), 8))):
+        assert error(guided.predicted("stack", useless), guided.truth) < 1.01 * error(plain, guided.truth)
+        drift = guided.predicted("kriging", useless[:, :2])
+        assert guided.correlation(drift) > guided.correlation(kriged) - 0.04
+
+
+def test_order_and_scale_of_covariates_do_not_matter(guided):
+    found, other = (guided.predicted("stack", shown) for shown in (guided.covariates, 3 * guided.covariates[:, ::-1]))
+    assert_allclose(other, found, atol=2e-3)
+
+
+def test_doubtful_covariates_count_less(guided):
+    useless = np.random.default_rng(1).permutation(guided.covariates)
+    assert sum(guided.weights(guided.covariates).members[5:]) > 0.5
+    assert sum(guided.weights(useless).members[5:]) < 0.2

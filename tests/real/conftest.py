@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 DATA = Path(os.environ.get("S2S_DATA_DIR", Path(__file__).parents[3] / "shared/data"))
 
 
@@ -13,6 +14,15 @@ def data():
     if not DATA.is_dir():
         pytest.skip(f"no real sections in {DATA} (set S2S_DATA_DIR)")
     return DATA
+
+
+@pytest.fixture(scope="module")
+def benchmarks(data):
+    """The folder of scripts; they can be imported, and find the sections."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S2S_DATA_DIR", str(data))
+        patch.syspath_prepend(BENCHMARKS)
+        yield BENCHMARKS
 
 
 def pytest_collection_modifyitems(items):

@@ -1,41 +1,20 @@
 """Calibration of errors on real sections, and PCA kriging beaten; skips only where the data are absent."""
 
-import os
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 import s2s_scverse as s2s
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def _benchmarks(data):
-    """Modules of benchmarks/ can be imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(os.environ, "S2S_DATA_DIR", str(data))
-        patch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
-        yield
-
-
-@pytest.fixture(scope="module")
-def versus(_benchmarks):
-    """Numbers of benchmarks/calibration.py."""
-    import calibration
-
-    return lambda name: calibration.rows(name, [0], None, "default")[0]
-
-
 SECTIONS = ["visium_breast_cancer_crop", "st_mouse_olfactory_bulb_rep11", "st_her2_breast_F1"]
 
 
 @pytest.fixture(scope="module")
-def scored(versus):
-    return {name: versus(name) for name in SECTIONS}
+def scored(benchmarks):
+    """Numbers of benchmarks/calibration.py."""
+    import calibration
+
+    return {name: calibration.rows(name, [0], None, "default")[0] for name in SECTIONS}
 
 
 @pytest.mark.slow
@@ -61,7 +40,7 @@ def test_intervals_are_narrower_than_those_of_pca_kriging_on_average(scored):
 FULL = ["visium_mouse_brain_coronal", "xenium_mouse_brain_ctxhp", "xenium_breast_rep1_left", "visium_dlpfc_151673"]
 
 
-@pytest.mark.usefixtures("_benchmarks")
+@pytest.mark.usefixtures("benchmarks")
 @pytest.mark.parametrize(
     "name", [FULL[1], *(pytest.param(name, marks=pytest.mark.slow) for name in (FULL[0], *FULL[2:]))]
 )

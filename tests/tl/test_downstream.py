@@ -1,6 +1,5 @@
 """What users do next: squidpy's statistics, files, pictures."""
 
-import anndata as ad
 import numpy as np
 import pytest
 import scanpy as sc
@@ -29,18 +28,6 @@ def test_squidpy_and_scanpy_find_what_is_in_a_dense_visium_array():
     sc.tl.leiden(plain, resolution=0.3, flavor="igraph", n_iterations=2, directed=False)
     spots = plain.obs[plain.obs["s2s_measured"]]
     assert adjusted_rand_score(spots["domain"].astype(str), spots["leiden"]) > 0.4
-
-
-def test_the_whole_chain_survives_a_file(imputed, tmp_path):
-    s2s.tl.interpolate(imputed, "linear")
-    s2s.tl.evaluate(imputed, ["s2s", "linear"], n_bootstrap=10)
-    imputed.write_h5ad(tmp_path / "x.h5ad")
-    back = ad.read_h5ad(tmp_path / "x.h5ad")
-    assert s2s.get.evaluation_df(back).equals(s2s.get.evaluation_df(imputed))
-    s2s.tl.evaluate(back, ["s2s", "linear"], n_bootstrap=10)
-    genes = back.var_names[:2].tolist()
-    assert s2s.pl.compare(back, genes, keys=["s2s", "linear"], return_fig=True) is not None
-    assert s2s.get.image(back, genes, layer="linear").identical(s2s.get.image(imputed, genes, layer="linear"))
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,27 @@ def test_scores_worked_out_by_hand(hand_drawn):
     assert found["ssim"].isna().all()  # one measured spot: no range
 
 
-def test_table_agrees_with_numpy_and_scipy_on_held_out_spots_alone(scored):
+def test_scores_are_those_of_numpy_and_scipy_on_held_out_spots_alone_whatever_the_order_and_blocks(
+    hand_drawn, scored, monkeypatch
+):
+    tables = []
+    for upsample in (1, 3):
+        dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=upsample)
+        s2s.pp.sparsify(dense, stride=2)
+        dense.layers["guess"] = np.zeros(dense.shape, np.float32)
+        dense.layers["guess"][:25] = dense_x(dense)[:25] + np.random.default_rng(1).normal(0, 3, (25, 2))
+        s2s.tl.evaluate(dense, "guess")
+        tables.append(s2s.get.evaluation_df(dense))
+    pd.testing.assert_frame_equal(*tables)
+    rng = np.random.default_rng(0)
+    shuffled = scored[rng.permutation(scored.n_obs), rng.permutation(scored.n_vars)].copy()
+    s2s.tl.evaluate(shuffled, ["linear"])
+    found = by_gene(shuffled, "linear").loc[scored.var_names]
+    pd.testing.assert_frame_equal(found, by_gene(scored, "linear"), check_names=False)
+    expected = s2s.get.evaluation_df(scored)
+    monkeypatch.setattr("s2s_scverse.tl._evaluate.GENE_BLOCK", 5)
+    s2s.tl.evaluate(scored, ["nearest", "linear"])
+    pd.testing.assert_frame_equal(s2s.get.evaluation_df(scored), expected)
     held_out = scored.obs["s2s_held_out"].to_numpy()
     truth = dense_x(scored)[held_out].astype(float)
     for method in ("nearest", "linear"):
@@ -72,30 +92,6 @@ def test_table_agrees_with_numpy_and_scipy_on_held_out_spots_alone(scored):
     scored.layers["linear"][~held_out] = np.nan
     s2s.tl.evaluate(scored, "linear")
     pd.testing.assert_frame_equal(by_gene(scored, "linear"), expected)
-
-
-def test_scores_do_not_depend_on_unmeasured_sites_nor_on_the_order_of_sites_and_genes(hand_drawn, scored):
-    tables = []
-    for upsample in (1, 3):
-        dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=upsample)
-        s2s.pp.sparsify(dense, stride=2)
-        dense.layers["guess"] = np.zeros(dense.shape, np.float32)
-        dense.layers["guess"][:25] = dense_x(dense)[:25] + np.random.default_rng(1).normal(0, 3, (25, 2))
-        s2s.tl.evaluate(dense, "guess")
-        tables.append(s2s.get.evaluation_df(dense))
-    pd.testing.assert_frame_equal(*tables)
-    rng = np.random.default_rng(0)
-    shuffled = scored[rng.permutation(scored.n_obs), rng.permutation(scored.n_vars)].copy()
-    s2s.tl.evaluate(shuffled, ["linear"])
-    found = by_gene(shuffled, "linear").loc[scored.var_names]
-    pd.testing.assert_frame_equal(found, by_gene(scored, "linear"), check_names=False)
-
-
-def test_blocks_of_genes_do_not_matter(scored, monkeypatch):
-    expected = s2s.get.evaluation_df(scored)
-    monkeypatch.setattr("s2s_scverse.tl._evaluate.GENE_BLOCK", 5)
-    s2s.tl.evaluate(scored, ["nearest", "linear"])
-    pd.testing.assert_frame_equal(s2s.get.evaluation_df(scored), expected)
 
 
 def test_summary_and_tests(scored):
@@ -132,8 +128,7 @@ def test_summary_and_tests(scored):
 
 def test_constant_genes(foreign):
     foreign.X = dense_x(foreign).copy()
-    foreign.X[:, 0] = 1
-    foreign.layers["other"][:, 1] = 2
+    foreign.X[:, 0] = foreign.layers["other"][:, 1] = 0.1  # whose mean is not 0.1
     s2s.tl.evaluate(foreign, "other")
     found = by_gene(foreign, "other")
     assert found[["pcc", "spearman", "ssim"]].iloc[0].isna().all()
@@ -215,9 +210,6 @@ def test_nothing_but_the_tables_is_written_and_they_survive_h5ad(section, tmp_pa
     assert (entry["truth"], entry["n_spots"], entry["n_bootstrap"]) == ("X", section.obs["s2s_held_out"].sum(), 1000)
     s2s.tl.evaluate(back, "linear")
     same_tables(back, section)
-    s2s.tl.evaluate(back, "linear", rng=1)
-    lower = s2s.get.evaluation_summary_df(section)["lower"]
-    assert not s2s.get.evaluation_summary_df(back)["lower"].equals(lower)
 
 
 @pytest.mark.parametrize("quick_impute", [False, True])
@@ -239,16 +231,9 @@ def test_a_layer_that_saw_the_spots_is_refused_whatever_is_done_to_the_section(s
     renamed, scaled = full.copy(), full.copy()
     renamed.obs_names = [f"spot_{i}" for i in range(full.n_obs)]
     scaled.X = scaled.X * 2
-    changed = {
-        "other genes": full[:, 3:5].copy(),
-        "fewer spots": full[rng.random(full.n_obs) < 0.5].copy(),
-        "another order": full[rng.permutation(full.n_obs)].copy(),
-        "other names": renamed,
-        "other values": scaled,
-        "a file": ad.read_h5ad(tmp_path / "section.h5ad"),
-        "a view": full[:, :3],
-    }
-    for adata in changed.values():
+    fewer, shuffled = full[rng.random(full.n_obs) < 0.5].copy(), full[rng.permutation(full.n_obs)].copy()
+    from_file, view = ad.read_h5ad(tmp_path / "section.h5ad"), full[:, :3]
+    for adata in (full[:, 3:5].copy(), fewer, shuffled, renamed, scaled, from_file, view):
         with pytest.raises(ValueError, match="held-out spots were visible to its method"):
             s2s.tl.evaluate(adata, "linear")
         assert "evaluation" not in adata.uns["s2s"]
@@ -260,7 +245,7 @@ def test_a_layer_that_saw_the_spots_is_refused_whatever_is_done_to_the_section(s
     s2s.tl.evaluate(full, "linear")
 
 
-def test_a_copy_of_the_truth_is_refused(foreign):
+def test_a_copy_of_the_truth_is_refused_but_no_perfect_interpolation(foreign, hand_drawn):
     foreign.layers["other"] = dense_x(foreign).astype(np.float32)
     with pytest.raises(ValueError, match="layer 'other' cannot be scored: it equals the truth at all"):
         s2s.tl.evaluate(foreign, "other")
@@ -272,9 +257,6 @@ def test_a_copy_of_the_truth_is_refused(foreign):
     foreign.layers["other"][:] = 0
     s2s.tl.evaluate(foreign, "other")  # genes without variation are no sign of a copy
     assert (by_gene(foreign, "other")["rmse"] == 0).all()
-
-
-def test_a_perfect_interpolation_is_no_copy(hand_drawn):
     dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
     dense.X[:] = np.where(dense.obs["array_row"] > 1, 3, 1)[:, None]
     s2s.pp.sparsify(dense, stride=2)

@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 
 import s2s_scverse as s2s
+from s2s_scverse._adata import read_molecules
 from s2s_scverse._checks import named_layers
 
 
@@ -60,18 +61,22 @@ def test_one_progress_bar(section, quick, capfd):
     assert "relative error " in captured.err
 
 
-def test_parts_explain_more_and_more(imputed):
+def test_parts_explain_more_and_more_and_history_and_parameters_survive_h5ad(imputed, tmp_path):
     kriging, pca_kriging, stack = imputed.uns["s2s"]["s2s"]["explained"].values()
     assert 0 < kriging < stack < 1
     assert pca_kriging <= stack
-
-
-def test_same_seed_same_result(section, imputed, quick):
-    found = s2s.tl.impute(section, rng=np.random.default_rng(0), copy=True, **quick)
-    assert "s2s" not in section.layers
-    assert np.array_equal(found.layers["s2s"], imputed.layers["s2s"])
-    s2s.tl.impute(section, **quick, rng=1, key_added="other")
-    assert not np.array_equal(section.layers["other"], imputed.layers["s2s"])
+    imputed.write_h5ad(tmp_path / "x.h5ad")
+    back = ad.read_h5ad(tmp_path / "x.h5ad")
+    history = s2s.get.history_df(back)
+    pd.testing.assert_frame_equal(history, s2s.get.history_df(imputed), check_index_type=False)
+    assert len(history) == 2
+    assert (history[["validation", "validation_start"]] > 0).all(axis=None)
+    run = back.uns["s2s"]["s2s"]
+    assert run["params"]["training"]["initial"] == "stack"
+    assert run["params"]["network"]["stages"] == 1
+    assert run["shrinkage"] == 1
+    assert set(run["versions"]) >= {"s2s-scverse", "torch"}
+    assert np.array_equal(back.layers["s2s"], imputed.layers["s2s"])
 
 
 def test_layer_and_key_and_genes(section, quick):
@@ -88,32 +93,25 @@ def test_layer_and_key_and_genes(section, quick):
     assert section.uns["s2s"]["panel"]["layer"] == "log"
 
 
-def test_a_gene_gets_the_same_values_whichever_others_are_asked_for(section, imputed, quick):
+def test_a_gene_gets_the_same_values_whichever_others_are_asked_for_and_the_log_says_how_well(
+    section, imputed, quick, caplog
+):
     genes = section.var_names[::5]
-    s2s.tl.impute(section, list(genes[::-1]), **quick)
+    with caplog.at_level("INFO", "s2s_scverse"):
+        s2s.tl.impute(section, list(genes[::-1]), **quick)
     for name in ("s2s", "s2s_std"):
         found, others = section[:, genes].layers[name], section[:, ~section.var_names.isin(genes)].layers[name]
         np.testing.assert_allclose(found, imputed[:, genes].layers[name], atol=2e-5)
         assert np.isnan(others).all()
     reliability = imputed.var["s2s_reliability"].where(imputed.var_names.isin(genes))
     pd.testing.assert_series_equal(section.var["s2s_reliability"], reliability, atol=1e-5)
-
-
-def test_history_and_parameters_survive_h5ad(imputed, tmp_path):
-    imputed.write_h5ad(tmp_path / "x.h5ad")
-    back = ad.read_h5ad(tmp_path / "x.h5ad")
-    history = s2s.get.history_df(back)
-    pd.testing.assert_frame_equal(history, s2s.get.history_df(imputed), check_index_type=False)
-    assert len(history) == 2
-    assert (history[["validation", "validation_start"]] > 0).all(axis=None)
-    run = back.uns["s2s"]["s2s"]
-    assert run["params"]["training"]["initial"] == "stack"
-    assert run["params"]["network"]["stages"] == 1
-    assert run["shrinkage"] == 1
-    assert set(run["versions"]) >= {"s2s-scverse", "torch"}
-    assert np.array_equal(back.layers["s2s"], imputed.layers["s2s"])
-    with pytest.raises(KeyError, match=r"no run 'x' found .* has: s2s"):
-        s2s.get.history_df(back, "x")
+    beginnings = (
+        f"{section.obs['s2s_measured'].sum()} spots, {section.n_obs} sites, 3 genes; depth: recovered from values; ",
+        *("initial estimates ...", "training ...", "network: trained for 2 epochs; ", "imputed 3 genes at "),
+    )
+    for message, beginning in zip(caplog.messages, beginnings, strict=True):
+        assert message.startswith(beginning)
+    assert f"; expected correlation {reliability.mean():.2f} (80 % of the genes: " in caplog.messages[-1]
 
 
 def fail(*_args, **_kwargs):
@@ -133,34 +131,28 @@ TRAINING, PREDICTION = "_train._lightning.TrainingPlan.training_step", "_train._
         (TRAINING, fail, RuntimeError),
         (TRAINING, interrupt, KeyboardInterrupt),
         (PREDICTION, interrupt, KeyboardInterrupt),
+        (None, interrupt, KeyboardInterrupt),  # while layers are written
     ],
 )
 def test_failure_and_interruption_leave_everything_as_it_was(section, quick, monkeypatch, where, what, error):
     before = section.copy()
     handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(f"s2s_scverse.{where}", what)
-    with pytest.raises(error):
-        s2s.tl.impute(section, **quick)
+    with monkeypatch.context() as patched:
+        patched.setattr(*((type(section.layers), "__setitem__") if where is None else (f"s2s_scverse.{where}",)), what)
+        with pytest.raises(error):
+            s2s.tl.impute(section, **quick)
     assert signal.getsignal(signal.SIGINT) is handler
     assert list(section.layers) == list(before.layers)
     pd.testing.assert_frame_equal(section.obs, before.obs)
     assert list(section.uns["s2s"]) == ["grid"]
 
 
-def test_backed_sections_are_imputed_in_place_and_not_copied(section, imputed, quick, tmp_path):
+def test_backed_sections_are_not_copied(section, quick, tmp_path):
     section.write_h5ad(tmp_path / "x.h5ad")
     backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
     with pytest.raises(ValueError, match=r"copy=True needs a section in memory.*adata.to_memory\(\)"):
         s2s.tl.impute(backed, copy=True, **quick)
-    s2s.tl.impute(backed, **quick)
-    assert np.array_equal(backed.layers["s2s"], imputed.layers["s2s"])
     backed.file.close()
-
-
-def test_checkpoints_are_looked_at_before_any_work(section, quick, tmp_path, monkeypatch):
-    monkeypatch.setattr("s2s_scverse._train._fit.cross_validate", fail)
-    with pytest.raises(FileNotFoundError, match=r"of checkpoint=.* does not exist; make it first"):
-        s2s.tl.impute(section, checkpoint=tmp_path / "nope" / "x", **quick)
 
 
 def test_negative_values_stay_negative(section):
@@ -169,22 +161,10 @@ def test_negative_values_stay_negative(section):
     assert section.layers["s2s"][~section.obs["s2s_measured"].to_numpy()].min() < -1
 
 
-def test_interruption_while_writing_leaves_everything_as_it_was(imputed, monkeypatch):
-    before = imputed.copy()
-    with monkeypatch.context() as patched:
-        patched.setattr(type(imputed.layers), "__setitem__", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            s2s.tl.interpolate(imputed, "nearest")
-    assert list(imputed.layers) == list(before.layers)
-    pd.testing.assert_frame_equal(imputed.obs, before.obs)
-    assert list(imputed.uns["s2s"]) == list(before.uns["s2s"])
-
-
-@pytest.mark.parametrize("images", [None, np.random.default_rng(0).random((3, 40, 40))])
-def test_natural_images(section, quick, images):
-    s2s.tl.impute(section, **quick | {"natural_images": images})
-    columns = s2s.get.history_df(section).columns
-    assert any(column.startswith("loss_images") for column in columns) == (images is not None)
+def test_natural_images(section, imputed, quick):
+    s2s.tl.impute(section, **quick | {"natural_images": np.random.default_rng(0).random((3, 40, 40))})
+    for adata, shown in ((section, True), (imputed, False)):
+        assert any(column.startswith("loss_images") for column in s2s.get.history_df(adata)) == shown
 
 
 def test_nan_in_hidden_spots_does_not_matter(section, imputed, quick):
@@ -194,24 +174,6 @@ def test_nan_in_hidden_spots_does_not_matter(section, imputed, quick):
     assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
 
 
-def test_the_log_says_what_was_done_and_how_well(section, quick, caplog):
-    with caplog.at_level("INFO", "s2s_scverse"):
-        s2s.tl.impute(section, ["domain_1", "hot_spot_1"], **quick)
-    first = f"{section.obs['s2s_measured'].sum()} spots, {section.n_obs} sites, 2 genes; depth: recovered from values; "
-    beginnings = [
-        first,
-        "initial estimates ...",
-        "training ...",
-        "network: trained for 2 epochs; ",
-        "imputed 2 genes at ",
-    ]
-    assert len(caplog.messages) == len(beginnings)
-    for message, beginning in zip(caplog.messages, beginnings, strict=True):
-        assert message.startswith(beginning)
-    reliability = section.var["s2s_reliability"].dropna()
-    assert f"; expected correlation {reliability.mean():.2f} (80 % of the genes: " in caplog.messages[-1]
-
-
 def test_values_that_were_logged_twice_are_told():
     adata = s2s.datasets.simulated_tissue(n_rows=14, n_cols=14, n_genes=40)
     dense = s2s.pp.grid(adata)
@@ -219,3 +181,101 @@ def test_values_that_were_logged_twice_are_told():
     dense.X = dense.X.log1p()
     with pytest.warns(UserWarning, match="log1p seems to have been applied twice"):
         s2s.tl.impute(dense, preset="quick", progress=False)
+
+
+QUICK = {"preset": "quick", "progress": False}
+
+
+def test_denoised_spots(section, imputed, quick):
+    s2s.tl.impute(section, denoise=True, **quick)
+    measured = section.obs["s2s_measured"].to_numpy()
+    assert np.array_equal(section.layers["s2s"][~measured], imputed.layers["s2s"][~measured])
+    truth, values = section.layers["truth"][measured], section.X[measured].toarray()
+    cleaned = section.layers["s2s"][measured]
+
+    def agreement(found):
+        return np.mean([np.corrcoef(found[:, g], truth[:, g])[0, 1] for g in np.flatnonzero(np.ptp(truth, axis=0))])
+
+    assert agreement(cleaned) > agreement(values) + 0.005
+    assert (section.layers["s2s_std"][measured] >= 0).all()
+    assert section.layers["s2s_std"][measured].max() > 0
+    section.obs["s2s_measured"] = True
+    del section.obs["s2s_held_out"]
+    with pytest.warns(UserWarning, match="every site is measured"):
+        s2s.tl.impute(section, denoise=True, **QUICK)
+    assert 0.8 < np.corrcoef(section.layers["s2s"].ravel(), section.X.toarray().ravel())[0, 1] < 0.9999
+
+
+def test_depth_is_used_and_can_be_given(section, caplog):
+    with caplog.at_level("INFO"):
+        s2s.tl.impute(section, key_added="auto", **QUICK)
+    assert any("depth: recovered from values" in message for message in caplog.messages)
+    s2s.tl.impute(section, key_added="none", total_counts=None, **QUICK)
+    measured = section.obs["s2s_measured"].to_numpy()
+    section.obs["depth"] = np.nan
+    section.obs.loc[measured, "depth"] = 3 * read_molecules(section, measured, layer=None).depth
+    s2s.tl.impute(section, key_added="given", total_counts="depth", **QUICK)
+    assert not np.allclose(section.layers["auto"], section.layers["none"], atol=1e-3)
+    np.testing.assert_allclose(section.layers["auto"], section.layers["given"], atol=1e-3)
+    section.layers["odd"] = np.sqrt(section.X.toarray())
+    s2s.tl.impute(section, key_added="odd_values", layer="odd", **QUICK)
+    used = {key: section.uns["s2s"][key]["params"]["depth"] for key in ("auto", "none", "given", "odd_values")}
+    assert used == {"auto": "values", "none": "none", "given": "obs['depth']", "odd_values": "none"}
+
+
+@pytest.mark.parametrize("n_spots", [1, 15])
+def test_few_spots_have_no_errors(section, quick, n_spots):
+    measured = np.flatnonzero(section.obs["s2s_measured"])
+    section.obs["s2s_measured"] = np.isin(np.arange(section.n_obs), measured[:n_spots])
+    with pytest.warns(UserWarning, match="too few to train on"), pytest.warns(UserWarning, match="no errors are estim"):
+        s2s.tl.impute(section, denoise=n_spots == 15, max_distance=None, **quick)
+    assert np.isfinite(section.layers["s2s"]).all()
+    assert "s2s_std" not in section.layers
+    assert "s2s_reliability" not in section.var
+    with pytest.raises(KeyError, match="at least 16 measured spots"):
+        s2s.get.interval(section)
+
+
+def test_errors_of_several_sections(section):
+    section = section[section.obs["s2s_measured"] | section.obs["s2s_held_out"]].copy()
+    second = section.copy()
+    second.X = second.X.multiply(np.arange(second.n_vars) != 2).tocsr()
+    both = ad.concat({"a": section, "b": second}, label="slide", index_unique="-")
+    kept = both.obs_names[~both.obs.pop("s2s_held_out")]
+    del both.obs["s2s_measured"]
+    dense = s2s.pp.grid(both, upsample=1, library_key="slide")
+    s2s.pp.sparsify(dense, keep=dense.obs_names.isin(kept))
+    s2s.tl.impute(dense, **QUICK)
+    assert dense.var["s2s_reliability"].between(0, 1).all()
+    lower, upper = s2s.get.interval(dense, 0.9)
+    hidden = dense.obs["s2s_held_out"].to_numpy()
+    truth = dense.X[hidden].toarray()
+    assert ((truth >= lower[hidden]) & (truth <= upper[hidden])).mean() == pytest.approx(0.9, abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def guided(_section):
+    adata = _section.copy()
+    rng = np.random.default_rng(0)
+    pattern = rng.standard_normal(adata.n_obs)
+    values = np.asarray(adata.X.toarray() if hasattr(adata.X, "toarray") else adata.X)
+    values[:, 0] += (2 + pattern).clip(0)
+    adata.X = values
+    adata.obs["pattern"] = pattern
+    s2s.tl.impute(adata, preset="quick", covariates="pattern", progress=False)
+    return adata
+
+
+def test_gain_is_largest_for_the_gene_that_depends_on_the_covariate(guided):
+    gain = guided.var["s2s_covariate_gain"]
+    assert gain.idxmax() == guided.var_names[0]
+    assert gain.iloc[0] > 0.2
+    assert gain.iloc[1:].abs().max() < 0.1
+    explained = guided.uns["s2s"]["s2s"]["explained"]
+    assert explained["stack"] > explained["stack_without_covariates"]
+    figure = s2s.pl.reliability(guided, return_fig=True)
+    assert [axis.get_ylabel() for axis in figure.axes] == ["expected PCC", "variance explained by covariates"]
+    adata = guided.copy()  # the gain of an earlier run goes
+    s2s.tl.impute(adata, preset="quick", progress=False)
+    assert "s2s_covariate_gain" not in adata.var
+    assert "s2s_covariate_gain" not in s2s.pp.grid(guided[guided.obs["s2s_measured"]]).var

@@ -8,19 +8,16 @@ from s2s_scverse._predict import METHODS
 SQUARE = "##### ##### ##### ##### #####"
 
 
-def test_nearest_worked_out_by_hand(hand_drawn):
+def test_nearest_worked_out_by_hand_and_nothing_to_interpolate(hand_drawn):
     dense = s2s.pp.grid(hand_drawn("#### ####"), upsample=1)
     dense.obs["s2s_measured"] = [True, False, False, True] + [False] * 4
     s2s.tl.interpolate(dense, "nearest")
     expected = np.array([0, 0, 3, 3, 0, 0, 3, 3])
     np.testing.assert_array_equal(dense.layers["nearest"], np.stack([expected, 2 * expected], axis=1))
-
-
-def test_linear_worked_out_by_hand(hand_drawn):
-    dense = s2s.pp.grid(hand_drawn("## ##"), upsample=2)
-    s2s.tl.interpolate(dense, "linear")
-    at = dense.obs["array_row"] * 5 + dense.obs["array_col"] * 0.5
-    np.testing.assert_allclose(dense.layers["linear"][:, 0], at, atol=1e-5)
+    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
+    with pytest.warns(UserWarning, match="every site is measured"):
+        s2s.tl.interpolate(dense, "kriging")
+    np.testing.assert_array_equal(dense.layers["kriging"], dense.X)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -60,7 +57,7 @@ def test_genes_not_asked_for_are_missing_and_others_the_same(section, method):
     assert np.isnan(np.delete(two, [7, 2], axis=1)).all()
 
 
-def test_layer_key_and_run_entry(section):
+def test_layer_key_depth_and_run_entry(section):
     section.layers["double"] = section.X * 2
     copied = s2s.tl.interpolate(section, "idw", copy=True)
     assert "idw" not in section.layers
@@ -76,6 +73,11 @@ def test_layer_key_and_run_entry(section):
     assert set(run["versions"]) == {"s2s-scverse", "numpy", "scipy"}
     assert "grid" in section.uns["s2s"]
     np.testing.assert_array_equal(section.obs["twice_visible"], section.obs["s2s_measured"])
+    s2s.tl.interpolate(section, "kriging", key_added="equal", total_counts=None)
+    s2s.tl.interpolate(section, "kriging")
+    assert section.uns["s2s"]["kriging"]["params"]["depth"] == "values"
+    assert section.uns["s2s"]["equal"]["params"]["depth"] == "none"
+    assert not np.array_equal(section.layers["kriging"], section.layers["equal"])
 
 
 def test_the_former_name_of_pca_kriging(section):
@@ -84,23 +86,8 @@ def test_the_former_name_of_pca_kriging(section):
     np.testing.assert_array_equal(section.layers["cokriging"], section.layers["pca_kriging"])
 
 
-def test_nothing_to_interpolate(hand_drawn):
-    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
-    with pytest.warns(UserWarning, match="every site is measured"):
-        s2s.tl.interpolate(dense, "kriging")
-    np.testing.assert_array_equal(dense.layers["kriging"], dense.X)
-
-
 def test_the_stack_is_what_imputation_starts_from(section):
     s2s.tl.interpolate(section, "stack", rng=3)
     s2s.tl.impute(section, preset="quick", progress=False)
     found, start = section.layers["stack"], section.layers["s2s"]
     assert np.abs(found - start).mean() < 0.05 * start.std()
-
-
-def test_depth_counts(section):
-    s2s.tl.interpolate(section, "kriging", key_added="equal", total_counts=None)
-    s2s.tl.interpolate(section, "kriging")
-    assert section.uns["s2s"]["kriging"]["params"]["depth"] == "values"
-    assert section.uns["s2s"]["equal"]["params"]["depth"] == "none"
-    assert not np.array_equal(section.layers["kriging"], section.layers["equal"])

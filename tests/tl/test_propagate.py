@@ -44,7 +44,7 @@ def test_sampling_variances_are_combined_by_rubins_rules(dense):
     assert found["p_value"] == pytest.approx(2 * student.sf(2 / np.sqrt(total), degrees))
 
 
-def test_results_of_any_shape(dense):
+def test_results_of_any_shape_are_matched_by_name(dense):
     one = propagate(dense, lambda draw: float(draw.X.mean()), n=2)
     assert one.shape == (1, 4)
     array = propagate(dense, lambda draw: np.corrcoef(draw.X.T), n=2)
@@ -54,9 +54,6 @@ def test_results_of_any_shape(dense):
     # A constant statistic has no uncertainty, and nothing divides by zero.
     constant = propagate(dense, lambda draw: draw.n_obs, n=2).iloc[0]
     assert constant["lower"] == constant["upper"] == constant["estimate"] == dense.n_obs
-
-
-def test_entries_are_matched_by_name(dense):
     means = lambda draw: draw.to_df().mean().sort_values()  # noqa: E731
     turn = iter([1, -1])
     found = propagate(dense, lambda draw: means(draw)[:: next(turn)], n=2)

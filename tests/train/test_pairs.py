@@ -50,7 +50,7 @@ def test_every_spot_is_visible_in_one_sparser_sample():
     assert (len(masks.lattice), *masks.visible.sum(axis=1)) == (64, 16, 16, 16, 16)
 
 
-def test_random_samples_are_thinned_at_random():
+def test_random_samples_are_thinned_at_random_and_dense_views_hide_half_to_all_of_the_drop():
     lattice = full(20, 20)
     known = random_sample(400, 0.4, np.random.default_rng(0))
     masks = sparser_masks(lattice, known, n=5, dropout=0.3, rng=np.random.default_rng(0))
@@ -58,9 +58,6 @@ def test_random_samples_are_thinned_at_random():
     assert not (masks.visible & ~known).any()
     assert (masks.visible.sum(axis=1) == 64).all()
     assert len(np.unique(masks.visible, axis=0)) == 5
-
-
-def test_dense_views_hide_half_to_all_of_the_drop():
     lattice = full(20, 20)
     known = regular_sample(lattice, 2, (0, 0))
     masks = dense_masks(lattice, known, n=20, dropout=0.3, rng=np.random.default_rng(0))
@@ -70,18 +67,16 @@ def test_dense_views_hide_half_to_all_of_the_drop():
     assert 0.25 < hidden.max() <= 0.31
 
 
-def scene(kind="square", side=10, n_genes=3, n_images=2):
-    """Maps whose value tells the site: 100 * map + site."""
-    lattice = full(side, side, kind)
-    known = regular_sample(lattice, 2, (0, 0))
-    masks = sparser_masks(lattice, known, n=4, dropout=0.0, rng=np.random.default_rng(0))
-    n = len(masks.lattice)
+def laid_out(values, images, lattice, **made):
+    masks = sparser_masks(lattice, regular_sample(lattice, 2, (0, 0)), n=4, dropout=0.0, rng=np.random.default_rng(0))
+    return build_scene(masks, values, images, chosen=np.arange(values.shape[1]), **made), masks
 
-    truth = (100 * np.arange(n_genes) + np.arange(n)[:, None]).astype(np.float32)
-    images = (100 * np.arange(n_genes, n_genes + n_images) + np.arange(n)[:, None]).astype(np.float32)
+
+def scene(kind="square", n_images=2):
+    """Five maps whose value tells the site: 100 * map + site."""
+    maps = (100 * np.arange(3 + n_images) + np.arange(25)[:, None]).astype(np.float32)
     made = {"estimate": Nothing(), "orientations": KINDS[kind].symmetries, "standardise": False}
-    made["chosen"] = np.arange(n_genes)
-    return build_scene(masks, truth, images, **made), masks
+    return laid_out(maps[:, :3], maps[:, 3:], full(10, 10, kind), **made)
 
 
 class Nothing:
@@ -127,29 +122,16 @@ def test_windows_are_pieces_of_turned_sections():
     assert len(seen) == 8
 
 
-def test_masked_error_by_hand():
+def test_losses_by_hand():
     prediction, target = torch.tensor([1.0, 5.0, 9.0]), torch.tensor([2.0, 2.0, 0.0])
     weight = torch.tensor([1.0, 1.0, 0.0])
     assert masked_error(prediction, target, weight, "l1").item() == pytest.approx(2)
     assert masked_error(prediction, target, weight, "l2").item() == pytest.approx(5)
     assert masked_error(prediction, target, weight, "huber").item() == pytest.approx((0.5 + 2.5) / 2)
     assert masked_error(prediction, target, 0 * weight, "l2").item() == 0
-
-
-def test_later_stages_weigh_more():
     stages = torch.tensor([1.0, 2.0, 4.0]).reshape(3, 1, 1, 1, 1)
     zero, one = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
     assert staged_loss(stages, zero, one, "l1").item() == pytest.approx(1 / 3 + 2 * 2 / 3 + 4)
-
-
-def laid_out(values, *, standardise):
-    lattice = full(17, 17)
-    known = regular_sample(lattice, 2, (0, 0))
-    masks = sparser_masks(lattice, known, n=4, dropout=0.0, rng=np.random.default_rng(0))
-    none = np.empty((len(masks.lattice), 0), np.float32)
-    made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None]}
-    made["chosen"] = np.arange(values.shape[1])
-    return build_scene(masks, values[: len(masks.lattice)], none, standardise=standardise, **made), masks
 
 
 class MeanOfVisible:
@@ -166,7 +148,8 @@ def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie():
     values = (values - values.mean(axis=0)) / values.std(axis=0)
     slopes = []
     for standardise in (False, True):
-        scene, masks = laid_out(values, standardise=standardise)
+        made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None], "standardise": standardise}
+        scene, masks = laid_out(values, values[:, :0], full(17, 17), **made)
         products, squares = 0.0, 0.0
         for number in range(len(masks.visible)):
             sites, tissue = scene.gathers[0], scene.tissues[0]
