@@ -56,7 +56,8 @@ def test_one_progress_bar(section, quick, capfd):
     captured = capfd.readouterr()
     assert captured.out == ""
     phases = re.findall(r"s2s, ([a-z ]+): +\d+%", captured.err)
-    assert list(dict.fromkeys(phases)) == ["initial estimates", "training data", "training", "errors", "imputing"]
+    expected = ["initial estimates", "validation", "training data", "training", "errors", "imputing"]
+    assert list(dict.fromkeys(phases)) == expected
     assert captured.err.count("\n") == 1
     assert "relative error " in captured.err
 
