@@ -70,7 +70,8 @@ def at(
     coordinates, names = check_points(points, spatial_key)
     check_layer(adata, layer)
     imputed = layer in find_runs(adata)
-    at = check_coordinates(adata, spatial_key) if spatial_key in adata.obsm else lattice.coordinates
+    known = spatial_key != _keys.SPATIAL or _keys.SPATIAL in adata.obsm
+    at = check_coordinates(adata, spatial_key) if known else lattice.coordinates
     spots = measured | read_mask(adata, _keys.HELD_OUT)
     stride = lattice.stride(spots)
     on_spots = ((lattice.index - lattice.index[spots][0]) % stride == 0).all(axis=1)

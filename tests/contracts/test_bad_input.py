@@ -47,14 +47,14 @@ def test_refused(start, change, function, arguments, error, text, request, finge
     adata = request.getfixturevalue(f"fresh_{start or 'spots'}")
     spoilt = change(adata) if change else None
     given = adata if spoilt is None else spoilt
-    before, files = fingerprint(given), sorted(tmp_path.rglob("*"))
+    before, files, figures = fingerprint(given), sorted(tmp_path.rglob("*")), plt.get_fignums()
     if all(value is not CLOSED for value in arguments.values()):  # which root is refused only on writing
         monkeypatch.setattr("s2s_scverse._train._fit.cross_validate", None)  # nothing slow is begun
     with pytest.raises(error, match=text):
         function(*([given] if start else []), **arguments)
     assert fingerprint(given) == before
     assert sorted(tmp_path.rglob("*")) == files
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == figures
 
 
 # Ways to spoil a section.
@@ -312,7 +312,7 @@ for start, function, always in (
 ):
     names = set(signature(function).parameters)
     names |= set(signature(s2s.pl.compare).parameters) - {"layer"} if function is s2s.pl.uncertainty else set()
-    for name in sorted(SHARED.keys() & names - ({"spatial_key"} if function is s2s.get.at else set())):
+    for name in sorted(SHARED.keys() & names):
         refuses(start, function, **always)(*(({name: value}, *expected) for value, *expected in SHARED[name]))
 
 
