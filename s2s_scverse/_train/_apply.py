@@ -13,10 +13,15 @@ from ..nn import CDCIN
 from ._config import TrainingConfig
 from ._scenes import Batch, Scene, cut, lay_on_rasters
 
-__all__ = ["in_bfloat16", "predict_sites", "run_stages", "whole_maps", "whole_section"]
+__all__ = ["cells_per_batch", "in_bfloat16", "predict_sites", "run_stages", "whole_maps", "whole_section"]
 
-CELLS_PER_BATCH = 2**15  # more take half as long again: their maps neither fit into caches nor into reused memory
+CELLS_PER_BATCH = 2**15
 WIDEST, LOWEST = 256, 32  # largest width and smallest height of the pieces of a large section, without their rims
+
+
+def cells_per_batch(training: TrainingConfig, device: torch.device) -> int:
+    """Cells of maps in one batch; of more, the channels neither fit into caches nor into reused memory."""
+    return CELLS_PER_BATCH * (2 if in_bfloat16(training, device) else 1)
 
 
 def whole_maps(scene: Scene, scored: Tensor) -> Iterator[Batch]:
@@ -29,8 +34,8 @@ def whole_maps(scene: Scene, scored: Tensor) -> Iterator[Batch]:
             yield cut(scene, number, part, gather, tissue, of)
 
 
-def whole_section(lattice: Lattice, measured: Bool, values: Float32, maps: Float32) -> Iterator[Batch]:
-    """Lay out a whole upright section to be predicted, a few genes at a time.
+def whole_section(lattice: Lattice, measured: Bool, values: Float32, maps: Float32, cells: int) -> Iterator[Batch]:
+    """Lay out a whole upright section to be predicted, as many genes at a time as have this number of `cells`.
 
     Takes which sites are measured (n_sites,), standardised values (n_measured, n_genes), and initial estimates
     (n_maps, n_genes, n_sites) of these.
@@ -39,7 +44,7 @@ def whole_section(lattice: Lattice, measured: Bool, values: Float32, maps: Float
     mask = torch.from_numpy(measured.astype(np.float32))[gather] * tissue
     truth = np.zeros((1, values.shape[1], len(lattice)), np.float32)
     truth[0, :, measured] = values
-    sites, size = gather.numpy(), max(1, CELLS_PER_BATCH // gather.numel())
+    sites, size = gather.numpy(), max(1, cells // gather.numel())
     for start in range(0, values.shape[1], size):
         genes = slice(start, start + size)
         # Several times as fast as indexing with an array.
@@ -84,8 +89,8 @@ def predict_sites(
         axes = [_overlapping(extent, training.crop) for extent in (height, width)]
     else:
         rim = network.config.reach
-        high = max(CELLS_PER_BATCH // (min(width, WIDEST) + 2 * rim) - 2 * rim, LOWEST)
-        axes = [_pieces(height, high, rim), _pieces(width, WIDEST, rim)]
+        cells = cells_per_batch(training, device) // (min(width, WIDEST) + 2 * rim)
+        axes = [_pieces(height, max(cells - 2 * rim, LOWEST), rim), _pieces(width, WIDEST, rim)]
     for (rows, kept_rows, to_rows), (cols, kept_cols, to_cols) in product(*axes):
         if not batch.tissue[:1, :, to_rows, to_cols].any():
             continue

@@ -36,7 +36,7 @@ from .._predict import (
 from .._scores import mean_over_sections
 from .._uncertainty import Growth, growth_slope
 from ..nn import CDCIN
-from ._apply import predict_sites, whole_section
+from ._apply import cells_per_batch, predict_sites, whole_section
 from ._config import TrainingConfig
 from ._scenes import Scale
 
@@ -203,7 +203,7 @@ class SectionModel:
         The initial estimate is unbiased by construction, so a shrunken correction may not change its mean.
         """
         section, training = self.section, self.training
-        position = torch.from_numpy(section.lattice.position)
+        position, cells = torch.from_numpy(section.lattice.position), cells_per_batch(training, self.device)
         unmeasured, sites = torch.from_numpy(~section.measured), torch.from_numpy(np.flatnonzero(section.wanted))
         found = []
         for start in range(0, values.shape[1], SMALLEST_BLOCK):
@@ -211,7 +211,8 @@ class SectionModel:
             scale = Scale.of(values[:, genes], training.gene_scale)
             standard = np.stack([scale.apply(each[:, genes]).T for each in maps])
             parts = []
-            for batch in whole_section(section.lattice, section.measured, scale.apply(values[:, genes]), standard):
+            shown = scale.apply(values[:, genes])
+            for batch in whole_section(section.lattice, section.measured, shown, standard, cells):
                 estimate = batch.start.flatten(1)[:, position]
                 correction = predict_sites(network, batch, position, training, self.device) - estimate
                 if training.shrink:

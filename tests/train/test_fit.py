@@ -143,7 +143,7 @@ def whole_batch(section):
     sites = section.positions(section.measured)
     maps = fit_predictor("stack", sites[section.measured], sites, section.values).maps(section.values)
     standard = np.stack([each.T for each in maps])
-    (batch,) = whole_section(section.lattice, section.measured, section.values, standard)
+    (batch,) = whole_section(section.lattice, section.measured, section.values, standard, 10**4)
     return batch
 
 
