@@ -55,6 +55,7 @@ class Growth:
         below = validated - self.near @ square
         decrease = np.divide(1 - near, below, out=np.zeros_like(below), where=below > 1e-6 * validated)
         excess = self.sites @ square - validated.astype(np.float32)
+        decrease = np.minimum(decrease, np.finfo(np.float32).max)  # of genes with tiny values
         excess *= np.where(excess > 0, slope, decrease).astype(np.float32)
         return np.asarray(np.maximum(1 + excess, _SMALLEST), np.float32)
 
