@@ -116,6 +116,9 @@ def library_image(library: Mapping[str, Any], name: str | None, advice: str) -> 
     if key not in scales and name != "fullres":
         msg = f"scale factor {key!r} of image {name!r} not found; adata.uns['spatial'] has: {few(scales) or 'none'}"
         raise KeyError(msg)
+    if isinstance(images[name], str | PathLike):
+        msg = f"image {name!r} must be an array, found the path {str(images[name])!r}; read it, or {advice}"
+        raise TypeError(msg)
     pixels = channels_last(images[name])[:]
     pixels = np.asarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
     if not (pixels.ndim == 2 or pixels.shape[2] in (3, 4)):

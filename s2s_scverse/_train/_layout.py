@@ -155,8 +155,8 @@ def sampled_masks(lattice: Lattice, measured: Bool, rng: np.random.Generator) ->
         spots, visible = _phases(lattice, measured)
     else:
         spots = lattice.subset(measured)
-        masked = 1 - min(measured.mean(), MAX_KEPT)
-        visible = _thinned(np.ones(len(spots), bool), [masked] * SPARSER**2, rng)
+        kept = max(min(measured.mean(), MAX_KEPT), MIN_VISIBLE / len(spots))
+        visible = _thinned(np.ones(len(spots), bool), [1 - kept] * SPARSER**2, rng)
     return Masks(spots, np.ones(len(spots), dtype=bool), visible[visible.sum(axis=1) >= MIN_VISIBLE])
 
 

@@ -64,7 +64,7 @@ def _sums(
         start, truth = (each.flatten(1)[:, position] for each in (batch.start, batch.target))
         correction = predict_sites(network, batch, position, training, device) - start
         s, c, t = (each.double().numpy() for each in (start, correction, truth))
-        cells[:, position] += np.sum([c * (t - s), c * c, (t - s) ** 2], axis=1)
+        cells[:, position.numpy()] += np.sum([c * (t - s), c * c, (t - s) ** 2], axis=1)
         s, c, t = (each - each.mean(axis=1, keepdims=True) for each in (s, c, t))
         genes.append(np.sum([s * s, s * c, c * c, s * t, c * t, t * t], axis=2))
     return cells, np.concatenate(genes, axis=1)

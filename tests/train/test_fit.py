@@ -332,3 +332,11 @@ def test_an_accelerator_gives_what_the_cpu_gives_up_to_rounding(section, quick, 
     # Training goes its own way after a few steps of other rounding.
     assert np.square(here - there).mean() < 0.01 * here.var()
     assert section.uns["s2s"]["there"]["history"]["validation"].notna().all()
+
+
+def test_few_spots_at_random_places_are_trained_on():
+    lattice, rng = lattice_of(20, 20), np.random.default_rng(1)
+    measured = np.isin(np.arange(400), rng.permutation(400)[:20])
+    found = imputed(run(section_of(lattice, measured, rng.random((20, 3), dtype=np.float32))))
+    assert found.shape == (380, 3)
+    assert np.isfinite(found).all()

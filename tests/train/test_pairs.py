@@ -48,6 +48,8 @@ def test_every_spot_is_visible_in_one_sparser_sample():
         assert masks.lattice.stride(visible) == 2
     masks = sampled_masks(lattice, random_sample(256, 0.25, rng), rng)
     assert (len(masks.lattice), *masks.visible.sum(axis=1)) == (64, 16, 16, 16, 16)
+    masks = sampled_masks(lattice, random_sample(256, 20 / 256, rng), rng)  # a 13th of 20 spots would be one or two
+    assert (len(masks.lattice), *masks.visible.sum(axis=1)) == (20, 4, 4, 4, 4)
 
 
 def test_random_samples_are_thinned_at_random_and_dense_views_hide_half_to_all_of_the_drop():
