@@ -14,14 +14,19 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Apply a function to every item, in as many threads as BLAS may use; nested calls are serial."""
+def parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], *, begin: Callable[[], None] | None = None
+) -> list[Result]:
+    """Apply a function to every item, in as many threads as BLAS may use; nested calls are serial.
+
+    Threads call `begin` first.
+    """
     items = list(items)
     blas = (library["num_threads"] for library in _controller().info() if library["user_api"] == "blas")
     threads = min(max(blas, default=1), len(items))
     if threads <= 1:
         return [function(item) for item in items]
-    with one_thread(), ThreadPoolExecutor(threads) as pool:
+    with one_thread(), ThreadPoolExecutor(threads, initializer=begin) as pool:
         return list(pool.map(function, items))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
@@ -33,7 +33,8 @@ from .._predict import (
     cross_validate,
     fit_section,
 )
-from .._scores import mean_over_sections
+from .._predict._threads import parallel
+from .._scores import mean_over_sections, pearson
 from .._uncertainty import Growth, growth_slope
 from ..nn import CDCIN
 from ._apply import cells_per_batch, predict_sites, whole_section
@@ -42,7 +43,10 @@ from ._scenes import Scale
 
 __all__ = ["Block", "Prediction", "SectionModel", "find_device", "model_arrays", "predict_block"]
 
-SMALLEST_BLOCK, VALUES_PER_BLOCK = 64, 2**23  # genes, and values of their maps at all sites, predicted at a time
+SMALLEST_BLOCK, LARGEST_BLOCK = 64, 128  # genes predicted at a time
+PIECE = 32  # genes corrected at a time
+VALUES_PER_BLOCK = 2**22  # of their maps at all sites
+LEAST_CORRELATION = 0.15  # of cross-validated predictions with the values of a gene that the network corrects
 
 Float32 = NDArray[np.float32]
 
@@ -101,15 +105,31 @@ class SectionModel:
         return model
 
     def predict(self, values: Float32) -> Prediction:
-        """Predict a block of genes, (n_measured, n_genes)."""
-        # On a large section a few at a time: maps of whole sections dominate memory.
-        size = max(SMALLEST_BLOCK, VALUES_PER_BLOCK // len(self.section.lattice))
-        parts = [self._predict(part) for part in np.array_split(values, max(1, -(-values.shape[1] // size)), axis=1)]
-        if len(parts) == 1:
-            return parts[0]
+        """Predict genes, (n_measured, n_genes); on a CPU a few at a time in each thread."""
+        # Maps of whole sections dominate memory.
+        size = int(np.clip(VALUES_PER_BLOCK // len(self.section.lattice), SMALLEST_BLOCK, LARGEST_BLOCK))
+        n = max(1, -(-values.shape[1] // size))
+        if n == 1:
+            return self._predict(values)
+        # Similar genes, which take as long, often follow each other.
+        pieces = [values[:, number::n] for number in range(n)]
+        if self.device.type == "cpu":
+            self._prepare()
+            threads = torch.get_num_threads()
+            try:
+                parts = parallel(self._predict, pieces, begin=partial(torch.set_num_threads, 1))
+            finally:
+                torch.set_num_threads(threads)
+        else:
+            parts = [self._predict(piece) for piece in pieces]
 
         def joined(arrays: Sequence[Any]) -> Any:
-            return None if arrays[0] is None else np.concatenate(arrays, axis=-1)
+            if arrays[0] is None:
+                return None
+            whole = np.empty((*arrays[0].shape[:-1], values.shape[1]), arrays[0].dtype)
+            for number, part in enumerate(arrays):
+                whole[..., number::n] = part
+            return whole
 
         sites, std, spots = (joined([getattr(part, name) for part in parts]) for name in ("sites", "std", "spots"))
         by_gene = {key: joined([part.by_gene[key] for part in parts]) for key in parts[0].by_gene}
@@ -118,16 +138,24 @@ class SectionModel:
     def _predict(self, values: Float32) -> Prediction:
         settings = self._predictor.tune(values)
         maps = self._predictor.maps(values, settings)
-        sites = _bounded(maps[0] if self._network is None else self._corrected(self._network, values, maps), values)
+        sites = maps[0] if self._network is None else maps[0][self.section.wanted]
+        by_gene = {}
+        if self._validates:
+            folds = self._cross_validation
+            truth = values[folds.chosen]
+            if self.stacking is None or self.stacking.unguided is None:
+                predicted = _bounded(folds.predict(values, settings), values)
+            else:
+                predicted, plain = (_bounded(each, values) for each in folds.predict_twice(values, settings))
+                by_gene[COVARIATE_GAIN] = explained(truth, predicted) - explained(truth, plain)
+        if self._network is not None:
+            genes = np.arange(values.shape[1])
+            if self.training.shrink:
+                genes = np.flatnonzero(pearson(truth, predicted) >= LEAST_CORRELATION)
+            sites[:, genes] = self._corrected(self._network, values, maps, genes)
+        sites = _bounded(sites, values)
         if self.errors is None:
             return Prediction(sites)
-        folds = self._cross_validation
-        truth, by_gene = values[folds.chosen], {}
-        if self.stacking is None or self.stacking.unguided is None:
-            predicted = _bounded(folds.predict(values, settings), values)
-        else:
-            predicted, plain = (_bounded(each, values) for each in folds.predict_twice(values, settings))
-            by_gene[COVARIATE_GAIN] = explained(truth, predicted) - explained(truth, plain)
         known = Calibration.fit(truth, predicted, self.errors, folds=folds.fold[folds.chosen])
         spots = None
         if self.section.unit is not None:
@@ -136,6 +164,15 @@ class SectionModel:
         relative = self._growth.relative(self._components.loadings(values), known.near, growth)
         std = known.std(sites) * np.sqrt(relative)
         return Prediction(sites, std, spots, by_gene | {RELIABILITY: known.reliability})
+
+    @property
+    def _validates(self) -> bool:
+        """Whether every gene is cross-validated: for its errors, or to decide whether the network corrects it."""
+        return self.errors is not None or (self._network is not None and self.training.shrink)
+
+    def _prepare(self) -> None:
+        """Fit what all genes share, before several threads need it."""
+        _ = self._predictor, self._validates and self._cross_validation, self.errors and self._growth
 
     @cached_property
     def _network(self) -> CDCIN | None:
@@ -197,29 +234,29 @@ class SectionModel:
         predicted = folds.predict(values, settings)
         return gain(predicted, folds.distance, shown, distance)
 
-    def _corrected(self, network: CDCIN, values: Float32, maps: list[Float32]) -> Float32:
-        """Add the network's correction to the initial estimate, (n_wanted, n_genes).
+    def _corrected(self, network: CDCIN, values: Float32, maps: list[Float32], genes: NDArray[np.intp]) -> Float32:
+        """Add the network's correction to the initial estimate of some genes, (n_wanted, n_chosen).
 
         The initial estimate is unbiased by construction, so a shrunken correction may not change its mean.
         """
         section, training = self.section, self.training
         position, cells = torch.from_numpy(section.lattice.position), cells_per_batch(training, self.device)
         unmeasured, sites = torch.from_numpy(~section.measured), torch.from_numpy(np.flatnonzero(section.wanted))
-        found = []
-        for start in range(0, values.shape[1], SMALLEST_BLOCK):
-            genes = slice(start, start + SMALLEST_BLOCK)
-            scale = Scale.of(values[:, genes], training.gene_scale)
-            standard = np.stack([scale.apply(each[:, genes]).T for each in maps])
+        found = np.empty((len(sites), len(genes)), np.float32)
+        for start in range(0, len(genes), PIECE):
+            piece = genes[start : start + PIECE]
+            shown = values[:, piece]
+            scale = Scale.of(shown, training.gene_scale)
+            standard = np.stack([scale.apply(each[:, piece]).T for each in maps])
             parts = []
-            shown = scale.apply(values[:, genes])
-            for batch in whole_section(section.lattice, section.measured, shown, standard, cells):
+            for batch in whole_section(section.lattice, section.measured, scale.apply(shown), standard, cells):
                 estimate = batch.start.flatten(1)[:, position]
                 correction = predict_sites(network, batch, position, training, self.device) - estimate
                 if training.shrink:
                     correction -= correction[:, unmeasured].mean(dim=1, keepdim=True)
                 parts.append((estimate + self.shrinkage * correction)[:, sites])
-            found.append(scale.undo(torch.cat(parts).numpy().T))
-        return np.concatenate(found, axis=1)
+            found[:, start : start + PIECE] = scale.undo(torch.cat(parts).numpy().T)
+        return found
 
 
 def _bounded(predicted: Float32, measured: Float32) -> Float32:

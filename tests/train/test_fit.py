@@ -3,6 +3,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 import s2s_scverse as s2s
 from s2s_scverse._keys import RELIABILITY
@@ -129,6 +130,20 @@ def test_gene_blocks_do_not_matter(monkeypatch):
     np.testing.assert_allclose(small.by_gene[RELIABILITY], whole.by_gene[RELIABILITY], atol=1e-5)
     blocks = [model.predict(section.values[:, genes]).sites for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
     np.testing.assert_allclose(np.hstack(blocks), expected, atol=2e-5)
+    with threadpool_limits(2, user_api="blas"):
+        threaded = model.predict(section.values)
+    np.testing.assert_allclose(threaded.sites, small.sites, atol=2e-5)
+    assert torch.get_num_threads() == 1
+
+
+def test_genes_that_cannot_be_predicted_are_not_corrected():
+    section, _ = smooth_section()
+    noise = np.random.default_rng(0).permuted(section.values, axis=0)
+    model = replace(run(section, replace(TRAINING, max_epochs=2)), shrinkage=0.5)
+    values = np.hstack([section.values, noise])
+    of_network, initial = model.predict(values).sites, replace(model, shrinkage=0.0).predict(values).sites
+    changed = np.abs(of_network - initial).max(axis=0) > 0
+    assert changed.tolist() == [True] * 3 + [False] * 3
 
 
 def test_genes_that_were_not_trained_on_and_constant_ones_are_imputed():
