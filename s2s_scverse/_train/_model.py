@@ -283,27 +283,31 @@ def predict_block(
     """
     values = as_dense(values)
     values = np.where(np.isfinite(values).all(axis=0), values, np.float32(0))
+    predicted = [
+        model.predict(values[seen]) if model.section.wanted.any() or model.section.denoised else None
+        for model, seen in zip(models, rows, strict=True)
+    ]
+    # Allocated last, for the prediction needs the most memory.
     found = np.full((n_obs, values.shape[1]), np.nan, np.float32)
     std = np.full_like(found, np.nan) if uncertainty and any(model.errors for model in models) else None
     by_section: dict[str, list[tuple[NDArray[np.float64], int]]] = {}
-    for model, seen in zip(models, rows, strict=True):
-        section, own = model.section, values[seen]
+    for model, seen, of_section in zip(models, rows, predicted, strict=True):
+        section = model.section
         spots, wanted = section.rows[section.measured], section.rows[section.wanted]
-        found[spots] = own
+        found[spots] = values[seen]
         if std is not None:
             std[spots] = 0
-        if not (len(wanted) or section.denoised):
+        if of_section is None:
             continue
-        predicted = model.predict(own)
-        found[wanted] = predicted.sites
-        if predicted.spots is not None:
-            found[spots] = predicted.spots[0]
-        if std is None or predicted.std is None:
+        found[wanted] = of_section.sites
+        if of_section.spots is not None:
+            found[spots] = of_section.spots[0]
+        if std is None or of_section.std is None:
             continue
-        std[wanted] = predicted.std
-        if predicted.spots is not None:
-            std[spots] = predicted.spots[1]
-        for key, score in predicted.by_gene.items():
+        std[wanted] = of_section.std
+        if of_section.spots is not None:
+            std[spots] = of_section.spots[1]
+        for key, score in of_section.by_gene.items():
             by_section.setdefault(key, []).append((score, max(1, len(wanted))))
     return Block(found, std, {key: mean_over_sections(*zip(*of, strict=True)) for key, of in by_section.items()})
 
