@@ -28,6 +28,9 @@ are shuffled, before any is held out. Its sites are then divided at random lines
 sites near other clusters, or at random, five times each; no gene differs between halves but by chance. Difference of
 means with its sampling variance through `tl.propagate`; Welch's t test on the imputed sites; the same on the fully
 measured section.
+
+``--table chance``: the coverages of the first table, and the range from 5 to 95 % of the coverages of 40 other draws
+in the place of the measured section: what is expected if the error model is right.
 """
 
 import argparse
@@ -59,6 +62,7 @@ DISTANCES = (1.2, 1.8, 2.5, 3.5)  # bounds of the bins of the distance to the ne
 SPLITS, ALPHA = 5, 0.05
 HALVES = ("line", "line, inside", "random")
 SMALLEST = 20  # sites of a half
+TRUTHS = 40  # draws in the place of the measured section
 REACH = 2.5  # distance from other clusters to sites inside a region
 
 
@@ -272,8 +276,7 @@ def one(name: str, arguments: argparse.Namespace) -> list[float]:
     genes = most_variable(section)
     impute(section, genes, arguments)
     measured, held_out = section.obs["s2s_measured"].to_numpy(), section.obs["s2s_held_out"].to_numpy()
-    lattice, moran = read_section(section)[1].lattice, moran_of(section, genes)
-    truth = section[:, genes].X.toarray()
+    moran, truth = moran_of(section, genes), section[:, genes].X.toarray()
     mean, std = (np.asarray(section[:, genes].layers[key]) for key in ("s2s", "s2s_std"))
     drawn = []
 
@@ -291,22 +294,13 @@ def one(name: str, arguments: argparse.Namespace) -> list[float]:
     varies = true.notna()
     rows = [each[varies] for each in (of_map - true, table["estimate"] - true)]
     covered = ((table["lower"] <= true) & (true <= table["upper"]))[varies].mean()
+    groups = groups_of(section, mean[held_out])
     truth, mean, std, drawn = truth[held_out], mean[held_out], std[held_out], np.stack(drawn)
-    windows = np.unique(lattice.index[held_out] // 4, axis=0, return_inverse=True)[1]
-    scores = PCA(10, random_state=0).fit_transform(mean)
-    domains = KMeans(DOMAINS, n_init=3, random_state=0).fit_predict(scores)
 
-    def covered_means(labels: np.ndarray) -> list[float]:
-        """Coverage of intervals of means over groups of sites, from draws and from independent errors."""
-        groups = labels == np.unique(labels)[:, None]
-        groups = groups[groups.sum(axis=1) >= FEWEST]
-        counts = groups.sum(axis=1, keepdims=True)
-        average = groups / counts
-        of_draws = average @ drawn
-        half = student.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(1 + 1 / n) * of_draws.std(axis=0, ddof=1)
-        independent = norm.ppf((1 + LEVEL) / 2) * np.sqrt(average @ np.square(std) / counts)
-        missed = (np.abs(average @ truth - each) for each in (of_draws.mean(axis=0), average @ mean))
-        return [(error <= width).mean() for error, width in zip(missed, (half, independent), strict=True)]
+    def independent(means: np.ndarray) -> float:
+        """Coverage of intervals of means over groups of sites, from independent errors."""
+        half = norm.ppf((1 + LEVEL) / 2) * np.sqrt(np.square(means) @ np.square(std))
+        return float((np.abs(means @ (truth - mean)) <= half).mean())
 
     return [
         int(measured.sum()),
@@ -318,10 +312,58 @@ def one(name: str, arguments: argparse.Namespace) -> list[float]:
         covered_at_random(drawn, truth, np.random.default_rng(seed)).mean(),
         crps_of_draws(drawn, truth),
         crps(truth, mean, std).mean(),
-        *covered_means(windows),
-        *covered_means(domains),
+        *(share for means in groups for share in (covered_means(means @ drawn, means @ truth), independent(means))),
         seconds,
     ]
+
+
+def print_chance(arguments: argparse.Namespace) -> None:
+    names = ("Moran's I", "sites", "windows", "domains")
+    print_header(f"section | spots | {' | '.join(f'{name} | expected' for name in names)}")
+    for name in arguments.sections:
+        section = load(name)
+        genes = most_variable(section)
+        impute(section, genes, arguments)
+        held_out, moran = section.obs["s2s_held_out"].to_numpy(), moran_of(section, genes)
+        groups = groups_of(section, np.asarray(section[held_out, genes].layers["s2s"]))
+        values = [section[:, genes].X.toarray()]
+        for draw in s2s.get.draws(section, arguments.n + TRUTHS, genes=genes, rng=arguments.seed):
+            values.append(values[0].copy())
+            values[-1][section.obs_names.isin(draw.obs_names)] = draw.X
+        morans = np.stack([moran(each) for each in values])
+        values = [each[held_out] for each in values]
+        means = [np.stack([group @ each for each in values]) for group in groups]
+        drawn, rng = slice(1, arguments.n + 1), np.random.default_rng(arguments.seed)
+        found = []
+        for number in (0, *range(arguments.n + 1, len(values))):
+            sites = covered_at_random(np.stack(values[drawn]), values[number], rng).mean()
+            of_means = [covered_means(each[drawn], each[number]) for each in means]
+            found.append([covered_means(morans[drawn], morans[number]), sites, *of_means])
+        low, high = np.quantile(found[1:], [0.05, 0.95], axis=0)
+        cells = [(float(of), f"{a:.3f} to {b:.3f}") for of, a, b in zip(found[0], low, high, strict=True)]
+        print_row(name, int(section.obs["s2s_measured"].sum()), *(cell for pair in cells for cell in pair))
+
+
+def groups_of(section: ad.AnnData, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices (n_groups, n_held_out) that average held-out spots over windows of 4 x 4 sites, and over domains.
+
+    Domains are clusters of the map there, `mean` (n_held_out, n_genes).
+    """
+    index = read_section(section)[1].lattice.index[section.obs["s2s_held_out"].to_numpy()]
+    windows = np.unique(index // 4, axis=0, return_inverse=True)[1]
+    scores = PCA(10, random_state=0).fit_transform(mean)
+    domains = KMeans(DOMAINS, n_init=3, random_state=0).fit_predict(scores)
+    found = (labels == np.unique(labels)[:, None] for labels in (windows, domains))
+    windows, domains = (groups[groups.sum(axis=1) >= FEWEST].astype(float) for groups in found)
+    return tuple(groups / groups.sum(axis=1, keepdims=True) for groups in (windows, domains))
+
+
+def covered_means(drawn: np.ndarray, truth: np.ndarray) -> float:
+    """Coverage of the intervals of `tl.propagate` for statistics of draws, (n, ...); NaN is left out."""
+    n = len(drawn)
+    half = student.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(1 + 1 / n) * drawn.std(axis=0, ddof=1)
+    covered = np.abs(drawn.mean(axis=0) - truth) <= half
+    return float(covered[np.isfinite(truth)].mean())
 
 
 def covered_at_random(drawn: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -349,6 +391,7 @@ TABLES = {
     "coverage": print_coverage,
     "area": print_area,
     "null": print_null,
+    "chance": print_chance,
 }
 
 

@@ -23,8 +23,8 @@ _LEVEL: Final = 0.11  # standard error of the logarithm of a gene's standard dev
 _LARGEST: Final = 0.5  # largest standard error of that logarithm without the noise of counting
 _LARGEST_SQUARE: Final = 3.0  # of standardised predictions
 _SKEW: Final = 0.15  # standard error of the quadratic term of errors in units of their standard deviation
-_NEXT: Final = 1.1  # sites up to this distance, in spot spacings, share errors
-_CLOSE: Final = 0.04  # mean weight of the errors of each such site
+_NEXT: Final = 0.75  # sites up to this distance, in spot spacings, share errors
+_CLOSE: Final = 0.4  # mean weight of the errors of each such site, of a gene whose variance is explained
 _LEAST: Final = 0.05  # smallest share in the variance that is not due to estimated parameters
 
 
@@ -54,7 +54,7 @@ class ErrorModel:
     * Kriging errors of the components, simulated conditionally and projected to genes; they vary smoothly.
     * Errors of single sites. One part is correlated between genes like the leave-one-out residuals of the spots, which
       share cell types or depth; the other is independent between genes. Structure finer than the distance of spots is
-      not in the spots, so neighbouring sites share an unknown, small part, which differs from gene to gene.
+      not in the spots, so neighbouring sites share an unknown part, larger for genes that the components explain.
     * Errors of the parameters of a gene, the same at all sites: its mean and its loadings on the components, slope and
       curvature of its values as a function of its predictions, the size of its errors and their spatial share.
 
@@ -99,6 +99,8 @@ class GeneErrors:
             model.components, self._loadings, predicted, residuals
         )
         deviation = marginals.mean - model.mean(values)
+        explained, unexplained = predicted.var(axis=0), np.square(residuals).mean(axis=0)
+        self._close = _CLOSE * _ratio(explained, explained + unexplained)
         self._curve_error, self._square = _curvature(predicted, residuals, deviation)
         self._neighbours = model.neighbours
         self._degree: Float32 = model.neighbours.sum(axis=1)[:, None]
@@ -134,7 +136,7 @@ class GeneErrors:
         drawn = (components @ self._loadings) * self._unit * np.sqrt(part)
         if self._single:
             independent = shared @ self._shared + single * self._own
-            weight = _CLOSE * np.square(close)
+            weight = self._close * np.square(close)
             independent += weight * (self._neighbours @ independent)
             drawn += independent * np.sqrt((1 - part) / (1 + np.square(weight) * self._degree))
         skew *= _SKEW

@@ -141,6 +141,8 @@ def test_as_plain_input(change, call, same, plain, warning, request, outcomes, f
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             outcomes[call, plain] = call(changed(given.copy(), plain))
+        for path in tmp_path.iterdir():
+            path.unlink()
     adata = changed(given, change)
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and not adata.isbacked}
     before = fingerprint(without_results(adata))
