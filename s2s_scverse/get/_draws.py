@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 COMPONENTS, SPOTS_PER_COMPONENT = (25, 50), 16
 """Bounds of the number of components that are simulated, and spots for each. Fewer made errors of regions too small on
 sections of 900 spots, more made them too large on sections of 200."""
-LEAST = 0.05  # smallest share of the variance of an error that is not due to counting
+LEAST = 0.1  # smallest share of the variance of an error that is not due to counting
 NEIGHBOURS = 4  # number of nearest spots from whose depth that of an unmeasured site differs at random
 
 
