@@ -9,6 +9,7 @@ all genes and noise ratios.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -21,6 +22,7 @@ from ._tiles import Tile, tiles
 
 __all__ = ["KERNELS", "NOISE_RATIOS", "Kernel", "Kriged", "Kriging", "Settings", "kernels_for"]
 
+_LOCK = Lock()
 _MAX_SCORED = 16  # number of tiles on which kernels are compared
 _SITE_BLOCK = 2**21  # number of correlations between sites and spots in memory at a time
 Family = Literal["exponential", "matern32"]
@@ -350,9 +352,10 @@ class Kriging:
             return self._cache[key]
         spots = self._tiles[number].spots
         factor = factorise(self._at_spots[spots], kernel, self.noise_ratios, self.noise_weights[spots])
-        if factor.vectors.nbytes <= self._cache_left:
-            self._cache[key] = factor
-            self._cache_left -= factor.vectors.nbytes
+        with _LOCK:
+            if key not in self._cache and factor.vectors.nbytes <= self._cache_left:
+                self._cache[key] = factor
+                self._cache_left -= factor.vectors.nbytes
         return factor
 
     def _site_blocks(self, tile: Tile) -> Iterator[tuple[slice, Float64]]:

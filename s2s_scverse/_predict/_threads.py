@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-__all__ = ["one_thread", "parallel"]
+__all__ = ["one_thread", "parallel", "thread_count"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,12 +22,16 @@ def parallel(
     Threads call `begin` first.
     """
     items = list(items)
-    blas = (library["num_threads"] for library in _controller().info() if library["user_api"] == "blas")
-    threads = min(max(blas, default=1), len(items))
+    threads = min(thread_count(), len(items))
     if threads <= 1:
         return [function(item) for item in items]
     with one_thread(), ThreadPoolExecutor(threads, initializer=begin) as pool:
         return list(pool.map(function, items))
+
+
+def thread_count() -> int:
+    """Return in how many threads BLAS may compute."""
+    return max((each["num_threads"] for each in _controller().info() if each["user_api"] == "blas"), default=1)
 
 
 def one_thread() -> AbstractContextManager[object]:

@@ -33,7 +33,7 @@ from .._predict import (
     cross_validate,
     fit_section,
 )
-from .._predict._threads import parallel
+from .._predict._threads import parallel, thread_count
 from .._scores import mean_over_sections, pearson
 from .._uncertainty import Growth, growth_slope
 from ..nn import CDCIN
@@ -43,9 +43,9 @@ from ._scenes import Scale
 
 __all__ = ["Block", "Prediction", "SectionModel", "find_device", "model_arrays", "predict_block"]
 
-SMALLEST_BLOCK, LARGEST_BLOCK = 64, 128  # genes predicted at a time
-PIECE = 32  # genes corrected at a time
-VALUES_PER_BLOCK = 2**22  # of their maps at all sites
+SMALLEST_PIECE, LARGEST_PIECE, VALUES_PER_PIECE = 64, 128, 2**22  # genes, and values of their maps, predicted at a time
+CORRECTED = 32  # genes corrected by the network at a time
+MOST_SITES = 2**16  # of a section whose genes are predicted in several threads
 LEAST_CORRELATION = 0.15  # of cross-validated predictions with the values of a gene that the network corrects
 
 Float32 = NDArray[np.float32]
@@ -105,15 +105,16 @@ class SectionModel:
         return model
 
     def predict(self, values: Float32) -> Prediction:
-        """Predict genes, (n_measured, n_genes); on a CPU a few at a time in each thread."""
-        # Maps of whole sections dominate memory.
-        size = int(np.clip(VALUES_PER_BLOCK // len(self.section.lattice), SMALLEST_BLOCK, LARGEST_BLOCK))
+        """Predict genes, (n_measured, n_genes), in pieces."""
+        # Each piece computes the correlations between sites and spots again, so larger ones are faster.
+        size = int(np.clip(VALUES_PER_PIECE // len(self.section.lattice), SMALLEST_PIECE, LARGEST_PIECE))
         n = max(1, -(-values.shape[1] // size))
         if n == 1:
             return self._predict(values)
         # Similar genes, which take as long, often follow each other.
         pieces = [values[:, number::n] for number in range(n)]
-        if self.device.type == "cpu":
+        # Maps of whole sections dominate memory, so only small ones are predicted side by side.
+        if self.device.type == "cpu" and n >= thread_count() > 1 and len(self.section.lattice) <= MOST_SITES:
             self._prepare()
             threads = torch.get_num_threads()
             try:
@@ -143,14 +144,14 @@ class SectionModel:
         if self._validates:
             folds = self._cross_validation
             truth = values[folds.chosen]
-            if self.stacking is None or self.stacking.unguided is None:
+            if self.errors is None or self.stacking is None or self.stacking.unguided is None:
                 predicted = _bounded(folds.predict(values, settings), values)
             else:
                 predicted, plain = (_bounded(each, values) for each in folds.predict_twice(values, settings))
                 by_gene[COVARIATE_GAIN] = explained(truth, predicted) - explained(truth, plain)
         if self._network is not None:
             genes = np.arange(values.shape[1])
-            if self.training.shrink:
+            if self.training.shrink and self._validates:
                 genes = np.flatnonzero(pearson(truth, predicted) >= LEAST_CORRELATION)
             sites[:, genes] = self._corrected(self._network, values, maps, genes)
         sites = _bounded(sites, values)
@@ -168,7 +169,8 @@ class SectionModel:
     @property
     def _validates(self) -> bool:
         """Whether every gene is cross-validated: for its errors, or to decide whether the network corrects it."""
-        return self.errors is not None or (self._network is not None and self.training.shrink)
+        shrunken = self._network is not None and self.training.shrink and len(self.section.values) >= FEWEST
+        return self.errors is not None or shrunken
 
     def _prepare(self) -> None:
         """Fit what all genes share, before several threads need it."""
@@ -243,8 +245,8 @@ class SectionModel:
         position, cells = torch.from_numpy(section.lattice.position), cells_per_batch(training, self.device)
         unmeasured, sites = torch.from_numpy(~section.measured), torch.from_numpy(np.flatnonzero(section.wanted))
         found = np.empty((len(sites), len(genes)), np.float32)
-        for start in range(0, len(genes), PIECE):
-            piece = genes[start : start + PIECE]
+        for start in range(0, len(genes), CORRECTED):
+            piece = genes[start : start + CORRECTED]
             shown = values[:, piece]
             scale = Scale.of(shown, training.gene_scale)
             standard = np.stack([scale.apply(each[:, piece]).T for each in maps])
@@ -255,7 +257,7 @@ class SectionModel:
                 if training.shrink:
                     correction -= correction[:, unmeasured].mean(dim=1, keepdim=True)
                 parts.append((estimate + self.shrinkage * correction)[:, sites])
-            found[:, start : start + PIECE] = scale.undo(torch.cat(parts).numpy().T)
+            found[:, start : start + CORRECTED] = scale.undo(torch.cat(parts).numpy().T)
         return found
 
 

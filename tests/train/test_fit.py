@@ -122,8 +122,8 @@ def test_gene_blocks_do_not_matter(monkeypatch):
     monkeypatch.setattr("s2s_scverse._train._apply.CELLS_PER_BATCH", 300)
     model = fitted.with_errors()
     whole = model.predict(section.values)
-    monkeypatch.setattr("s2s_scverse._train._model.SMALLEST_BLOCK", 2)
-    monkeypatch.setattr("s2s_scverse._train._model.VALUES_PER_BLOCK", 1)
+    monkeypatch.setattr("s2s_scverse._train._model.SMALLEST_PIECE", 2)
+    monkeypatch.setattr("s2s_scverse._train._model.VALUES_PER_PIECE", 1)
     small = model.predict(section.values)
     np.testing.assert_allclose(small.sites, expected, atol=2e-5)
     np.testing.assert_allclose(small.std, whole.std, atol=2e-5)
@@ -144,6 +144,13 @@ def test_genes_that_cannot_be_predicted_are_not_corrected():
     of_network, initial = model.predict(values).sites, replace(model, shrinkage=0.0).predict(values).sites
     changed = np.abs(of_network - initial).max(axis=0) > 0
     assert changed.tolist() == [True] * 3 + [False] * 3
+
+
+def test_a_section_of_one_spot_beside_a_larger_one():
+    section, truth = smooth_section()
+    one = np.arange(len(truth)) == 100
+    _, alone = run_all([section, section_of(section.lattice, one, truth[one])], TRAINING)
+    assert np.isfinite(imputed(replace(alone, shrinkage=0.5))).all()
 
 
 def test_genes_that_were_not_trained_on_and_constant_ones_are_imputed():
