@@ -23,6 +23,7 @@ from ._tiles import Tile, tiles
 __all__ = ["KERNELS", "NOISE_RATIOS", "Kernel", "Kriged", "Kriging", "Settings", "kernels_for"]
 
 _LOCK = Lock()
+_FEW_DIMENSIONS = 3  # in which distances are faster one by one than as matrix products
 _MAX_SCORED = 16  # number of tiles on which kernels are compared
 _SITE_BLOCK = 2**21  # number of correlations between sites and spots in memory at a time
 Family = Literal["exponential", "matern32"]
@@ -54,11 +55,25 @@ def kernels_for(n_spots: int, *, smooth: bool) -> list[Kernel]:
 
 def correlation(kernel: Kernel, distances: Float32 | Float64) -> Float32:
     """Return the correlation at distances in spot pitches :cite:p:`rasmussen2006`."""
+    factor = -1.0 if kernel.family == "exponential" else -np.sqrt(3.0)
+    scaled = np.multiply(distances, factor / kernel.length_scale, dtype=np.float32, casting="same_kind")
     if kernel.family == "exponential":
-        scaled = np.asarray(distances * (-1.0 / kernel.length_scale), np.float32)
         return np.exp(scaled, out=scaled)
-    scaled = np.asarray(distances * (np.sqrt(3.0) / kernel.length_scale), np.float32)
-    return (1 + scaled) * np.exp(-scaled)
+    result = np.exp(scaled)
+    np.subtract(1, scaled, out=scaled)
+    result *= scaled
+    return result
+
+
+def distances_between(first: Float64, second: Float64) -> Float64:
+    """Return Euclidean distances (n_first, n_second) of points, (n, n_dimensions) each."""
+    if first.shape[1] <= _FEW_DIMENSIONS:
+        return np.asarray(cdist(first, second))
+    square = -2 * first @ second.T
+    square += np.square(first).sum(axis=1)[:, None]
+    square += np.square(second).sum(axis=1)
+    np.maximum(square, 0, out=square)
+    return np.asarray(np.sqrt(square, out=square))
 
 
 @dataclass(frozen=True)
@@ -363,7 +378,7 @@ class Kriging:
         size = max(1, _SITE_BLOCK // len(tile.spots))
         for start in range(0, len(tile.sites), size):
             rows = slice(start, start + size)
-            yield rows, cdist(self._at_sites[tile.sites[rows]], self._at_spots[tile.spots])
+            yield rows, distances_between(self._at_sites[tile.sites[rows]], self._at_spots[tile.spots])
 
 
 def _by_kernel(settings: Settings) -> Iterator[tuple[int, Index]]:
