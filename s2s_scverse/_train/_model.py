@@ -43,7 +43,7 @@ from ._scenes import Scale
 
 __all__ = ["Block", "Prediction", "SectionModel", "find_device", "model_arrays", "predict_block"]
 
-SMALLEST_PIECE, LARGEST_PIECE, VALUES_PER_PIECE = 64, 128, 2**22  # genes, and values of their maps, predicted at a time
+SMALLEST_PIECE, VALUES_PER_PIECE = 64, 2**22  # genes, and values of their maps, predicted at a time
 CORRECTED = 32  # genes corrected by the network at a time
 MOST_SITES = 2**16  # of a section whose genes are predicted in several threads
 LEAST_CORRELATION = 0.15  # of cross-validated predictions with the values of a gene that the network corrects
@@ -107,13 +107,13 @@ class SectionModel:
     def predict(self, values: Float32) -> Prediction:
         """Predict genes, (n_measured, n_genes), in pieces."""
         # Each piece computes the correlations between sites and spots again, so larger ones are faster.
-        size = int(np.clip(VALUES_PER_PIECE // len(self.section.lattice), SMALLEST_PIECE, LARGEST_PIECE))
+        size = max(SMALLEST_PIECE, VALUES_PER_PIECE // len(self.section.lattice))
         n = max(1, -(-values.shape[1] // size))
         if n == 1:
             return self._predict(values)
         # Similar genes, which take as long, often follow each other.
         pieces = [values[:, number::n] for number in range(n)]
-        # Maps of whole sections dominate memory, so only small ones are predicted side by side.
+        # Maps of whole sections dominate memory, so none of the largest are predicted side by side.
         if self.device.type == "cpu" and n >= thread_count() > 1 and len(self.section.lattice) <= MOST_SITES:
             self._prepare()
             threads = torch.get_num_threads()
