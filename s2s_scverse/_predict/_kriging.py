@@ -25,7 +25,7 @@ __all__ = ["KERNELS", "NOISE_RATIOS", "Kernel", "Kriged", "Kriging", "Settings",
 _LOCK = Lock()
 _FEW_DIMENSIONS = 3  # in which distances are faster one by one than as matrix products
 _MAX_SCORED = 16  # number of tiles on which kernels are compared
-_SITE_BLOCK = 2**21  # number of correlations between sites and spots in memory at a time
+_SITE_BLOCK = 2**19  # number of correlations between sites and spots in memory at a time
 Family = Literal["exponential", "matern32"]
 
 
