@@ -29,8 +29,9 @@ sites near other clusters, or at random, five times each; no gene differs betwee
 means with its sampling variance through `tl.propagate`; Welch's t test on the imputed sites; the same on the fully
 measured section.
 
-``--table chance``: the coverages of the first table, and the range from 5 to 95 % of the coverages of 40 other draws
-in the place of the measured section: what is expected if the error model is right.
+``--table chance``: the coverages of the first table, the mean absolute error of Moran's I of draws in units of that of
+the map, and by how much the Spearman correlation of draws is above that of the map; and the range from 5 to 95 % of
+these for 40 other draws in the place of the measured section: what is expected if the error model is right.
 """
 
 import argparse
@@ -318,14 +319,15 @@ def one(name: str, arguments: argparse.Namespace) -> list[float]:
 
 
 def print_chance(arguments: argparse.Namespace) -> None:
-    names = ("Moran's I", "sites", "windows", "domains")
+    names = ("Moran's I", "MAE", "Spearman", "sites", "windows", "domains")
     print_header(f"section | spots | {' | '.join(f'{name} | expected' for name in names)}")
     for name in arguments.sections:
         section = load(name)
         genes = most_variable(section)
         impute(section, genes, arguments)
         held_out, moran = section.obs["s2s_held_out"].to_numpy(), moran_of(section, genes)
-        groups = groups_of(section, np.asarray(section[held_out, genes].layers["s2s"]))
+        mean = np.asarray(section[:, genes].layers["s2s"])
+        of_map, groups = moran(mean).to_numpy(), groups_of(section, mean[held_out])
         values = [section[:, genes].X.toarray()]
         for draw in s2s.get.draws(section, arguments.n + TRUTHS, genes=genes, rng=arguments.seed):
             values.append(values[0].copy())
@@ -334,11 +336,17 @@ def print_chance(arguments: argparse.Namespace) -> None:
         values = [each[held_out] for each in values]
         means = [np.stack([group @ each for each in values]) for group in groups]
         drawn, rng = slice(1, arguments.n + 1), np.random.default_rng(arguments.seed)
+        estimates = morans[drawn].mean(axis=0), of_map
         found = []
         for number in (0, *range(arguments.n + 1, len(values))):
             sites = covered_at_random(np.stack(values[drawn]), values[number], rng).mean()
             of_means = [covered_means(each[drawn], each[number]) for each in means]
-            found.append([covered_means(morans[drawn], morans[number]), sites, *of_means])
+            true = morans[number]
+            varies = np.isfinite(true)
+            errors = [np.abs(each - true)[varies].mean() for each in estimates]
+            ranks = [spearmanr(each[varies], true[varies]).statistic for each in estimates]
+            of_moran = covered_means(morans[drawn], true), errors[0] / errors[1], ranks[0] - ranks[1]
+            found.append([*of_moran, sites, *of_means])
         low, high = np.quantile(found[1:], [0.05, 0.95], axis=0)
         cells = [(float(of), f"{a:.3f} to {b:.3f}") for of, a, b in zip(found[0], low, high, strict=True)]
         print_row(name, int(section.obs["s2s_measured"].sum()), *(cell for pair in cells for cell in pair))
