@@ -5,7 +5,6 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from s2s_scverse._adata import find_depth, read_molecules
-from s2s_scverse._checks import named_layers
 
 FORMATS = [np.asarray, sparse.csr_array, sparse.csc_matrix]
 
@@ -31,7 +30,9 @@ ROWS = np.arange(60) % 3 > 0
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.__name__)
 @pytest.mark.parametrize("logged", [True, False])
-def test_depth_is_read_back_from_scaled_counts(counts, form, logged):
+def test_depth_is_read_back_from_scaled_counts_in_blocks(counts, form, logged, monkeypatch):
+    for name in ("ROW_BLOCK", "COLUMN_BLOCK"):
+        monkeypatch.setattr(f"s2s_scverse._adata._genes.{name}", 7)
     values = np.log1p(scaled(counts)) if logged else scaled(counts)
     found = read_molecules(ad.AnnData(form(values)), ROWS, layer=None)
     assert found.logged == logged
@@ -42,15 +43,6 @@ def test_depth_is_read_back_from_scaled_counts(counts, form, logged):
     assert not found.logged
     assert_allclose(found.unit, 1)
     assert_allclose(found.depth, total)
-
-
-def test_layers_are_read_in_blocks(counts, monkeypatch):
-    for name in ("ROW_BLOCK", "COLUMN_BLOCK"):
-        monkeypatch.setattr(f"s2s_scverse._adata._genes.{name}", 7)
-    adata = ad.AnnData(np.zeros_like(counts))
-    adata.layers["rows"], adata.layers["columns"] = sparse.csr_matrix(counts), sparse.csc_matrix(counts)
-    for layer in named_layers(adata):
-        assert_allclose(read_depth(adata, ROWS, layer=layer, total_counts="auto"), counts.sum(axis=1)[ROWS])
 
 
 def test_other_values_tell_nothing_and_empty_spots_are_the_least_deep(counts):

@@ -23,23 +23,6 @@ def pair(n_spots, n_genes, seed=0):
     return truth, (0.6 * truth + rng.normal(0, 0.5, truth.shape)).astype(np.float32)
 
 
-def test_constant_genes():
-    varying, constant = np.array([0.1, 0.2, 0.4]), np.full(3, 0.1)  # whose mean is not 0.1
-    truth = np.stack([varying, constant, constant], axis=1)
-    prediction = np.stack([constant, varying, constant], axis=1)
-    np.testing.assert_array_equal(_scores.pearson(truth, prediction), [0, np.nan, np.nan])
-    assert np.isnan(_scores.pearson(truth[:1], prediction[:1])).all()
-
-
-def test_coverage_counts_spots_inside_the_interval():
-    truth = np.zeros((4, 2))
-    prediction = np.array([[1.6, 0.0], [-1.6, 0.0], [1.7, 0.0], [-9.0, 0.0]])  # the interval ends at 1.645
-    std = np.ones((4, 2))
-    std[0, 1] = np.nan
-    np.testing.assert_array_equal(_scores.coverage(truth, prediction, std), [0.5, np.nan])
-    np.testing.assert_array_equal(_scores.coverage(truth, prediction, std, level=0.95), [0.75, np.nan])
-
-
 @pytest.mark.parametrize(("height", "width"), [(17, 23), (24, 16)])
 def test_ssim_is_that_of_scikit_image_inside_a_rectangle(height, width):
     truth, prediction = pair(height * width, 3)

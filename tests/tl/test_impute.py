@@ -60,6 +60,7 @@ def test_one_progress_bar(section, quick, capfd):
     assert list(dict.fromkeys(phases)) == expected
     assert captured.err.count("\n") == 1
     assert "relative error " in captured.err
+    assert captured.err.rsplit("\r", 1)[1].startswith("s2s: 100%")
 
 
 def test_parts_explain_more_and_more_and_history_and_parameters_survive_h5ad(imputed, tmp_path):
@@ -94,25 +95,15 @@ def test_layer_and_key_and_genes(section, quick):
     assert section.uns["s2s"]["panel"]["layer"] == "log"
 
 
-def test_a_gene_gets_the_same_values_whichever_others_are_asked_for_and_the_log_says_how_well(
-    section, imputed, quick, caplog
-):
+def test_a_gene_gets_the_same_values_whichever_others_are_asked_for(section, imputed, quick):
     genes = section.var_names[::5]
-    with caplog.at_level("INFO", "s2s_scverse"):
-        s2s.tl.impute(section, list(genes[::-1]), **quick)
+    s2s.tl.impute(section, list(genes[::-1]), **quick)
     for name in ("s2s", "s2s_std"):
         found, others = section[:, genes].layers[name], section[:, ~section.var_names.isin(genes)].layers[name]
         np.testing.assert_allclose(found, imputed[:, genes].layers[name], atol=2e-5)
         assert np.isnan(others).all()
     reliability = imputed.var["s2s_reliability"].where(imputed.var_names.isin(genes))
     pd.testing.assert_series_equal(section.var["s2s_reliability"], reliability, atol=1e-5)
-    beginnings = (
-        f"{section.obs['s2s_measured'].sum()} spots, {section.n_obs} sites, 3 genes; depth: recovered from values; ",
-        *("initial estimates ...", "training ...", "network: trained for 2 epochs; ", "imputed 3 genes at "),
-    )
-    for message, beginning in zip(caplog.messages, beginnings, strict=True):
-        assert message.startswith(beginning)
-    assert f"; expected correlation {reliability.mean():.2f} (80 % of the genes: " in caplog.messages[-1]
 
 
 def fail(*_args, **_kwargs):
