@@ -94,6 +94,7 @@ def test_holm_worked_out_by_hand():
     table = {name: np.random.default_rng(1).normal(size=(3, 30)) for name in _scores.SCORES}
     table["pcc"][2], table["ssim"][:] = np.nan, np.nan
     frame = _scores.pairs_frame(methods, table).set_index("score")
+    assert frame.loc["rmse", ["first", "second"]].to_numpy().tolist() == [["a", "b"], ["a", "c"], ["b", "c"]]
     smallest, middle, largest = np.sort(frame.loc["rmse", "pvalue"])
     expected = np.minimum([3 * smallest, max(3 * smallest, 2 * middle), max(3 * smallest, 2 * middle, largest)], 1)
     np.testing.assert_allclose(np.sort(frame.loc["rmse", "pvalue_holm"]), expected)

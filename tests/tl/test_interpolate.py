@@ -5,20 +5,6 @@ import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 from s2s_scverse._predict import METHODS
 
-SQUARE = "##### ##### ##### ##### #####"
-
-
-def test_nearest_worked_out_by_hand_and_nothing_to_interpolate(hand_drawn):
-    dense = s2s.pp.grid(hand_drawn("#### ####"), upsample=1)
-    dense.obs["s2s_measured"] = [True, False, False, True] + [False] * 4
-    s2s.tl.interpolate(dense, "nearest")
-    expected = np.array([0, 0, 3, 3, 0, 0, 3, 3])
-    np.testing.assert_array_equal(dense.layers["nearest"], np.stack([expected, 2 * expected], axis=1))
-    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
-    with pytest.warns(UserWarning, match="every site is measured"):
-        s2s.tl.interpolate(dense, "kriging")
-    np.testing.assert_array_equal(dense.layers["kriging"], dense.X)
-
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_measured_spots_fills_the_rest_and_reads_no_hidden_values(section, method):
@@ -44,17 +30,6 @@ def test_pitch_is_that_of_spots_where_there_are_any(hand_drawn):
     lost = np.all(np.abs(np.argwhere(np.ones((40, 40))) - 20) < 13, axis=1)  # two fifths
     for kept, expected in ((~lost, 1), (rng.random(1600) < 0.25, 2), (~lost & (rng.random(1600) < 0.25), 2)):
         assert lattice.spot_pitch(kept) == pytest.approx(expected, rel=0.1)
-
-
-@pytest.mark.parametrize("method", ["linear", "kriging", "pca_kriging"])
-def test_genes_not_asked_for_are_missing_and_others_the_same(section, method):
-    s2s.tl.interpolate(section, method)
-    s2s.tl.interpolate(section, method, genes=[section.var_names[7], section.var_names[2]], key_added="two")
-    s2s.tl.interpolate(section, method, genes=section.var_names[7], key_added="one")
-    two = section.layers["two"]
-    np.testing.assert_allclose(two[:, [7, 2]], section.layers[method][:, [7, 2]], atol=2e-5)
-    np.testing.assert_allclose(section.layers["one"][:, 7], two[:, 7], atol=2e-5)
-    assert np.isnan(np.delete(two, [7, 2], axis=1)).all()
 
 
 def test_layer_key_depth_and_run_entry(section):
