@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from s2s_scverse.nn import CDCIN, PRESETS, CDCINConfig
+from s2s_scverse.nn._simulated import SIMULATED, simulated_weights
 
 SMALL = CDCINConfig(stages=2, features=8, growth=4, blocks=2, layers=2, zero_init=False)
 SMALL = replace(SMALL, heads=2, window=4, channel_squeeze=4)
@@ -23,6 +24,21 @@ def maps(height=10, width=13, batch=2, context=0):
     mask = (torch.rand(batch, 1, height, width, generator=g) < 0.3).float()
     values = torch.rand(batch, 1, height, width, generator=g) * mask
     return start, values, mask, torch.rand(batch, context, height, width, generator=g) if context else None
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def test_numbers_of_parameters():
+    network = CDCIN(PRESETS["paper"])
+    assert [parameters(stage) for stage in network.stages] == [1_103_553] * 3
+    assert parameters(network) == 3_310_659
+    assert network.config.in_channels == 1
+    assert CDCINConfig() == PRESETS["default"] == CDCIN().config
+    assert 15_000 < parameters(CDCIN()) < 25_000
+    shared, separate = (CDCIN(CDCINConfig(stages=3, share_stages=share)) for share in (True, False))
+    assert parameters(shared) == parameters(separate) // 3
 
 
 def naive_stage(p, x, layers, blocks):
@@ -78,16 +94,6 @@ def test_any_size(config, size):
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
 
 
-def test_paper_runs():
-    network = build(PRESETS["paper"]).eval()
-    start, values, mask, _ = maps(17, 16, batch=1)
-    with torch.no_grad():
-        out = network.impute(start, values, mask)
-    assert out.shape == (1, 1, 17, 16)
-    assert torch.isfinite(out).all()
-    assert not torch.equal(out, start)
-
-
 def test_measured_values_are_kept_those_hidden_by_the_mask_are_not_read_and_zero_init_adds_nothing():
     start, values, mask, _ = maps()
     values = values * 1e-7 + mask / 3  # values that arithmetic would round
@@ -103,6 +109,27 @@ def test_measured_values_are_kept_those_hidden_by_the_mask_are_not_read_and_zero
     values = start * mask
     assert all(torch.equal(stage, start) for stage in network(start, values, mask))
     assert torch.equal(network.impute(start, values, mask), start)
+
+
+def test_one_network_serves_square_and_hexagonal_lattices():
+    network, inputs = build(replace(SMALL, hexagonal=True)), maps()
+    square = CDCIN(SMALL)
+    square.load_state_dict(network.state_dict())
+    hexagonal = network(*inputs)
+    network.use_lattice(hexagonal=False)
+    assert torch.equal(network(*inputs), square(*inputs))
+    network.use_lattice(hexagonal=True)
+    assert torch.equal(network(*inputs), hexagonal)
+    assert not torch.allclose(square(*inputs), hexagonal)
+
+
+def test_shipped_weights_fit_the_default_network_on_all_lattices_and_no_other():
+    network = CDCIN(SIMULATED)
+    untrained = network.stages[0].last.weight.clone()
+    network.load_state_dict(simulated_weights(SIMULATED))
+    assert not torch.equal(network.stages[0].last.weight, untrained)
+    with pytest.raises(ValueError, match="shipped weights"):
+        simulated_weights(replace(SIMULATED, stages=2))
 
 
 def test_turning_by_60_degrees_commutes_with_rotation_symmetric_hexagonal_weights():
