@@ -10,7 +10,6 @@ from s2s_scverse._predict import (
     Kriging,
     PCAKriging,
     Settings,
-    boxes,
     noise_weights_of,
     state_kriging,
 )
@@ -113,13 +112,6 @@ def test_pca_kriging_borrows_from_other_genes(spots, sites):
 
     assert correlation_with_truth(components) > correlation_with_truth(single) + 0.02
     assert_allclose(mean, (components + single) / 2, rtol=1e-6)
-
-
-def test_boxes_of_an_l_shaped_section_hold_all_spots_once():
-    spots = np.array([(x, y) for x in range(40) for y in range(40) if x < 10 or y < 10], float)
-    found = boxes(spots, 45)
-    assert max(len(inside) for *_, inside in found) <= 45
-    np.testing.assert_array_equal(np.sort(np.concatenate([inside for *_, inside in found])), np.arange(len(spots)))
 
 
 @pytest.mark.parametrize("compiled", [True, False])

@@ -171,9 +171,3 @@ def test_useless_covariates_do_no_harm(guided):
 def test_order_and_scale_of_covariates_do_not_matter(guided):
     found, other = (guided.predicted("stack", shown) for shown in (guided.covariates, 3 * guided.covariates[:, ::-1]))
     assert_allclose(other, found, atol=2e-3)
-
-
-def test_doubtful_covariates_count_less(guided):
-    useless = np.random.default_rng(1).permutation(guided.covariates)
-    assert sum(guided.weights(guided.covariates).members[5:]) > 0.5
-    assert sum(guided.weights(useless).members[5:]) < 0.2
