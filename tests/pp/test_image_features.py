@@ -121,6 +121,17 @@ def test_an_image_in_another_form_has_the_same_features(section, described, conv
     np.testing.assert_allclose(found, described.obsm["s2s_image"], atol=1e-4)
 
 
+def test_numbers_as_arrays_and_images_of_full_resolution(section, described):
+    adata, expected = section.copy(), described.uns["s2s"]["image"]["s2s_image"]["explained"]
+    slide = adata.uns["spatial"]["slide"]
+    slide["scalefactors"]["tissue_hires_scalef"] = np.array([0.5])
+    found = s2s.pp.image_features(adata, copy=True).obsm["s2s_image"]
+    np.testing.assert_array_equal(found, described.obsm["s2s_image"])
+    slide["images"] = {"fullres": slide["images"]["hires"].repeat(2, axis=0).repeat(2, axis=1)}
+    found = s2s.pp.image_features(adata, copy=True).uns["s2s"]["image"]["s2s_image"]
+    assert found["explained"] == pytest.approx(expected, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("hide", "text"),
     [
