@@ -38,13 +38,6 @@ def test_ssim_is_that_of_scikit_image_inside_a_rectangle(height, width):
         np.testing.assert_allclose(found[:, gene].reshape(height, width)[inside], expected[inside], atol=1e-10)
 
 
-def test_ssim_needs_a_data_range():
-    weights = _scores.window(lattice_of("square", rectangle(3, 3)))
-    truth, prediction = pair(9, 3)
-    found = _scores.similarity_map(truth, prediction, weights, np.array([0.0, np.nan, 1.0]))
-    assert np.isnan(found).any(axis=0).tolist() == [True, True, False]
-
-
 @pytest.mark.parametrize(("kind", "n_positions"), [("square", 121), ("hex", 91), ("quincunx", 121)])
 def test_window_falls_with_distance_on_every_lattice(kind, n_positions):
     lattice = lattice_of(kind, rectangle(11, 11) - 5)

@@ -64,9 +64,3 @@ def test_points_get_the_values_of_the_site_where_it_was_measured_and_none_outsid
     np.testing.assert_allclose(found[dense.var_names[1]], [0, 1, 22, np.nan, 44], atol=1e-5)
     measured = s2s.get.at(dense, points, layer=None)
     np.testing.assert_array_equal(measured[dense.var_names[1]], [0, 2, 22, np.nan, 44])
-    warped = hand_drawn("### ### ###", pitch=10.0)
-    warped.obsm["spatial"][4] += [4, 0]
-    with pytest.warns(UserWarning, match="spots lie 0.13 pitches .* from the lattice that fits them best"):
-        dense = s2s.pp.grid(warped, upsample=1)
-    assert s2s.get.at(dense, np.array([[14.1, 10.0]]), "0", layer=None).to_numpy() == 11
-    assert s2s.get.at(dense, np.array([[17.9, 10.0]]), "0", layer=None).to_numpy() == 12

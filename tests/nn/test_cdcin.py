@@ -83,17 +83,6 @@ def test_cascade_against_formulas(consistency, share, mask_channel, values_chann
     torch.testing.assert_close(network.impute(x0, v, m, c), consistent(x))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (13, 6)])
-@pytest.mark.parametrize("config", [SMALL, ATTENTION], ids=["plain", "attention"])
-def test_any_size(config, size):
-    network, inputs = build(config), maps(*size)
-    out = network(*inputs)
-    assert out.shape == (2, 2, 1, *size)
-    out.sum().backward()
-    assert torch.isfinite(out).all()
-    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
-
-
 def test_measured_values_are_kept_those_hidden_by_the_mask_are_not_read_and_zero_init_adds_nothing():
     start, values, mask, _ = maps()
     values = values * 1e-7 + mask / 3  # values that arithmetic would round

@@ -14,6 +14,8 @@ import s2s_scverse as s2s
 from s2s_scverse._adata import read_molecules
 from s2s_scverse._checks import named_layers
 
+QUICK = {"preset": "quick", "progress": False}
+
 
 def test_measured_spots_keep_their_values_bit_for_bit_and_others_are_predicted(imputed):
     measured = imputed.obs["s2s_measured"].to_numpy()
@@ -149,7 +151,7 @@ def test_backed_sections_are_not_copied(section, quick, tmp_path):
 
 def test_negative_values_stay_negative(section):
     section.X = section.X.toarray() - 3
-    s2s.tl.impute(section, preset="quick", progress=False)
+    s2s.tl.impute(section, **QUICK)
     assert section.layers["s2s"][~section.obs["s2s_measured"].to_numpy()].min() < -1
 
 
@@ -160,9 +162,6 @@ def test_values_that_were_logged_twice_are_told():
     dense.X = dense.X.log1p()
     with pytest.warns(UserWarning, match="log1p seems to have been applied twice"):
         s2s.tl.impute(dense, preset="quick", progress=False)
-
-
-QUICK = {"preset": "quick", "progress": False}
 
 
 def test_denoised_spots(section, imputed, quick):
@@ -230,20 +229,11 @@ def test_errors_of_several_sections(section):
     assert ((truth >= lower[hidden]) & (truth <= upper[hidden])).mean() == pytest.approx(0.9, abs=0.05)
 
 
-@pytest.fixture(scope="module")
-def guided(_section):
-    adata = _section.copy()
-    rng = np.random.default_rng(0)
-    pattern = rng.standard_normal(adata.n_obs)
-    values = np.asarray(adata.X.toarray() if hasattr(adata.X, "toarray") else adata.X)
-    values[:, 0] += (2 + pattern).clip(0)
-    adata.X = values
-    adata.obs["pattern"] = pattern
-    s2s.tl.impute(adata, preset="quick", covariates="pattern", progress=False)
-    return adata
-
-
-def test_gain_is_largest_for_the_gene_that_depends_on_the_covariate(guided):
+def test_gain_is_largest_for_the_gene_that_depends_on_the_covariate(section):
+    pattern = np.random.default_rng(0).standard_normal(section.n_obs)
+    section.X, section.obs["pattern"] = section.X.toarray(), pattern
+    section.X[:, 0] += (2 + pattern).clip(0)
+    guided = s2s.tl.impute(section, covariates="pattern", copy=True, **QUICK)
     gain = guided.var["s2s_covariate_gain"]
     assert gain.idxmax() == guided.var_names[0]
     assert gain.iloc[0] > 0.2
@@ -252,7 +242,6 @@ def test_gain_is_largest_for_the_gene_that_depends_on_the_covariate(guided):
     assert explained["stack"] > explained["stack_without_covariates"]
     figure = s2s.pl.reliability(guided, return_fig=True)
     assert [axis.get_ylabel() for axis in figure.axes] == ["expected PCC", "variance explained by covariates"]
-    adata = guided.copy()  # the gain of an earlier run goes
-    s2s.tl.impute(adata, preset="quick", progress=False)
-    assert "s2s_covariate_gain" not in adata.var
     assert "s2s_covariate_gain" not in s2s.pp.grid(guided[guided.obs["s2s_measured"]]).var
+    s2s.tl.impute(guided, **QUICK)  # the gain of an earlier run goes
+    assert "s2s_covariate_gain" not in guided.var

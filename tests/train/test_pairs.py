@@ -113,17 +113,6 @@ def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
         assert (batch.start == -1).all()
 
 
-def test_windows_are_pieces_of_turned_sections():
-    laid, masks = scene(n_images=0)
-    seen = set()
-    for parts in windows(laid, steps=60):
-        sites = (parts["t"].target[0, 0] % 100).long().numpy()
-        down = masks.lattice.index[sites[1, 0]] - masks.lattice.index[sites[0, 0]]
-        right = masks.lattice.index[sites[0, 1]] - masks.lattice.index[sites[0, 0]]
-        seen.add((tuple(down.tolist()), tuple(right.tolist())))
-    assert len(seen) == 8
-
-
 def test_losses_by_hand():
     prediction, target = torch.tensor([1.0, 5.0, 9.0]), torch.tensor([2.0, 2.0, 0.0])
     weight = torch.tensor([1.0, 1.0, 0.0])
