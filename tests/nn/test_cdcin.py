@@ -121,30 +121,6 @@ def test_shipped_weights_fit_the_default_network_on_all_lattices_and_no_other():
         simulated_weights(replace(SIMULATED, stages=2))
 
 
-def test_turning_by_60_degrees_commutes_with_rotation_symmetric_hexagonal_weights():
-    network = build(replace(SMALL, hexagonal=True))
-    ring = [(0, 1), (-1, 1), (-1, 0), (0, -1), (1, -1), (1, 0)]
-    with torch.no_grad():
-        for p in network.parameters():
-            if p.shape[2:] == (3, 3):
-                mean = torch.stack([p[:, :, 1 + r, 1 + c] for r, c in ring]).mean(0)
-                for r, c in ring:
-                    p[:, :, 1 + r, 1 + c] = mean
-    n = 61
-    start = torch.zeros(1, 1, n, n)
-    start[0, 0, 30:33, 30:34] = torch.rand(3, 4, generator=torch.Generator().manual_seed(0))
-    turned = torch.zeros_like(start)
-    for u in range(-3, 7):
-        for v in range(-3, 7):  # (u, v) -> (u + v, -u) turns (1, 0) into (1, -1), its next neighbour
-            turned[0, 0, 30 + u + v, 30 - u] = start[0, 0, 30 + u, 30 + v]
-    nothing = torch.zeros_like(start)
-    out, out_turned = (network(s, nothing, nothing)[-1, 0, 0].detach() for s in (start, turned))
-    assert out.std() > 0
-    for u in range(-5, 8):
-        for v in range(-5, 8):
-            assert out_turned[30 + u + v, 30 - u] == pytest.approx(out[30 + u, 30 + v].item(), abs=1e-5)
-
-
 def test_neither_recompute_nor_channels_last_changes_anything():
     inputs, grads = maps(), []
     for recompute in (False, True):
