@@ -100,20 +100,6 @@ def test_tiles_are_close_to_the_whole():
     assert_array_equal(again.sites, chosen.sites)
 
 
-def test_pca_kriging_borrows_from_other_genes(spots, sites):
-    rng = np.random.default_rng(2)
-    pattern = np.sin(spots[:, :1] / 2) + np.cos(spots[:, 1:] / 2)
-    values = (pattern * rng.uniform(0.5, 1, 60) + rng.normal(size=(len(spots), 60))).astype(np.float32)
-    truth = np.sin(sites[:, :1] / 2) + np.cos(sites[:, 1:] / 2)
-    mean, components, single = PCAKriging(Kriging(spots, sites), values, n_components=3).maps(values)
-
-    def correlation_with_truth(maps):
-        return float(np.mean([np.corrcoef(truth[:, 0], gene)[0, 1] for gene in maps.T]))
-
-    assert correlation_with_truth(components) > correlation_with_truth(single) + 0.02
-    assert_allclose(mean, (components + single) / 2, rtol=1e-6)
-
-
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("n", [1, 2, 40])
 def test_eigenvectors(n, compiled, monkeypatch):

@@ -45,13 +45,6 @@ def test_nearest_outside_the_hull(method, spots, values):
     assert_array_equal(interpolate(method, spots, values, outside), expected)
 
 
-@pytest.mark.parametrize("method", ["kriging", "pca_kriging"])
-def test_moving_and_scaling_values(method, spots, values, sites):
-    expected = interpolate(method, spots, values, sites)
-    assert_allclose(interpolate(method, spots, 4 * values + 2, sites), 4 * expected + 2, atol=1e-3)
-    assert_allclose(interpolate(method, spots + 1000, values, sites + 1000), expected, atol=1e-4)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_few_spots(method):
     found = interpolate(method, np.zeros((1, 2)), np.array([[3.0, 4.0]], np.float32), SITES)
