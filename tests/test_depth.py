@@ -58,15 +58,6 @@ def test_other_values_tell_nothing_and_empty_spots_are_the_least_deep(counts):
     assert found.depth[ROWS[:4].sum()] == found.depth.min() > 0
 
 
-def test_a_column_is_taken_at_its_word(counts):
-    adata = ad.AnnData(counts)
-    adata.obs["n_counts"] = np.where(ROWS, np.arange(60.0), np.nan)
-    assert read_depth(adata, ROWS, layer=None, total_counts=None) is None
-    assert_allclose(read_depth(adata, ROWS, layer=None, total_counts="n_counts"), np.arange(60)[ROWS])
-    equal = ad.AnnData(np.tile(counts[:1], (60, 1)))
-    assert read_depth(equal, ROWS, layer=None, total_counts="auto") is None
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -3.0])
 def test_odd_values_tell_nothing_and_stop_nothing(counts, bad):
     counts[ROWS.argmax(), 3] = bad

@@ -67,13 +67,3 @@ def test_any_storage(section, tmp_path):
     backed = ad.read_h5ad(tmp_path / "section.h5ad", backed="r")
     np.testing.assert_array_equal(s2s.get.dense(backed).X, layer)
     backed.file.close()
-
-
-def test_results_are_imputed_again_under_the_same_name(section):
-    plain = s2s.get.dense(section)
-    s2s.tl.interpolate(plain, "kriging", key_added="s2s")
-    np.testing.assert_allclose(plain.layers["s2s"], plain.X, atol=1e-5)
-    finer = s2s.pp.grid(plain[plain.obs["s2s_measured"]].copy(), upsample=3)
-    s2s.tl.interpolate(finer, "kriging", key_added="s2s")
-    assert "s2s_reliability" not in finer.var
-    assert finer.obs["s2s_visible"].equals(finer.obs["s2s_measured"].rename("s2s_visible"))

@@ -50,12 +50,6 @@ def test_layer_key_depth_and_run_entry(section):
     assert not np.array_equal(section.layers["kriging"], section.layers["equal"])
 
 
-def test_the_former_name_of_pca_kriging(section):
-    s2s.tl.interpolate(section, "pca_kriging")
-    s2s.tl.interpolate(section, "cokriging")
-    np.testing.assert_array_equal(section.layers["cokriging"], section.layers["pca_kriging"])
-
-
 def test_the_stack_is_what_imputation_starts_from(section):
     s2s.tl.interpolate(section, "stack", rng=3)
     s2s.tl.impute(section, preset="quick", progress=False)
