@@ -22,6 +22,7 @@ def propagate(dense, statistic, n=6, **arguments):
 
 def test_estimates_and_intervals_follow_from_the_draws(dense):
     def variance_of_a_draw_that_is_changed(draw):
+        assert "new" not in draw.obs
         found = draw.to_df().var(ddof=0)
         draw.X[:], draw.obs["new"] = 0, 1
         return found
