@@ -21,10 +21,6 @@ def scaled(counts, target=100.0):
     return counts * (target / counts.sum(axis=1, keepdims=True))
 
 
-def read_depth(adata, rows, *, layer, total_counts):
-    return find_depth(adata, rows, read_molecules(adata, rows, layer=layer), total_counts)
-
-
 ROWS = np.arange(60) % 3 > 0
 
 
@@ -50,7 +46,7 @@ def test_other_values_tell_nothing_and_empty_spots_are_the_least_deep(counts):
     for values in (rng.gamma(2, size=counts.shape), np.sqrt(counts), rng.normal(size=counts.shape), 0 * counts):
         adata = ad.AnnData(values.astype(np.float32))
         assert read_molecules(adata, ROWS, layer=None) is None
-        assert read_depth(adata, ROWS, layer=None, total_counts="auto") is None
+        assert find_depth(adata, ROWS, None, "auto") is None
     counts[4] = 0
     assert ROWS[4]
     found = read_molecules(ad.AnnData(counts), ROWS, layer=None)

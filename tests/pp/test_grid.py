@@ -11,10 +11,6 @@ def dense(matrix):
     return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
 
 
-def sites(adata):
-    return dict(zip(zip(adata.obs["array_row"], adata.obs["array_col"], strict=True), range(adata.n_obs), strict=True))
-
-
 def test_upsample_puts_sites_between_spots_and_into_holes_and_keeps_spots_first(hand_drawn):
     adata = hand_drawn("### ### ###", pitch=100)
     found = s2s.pp.grid(adata, upsample=2)
@@ -22,8 +18,7 @@ def test_upsample_puts_sites_between_spots_and_into_holes_and_keeps_spots_first(
     assert found.obs_names[:9].tolist() == adata.obs_names.tolist()
     assert found.obs["s2s_measured"].tolist() == [True] * 9 + [False] * 16
     assert found.obs_names[9] == "site_0x1"
-    at = sites(found)
-    np.testing.assert_allclose(found.obsm["spatial"][at[1, 3]], [150, 50])
+    np.testing.assert_allclose(found["site_1x3"].obsm["spatial"], [[150, 50]])
     np.testing.assert_array_equal(dense(found.X)[:9], adata.X)
     assert not dense(found.X)[9:].any()
     grid = found.uns["s2s"]["grid"]

@@ -211,14 +211,13 @@ def test_few_spots_have_no_errors(section, quick, n_spots):
 
 
 def test_errors_of_several_sections(section):
-    section = section[section.obs["s2s_measured"] | section.obs["s2s_held_out"]].copy()
-    second = section.copy()
-    second.X = second.X.multiply(np.arange(second.n_vars) != 2).tocsr()
-    both = ad.concat({"a": section, "b": second}, label="slide", index_unique="-")
-    kept = both.obs_names[~both.obs.pop("s2s_held_out")]
-    del both.obs["s2s_measured"]
+    spots = section[section.obs["s2s_measured"] | section.obs["s2s_held_out"]].copy()
+    spots.obs = spots.obs[["array_row", "array_col"]]
+    silent = spots.copy()
+    silent.X = silent.X.multiply(np.arange(silent.n_vars) != 2).tocsr()
+    both = ad.concat({"a": spots, "b": silent}, label="slide", index_unique="-")
     dense = s2s.pp.grid(both, upsample=1, library_key="slide")
-    s2s.pp.sparsify(dense, keep=dense.obs_names.isin(kept))
+    s2s.pp.sparsify(dense)
     s2s.tl.impute(dense, **QUICK)
     assert dense.var["s2s_reliability"].between(0, 1).all()
     lower, upper = s2s.get.interval(dense, 0.9)
