@@ -23,23 +23,6 @@ def pair(n_spots, n_genes, seed=0):
     return truth, (0.6 * truth + rng.normal(0, 0.5, truth.shape)).astype(np.float32)
 
 
-def test_constant_genes():
-    varying, constant = np.array([0.1, 0.2, 0.4]), np.full(3, 0.1)  # whose mean is not 0.1
-    truth = np.stack([varying, constant, constant], axis=1)
-    prediction = np.stack([constant, varying, constant], axis=1)
-    np.testing.assert_array_equal(_scores.pearson(truth, prediction), [0, np.nan, np.nan])
-    assert np.isnan(_scores.pearson(truth[:1], prediction[:1])).all()
-
-
-def test_coverage_counts_spots_inside_the_interval():
-    truth = np.zeros((4, 2))
-    prediction = np.array([[1.6, 0.0], [-1.6, 0.0], [1.7, 0.0], [-9.0, 0.0]])  # the interval ends at 1.645
-    std = np.ones((4, 2))
-    std[0, 1] = np.nan
-    np.testing.assert_array_equal(_scores.coverage(truth, prediction, std), [0.5, np.nan])
-    np.testing.assert_array_equal(_scores.coverage(truth, prediction, std, level=0.95), [0.75, np.nan])
-
-
 @pytest.mark.parametrize(("height", "width"), [(17, 23), (24, 16)])
 def test_ssim_is_that_of_scikit_image_inside_a_rectangle(height, width):
     truth, prediction = pair(height * width, 3)
@@ -53,13 +36,6 @@ def test_ssim_is_that_of_scikit_image_inside_a_rectangle(height, width):
         )
         inside = (slice(5, -5), slice(5, -5))
         np.testing.assert_allclose(found[:, gene].reshape(height, width)[inside], expected[inside], atol=1e-10)
-
-
-def test_ssim_needs_a_data_range():
-    weights = _scores.window(lattice_of("square", rectangle(3, 3)))
-    truth, prediction = pair(9, 3)
-    found = _scores.similarity_map(truth, prediction, weights, np.array([0.0, np.nan, 1.0]))
-    assert np.isnan(found).any(axis=0).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize(("kind", "n_positions"), [("square", 121), ("hex", 91), ("quincunx", 121)])
@@ -102,8 +78,6 @@ def test_bootstrap_interval_is_that_of_the_mean_over_the_same_genes_for_all_with
     np.testing.assert_allclose(ends[:, 1], 2 * ends[:, 0])
     assert 1 <= ends[0, 0] < 3 < ends[1, 0] <= 5
     assert np.isnan(ends[:, 2]).all()
-    constant = _scores.bootstrap_interval(np.full((5, 1), 7.0), 10, np.random.default_rng(0))
-    np.testing.assert_array_equal(constant, [[7], [7]])
 
 
 def test_holm_worked_out_by_hand():
@@ -111,6 +85,7 @@ def test_holm_worked_out_by_hand():
     table = {name: np.random.default_rng(1).normal(size=(3, 30)) for name in _scores.SCORES}
     table["pcc"][2], table["ssim"][:] = np.nan, np.nan
     frame = _scores.pairs_frame(methods, table).set_index("score")
+    assert frame.loc["rmse", ["first", "second"]].to_numpy().tolist() == [["a", "b"], ["a", "c"], ["b", "c"]]
     smallest, middle, largest = np.sort(frame.loc["rmse", "pvalue"])
     expected = np.minimum([3 * smallest, max(3 * smallest, 2 * middle), max(3 * smallest, 2 * middle, largest)], 1)
     np.testing.assert_allclose(np.sort(frame.loc["rmse", "pvalue_holm"]), expected)

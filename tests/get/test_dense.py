@@ -1,5 +1,6 @@
 """The way into scanpy and squidpy: imputed values in X."""
 
+import anndata as ad
 import dask.array as da
 import numpy as np
 import pytest
@@ -36,23 +37,16 @@ def test_values_are_those_of_the_layer_and_annotations_are_kept(section):
     assert section.uns["s2s"]["grid"]["kind"] == "square"
 
 
-def test_sparse_arrays_of_sites_are_kept(section):
-    section = section.copy()
-    section.obsm["neighbours"] = sparse.csr_matrix(np.eye(section.n_obs, 3))
-    section.layers["s2s"][-5:] = np.nan
-    found = s2s.get.dense(section).obsm["neighbours"]
-    np.testing.assert_array_equal(found.toarray(), np.eye(section.n_obs - 5, 3))
-
-
 def test_genes_and_sites_without_values_are_left_out(section):
     layer = section.layers["s2s"].copy()
     layer[:, 2], layer[-5:] = np.nan, np.nan
     section = section.copy()
-    section.layers["s2s"] = layer
+    section.layers["s2s"], section.obsm["neighbours"] = layer, sparse.csr_matrix(np.eye(section.n_obs, 3))
     plain = s2s.get.dense(section, min_reliability=0.5)
     kept = section.var_names[section.var["s2s_reliability"] >= 0.5]
     assert plain.var_names.equals(kept)
     np.testing.assert_array_equal(plain.X, section[:-5, kept].layers["s2s"])
+    np.testing.assert_array_equal(plain.obsm["neighbours"].toarray(), np.eye(section.n_obs - 5, 3))
     assert section.var_names[2] not in s2s.get.dense(section).var_names
     chosen = section.var_names[[7, 4]].tolist()
     assert s2s.get.dense(section, genes=chosen).var_names.tolist() == chosen
@@ -60,37 +54,16 @@ def test_genes_and_sites_without_values_are_left_out(section):
         s2s.get.dense(section, genes=section.var_names[2])
 
 
-@pytest.mark.parametrize(
-    "store",
-    [
-        pytest.param(lambda layer: layer.astype(np.float16), id="float16"),
-        pytest.param(lambda layer: da.from_array(layer, chunks=(100, 5)), id="dask"),
-        pytest.param(np.asfortranarray, id="by gene"),
-    ],
-)
-def test_any_storage(section, store):
-    stored = section.copy()
-    stored.layers["s2s"] = store(section.layers["s2s"])
-    plain = s2s.get.dense(stored[::-1])
-    assert type(plain.X) is np.ndarray
-    assert plain.X.dtype == np.float32
-    np.testing.assert_allclose(plain.X, section.layers["s2s"][::-1], atol=2e-3)
-
-
-def test_results_are_imputed_again_under_the_same_name(section):
-    plain = s2s.get.dense(section)
-    s2s.tl.interpolate(plain, "kriging", key_added="s2s")
-    np.testing.assert_allclose(plain.layers["s2s"], plain.X, atol=1e-5)
-    finer = s2s.pp.grid(plain[plain.obs["s2s_measured"]].copy(), upsample=3)
-    s2s.tl.interpolate(finer, "kriging", key_added="s2s")
-    assert "s2s_reliability" not in finer.var
-    assert finer.obs["s2s_visible"].equals(finer.obs["s2s_measured"].rename("s2s_visible"))
-
-
-def test_backed(section, tmp_path):
-    import anndata as ad
-
+def test_any_storage(section, tmp_path):
+    layer = section.layers["s2s"]
+    for stored in (layer.astype(np.float16), da.from_array(layer, chunks=(100, 5))):
+        adata = section.copy()
+        adata.layers["s2s"] = stored
+        plain = s2s.get.dense(adata[::-1])
+        assert type(plain.X) is np.ndarray
+        assert plain.X.dtype == np.float32
+        np.testing.assert_allclose(plain.X, layer[::-1], atol=2e-3)
     section.write_h5ad(tmp_path / "section.h5ad")
     backed = ad.read_h5ad(tmp_path / "section.h5ad", backed="r")
-    np.testing.assert_array_equal(s2s.get.dense(backed).X, section.layers["s2s"])
+    np.testing.assert_array_equal(s2s.get.dense(backed).X, layer)
     backed.file.close()

@@ -41,23 +41,6 @@ def test_draws_have_the_means_and_deviations_of_the_layers_and_the_measured_valu
     np.testing.assert_allclose(drawn.std(axis=0)[~measured].mean(axis=0), std[~measured].mean(axis=0), rtol=0.05)
 
 
-def test_a_draw_is_a_section_for_scanpy_and_squidpy(dense):
-    before = dense.copy()
-    genes = dense.var_names[[7, 2]].tolist()
-    plain = s2s.get.dense(dense, genes=genes)
-    draw, other = s2s.get.draws(dense, 2, genes=genes)
-    assert draw.obs.equals(plain.obs)
-    assert draw.var.equals(plain.var)
-    assert list(draw.obsm) == list(plain.obsm)
-    assert not draw.layers
-    assert not np.array_equal(draw.X, other.X)
-    draw.obs["cluster"], draw.uns["s2s"]["grid"]["kind"] = "a", "changed"
-    assert "cluster" not in other.obs
-    assert other.uns["s2s"]["grid"]["kind"] == dense.uns["s2s"]["grid"]["kind"] == "square"
-    assert np.array_equal(dense.layers["s2s"], before.layers["s2s"])
-    assert dense.obs.equals(before.obs)
-
-
 def test_same_draws_whatever_the_other_genes(dense):
     drawn = stacked(dense, 3, rng=5)
     genes = dense.var_names[[9, 3]]

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy import sparse
 
 import s2s_scverse as s2s
 
@@ -10,7 +9,8 @@ def dense(hand_drawn):
     return s2s.pp.grid(hand_drawn("### #.# ###", pitch=10), upsample=1)
 
 
-def test_values_masks_and_coordinates_of_genes_and_layers(dense):
+def test_values_masks_and_coordinates_of_genes_and_layers(dense, monkeypatch):
+    monkeypatch.setattr("s2s_scverse.get._image.GENE_BLOCK", 1)
     image = s2s.get.image(dense)
     assert image.dims == ("gene", "row", "col")
     assert image.dtype == np.float32
@@ -30,24 +30,12 @@ def test_values_masks_and_coordinates_of_genes_and_layers(dense):
     dense.layers["mine"] = np.full(dense.shape, 7.0)
     image = s2s.get.image(dense, layer="mine")
     assert (image.values[:, image["measured"].values] == 7).all()
-    assert int(image["measured"].sum()) == int(dense.obs["s2s_measured"].sum())
     assert np.isnan(image[:, 1, 1]).all()
 
 
-def test_sparse_equals_dense_and_blocks_do_not_matter(section, monkeypatch):
-    expected = s2s.get.image(section)
-    section.X = sparse.csc_matrix(section.X)
-    monkeypatch.setattr("s2s_scverse.get._image.GENE_BLOCK", 5)
-    assert expected.identical(s2s.get.image(section))
-
-
-@pytest.fixture(scope="module")
-def cells():
-    return s2s.datasets.simulated_tissue(lattice="cells", n_rows=12, n_cols=14, n_genes=6)
-
-
 @pytest.mark.parametrize("shape", ["square", "hex"])
-def test_every_cell_gets_the_values_of_its_own_bin_on_the_dense_lattice_too(cells, shape):
+def test_every_cell_gets_the_values_of_its_own_bin_on_the_dense_lattice_too(shape):
+    cells = s2s.datasets.simulated_tissue(lattice="cells", n_rows=12, n_cols=14, n_genes=6)
     dense = s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=1)
     found = s2s.get.at(dense, cells, layer=None)
     assert found.index.equals(cells.obs_names)
@@ -60,10 +48,7 @@ def test_every_cell_gets_the_values_of_its_own_bin_on_the_dense_lattice_too(cell
     np.testing.assert_array_equal(found.to_numpy(), sums[nearest])
     dense = s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=2)
     s2s.tl.interpolate(dense, "linear")
-    np.testing.assert_array_equal(
-        s2s.get.at(dense, cells, layer=None),
-        s2s.get.at(s2s.pp.grid(cells, bin_size=130, bin_shape=shape, upsample=1), cells, layer=None),
-    )
+    np.testing.assert_array_equal(s2s.get.at(dense, cells, layer=None), sums[nearest])
     found = s2s.get.at(dense, cells, layer="linear")
     assert found.notna().all(axis=None)
     distance = np.linalg.norm(cells.obsm["spatial"][:, None] - dense.obsm["spatial"], axis=2)
@@ -78,15 +63,3 @@ def test_points_get_the_values_of_the_site_where_it_was_measured_and_none_outsid
     np.testing.assert_allclose(found[dense.var_names[1]], [0, 1, 22, np.nan, 44], atol=1e-5)
     measured = s2s.get.at(dense, points, layer=None)
     np.testing.assert_array_equal(measured[dense.var_names[1]], [0, 2, 22, np.nan, 44])
-    warped = hand_drawn("### ### ###", pitch=10.0)
-    warped.obsm["spatial"][4] += [4, 0]
-    with pytest.warns(UserWarning, match="spots lie 0.13 pitches .* from the lattice that fits them best"):
-        dense = s2s.pp.grid(warped, upsample=1)
-    assert s2s.get.at(dense, np.array([[14.1, 10.0]]), "0", layer=None).to_numpy() == 11
-    assert s2s.get.at(dense, np.array([[17.9, 10.0]]), "0", layer=None).to_numpy() == 12
-
-
-def test_cells_of_bins_with_too_few_cells_have_no_value(cells):
-    dense = s2s.pp.grid(cells, bin_size=130, upsample=2, min_cells=3)
-    found = s2s.get.at(dense, cells, layer=None).isna().all(axis=1).to_numpy()
-    assert 0 < found.sum() < len(found) / 4

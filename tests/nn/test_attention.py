@@ -3,24 +3,23 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from s2s_scverse.nn import CDCINConfig
-from s2s_scverse.nn._blocks import ChannelAttention, HybridAttentionBlock, WindowAttention, conv3x3, window_mask
+from s2s_scverse.nn._blocks import HybridAttentionBlock, WindowAttention, conv3x3, window_mask
 
 
 def arrays(module):
     return {name: p.detach().numpy() for name, p in module.named_parameters()}
 
 
-def naive_channel_attention(x, p, prefix=""):  # (C, H, W)
+def naive_channel_attention(x, p, prefix):  # (C, H, W)
     mean = x.mean(axis=(1, 2))
     inner = np.maximum(p[f"{prefix}down.weight"][:, :, 0, 0] @ mean + p[f"{prefix}down.bias"], 0)
     gate = p[f"{prefix}up.weight"][:, :, 0, 0] @ inner + p[f"{prefix}up.bias"]
     return x / (1 + np.exp(-gate))[:, None, None]
 
 
-def naive_window_attention(x, p, *, window, shift, heads, prefix=""):  # (H, W, C)
+def naive_window_attention(x, p, *, window, shift, heads, prefix):  # (H, W, C)
     """Each site looks at the sites of its displaced window that are on the map; no roll, no padding, no mask."""
     h, w, c = x.shape
     shift_r, shift_c = (shift if side > window else 0 for side in (h, w))
@@ -57,29 +56,17 @@ def gelu(x):
     return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-def test_channel_attention(rng):
-    module = ChannelAttention(8, squeeze=4).double()
-    x = rng.normal(size=(2, 8, 3, 5))
-    expected = np.stack([naive_channel_attention(image, arrays(module)) for image in x])
-    np.testing.assert_allclose(module(torch.tensor(x)).detach().numpy(), expected, rtol=1e-12)
-
-
 @pytest.mark.parametrize(
     ("size", "shifted"), [((8, 8), True), ((7, 10), False), ((7, 10), True), ((3, 9), True), ((1, 1), False)]
 )
-def test_hybrid_block_against_a_loop_over_sites(rng, size, shifted):
+def test_hybrid_block_against_a_loop_over_sites(size, shifted):
     config = CDCINConfig(features=8, heads=2, window=4, attention=True, mlp_ratio=2, conv_scale=0.5, channel_squeeze=4)
     torch.manual_seed(0)
     module = HybridAttentionBlock(config, shifted=shifted).double()
     with torch.no_grad():  # affine and bias tables are (nearly) neutral at first; a test must see them
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.3)
-    p, x = arrays(module), rng.normal(size=(2, 8, *size))
+    p, x = arrays(module), np.random.default_rng(0).normal(size=(2, 8, *size))
     expected = []
     for image in x.transpose(0, 2, 3, 1):
         y = naive_norm(image, p["norm1.weight"], p["norm1.bias"])
@@ -93,15 +80,6 @@ def test_hybrid_block_against_a_loop_over_sites(rng, size, shifted):
     np.testing.assert_allclose(module(torch.tensor(x)).detach().numpy(), expected, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("shift", [0, 2])
-def test_padding_is_not_read(monkeypatch, shift):
-    module = WindowAttention(8, window=4, heads=2, shift=shift)
-    x = torch.randn(1, 6, 9, 8)
-    expected, pad = module(x), nn.functional.pad
-    monkeypatch.setattr(nn.functional, "pad", lambda x, widths: pad(x, widths, value=1e3))
-    torch.testing.assert_close(module(x), expected, rtol=0, atol=0)
-
-
 def test_mask_made_in_inference_mode_serves_training():
     module = WindowAttention(8, window=4, heads=2, shift=2)
     window_mask.cache_clear()
@@ -113,20 +91,13 @@ def test_mask_made_in_inference_mode_serves_training():
     assert all(torch.isfinite(p.grad).all() for p in module.parameters())
 
 
-NEIGHBOURS = {(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, -1), (-1, 1)}
-
-
-@pytest.fixture
-def x():
-    return torch.randn(2, 3, 5, 6, generator=torch.Generator().manual_seed(0))
-
-
-def test_hexagonal_against_a_sum_over_neighbours_and_without_masked_weights(x):
+def test_hexagonal_against_a_sum_over_neighbours_and_without_masked_weights():
+    x = torch.randn(2, 3, 5, 6, generator=torch.Generator().manual_seed(0))
     conv = conv3x3(3, 4, hexagonal=True)
     padded = torch.zeros(2, 3, 7, 8)
     padded[:, :, 1:-1, 1:-1] = x
     expected = conv.bias[None, :, None, None].expand(2, 4, 5, 6)
-    for r, c in NEIGHBOURS:
+    for r, c in ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, -1), (-1, 1)):
         shifted = padded[:, :, 1 + r : 6 + r, 1 + c : 7 + c]
         expected = expected + torch.einsum("oi,bihw->bohw", conv.weight[:, :, 1 + r, 1 + c], shifted)
     torch.testing.assert_close(conv(x), expected, rtol=1e-4, atol=1e-5)
@@ -138,11 +109,3 @@ def test_hexagonal_against_a_sum_over_neighbours_and_without_masked_weights(x):
     with torch.no_grad():
         conv.weight[:, :, unused] = 1e3
     assert torch.equal(conv(x), out)
-
-
-def test_square_and_hexagonal_exchange_weights(x):
-    square, hexagonal = conv3x3(3, 4, hexagonal=False), conv3x3(3, 4, hexagonal=True)
-    hexagonal.load_state_dict(square.state_dict())
-    with torch.no_grad():
-        square.weight[:, :, 0, 0] = square.weight[:, :, 2, 2] = 0
-    torch.testing.assert_close(square(x), hexagonal(x))

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from s2s_scverse.nn import CDCIN, PRESETS, CDCINConfig
+from s2s_scverse.nn._simulated import SIMULATED, simulated_weights
 
 SMALL = CDCINConfig(stages=2, features=8, growth=4, blocks=2, layers=2, zero_init=False)
 SMALL = replace(SMALL, heads=2, window=4, channel_squeeze=4)
@@ -23,6 +24,21 @@ def maps(height=10, width=13, batch=2, context=0):
     mask = (torch.rand(batch, 1, height, width, generator=g) < 0.3).float()
     values = torch.rand(batch, 1, height, width, generator=g) * mask
     return start, values, mask, torch.rand(batch, context, height, width, generator=g) if context else None
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def test_numbers_of_parameters():
+    network = CDCIN(PRESETS["paper"])
+    assert [parameters(stage) for stage in network.stages] == [1_103_553] * 3
+    assert parameters(network) == 3_310_659
+    assert network.config.in_channels == 1
+    assert CDCINConfig() == PRESETS["default"] == CDCIN().config
+    assert 15_000 < parameters(CDCIN()) < 25_000
+    shared, separate = (CDCIN(CDCINConfig(stages=3, share_stages=share)) for share in (True, False))
+    assert parameters(shared) == parameters(separate) // 3
 
 
 def naive_stage(p, x, layers, blocks):
@@ -67,27 +83,6 @@ def test_cascade_against_formulas(consistency, share, mask_channel, values_chann
     torch.testing.assert_close(network.impute(x0, v, m, c), consistent(x))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (13, 6)])
-@pytest.mark.parametrize("config", [SMALL, ATTENTION], ids=["plain", "attention"])
-def test_any_size(config, size):
-    network, inputs = build(config), maps(*size)
-    out = network(*inputs)
-    assert out.shape == (2, 2, 1, *size)
-    out.sum().backward()
-    assert torch.isfinite(out).all()
-    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
-
-
-def test_paper_runs():
-    network = build(PRESETS["paper"]).eval()
-    start, values, mask, _ = maps(17, 16, batch=1)
-    with torch.no_grad():
-        out = network.impute(start, values, mask)
-    assert out.shape == (1, 1, 17, 16)
-    assert torch.isfinite(out).all()
-    assert not torch.equal(out, start)
-
-
 def test_measured_values_are_kept_those_hidden_by_the_mask_are_not_read_and_zero_init_adds_nothing():
     start, values, mask, _ = maps()
     values = values * 1e-7 + mask / 3  # values that arithmetic would round
@@ -105,42 +100,25 @@ def test_measured_values_are_kept_those_hidden_by_the_mask_are_not_read_and_zero
     assert torch.equal(network.impute(start, values, mask), start)
 
 
-def test_turning_by_60_degrees_commutes_with_rotation_symmetric_hexagonal_weights():
-    network = build(replace(SMALL, hexagonal=True))
-    ring = [(0, 1), (-1, 1), (-1, 0), (0, -1), (1, -1), (1, 0)]
-    with torch.no_grad():
-        for p in network.parameters():
-            if p.shape[2:] == (3, 3):
-                mean = torch.stack([p[:, :, 1 + r, 1 + c] for r, c in ring]).mean(0)
-                for r, c in ring:
-                    p[:, :, 1 + r, 1 + c] = mean
-    n = 61
-    start = torch.zeros(1, 1, n, n)
-    start[0, 0, 30:33, 30:34] = torch.rand(3, 4, generator=torch.Generator().manual_seed(0))
-    turned = torch.zeros_like(start)
-    for u in range(-3, 7):
-        for v in range(-3, 7):  # (u, v) -> (u + v, -u) turns (1, 0) into (1, -1), its next neighbour
-            turned[0, 0, 30 + u + v, 30 - u] = start[0, 0, 30 + u, 30 + v]
-    nothing = torch.zeros_like(start)
-    out, out_turned = (network(s, nothing, nothing)[-1, 0, 0].detach() for s in (start, turned))
-    assert out.std() > 0
-    for u in range(-5, 8):
-        for v in range(-5, 8):
-            assert out_turned[30 + u + v, 30 - u] == pytest.approx(out[30 + u, 30 + v].item(), abs=1e-5)
+def test_one_network_serves_square_and_hexagonal_lattices():
+    network, inputs = build(replace(SMALL, hexagonal=True)), maps()
+    square = CDCIN(SMALL)
+    square.load_state_dict(network.state_dict())
+    hexagonal = network(*inputs)
+    network.use_lattice(hexagonal=False)
+    assert torch.equal(network(*inputs), square(*inputs))
+    network.use_lattice(hexagonal=True)
+    assert torch.equal(network(*inputs), hexagonal)
+    assert not torch.allclose(square(*inputs), hexagonal)
 
 
-def test_neither_recompute_nor_channels_last_changes_anything():
-    inputs, grads = maps(), []
-    for recompute in (False, True):
-        network = build(replace(ATTENTION, recompute=recompute))
-        out = network(*inputs)
-        out.square().sum().backward()
-        grads.append([p.grad for p in network.parameters()])
-    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
-    torch.testing.assert_close(network.to(memory_format=torch.channels_last)(*inputs), out)
+def test_shipped_weights_fit_the_default_network_and_no_other():
+    CDCIN(SIMULATED).load_state_dict(simulated_weights(SIMULATED))
+    with pytest.raises(ValueError, match="shipped weights"):
+        simulated_weights(replace(SIMULATED, stages=2))
 
 
-@pytest.mark.parametrize("config", [SMALL, ATTENTION], ids=["plain", "attention"])
+@pytest.mark.parametrize("config", [SMALL, replace(ATTENTION, recompute=True)], ids=["plain", "attention"])
 def test_bfloat16_autocast_is_close_and_finite(config):
     network, inputs = build(config), maps()
     expected = network(*inputs)

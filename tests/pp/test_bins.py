@@ -25,22 +25,11 @@ def test_automatic_bins_hold_four_cells_on_average(cells):
     assert pitch == pytest.approx(1000 * dense.uns["s2s"]["grid"]["pitch"], rel=0.03)
 
 
-def test_hexagonal_bins_are_a_visium_like_lattice(cells):
-    dense = s2s.pp.grid(cells, bin_size=120, bin_shape="hex", upsample=2)
-    grid = dense.uns["s2s"]["grid"]
-    assert grid["kind"] == "hex"
-    assert grid["pitch"] == pytest.approx(60)
-    spots = dense.obs["s2s_measured"].to_numpy()
-    assert dense.X[spots].sum() == cells.X.sum()
-    # Every cell lies in the hexagon of its bin: no centre is nearer, and none farther than its corner.
-    distance = np.linalg.norm(cells.obsm["spatial"][:, None] - dense.obsm["spatial"][spots], axis=2).min(axis=1)
-    assert distance.max() <= 120 / np.sqrt(3) + 1e-6
-    assert ((dense.obs["array_row"] + dense.obs["array_col"]) % 2 == 0).all()
-
-
 @pytest.mark.parametrize("shape", ["square", "hex"])
 def test_bins_with_few_cells_are_unmeasured(cells, shape):
     every = s2s.pp.grid(cells, bin_size=100, bin_shape=shape, upsample=1)
+    assert every.uns["s2s"]["grid"]["kind"] == shape
+    assert every.uns["s2s"]["grid"]["pitch"] == pytest.approx(100)
     fuller = s2s.pp.grid(cells, bin_size=100, bin_shape=shape, upsample=1, min_cells=3)
     expected = every[every.obs["s2s_measured"] & (every.obs["n_cells"] >= 3)]
     found = fuller[fuller.obs["s2s_measured"]]

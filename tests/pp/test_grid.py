@@ -11,10 +11,6 @@ def dense(matrix):
     return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
 
 
-def sites(adata):
-    return dict(zip(zip(adata.obs["array_row"], adata.obs["array_col"], strict=True), range(adata.n_obs), strict=True))
-
-
 def test_upsample_puts_sites_between_spots_and_into_holes_and_keeps_spots_first(hand_drawn):
     adata = hand_drawn("### ### ###", pitch=100)
     found = s2s.pp.grid(adata, upsample=2)
@@ -22,8 +18,7 @@ def test_upsample_puts_sites_between_spots_and_into_holes_and_keeps_spots_first(
     assert found.obs_names[:9].tolist() == adata.obs_names.tolist()
     assert found.obs["s2s_measured"].tolist() == [True] * 9 + [False] * 16
     assert found.obs_names[9] == "site_0x1"
-    at = sites(found)
-    np.testing.assert_allclose(found.obsm["spatial"][at[1, 3]], [150, 50])
+    np.testing.assert_allclose(found["site_1x3"].obsm["spatial"], [[150, 50]])
     np.testing.assert_array_equal(dense(found.X)[:9], adata.X)
     assert not dense(found.X)[9:].any()
     grid = found.uns["s2s"]["grid"]
@@ -95,31 +90,13 @@ def test_names_of_new_sites_are_unique_and_they_have_what_all_spots_of_their_sec
     assert found.obs["age"][new & (found.obs["slide"] == "b")].isna().all()
 
 
-@pytest.fixture
-def full(hand_drawn):
-    return s2s.pp.grid(hand_drawn("###### " * 6), upsample=1)
-
-
-def kept(adata):
-    measured = adata.obs[adata.obs["s2s_measured"]]
-    return set(zip(measured["array_row"], measured["array_col"], strict=True))
-
-
-@pytest.mark.parametrize("phase", [(0, 0), (1, 0), (0, 1), (1, 1)])
-def test_regular(full, phase):
-    assert s2s.pp.sparsify(full, stride=2, phase=phase) is None
-    assert kept(full) == {(r, c) for r in range(phase[0], 6, 2) for c in range(phase[1], 6, 2)}
-    assert full.obs["s2s_held_out"].tolist() == (~full.obs["s2s_measured"]).tolist()
-
-
-def test_strides_count_spots_and_not_sites(hand_drawn):
-    adata = s2s.pp.grid(hand_drawn("##### " * 5), upsample=2)
-    s2s.pp.sparsify(adata, stride=2)
-    assert kept(adata) == {(r, c) for r in (0, 4, 8) for c in (0, 4, 8)}
-    assert adata.obs["s2s_held_out"].sum() == 16
-
-
-def test_a_random_fraction_of_a_copy(full):
-    assert s2s.pp.sparsify(full, fraction=0.25, copy=True).obs["s2s_measured"].sum() == 9
-    assert full.obs["s2s_measured"].all()
-    assert "s2s_held_out" not in full.obs
+def test_sparsify_keeps_a_stride_or_a_fraction_of_spots_and_not_of_sites(hand_drawn):
+    dense = s2s.pp.grid(hand_drawn("##### " * 5), upsample=2)
+    for phase, rows, cols in (((0, 0), (0, 4, 8), (0, 4, 8)), ((1, 0), (2, 6), (0, 4, 8))):
+        found = s2s.pp.sparsify(dense, stride=2, phase=phase, copy=True).obs
+        spots = found[found["s2s_measured"]]
+        assert set(zip(spots["array_row"], spots["array_col"], strict=True)) == {(r, c) for r in rows for c in cols}
+        assert found["s2s_held_out"].sum() == 25 - len(spots)
+    assert s2s.pp.sparsify(dense, fraction=0.36, copy=True).obs["s2s_measured"].sum() == 9
+    assert dense.obs["s2s_measured"].sum() == 25
+    assert "s2s_held_out" not in dense.obs

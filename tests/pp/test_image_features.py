@@ -3,6 +3,7 @@
 import anndata as ad
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from skimage.color import hed2rgb
 
@@ -94,15 +95,7 @@ def test_held_out_expression_changes_nothing_and_covariates_do(described, quick)
     ("change", "text"),
     [
         (lambda slide: slide["images"].update(hires=slide["images"]["hires"][::-1]), "mirrored upside down"),
-        (
-            lambda slide: slide["scalefactors"].update(tissue_hires_scalef=0.25, tissue_lowres_scalef=0.5),
-            "multiplied by 2",
-        ),
-        (
-            # Coordinates were scaled to the other image.
-            lambda slide: slide["scalefactors"].update(tissue_hires_scalef=0.2, tissue_lowres_scalef=0.4),
-            "multiplied by 2.5",
-        ),
+        (lambda slide: slide.update(scalefactors={"tissue_hires_scalef": 0.2, "tissue_lowres_scalef": 0.4}), "by 2.5"),
     ],
 )
 def test_images_that_lie_elsewhere_are_noticed(section, change, text):
@@ -112,20 +105,15 @@ def test_images_that_lie_elsewhere_are_noticed(section, change, text):
         s2s.pp.image_features(adata)
 
 
-def container(image):
-    return pytest.importorskip("squidpy").im.ImageContainer(image)
-
-
 @pytest.mark.parametrize(
     "convert",
     [
         pytest.param(lambda image: image / 255, id="0 to 1"),
         pytest.param(lambda image: image.astype(np.float32), id="floats to 255"),
-        pytest.param(lambda image: image.astype(np.int64), id="int64"),
         pytest.param(lambda image: image.astype(np.uint16) * 257, id="16 bits"),
         pytest.param(lambda image: np.moveaxis(image, -1, 0), id="channels first"),
         pytest.param(lambda image: xr.DataArray(image[:, :, None], dims=("y", "x", "z", "channels")), id="xarray"),
-        pytest.param(container, id="squidpy"),
+        pytest.param(lambda image: pytest.importorskip("squidpy").im.ImageContainer(image), id="squidpy"),
     ],
 )
 def test_an_image_in_another_form_has_the_same_features(section, described, convert):
@@ -135,14 +123,14 @@ def test_an_image_in_another_form_has_the_same_features(section, described, conv
 
 
 def test_numbers_as_arrays_and_images_of_full_resolution(section, described):
-    adata = section.copy()
-    adata.uns["spatial"]["slide"]["scalefactors"]["tissue_hires_scalef"] = np.array([0.5])
+    adata, expected = section.copy(), described.uns["s2s"]["image"]["s2s_image"]["explained"]
+    slide = adata.uns["spatial"]["slide"]
+    slide["scalefactors"]["tissue_hires_scalef"] = np.array([0.5])
     found = s2s.pp.image_features(adata, copy=True).obsm["s2s_image"]
     np.testing.assert_array_equal(found, described.obsm["s2s_image"])
-    image = adata.uns["spatial"]["slide"]["images"].pop("hires")
-    adata.uns["spatial"]["slide"]["images"]["fullres"] = image.repeat(2, axis=0).repeat(2, axis=1)
-    entry = s2s.pp.image_features(adata, copy=True).uns["s2s"]["image"]["s2s_image"]
-    assert entry["explained"] == pytest.approx(described.uns["s2s"]["image"]["s2s_image"]["explained"], abs=0.05)
+    slide["images"] = {"fullres": slide["images"]["hires"].repeat(2, axis=0).repeat(2, axis=1)}
+    found = s2s.pp.image_features(adata, copy=True).uns["s2s"]["image"]["s2s_image"]
+    assert found["explained"] == pytest.approx(expected, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -237,19 +225,10 @@ def test_images_of_a_spatialdata_are_read_where_they_lie(sdata, described):
 
 def test_extractors_and_the_part_that_the_image_explains(described, section):
     assert described.uns["s2s"]["image"]["s2s_image"]["explained"][0] > 0.5
-    options = {"extractor": lambda patches: patches.mean(axis=(1, 2)), "patch_size": 16}
-    embedding = s2s.pp.image_features(section, **options, copy=True)
+    options = {"extractor": lambda patches: torch.from_numpy(patches).float().mean(dim=(1, 2)), "patch_size": 16}
+    embedding = s2s.pp.image_features(section, **options, batch_size=50, copy=True)
+    assert embedding.obsm["s2s_image"].shape == (section.n_obs, 3)
     assert embedding.uns["s2s"]["image"]["s2s_image"]["explained"][0] > 0.3
     noise = np.random.default_rng(0).integers(80, 200, (420, 380, 3), dtype=np.uint8)
     useless = s2s.pp.image_features(section, noise, transform=0.5, copy=True)
     assert useless.uns["s2s"]["image"]["s2s_image"]["explained"][0] < 0.1
-    import torch
-
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(5))
-
-    def embed(patches):
-        with torch.inference_mode():
-            return model(torch.from_numpy(patches).float() / 255)
-
-    found = s2s.pp.image_features(section, extractor=embed, patch_size=16, batch_size=50, copy=True)
-    assert found.obsm["s2s_image"].shape == (section.n_obs, 5)

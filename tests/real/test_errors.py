@@ -9,31 +9,19 @@ import s2s_scverse as s2s
 SECTIONS = ["visium_breast_cancer_crop", "st_mouse_olfactory_bulb_rep11", "st_her2_breast_F1"]
 
 
-@pytest.fixture(scope="module")
-def scored(benchmarks):
-    """Numbers of benchmarks/calibration.py."""
+@pytest.mark.slow
+def test_better_than_pca_kriging_and_honest(benchmarks):
     import calibration
 
-    return {name: calibration.rows(name, [0], None, "default")[0] for name in SECTIONS}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SECTIONS)
-def test_better_than_pca_kriging_and_honest(scored, name):
-    found = scored[name]
-    assert found["gain in PCC"] > 0.01
-    assert found["gain in RMSE"] < 0
-    assert found["gain in MAE"] < 0
-    assert 0.87 < found["coverage"] < 0.93
-    assert abs(found["mean difference"]) < 0.05
-    if name.startswith("visium"):
-        assert found["Spearman"] > 0.8
-    assert np.isfinite(found["Spearman"])
-
-
-@pytest.mark.slow
-def test_intervals_are_narrower_than_those_of_pca_kriging_on_average(scored):
-    # The latter are fitted to the truth, at the same coverage.
+    scored = {name: calibration.rows(name, [0], None, "default")[0] for name in SECTIONS}
+    for name, found in scored.items():
+        assert found["gain in PCC"] > 0.01, name
+        assert found["gain in RMSE"] < 0, name
+        assert found["gain in MAE"] < 0, name
+        assert 0.87 < found["coverage"] < 0.93, name
+        assert abs(found["mean difference"]) < 0.05, name
+    assert scored[SECTIONS[0]]["Spearman"] > 0.8
+    # The intervals of PCA kriging are fitted to the truth, at the same coverage.
     assert np.mean([found["width"] for found in scored.values()]) < 1
 
 

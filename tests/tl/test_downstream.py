@@ -40,13 +40,6 @@ def on_image():
     return adata
 
 
-def test_no_diameter_of_spots(on_image):
-    adata = on_image.copy()
-    adata.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] = None
-    dense = s2s.pp.grid(adata, upsample=2)
-    assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] is None
-
-
 @pytest.mark.parametrize("factor", [2, 3])
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::SyntaxWarning")
 def test_sites_of_a_dense_hexagonal_section_have_six_neighbours(on_image, factor):
@@ -61,37 +54,20 @@ def test_sites_of_a_dense_hexagonal_section_have_six_neighbours(on_image, factor
     at = dense.obsm["spatial"]
     step = np.linalg.norm(at[pairs.row] - at[pairs.col], axis=1)
     np.testing.assert_allclose(step, 100 / factor, rtol=1e-6)
-    assert ((dense.obs["array_row"] + dense.obs["array_col"]) % 2 == 0).all()
-    row, col = dense.obs["array_row"].to_numpy(), dense.obs["array_col"].to_numpy()
-    steps = {
-        (abs(a), abs(b)) for a, b in zip(row[pairs.row] - row[pairs.col], col[pairs.row] - col[pairs.col], strict=True)
-    }
-    assert steps == {(0, 2), (1, 1)}, "neighbours must be those of Space Ranger's doubled columns"
+    array = dense.obs[["array_row", "array_col"]].to_numpy(int)
+    steps = np.abs(array[pairs.row] - array[pairs.col])
+    assert set(map(tuple, steps.tolist())) == {(0, 2), (1, 1)}, "not those of Space Ranger's doubled columns"
 
 
-@pytest.mark.filterwarnings("ignore")  # of squidpy and matplotlib about each other
-def test_squidpy_draws_sites_in_their_size_on_the_image(on_image):
-    import matplotlib.pyplot as plt
-    import squidpy as sq
+def test_squidpy_is_told_the_size_of_sites_on_the_image(on_image):
+    def scales(adata):
+        return adata.uns["spatial"]["slide"]["scalefactors"]
 
     dense = s2s.pp.grid(on_image, upsample=2)
-    scales = dense.uns["spatial"]["slide"]["scalefactors"]
-    assert scales == {"spot_diameter_fullres": 27.5, "tissue_hires_scalef": 0.25, "fiducial_diameter_fullres": 80.0}
-    assert on_image.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55.0
-    s2s.tl.interpolate(dense, "nearest")
-    figure, axes = plt.subplots()
-    sq.pl.spatial_scatter(dense, color="domain_1", layer="nearest", ax=axes)
-    (circles,) = axes.collections
-    boxes = [path.get_extents() for path in circles.get_paths()]
-    # In pixels of the image that is drawn.
-    centres = np.array([(box.p0 + box.p1) / 2 for box in boxes])
-    np.testing.assert_allclose(centres, dense.obsm["spatial"] * 0.25, atol=0.5)
-    np.testing.assert_allclose([box.width for box in boxes], 27.5 * 0.25, rtol=0.02)
-    plt.close(figure)
+    assert scales(dense) == scales(on_image) | {"spot_diameter_fullres": 27.5}
+    assert scales(on_image)["spot_diameter_fullres"] == 55.0
     again = s2s.pp.grid(dense[dense.obs["s2s_measured"]], upsample=4)
-    assert again.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55 / 4
-    assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 55 / 2
+    assert scales(again)["spot_diameter_fullres"] == 55 / 4
     cells = s2s.datasets.simulated_tissue(lattice="cells", n_rows=9, n_cols=9, n_genes=6)
     cells.uns["spatial"] = {"slide": {"images": {}, "scalefactors": {"spot_diameter_fullres": 3.0}}}
-    dense = s2s.pp.grid(cells, bin_size=120, upsample=2)
-    assert dense.uns["spatial"]["slide"]["scalefactors"]["spot_diameter_fullres"] == 60
+    assert scales(s2s.pp.grid(cells, bin_size=120, upsample=2))["spot_diameter_fullres"] == 60

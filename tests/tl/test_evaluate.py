@@ -41,21 +41,6 @@ def same_tables(adata, other):
         pd.testing.assert_frame_equal(table(adata), table(other))
 
 
-def test_scores_worked_out_by_hand(hand_drawn):
-    dense = s2s.pp.grid(hand_drawn("###"), upsample=1)
-    dense.obs["s2s_measured"] = [True, False, False]
-    dense.obs["s2s_held_out"] = [False, True, True]
-    dense.layers["guess"] = np.array([[9, 9], [1, 1], [4, 1]], dtype=np.float32)
-    s2s.tl.evaluate(dense, "guess", n_bootstrap=10)
-    found = by_gene(dense, "guess")
-    # truth: (1, 2) and (2, 4)
-    np.testing.assert_allclose(found["pcc"], [1, 0])
-    np.testing.assert_allclose(found["spearman"], [1, 0])
-    np.testing.assert_allclose(found["rmse"], np.sqrt([2, 5]))
-    np.testing.assert_allclose(found["mae"], [1, 2])
-    assert found["ssim"].isna().all()  # one measured spot: no range
-
-
 def test_scores_are_those_of_numpy_and_scipy_on_held_out_spots_alone_whatever_the_order_and_blocks(
     hand_drawn, scored, monkeypatch
 ):
@@ -111,17 +96,6 @@ def test_summary_and_tests(scored):
         expected = stats.wilcoxon(nearest[score], linear[score])
         assert tests.loc[score, "pvalue"] == expected.pvalue == tests.loc[score, "pvalue_holm"]
         assert tests.loc[score, "difference"] == pytest.approx((nearest - linear)[score].mean())
-    assert tests.loc["rmse", "difference"] > 0
-    assert tests.loc["rmse", "pvalue"] < 0.01
-
-    s2s.tl.interpolate(scored, "idw")
-    s2s.tl.evaluate(scored, ("nearest", "linear", "idw"))
-    tests = s2s.get.evaluation_tests_df(scored)
-    rmse = tests[tests["score"] == "rmse"]
-    pairs = [("nearest", "linear"), ("nearest", "idw"), ("linear", "idw")]
-    assert list(zip(rmse["first"], rmse["second"], strict=True)) == pairs
-    lowest = rmse["pvalue"].idxmin()
-    assert rmse.loc[lowest, "pvalue_holm"] == 3 * rmse.loc[lowest, "pvalue"]  # adjusted within a score
     s2s.tl.evaluate(scored, "linear")
     assert s2s.get.evaluation_tests_df(scored).empty
 
@@ -200,16 +174,11 @@ def test_nothing_but_the_tables_is_written_and_they_survive_h5ad(section, tmp_pa
     pd.testing.assert_frame_equal(section.obs, before.obs)
     pd.testing.assert_frame_equal(section.var, before.var)
     assert set(section.uns["s2s"]) == {"grid", "linear", "evaluation"}
-    table = s2s.get.evaluation_df(section)
-    table["pcc"] = 0
-    same_tables(copied, section)
     section.write_h5ad(tmp_path / "section.h5ad")
     back = ad.read_h5ad(tmp_path / "section.h5ad")
     same_tables(back, section)
     entry = back.uns["s2s"]["evaluation"]
     assert (entry["truth"], entry["n_spots"], entry["n_bootstrap"]) == ("X", section.obs["s2s_held_out"].sum(), 1000)
-    s2s.tl.evaluate(back, "linear")
-    same_tables(back, section)
 
 
 @pytest.mark.parametrize("quick_impute", [False, True])

@@ -14,6 +14,8 @@ import s2s_scverse as s2s
 from s2s_scverse._adata import read_molecules
 from s2s_scverse._checks import named_layers
 
+QUICK = {"preset": "quick", "progress": False}
+
 
 def test_measured_spots_keep_their_values_bit_for_bit_and_others_are_predicted(imputed):
     measured = imputed.obs["s2s_measured"].to_numpy()
@@ -60,6 +62,7 @@ def test_one_progress_bar(section, quick, capfd):
     assert list(dict.fromkeys(phases)) == expected
     assert captured.err.count("\n") == 1
     assert "relative error " in captured.err
+    assert captured.err.rsplit("\r", 1)[1].startswith("s2s: 100%")
 
 
 def test_parts_explain_more_and_more_and_history_and_parameters_survive_h5ad(imputed, tmp_path):
@@ -74,8 +77,6 @@ def test_parts_explain_more_and_more_and_history_and_parameters_survive_h5ad(imp
     assert (history[["validation", "validation_start"]] > 0).all(axis=None)
     run = back.uns["s2s"]["s2s"]
     assert run["params"]["training"]["initial"] == "stack"
-    assert run["params"]["network"]["stages"] == 1
-    assert run["shrinkage"] == 1
     assert set(run["versions"]) >= {"s2s-scverse", "torch"}
     assert np.array_equal(back.layers["s2s"], imputed.layers["s2s"])
 
@@ -94,25 +95,15 @@ def test_layer_and_key_and_genes(section, quick):
     assert section.uns["s2s"]["panel"]["layer"] == "log"
 
 
-def test_a_gene_gets_the_same_values_whichever_others_are_asked_for_and_the_log_says_how_well(
-    section, imputed, quick, caplog
-):
+def test_a_gene_gets_the_same_values_whichever_others_are_asked_for(section, imputed, quick):
     genes = section.var_names[::5]
-    with caplog.at_level("INFO", "s2s_scverse"):
-        s2s.tl.impute(section, list(genes[::-1]), **quick)
+    s2s.tl.impute(section, list(genes[::-1]), **quick)
     for name in ("s2s", "s2s_std"):
         found, others = section[:, genes].layers[name], section[:, ~section.var_names.isin(genes)].layers[name]
         np.testing.assert_allclose(found, imputed[:, genes].layers[name], atol=2e-5)
         assert np.isnan(others).all()
     reliability = imputed.var["s2s_reliability"].where(imputed.var_names.isin(genes))
     pd.testing.assert_series_equal(section.var["s2s_reliability"], reliability, atol=1e-5)
-    beginnings = (
-        f"{section.obs['s2s_measured'].sum()} spots, {section.n_obs} sites, 3 genes; depth: recovered from values; ",
-        *("initial estimates ...", "training ...", "network: trained for 2 epochs; ", "imputed 3 genes at "),
-    )
-    for message, beginning in zip(caplog.messages, beginnings, strict=True):
-        assert message.startswith(beginning)
-    assert f"; expected correlation {reliability.mean():.2f} (80 % of the genes: " in caplog.messages[-1]
 
 
 def fail(*_args, **_kwargs):
@@ -158,21 +149,8 @@ def test_backed_sections_are_not_copied(section, quick, tmp_path):
 
 def test_negative_values_stay_negative(section):
     section.X = section.X.toarray() - 3
-    s2s.tl.impute(section, preset="quick", progress=False)
+    s2s.tl.impute(section, **QUICK)
     assert section.layers["s2s"][~section.obs["s2s_measured"].to_numpy()].min() < -1
-
-
-def test_natural_images(section, imputed, quick):
-    s2s.tl.impute(section, **quick | {"natural_images": np.random.default_rng(0).random((3, 40, 40))})
-    for adata, shown in ((section, True), (imputed, False)):
-        assert any(column.startswith("loss_images") for column in s2s.get.history_df(adata)) == shown
-
-
-def test_nan_in_hidden_spots_does_not_matter(section, imputed, quick):
-    section.X = section.X.toarray()
-    section.X[section.obs["s2s_held_out"].to_numpy()] = np.nan
-    s2s.tl.impute(section, **quick)
-    assert np.array_equal(section.layers["s2s"], imputed.layers["s2s"])
 
 
 def test_values_that_were_logged_twice_are_told():
@@ -182,9 +160,6 @@ def test_values_that_were_logged_twice_are_told():
     dense.X = dense.X.log1p()
     with pytest.warns(UserWarning, match="log1p seems to have been applied twice"):
         s2s.tl.impute(dense, preset="quick", progress=False)
-
-
-QUICK = {"preset": "quick", "progress": False}
 
 
 def test_denoised_spots(section, imputed, quick):
@@ -207,10 +182,8 @@ def test_denoised_spots(section, imputed, quick):
     assert 0.8 < np.corrcoef(section.layers["s2s"].ravel(), section.X.toarray().ravel())[0, 1] < 0.9999
 
 
-def test_depth_is_used_and_can_be_given(section, caplog):
-    with caplog.at_level("INFO"):
-        s2s.tl.impute(section, key_added="auto", **QUICK)
-    assert any("depth: recovered from values" in message for message in caplog.messages)
+def test_depth_is_used_and_can_be_given(section):
+    s2s.tl.impute(section, key_added="auto", **QUICK)
     s2s.tl.impute(section, key_added="none", total_counts=None, **QUICK)
     measured = section.obs["s2s_measured"].to_numpy()
     section.obs["depth"] = np.nan
@@ -238,14 +211,13 @@ def test_few_spots_have_no_errors(section, quick, n_spots):
 
 
 def test_errors_of_several_sections(section):
-    section = section[section.obs["s2s_measured"] | section.obs["s2s_held_out"]].copy()
-    second = section.copy()
-    second.X = second.X.multiply(np.arange(second.n_vars) != 2).tocsr()
-    both = ad.concat({"a": section, "b": second}, label="slide", index_unique="-")
-    kept = both.obs_names[~both.obs.pop("s2s_held_out")]
-    del both.obs["s2s_measured"]
+    spots = section[section.obs["s2s_measured"] | section.obs["s2s_held_out"]].copy()
+    spots.obs = spots.obs[["array_row", "array_col"]]
+    silent = spots.copy()
+    silent.X = silent.X.multiply(np.arange(silent.n_vars) != 2).tocsr()
+    both = ad.concat({"a": spots, "b": silent}, label="slide", index_unique="-")
     dense = s2s.pp.grid(both, upsample=1, library_key="slide")
-    s2s.pp.sparsify(dense, keep=dense.obs_names.isin(kept))
+    s2s.pp.sparsify(dense)
     s2s.tl.impute(dense, **QUICK)
     assert dense.var["s2s_reliability"].between(0, 1).all()
     lower, upper = s2s.get.interval(dense, 0.9)
@@ -254,20 +226,11 @@ def test_errors_of_several_sections(section):
     assert ((truth >= lower[hidden]) & (truth <= upper[hidden])).mean() == pytest.approx(0.9, abs=0.05)
 
 
-@pytest.fixture(scope="module")
-def guided(_section):
-    adata = _section.copy()
-    rng = np.random.default_rng(0)
-    pattern = rng.standard_normal(adata.n_obs)
-    values = np.asarray(adata.X.toarray() if hasattr(adata.X, "toarray") else adata.X)
-    values[:, 0] += (2 + pattern).clip(0)
-    adata.X = values
-    adata.obs["pattern"] = pattern
-    s2s.tl.impute(adata, preset="quick", covariates="pattern", progress=False)
-    return adata
-
-
-def test_gain_is_largest_for_the_gene_that_depends_on_the_covariate(guided):
+def test_gain_is_largest_for_the_gene_that_depends_on_the_covariate(section):
+    pattern = np.random.default_rng(0).standard_normal(section.n_obs)
+    section.X, section.obs["pattern"] = section.X.toarray(), pattern
+    section.X[:, 0] += (2 + pattern).clip(0)
+    guided = s2s.tl.impute(section, covariates="pattern", copy=True, **QUICK)
     gain = guided.var["s2s_covariate_gain"]
     assert gain.idxmax() == guided.var_names[0]
     assert gain.iloc[0] > 0.2
@@ -276,7 +239,6 @@ def test_gain_is_largest_for_the_gene_that_depends_on_the_covariate(guided):
     assert explained["stack"] > explained["stack_without_covariates"]
     figure = s2s.pl.reliability(guided, return_fig=True)
     assert [axis.get_ylabel() for axis in figure.axes] == ["expected PCC", "variance explained by covariates"]
-    adata = guided.copy()  # the gain of an earlier run goes
-    s2s.tl.impute(adata, preset="quick", progress=False)
-    assert "s2s_covariate_gain" not in adata.var
     assert "s2s_covariate_gain" not in s2s.pp.grid(guided[guided.obs["s2s_measured"]]).var
+    s2s.tl.impute(guided, **QUICK)  # the gain of an earlier run goes
+    assert "s2s_covariate_gain" not in guided.var

@@ -5,20 +5,6 @@ import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 from s2s_scverse._predict import METHODS
 
-SQUARE = "##### ##### ##### ##### #####"
-
-
-def test_nearest_worked_out_by_hand_and_nothing_to_interpolate(hand_drawn):
-    dense = s2s.pp.grid(hand_drawn("#### ####"), upsample=1)
-    dense.obs["s2s_measured"] = [True, False, False, True] + [False] * 4
-    s2s.tl.interpolate(dense, "nearest")
-    expected = np.array([0, 0, 3, 3, 0, 0, 3, 3])
-    np.testing.assert_array_equal(dense.layers["nearest"], np.stack([expected, 2 * expected], axis=1))
-    dense = s2s.pp.grid(hand_drawn(SQUARE), upsample=1)
-    with pytest.warns(UserWarning, match="every site is measured"):
-        s2s.tl.interpolate(dense, "kriging")
-    np.testing.assert_array_equal(dense.layers["kriging"], dense.X)
-
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_measured_spots_fills_the_rest_and_reads_no_hidden_values(section, method):
@@ -46,24 +32,9 @@ def test_pitch_is_that_of_spots_where_there_are_any(hand_drawn):
         assert lattice.spot_pitch(kept) == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.parametrize("method", ["linear", "kriging", "pca_kriging"])
-def test_genes_not_asked_for_are_missing_and_others_the_same(section, method):
-    s2s.tl.interpolate(section, method)
-    s2s.tl.interpolate(section, method, genes=[section.var_names[7], section.var_names[2]], key_added="two")
-    s2s.tl.interpolate(section, method, genes=section.var_names[7], key_added="one")
-    two = section.layers["two"]
-    np.testing.assert_allclose(two[:, [7, 2]], section.layers[method][:, [7, 2]], atol=2e-5)
-    np.testing.assert_allclose(section.layers["one"][:, 7], two[:, 7], atol=2e-5)
-    assert np.isnan(np.delete(two, [7, 2], axis=1)).all()
-
-
 def test_layer_key_depth_and_run_entry(section):
     section.layers["double"] = section.X * 2
-    copied = s2s.tl.interpolate(section, "idw", copy=True)
-    assert "idw" not in section.layers
-    assert "idw_visible" not in section.obs
     s2s.tl.interpolate(section, "idw")
-    np.testing.assert_array_equal(copied.layers["idw"], section.layers["idw"])
     s2s.tl.interpolate(section, "idw", layer="double", key_added="twice")
     np.testing.assert_allclose(section.layers["twice"], 2 * section.layers["idw"], rtol=1e-6)
     run = section.uns["s2s"]["twice"]
@@ -71,19 +42,12 @@ def test_layer_key_depth_and_run_entry(section):
     assert run["layer"] == "double"
     assert section.uns["s2s"]["idw"]["layer"] == "X"
     assert set(run["versions"]) == {"s2s-scverse", "numpy", "scipy"}
-    assert "grid" in section.uns["s2s"]
     np.testing.assert_array_equal(section.obs["twice_visible"], section.obs["s2s_measured"])
     s2s.tl.interpolate(section, "kriging", key_added="equal", total_counts=None)
     s2s.tl.interpolate(section, "kriging")
     assert section.uns["s2s"]["kriging"]["params"]["depth"] == "values"
     assert section.uns["s2s"]["equal"]["params"]["depth"] == "none"
     assert not np.array_equal(section.layers["kriging"], section.layers["equal"])
-
-
-def test_the_former_name_of_pca_kriging(section):
-    s2s.tl.interpolate(section, "pca_kriging")
-    s2s.tl.interpolate(section, "cokriging")
-    np.testing.assert_array_equal(section.layers["cokriging"], section.layers["pca_kriging"])
 
 
 def test_the_stack_is_what_imputation_starts_from(section):

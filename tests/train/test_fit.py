@@ -75,27 +75,13 @@ def test_smooth_maps_are_recovered_on_every_kind_of_lattice(kind):
 
 
 @pytest.mark.parametrize(
-    ("change", "left"),
-    [
-        ({"sparser_weight": 0.0}, {"loss_genes_dense", "loss_images_dense"}),
-        ({"dense_weight": 0.0}, {"loss_genes_sparser", "loss_images_sparser"}),
-        ({"image_weight": 0.0}, {"loss_genes_sparser", "loss_genes_dense"}),
-        ({"n_images": 0}, {"loss_genes_sparser", "loss_genes_dense"}),
-    ],
+    ("weight", "of"), [("sparser_weight", "sparser"), ("dense_weight", "dense"), ("image_weight", "images")]
 )
-def test_terms_can_be_switched_off(change, left):
+def test_terms_can_be_switched_off(weight, of):
     section, _ = smooth_section()
-    (row,) = run(section, replace(TRAINING, **change), photographs).history
-    assert {key for key in row if key.startswith("loss")} == left
-
-
-@pytest.mark.parametrize("start", ["nearest", "kriging", "pca_kriging", "stack"])
-def test_every_start_works(start):
-    section, truth = smooth_section()
-    fitted = run(section, replace(QUICK, initial=start))
-    channels = {"nearest": 2, "kriging": 2, "pca_kriging": 4, "stack": 5}
-    assert fitted.network.config.context_channels == channels[start]
-    assert np.abs(imputed(fitted) - truth[~section.measured]).mean() < 0.5
+    (row,) = run(section, replace(TRAINING, **{weight: 0}), photographs).history
+    terms = {f"loss_{what}_{masks}" for what in ("genes", "images") for masks in ("sparser", "dense")}
+    assert {key for key in row if key.startswith("loss")} == {term for term in terms if of not in term}
 
 
 def estimated(method, section):
@@ -144,13 +130,6 @@ def test_genes_that_cannot_be_predicted_are_not_corrected():
     of_network, initial = model.predict(values).sites, replace(model, shrinkage=0.0).predict(values).sites
     changed = np.abs(of_network - initial).max(axis=0) > 0
     assert changed.tolist() == [True] * 3 + [False] * 3
-
-
-def test_a_section_of_one_spot_beside_a_larger_one():
-    section, truth = smooth_section()
-    one = np.arange(len(truth)) == 100
-    _, alone = run_all([section, section_of(section.lattice, one, truth[one])], TRAINING)
-    assert np.isfinite(imputed(replace(alone, shrinkage=0.5))).all()
 
 
 def test_genes_that_were_not_trained_on_and_constant_ones_are_imputed():
@@ -203,19 +182,16 @@ def test_pieces_of_a_large_section_leave_no_seams(kind, stages, monkeypatch):
 
 
 def test_images_are_sampled_in_true_geometry():
-    lattice = lattice_of(5, 6)
-    assert image_box(lattice) == (5, 6)
-    ramp = np.broadcast_to(np.arange(6, dtype=np.float32), (1, 5, 6))
-    values = images_at_sites(ramp, lattice, standardise=True)[:, 0]
-    np.testing.assert_allclose(np.corrcoef(values, lattice.index[:, 1])[0, 1], 1)
-    np.testing.assert_allclose([values.mean(), values.std()], [0, 1], atol=1e-6)
-    hexagonal = lattice_of(5, 6, "hex")
-    height, width = image_box(hexagonal)
-    ramp = np.broadcast_to(np.arange(width, dtype=np.float32), (1, height, width))
-    values = images_at_sites(ramp, hexagonal, standardise=True)[:, 0]
-    np.testing.assert_allclose(np.corrcoef(values, hexagonal.unit_coordinates[:, 0])[0, 1], 1)
-    assert images_at_sites(np.ones((2, 5, 6), np.float32), lattice, standardise=True).shape == (30, 0)
-    np.testing.assert_allclose(images_at_sites(ramp[:, :5, :6] / 9, lattice, standardise=False).max(), 5 / 9)
+    for kind in KINDS:
+        lattice = lattice_of(5, 6, kind)
+        height, width = image_box(lattice)
+        ramp = np.broadcast_to(np.arange(width, dtype=np.float32), (1, height, width))
+        values = images_at_sites(ramp, lattice, standardise=True)[:, 0]
+        np.testing.assert_allclose(np.corrcoef(values, lattice.unit_coordinates[:, 0])[0, 1], 1)
+        np.testing.assert_allclose([values.mean(), values.std()], [0, 1], atol=1e-6)
+        values = images_at_sites(ramp / 9, lattice, standardise=False)[:, 0]
+        np.testing.assert_allclose(np.ptp(values), np.ptp(lattice.unit_coordinates[:, 0]) / 9, rtol=1e-5)
+        assert images_at_sites(0 * ramp + 1, lattice, standardise=True).shape == (30, 0)
 
 
 def test_a_trained_network_is_scored_at_validation_spots_that_it_does_not_see(monkeypatch):
@@ -233,14 +209,6 @@ def test_a_trained_network_is_scored_at_validation_spots_that_it_does_not_see(mo
     for batch in (*holes, *sampled):
         assert not (batch.weight * batch.mask).any()
     assert int((holes[0].mask + holes[0].weight)[0].sum()) == section.measured.sum()
-
-
-def test_the_shrinkage_factor_fits_validation_spots():
-    section, _ = smooth_section()
-    assert 0 <= run(section, QUICK).shrinkage <= 1
-    noise = np.random.default_rng(0).normal(size=section.values.shape).astype(np.float32)
-    harmful = replace(QUICK, shrink=True, learning_rate=0.3, max_epochs=1)
-    assert run(replace(section, values=noise), harmful).shrinkage < 0.5
 
 
 def test_the_paper_preset_counts_errors_in_the_units_of_the_values():
@@ -266,9 +234,6 @@ def test_every_switch_changes_training_and_maps_shown_are_extra_channels_only():
     hidden = run(section, replace(TRAINING, show_maps=False), photographs)
     assert shown.network.config.context_channels == 2
     assert hidden.network.config == replace(shown.network.config, context_channels=1)
-    blind = run(section, TRAINING, photographs, mask_channel=False)
-    assert blind.network.config.context_channels == 1
-    assert np.isfinite(blind.predict(blind.section.values).sites).all()
 
 
 class Doubling(torch.nn.Module):
@@ -326,22 +291,6 @@ def test_networks_that_do_not_help_are_not_trained(monkeypatch):
         assert len(run(noisy_section(), training, **default).history) == epochs
 
 
-def test_one_network_tells_square_from_hexagonal():
-    section = noisy_section()
-    lattice = Lattice(KINDS["hex"], section.lattice.index, section.lattice.basis, np.zeros(2))
-    both = [section, replace(section, lattice=lattice)]
-    square, hexagonal = run_all(both, replace(TRAINING, shrink=False))
-    assert square.network is hexagonal.network
-    network = square.network
-    inputs = torch.rand(1, 1, 9, 9), torch.zeros(1, 1, 9, 9), torch.zeros(1, 1, 9, 9), torch.rand(1, 2, 9, 9)
-    seen = {}
-    for kind in (True, False):
-        network.use_lattice(hexagonal=kind)
-        seen[kind] = network(*inputs)
-    assert not torch.allclose(seen[True], seen[False])
-    assert square.predict(section.values).sites.shape == hexagonal.predict(section.values).sites.shape
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator on this machine")
 @pytest.mark.parametrize("precision", ["32", "bf16"])
@@ -354,11 +303,3 @@ def test_an_accelerator_gives_what_the_cpu_gives_up_to_rounding(section, quick, 
     # Training goes its own way after a few steps of other rounding.
     assert np.square(here - there).mean() < 0.01 * here.var()
     assert section.uns["s2s"]["there"]["history"]["validation"].notna().all()
-
-
-def test_few_spots_at_random_places_are_trained_on():
-    lattice, rng = lattice_of(20, 20), np.random.default_rng(1)
-    measured = np.isin(np.arange(400), rng.permutation(400)[:20])
-    found = imputed(run(section_of(lattice, measured, rng.random((20, 3), dtype=np.float32))))
-    assert found.shape == (380, 3)
-    assert np.isfinite(found).all()

@@ -22,12 +22,10 @@ def test_sparser_lattices_are_one_in_four_of_the_spots_whatever_their_stride(str
     lattice = full(24, 24)
     known = regular_sample(lattice, stride, (1, 0))
     masks = sparser_masks(lattice, known, n=8, dropout=0.3, rng=np.random.default_rng(0))
-    assert len(masks.lattice) == known.sum() == len(masks.known)
     assert masks.known.all()
     np.testing.assert_allclose(masks.lattice.coordinates, lattice.coordinates[known])
     phases, dropping = set(), 0
     for visible in masks.visible:
-        assert masks.lattice.stride(visible) % 2 == 0
         phase = tuple(masks.lattice.index[visible][0] % 2)
         phases.add(phase)
         regular = regular_sample(masks.lattice, 2, phase)
@@ -60,7 +58,6 @@ def test_random_samples_are_thinned_at_random_and_dense_views_hide_half_to_all_o
     assert not (masks.visible & ~known).any()
     assert (masks.visible.sum(axis=1) == 64).all()
     assert len(np.unique(masks.visible, axis=0)) == 5
-    lattice = full(20, 20)
     known = regular_sample(lattice, 2, (0, 0))
     masks = dense_masks(lattice, known, n=20, dropout=0.3, rng=np.random.default_rng(0))
     hidden = 1 - masks.visible.sum(axis=1) / known.sum()
@@ -111,17 +108,6 @@ def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
         assert any(matches)
         assert torch.equal(batch.weight, tissue * (1 - batch.mask))
         assert (batch.start == -1).all()
-
-
-def test_windows_are_pieces_of_turned_sections():
-    laid, masks = scene(n_images=0)
-    seen = set()
-    for parts in windows(laid, steps=60):
-        sites = (parts["t"].target[0, 0] % 100).long().numpy()
-        down = masks.lattice.index[sites[1, 0]] - masks.lattice.index[sites[0, 0]]
-        right = masks.lattice.index[sites[0, 1]] - masks.lattice.index[sites[0, 0]]
-        seen.add((tuple(down.tolist()), tuple(right.tolist())))
-    assert len(seen) == 8
 
 
 def test_losses_by_hand():
