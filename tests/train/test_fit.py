@@ -161,6 +161,13 @@ def test_attention_sees_windows_of_the_trained_size():
     torch.testing.assert_close(found[:, ~measured], batch.start.flatten(1)[:, position][:, ~measured])
 
 
+def test_a_section_of_one_spot_beside_a_larger_one():
+    section, truth = smooth_section()
+    one = np.arange(len(truth)) == 100
+    _, alone = run_all([section, section_of(section.lattice, one, truth[one])], TRAINING)
+    assert np.isfinite(imputed(replace(alone, shrinkage=0.5))).all()
+
+
 @pytest.mark.parametrize(("kind", "stages"), [("square", 1), ("hex", 2)])
 def test_pieces_of_a_large_section_leave_no_seams(kind, stages, monkeypatch):
     lattice = lattice_of(40, 34, kind)
