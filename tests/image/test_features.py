@@ -165,11 +165,3 @@ def test_image_of_a_library() -> None:
     library = {"images": {"lowres": pixels}, "scalefactors": {"tissue_lowres_scalef": 0.5}}
     image = library_image(find_library({"a": library, "is_single": True}, None, ""), None, "")
     np.testing.assert_allclose(image.at(np.array([[20.0, 10.0]])), [[10.0, 5.0]])
-    for spatial, section, error, text in (
-        (None, None, KeyError, "no image found"),
-        ({"a": library, "b": library}, None, ValueError, "several sections"),
-        ({"a": library}, "b", KeyError, "no image of section 'b'"),
-        ({"a": {"images": {"lowres": pixels}, "scalefactors": {}}}, None, KeyError, "scale factor"),
-    ):
-        with pytest.raises(error, match=text):
-            library_image(find_library(spatial, section, ""), None, "")
