@@ -3,10 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
-from scipy.ndimage import label
 
 import s2s_scverse as s2s
-from s2s_scverse.datasets._simulated import DOMAINS
 
 
 @pytest.fixture(scope="module")
@@ -44,24 +42,6 @@ def test_contents_coordinates_and_truth(adata):
     sc.pp.normalize_total(expectation)
     sc.pp.log1p(expectation)
     np.testing.assert_allclose(expectation.X, adata.layers["truth"], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_outline_has_two_holes_and_layers_follow_one_another(seed):
-    adata = s2s.datasets.simulated_tissue(rng=seed, n_genes=6)
-    image = np.full((50, 58), -1)
-    image[adata.obs["array_row"] + 1, adata.obs["array_col"] + 1] = adata.obs["domain"].cat.codes
-    assert label(image >= 0)[1] == 1
-    assert label(image < 0)[1] == 3  # outside and two holes
-    assert 0.6 < (image >= 0).mean() / (48 * 56) * 50 * 58 < 0.8
-    widths = (image >= 0).sum(axis=1)
-    assert len(set(widths[widths > 0])) > 10
-    sizes = np.bincount(image[image >= 0], minlength=len(DOMAINS))
-    assert sizes.min() >= 15
-    assert sizes[2] < min(sizes[[0, 1, 3, 4]])  # the third layer is thin
-    # Layers follow one another from top to bottom.
-    rows = [np.nonzero(image == layer)[0].mean() for layer in range(5)]
-    assert rows == sorted(rows)
 
 
 def test_counts_have_the_moments_of_a_negative_binomial():
