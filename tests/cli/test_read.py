@@ -176,17 +176,8 @@ def test_regions_of_a_spatialdata_are_sections(run, counts, tmp_path):
     assert "both.zarr is a folder and would be replaced" in refused.stderr
 
 
-def truncate(path, share=0.5):
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-
-
-def change(function):
-    def spoil(path):
-        adata = ad.read_h5ad(path)
-        function(adata)
-        adata.write_h5ad(path)
-
-    return spoil
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def delete(name):
@@ -197,14 +188,9 @@ def delete(name):
     return spoil
 
 
-def set_nan(adata):
-    adata.obsm["spatial"][3] = np.nan
-
-
 DAMAGED = r"section\.h5ad cannot be read; it may be truncated or in another format: "
 BAD_FILES = {
     "truncated": (truncate, DAMAGED),
-    "truncated at its end": (lambda path: truncate(path, 0.99), DAMAGED),
     "empty": (lambda path: path.write_bytes(b""), DAMAGED),
     "csv": (lambda path: path.write_text("gene,a,b\nx,1,2\n"), DAMAGED),
     "no obs": (delete("obs"), DAMAGED),
@@ -214,21 +200,9 @@ BAD_FILES = {
         lambda path: (path.unlink(), path.mkdir()),
         r"section\.h5ad is neither a zarr store nor an output of Space Ranger or Xenium; expected an \.h5ad file",
     ),
-    "no coordinates": (
-        change(lambda a: (a.obsm.clear(), setattr(a, "obs", a.obs[["domain"]]))),
-        r"not found: obsm has no 'spatial'",
-    ),
-    "missing coordinates": (change(set_nan), r"obsm\['spatial'\] is NaN or infinite for 1 of \d+ spots"),
-    "repeated genes": (change(lambda a: setattr(a, "var_names", ["g"] * a.n_vars)), r"gene names are not unique \(g\)"),
-    "X of truth values": (
-        change(lambda a: setattr(a, "X", a.X.toarray() > 1)),
-        "X must hold real numbers, .*dtype bool",
-    ),
-    "one line": (change(lambda a: a.obsm.update(spatial=a.obsm["spatial"] * 0)), "lie at one place or on one line"),
 }
 
 
-@pytest.mark.filterwarnings("ignore:.* names are not unique:UserWarning")
 @pytest.mark.parametrize(("spoil", "text"), BAD_FILES.values(), ids=list(BAD_FILES))
 def test_bad_sections(told, h5ad, tmp_path, spoil, text):
     path = tmp_path / "section.h5ad"

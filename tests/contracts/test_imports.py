@@ -100,6 +100,8 @@ def test_namespaces_load_only_what_they_need_and_on_first_use():
     assert plots & TORCH == set()
     ((_, network),) = run("import s2s_scverse.nn")
     assert network & {*ANNDATA, "matplotlib.pyplot"} == set()
+    ((_, command_line),) = run("import s2s_scverse._cli")
+    assert command_line & {*TORCH, *ANNDATA, "matplotlib", "pandas"} == set()
     with pytest.raises(AttributeError, match="module 's2s_scverse' has no attribute 'plots'"):
         s2s_scverse.plots  # noqa: B018
     assert set(s2s_scverse.__all__) == set(dir(s2s_scverse))
