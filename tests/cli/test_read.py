@@ -35,8 +35,6 @@ POSITIONS = {
     "Visium HD": ("tissue_positions.parquet", lambda table: table.to_parquet(index=False)),
     "parquet by barcode": ("tissue_positions.parquet", lambda table: table.set_index("barcode").to_parquet()),
     "byte-order mark": ("tissue_positions.csv", lambda table: b"\xef\xbb\xbf" + csv(table)),
-    "mark, no header": ("tissue_positions_list.csv", lambda table: b"\xef\xbb\xbf" + csv(table, header=False)),
-    "upper case": ("tissue_positions.csv", lambda table: csv(table.rename(columns=str.upper))),
     "row numbers, quotes": ("tissue_positions.csv", lambda table: table.to_csv(quoting=2).encode()),
     "true and false": ("tissue_positions.csv", lambda table: csv(table.assign(in_tissue=table["in_tissue"] == 1))),
     "TRUE of R, tabs": (
@@ -125,15 +123,6 @@ def test_other_features_and_repeated_names(outs, counts, caplog):
     assert found.var_names.tolist() == ["a", "b", "a-1", "d", "e"]
     assert (counts.X[:, :5] != found.X).nnz == 0
     assert "gene names that occur more than once get -1, -2, ...: a" in caplog.text
-
-
-def test_spots_outside_the_tissue_are_left_out(run, outs, counts):
-    folder, table = outs
-    table.loc[table["barcode"] == counts.obs_names[3], "in_tissue"] = 0
-    table.to_csv(folder / "tissue_positions.csv", index=False)
-    result = run("info", folder, "--json")
-    assert json.loads(result.stdout)["sections"][0]["spots"] == counts.n_obs - 1
-    assert f"1 of {counts.n_obs} spots lie outside the tissue" in result.stderr
 
 
 def test_images_are_carried_along(outs):

@@ -37,7 +37,6 @@ def with_raw(adata):
 
 UNWRITABLE = {
     "truth values and None": (".h5ad", lambda a: mixed(a.obs, True, None), "key 'mix' .* to /obs"),
-    "numbers and text": (".h5ad", lambda a: mixed(a.obs, "1", 2, 3.0), "key 'mix' .* to /obs"),
     "a set": (".h5ad", lambda a: a.uns.__setitem__("run", {"genes": {"a", "b"}}), "key 'genes' .* to /uns/run"),
     "dates": (".zarr", lambda a: a.obs.__setitem__("day", pd.Timestamp("2024-01-01")), "key 'day' .* to /obs"),
     "raw": (".h5ad", with_raw, "key 'mix' .* to /raw/var"),

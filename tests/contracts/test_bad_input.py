@@ -180,29 +180,19 @@ refuses("spots", s2s.pp.grid)(
     (obs(array_row=lambda o: o.array_row.astype(float).where(o.index != o.index[0], np.inf)), ValueError, "found inf"),
     (obs(array_row=lambda o: o.array_row.astype(np.int64) + 2**60), ValueError, "whole numbers, found values beyond"),
     (obs(array_row=a_billion), ValueError, "of which nearly all are empty; .*: check for outliers"),
-    *(
-        (obs(array_row=lambda o, k=k: o.array_row.astype(str).astype(k)), TypeError, "found .*; convert it .*, or drop")
-        for k in (str, object, "category", "string")
-    ),
-    (obs(array_row=lambda o: o.array_row.astype(bool)), TypeError, "whole numbers, found dtype bool; convert it"),
-    *(
-        (places_beside_array(lambda xy, k=k: xy * k), ValueError, "at one place or on one line, unlike array_row")
-        for k in ([0, 0], [1, 0])
-    ),
+    (obs(array_row=lambda o: o.array_row.astype(str)), TypeError, "found .*; convert it .*, or drop"),
+    (obs(array_row=lambda o: o.array_row.astype("category")), TypeError, "found .*; convert it .*, or drop"),
+    (places_beside_array(lambda xy: xy * [1, 0]), ValueError, "at one place or on one line, unlike array_row"),
     (places_beside_array(np.random.default_rng(0).permutation), ValueError, "and the coordinates contradict each oth"),
     # Coordinates alone.
     (lambda a: places(lambda xy: xy)(a) or a.obsm.__delitem__("spatial"), KeyError, "adata.obsm has no 'spatial'"),
-    *(
-        (in_obs(a, b), KeyError, rf"pass spatial_key=, or set .*\['spatial'\] = adata\.obs\[\['{a}', '{b}'\]\]")
-        for a, b in (("x", "y"), ("x_centroid", "y_centroid"), ("pxl_col_in_fullres", "pxl_row_in_fullres"))
-    ),
+    (in_obs("x", "y"), KeyError, r"pass spatial_key=, or set .*\['spatial'\] = adata\.obs\[\['x', 'y'\]\]"),
     (named_by_array, KeyError, r"or set adata\.obsm\['spatial'\] to the two numbers in the names of .* 2x3\)"),
     (places(lambda xy: np.where(xy > 900, np.nan, xy)), ValueError, r"is NaN or infinite for \d+ of 85 spots; drop"),
     (places(lambda xy: xy[:, [0, 0, 1]]), ValueError, r"2 columns \(x, y\), found .* 3\); set .* or pass another"),
     *((places(lambda xy, k=k: xy.astype(k)), TypeError, "must hold numbers, found") for k in (bool, complex, str)),
     (places(sparse.csr_matrix), TypeError, r"must hold numbers, found dtype object \(csr_matrix\)"),
     (places(lambda xy: xy + noise(xy)), ValueError, r"do not lie on a lattice: .* For cells or beads pass bin_size="),
-    (places(lambda xy: np.where(xy < 400, xy, xy * 1.37 + 11)), ValueError, "do not lie on a lattice"),
     (places(lambda xy: xy[[0, *range(84)]]), ValueError, "^1 spots share their .*; expected one spot per position"),
     (lambda a: places(lambda xy: xy[:3])(b := a[:3].copy()) or b, ValueError, "at least 4 spots to find .* 3"),
     (places(lambda xy: xy * [1, 0]), {"bin_size": "auto"}, ValueError, "at least 8 cells that spread in both direct"),
@@ -359,10 +349,7 @@ for function, always in ((s2s.tl.impute, {"progress": False}), (s2s.tl.interpola
         (both_at_once, ValueError, "1 spots are both measured and held out .*sparsify sets"),
     )
 refuses("dense", s2s.tl.impute, progress=False)(
-    *(
-        (x(lambda v, k=k: v.astype(k)), TypeError, r"adata\.X must hold real numbers, found dtype .* convert it")
-        for k in (object, complex, bool)
-    ),
+    (x(lambda v: v.astype(object)), TypeError, r"adata\.X must hold real numbers, found dtype .* convert it"),
     (lambda a: setattr(a, "X", None), ValueError, r"adata\.X is None; pass layer="),
     (one_value(np.nan), ValueError, r"X is NaN or infinite at measured spots for .*; set or drop those values"),
     (x(lambda v: 0 * v + 1.5), ValueError, "no gene varies between measured spots, so there is nothing to predict"),
@@ -490,10 +477,8 @@ def nothing_held_out(adata):
 
 refuses("dense", s2s.tl.evaluate)(
     ({"keys": "s2s"}, KeyError, r"layers not found: s2s; adata.layers has: truth; call s2s\.tl\.impute"),
-    ({"keys": ["a", "truth", "b"]}, KeyError, "layers not found: a, b"),
     ({"keys": 3}, TypeError, "keys must be the name of a layer or a list of them, found 3"),
     ({"keys": []}, ValueError, "keys must name at least one layer"),
-    (both_at_once, {"keys": "truth"}, ValueError, "1 spots are both measured and held out .*sparsify sets"),
     (nothing_held_out, {"keys": "nearest"}, ValueError, "no spot is held out .* call s2s.pp.sparsify, then impute"),
     (seen, {"keys": "nearest"}, ValueError, "were visible to its method"),
 )
@@ -512,11 +497,8 @@ NO_SCORES, NO_RUN = (
 NO_RELIABILITY = "adata.var has no 's2s_reliability'; .* call s2s"
 for function, text in (
     (s2s.get.history_df, NO_RUN),
-    (s2s.pl.history, NO_RUN),
     (s2s.get.evaluation_df, NO_SCORES),
     (s2s.get.evaluation_summary_df, NO_SCORES),
-    (s2s.get.evaluation_tests_df, NO_SCORES),
-    (s2s.pl.evaluation, NO_SCORES),
     (s2s.get.reliable_genes, NO_RELIABILITY),
     (s2s.pl.reliability, NO_RELIABILITY),
     (s2s.get.interval, "layers not found: s2s; .* or pass key="),
@@ -541,7 +523,6 @@ refuses("imputed", s2s.get.reliability_df)(
     ({"scales": (1, 1)}, ValueError, r"scales must differ, found \[1, 1\]"),
     ({"scales": 0.5}, TypeError, "scales must be integers, found 0.5"),
     ({"regions": "zones"}, KeyError, "regions 'zones' not found in adata.obs, which has"),
-    ({"regions": ["domain"]}, TypeError, "regions must be a name"),
     ({"n": 0}, ValueError, "n must be at least 1, found 0"),
     ({"key": "no"}, KeyError, "layers not found: no"),
 )
@@ -639,13 +620,9 @@ refuses(None, s2s.datasets.natural_images)(
     ({"source": 7}, TypeError, "source must be 'photographs', .* or a list of arrays, found int"),
     ({"source": "photos"}, ValueError, "the path of a folder; found nothing at 'photos'"),
     ({"source": []}, ValueError, "source holds no images; pass at least one array"),
-    ({"source": [[0, 1]]}, TypeError, "image 0 of source must be .* array, found list"),
     ({"source": [np.ones((20, 20)), np.ones((1, 1))]}, ValueError, "image 1 .* 1 x 1 pixels, .* 8 x 8 .*; leave it"),
     ({"source": np.zeros((2, 3, 4, 5, 6))}, ValueError, r"or 4\), found \(2, 3, 4, 5, 6\)"),
-    *(
-        ({"source": np.zeros((9, 9)).astype(kind)}, TypeError, rf"integer or float array, found dtype {kind}")
-        for kind in ("datetime64", "<U", "complex128", "object")
-    ),
+    ({"source": np.zeros((9, 9), complex)}, TypeError, "integer or float array, found dtype complex128"),
     ({"source": np.full((9, 9), np.nan)}, ValueError, "image 0 of source holds NaN or infinite values"),
     ({"source": "."}, ValueError, r"holds no images; expected files ending in \.bmp"),
     (file("x.txt", b"x"), {"source": "x.txt"}, ValueError, "found a file at"),

@@ -89,15 +89,3 @@ def test_alternating_lattices_are_recognised_and_have_the_same_truth(kind):
     assert grid["kind"] == kind
     assert grid["pitch"] == pytest.approx(55)
     assert grid["residual"] < 1e-9
-
-
-def test_cells_lie_anywhere_and_are_of_one_kind_each():
-    adata = s2s.datasets.simulated_tissue(lattice="cells", n_rows=20, n_cols=22, n_genes=12, pitch=50.0)
-    assert "array_row" not in adata.obs
-    assert adata.obs_names.is_unique
-    # About 4 on a square of side `pitch`, of which about 70 % lie in the tissue.
-    assert 0.55 * 4 * 440 < adata.n_obs < 0.85 * 4 * 440
-    fraction = adata.obsm["spatial"] / 50 % 1
-    assert np.histogram(fraction[:, 0], bins=5, range=(0, 1))[0].min() > 0.15 * adata.n_obs
-    with pytest.raises(ValueError, match="do not lie on a lattice"):
-        s2s.pp.grid(adata)
