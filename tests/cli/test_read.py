@@ -238,18 +238,16 @@ def lose_chunks(path):
 
 @pytest.mark.filterwarnings("ignore:.*zarr v[23]", "ignore:Consolidated metadata")
 @pytest.mark.parametrize(
-    ("version", "spoil", "text"),
+    ("spoil", "text"),
     [
-        (2, lose_chunks, r"section\.zarr cannot be read.*1 of 1 chunks of X/data are missing"),
-        (3, lose_chunks, r"section\.zarr cannot be read.*1 of 1 chunks of X/data are missing"),
-        (3, lambda path: shutil.rmtree(path / "obs"), r"section\.zarr cannot be read"),
-        (3, lambda path: [each.unlink() for each in path.glob("*z*") if each.is_file()], "neither a zarr store"),
+        (lose_chunks, r"section\.zarr cannot be read.*1 of 1 chunks of X/data are missing"),
+        (lambda path: shutil.rmtree(path / "obs"), r"section\.zarr cannot be read"),
+        (lambda path: [each.unlink() for each in path.glob("*z*") if each.is_file()], "neither a zarr store"),
     ],
-    ids=["chunks 2", "chunks", "obs", "metadata"],
+    ids=["chunks", "obs", "metadata"],
 )
-def test_zarr_stores_that_were_copied_in_part(told, run, counts, tmp_path, version, spoil, text):
-    with ad.settings.override(zarr_write_format=version):
-        counts.write_zarr(tmp_path / "section.zarr")
-    assert run("-q", "info", tmp_path / "section.zarr").exit_code == 0
+def test_zarr_stores_that_were_copied_in_part(told, done, counts, tmp_path, spoil, text):
+    counts.write_zarr(tmp_path / "section.zarr")
+    done("-q", "info", tmp_path / "section.zarr")
     spoil(tmp_path / "section.zarr")
     told(text, "info", tmp_path / "section.zarr")

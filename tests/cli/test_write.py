@@ -85,15 +85,6 @@ def test_a_failure_leaves_the_old_and_nothing_else(tmp_path, monkeypatch, folder
     assert [each.name for each in tmp_path.iterdir()] == ["result.zarr"]
 
 
-def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
-    folder = tmp_path / "results"
-    folder.mkdir()
-    (folder / "precious").touch()
-    with pytest.raises(IsADirectoryError), replacing(folder) as temporary:
-        temporary.write_text("scores")
-    assert [each.name for each in tmp_path.rglob("*")] == ["results", "precious"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -26,20 +26,6 @@ def test_scripts_import_names_that_exist(script):
             assert [each.name for each in node.names if not hasattr(module, each.name)] == []
 
 
-@pytest.mark.slow
-def test_the_shipped_weights_can_be_learnt_again(tmp_path, monkeypatch):
-    import pretrain
-
-    from s2s_scverse.nn._simulated import SIMULATED, simulated_weights
-
-    monkeypatch.setattr("sys.argv", ["pretrain", "--sections=1", "--epochs=1", f"--output={tmp_path / 'weights.npz'}"])
-    pretrain.main()
-    learnt, shipped = np.load(tmp_path / "weights.npz"), simulated_weights(SIMULATED)
-    assert {name: array.shape for name, array in learnt.items()} == {
-        name: tuple(t.shape) for name, t in shipped.items()
-    }
-
-
 def test_ceiling_is_the_correlation_of_the_expression_with_its_counts():
     from metrics import noise_ceiling
 
