@@ -8,7 +8,6 @@ import anndata as ad
 import h5py
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.io import mmwrite
 
 import s2s_scverse as s2s
@@ -123,19 +122,6 @@ def test_other_features_and_repeated_names(outs, counts, caplog):
     assert found.var_names.tolist() == ["a", "b", "a-1", "d", "e"]
     assert (counts.X[:, :5] != found.X).nnz == 0
     assert "gene names that occur more than once get -1, -2, ...: a" in caplog.text
-
-
-def test_images_are_carried_along(outs):
-    folder, table = outs
-    table.to_csv(folder / "tissue_positions.csv", index=False)
-    pixels = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
-    Image.fromarray(pixels).save(folder / "spatial" / "tissue_hires_image.png")
-    assert "spatial" not in read_section(folder).uns
-    scales = {"tissue_hires_scalef": 0.5, "spot_diameter_fullres": 8.0}
-    (folder / "spatial" / "scalefactors_json.json").write_text(json.dumps(scales))
-    library = read_section(folder).uns["spatial"]["outs"]
-    np.testing.assert_array_equal(library["images"]["hires"], pixels)
-    assert library["scalefactors"] == scales
 
 
 def test_what_to_pass_instead_of_folders_above(outs, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from skimage.color import hed2rgb
 
-from s2s_scverse._image import FeatureMaps, PlacedImage, cut_patches, find_library, image_file, library_image
+from s2s_scverse._image import FeatureMaps, PlacedImage, cut_patches, image_file
 
 SIDE, SPACING = 240, 24.0
 SITES = np.stack(np.meshgrid(np.arange(36, 210, 24.0), np.arange(36, 210, 24.0)), axis=-1).reshape(-1, 2)
@@ -156,10 +156,3 @@ def test_patches_are_cut_around_sites(ramp: np.ndarray) -> None:
     assert found.missing.tolist() == [False] * len(SITES) + [True]
     with pytest.raises(ValueError, match="extractor must return"):
         cut_patches(image, SITES, lambda patches: patches, side=8, batch_size=20)
-
-
-def test_image_of_a_library() -> None:
-    pixels = np.zeros((20, 30, 3), np.uint8)
-    library = {"images": {"lowres": pixels}, "scalefactors": {"tissue_lowres_scalef": 0.5}}
-    image = library_image(find_library({"a": library, "is_single": True}, None, ""), None, "")
-    np.testing.assert_allclose(image.at(np.array([[20.0, 10.0]])), [[10.0, 5.0]])
