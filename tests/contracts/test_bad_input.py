@@ -296,9 +296,7 @@ def through(adata, **arguments):
 
 
 refuses("dense", s2s.pp.from_spatialdata)(({}, TypeError, "expected a SpatialData, found AnnData"))
-refuses("dense", through)(
-    ({"table": "cells"}, KeyError, "table 'cells' not found; the SpatialData has: table"),
-)
+refuses("dense", through)(({"table": "cells"}, KeyError, "table 'cells' not found; the SpatialData has: table"))
 refuses("dense", s2s.get.spatialdata)(
     ({"region": "a/b"}, ValueError, "a name that spatialdata allows, such as 'a_b', found 'a/b'"),
     ({"into": 3}, TypeError, "into must be a SpatialData, found int"),
@@ -511,9 +509,7 @@ refuses("imputed", s2s.get.at)(
     ({"points": [[np.nan, 1]]}, ValueError, "found values that are NaN or infinite"),
     ({"points": ad.AnnData(np.ones((2, 2)))}, KeyError, "coordinates not found"),
 )
-refuses("imputed", s2s.get.history_df)(
-    ({"key": "no"}, KeyError, "no run 'no' found .* which has: s2s; call s2s.tl.impute"),
-)
+refuses("imputed", s2s.get.history_df)(({"key": "no"}, KeyError, "no run 'no' found .* which has: s2s; call s2s.tl"))
 refuses("imputed", s2s.get.reliable_genes)(
     ({"min_reliability": 2}, ValueError, "min_reliability must be from -1 to 1, found 2"),
     ({"key": "no"}, KeyError, "adata.var has no 'no_reliability'; runs that have one: s2s"),

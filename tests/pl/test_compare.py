@@ -56,13 +56,14 @@ def test_panels_hold_the_values_of_each_kind_of_site(small):
 
 
 def test_genes_come_in_the_order_asked_for_and_rows_side_by_side(make_lattice, build_section):
-    values = np.arange(12).reshape(6, 2)
-    adata = build_section(make_lattice(), values, np.ones(6), genes=("a$_1$", "b"), s2s=values)
-    rows = map_rows(adata, ["b", "a$_1$"])
+    values = np.arange(18).reshape(6, 3)
+    adata = build_section(make_lattice(), values, np.ones(6), genes=("a$_1$", "b", "c"), s2s=values)
+    rows = map_rows(adata, ["b", "a$_1$", "c"])
     assert rows[0].panels[0].by_site.tolist() == values[:, 1].tolist()
-    axes = s2s.pl.compare(adata, ["b", "a$_1$"], ncols=2, show=False)
-    assert [[axis.get_title() for axis in row] for row in axes] == [["measured", "imputed"]] * 2
-    assert [[axis.get_ylabel() for axis in row] for row in axes] == [["b", ""], ["a$_1$", ""]]
+    axes = s2s.pl.compare(adata, ["b", "a$_1$", "c"], ncols=2, show=False)
+    assert len(axes[0, 0].figure.axes) == 6
+    assert [[axis.get_title() for axis in row] for row in axes] == [["measured", "imputed"]] * 2 + [["", ""]]
+    assert [[axis.get_ylabel() for axis in row] for row in axes] == [["b", ""], ["a$_1$", ""], ["c", ""]]
 
 
 @pytest.mark.parametrize(
