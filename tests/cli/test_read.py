@@ -8,7 +8,6 @@ import anndata as ad
 import h5py
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.io import mmwrite
 
 import s2s_scverse as s2s
@@ -35,8 +34,6 @@ POSITIONS = {
     "Visium HD": ("tissue_positions.parquet", lambda table: table.to_parquet(index=False)),
     "parquet by barcode": ("tissue_positions.parquet", lambda table: table.set_index("barcode").to_parquet()),
     "byte-order mark": ("tissue_positions.csv", lambda table: b"\xef\xbb\xbf" + csv(table)),
-    "mark, no header": ("tissue_positions_list.csv", lambda table: b"\xef\xbb\xbf" + csv(table, header=False)),
-    "upper case": ("tissue_positions.csv", lambda table: csv(table.rename(columns=str.upper))),
     "row numbers, quotes": ("tissue_positions.csv", lambda table: table.to_csv(quoting=2).encode()),
     "true and false": ("tissue_positions.csv", lambda table: csv(table.assign(in_tissue=table["in_tissue"] == 1))),
     "TRUE of R, tabs": (
@@ -127,28 +124,6 @@ def test_other_features_and_repeated_names(outs, counts, caplog):
     assert "gene names that occur more than once get -1, -2, ...: a" in caplog.text
 
 
-def test_spots_outside_the_tissue_are_left_out(run, outs, counts):
-    folder, table = outs
-    table.loc[table["barcode"] == counts.obs_names[3], "in_tissue"] = 0
-    table.to_csv(folder / "tissue_positions.csv", index=False)
-    result = run("info", folder, "--json")
-    assert json.loads(result.stdout)["sections"][0]["spots"] == counts.n_obs - 1
-    assert f"1 of {counts.n_obs} spots lie outside the tissue" in result.stderr
-
-
-def test_images_are_carried_along(outs):
-    folder, table = outs
-    table.to_csv(folder / "tissue_positions.csv", index=False)
-    pixels = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
-    Image.fromarray(pixels).save(folder / "spatial" / "tissue_hires_image.png")
-    assert "spatial" not in read_section(folder).uns
-    scales = {"tissue_hires_scalef": 0.5, "spot_diameter_fullres": 8.0}
-    (folder / "spatial" / "scalefactors_json.json").write_text(json.dumps(scales))
-    library = read_section(folder).uns["spatial"]["outs"]
-    np.testing.assert_array_equal(library["images"]["hires"], pixels)
-    assert library["scalefactors"] == scales
-
-
 def test_what_to_pass_instead_of_folders_above(outs, tmp_path):
     folder, _ = outs
     with pytest.raises(ValueError, match=rf"in subfolders; pass one of: {folder}$"):
@@ -176,17 +151,8 @@ def test_regions_of_a_spatialdata_are_sections(run, counts, tmp_path):
     assert "both.zarr is a folder and would be replaced" in refused.stderr
 
 
-def truncate(path, share=0.5):
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-
-
-def change(function):
-    def spoil(path):
-        adata = ad.read_h5ad(path)
-        function(adata)
-        adata.write_h5ad(path)
-
-    return spoil
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def delete(name):
@@ -197,14 +163,9 @@ def delete(name):
     return spoil
 
 
-def set_nan(adata):
-    adata.obsm["spatial"][3] = np.nan
-
-
 DAMAGED = r"section\.h5ad cannot be read; it may be truncated or in another format: "
 BAD_FILES = {
     "truncated": (truncate, DAMAGED),
-    "truncated at its end": (lambda path: truncate(path, 0.99), DAMAGED),
     "empty": (lambda path: path.write_bytes(b""), DAMAGED),
     "csv": (lambda path: path.write_text("gene,a,b\nx,1,2\n"), DAMAGED),
     "no obs": (delete("obs"), DAMAGED),
@@ -214,21 +175,9 @@ BAD_FILES = {
         lambda path: (path.unlink(), path.mkdir()),
         r"section\.h5ad is neither a zarr store nor an output of Space Ranger or Xenium; expected an \.h5ad file",
     ),
-    "no coordinates": (
-        change(lambda a: (a.obsm.clear(), setattr(a, "obs", a.obs[["domain"]]))),
-        r"not found: obsm has no 'spatial'",
-    ),
-    "missing coordinates": (change(set_nan), r"obsm\['spatial'\] is NaN or infinite for 1 of \d+ spots"),
-    "repeated genes": (change(lambda a: setattr(a, "var_names", ["g"] * a.n_vars)), r"gene names are not unique \(g\)"),
-    "X of truth values": (
-        change(lambda a: setattr(a, "X", a.X.toarray() > 1)),
-        "X must hold real numbers, .*dtype bool",
-    ),
-    "one line": (change(lambda a: a.obsm.update(spatial=a.obsm["spatial"] * 0)), "lie at one place or on one line"),
 }
 
 
-@pytest.mark.filterwarnings("ignore:.* names are not unique:UserWarning")
 @pytest.mark.parametrize(("spoil", "text"), BAD_FILES.values(), ids=list(BAD_FILES))
 def test_bad_sections(told, h5ad, tmp_path, spoil, text):
     path = tmp_path / "section.h5ad"
@@ -275,18 +224,16 @@ def lose_chunks(path):
 
 @pytest.mark.filterwarnings("ignore:.*zarr v[23]", "ignore:Consolidated metadata")
 @pytest.mark.parametrize(
-    ("version", "spoil", "text"),
+    ("spoil", "text"),
     [
-        (2, lose_chunks, r"section\.zarr cannot be read.*1 of 1 chunks of X/data are missing"),
-        (3, lose_chunks, r"section\.zarr cannot be read.*1 of 1 chunks of X/data are missing"),
-        (3, lambda path: shutil.rmtree(path / "obs"), r"section\.zarr cannot be read"),
-        (3, lambda path: [each.unlink() for each in path.glob("*z*") if each.is_file()], "neither a zarr store"),
+        (lose_chunks, r"section\.zarr cannot be read.*1 of 1 chunks of X/data are missing"),
+        (lambda path: shutil.rmtree(path / "obs"), r"section\.zarr cannot be read"),
+        (lambda path: [each.unlink() for each in path.glob("*z*") if each.is_file()], "neither a zarr store"),
     ],
-    ids=["chunks 2", "chunks", "obs", "metadata"],
+    ids=["chunks", "obs", "metadata"],
 )
-def test_zarr_stores_that_were_copied_in_part(told, run, counts, tmp_path, version, spoil, text):
-    with ad.settings.override(zarr_write_format=version):
-        counts.write_zarr(tmp_path / "section.zarr")
-    assert run("-q", "info", tmp_path / "section.zarr").exit_code == 0
+def test_zarr_stores_that_were_copied_in_part(told, done, counts, tmp_path, spoil, text):
+    counts.write_zarr(tmp_path / "section.zarr")
+    done("-q", "info", tmp_path / "section.zarr")
     spoil(tmp_path / "section.zarr")
     told(text, "info", tmp_path / "section.zarr")

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from scipy import sparse
-from skimage.io import imsave
 
 import s2s_scverse as s2s
 from s2s_scverse.tl import TrainingConfig
@@ -154,12 +153,10 @@ def noise(xy):
 refuses("spots", s2s.pp.grid)(
     (ad.AnnData.to_df, TypeError, "expected an AnnData, found DataFrame"),
     (lambda a: a[:0].copy(), ValueError, r"at least one spot and one gene, found an AnnData of shape \(0, 6\)"),
-    ({"upsample": None}, TypeError, "upsample must be an integer, found None"),
     ({"upsample": True}, TypeError, "upsample must be an integer, found True"),
     ({"upsample": 0}, ValueError, "upsample must be from 1 to 8, found 0"),
     ({"bin_size": [9]}, TypeError, r"bin_size must be a number .*, or 'auto', found \[9\]"),
     ({"bin_size": 0}, ValueError, "bin_size must be positive and finite, found 0"),
-    ({"bin_size": np.inf}, ValueError, "bin_size must be positive and finite, found inf"),
     ({"bin_size": 1e-6}, ValueError, "bin_size=1e-06 cuts the section into .* bins, of which"),
     ({"bin_size": 9.0, "bin_shape": "round"}, ValueError, "bin_shape must be one of 'square', 'hex', found 'round'"),
     ({"min_cells": 0}, ValueError, "min_cells must be at least 1, found 0"),
@@ -171,7 +168,6 @@ refuses("spots", s2s.pp.grid)(
     (obs(slide="a/b"), {"library_key": "slide"}, ValueError, r"sections must not contain '/' .*, found a/b; rename"),
     (obs(slide=["a"] * 84 + [None]), {"library_key": "slide"}, ValueError, "is missing for 1 of 85 spots; name the"),
     (three_spots_in_b, {"library_key": "slide"}, ValueError, "section 'b': expected at least 4 spots to find"),
-    (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False for every site"),
     (obs(s2s_measured=[True, None] + [True] * 83), ValueError, r"s2s_measured'\] must hold True or False for every"),
     (obs(s2s_measured=[False] + [True] * 84), ValueError, "1 of 85 sites are unmeasured already"),
     (x(lambda v: np.where(v > 4, np.nan, v)), {"bin_size": 2e2}, ValueError, r"has \d+ values that are NaN .*; set "),
@@ -184,34 +180,19 @@ refuses("spots", s2s.pp.grid)(
     (obs(array_row=lambda o: o.array_row.astype(float).where(o.index != o.index[0], np.inf)), ValueError, "found inf"),
     (obs(array_row=lambda o: o.array_row.astype(np.int64) + 2**60), ValueError, "whole numbers, found values beyond"),
     (obs(array_row=a_billion), ValueError, "of which nearly all are empty; .*: check for outliers"),
-    *(
-        (obs(array_row=lambda o, k=k: o.array_row.astype(str).astype(k)), TypeError, "found .*; convert it .*, or drop")
-        for k in (str, object, "category", "string")
-    ),
-    (obs(array_row=lambda o: o.array_row.astype(bool)), TypeError, "whole numbers, found dtype bool; convert it"),
-    *(
-        (places_beside_array(lambda xy, k=k: xy * k), ValueError, "at one place or on one line, unlike array_row")
-        for k in ([0, 0], [1, 0])
-    ),
+    (obs(array_row=lambda o: o.array_row.astype(str)), TypeError, "found .*; convert it .*, or drop"),
+    (obs(array_row=lambda o: o.array_row.astype("category")), TypeError, "found .*; convert it .*, or drop"),
+    (places_beside_array(lambda xy: xy * [1, 0]), ValueError, "at one place or on one line, unlike array_row"),
     (places_beside_array(np.random.default_rng(0).permutation), ValueError, "and the coordinates contradict each oth"),
     # Coordinates alone.
     (lambda a: places(lambda xy: xy)(a) or a.obsm.__delitem__("spatial"), KeyError, "adata.obsm has no 'spatial'"),
-    *(
-        (in_obs(a, b), KeyError, rf"pass spatial_key=, or set .*\['spatial'\] = adata\.obs\[\['{a}', '{b}'\]\]")
-        for a, b in (("x", "y"), ("x_centroid", "y_centroid"), ("pxl_col_in_fullres", "pxl_row_in_fullres"))
-    ),
+    (in_obs("x", "y"), KeyError, r"pass spatial_key=, or set .*\['spatial'\] = adata\.obs\[\['x', 'y'\]\]"),
     (named_by_array, KeyError, r"or set adata\.obsm\['spatial'\] to the two numbers in the names of .* 2x3\)"),
     (places(lambda xy: np.where(xy > 900, np.nan, xy)), ValueError, r"is NaN or infinite for \d+ of 85 spots; drop"),
-    (places(lambda xy: xy[:, :1]), ValueError, r"must have 2 columns \(x, y\), found shape \(85, 1\); set"),
     (places(lambda xy: xy[:, [0, 0, 1]]), ValueError, r"2 columns \(x, y\), found .* 3\); set .* or pass another"),
-    (places(lambda xy: xy.astype(str)), TypeError, r"'spatial'\] must hold numbers, found dtype <U"),
-    *((places(lambda xy, k=k: xy.astype(k)), TypeError, "must hold numbers, found") for k in (bool, complex, object)),
+    *((places(lambda xy, k=k: xy.astype(k)), TypeError, "must hold numbers, found") for k in (bool, complex, str)),
     (places(sparse.csr_matrix), TypeError, r"must hold numbers, found dtype object \(csr_matrix\)"),
     (places(lambda xy: xy + noise(xy)), ValueError, r"do not lie on a lattice: .* For cells or beads pass bin_size="),
-    (places(lambda xy: noise(xy) * 9), ValueError, r"do not lie on a lattice: .* at most 0\.2\. .* pass bin_size="),
-    (places(lambda xy: np.where(xy < 400, xy, xy * 1.37 + 11)), ValueError, "do not lie on a lattice"),
-    (places(np.zeros_like), ValueError, "84 spots share their coordinates"),
-    (places(lambda xy: xy * [1, 0]), ValueError, "share their coordinates with another"),
     (places(lambda xy: xy[[0, *range(84)]]), ValueError, "^1 spots share their .*; expected one spot per position"),
     (lambda a: places(lambda xy: xy[:3])(b := a[:3].copy()) or b, ValueError, "at least 4 spots to find .* 3"),
     (places(lambda xy: xy * [1, 0]), {"bin_size": "auto"}, ValueError, "at least 8 cells that spread in both direct"),
@@ -235,13 +216,7 @@ for function, always in (
 refuses("dense", s2s.get.image)(
     *(
         (grid(**{key: value}), ValueError, r"(?s)does not describe a lattice \(.*\); call s2s\.pp\.grid again")
-        for key, values in {
-            "kind": ("round", None),
-            "basis": (None, np.ones(3), "wide"),
-            "origin": (None, np.ones((2, 2))),
-            "stride": ("two",),
-        }.items()
-        for value in values
+        for key, value in {"kind": "round", "basis": np.ones(3), "origin": None, "stride": "two"}.items()
     ),
     (obs(array_col=0), ValueError, "two sites share one lattice position"),
 )
@@ -253,9 +228,7 @@ SHARED = {
         ([], ValueError, "expected at least one gene, found an empty list; pass genes=None"),
         (["flat_1", "flat_1"], ValueError, "genes are named more than once: flat_1; name each once"),
         (3, TypeError, "genes must be a name or a list of names, found 3"),
-        (b"flat_1", TypeError, r"genes must be a name or a list of names, found b'flat_1' \(bytes\)"),
         (np.ones(6, bool), TypeError, r"genes must be names, found .*for a mask pass adata.var_names\[mask\]"),
-        ([["flat_1"]], TypeError, r"genes must be names, found \['flat_1'\] \(list\)"),
     ),
     "layer": (
         ("no", KeyError, "layer 'no' not found in adata.layers, which has: truth"),
@@ -323,10 +296,7 @@ def through(adata, **arguments):
 
 
 refuses("dense", s2s.pp.from_spatialdata)(({}, TypeError, "expected a SpatialData, found AnnData"))
-refuses("dense", through)(
-    ({"table": "cells"}, KeyError, "table 'cells' not found; the SpatialData has: table"),
-    ({"coordinate_system": None}, TypeError, "coordinate_system must be a name, found None"),
-)
+refuses("dense", through)(({"table": "cells"}, KeyError, "table 'cells' not found; the SpatialData has: table"))
 refuses("dense", s2s.get.spatialdata)(
     ({"region": "a/b"}, ValueError, "a name that spatialdata allows, such as 'a_b', found 'a/b'"),
     ({"into": 3}, TypeError, "into must be a SpatialData, found int"),
@@ -334,7 +304,6 @@ refuses("dense", s2s.get.spatialdata)(
 refuses("dense", s2s.pp.normalize)(
     (x(lambda v: v - 1), ValueError, r"adata\.X has negative values at measured spots; pp\.normalize needs counts"),
     (x(np.zeros_like), ValueError, r"adata\.X is 0 at all \d+ measured spots, so there is nothing to scale"),
-    (x(lambda v: np.where(v > 1, np.nan, v)), ValueError, r"adata\.X has \d+ values that are NaN or .*; set"),
     ({"target_sum": 0}, ValueError, "target_sum must be positive and finite"),
 )
 refuses("dense", s2s.pp.mask_artifacts)(
@@ -354,18 +323,13 @@ refuses("imputed", s2s.get.dense)(
 refuses("dense", s2s.pp.sparsify)(({}, ValueError, "spots are held out already; undo that first"))
 refuses("dense", s2s.pp.sparsify)(
     (whole, {"stride": 0}, ValueError, "stride must be at least 1, found 0"),
-    (whole, {"stride": 2.0}, TypeError, "stride must be an integer, found 2.0"),
     (whole, {"stride": 100}, ValueError, "no spot is left with stride=100"),
     (whole, {"phase": (2, 0)}, ValueError, "phase must be from 0 to 1, found 2"),
     (whole, {"phase": (0,)}, ValueError, r"phase must be two integers, found \(0,\)"),
-    (whole, {"phase": (0.5, 0)}, TypeError, "phase must be an integer, found 0.5"),
     (whole, {"fraction": 0}, ValueError, "fraction must lie between 0 and 1"),
-    (whole, {"fraction": 1.0}, ValueError, "fraction must lie between 0 and 1, found 1.0"),
-    (whole, {"fraction": "half"}, TypeError, "fraction must be a number"),
     (whole, {"keep": "spots"}, KeyError, "keep='spots' not found"),
     (whole, {"keep": "domain"}, ValueError, "must hold True or False for every measured site"),
     (whole, {"keep": np.arange(5)}, TypeError, "keep must hold truth values, found dtype int64"),
-    (whole, {"keep": np.array([True, None])}, TypeError, "keep must hold truth values, found dtype object"),
     (whole, {"keep": np.ones(5, bool)}, ValueError, r"keep must have one value for each of the \d+ sites"),
     (whole, {"keep": np.ones(5, bool), "fraction": 0.5}, ValueError, "fraction and keep exclude each other"),
     (whole, {"keep": np.zeros(89, bool)}, ValueError, "no spot is left with keep: the section has"),
@@ -383,25 +347,17 @@ for function, always in ((s2s.tl.impute, {"progress": False}), (s2s.tl.interpola
         (both_at_once, ValueError, "1 spots are both measured and held out .*sparsify sets"),
     )
 refuses("dense", s2s.tl.impute, progress=False)(
-    *(
-        (x(lambda v, k=k: v.astype(k)), TypeError, r"adata\.X must hold real numbers, found dtype .* convert it")
-        for k in (object, complex, bool)
-    ),
-    (x(lambda v: v.astype(str).astype(object)), TypeError, r"adata\.X must hold real numbers, found dtype"),
+    (x(lambda v: v.astype(object)), TypeError, r"adata\.X must hold real numbers, found dtype .* convert it"),
     (lambda a: setattr(a, "X", None), ValueError, r"adata\.X is None; pass layer="),
     (one_value(np.nan), ValueError, r"X is NaN or infinite at measured spots for .*; set or drop those values"),
-    (one_value(np.inf), ValueError, r"adata\.X is NaN or infinite at measured spots"),
     (x(lambda v: 0 * v + 1.5), ValueError, "no gene varies between measured spots, so there is nothing to predict"),
     (lambda a: a.obs.__delitem__("s2s_measured"), KeyError, "adata.obs has no s2s_measured"),
-    (obs(array_row=0, array_col=0), ValueError, "two sites share one lattice position"),
     (obs(array_row=a_billion), ValueError, "1000000001 x 10 positions.*: check for outliers"),
-    (lambda a: setattr(a, "var_names", ["g"] * a.n_vars), ValueError, r"not unique \(g\); call adata\.var_names_make"),
     (lambda a: a.layers.__setitem__("mine_std", a.X), {"key_added": "mine"}, ValueError, r"layers\['mine_std'\]"),
     ({"preset": "best"}, ValueError, "preset must be one of 'default', 'fast', 'quick', 'paper', found 'best'"),
     ({"network": 3}, TypeError, "network must be a CDCINConfig, found 3"),
     ({"training": {}}, TypeError, "training must be a TrainingConfig, found {}"),
     ({"max_epochs": -1}, ValueError, "max_epochs must be at least 0, found -1"),
-    ({"max_epochs": 1.5}, TypeError, "max_epochs must be an integer, found 1.5"),
     ({"total_counts": True}, TypeError, "total_counts must be 'auto', the name of a column .* found True"),
     ({"total_counts": "depth"}, KeyError, "total_counts='depth' not found: .*; pass 'auto' or None"),
     ({"total_counts": "domain"}, TypeError, r"'domain'\] must hold numbers, found dtype category"),
@@ -410,11 +366,7 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"dtype": "float64"}, ValueError, "dtype must be one of 'float32', 'float16', found 'float64'"),
     ({"device": "cuda:99"}, ValueError, "device 'cuda:99' is not available here; pass device='auto' or 'cpu'"),
     ({"device": "tpu9"}, ValueError, "device must be 'auto' or a torch device, found 'tpu9'"),
-    ({"natural_images": {}}, TypeError, "source must be 'photographs', .* found dict"),
     ({"natural_images": "nowhere"}, ValueError, "found nothing at 'nowhere'"),
-    ({"natural_images": np.zeros((9, 5))}, ValueError, "image 0 of source has 9 x 5 pixels, but at least 8 x 8"),
-    ({"natural_images": [np.eye(9), None]}, TypeError, "image 1 of source must be a boolean, .* found NoneType"),
-    (file("x.bmp"), {"natural_images": "."}, ValueError, "x.bmp' cannot be read as an image"),
 )
 
 
@@ -462,11 +414,8 @@ DAMAGED = r"run\.ckpt is (not a readable checkpoint .*truncated|damaged: )"
 for argument in ("checkpoint", "pretrained"):
     refuses("dense", s2s.tl.impute, **LITTLE)(
         ({argument: 3}, TypeError, f"{argument} must be a path, found 3"),
-        (file("run.ckpt", bytes(range(256)) * 8), {argument: "run.ckpt"}, ValueError, UNREADABLE),
-        (file("run.ckpt"), {argument: "run.ckpt"}, ValueError, UNREADABLE),
         (file("run.ckpt", pickle.dumps(Thief())), {argument: "run.ckpt"}, ValueError, UNREADABLE),
         (checkpoint(lambda content: content[: len(content) // 2]), {argument: "run.ckpt"}, ValueError, DAMAGED),
-        (checkpoint(lambda content: content[:-50]), {argument: "run.ckpt"}, ValueError, DAMAGED),
         (checkpoint(one_byte), {argument: "run.ckpt"}, ValueError, DAMAGED),
         ({argument: "."}, ValueError, r"is not a readable checkpoint of s2s_scverse \(IsADirectoryError"),
     )
@@ -476,11 +425,8 @@ refuses("dense", s2s.tl.impute, **LITTLE)(
     ({"store": "nowhere/x"}, FileNotFoundError, "the folder nowhere of store=.* does not exist; make it first"),
     ({"store": 3}, TypeError, "store must be a path, found 3"),
     (checkpoint(bytes), {"checkpoint": "run.ckpt", "rng": 1}, ValueError, r"another run \(measured .*, mask or seed"),
-    (checkpoint(bytes), {"checkpoint": "run.ckpt", "layer": "truth"}, ValueError, r"another run \(measured values"),
     (checkpoint(bytes), {"checkpoint": "run.ckpt", "max_epochs": 7}, ValueError, "max_epochs is 1 there and 7 here"),
     (checkpoint(bytes), {"pretrained": "run.ckpt", "network": SMALL}, ValueError, "do not fit .* features is 16 there"),
-    (file("file"), {"checkpoint": "file/run"}, FileNotFoundError, "the folder file of .* does not exist"),
-    (file("file"), {"store": "file/run"}, FileNotFoundError, "the folder file of .* does not exist"),
     (closed, {"checkpoint": CLOSED}, OSError, "could not be written|cannot write checkpoint=.*: permission denied in"),
     (closed, {"store": CLOSED}, OSError, "the folder .* cannot be made|cannot write store=.*: permission denied in"),
     (file("file"), {"store": "file"}, FileExistsError, EXISTS),
@@ -501,7 +447,6 @@ refuses("dense", s2s.tl.impute, progress=False)(
     ({"covariates": "s2s_image"}, KeyError, "call s2s.pp.image_features first"),
     ({"covariates": ["array_row", "none"]}, KeyError, "covariate 'none' not found"),
     ({"covariates": []}, TypeError, "covariates must be keys"),
-    ({"covariates": 3}, TypeError, "covariates must be keys"),
     (obs(kind="tissue"), {"covariates": "kind"}, TypeError, "must be numeric"),
     (obs(holes=lambda o: o.array_row.where(o.array_row > 5)), {"covariates": "holes"}, ValueError, "NaN or infinite"),
     ({"covariates": "array_row", "preset": "paper"}, ValueError, "this run starts from 'nearest'"),
@@ -511,7 +456,6 @@ refuses("dense", s2s.tl.impute, progress=False)(
 refuses("dense", s2s.tl.interpolate, method="idw")(
     ({"method": "magic"}, ValueError, "method must be one of 'nearest', .* found 'magic'"),
     ({"covariates": "array_row"}, ValueError, "kriging, pca_kriging, state_kriging, stack, found method 'idw'"),
-    ({"method": ["idw"]}, ValueError, r"method must be one of 'nearest', .* found \['idw'\]"),
     (lambda a: a.var.__setitem__("idw_reliability", 1.0), ValueError, r"overwrite adata\.var\['idw_reliability'\]"),
     (obs(idw_visible=1), ValueError, r"would overwrite adata\.obs"),
 )
@@ -531,20 +475,15 @@ def nothing_held_out(adata):
 
 refuses("dense", s2s.tl.evaluate)(
     ({"keys": "s2s"}, KeyError, r"layers not found: s2s; adata.layers has: truth; call s2s\.tl\.impute"),
-    ({"keys": ["a", "truth", "b"]}, KeyError, "layers not found: a, b"),
     ({"keys": 3}, TypeError, "keys must be the name of a layer or a list of them, found 3"),
     ({"keys": []}, ValueError, "keys must name at least one layer"),
-    ({"keys": "truth", "layer": "gold"}, KeyError, "layer 'gold' not found"),
-    (both_at_once, {"keys": "truth"}, ValueError, "1 spots are both measured and held out .*sparsify sets"),
     (nothing_held_out, {"keys": "nearest"}, ValueError, "no spot is held out .* call s2s.pp.sparsify, then impute"),
     (seen, {"keys": "nearest"}, ValueError, "were visible to its method"),
 )
 refuses("imputed", s2s.tl.evaluate)(
     ({"keys": ["s2s", "s2s"]}, ValueError, r"and each once, found \['s2s', 's2s'\]"),
-    ({"keys": [3]}, TypeError, r"keys must be the name of a layer or a list of them, found \[3\]"),
     ({"layer": "s2s"}, ValueError, "layer 's2s' is both in keys and the truth"),
     ({"n_bootstrap": 0}, ValueError, "n_bootstrap must be at least 1, found 0"),
-    ({"n_bootstrap": 1.5}, TypeError, "n_bootstrap must be an integer"),
     (obs(s2s_held_out="yes"), ValueError, r"s2s_held_out'\] must hold True or False for every site, found yes"),
 )
 
@@ -556,11 +495,8 @@ NO_SCORES, NO_RUN = (
 NO_RELIABILITY = "adata.var has no 's2s_reliability'; .* call s2s"
 for function, text in (
     (s2s.get.history_df, NO_RUN),
-    (s2s.pl.history, NO_RUN),
     (s2s.get.evaluation_df, NO_SCORES),
     (s2s.get.evaluation_summary_df, NO_SCORES),
-    (s2s.get.evaluation_tests_df, NO_SCORES),
-    (s2s.pl.evaluation, NO_SCORES),
     (s2s.get.reliable_genes, NO_RELIABILITY),
     (s2s.pl.reliability, NO_RELIABILITY),
     (s2s.get.interval, "layers not found: s2s; .* or pass key="),
@@ -569,26 +505,20 @@ for function, text in (
 refuses("imputed", s2s.get.at)(
     ({"points": "here"}, TypeError, r"numbers of shape \(n, 2\), found str"),
     ({"points": [[1, 2], [3]]}, TypeError, r"numbers of shape \(n, 2\), found list of object"),
-    ({"points": [["a", "b"]]}, TypeError, "points must be an AnnData or numbers"),
     ({"points": np.eye(3)}, ValueError, r"numbers of shape \(n, 2\): x and y; found shape \(3, 3\)"),
     ({"points": [[np.nan, 1]]}, ValueError, "found values that are NaN or infinite"),
     ({"points": ad.AnnData(np.ones((2, 2)))}, KeyError, "coordinates not found"),
 )
-refuses("imputed", s2s.get.history_df)(
-    ({"key": "no"}, KeyError, "no run 'no' found .* which has: s2s; call s2s.tl.impute"),
-)
+refuses("imputed", s2s.get.history_df)(({"key": "no"}, KeyError, "no run 'no' found .* which has: s2s; call s2s.tl"))
 refuses("imputed", s2s.get.reliable_genes)(
     ({"min_reliability": 2}, ValueError, "min_reliability must be from -1 to 1, found 2"),
-    ({"min_reliability": "high"}, TypeError, "min_reliability must be a number, found"),
     ({"key": "no"}, KeyError, "adata.var has no 'no_reliability'; runs that have one: s2s"),
     ({"scale": 0}, ValueError, "scale must be at least 1, found 0"),
 )
 refuses("imputed", s2s.get.reliability_df)(
     ({"scales": (1, 1)}, ValueError, r"scales must differ, found \[1, 1\]"),
     ({"scales": 0.5}, TypeError, "scales must be integers, found 0.5"),
-    ({"scales": (1, "domain")}, TypeError, "scales must be an integer, found 'domain'"),
     ({"regions": "zones"}, KeyError, "regions 'zones' not found in adata.obs, which has"),
-    ({"regions": ["domain"]}, TypeError, "regions must be a name"),
     ({"n": 0}, ValueError, "n must be at least 1, found 0"),
     ({"key": "no"}, KeyError, "layers not found: no"),
 )
@@ -620,9 +550,7 @@ refuses("imputed", s2s.get.draws, n=1)(
     (lambda a: a.layers.__delitem__("s2s_std"), KeyError, "no standard deviations"),
     (lambda a: a.uns["s2s"]["s2s"].__delitem__("model"), KeyError, "has no fitted model"),
     ({"n": 0}, ValueError, "n must be at least 1"),
-    ({"n": 2.5}, TypeError, "n must be an integer"),
     ({"noise": 1}, TypeError, "noise must be True or False"),
-    ({"key": "other"}, KeyError, "layers not found: other"),
 )
 refuses("imputed", s2s.tl.propagate, statistic=len, n=2, progress=False)(
     ({"statistic": "mean"}, TypeError, "statistic must be a function"),
@@ -639,7 +567,6 @@ def descriptors(value):
 
 
 refuses("imputed", s2s.pl.history)(
-    ({"key": "other"}, KeyError, r"no run 'other' found in adata\.uns\['s2s'\], which has: s2s"),
     (lambda a: a.uns["s2s"]["s2s"].update(history=pd.DataFrame()), ValueError, "'s2s' is empty: nothing was trained"),
 )
 refuses("imputed", s2s.pl.evaluation)(
@@ -647,9 +574,7 @@ refuses("imputed", s2s.pl.evaluation)(
     ({"scores": 3}, TypeError, "each of scores must be a name, found 3"),
     ({"scores": []}, ValueError, "at least one score and one method, found an empty list"),
     ({"keys": ["no"]}, KeyError, "keys without scores: no; scored are s2s"),
-    ({"keys": ["s2s", 3]}, TypeError, "each of keys must be a name, found 3"),
 )
-refuses("imputed", s2s.pl.reliability)(({"key": "linear"}, KeyError, "linear_reliability"))
 refuses("dense", s2s.pl.image_features)(
     ({"key": "none"}, KeyError, r"image features 'none' not found .* call s2s.pp.image_features first"),
     (descriptors(1.0), ValueError, "no column of .* varies"),
@@ -658,7 +583,6 @@ refuses("dense", s2s.pl.image_features)(
 for function, key, colours in ((s2s.pl.compare, "keys", "error_cmap"), (s2s.pl.uncertainty, "key", "std_cmap")):
     refuses("dense", function, genes="domain_1")(({}, KeyError, f"layers not found: s2s; .* or pass {key}="))
     refuses("imputed", function, genes="flat_1")(
-        (ad.AnnData.to_df, TypeError, "expected an AnnData, found DataFrame"),
         (lambda a: a.layers["s2s"].fill(np.nan), ValueError, r"holds no values of flat_1: they were not imputed"),
         ({"cmap": 3}, TypeError, "expected the name of a colour map, or a Colormap, found 3"),
         ({colours: "nope"}, KeyError, r"'nope' is not a (valid value for colormap|known colormap)"),
@@ -667,9 +591,7 @@ for function, key, colours in ((s2s.pl.compare, "keys", "error_cmap"), (s2s.pl.u
         ({"vmin": None}, TypeError, "vmin must be a number or a percentile"),
     )
 refuses("imputed", s2s.pl.compare, genes="flat_1")(
-    ({"keys": 3}, TypeError, "keys must be the name of a layer or a list"),
     ({"keys": ()}, ValueError, r"keys must name at least one layer, and each once, found \[\]"),
-    (obs(s2s_measured=False), ValueError, "no site is measured"),
 )
 refuses("imputed", s2s.pl.uncertainty, genes="flat_1")(
     ({"key": "truth"}, KeyError, r"run 'truth' has no standard deviations.*uncertainty=True.*s2s\.pl\.compare"),
@@ -679,71 +601,46 @@ refuses("imputed", s2s.pl.uncertainty, genes="flat_1")(
 refuses(None, s2s.datasets.simulated_tissue)(
     ({"n_rows": 7}, ValueError, "n_rows must be at least 8, found 7"),
     ({"n_cols": None}, TypeError, "n_cols must be an integer, found None"),
-    ({"n_genes": True}, TypeError, "n_genes must be an integer, found True"),
     ({"n_genes": 5}, ValueError, "n_genes must be at least 6, found 5"),
     ({"depth": 0}, ValueError, "depth must be positive and finite, found 0"),
-    ({"depth": "deep"}, TypeError, "depth must be a number, found 'deep'"),
     ({"dispersion": np.nan}, ValueError, "dispersion must be at least 0 and finite, found nan"),
     ({"pitch": -1}, ValueError, "pitch must be positive and finite, found -1"),
     ({"lattice": "round"}, ValueError, "must be one of 'square', 'hex', 'quincunx', 'cells', found 'round'"),
 )
 
 
-def one_pixel(adata):
-    imsave("x.png", np.zeros((1, 1), np.uint8), check_contrast=False)
-
-
 refuses(None, s2s.datasets.natural_images)(
     ({"size": 3}, TypeError, r"size must be a pair of integers \(height, width\), found 3"),
     ({"size": (0, 4)}, ValueError, "the height in size must be at least 1, found 0"),
-    ({"size": (4, 4.5)}, TypeError, "the width in size must be an integer, found 4.5"),
     ({"n": 0}, ValueError, "n must be at least 1, found 0"),
-    ({"n": True}, TypeError, "n must be an integer, found True"),
     ({"source": 7}, TypeError, "source must be 'photographs', .* or a list of arrays, found int"),
     ({"source": "photos"}, ValueError, "the path of a folder; found nothing at 'photos'"),
     ({"source": []}, ValueError, "source holds no images; pass at least one array"),
-    ({"source": [[0, 1]]}, TypeError, "image 0 of source must be .* array, found list"),
     ({"source": [np.ones((20, 20)), np.ones((1, 1))]}, ValueError, "image 1 .* 1 x 1 pixels, .* 8 x 8 .*; leave it"),
-    ({"source": np.zeros(9)}, ValueError, r"must have the shape \(height, width\) or .* found \(9,\)"),
-    ({"source": [np.zeros((9, 9, 2))]}, ValueError, r"found \(9, 9, 2\)"),
     ({"source": np.zeros((2, 3, 4, 5, 6))}, ValueError, r"or 4\), found \(2, 3, 4, 5, 6\)"),
-    *(
-        ({"source": np.zeros((9, 9)).astype(kind)}, TypeError, rf"integer or float array, found dtype {kind}")
-        for kind in ("datetime64", "<U", "complex128", "object")
-    ),
+    ({"source": np.zeros((9, 9), complex)}, TypeError, "integer or float array, found dtype complex128"),
     ({"source": np.full((9, 9), np.nan)}, ValueError, "image 0 of source holds NaN or infinite values"),
     ({"source": "."}, ValueError, r"holds no images; expected files ending in \.bmp"),
     (file("x.txt", b"x"), {"source": "x.txt"}, ValueError, "found a file at"),
-    *(
-        (file(f"x.{suffix}", b"no image"), {"source": "."}, ValueError, "cannot be read as an image: .*; repair or")
-        for suffix in ("png", "jpg", "tif", "gif", "bmp", "webp")
-    ),
-    (one_pixel, {"source": "."}, ValueError, "x.png' has 1 x 1 pixels, but at least 8 x 8 are needed; leave it out"),
+    (file("x.png", b"no image"), {"source": "."}, ValueError, "cannot be read as an image: .*; repair or"),
 )
 refuses(None, s2s.datasets.xenium_mouse_brain)(({"cache_dir": 3}, TypeError, "cache_dir must be a path, found 3"))
 refuses(None, s2s.nn.CDCINConfig)(
     ({"stages": 0}, ValueError, "stages must be at least 1, found 0"),
-    ({"layers": 2.0}, TypeError, "layers must be an integer, found 2.0"),
-    ({"blocks": True}, TypeError, "blocks must be an integer, found True"),
     ({"context_channels": -1}, ValueError, "context_channels must be at least 0, found -1"),
     ({"mask_channel": 1}, TypeError, "mask_channel must be True or False, found 1"),
     ({"consistency": "loose"}, ValueError, "consistency must be one of 'exact', 'noisy', 'off', found 'loose'"),
     ({"noise_level": 0}, ValueError, "noise_level must be positive and finite, found 0"),
-    ({"conv_scale": "1"}, TypeError, "conv_scale must be a number, found '1'"),
     ({"attention": True, "heads": 3}, ValueError, "features must be a multiple of heads, found 16 and 3"),
     ({"attention": True, "conv_squeeze": 99}, ValueError, "conv_squeeze must be at most features=16, found 99"),
 )
 refuses(None, TrainingConfig)(
     ({"initial": None}, ValueError, "initial must be one of 'nearest', .* found None"),
-    ({"loss": "l3"}, ValueError, "loss must be one of"),
     ({"max_epochs": -1}, ValueError, "max_epochs must be at least 0, found -1"),
-    ({"crop": 0}, ValueError, "crop must be at least 1, found 0"),
     ({"crop": True}, TypeError, "TrainingConfig: crop must be an integer"),
     ({"image_weight": -1}, ValueError, "image_weight must be at least 0"),
     ({"mask_dropout": 0.6}, ValueError, "mask_dropout must be from 0 to 0.5, found 0.6"),
     ({"learning_rate": 0}, ValueError, "learning_rate must be positive and finite, found 0"),
-    ({"learning_rate": None}, TypeError, "learning_rate must be a number, found None"),
-    ({"shrink": "x"}, TypeError, "shrink must be True or False, found 'x'"),
     ({"betas": ("a", 0.1)}, ValueError, r"betas must be two numbers .* found \('a', 0.1\)"),
     ({"betas": (1, 1)}, ValueError, r"betas must be two numbers of at least 0 and below 1, found \(1, 1\)"),
     ({"sparser_weight": 0, "dense_weight": 0}, ValueError, "sparser_weight and dense_weight are both 0"),
@@ -762,11 +659,8 @@ PLANE = (1, 1, 6, 9)
 for maps, config, error, text in (
     ((), "paper", TypeError, "config must be a CDCINConfig or None, found 'paper'"),
     ((None, PLANE, PLANE), None, TypeError, "start must be a tensor, found NoneType"),
-    ((PLANE, np.zeros(PLANE), PLANE), None, TypeError, "values must be a tensor, found ndarray"),
     (((1, 6, 9), PLANE, PLANE), None, ValueError, r"start must have shape \(B, 1, H, W\), found \(1, 6, 9\)"),
-    (((1, 1, 6, 0), PLANE, PLANE), None, ValueError, r"start must have shape .* found \(1, 1, 6, 0\)"),
     ((PLANE, (1, 1, 6, 8), PLANE), None, ValueError, r"values must have shape \(1, 1, 6, 9\) to go with start"),
-    ((PLANE, PLANE, (2, 1, 6, 9)), None, ValueError, r"mask must have shape \(1, 1, 6, 9\) to go with start"),
     ((PLANE, PLANE, PLANE, PLANE), None, ValueError, "context_channels is 0, but context is a tensor"),
     ((PLANE,) * 3, s2s.nn.CDCINConfig(context_channels=2), ValueError, "context_channels is 2, but context is None"),
     ((PLANE,) * 4, s2s.nn.CDCINConfig(context_channels=3), ValueError, r"context must have shape \(1, 3, 6, 9\)"),

@@ -4,7 +4,6 @@ import inspect
 import json
 import os
 import re
-import tomllib
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,6 @@ import anndata as ad
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import yaml
 
 import s2s_scverse as s2s
 
@@ -110,14 +108,6 @@ def test_docstrings_list_parameters_and_have_examples(name):
 def test_relative_links(path):
     links = re.findall(r"(?:\]\(|src=\")([^)\"#:]+)[)\"#]", path.read_text(encoding="utf-8"))
     assert not [link for link in links if not (path.parent / link).exists()]
-
-
-def test_files_name_the_same_version():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
-    latest = re.search(r"^## \[(.+?)\] - ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert latest is not None
-    assert latest[1] == version
 
 
 NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))

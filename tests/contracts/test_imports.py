@@ -17,6 +17,7 @@ NO_TORCH = ("_lattice", "_predict", "_uncertainty", "_image", "pp", "pl", "get")
 NO_ANNDATA = ("nn", "_train", "_lattice", "_predict", "_uncertainty", "_image")
 TORCH = {"torch", "lightning", "pytorch_lightning", "torchmetrics"}
 ANNDATA = {"anndata", "scanpy", "squidpy", "spatialdata", "mudata"}
+RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "subprocess", "yaml"}
 LIMIT = 0.1  # seconds
 
 
@@ -56,6 +57,16 @@ def test_parts_know_only_what_they_need():
     assert offences(NO_ANNDATA, ANNDATA | {"pp", "tl", "pl", "get", "_adata"}) == []
     assert offences(("_lattice",), every - {"_lattice"}) == []
     assert offences(("_predict",), every - {"_lattice", "_predict"}) == []
+
+
+def test_nothing_runs_what_a_file_holds():
+    """Ruff's rules S refuse eval, exec, shells and archives that leave their folder."""
+    assert not [name for path in MODULES for name in imported(path) if name.split(".")[0] in RUNS_CODE]
+    calls = [node for path in MODULES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    loads = [ast.unparse(node) for node in calls if ast.unparse(node.func) in ("torch.load", "trainer.fit")]
+    assert len(loads) == 2
+    assert all("weights_only=True" in call for call in loads)
+    assert not [node for node in calls if "allow_pickle=True" in ast.unparse(node)]
 
 
 def run(*statements):
@@ -100,6 +111,8 @@ def test_namespaces_load_only_what_they_need_and_on_first_use():
     assert plots & TORCH == set()
     ((_, network),) = run("import s2s_scverse.nn")
     assert network & {*ANNDATA, "matplotlib.pyplot"} == set()
+    ((_, command_line),) = run("import s2s_scverse._cli")
+    assert command_line & {*TORCH, *ANNDATA, "matplotlib", "pandas"} == set()
     with pytest.raises(AttributeError, match="module 's2s_scverse' has no attribute 'plots'"):
         s2s_scverse.plots  # noqa: B018
     assert set(s2s_scverse.__all__) == set(dir(s2s_scverse))

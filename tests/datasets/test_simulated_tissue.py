@@ -3,10 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
-from scipy.ndimage import label
 
 import s2s_scverse as s2s
-from s2s_scverse.datasets._simulated import DOMAINS
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +27,7 @@ def test_contents_coordinates_and_truth(adata):
     assert adata.X.dtype == adata.layers["truth"].dtype == np.float32
     assert list(adata.obs) == ["array_row", "array_col", "domain"]
     rows, cols = adata.obs["array_row"].to_numpy(), adata.obs["array_col"].to_numpy()
-    assert rows.dtype.kind == cols.dtype.kind == "i"
-    assert 0 <= rows.min() < rows.max() < 48
-    assert 0 <= cols.min() < cols.max() < 56
     np.testing.assert_array_equal(adata.obsm["spatial"], np.column_stack([cols, rows]) * 100.0)
-    assert not pd.DataFrame({"row": rows, "col": cols}).duplicated().any()
     finer = s2s.datasets.simulated_tissue(pitch=12.5, depth=150.0)
     np.testing.assert_allclose(finer.obsm["spatial"], adata.obsm["spatial"] / 8)
     assert np.median(counts(finer).sum(axis=1)) == pytest.approx(150, rel=0.12)
@@ -44,24 +38,6 @@ def test_contents_coordinates_and_truth(adata):
     sc.pp.normalize_total(expectation)
     sc.pp.log1p(expectation)
     np.testing.assert_allclose(expectation.X, adata.layers["truth"], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_outline_has_two_holes_and_layers_follow_one_another(seed):
-    adata = s2s.datasets.simulated_tissue(rng=seed, n_genes=6)
-    image = np.full((50, 58), -1)
-    image[adata.obs["array_row"] + 1, adata.obs["array_col"] + 1] = adata.obs["domain"].cat.codes
-    assert label(image >= 0)[1] == 1
-    assert label(image < 0)[1] == 3  # outside and two holes
-    assert 0.6 < (image >= 0).mean() / (48 * 56) * 50 * 58 < 0.8
-    widths = (image >= 0).sum(axis=1)
-    assert len(set(widths[widths > 0])) > 10
-    sizes = np.bincount(image[image >= 0], minlength=len(DOMAINS))
-    assert sizes.min() >= 15
-    assert sizes[2] < min(sizes[[0, 1, 3, 4]])  # the third layer is thin
-    # Layers follow one another from top to bottom.
-    rows = [np.nonzero(image == layer)[0].mean() for layer in range(5)]
-    assert rows == sorted(rows)
 
 
 def test_counts_have_the_moments_of_a_negative_binomial():
@@ -109,15 +85,3 @@ def test_alternating_lattices_are_recognised_and_have_the_same_truth(kind):
     assert grid["kind"] == kind
     assert grid["pitch"] == pytest.approx(55)
     assert grid["residual"] < 1e-9
-
-
-def test_cells_lie_anywhere_and_are_of_one_kind_each():
-    adata = s2s.datasets.simulated_tissue(lattice="cells", n_rows=20, n_cols=22, n_genes=12, pitch=50.0)
-    assert "array_row" not in adata.obs
-    assert adata.obs_names.is_unique
-    # About 4 on a square of side `pitch`, of which about 70 % lie in the tissue.
-    assert 0.55 * 4 * 440 < adata.n_obs < 0.85 * 4 * 440
-    fraction = adata.obsm["spatial"] / 50 % 1
-    assert np.histogram(fraction[:, 0], bins=5, range=(0, 1))[0].min() > 0.15 * adata.n_obs
-    with pytest.raises(ValueError, match="do not lie on a lattice"):
-        s2s.pp.grid(adata)

@@ -20,12 +20,11 @@ LOADERS = {
 COUNTS = np.array([[1, 0, 3], [0, 5, 0], [2, 2, 1]])
 
 
-@pytest.fixture(params=LOADERS)
-def cached(request, write_10x, tmp_path, monkeypatch):
-    """The cache with both files of a sample, and its loader."""
+@pytest.mark.parametrize(("sample", "load"), LOADERS.items(), ids=LOADERS)
+def test_read_as_scanpy_does(sample, load, write_10x, tmp_path, monkeypatch):
     monkeypatch.setenv("S2S_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(_public, "URL", "http://127.0.0.1:9/{0}_{1}")
-    matrix, spatial = (tmp_path / "visium" / f"{request.param}_{file}" for file in _public.FILES)
+    matrix, spatial = (tmp_path / "visium" / f"{sample}_{file}" for file in _public.FILES)
     matrix.parent.mkdir()
     write_10x(matrix, COUNTS, ["AA-1", "CC-1", "GG-1"], ["Gad1", "Sox2", "Sox2"], ["Gene Expression"] * 3)
     image = io.BytesIO()
@@ -43,12 +42,7 @@ def cached(request, write_10x, tmp_path, monkeypatch):
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     hashes = tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in (matrix, spatial))
-    monkeypatch.setitem(_public.SHA256, request.param, hashes)
-    return LOADERS[request.param], request.param, matrix
-
-
-def test_read_as_scanpy_does(cached):
-    load, sample, _ = cached
+    monkeypatch.setitem(_public.SHA256, sample, hashes)
     adata = load(progress=False)
     assert adata.var_names.tolist() == ["Gad1", "Sox2", "Sox2-1"]
     assert adata.obs_names.tolist() == ["AA-1", "CC-1", "GG-1"]
@@ -59,13 +53,3 @@ def test_read_as_scanpy_does(cached):
     library = adata.uns["spatial"][sample]
     assert library["images"]["hires"].shape == (4, 4, 3)
     assert library["scalefactors"]["tissue_hires_scalef"] == 0.5
-
-
-def test_offline_the_error_says_what_goes_where(cached, tmp_path):
-    load, sample, matrix = cached
-    digest = _public.SHA256[sample][0]
-    matrix.unlink()
-    with pytest.raises(
-        ConnectionError, match=rf"{sample}_filtered.*put that file \(SHA-256 {digest}\) into {tmp_path}"
-    ):
-        load(progress=False)

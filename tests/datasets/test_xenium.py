@@ -50,25 +50,20 @@ def server(published, monkeypatch):
         thread.join()
 
 
-def test_downloaded_once_and_read(server, tmp_path, monkeypatch):
-    adata = s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path / "new", progress=False)
+def test_downloaded_once_or_if_damaged_and_read(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("S2S_CACHE_DIR", str(tmp_path))
+    folder = tmp_path / "xenium_mouse_brain"
+    folder.mkdir()
+    (folder / "cells.csv.gz").write_bytes(b"damaged")
+    adata = s2s.datasets.xenium_mouse_brain(progress=False)
     assert adata.var_names.tolist() == ["Gad1", "Sox2", "Penk"]
     np.testing.assert_array_equal(adata.X.toarray(), COUNTS[:, :3])
     np.testing.assert_array_equal(adata.obsm["spatial"], [[10.5, 1], [20.5, 2], [30.5, 3]])
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(_public.XENIUM_FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(_public.XENIUM_FILES)
     assert not (tmp_path / "escaped.txt").exists()
     monkeypatch.setattr(_public, "XENIUM_URL", "http://127.0.0.1:9/gone.zip")
-    again = s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path / "new")
+    again = s2s.datasets.xenium_mouse_brain(cache_dir=folder)
     np.testing.assert_array_equal(again.X.toarray(), adata.X.toarray())
-
-
-def test_a_damaged_file_is_fetched_again_into_the_folder_that_was_set(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("S2S_CACHE_DIR", str(tmp_path))
-    damaged = tmp_path / "xenium_mouse_brain" / "cells.csv.gz"
-    damaged.parent.mkdir()
-    damaged.write_bytes(b"damaged")
-    assert s2s.datasets.xenium_mouse_brain(progress=False).n_obs == 3
-    assert damaged.read_bytes() != b"damaged"
 
 
 def test_offline_the_error_says_what_goes_where(tmp_path, monkeypatch):
@@ -77,15 +72,16 @@ def test_offline_the_error_says_what_goes_where(tmp_path, monkeypatch):
         s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
 
 
-def test_another_file_is_refused_and_not_kept(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(_public, "XENIUM_FILES", dict.fromkeys(_public.XENIUM_FILES, "0" * 64))
-    with pytest.raises(ValueError, match=r"cell_feature_matrix.h5 of .* is not the published file: SHA-256"):
-        s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_archive_without_the_files_is_refused(server, published, tmp_path, monkeypatch):
-    monkeypatch.setattr(_public, "XENIUM_URL", _public.XENIUM_URL.replace("outs.zip", "cells.csv.gz"))
-    with pytest.raises(ValueError, match="is not the archive expected"):
+@pytest.mark.parametrize(
+    ("archive", "digest", "text"),
+    [
+        ("outs.zip", "0" * 64, r"cell_feature_matrix.h5 of .* is not the published file: SHA-256"),
+        ("cells.csv.gz", "", "is not the archive expected"),
+    ],
+)
+def test_other_files_are_refused_and_not_kept(server, tmp_path, monkeypatch, archive, digest, text):
+    monkeypatch.setattr(_public, "XENIUM_FILES", dict.fromkeys(_public.XENIUM_FILES, digest))
+    monkeypatch.setattr(_public, "XENIUM_URL", _public.XENIUM_URL.replace("outs.zip", archive))
+    with pytest.raises(ValueError, match=text):
         s2s.datasets.xenium_mouse_brain(cache_dir=tmp_path, progress=False)
     assert not list(tmp_path.iterdir())

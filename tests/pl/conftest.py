@@ -1,23 +1,18 @@
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from matplotlib import pyplot as plt
 
 from s2s_scverse._adata import grid_entry
 from s2s_scverse._lattice import KINDS, Lattice
 
 
 @pytest.fixture(autouse=True)
-def agg(monkeypatch):
-    """No display, and nothing left open."""
-    monkeypatch.setenv("DISPLAY", "")
-    with mpl.rc_context():
-        mpl.use("agg")
-        from matplotlib import pyplot as plt
-
-        yield
-        plt.close("all")
+def _nothing_left_open():
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.axes import Axes
 from numpy.testing import assert_allclose
 
 import s2s_scverse as s2s
-from s2s_scverse.pl._evaluation import MAX_LINES
 from s2s_scverse.pl._image_features import leading_components
 
 SCORES = pd.DataFrame({"gene": ["a", "b", "c"] * 2, "method": ["s2s"] * 3 + ["linear"] * 3})
@@ -45,10 +43,8 @@ def dots(axis):
 
 def test_scores_are_drawn_in_the_order_asked_for(scored):
     pcc, rmse = s2s.pl.evaluation(scored, ["pcc", "rmse"], show=False)
-    assert [axis.get_title() for axis in (pcc, rmse)] == ["PCC", "RMSE"]
     assert [axis.get_xlabel() for axis in (pcc, rmse)] == ["higher is better", "lower is better"]
     assert [label.get_text() for label in pcc.get_yticklabels()] == ["s2s", "linear"]
-    assert rmse.yaxis_inverted()
     np.testing.assert_equal(dots(pcc), [[0.9, 0.7, np.nan], [0.5, 0.3, 0.1]])
     assert dots(rmse) == [[1, 2, 3], [4, 5, 6]]
     # Means are over genes that all methods have a score for.
@@ -58,14 +54,6 @@ def test_scores_are_drawn_in_the_order_asked_for(scored):
     rmse, pcc = s2s.pl.evaluation(scored, ["rmse", "pcc"], keys=["linear", "s2s"], show=False)
     assert [sorted(xs) for xs in dots(rmse)] == [[4, 5, 6], [1, 2, 3]]
     assert [text.get_text() for text in pcc.texts] == ["–", "–", "mean"]
-
-
-@pytest.mark.parametrize(("n_genes", "joined"), [(MAX_LINES, True), (MAX_LINES + 1, False)])
-def test_many_genes_are_not_joined_by_lines(scored, n_genes, joined):
-    names = [f"g{i}" for i in range(n_genes)]
-    scored.uns["s2s"]["evaluation"]["scores"] = pd.DataFrame({"gene": names, "method": "s2s", "pcc": 0.5})
-    axis = s2s.pl.evaluation(scored, "pcc", show=False)
-    assert (len(axis.lines) > n_genes) == joined
 
 
 @pytest.fixture
@@ -87,32 +75,27 @@ def test_genes_are_drawn_from_the_most_reliable_beside_what_came_true_and_labell
     assert_allclose([x, y], [[0.9, 0.2], [0.8, 0.1]])
     assert not axis.get_title()
     trusted.uns["s2s"]["evaluation"]["scores"] = scores.assign(pcc=[0.1, 0.8, 0.7])
-    assert s2s.pl.reliability(trusted, show=False)[1].get_title() == "Spearman 1.00, means 0.57 and 0.53"
-    assert len(s2s.pl.reliability(trusted, key="s2s", return_fig=True).axes) == 2
-    scores = pd.DataFrame({"gene": list("abc"), "method": "s2s", "pcc": [0.1, 0.8, 0.7]})
-    trusted.uns["s2s"]["evaluation"] = {"scores": scores}
     axes = s2s.pl.reliability(trusted, genes=["a", "c"], show=False)
+    assert axes[1].get_title() == "Spearman 1.00, means 0.57 and 0.53"
     assert [[text.get_text() for text in axis.texts] for axis in axes] == [["c", "a"], ["c", "a"]]
-    assert {text.get_style() for axis in axes for text in axis.texts} == {"italic"}
     trusted.var.loc["c", "s2s_reliability"] = np.nan
     with pytest.raises(ValueError, match="no reliability of c: these genes were not imputed"):
         s2s.pl.reliability(trusted, genes=["a", "c"], show=False)
 
 
 @pytest.fixture
-def described(make_lattice, build_section, stained):
-    """Three rows of three sites; descriptors follow x, its negative, y, and nothing."""
+def described(make_lattice, build_section):
+    """Descriptors follow x, its negative, y, and nothing."""
     lattice = make_lattice("square", 3, 3)
     adata = build_section(lattice, np.arange(9), np.ones(9))
     x, y = (lattice.coordinates - lattice.coordinates.mean(axis=0)).T
     adata.obsm["s2s_image"] = np.column_stack([2 * x, -3 * x - 1, y, np.ones(9)]).astype(np.float32)
     names = ["eosin_mean", "eosin_std", "blue", "none"]
     adata.uns["s2s"]["image"] = {"s2s_image": {"names": np.array(names, dtype=object), "extractor": "stain"}}
-    adata.uns["spatial"] = stained
     return adata
 
 
-def test_components_of_known_descriptors_stand_next_to_the_tissue(described, colour_at):
+def test_components_of_known_descriptors(described):
     scores, parts, loadings = leading_components(described, "s2s_image", 5)
     np.testing.assert_allclose(parts, [2 / 3, 1 / 3])  # constant ones do not count
     x, y = described.obsm["spatial"].T
@@ -121,12 +104,4 @@ def test_components_of_known_descriptors_stand_next_to_the_tissue(described, col
     np.testing.assert_allclose(scores.std(axis=0), 1, atol=1e-6)
     assert loadings.shape == (2, 4)
     axes = s2s.pl.image_features(described, figsize=(9, 3), show=False)
-    assert [axis.get_title() for axis in axes[0]] == [
-        "image",
-        "component 1, 67\N{NO-BREAK SPACE}%",
-        "component 2, 33\N{NO-BREAK SPACE}%",
-    ]
-    assert [axis.get_xlabel().replace("\n", " ") for axis in axes[0]][2] == "blue"
-    points = [(104, 206), (118, 214)]
-    np.testing.assert_allclose(colour_at(axes[0, 0], *points)[:, :2] * 255, points, atol=3)
-    assert isinstance(s2s.pl.image_features(described, n_components=1, img=False, show=False), Axes)
+    assert [axis.get_xlabel().replace("\n", " ") for axis in axes[0]][1] == "blue"
