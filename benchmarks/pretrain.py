@@ -25,7 +25,7 @@ from s2s_scverse._predict import cross_validate, section_noise_weights
 from s2s_scverse._progress import SILENT
 from s2s_scverse._train._apply import whole_maps
 from s2s_scverse._train._lightning import TrainingPlan, train
-from s2s_scverse._train._scenes import InitialEstimate, Masks, Scale, Scene, Term, build_scene
+from s2s_scverse._train._scenes import Masks, Scale, Scene, Term, build_scene
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN
 from s2s_scverse.nn._simulated import SIMULATED
@@ -154,10 +154,11 @@ def scene_of(seed: int) -> Scene:
         truth[known],
         np.empty((len(truth), 0), np.float32),
         chosen=np.arange(truth.shape[1]),
-        estimate=InitialEstimate("stack", scale.spread, weights),
+        training=TRAINING,
+        stacking=weights,
+        spread=scale.spread,
         noise_weights=noise[known],
         orientations=placed.lattice.kind.symmetries,
-        standardise=True,
     )
 
 

@@ -21,7 +21,7 @@ from ..nn._simulated import simulated_weights
 from ._apply import whole_maps
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
-from ._layout import Images, choose_validation, join_terms, lay_out, sampled_masks, validation_scene
+from ._layout import Images, choose_validation, join_terms, lay_out, sampled_masks, section_scene
 from ._model import SectionModel
 from ._scenes import N_MAPS, Batch, Masks, Scene
 from ._shrinkage import Correction, find_shrinkage
@@ -33,6 +33,7 @@ __all__ = ["MIN_SPOTS", "fit"]
 
 log = logging.getLogger(__name__)
 
+MAX_VALIDATED: Final = 64  # number of genes to validate with
 WATCHED: Final = 16  # number of genes whose error at validation spots is recorded after every epoch
 MAX_TRAINED, PIECE = 3000, 1500
 """Sections with more spots are trained on in pieces of at most 1500, with about 3000 spots in total."""
@@ -162,7 +163,8 @@ class NetworkTraining:
         samples = []
         for (number, section, _), child in zip(self.pieces, rng_look.spawn(len(self.pieces)), strict=True):
             masks = sampled_masks(section.lattice, section.measured, child)
-            samples.append(progress.after(validation_scene(section, masks, models[number].stacking, training, child)))
+            chosen, stacking = child.permutation(section.values.shape[1])[:MAX_VALIDATED], models[number].stacking
+            samples.append(progress.after(section_scene(section, section.measured, masks, stacking, training, chosen)))
         if look:
             validation = [[list(whole_maps(scene, 1 - scene.visible))] for scene in samples]
             correction = _validated(network, validation, training, self.device)
@@ -209,7 +211,8 @@ class NetworkTraining:
             laid_out.append(lay_out(section, known, stacking, training, images, [*rngs, rng_genes]))
             held = section.measured & ~known
             masks = Masks(section.lattice, section.measured, known[None])
-            holes = validation_scene(section, masks, stacking, training, rng_validated)
+            chosen = rng_validated.permutation(section.values.shape[1])[:MAX_VALIDATED]
+            holes = section_scene(section, section.measured, masks, stacking, training, chosen)
             between = (1 - sampled.visible) * torch.from_numpy(held[section.measured])
             ways = [list(whole_maps(holes, torch.from_numpy(held[None]))), list(whole_maps(sampled, between))]
             validation.append(progress.after([way for way in ways if way]))
