@@ -177,7 +177,7 @@ def main() -> None:
     training = replace(TRAINING, max_epochs=arguments.epochs)
     torch.manual_seed(0)
     network = CDCIN(SIMULATED).to(memory_format=torch.channels_last)
-    terms = [Term("simulated", tuple(scenes[: arguments.sections]), images=False, weight=1.0)]
+    terms = {"simulated": Term(scenes[: arguments.sections], images=False, weight=1.0)}
     plan = TrainingPlan(network, terms, watched, training, {}, 0)
     cpu = torch.device("cpu")
     train(plan, device=cpu, checkpoint=None, found=None, progress=SILENT)

@@ -21,9 +21,9 @@ from ..nn._simulated import simulated_weights
 from ._apply import whole_maps
 from ._checkpoint import describe, read_checkpoint, read_pretrained
 from ._config import TrainingConfig
-from ._layout import Images, choose_validation, join_terms, lay_out, sampled_masks, section_scene
+from ._layout import Images, choose_validation, lay_out, sampled_masks, section_scene
 from ._model import SectionModel
-from ._scenes import N_MAPS, Batch, Masks, Scene
+from ._scenes import N_MAPS, Batch, Masks, Scene, Term
 from ._shrinkage import Correction, find_shrinkage
 
 if TYPE_CHECKING:
@@ -203,12 +203,13 @@ class NetworkTraining:
 
         training, device = self.training, self.device
         progress.begin("training data", len(self.pieces))
-        laid_out, validation = [], []
+        terms: dict[str, Term] = {}
+        validation = []
         for (number, section, known), sampled, child in zip(
             self.pieces, samples, rng.spawn(len(self.pieces)), strict=True
         ):
             stacking, (*rngs, rng_validated, rng_genes) = models[number].stacking, child.spawn(5)
-            laid_out.append(lay_out(section, known, stacking, training, images, [*rngs, rng_genes]))
+            lay_out(terms, section, known, stacking, training, images, [*rngs, rng_genes])
             held = section.measured & ~known
             masks = Masks(section.lattice, section.measured, known[None])
             chosen = rng_validated.permutation(section.values.shape[1])[:MAX_VALIDATED]
@@ -223,7 +224,7 @@ class NetworkTraining:
             for batch in batches[: -(-WATCHED // len(batches[0].start))]
         ]
         with self._seeded():
-            plan = TrainingPlan(network.train(), join_terms(laid_out), watched, training, self.identity, self.seeds[1])
+            plan = TrainingPlan(network.train(), terms, watched, training, self.identity, self.seeds[1])
             train(plan, device=device, checkpoint=self.checkpoint, found=self.found, progress=progress)
         return plan, _validated(network.to(device).eval(), validation, training, device), before
 

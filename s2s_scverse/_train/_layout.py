@@ -1,8 +1,6 @@
 """Training and validation masks of a section, natural images on its lattice, and the terms of the loss."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 from scipy.ndimage import map_coordinates
@@ -13,7 +11,7 @@ from .._predict._arrays import Bool, Float32, Float64, Int
 from ._config import TrainingConfig
 from ._scenes import Masks, Scale, Scene, Term, build_scene
 
-__all__ = ["Images", "choose_validation", "join_terms", "lay_out", "sampled_masks", "section_scene"]
+__all__ = ["Images", "choose_validation", "lay_out", "sampled_masks", "section_scene"]
 
 MAX_TRAINED = 128  # genes to train on
 MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked
@@ -33,21 +31,21 @@ def choose_validation(measured: Bool, fraction: float, rng: np.random.Generator)
 
 
 def lay_out(
+    terms: dict[str, Term],
     section: SectionOnLattice,
     known: Bool,
     stacking: StackingWeights | None,
     training: TrainingConfig,
     images: Images | None,
     rngs: list[np.random.Generator],
-) -> list[Term]:
-    """Build the terms of the loss, of all genes of the section; `known` (n_sites,) are the training spots."""
+) -> None:
+    """Add scenes of all genes of a section to the terms of the loss; `known` (n_sites,) are the training spots."""
     lattice = section.lattice
     # Divided genes: errors are in the units of the genes, as those of photographs are.
     unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
     rng_sparser, rng_dense, rng_images, rng_genes = rngs
     chosen = np.sort(rng_genes.permutation(section.values.shape[1])[:MAX_TRAINED])
     orientations = lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1]
-    terms = []
     for name, make_masks, stride, weight, child in (
         ("sparser", sparser_masks, lattice.stride(known), training.sparser_weight, rng_sparser),
         ("dense", dense_masks, 1, training.dense_weight, rng_dense),
@@ -59,10 +57,10 @@ def lay_out(
         scene = section_scene(
             section, known, masks, stacking, training, chosen, images=pictures, orientations=orientations, stride=stride
         )
-        terms.append(Term(f"genes_{name}", (scene,), images=False, weight=weight * unit))
+        terms.setdefault(f"genes_{name}", Term([], images=False, weight=weight * unit)).scenes.append(scene)
         if pictures.shape[1]:
-            terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
-    return terms
+            of_images = Term([], images=True, weight=weight * training.image_weight)
+            terms.setdefault(f"images_{name}", of_images).scenes.append(scene)
 
 
 def section_scene(
@@ -97,15 +95,6 @@ def section_scene(
         orientations=section.lattice.kind.symmetries[:1] if orientations is None else orientations,
         stride=stride,
     )
-
-
-def join_terms(sections: list[list[Term]]) -> list[Term]:
-    """Put the scenes of the same term of several sections together."""
-    joined: dict[str, Term] = {}
-    for term in chain(*sections):
-        earlier = joined.get(term.name)
-        joined[term.name] = term if earlier is None else replace(earlier, scenes=earlier.scenes + term.scenes)
-    return list(joined.values())
 
 
 def _pictures(lattice: Lattice, training: TrainingConfig, images: Images | None, rng: np.random.Generator) -> Float32:

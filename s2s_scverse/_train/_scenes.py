@@ -148,8 +148,7 @@ def lay_on_rasters(lattice: Lattice, orientations: Int) -> tuple[list[Tensor], l
 class Term:
     """One term of the loss: crops of genes or of natural images, from one scene of every section."""
 
-    name: str
-    scenes: tuple[Scene, ...]
+    scenes: list[Scene]
     images: bool
     weight: float
 
@@ -187,7 +186,7 @@ class Crops(Dataset[dict[str, Batch]]):
     A draw depends on (seed, epoch, step) alone, so that runs can be resumed exactly.
     """
 
-    def __init__(self, terms: list[Term], config: TrainingConfig, *, seed: int, epoch: int) -> None:
+    def __init__(self, terms: dict[str, Term], config: TrainingConfig, *, seed: int, epoch: int) -> None:
         self.terms, self.config = terms, config
         self.seed, self.epoch = seed, epoch
 
@@ -198,7 +197,7 @@ class Crops(Dataset[dict[str, Batch]]):
         if not 0 <= step < len(self):
             raise IndexError(step)
         rng = np.random.default_rng([self.seed, self.epoch, step])
-        return {term.name: self._draw(term, rng) for term in self.terms}
+        return {name: self._draw(term, rng) for name, term in self.terms.items()}
 
     def _draw(self, term: Term, rng: np.random.Generator) -> Batch:
         scene = term.scenes[0]

@@ -102,7 +102,7 @@ def scene(monkeypatch, kind="square", n_images=2):
 
 def windows(laid, *, images=False, steps=6):
     config = TrainingConfig(steps_per_epoch=steps, batch_size=4, crop=4)
-    return Crops([Term("t", (laid,), images=images, weight=1.0)], config, seed=1, epoch=0)
+    return Crops({"t": Term([laid], images=images, weight=1.0)}, config, seed=1, epoch=0)
 
 
 @pytest.mark.parametrize(("kind", "images"), [("square", False), ("square", True), ("hex", False), ("quincunx", True)])
