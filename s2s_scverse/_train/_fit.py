@@ -20,7 +20,7 @@ from ..nn import CDCIN, CDCINConfig
 from ..nn._simulated import simulated_weights
 from ._apply import whole_maps
 from ._checkpoint import describe, read_checkpoint, read_pretrained
-from ._config import TrainingConfig
+from ._config import MIN_SPOTS, TrainingConfig
 from ._layout import Images, choose_validation, lay_out, sampled_masks, section_scene
 from ._model import SectionModel
 from ._scenes import N_MAPS, Batch, Masks, Scene, Term
@@ -29,7 +29,7 @@ from ._shrinkage import Correction, find_shrinkage
 if TYPE_CHECKING:
     from ._lightning import TrainingPlan
 
-__all__ = ["MIN_SPOTS", "fit"]
+__all__ = ["fit"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,6 @@ WATCHED: Final = 16  # number of genes whose error at validation spots is record
 MAX_TRAINED, PIECE = 3000, 1500
 """Sections with more spots are trained on in pieces of at most 1500, with about 3000 spots in total."""
 LEAST_GAIN: Final = 0.003  # of the shipped network: training has not helped where its correction removes less
-MIN_SPOTS: Final = 16  # of a section: no network learns from fewer, whatever `TrainingConfig.min_spots`
 
 
 def fit(

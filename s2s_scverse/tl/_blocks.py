@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._train import Block
+    from .._train._model import Block
 
 __all__ = ["LARGE_TASKS", "current_client", "memory_explained", "needed_gigabytes", "predicted_blocks"]
 

@@ -37,8 +37,8 @@ def mask(adata, sampling):
 def test_imputation_never_reads_held_out_values(section, preset, epochs, sampling, monkeypatch):
     from dataclasses import replace
 
-    from s2s_scverse._train import TRAINING_PRESETS
     from s2s_scverse.nn import PRESETS
+    from s2s_scverse.tl import TRAINING_PRESETS
 
     monkeypatch.setattr("s2s_scverse._train._fit.LEAST_GAIN", 0.0)  # train the network even if it does not help
     mask(section, sampling)

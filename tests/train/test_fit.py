@@ -9,12 +9,15 @@ import s2s_scverse as s2s
 from s2s_scverse._keys import RELIABILITY
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
 from s2s_scverse._predict import fit as fit_predictor
-from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, _fit, find_device, fit
+from s2s_scverse._train import _fit
 from s2s_scverse._train._apply import predict_sites, whole_section
+from s2s_scverse._train._fit import fit
 from s2s_scverse._train._layout import image_box, images_at_sites
+from s2s_scverse._train._model import find_device
 from s2s_scverse._train._scenes import Batch
 from s2s_scverse._train._shrinkage import DOUBT, find_shrinkage
 from s2s_scverse.nn import CDCIN, CDCINConfig
+from s2s_scverse.tl import TRAINING_PRESETS, TrainingConfig
 
 QUICK = TrainingConfig(min_spots=16, max_epochs=2, steps_per_epoch=3, masks=2, n_images=2, batch_size=4)
 TRAINING = replace(QUICK, initial="kriging", max_epochs=1)

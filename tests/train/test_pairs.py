@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, random_sample, regular_sample
-from s2s_scverse._train import TrainingConfig, _scenes
+from s2s_scverse._train import _scenes
 from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
 from s2s_scverse._train._layout import dense_masks, sampled_masks, sparser_masks
 from s2s_scverse._train._lightning import masked_error, staged_loss
 from s2s_scverse._train._scenes import Crops, Term, build_scene, cut
+from s2s_scverse.tl import TrainingConfig
 
 
 def full(n_rows, n_cols, kind="square"):
