@@ -4,8 +4,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from .._progress import SILENT, Progress
 from ..nn import CDCIN, CDCINConfig
 from ..nn._simulated import simulated_weights
 from ._apply import whole_maps
-from ._checkpoint import describe, read_checkpoint, read_pretrained
+from ._checkpoint import describe, read_checkpoint
 from ._config import MIN_SPOTS, TrainingConfig
 from ._layout import Images, choose_validation, lay_out, sampled_masks, section_scene
 from ._model import SectionModel
@@ -125,7 +126,7 @@ class NetworkTraining:
         kinds = "+".join(model.section.lattice.kind.name for model in models)
         self.weights, self.shipped = None, pretrained is None and training.weights == "simulated"
         if pretrained is not None:
-            self.weights = read_pretrained(pretrained, kinds, self.config)
+            self.weights = read_checkpoint(pretrained, {"network": asdict(self.config)})["weights"]
         elif self.shipped:
             self.weights = simulated_weights(self.config)
         self.pieces = [
@@ -138,7 +139,9 @@ class NetworkTraining:
             arrays += [section.lattice.index, known, section.values]
             arrays += [each for each in (section.depth, section.covariates) if each is not None]
         self.identity = describe(kinds, self.config, training, seeds, *arrays)
-        self.found = None if checkpoint is None else read_checkpoint(checkpoint, self.identity)
+        self.found = None
+        if checkpoint is not None and Path(checkpoint).exists():
+            self.found = read_checkpoint(checkpoint, self.identity)
 
     def run(
         self, models: list[SectionModel], images: Images | None, rng: np.random.Generator, progress: Progress

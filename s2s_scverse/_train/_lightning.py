@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ class TrainingPlan(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the identification of the run and its result so far."""
-        checkpoint[ENTRY] = {**self.run, "weights": self.network.state_dict(), "history": self.history}
+        found = {"weights": self.network.state_dict(), "history": self.history, "version": version("s2s-scverse")}
+        checkpoint[ENTRY] = self.run | found
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Resume from the interrupted run."""
