@@ -21,7 +21,7 @@ from scipy.sparse import csr_matrix
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_inputs
-from s2s_scverse._predict import cross_validate, section_noise_weights
+from s2s_scverse._predict import CrossValidation, section_noise_weights
 from s2s_scverse._progress import SILENT
 from s2s_scverse._train._apply import whole_maps
 from s2s_scverse._train._lightning import TrainingPlan, train
@@ -142,7 +142,7 @@ def scene_of(seed: int) -> Scene:
     expected = expected[:, np.ptp(values, axis=0) > 0]
     seen = (values[:, np.ptp(values, axis=0) > 0] > 0).mean(axis=0) >= 0.1
     placed, expected = replace(placed, values=placed.values[:, seen]), expected[:, seen]  # noqa: PD011 - no DataFrame
-    weights = cross_validate(placed, "stack", seed=seed).stacking
+    weights = CrossValidation(placed, "stack", seed=seed).stacking
     scale = Scale.of(placed.values, None)
     truth = scale.apply(expected[placed.rows].astype(np.float32))
     known = np.isfinite(truth).all(axis=1)

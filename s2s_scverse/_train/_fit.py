@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._calibration import explained
 from .._lattice import SectionOnLattice
-from .._predict import StackingWeights, boxes, cross_validate
+from .._predict import CrossValidation, StackingWeights, boxes
 from .._progress import SILENT, Progress
 from ..nn import CDCIN, CDCINConfig
 from ..nn._simulated import simulated_weights
@@ -91,7 +91,7 @@ def fit(
 def _estimated(model: SectionModel) -> SectionModel:
     """Add the cross-validation, and the stacking weights and explained variances derived from it."""
     section = model.section
-    folds = cross_validate(section, model.training.initial, seed=model.seed)
+    folds = CrossValidation(section, model.training.initial, seed=model.seed)
     truth, parts = section.values[folds.chosen], folds.predict_parts()
     means = {name: float(np.nanmean(explained(truth, predicted))) for name, predicted in parts.items()}
     return replace(model, folds=folds, stacking=folds.stacking, explained=means)

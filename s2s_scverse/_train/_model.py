@@ -30,7 +30,6 @@ from .._predict import (
     Predictor,
     Stack,
     StackingWeights,
-    cross_validate,
     fit_section,
 )
 from .._predict._threads import parallel, thread_count
@@ -198,7 +197,7 @@ class SectionModel:
         limit = max(MAX_CROSS_VALIDATED, len(section.values)) if section.denoised else MAX_CROSS_VALIDATED
         if self.folds is not None and limit == MAX_CROSS_VALIDATED:
             return self.folds
-        return cross_validate(section, self.training.initial, stacking=self.stacking, limit=limit, seed=self.seed)
+        return CrossValidation(section, self.training.initial, stacking=self.stacking, limit=limit, seed=self.seed)
 
     @cached_property
     def _components(self) -> PCAKriging:

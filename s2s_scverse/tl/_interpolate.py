@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import _adata
 from .._checks import check_adata, check_choice, check_genes, check_rng
-from .._predict import GUIDED, METHODS, Method, cross_validate, fit_section
+from .._predict import GUIDED, METHODS, CrossValidation, Method, fit_section
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -138,7 +138,7 @@ def interpolate(
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
     for section, rows in zip(inputs.sections, inputs.rows, strict=True):
-        stacking = cross_validate(section, method, seed=seed).stacking if method == "stack" else None
+        stacking = CrossValidation(section, method, seed=seed).stacking if method == "stack" else None
         predictor = fit_section(section, method, section.wanted, stacking)
         for block in _adata.gene_blocks(written):
             values = inputs.matrix.read(block)[rows]

@@ -49,7 +49,7 @@ def test_refused(start, change, function, arguments, error, text, request, finge
     given = adata if spoilt is None else spoilt
     before, files, figures = fingerprint(given), sorted(tmp_path.rglob("*")), plt.get_fignums()
     if all(value is not CLOSED for value in arguments.values()):  # which root is refused only on writing
-        monkeypatch.setattr("s2s_scverse._train._fit.cross_validate", None)  # nothing slow is begun
+        monkeypatch.setattr("s2s_scverse._train._fit.CrossValidation", None)  # nothing slow is begun
     with pytest.raises(error, match=text):
         function(*([given] if start else []), **arguments)
     assert fingerprint(given) == before
