@@ -40,7 +40,7 @@ from ._apply import cells_per_batch, predict_sites, whole_section
 from ._config import TrainingConfig
 from ._scenes import Scale
 
-__all__ = ["Block", "Prediction", "SectionModel", "find_device", "model_arrays", "predict_block"]
+__all__ = ["Block", "SectionModel", "find_device", "model_arrays", "predict_block"]
 
 SMALLEST_PIECE, VALUES_PER_PIECE = 64, 2**22  # genes, and values of their maps, predicted at a time
 CORRECTED = 32  # genes corrected by the network at a time
@@ -51,13 +51,12 @@ Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """A block of genes in one section; all but `sites` are None where no errors are estimated."""
+class Block:
+    """Results for a block of genes, of the sites of a section or of all observations; NaN at sites not predicted."""
 
-    sites: Float32  # (n_wanted, n_genes) on the scale of the values; not negative if no measured value is
-    std: Float32 | None = None  # (n_wanted, n_genes) standard deviation of the error
-    spots: Float32 | None = None  # (2, n_measured, n_genes) denoised values and their standard deviations
-    by_gene: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # key of var -> (n_genes,)
+    values: Float32  # (n, n_genes), measured or denoised at spots; not negative if no measured value is
+    std: Float32 | None  # (n, n_genes) standard deviation of the error; None where no errors are estimated
+    by_gene: dict[str, NDArray[np.float64]]  # key of var -> (n_genes,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,42 +102,42 @@ class SectionModel:
         model.__dict__["_predictor"] = self._predictor  # fitted once
         return model
 
-    def predict(self, values: Float32) -> Prediction:
+    def predict(self, values: Float32) -> Block:
         """Predict genes, (n_measured, n_genes), in pieces."""
+        section = self.section
+        found = np.full((len(section.rows), values.shape[1]), np.nan, np.float32)
+        found[section.measured] = values
+        std = None if self.errors is None else np.full_like(found, np.nan)
+        if std is not None:
+            std[section.measured] = 0
+        block = Block(found, std, {})
+        if not (section.wanted.any() or section.denoised):
+            return block
         # Each piece computes the correlations between sites and spots again, so larger ones are faster.
-        size = max(SMALLEST_PIECE, VALUES_PER_PIECE // len(self.section.lattice))
+        size = max(SMALLEST_PIECE, VALUES_PER_PIECE // len(section.rows))
         n = max(1, -(-values.shape[1] // size))
-        if n == 1:
-            return self._predict(values)
         # Similar genes, which take as long, often follow each other.
-        pieces = [values[:, number::n] for number in range(n)]
+        pieces = [slice(number, None, n) for number in range(n)]
+        predict = partial(self._predict, values, block)
         # Maps of whole sections dominate memory, so none of the largest are predicted side by side.
-        if self.device.type == "cpu" and n >= thread_count() > 1 and len(self.section.lattice) <= MOST_SITES:
+        if self.device.type == "cpu" and n >= thread_count() > 1 and len(section.rows) <= MOST_SITES:
             self._prepare()
             threads = torch.get_num_threads()
             try:
-                parts = parallel(self._predict, pieces, begin=partial(torch.set_num_threads, 1))
+                parallel(predict, pieces, begin=partial(torch.set_num_threads, 1))
             finally:
                 torch.set_num_threads(threads)
         else:
-            parts = [self._predict(piece) for piece in pieces]
+            for piece in pieces:
+                predict(piece)
+        return block
 
-        def joined(arrays: Sequence[Any]) -> Any:
-            if arrays[0] is None:
-                return None
-            whole = np.empty((*arrays[0].shape[:-1], values.shape[1]), arrays[0].dtype)
-            for number, part in enumerate(arrays):
-                whole[..., number::n] = part
-            return whole
-
-        sites, std, spots = (joined([getattr(part, name) for part in parts]) for name in ("sites", "std", "spots"))
-        by_gene = {key: joined([part.by_gene[key] for part in parts]) for key in parts[0].by_gene}
-        return Prediction(sites, std, spots, by_gene)
-
-    def _predict(self, values: Float32) -> Prediction:
+    def _predict(self, values: Float32, block: Block, piece: slice) -> None:
+        """Predict a piece of the genes `values` (n_measured, n_genes), and write it into the block."""
+        values, section = values[:, piece], self.section
         settings = self._predictor.tune(values)
         maps = self._predictor.maps(values, settings)
-        sites = maps[0] if self._network is None else maps[0][self.section.wanted]
+        sites = maps[0] if self._network is None else maps[0][section.wanted]
         by_gene = {}
         if self._validates:
             folds = self._cross_validation
@@ -154,16 +153,18 @@ class SectionModel:
                 genes = np.flatnonzero(pearson(truth, predicted) >= LEAST_CORRELATION)
             sites[:, genes] = self._corrected(self._network, values, maps, genes)
         sites = _bounded(sites, values)
-        if self.errors is None:
-            return Prediction(sites)
+        block.values[section.wanted, piece] = sites
+        if self.errors is None or block.std is None:
+            return
         known = Calibration.fit(truth, predicted, self.errors, folds=folds.fold[folds.chosen])
-        spots = None
-        if self.section.unit is not None:
-            spots = np.stack(denoise(values, predicted, self.section.unit, known, logged=self.section.logged))
+        if section.unit is not None:
+            denoised = denoise(values, predicted, section.unit, known, logged=section.logged)
+            block.values[section.measured, piece], block.std[section.measured, piece] = denoised
         growth = self.errors.growth / np.maximum(known.errors.variance, 1e-12)
         relative = self._growth.relative(self._components.loadings(values), known.near, growth)
-        std = known.std(sites) * np.sqrt(relative)
-        return Prediction(sites, std, spots, by_gene | {RELIABILITY: known.reliability})
+        block.std[section.wanted, piece] = known.std(sites) * np.sqrt(relative)
+        for key, score in (by_gene | {RELIABILITY: known.reliability}).items():
+            block.by_gene.setdefault(key, np.empty(block.values.shape[1]))[piece] = score
 
     @property
     def _validates(self) -> bool:
@@ -265,15 +266,6 @@ def _bounded(predicted: Float32, measured: Float32) -> Float32:
     return np.maximum(predicted, np.where(measured.min(axis=0) >= 0, np.float32(0), np.float32(-np.inf)))
 
 
-@dataclass(frozen=True)
-class Block:
-    """Results for a block of genes of all sections."""
-
-    values: Float32  # (n_obs, n_genes)
-    std: Float32 | None
-    by_gene: dict[str, NDArray[np.float64]]  # key of var -> (n_genes,)
-
-
 def predict_block(
     models: Sequence[SectionModel], rows: Sequence[NDArray[np.int64]], n_obs: int, values: Any, *, uncertainty: bool
 ) -> Block:
@@ -284,32 +276,20 @@ def predict_block(
     """
     values = as_dense(values)
     values = np.where(np.isfinite(values).all(axis=0), values, np.float32(0))
-    predicted = [
-        model.predict(values[seen]) if model.section.wanted.any() or model.section.denoised else None
-        for model, seen in zip(models, rows, strict=True)
-    ]
+    predicted = [model.predict(values[seen]) for model, seen in zip(models, rows, strict=True)]
     # Allocated last, for the prediction needs the most memory.
     found = np.full((n_obs, values.shape[1]), np.nan, np.float32)
     std = np.full_like(found, np.nan) if uncertainty and any(model.errors for model in models) else None
     by_section: dict[str, list[tuple[NDArray[np.float64], int]]] = {}
-    for model, seen, of_section in zip(models, rows, predicted, strict=True):
-        section = model.section
-        spots, wanted = section.rows[section.measured], section.rows[section.wanted]
-        found[spots] = values[seen]
-        if std is not None:
-            std[spots] = 0
-        if of_section is None:
+    for section, of_section in zip((model.section for model in models), predicted, strict=True):
+        found[section.rows] = of_section.values
+        if std is None:
             continue
-        found[wanted] = of_section.sites
-        if of_section.spots is not None:
-            found[spots] = of_section.spots[0]
-        if std is None or of_section.std is None:
-            continue
-        std[wanted] = of_section.std
-        if of_section.spots is not None:
-            std[spots] = of_section.spots[1]
+        std[section.spots] = 0
+        if of_section.std is not None:
+            std[section.rows] = of_section.std
         for key, score in of_section.by_gene.items():
-            by_section.setdefault(key, []).append((score, max(1, len(wanted))))
+            by_section.setdefault(key, []).append((score, max(1, int(section.wanted.sum()))))
     return Block(found, std, {key: mean_over_sections(*zip(*of, strict=True)) for key, of in by_section.items()})
 
 

@@ -45,7 +45,7 @@ def photographs(size, n, rng):
 
 
 def imputed(model):
-    return model.predict(model.section.values).sites
+    return model.predict(model.section.values).values[model.section.wanted]
 
 
 def noisy_section():
@@ -128,14 +128,14 @@ def test_gene_blocks_do_not_matter(monkeypatch):
     monkeypatch.setattr("s2s_scverse._train._model.SMALLEST_PIECE", 2)
     monkeypatch.setattr("s2s_scverse._train._model.VALUES_PER_PIECE", 1)
     small = model.predict(section.values)
-    np.testing.assert_allclose(small.sites, expected, atol=2e-5)
+    np.testing.assert_allclose(small.values[section.wanted], expected, atol=2e-5)
     np.testing.assert_allclose(small.std, whole.std, atol=2e-5)
     np.testing.assert_allclose(small.by_gene[RELIABILITY], whole.by_gene[RELIABILITY], atol=1e-5)
-    blocks = [model.predict(section.values[:, genes]).sites for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
-    np.testing.assert_allclose(np.hstack(blocks), expected, atol=2e-5)
+    blocks = [model.predict(section.values[:, genes]).values for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
+    np.testing.assert_allclose(np.hstack(blocks), whole.values, atol=2e-5)
     with threadpool_limits(2, user_api="blas"):
         threaded = model.predict(section.values)
-    np.testing.assert_allclose(threaded.sites, small.sites, atol=2e-5)
+    np.testing.assert_allclose(threaded.values, small.values, atol=2e-5)
     assert torch.get_num_threads() == 1
 
 
@@ -144,7 +144,7 @@ def test_genes_that_cannot_be_predicted_are_not_corrected():
     noise = np.random.default_rng(0).permuted(section.values, axis=0)
     model = replace(run(section, replace(TRAINING, max_epochs=2)), shrinkage=0.5)
     values = np.hstack([section.values, noise])
-    of_network, initial = model.predict(values).sites, replace(model, shrinkage=0.0).predict(values).sites
+    of_network, initial = model.predict(values).values, replace(model, shrinkage=0.0).predict(values).values
     changed = np.abs(of_network - initial).max(axis=0) > 0
     assert changed.tolist() == [True] * 3 + [False] * 3
 
@@ -159,8 +159,8 @@ def test_a_section_of_one_spot_beside_a_larger_one():
 def test_genes_that_were_not_trained_on_and_constant_ones_are_imputed():
     section, truth = smooth_section(n_genes=5)
     fitted = run(replace(section, values=section.values[:, :4]))
-    found = fitted.predict(np.column_stack([section.values[:, 4], np.ones(len(section.values), np.float32)])).sites
-    assert np.abs(found[:, 0] - truth[~section.measured, 4]).mean() < 0.1
+    found = fitted.predict(np.column_stack([section.values[:, 4], np.ones(len(section.values), np.float32)])).values
+    assert np.abs(found[:, 0] - truth[:, 4])[~section.measured].mean() < 0.1
     assert (found[:, 1] == 1).all()
 
 
@@ -271,7 +271,7 @@ def test_every_switch_changes_training_and_maps_shown_are_extra_channels_only():
     assert hidden.network.config == replace(shown.network.config, context_channels=1)
     blind = run(section, TRAINING, photographs, mask_channel=False)
     assert blind.network.config.context_channels == 1
-    assert np.isfinite(blind.predict(blind.section.values).sites).all()
+    assert np.isfinite(imputed(blind)).all()
 
 
 class Doubling(torch.nn.Module):
@@ -342,7 +342,7 @@ def test_one_network_tells_square_from_hexagonal():
         network.use_lattice(hexagonal=kind)
         seen[kind] = network(*inputs)
     assert not torch.allclose(seen[True], seen[False])
-    assert square.predict(section.values).sites.shape == hexagonal.predict(section.values).sites.shape
+    assert square.predict(section.values).values.shape == hexagonal.predict(section.values).values.shape
 
 
 @pytest.mark.gpu
