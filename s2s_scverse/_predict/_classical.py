@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from scipy.interpolate import CloughTocher2DInterpolator, RBFInterpolator
+from scipy.interpolate import CloughTocher2DInterpolator, LinearNDInterpolator, RBFInterpolator
 from scipy.sparse import csr_array
 from scipy.spatial import Delaunay, cKDTree
 
@@ -57,25 +57,27 @@ def idw(spots: Float64, values: Float32, sites: Float64) -> Float32:
     eighth = distance[:, min(8, distance.shape[1]) - 1 :][:, :1]
     weight = np.where(distance <= eighth * (1 + _TIE), 1 / np.maximum(distance, 1e-12), 0.0)
     weight /= weight.sum(axis=1, keepdims=True)
-    return _combine(weight, neighbour, values)
+    rows = np.arange(len(weight) + 1) * weight.shape[1]
+    matrix = csr_array((weight.ravel(), neighbour.ravel(), rows), shape=(len(weight), len(values)))
+    return np.asarray(matrix @ values.astype(np.float64), np.float32)
 
 
-def linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    """Interpolate linearly on triangles; outside the hull return the nearest spot."""
-    result = np.zeros((len(sites), values.shape[1]), np.float32)
-    for strain in _STRAINS:
-        result += _linear(spots @ strain, values, sites @ strain) / 2
-    return _outside_nearest(result, spots, values, sites)
+def on_triangles(
+    interpolator: Callable[..., Callable[[Float64], Float64]], spots: Float64, values: Float32, sites: Float64
+) -> Float32:
+    """Interpolate on triangles, linearly or by smooth cubics :cite:p:`alfeld1984`; outside the hull return the nearest.
 
-
-def cubic(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    """Interpolate by smooth cubics on triangles :cite:p:`alfeld1984`; outside the hull return the nearest spot."""
-    order = np.lexsort(spots.T)
+    Sites are moved towards the centre by a billionth, so that rounding takes none out of the hull.
+    """
+    order, centre = np.lexsort(spots.T), spots.mean(axis=0)
+    inner = sites + _TIE * (centre - sites)
     result = np.zeros((len(sites), values.shape[1]), np.float32)
     for strain in _STRAINS:
         triangles = Delaunay(spots[order] @ strain)
-        result += CloughTocher2DInterpolator(triangles, values[order])(sites @ strain).astype(np.float32) / 2
-    return _outside_nearest(result, spots, values, sites)
+        result += interpolator(triangles, values[order])(inner @ strain).astype(np.float32) / 2
+    outside = np.isnan(result).any(axis=1)
+    result[outside] = nearest(spots, values, sites[outside])
+    return result
 
 
 def rbf(spots: Float64, values: Float32, sites: Float64) -> Float32:
@@ -85,7 +87,11 @@ def rbf(spots: Float64, values: Float32, sites: Float64) -> Float32:
     return np.asarray(spline(sites), np.float32)
 
 
-PLANAR: Final[dict[str, Interpolation]] = {"linear": linear, "cubic": cubic, "rbf": rbf}  # not for spots on a line
+PLANAR: Final[dict[str, Interpolation]] = {  # not for spots on a line
+    "linear": partial(on_triangles, LinearNDInterpolator),
+    "cubic": partial(on_triangles, CloughTocher2DInterpolator),
+    "rbf": rbf,
+}
 CLASSICAL: Final[dict[str, Interpolation]] = {"nearest": nearest, "idw": idw, **PLANAR}
 
 
@@ -94,29 +100,6 @@ def _neighbours(spots: Float64, sites: Float64, count: int) -> tuple[Float64, In
     wanted = range(1, min(len(spots), count) + 1)
     distance, neighbour = cKDTree(spots).query(sites, k=wanted)
     return np.asarray(distance), np.asarray(neighbour)
-
-
-def _combine(weight: Float64, neighbour: Index, values: Float32) -> Float32:
-    rows = np.arange(len(weight) + 1) * weight.shape[1]
-    matrix = csr_array((weight.ravel(), neighbour.ravel(), rows), shape=(len(weight), len(values)))
-    return np.asarray(matrix @ values.astype(np.float64), np.float32)
-
-
-def _linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    order = np.lexsort(spots.T)
-    triangles = Delaunay(spots[order])
-    simplex = triangles.find_simplex(sites, tol=1e-6)
-    map_, corner = triangles.transform[simplex, :2], triangles.transform[simplex, 2]
-    weight = np.einsum("sij,sj->si", map_, sites - corner)
-    weight = np.column_stack([weight, 1 - weight.sum(axis=1)])
-    weight[simplex < 0] = np.nan
-    return _combine(weight, order[triangles.simplices[simplex]], values)
-
-
-def _outside_nearest(result: Float32, spots: Float64, values: Float32, sites: Float64) -> Float32:
-    outside = np.isnan(result).any(axis=1)
-    result[outside] = nearest(spots, values, sites[outside])
-    return result
 
 
 def _line(spots: Float64) -> Float64 | None:
