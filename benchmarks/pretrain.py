@@ -28,7 +28,7 @@ from s2s_scverse._train._lightning import TrainingPlan, train
 from s2s_scverse._train._scenes import Masks, Scale, Scene, Term, build_scene
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN
-from s2s_scverse.nn._simulated import SIMULATED
+from s2s_scverse.nn._cdcin import SIMULATED
 
 N_GENES, REPLICATES = 60, 16
 PATTERNS = ("leaves", "smooth", "photograph", "layers", "discs")

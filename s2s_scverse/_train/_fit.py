@@ -18,7 +18,7 @@ from .._lattice import SectionOnLattice
 from .._predict import CrossValidation, StackingWeights, boxes
 from .._progress import SILENT, Progress
 from ..nn import CDCIN, CDCINConfig
-from ..nn._simulated import simulated_weights
+from ..nn._cdcin import simulated_weights
 from ._apply import whole_maps
 from ._checkpoint import describe, read_checkpoint
 from ._config import MIN_SPOTS, TrainingConfig

@@ -37,7 +37,7 @@ def test_scripts_import_names_that_exist(script):
 def test_the_shipped_weights_can_be_learnt_again(tmp_path, monkeypatch):
     import pretrain
 
-    from s2s_scverse.nn._simulated import SIMULATED, simulated_weights
+    from s2s_scverse.nn._cdcin import SIMULATED, simulated_weights
 
     monkeypatch.setattr("sys.argv", ["pretrain", "--sections=1", "--epochs=1", f"--output={tmp_path / 'weights.npz'}"])
     pretrain.main()

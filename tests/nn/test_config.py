@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from s2s_scverse.nn import CDCIN, PRESETS, CDCINConfig
-from s2s_scverse.nn._simulated import SIMULATED, simulated_weights
+from s2s_scverse.nn._cdcin import SIMULATED, simulated_weights
 
 
 def parameters(config):
