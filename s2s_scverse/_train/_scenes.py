@@ -140,8 +140,8 @@ def build_scene(
 def lay_on_rasters(lattice: Lattice, orientations: Int) -> tuple[list[Tensor], list[Tensor]]:
     """For every orientation, (height, width): the site shown in each cell, and 1 at sites."""
     rasters = [lattice.transformed(symmetry).raster() for symmetry in orientations]
-    tissues = [torch.from_numpy(raster.tissue.astype(np.float32)) for raster in rasters]
-    return [torch.from_numpy(raster.gather) for raster in rasters], tissues
+    tissues = [torch.from_numpy(tissue.astype(np.float32)) for _, tissue in rasters]
+    return [torch.from_numpy(gather) for gather, _ in rasters], tissues
 
 
 @dataclass(frozen=True)
