@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -85,15 +85,12 @@ class SectionModel:
         network = state["network"] and state["network"].to(device)
         self.__dict__.update(state | {"device": device, "network": network})
 
-    @property
-    def has_errors(self) -> bool:
-        """Whether there are enough spots to estimate errors, and sites to estimate them for."""
-        section = self.section
-        return len(section.values) >= FEWEST and bool(section.wanted.any() or section.denoised)
-
     def with_errors(self) -> "SectionModel":
-        """Add an error model, estimated from the genes that the model was fitted to."""
-        values, folds = self.section.values, self._cross_validation
+        """Add an error model, estimated from the genes that the model was fitted to, if spots and sites suffice."""
+        section, values = self.section, self.section.values
+        if len(values) < FEWEST or not (section.wanted.any() or section.denoised):
+            return self
+        folds = self._cross_validation
         predicted = _bounded(folds.predict_informative(), values)
         errors = Pool.fit(values[folds.chosen], predicted, *self._gain(), folds=folds.fold[folds.chosen])
         if self._apart[1].any():
@@ -118,18 +115,22 @@ class SectionModel:
         n = max(1, -(-values.shape[1] // size))
         # Similar genes, which take as long, often follow each other.
         pieces = [slice(number, None, n) for number in range(n)]
-        predict = partial(self._predict, values, block)
+
+        def alone(piece: slice) -> None:
+            torch.set_num_threads(1)
+            self._predict(values, block, piece)
+
         # Maps of whole sections dominate memory, so none of the largest are predicted side by side.
         if self.device.type == "cpu" and n >= thread_count() > 1 and len(section.rows) <= MOST_SITES:
             self._prepare()
             threads = torch.get_num_threads()
             try:
-                parallel(predict, pieces, begin=partial(torch.set_num_threads, 1))
+                parallel(alone, pieces)
             finally:
                 torch.set_num_threads(threads)
         else:
             for piece in pieces:
-                predict(piece)
+                self._predict(values, block, piece)
         return block
 
     def _predict(self, values: Float32, block: Block, piece: slice) -> None:

@@ -7,9 +7,7 @@ from typing import Literal
 
 from .._checks import check_fields
 
-__all__ = ["PRESETS", "CDCINConfig", "Consistency"]
-
-Consistency = Literal["exact", "noisy", "off"]
+__all__ = ["PRESETS", "CDCINConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,7 @@ class CDCINConfig:
     context_channels: int = 0
     #: Whether measured sites are reset before each stage and after the last (``"exact"``), replaced by a weighted mean
     #: with the network's value (``"noisy"``), or not changed (``"off"``).
-    consistency: Consistency = "exact"
+    consistency: Literal["exact", "noisy", "off"] = "exact"
     #: Noise level v of ``"noisy"`` consistency, where the measured value weighs v and the network's value 1.
     noise_level: float = 1.0
     #: Whether all stages have the same weights.

@@ -17,7 +17,7 @@ from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
 from .._scores import mean_over_sections
 from .._train._config import MIN_SPOTS, TRAINING_PRESETS, TrainingConfig
-from ._blocks import memory_explained, needed_gigabytes, predicted_blocks
+from ._blocks import needed_gigabytes, predicted_blocks
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -179,8 +179,6 @@ def impute(
     FileNotFoundError, FileExistsError, OSError
         If `pretrained` or the folder of `checkpoint` or `store` does not exist, `store` exists, or a file cannot be
         written.
-    MemoryError
-        If memory is insufficient; the text states how much is needed.
     TypeError, ValueError
         If an argument or the values are invalid, or a checkpoint does not fit.
 
@@ -224,18 +222,16 @@ def impute(
         natural_images = "photographs" if preset == "paper" else None
     images = _image_source(natural_images)
     check_files(checkpoint, pretrained)
-    with_advice = partial(memory_explained, device=str(torch_device), stored=folder is not None)
-    with with_advice(1.0):
-        inputs = _adata.read_inputs(
-            adata,
-            written,
-            layer=layer,
-            max_distance=max_distance,
-            total_counts=total_counts,
-            covariates=covariates,
-            denoise=denoise,
-            n_informative=training.max_genes,
-        )
+    inputs = _adata.read_inputs(
+        adata,
+        written,
+        layer=layer,
+        max_distance=max_distance,
+        total_counts=total_counts,
+        covariates=covariates,
+        denoise=denoise,
+        n_informative=training.max_genes,
+    )
     _warn(inputs, training, errors=uncertainty or denoise)
     # In a folder, a file holds an aligned block.
     blocks = _adata.gene_blocks(written, aligned=folder is not None)
@@ -247,7 +243,7 @@ def impute(
     )
     skipped = () if training.max_epochs else ("training data", "training")
     phases = {name: share for name, share in PHASES.items() if name not in skipped}
-    with with_advice(gigabytes), Progress(show=progress, phases=phases) as bar:
+    with Progress(show=progress, phases=phases) as bar:
         models = fit(
             inputs.sections,
             network_config=network,
@@ -261,7 +257,7 @@ def impute(
         )
         if uncertainty or denoise:
             bar.begin("errors", len(models))
-            models = [bar.after(model.with_errors() if model.has_errors else model) for model in models]
+            models = [bar.after(model.with_errors()) for model in models]
         std = uncertainty and any(model.errors for model in models)
         predict = partial(predict_block, models, inputs.rows, adata.n_obs, uncertainty=uncertainty)
         bar.begin("imputing", len(blocks))

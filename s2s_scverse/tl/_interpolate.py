@@ -1,15 +1,12 @@
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from anndata import AnnData
 
 from .. import _adata
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._predict import GUIDED, METHODS, CrossValidation, Method, fit_section
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 __all__ = ["interpolate"]
 
@@ -17,7 +14,7 @@ INFORMATIVE = 256  # number of most variable genes that multi-gene methods are f
 
 
 def interpolate(
-    adata: "AnnData",
+    adata: AnnData,
     method: Method,
     *,
     genes: str | Sequence[str] | None = None,
@@ -28,7 +25,7 @@ def interpolate(
     covariates: str | Sequence[str] | None = None,
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Interpolate genes at the unmeasured sites of a section.
 
     The methods are baselines and initial estimates of :func:`s2s_scverse.tl.impute`. They use distances on any lattice
