@@ -135,7 +135,6 @@ class TrainingConfig:
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
     {
         "default": TrainingConfig(weights="simulated", masks=2, max_epochs=10, precision="auto"),
-        "fast": TrainingConfig(weights="simulated", masks=2, max_epochs=5, precision="auto"),
         "paper": TrainingConfig(
             initial="nearest",
             show_maps=False,

@@ -115,7 +115,6 @@ PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
             attention=True,
         ),
         "default": CDCINConfig(),
-        "fast": CDCINConfig(),
         "quick": CDCINConfig(),
     }
 )

@@ -35,7 +35,7 @@ __all__ = ["impute", "logged_twice"]
 
 log = logging.getLogger(__name__)
 
-PRESETS = ("default", "fast", "quick", "paper")
+PRESETS = ("default", "quick", "paper")
 PHASES = {
     "initial estimates": 4.0,
     "validation": 1.0,
@@ -57,7 +57,7 @@ def impute(
     *,
     layer: str | None = None,
     key_added: str = _keys.UNS,
-    preset: Literal["default", "fast", "quick", "paper"] = "default",
+    preset: Literal["default", "quick", "paper"] = "default",
     network: "CDCINConfig | None" = None,
     training: TrainingConfig | None = None,
     natural_images: "NaturalImages | None" = "auto",
@@ -96,8 +96,8 @@ def impute(
     key_added
         Name of the layer to write, and of the run in `.uns['s2s']`.
     preset
-        ``"default"``; ``"fast"``, with half of the training; ``"quick"``, the initial estimate without a network;
-        or ``"paper"``, network and training as published (without its leak), for comparison.
+        ``"default"``; ``"quick"``, the initial estimate without a network; or ``"paper"``, network and training as
+        published (without its leak), for comparison.
     network, training
         Hyper-parameters that replace those of the preset. A `network` of another shape is trained from random weights.
     natural_images

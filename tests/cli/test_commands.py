@@ -252,7 +252,7 @@ def test_usage(run, h5ad):
         ("impute x -o x.h5ad --preset quikc", "'--preset': it must be one of 'default', .*did you mean quick?"),
         ("evaluate x --preset Paper", "'--preset': it must be one of 'default', .*did you mean paper?"),
         ("impute x -o x.h5ad --fill Hull", "'--fill': it must be one of 'tissue', 'hull', 'all', .*did you mean hull?"),
-        ("demo --preset paper", "'--preset': it must be one of 'default', 'fast', 'quick', found 'paper'"),
+        ("demo --preset paper", "'--preset': it must be one of 'default', 'quick', found 'paper'"),
         ("imput x", "Did you mean 'impute'?"),
     ],
 )
@@ -357,7 +357,7 @@ def test_loading_the_command_line_is_light():
     assert not {"torch", "scanpy", "anndata", "matplotlib", "pandas"} & set(out.stdout.split())
 
 
-SMALL = ("--rows", 16, "--cols", 18, "--n-genes", 8, "--max-epochs", 0, "--preset", "fast")
+SMALL = ("--rows", 16, "--cols", 18, "--n-genes", 8, "--max-epochs", 0)
 
 
 def test_demo(done, tmp_path):

@@ -23,7 +23,7 @@ s2s.pp.normalize(adata)
 dense = s2s.pp.grid(adata)
 for number in range(int(sys.argv[1])):
     section = dense.copy()
-    s2s.tl.impute(section, preset="fast", max_epochs=int(number % 10 == 0), progress=False, rng=number)
+    s2s.tl.impute(section, max_epochs=int(number % 10 == 0), progress=False, rng=number)
     if number % 50 == 49:  # by then libraries have all their threads
         del section
         gc.collect()
