@@ -68,14 +68,6 @@ class CDCINConfig:
     window: int = 8
     #: Attention heads; must divide ``features``.
     heads: int = 4
-    #: Hidden channels of the attention blocks' perceptron, as a multiple of ``features``.
-    mlp_ratio: int = 4
-    #: The convolutional branch of an attention block has ``features // conv_squeeze`` channels inside.
-    conv_squeeze: int = 4
-    #: Its channel attention has ``features // channel_squeeze`` channels inside.
-    channel_squeeze: int = 8
-    #: Weight of the convolutional branch.
-    conv_scale: float = 0.01
     #: Whether training computes each block twice instead of keeping its inner maps (same result, less memory).
     recompute: bool = False
 
@@ -84,10 +76,9 @@ class CDCINConfig:
         if self.attention and self.features % self.heads:
             msg = f"CDCINConfig: features must be a multiple of heads, found {self.features} and {self.heads}"
             raise ValueError(msg)
-        for name in ("conv_squeeze", "channel_squeeze"):
-            if self.attention and getattr(self, name) > self.features:
-                msg = f"CDCINConfig: {name} must be at most features={self.features}, found {getattr(self, name)}"
-                raise ValueError(msg)
+        if self.attention and self.features < 8:
+            msg = f"CDCINConfig: features must be at least 8 with attention, found {self.features}"
+            raise ValueError(msg)
 
     @property
     def in_channels(self) -> int:

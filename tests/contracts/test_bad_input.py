@@ -729,9 +729,9 @@ refuses(None, s2s.nn.CDCINConfig)(
     ({"mask_channel": 1}, TypeError, "mask_channel must be True or False, found 1"),
     ({"consistency": "loose"}, ValueError, "consistency must be one of 'exact', 'noisy', 'off', found 'loose'"),
     ({"noise_level": 0}, ValueError, "noise_level must be positive and finite, found 0"),
-    ({"conv_scale": "1"}, TypeError, "conv_scale must be a number, found '1'"),
+    ({"noise_level": "1"}, TypeError, "noise_level must be a number, found '1'"),
     ({"attention": True, "heads": 3}, ValueError, "features must be a multiple of heads, found 16 and 3"),
-    ({"attention": True, "conv_squeeze": 99}, ValueError, "conv_squeeze must be at most features=16, found 99"),
+    ({"attention": True, "features": 4}, ValueError, "features must be at least 8 with attention, found 4"),
 )
 refuses(None, TrainingConfig)(
     ({"initial": None}, ValueError, "initial must be one of 'nearest', .* found None"),

@@ -44,7 +44,7 @@ def test_imputation_never_reads_held_out_values(section, preset, epochs, samplin
     mask(section, sampling)
     quick, network = preset == "quick", PRESETS[preset]
     if preset == "paper":
-        network = replace(network, features=8, growth=4, blocks=1, heads=2, window=4, channel_squeeze=4)
+        network = replace(network, features=8, growth=4, blocks=1, heads=2, window=4)
     little = {"min_spots": 0, "steps_per_epoch": 2, "masks": 2, "n_images": 2, "batch_size": 2, "max_epochs": epochs}
     training = replace(TRAINING_PRESETS[preset], **little, max_genes=6, shrink=False)
     arguments = {"network": network, "training": training, "progress": False, "natural_images": "textures"}

@@ -6,8 +6,7 @@ from torch.nn import functional
 
 from s2s_scverse.nn import CDCIN, PRESETS, CDCINConfig
 
-SMALL = CDCINConfig(stages=2, features=8, growth=4, blocks=2, layers=2, zero_init=False)
-SMALL = replace(SMALL, heads=2, window=4, channel_squeeze=4)
+SMALL = CDCINConfig(stages=2, features=8, growth=4, blocks=2, layers=2, heads=2, window=4, zero_init=False)
 ATTENTION = replace(SMALL, attention=True)
 
 

@@ -174,7 +174,7 @@ def whole_batch(section):
 
 def test_attention_sees_windows_of_the_trained_size():
     section, _ = smooth_section()
-    fitted = run(section, replace(QUICK, crop=8), attention=True, heads=2, window=4, channel_squeeze=4)
+    fitted = run(section, replace(QUICK, crop=8), attention=True, heads=2, window=4)
     assert np.isfinite(imputed(fitted)).all()
     # Crops of a network that adds nothing change nothing.
     network = CDCIN(fitted.network.config).eval()
