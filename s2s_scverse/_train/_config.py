@@ -135,6 +135,7 @@ class TrainingConfig:
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
     {
         "default": TrainingConfig(weights="simulated", masks=2, max_epochs=10, precision="auto"),
+        "quick": TrainingConfig(max_epochs=0),
         "paper": TrainingConfig(
             initial="nearest",
             show_maps=False,
@@ -152,6 +153,5 @@ TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
             min_spots=0,
             shrink=False,
         ),
-        "quick": TrainingConfig(max_epochs=0),
     }
 )

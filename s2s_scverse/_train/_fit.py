@@ -7,15 +7,15 @@ from copy import deepcopy
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from .._calibration import explained
 from .._lattice import SectionOnLattice
 from .._predict import CrossValidation, StackingWeights, boxes
+from .._predict._arrays import Bool
 from .._progress import SILENT, Progress
 from ..nn import CDCIN, CDCINConfig
 from ..nn._cdcin import simulated_weights
@@ -97,14 +97,6 @@ def _estimated(model: SectionModel) -> SectionModel:
     return replace(model, folds=folds, stacking=folds.stacking, explained=means)
 
 
-class Piece(NamedTuple):
-    """Part of a section that is trained on together."""
-
-    number: int  # of its section among those that are trained on
-    section: SectionOnLattice
-    known: NDArray[np.bool_]  # (n_sites,) the spots that are not used for validation
-
-
 class NetworkTraining:
     """Training of one network on the pieces of all sections; `validation` (n_sites,) are validation spots of a model.
 
@@ -114,7 +106,7 @@ class NetworkTraining:
     def __init__(
         self,
         models: list[SectionModel],
-        validation: list[NDArray[np.bool_]],
+        validation: list[Bool],
         network_config: CDCINConfig,
         seeds: list[int],
         checkpoint: str | PathLike[str] | None,
@@ -129,12 +121,13 @@ class NetworkTraining:
             self.weights = read_checkpoint(pretrained, {"network": asdict(self.config)})["weights"]
         elif self.shipped:
             self.weights = simulated_weights(self.config)
+        # Parts of sections that are trained on together: number of the section, its part, and the training spots of it.
         self.pieces = [
-            Piece(number, model.section.cut(sites), (model.section.measured & ~held)[sites])
+            (number, model.section.cut(sites), (model.section.measured & ~held)[sites])
             for number, (model, held) in enumerate(zip(models, validation, strict=True))
             for sites in _pieces(model.section)
         ]
-        arrays: list[NDArray[Any]] = []
+        arrays: list[Any] = []
         for _, section, known in self.pieces:
             arrays += [section.lattice.index, known, section.values]
             arrays += [each for each in (section.depth, section.covariates) if each is not None]
@@ -247,7 +240,7 @@ def _validated(
     return Correction(min(gains), min(factors) if training.shrink else 1.0)
 
 
-def _pieces(section: SectionOnLattice) -> list[NDArray[np.bool_]]:
+def _pieces(section: SectionOnLattice) -> list[Bool]:
     """All sites, or of a large section some pieces spread over it with about `MAX_TRAINED` spots in all, (n_sites,)."""
     n = len(section.values)
     if n <= MAX_TRAINED:

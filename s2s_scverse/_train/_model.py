@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from .._calibration import (
     FEWEST,
@@ -32,6 +31,7 @@ from .._predict import (
     StackingWeights,
     fit_section,
 )
+from .._predict._arrays import Bool, Float32, Float64, Index, Int
 from .._predict._threads import parallel, thread_count
 from .._scores import mean_over_sections, pearson
 from .._uncertainty import Growth, growth_slope
@@ -47,8 +47,6 @@ CORRECTED = 32  # genes corrected by the network at a time
 MOST_SITES = 2**16  # of a section whose genes are predicted in several threads
 LEAST_CORRELATION = 0.15  # of cross-validated predictions with the values of a gene that the network corrects
 
-Float32 = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Block:
@@ -56,7 +54,7 @@ class Block:
 
     values: Float32  # (n, n_genes), measured or denoised at spots; not negative if no measured value is
     std: Float32 | None  # (n, n_genes) standard deviation of the error; None where no errors are estimated
-    by_gene: dict[str, NDArray[np.float64]]  # key of var -> (n_genes,)
+    by_gene: dict[str, Float64]  # key of var -> (n_genes,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +181,7 @@ class SectionModel:
         return deepcopy(self.network) if self.shrinkage and self.section.wanted.any() else None
 
     @cached_property
-    def _shown(self) -> NDArray[np.bool_]:
+    def _shown(self) -> Bool:
         """Sites of the predictor, (n_sites,)."""
         return self.section.wanted if self._network is None else np.ones(len(self.section.rows), bool)
 
@@ -210,7 +208,7 @@ class SectionModel:
         return cast("PCAKriging", found)
 
     @cached_property
-    def _apart(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _apart(self) -> tuple[Bool, Bool]:
         """Which of the wanted sites are nearer to spots, and which farther, than cross-validated spots, (n_wanted,)."""
         section = self.section
         distance = section.lattice.distance_to(section.measured)[section.wanted]
@@ -237,7 +235,7 @@ class SectionModel:
         predicted = folds.predict(values, settings)
         return gain(predicted, folds.distance, shown, distance)
 
-    def _corrected(self, network: CDCIN, values: Float32, maps: list[Float32], genes: NDArray[np.intp]) -> Float32:
+    def _corrected(self, network: CDCIN, values: Float32, maps: list[Float32], genes: Index) -> Float32:
         """Add the network's correction to the initial estimate of some genes, (n_wanted, n_chosen).
 
         The initial estimate is unbiased by construction, so a shrunken correction may not change its mean.
@@ -268,7 +266,7 @@ def _bounded(predicted: Float32, measured: Float32) -> Float32:
 
 
 def predict_block(
-    models: Sequence[SectionModel], rows: Sequence[NDArray[np.int64]], n_obs: int, values: Any, *, uncertainty: bool
+    models: Sequence[SectionModel], rows: Sequence[Int], n_obs: int, values: Any, *, uncertainty: bool
 ) -> Block:
     """Predict a block of genes in all sections, with all their sites, from a matrix (n_all_measured, n_genes).
 
@@ -281,7 +279,7 @@ def predict_block(
     # Allocated last, for the prediction needs the most memory.
     found = np.full((n_obs, values.shape[1]), np.nan, np.float32)
     std = np.full_like(found, np.nan) if uncertainty and any(model.errors for model in models) else None
-    by_section: dict[str, list[tuple[NDArray[np.float64], int]]] = {}
+    by_section: dict[str, list[tuple[Float64, int]]] = {}
     for section, of_section in zip((model.section for model in models), predicted, strict=True):
         found[section.rows] = of_section.values
         if std is None:

@@ -35,7 +35,6 @@ __all__ = ["impute", "logged_twice"]
 
 log = logging.getLogger(__name__)
 
-PRESETS = ("default", "quick", "paper")
 PHASES = {
     "initial estimates": 4.0,
     "validation": 1.0,
@@ -202,7 +201,7 @@ def impute(
     start = time.perf_counter()
     check_adata(adata)
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
-    check_choice("preset", preset, PRESETS)
+    check_choice("preset", preset, tuple(TRAINING_PRESETS))
     check_choice("dtype", dtype, ("float32", "float16"))
     folder = None if store is None else _adata.check_store(store)
     _adata.check_run_key(adata, key_added)
