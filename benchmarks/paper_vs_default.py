@@ -17,11 +17,11 @@ from protocol import load, machine
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_sections, read_values
 from s2s_scverse._lattice import SectionOnLattice
-from s2s_scverse._predict import cross_validate
+from s2s_scverse._predict import CrossValidation
 from s2s_scverse._train._fit import _fitting
 from s2s_scverse._train._layout import choose_validation, lay_out
 from s2s_scverse._train._lightning import TrainingPlan
-from s2s_scverse._train._scenes import Crops
+from s2s_scverse._train._scenes import Crops, Term
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN, PRESETS
 
@@ -35,9 +35,10 @@ def seconds_per_step(section: SectionOnLattice, preset: str, batch: int, steps: 
     )
     rng = np.random.default_rng(0)
     known = section.measured & ~choose_validation(section.measured, 0.1, rng)
-    weights = cross_validate(section, training.initial, seed=0).stacking
+    weights = CrossValidation(section, training.initial, seed=0).stacking
     source = lambda size, n, rng: natural_images(size=size, n=n, rng=rng)  # noqa: E731
-    terms = lay_out(section, known, weights, training, source, rng.spawn(4))
+    terms: dict[str, Term] = {}
+    lay_out(terms, section, known, weights, training, source, rng.spawn(4))
     network = CDCIN(_fitting(PRESETS[preset], training, [section])).to(memory_format=torch.channels_last)
     plan = TrainingPlan(network, terms, [], training, {}, 0)
     optimizer = plan.configure_optimizers()["optimizer"]

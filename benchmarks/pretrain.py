@@ -21,14 +21,14 @@ from scipy.sparse import csr_matrix
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_inputs
-from s2s_scverse._predict import cross_validate, section_noise_weights
+from s2s_scverse._predict import CrossValidation, section_noise_weights
 from s2s_scverse._progress import SILENT
 from s2s_scverse._train._apply import whole_maps
 from s2s_scverse._train._lightning import TrainingPlan, train
-from s2s_scverse._train._scenes import InitialEstimate, Masks, Scale, Scene, Term, build_scene
+from s2s_scverse._train._scenes import Masks, Scale, Scene, Term, build_scene
 from s2s_scverse.datasets import natural_images
 from s2s_scverse.nn import CDCIN
-from s2s_scverse.nn._simulated import SIMULATED
+from s2s_scverse.nn._cdcin import SIMULATED
 
 N_GENES, REPLICATES = 60, 16
 PATTERNS = ("leaves", "smooth", "photograph", "layers", "discs")
@@ -142,7 +142,7 @@ def scene_of(seed: int) -> Scene:
     expected = expected[:, np.ptp(values, axis=0) > 0]
     seen = (values[:, np.ptp(values, axis=0) > 0] > 0).mean(axis=0) >= 0.1
     placed, expected = replace(placed, values=placed.values[:, seen]), expected[:, seen]  # noqa: PD011 - no DataFrame
-    weights = cross_validate(placed, "stack", seed=seed).stacking
+    weights = CrossValidation(placed, "stack", seed=seed).stacking
     scale = Scale.of(placed.values, None)
     truth = scale.apply(expected[placed.rows].astype(np.float32))
     known = np.isfinite(truth).all(axis=1)
@@ -154,10 +154,11 @@ def scene_of(seed: int) -> Scene:
         truth[known],
         np.empty((len(truth), 0), np.float32),
         chosen=np.arange(truth.shape[1]),
-        estimate=InitialEstimate("stack", scale.spread, weights),
+        training=TRAINING,
+        stacking=weights,
+        spread=scale.spread,
         noise_weights=noise[known],
         orientations=placed.lattice.kind.symmetries,
-        standardise=True,
     )
 
 
@@ -176,7 +177,7 @@ def main() -> None:
     training = replace(TRAINING, max_epochs=arguments.epochs)
     torch.manual_seed(0)
     network = CDCIN(SIMULATED).to(memory_format=torch.channels_last)
-    terms = [Term("simulated", tuple(scenes[: arguments.sections]), images=False, weight=1.0)]
+    terms = {"simulated": Term(scenes[: arguments.sections], images=False, weight=1.0)}
     plan = TrainingPlan(network, terms, watched, training, {}, 0)
     cpu = torch.device("cpu")
     train(plan, device=cpu, checkpoint=None, found=None, progress=SILENT)

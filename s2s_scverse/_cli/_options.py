@@ -55,10 +55,10 @@ Genes = Annotated[
     str | None, Option(help="Gene names separated by commas, or a file with one name per line; default: all.")
 ]
 Preset = Annotated[
-    Literal["default", "fast", "quick", "paper"],
+    Literal["default", "quick", "paper"],
     Option(
-        help="fast: half of the training; quick: no network; paper: the published recipe, very slow.",
-        **one_of("default", "fast", "quick", "paper"),
+        help="quick: no network; paper: the published recipe, very slow.",
+        **one_of("default", "quick", "paper"),
     ),
 ]
 MaxEpochs = Annotated[int | None, Option(help="Maximum number of training epochs; 0: do not train the network.")]

@@ -18,7 +18,6 @@ __all__ = [
     "Kind",
     "KindName",
     "Lattice",
-    "Raster",
     "SectionOnLattice",
     "fill_sites",
     "random_sample",
@@ -83,14 +82,6 @@ KINDS: Final[Mapping[KindName, Kind]] = MappingProxyType(
         "quincunx": Kind("quincunx", ((0.5**0.5, 0.5**0.5), (0.5**0.5, -(0.5**0.5))), ((1, -1), (1, 1)), 4),
     }
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Raster:
-    """Map from sites to image pixels; pixels without a site show the nearest one, to avoid artificial edges."""
-
-    gather: Int64  # (height, width) the site shown in each pixel
-    tissue: Bool  # (height, width) whether there is a site at each pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,14 +216,17 @@ class Lattice:
         """Return the lattice after a rotation or reflection, see `Kind.symmetries`."""
         return self.with_index(self.index @ symmetry.T)
 
-    def raster(self) -> Raster:
-        """Return the map from sites to image pixels."""
+    def raster(self) -> tuple[Int64, Bool]:
+        """Return the site shown in each pixel of the image, and whether it lies there, (height, width) each.
+
+        Pixels without a site show the nearest one, to avoid artificial edges.
+        """
         gather = self._sites()
         tissue = gather >= 0
         if not tissue.all():
             empty = self.with_index(self.lower + np.argwhere(~tissue))
             gather[~tissue] = cKDTree(self.unit_coordinates).query(empty.unit_coordinates)[1]
-        return Raster(gather, tissue)
+        return gather, tissue
 
     def check_extent(self, stride: int = 1) -> None:
         """Refuse a bounding box with more than 200 cells per spot, for spots `stride` sites apart."""
@@ -240,7 +234,8 @@ class Lattice:
         if height * width > MAX_EMPTY_RATIO * stride**2 * max(len(self), 50):
             msg = (
                 f"the {len(self)} sites span a lattice of {height} x {width} positions, of which nearly all are empty; "
-                "expected neighbouring spots to differ by 1 or 2 in array_row/array_col: check for outliers"
+                "expected neighbouring spots to differ by 1 or 2 in array_row/array_col: check for outliers, or "
+                "drop array_row and array_col to have the lattice fitted from the coordinates"
             )
             raise ValueError(msg)
 

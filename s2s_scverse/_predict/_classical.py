@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from scipy.interpolate import CloughTocher2DInterpolator, RBFInterpolator
+from scipy.interpolate import CloughTocher2DInterpolator, LinearNDInterpolator, RBFInterpolator
 from scipy.sparse import csr_array
 from scipy.spatial import Delaunay, cKDTree
 
@@ -31,8 +31,8 @@ class Classical:
 
     def __init__(self, method: str, spots: Float, sites: Float) -> None:
         self._spots, self._sites = as_float64(spots), as_float64(sites)
-        line = _line(self._spots) if method in PLANAR else None
-        self._function: Interpolation = CLASSICAL[method] if line is None else partial(_on_a_line, direction=line)
+        on_a_line = np.linalg.matrix_rank(self._spots - self._spots.mean(axis=0), rtol=1e-6) < 2
+        self._function = nearest if on_a_line and method in PLANAR else CLASSICAL[method]
 
     def tune(self, values: Float) -> None:
         """Return None: there are no hyper-parameters."""
@@ -57,25 +57,27 @@ def idw(spots: Float64, values: Float32, sites: Float64) -> Float32:
     eighth = distance[:, min(8, distance.shape[1]) - 1 :][:, :1]
     weight = np.where(distance <= eighth * (1 + _TIE), 1 / np.maximum(distance, 1e-12), 0.0)
     weight /= weight.sum(axis=1, keepdims=True)
-    return _combine(weight, neighbour, values)
+    rows = np.arange(len(weight) + 1) * weight.shape[1]
+    matrix = csr_array((weight.ravel(), neighbour.ravel(), rows), shape=(len(weight), len(values)))
+    return np.asarray(matrix @ values.astype(np.float64), np.float32)
 
 
-def linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    """Interpolate linearly on triangles; outside the hull return the nearest spot."""
-    result = np.zeros((len(sites), values.shape[1]), np.float32)
-    for strain in _STRAINS:
-        result += _linear(spots @ strain, values, sites @ strain) / 2
-    return _outside_nearest(result, spots, values, sites)
+def on_triangles(
+    interpolator: Callable[..., Callable[[Float64], Float64]], spots: Float64, values: Float32, sites: Float64
+) -> Float32:
+    """Interpolate on triangles, linearly or by smooth cubics :cite:p:`alfeld1984`; outside the hull return the nearest.
 
-
-def cubic(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    """Interpolate by smooth cubics on triangles :cite:p:`alfeld1984`; outside the hull return the nearest spot."""
-    order = np.lexsort(spots.T)
+    Sites are moved towards the centre by a billionth, so that rounding takes none out of the hull.
+    """
+    order, centre = np.lexsort(spots.T), spots.mean(axis=0)
+    inner = sites + _TIE * (centre - sites)
     result = np.zeros((len(sites), values.shape[1]), np.float32)
     for strain in _STRAINS:
         triangles = Delaunay(spots[order] @ strain)
-        result += CloughTocher2DInterpolator(triangles, values[order])(sites @ strain).astype(np.float32) / 2
-    return _outside_nearest(result, spots, values, sites)
+        result += interpolator(triangles, values[order])(inner @ strain).astype(np.float32) / 2
+    outside = np.isnan(result).any(axis=1)
+    result[outside] = nearest(spots, values, sites[outside])
+    return result
 
 
 def rbf(spots: Float64, values: Float32, sites: Float64) -> Float32:
@@ -85,7 +87,11 @@ def rbf(spots: Float64, values: Float32, sites: Float64) -> Float32:
     return np.asarray(spline(sites), np.float32)
 
 
-PLANAR: Final[dict[str, Interpolation]] = {"linear": linear, "cubic": cubic, "rbf": rbf}  # not for spots on a line
+PLANAR: Final[dict[str, Interpolation]] = {  # for spots on a line, the nearest one
+    "linear": partial(on_triangles, LinearNDInterpolator),
+    "cubic": partial(on_triangles, CloughTocher2DInterpolator),
+    "rbf": rbf,
+}
 CLASSICAL: Final[dict[str, Interpolation]] = {"nearest": nearest, "idw": idw, **PLANAR}
 
 
@@ -94,42 +100,3 @@ def _neighbours(spots: Float64, sites: Float64, count: int) -> tuple[Float64, In
     wanted = range(1, min(len(spots), count) + 1)
     distance, neighbour = cKDTree(spots).query(sites, k=wanted)
     return np.asarray(distance), np.asarray(neighbour)
-
-
-def _combine(weight: Float64, neighbour: Index, values: Float32) -> Float32:
-    rows = np.arange(len(weight) + 1) * weight.shape[1]
-    matrix = csr_array((weight.ravel(), neighbour.ravel(), rows), shape=(len(weight), len(values)))
-    return np.asarray(matrix @ values.astype(np.float64), np.float32)
-
-
-def _linear(spots: Float64, values: Float32, sites: Float64) -> Float32:
-    order = np.lexsort(spots.T)
-    triangles = Delaunay(spots[order])
-    simplex = triangles.find_simplex(sites, tol=1e-6)
-    map_, corner = triangles.transform[simplex, :2], triangles.transform[simplex, 2]
-    weight = np.einsum("sij,sj->si", map_, sites - corner)
-    weight = np.column_stack([weight, 1 - weight.sum(axis=1)])
-    weight[simplex < 0] = np.nan
-    return _combine(weight, order[triangles.simplices[simplex]], values)
-
-
-def _outside_nearest(result: Float32, spots: Float64, values: Float32, sites: Float64) -> Float32:
-    outside = np.isnan(result).any(axis=1)
-    result[outside] = nearest(spots, values, sites[outside])
-    return result
-
-
-def _line(spots: Float64) -> Float64 | None:
-    """Return the direction of the line that all spots lie on, or None."""
-    centred = spots - spots.mean(axis=0)
-    _, extent, directions = np.linalg.svd(centred, full_matrices=False)
-    if len(extent) > 1 and extent[1] > 1e-6 * max(extent[0], 1e-300):
-        return None
-    return np.asarray(directions[0])
-
-
-def _on_a_line(spots: Float64, values: Float32, sites: Float64, direction: Float64) -> Float32:
-    """Interpolate linearly along a line; values are constant across it and beyond its ends."""
-    position, wanted = spots @ direction, sites @ direction
-    order = np.argsort(position)
-    return np.column_stack([np.interp(wanted, position[order], gene[order]) for gene in values.T]).astype(np.float32)

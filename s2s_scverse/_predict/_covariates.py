@@ -1,9 +1,7 @@
 """Kriging with covariates that are known at every site, such as image features: as external drift, or as distances.
 
-Distances are computed over space (or expected expression states) and covariates together. Principal components are
-kriged with such distances and projected back to genes; genes are also kriged individually, since their dependence on
-the covariates differs. Each covariate is scaled by the root of the variance of the components that it explains
-linearly, so that irrelevant covariates have little influence.
+Each covariate is scaled by the root of the variance of the components that it explains linearly, so that irrelevant
+covariates have little influence.
 """
 
 from collections.abc import Sequence

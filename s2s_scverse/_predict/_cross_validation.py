@@ -16,7 +16,7 @@ from ._methods import Method, Predictor, fit, section_noise_weights
 from ._stack import MEMBERS, MIN_STACKED, REACH, Stack, StackingWeights, farness
 from ._threads import parallel
 
-__all__ = ["MAX_CROSS_VALIDATED", "CrossValidation", "cross_validate", "folds"]
+__all__ = ["MAX_CROSS_VALIDATED", "CrossValidation", "folds"]
 
 FOLDS: Final = 5
 MAX_CROSS_VALIDATED: Final = 1500  # number of spots that are cross-validated on larger sections
@@ -28,59 +28,34 @@ Part = tuple[int, Index, Bool]
 """Number of a fold, its spots (n_test,), and the spots that they are predicted from, (n,)."""
 
 
-def cross_validate(
-    section: SectionOnLattice,
-    method: Method,
-    *,
-    stacking: StackingWeights | None = None,
-    limit: int = MAX_CROSS_VALIDATED,
-    seed: int,
-) -> "CrossValidation":
-    """Cross-validate a method on the measured spots of a section; a stack is weighted for the wanted sites."""
-    spots, covariates = section.measured, section.covariates
-    at, weights = section.positions(spots), section_noise_weights(section, spots)
-    covariates = None if covariates is None else covariates[spots]
-    validation = CrossValidation(
-        method, at[spots], section.values, weights, covariates=covariates, stacking=stacking, limit=limit, seed=seed
-    )
-    if method == "stack":
-        validation.stacking_weights(at[section.wanted])
-    return validation
-
-
 class CrossValidation:
-    """Cross-validation of a method on spots (n, 2).
+    """Cross-validation of a method on the measured spots of a section.
 
-    The method is fitted in every fold to informative genes (n, n_informative), noise weights (n,) and covariates
-    (n, k). The weights of a stack are `stacking`, or are determined by `stacking_weights`. Predicted are about `limit`
-    spots, spread over the section, at most a fifth at a time: `chosen` (n_chosen,), at a `distance` (n_chosen,) from
-    the nearest spot of other folds; `fold` (n,) is -1 for others.
+    The weights of a stack are `stacking`, or are determined for the wanted sites. Predicted are about `limit` spots,
+    spread over the section, at most a fifth at a time: `chosen` (n_chosen,), at a `distance` (n_chosen,) from the
+    nearest spot of other folds; `fold` (n,) is -1 for others.
     """
 
     def __init__(
         self,
+        section: SectionOnLattice,
         method: Method,
-        spots: Float64,
-        informative: Float32,
-        noise_weights: Float64 | None = None,
         *,
-        covariates: Float64 | None = None,
         stacking: StackingWeights | None = None,
         limit: int = MAX_CROSS_VALIDATED,
-        seed: int = 0,
+        seed: int,
     ) -> None:
-        if (
-            method == "stack"
-            and stacking is None
-            and (len(spots) < MIN_STACKED or not np.ptp(informative, axis=0).any())
-        ):
-            stacking = StackingWeights()
-        self.stacking = stacking
+        measured, informative = section.measured, section.values
+        at, noise_weights = section.positions(measured), section_noise_weights(section, measured)
+        spots, covariates = at[measured], None if section.covariates is None else section.covariates[measured]
         self._spots, self._informative, self._noise_weights = spots, informative, noise_weights
         self._covariates, self._limit, self._seed = covariates, limit, seed
         self.fold = folds(informative, limit, seed)
         self.chosen = np.flatnonzero(self.fold >= 0)
         self._members: dict[int, tuple[list[Float32], Float32]] = {}
+        few = len(spots) < MIN_STACKED or not np.ptp(informative, axis=0).any()
+        if method == "stack" and stacking is None and few:
+            stacking = StackingWeights()
 
         def fitted(part: Part) -> tuple[int, Predictor]:
             number, test, train = part
@@ -95,6 +70,9 @@ class CrossValidation:
         for _, test, train in parts:
             distance[test] = cKDTree(spots[train]).query(spots[test])[0]
         self.distance = distance[self.chosen]
+        self.stacking = stacking
+        if method == "stack" and stacking is None:
+            self.stacking = self._stacking_weights(at[section.wanted])
 
     def predict(self, values: Float, settings: Any = None) -> Float32:
         """Predict genes (n, n_genes) at the chosen spots, (n_chosen, n_genes).
@@ -143,14 +121,12 @@ class CrossValidation:
                 whole[fold == number] = part
         return joined
 
-    def stacking_weights(self, sites: Float64) -> StackingWeights:
+    def _stacking_weights(self, sites: Float64) -> StackingWeights:
         """Determine the weights of the stack for sites (m, 2), and use them from now on.
 
         They minimise the cross-validated squared error of genes of unit variance. If more than 1 % of the sites are far
         from all spots, the share of the stack there is determined by holding out blocks of spots.
         """
-        if self.stacking is not None:
-            return self.stacking
         varying = np.ptp(self._informative, axis=0) > 0
         stacks, fold = self._predictors, self.fold
         self._members = dict(parallel(lambda i: (i, stacks[i].members(self._informative[fold != i])), stacks))
@@ -159,11 +135,11 @@ class CrossValidation:
         weights = StackingWeights(_simplex(square, cross))
         if self._covariates is not None:
             weights = self._shrunken(weights, square, cross, varying)
-        self._predictors = {number: stack.with_weights(weights) for number, stack in stacks.items()}
+        for stack in stacks.values():
+            stack.weights = weights
         kriging = Kriging(self._spots, sites, noise_weights=self._noise_weights)
         if np.sum(farness(kriging) > 0) > _RARE * len(sites):
             weights = replace(weights, far=self._far_share(np.array(weights.members), kriging, varying))
-        self.stacking = weights
         return weights
 
     def _shrunken(self, weights: StackingWeights, square: Float64, cross: Float64, varying: Bool) -> StackingWeights:

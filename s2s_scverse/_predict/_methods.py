@@ -56,9 +56,9 @@ def fit(
     """Fit a predictor for spots (n, 2) and sites (m, 2), in units of the spot spacing.
 
     All kriging methods use noise weights (n,), and all but ordinary kriging are fitted to the genes `informative`
-    (n, n_informative). The stack uses stacking weights from :meth:`CrossValidation.stacking_weights`, by default those
-    of PCA kriging. `GUIDED` methods use covariates of spots (n, k) and sites (m, k), standardised over the section; all
-    but the stack use them as external drift. With too few spots, coregionalization and state kriging are PCA kriging.
+    (n, n_informative). The stack uses stacking weights of `CrossValidation`, by default those of PCA kriging. `GUIDED`
+    methods use covariates of spots (n, k) and sites (m, k), standardised over the section; all but the stack use them
+    as external drift. With too few spots, coregionalization and state kriging are PCA kriging.
     """
     if method in CLASSICAL:
         return Classical(method, spots, sites)

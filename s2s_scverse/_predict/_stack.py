@@ -1,6 +1,5 @@
 """Stacking: a non-negative combination of predictors with weights from cross-validation."""
 
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,7 +39,7 @@ class Stack:
 
     Between 1.5 and 3 spot spacings from the nearest spot, it is interpolated linearly to the mixture with PCA kriging
     given by `StackingWeights.far`. Members are fitted to `informative` (n, n_informative): those with weight, or
-    all if there are no `weights` from :meth:`CrossValidation.stacking_weights`.
+    all if there are no `weights` from `CrossValidation`.
     """
 
     def __init__(
@@ -96,12 +95,6 @@ class Stack:
         if self.weights.far < 1:
             result += np.float32(1 - self.weights.far) * self._far * (pca - result)
         return result
-
-    def with_weights(self, weights: StackingWeights) -> "Stack":
-        """Return the same stack with other weights."""
-        other = copy(self)
-        other.weights = weights
-        return other
 
 
 def farness(kriging: Kriging) -> Float64:

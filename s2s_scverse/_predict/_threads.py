@@ -14,18 +14,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def parallel(
-    function: Callable[[Item], Result], items: Iterable[Item], *, begin: Callable[[], None] | None = None
-) -> list[Result]:
-    """Apply a function to every item, in as many threads as BLAS may use; nested calls are serial.
-
-    Threads call `begin` first.
-    """
+def parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Apply a function to every item, in as many threads as BLAS may use; nested calls are serial."""
     items = list(items)
     threads = min(thread_count(), len(items))
     if threads <= 1:
         return [function(item) for item in items]
-    with one_thread(), ThreadPoolExecutor(threads, initializer=begin) as pool:
+    with one_thread(), ThreadPoolExecutor(threads) as pool:
         return list(pool.map(function, items))
 
 

@@ -2,9 +2,7 @@
 
 import hashlib
 from dataclasses import asdict
-from importlib.metadata import version
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from .._checks import check_folder, check_path
 from ..nn import CDCINConfig
 from ._config import TrainingConfig
 
-__all__ = ["check_files", "describe", "read_checkpoint", "read_pretrained"]
+__all__ = ["check_files", "describe", "read_checkpoint"]
 
 ENTRY = "s2s"  # key of a lightning checkpoint under which a run is described
 
@@ -33,7 +31,6 @@ def describe(
         "network": asdict(network),
         "training": training.described(),
         "data": digest.hexdigest(),
-        "version": version("s2s-scverse"),
     }
 
 
@@ -46,47 +43,22 @@ def check_files(checkpoint: str | PathLike[str] | None, pretrained: str | PathLi
         raise FileNotFoundError(msg)
 
 
-def read_checkpoint(path: str | PathLike[str], run: dict[str, Any]) -> dict[str, Any] | None:
-    """Read the checkpoint of an interrupted run, refusing those of other runs; None if there is none yet."""
-    if not Path(path).exists():
-        return None
-    found = _read(path)
-    for name in ("kind", "network", "training", "data"):
-        if found.get(name) != run[name]:
-            msg = (
-                f"cannot resume from {path}: it is the checkpoint of another run ({_difference(name, found, run)}); "
-                "pass another path, or delete the file to start again"
-            )
-            raise ValueError(msg)
-    return found
-
-
-def read_pretrained(path: str | PathLike[str], kind: str, network: CDCINConfig) -> dict[str, torch.Tensor]:
-    """Read the weights that a run on any section kept, refusing those of another network."""
-    found = _read(path)
-    expected = {"network": asdict(network)}
-    if found.get("network") != expected["network"]:
-        msg = (
-            f"the weights in {path}, of a {found.get('kind')} lattice, do not fit this run on a {kind} lattice: "
-            f"{_difference('network', found, expected)}"
-        )
-        raise ValueError(msg)
-    weights: dict[str, torch.Tensor] = found["weights"]
-    return weights
-
-
-def _read(path: str | PathLike[str]) -> dict[str, Any]:
+def read_checkpoint(path: str | PathLike[str], expected: dict[str, Any]) -> dict[str, Any]:
+    """Read a checkpoint, refusing one that is not described as `expected`."""
     try:
         # Tensors and plain values only: a file that would run code is refused.
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        found = content[ENTRY]
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)[ENTRY]
     except Exception as error:  # torch raises many classes for files it cannot read
         msg = (
             f"{path} is not a readable checkpoint of s2s_scverse ({type(error).__name__}); it may be truncated or of "
             "another program"
         )
         raise ValueError(msg) from error
-    return dict(found)
+    for name, value in expected.items():
+        if found.get(name) != value:
+            msg = f"{path} does not fit this run ({_difference(name, found, expected)}); pass another path"
+            raise ValueError(msg)
+    return found
 
 
 def _difference(name: str, there: dict[str, Any], here: dict[str, Any]) -> str:

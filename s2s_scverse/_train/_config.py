@@ -7,12 +7,13 @@ from typing import Any, Final, Literal
 
 from .._checks import check_fields
 
-__all__ = ["TRAINING_PRESETS", "Initial", "Loss", "TrainingConfig"]
+__all__ = ["MIN_SPOTS", "TRAINING_PRESETS", "Initial", "Loss", "TrainingConfig"]
 
 Initial = Literal["nearest", "kriging", "pca_kriging", "stack"]
 Loss = Literal["l1", "l2", "huber"]
 FROM_0: Final = (0, None)
 HALF: Final = (0, 0.5)
+MIN_SPOTS: Final = 16  # of a section: no network learns from fewer, whatever `TrainingConfig.min_spots`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +135,7 @@ class TrainingConfig:
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
     {
         "default": TrainingConfig(weights="simulated", masks=2, max_epochs=10, precision="auto"),
-        "fast": TrainingConfig(weights="simulated", masks=2, max_epochs=5, precision="auto"),
+        "quick": TrainingConfig(max_epochs=0),
         "paper": TrainingConfig(
             initial="nearest",
             show_maps=False,
@@ -152,6 +153,5 @@ TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
             min_spots=0,
             shrink=False,
         ),
-        "quick": TrainingConfig(max_epochs=0),
     }
 )

@@ -4,40 +4,41 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from .._calibration import explained
 from .._lattice import SectionOnLattice
-from .._predict import StackingWeights, boxes, cross_validate
+from .._predict import CrossValidation, StackingWeights, boxes
+from .._predict._arrays import Bool
 from .._progress import SILENT, Progress
 from ..nn import CDCIN, CDCINConfig
-from ..nn._simulated import simulated_weights
+from ..nn._cdcin import simulated_weights
 from ._apply import whole_maps
-from ._checkpoint import describe, read_checkpoint, read_pretrained
-from ._config import TrainingConfig
-from ._layout import Images, choose_validation, join_terms, lay_out, sampled_masks, validation_scene
+from ._checkpoint import describe, read_checkpoint
+from ._config import MIN_SPOTS, TrainingConfig
+from ._layout import Images, choose_validation, lay_out, sampled_masks, section_scene
 from ._model import SectionModel
-from ._scenes import N_MAPS, Batch, Masks, Scene
+from ._scenes import N_MAPS, Batch, Masks, Scene, Term
 from ._shrinkage import Correction, find_shrinkage
 
 if TYPE_CHECKING:
     from ._lightning import TrainingPlan
 
-__all__ = ["MIN_SPOTS", "fit"]
+__all__ = ["fit"]
 
 log = logging.getLogger(__name__)
 
+MAX_VALIDATED: Final = 64  # number of genes to validate with
 WATCHED: Final = 16  # number of genes whose error at validation spots is recorded after every epoch
 MAX_TRAINED, PIECE = 3000, 1500
 """Sections with more spots are trained on in pieces of at most 1500, with about 3000 spots in total."""
 LEAST_GAIN: Final = 0.003  # of the shipped network: training has not helped where its correction removes less
-MIN_SPOTS: Final = 16  # of a section: no network learns from fewer, whatever `TrainingConfig.min_spots`
 
 
 def fit(
@@ -90,18 +91,10 @@ def fit(
 def _estimated(model: SectionModel) -> SectionModel:
     """Add the cross-validation, and the stacking weights and explained variances derived from it."""
     section = model.section
-    folds = cross_validate(section, model.training.initial, seed=model.seed)
+    folds = CrossValidation(section, model.training.initial, seed=model.seed)
     truth, parts = section.values[folds.chosen], folds.predict_parts()
     means = {name: float(np.nanmean(explained(truth, predicted))) for name, predicted in parts.items()}
     return replace(model, folds=folds, stacking=folds.stacking, explained=means)
-
-
-class Piece(NamedTuple):
-    """Part of a section that is trained on together."""
-
-    number: int  # of its section among those that are trained on
-    section: SectionOnLattice
-    known: NDArray[np.bool_]  # (n_sites,) the spots that are not used for validation
 
 
 class NetworkTraining:
@@ -113,7 +106,7 @@ class NetworkTraining:
     def __init__(
         self,
         models: list[SectionModel],
-        validation: list[NDArray[np.bool_]],
+        validation: list[Bool],
         network_config: CDCINConfig,
         seeds: list[int],
         checkpoint: str | PathLike[str] | None,
@@ -125,20 +118,23 @@ class NetworkTraining:
         kinds = "+".join(model.section.lattice.kind.name for model in models)
         self.weights, self.shipped = None, pretrained is None and training.weights == "simulated"
         if pretrained is not None:
-            self.weights = read_pretrained(pretrained, kinds, self.config)
+            self.weights = read_checkpoint(pretrained, {"network": asdict(self.config)})["weights"]
         elif self.shipped:
             self.weights = simulated_weights(self.config)
+        # Parts of sections that are trained on together: number of the section, its part, and the training spots of it.
         self.pieces = [
-            Piece(number, model.section.cut(sites), (model.section.measured & ~held)[sites])
+            (number, model.section.cut(sites), (model.section.measured & ~held)[sites])
             for number, (model, held) in enumerate(zip(models, validation, strict=True))
             for sites in _pieces(model.section)
         ]
-        arrays: list[NDArray[Any]] = []
+        arrays: list[Any] = []
         for _, section, known in self.pieces:
             arrays += [section.lattice.index, known, section.values]
             arrays += [each for each in (section.depth, section.covariates) if each is not None]
         self.identity = describe(kinds, self.config, training, seeds, *arrays)
-        self.found = None if checkpoint is None else read_checkpoint(checkpoint, self.identity)
+        self.found = None
+        if checkpoint is not None and Path(checkpoint).exists():
+            self.found = read_checkpoint(checkpoint, self.identity)
 
     def run(
         self, models: list[SectionModel], images: Images | None, rng: np.random.Generator, progress: Progress
@@ -162,7 +158,8 @@ class NetworkTraining:
         samples = []
         for (number, section, _), child in zip(self.pieces, rng_look.spawn(len(self.pieces)), strict=True):
             masks = sampled_masks(section.lattice, section.measured, child)
-            samples.append(progress.after(validation_scene(section, masks, models[number].stacking, training, child)))
+            chosen, stacking = child.permutation(section.values.shape[1])[:MAX_VALIDATED], models[number].stacking
+            samples.append(progress.after(section_scene(section, section.measured, masks, stacking, training, chosen)))
         if look:
             validation = [[list(whole_maps(scene, 1 - scene.visible))] for scene in samples]
             correction = _validated(network, validation, training, self.device)
@@ -201,15 +198,17 @@ class NetworkTraining:
 
         training, device = self.training, self.device
         progress.begin("training data", len(self.pieces))
-        laid_out, validation = [], []
+        terms: dict[str, Term] = {}
+        validation = []
         for (number, section, known), sampled, child in zip(
             self.pieces, samples, rng.spawn(len(self.pieces)), strict=True
         ):
             stacking, (*rngs, rng_validated, rng_genes) = models[number].stacking, child.spawn(5)
-            laid_out.append(lay_out(section, known, stacking, training, images, [*rngs, rng_genes]))
+            lay_out(terms, section, known, stacking, training, images, [*rngs, rng_genes])
             held = section.measured & ~known
             masks = Masks(section.lattice, section.measured, known[None])
-            holes = validation_scene(section, masks, stacking, training, rng_validated)
+            chosen = rng_validated.permutation(section.values.shape[1])[:MAX_VALIDATED]
+            holes = section_scene(section, section.measured, masks, stacking, training, chosen)
             between = (1 - sampled.visible) * torch.from_numpy(held[section.measured])
             ways = [list(whole_maps(holes, torch.from_numpy(held[None]))), list(whole_maps(sampled, between))]
             validation.append(progress.after([way for way in ways if way]))
@@ -220,7 +219,7 @@ class NetworkTraining:
             for batch in batches[: -(-WATCHED // len(batches[0].start))]
         ]
         with self._seeded():
-            plan = TrainingPlan(network.train(), join_terms(laid_out), watched, training, self.identity, self.seeds[1])
+            plan = TrainingPlan(network.train(), terms, watched, training, self.identity, self.seeds[1])
             train(plan, device=device, checkpoint=self.checkpoint, found=self.found, progress=progress)
         return plan, _validated(network.to(device).eval(), validation, training, device), before
 
@@ -241,7 +240,7 @@ def _validated(
     return Correction(min(gains), min(factors) if training.shrink else 1.0)
 
 
-def _pieces(section: SectionOnLattice) -> list[NDArray[np.bool_]]:
+def _pieces(section: SectionOnLattice) -> list[Bool]:
     """All sites, or of a large section some pieces spread over it with about `MAX_TRAINED` spots in all, (n_sites,)."""
     n = len(section.values)
     if n <= MAX_TRAINED:

@@ -1,22 +1,19 @@
 """Training and validation masks of a section, natural images on its lattice, and the terms of the loss."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
-from itertools import chain
 
 import numpy as np
 from scipy.ndimage import map_coordinates
 
 from .._lattice import Lattice, SectionOnLattice, random_sample, regular_sample
 from .._predict import StackingWeights, section_noise_weights
-from .._predict._arrays import Bool, Float32, Float64
+from .._predict._arrays import Bool, Float32, Float64, Int
 from ._config import TrainingConfig
-from ._scenes import InitialEstimate, Masks, Scale, Scene, Term, build_scene
+from ._scenes import Masks, Scale, Scene, Term, build_scene
 
-__all__ = ["Images", "choose_validation", "join_terms", "lay_out", "sampled_masks", "validation_scene"]
+__all__ = ["Images", "choose_validation", "lay_out", "sampled_masks", "section_scene"]
 
-MAX_TRAINED, MAX_VALIDATED = 128, 64  # genes to train on, and to validate with
+MAX_TRAINED = 128  # genes to train on
 MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked
 SPARSER = 2  # spacing of the sparser sample, in spots
 MIN_VISIBLE = 4  # smallest number of visible spots of a validation mask
@@ -34,29 +31,21 @@ def choose_validation(measured: Bool, fraction: float, rng: np.random.Generator)
 
 
 def lay_out(
+    terms: dict[str, Term],
     section: SectionOnLattice,
     known: Bool,
     stacking: StackingWeights | None,
     training: TrainingConfig,
     images: Images | None,
     rngs: list[np.random.Generator],
-) -> list[Term]:
-    """Build the terms of the loss, of all genes of the section; `known` (n_sites,) are the training spots."""
-    lattice, scale = section.lattice, Scale.of(section.values, training.gene_scale)
-    standard = scale.apply(section.values)
-    values = standard[known[section.measured]]
-    build = partial(
-        build_scene,
-        estimate=InitialEstimate(training.initial, scale.spread, stacking),
-        noise_weights=section_noise_weights(section, known),
-        orientations=lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1],
-        standardise=training.gene_scale is None,
-    )
+) -> None:
+    """Add scenes of all genes of a section to the terms of the loss; `known` (n_sites,) are the training spots."""
+    lattice = section.lattice
     # Divided genes: errors are in the units of the genes, as those of photographs are.
     unit = 1.0 if training.gene_scale is None else training.gene_scale ** (2 if training.loss == "l2" else 1)
     rng_sparser, rng_dense, rng_images, rng_genes = rngs
-    chosen = np.sort(rng_genes.permutation(values.shape[1])[:MAX_TRAINED])
-    terms = []
+    chosen = np.sort(rng_genes.permutation(section.values.shape[1])[:MAX_TRAINED])
+    orientations = lattice.kind.symmetries if training.augment else lattice.kind.symmetries[:1]
     for name, make_masks, stride, weight, child in (
         ("sparser", sparser_masks, lattice.stride(known), training.sparser_weight, rng_sparser),
         ("dense", dense_masks, 1, training.dense_weight, rng_dense),
@@ -65,50 +54,47 @@ def lay_out(
             continue
         masks = make_masks(lattice, known, n=training.masks, dropout=training.mask_dropout, rng=child)
         pictures = _pictures(masks.lattice, training, images, rng_images)
-        scene = build(masks, values, pictures, chosen=chosen, covariates=_at(section, masks, known), stride=stride)
-        terms.append(Term(f"genes_{name}", (scene,), images=False, weight=weight * unit))
+        scene = section_scene(
+            section, known, masks, stacking, training, chosen, images=pictures, orientations=orientations, stride=stride
+        )
+        terms.setdefault(f"genes_{name}", Term([], images=False, weight=weight * unit)).scenes.append(scene)
         if pictures.shape[1]:
-            terms.append(Term(f"images_{name}", (scene,), images=True, weight=weight * training.image_weight))
-    return terms
+            of_images = Term([], images=True, weight=weight * training.image_weight)
+            terms.setdefault(f"images_{name}", of_images).scenes.append(scene)
 
 
-def validation_scene(
+def section_scene(
     section: SectionOnLattice,
+    known: Bool,
     masks: Masks,
     stacking: StackingWeights | None,
     training: TrainingConfig,
-    rng: np.random.Generator,
+    chosen: Int,
+    *,
+    images: Float32 | None = None,
+    orientations: Int | None = None,
+    stride: int = 1,
 ) -> Scene:
-    """Build the maps of some genes under validation masks."""
-    spots, scale = section.measured, Scale.of(section.values, training.gene_scale)
-    standard = scale.apply(section.values)
+    """Build the maps of genes `chosen`, (n_chosen,), under masks of all sites or of the spots `known`, (n_sites,).
+
+    By default there are no images, and crops are shown upright.
+    """
+    scale, covariates = Scale.of(section.values, training.gene_scale), section.covariates
+    if covariates is not None and len(masks.lattice) < len(section.lattice):
+        covariates = covariates[known]
     return build_scene(
         masks,
-        standard,
-        np.empty((len(masks.lattice), 0), np.float32),
-        chosen=rng.permutation(standard.shape[1])[:MAX_VALIDATED],
-        estimate=InitialEstimate(training.initial, scale.spread, stacking),
-        noise_weights=section_noise_weights(section, spots),
-        covariates=_at(section, masks, spots),
-        orientations=section.lattice.kind.symmetries[:1],
-        standardise=training.gene_scale is None,
+        scale.apply(section.values)[known[section.measured]],
+        np.empty((len(masks.lattice), 0), np.float32) if images is None else images,
+        chosen=chosen,
+        training=training,
+        stacking=stacking,
+        spread=scale.spread,
+        noise_weights=section_noise_weights(section, known),
+        covariates=covariates,
+        orientations=section.lattice.kind.symmetries[:1] if orientations is None else orientations,
+        stride=stride,
     )
-
-
-def join_terms(sections: list[list[Term]]) -> list[Term]:
-    """Put the scenes of the same term of several sections together."""
-    joined: dict[str, Term] = {}
-    for term in chain(*sections):
-        earlier = joined.get(term.name)
-        joined[term.name] = term if earlier is None else replace(earlier, scenes=earlier.scenes + term.scenes)
-    return list(joined.values())
-
-
-def _at(section: SectionOnLattice, masks: Masks, spots: Bool) -> Float64 | None:
-    """Covariates at the sites of masks, which are all sites of the section or its `spots`, (n_sites,)."""
-    if section.covariates is None or len(masks.lattice) == len(section.lattice):
-        return section.covariates
-    return section.covariates[spots]
 
 
 def _pictures(lattice: Lattice, training: TrainingConfig, images: Images | None, rng: np.random.Generator) -> Float32:

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class TrainingPlan(lightning.LightningModule):
     def __init__(
         self,
         network: CDCIN,
-        terms: list[Term],
+        terms: dict[str, Term],
         validation: list[Batch],
         config: TrainingConfig,
         run: dict[str, Any],
@@ -66,7 +67,6 @@ class TrainingPlan(lightning.LightningModule):
         super().__init__()
         self.network, self.terms, self.validation = network, terms, validation
         self.config, self.run, self.seed = config, run, seed
-        self.weights = {term.name: term.weight for term in terms}
         self.history: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}
 
@@ -86,7 +86,7 @@ class TrainingPlan(lightning.LightningModule):
         }
         for name, loss in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros(())) + loss.detach().cpu()
-        return torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
+        return torch.stack([self.terms[name].weight * loss for name, loss in losses.items()]).sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Squared error at validation spots, of the network and of the initial estimate."""
@@ -107,7 +107,8 @@ class TrainingPlan(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the identification of the run and its result so far."""
-        checkpoint[ENTRY] = {**self.run, "weights": self.network.state_dict(), "history": self.history}
+        found = {"weights": self.network.state_dict(), "history": self.history, "version": version("s2s-scverse")}
+        checkpoint[ENTRY] = self.run | found
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Resume from the interrupted run."""

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from .._calibration import (
     FEWEST,
@@ -30,9 +29,9 @@ from .._predict import (
     Predictor,
     Stack,
     StackingWeights,
-    cross_validate,
     fit_section,
 )
+from .._predict._arrays import Bool, Float32, Float64, Index, Int
 from .._predict._threads import parallel, thread_count
 from .._scores import mean_over_sections, pearson
 from .._uncertainty import Growth, growth_slope
@@ -41,24 +40,21 @@ from ._apply import cells_per_batch, predict_sites, whole_section
 from ._config import TrainingConfig
 from ._scenes import Scale
 
-__all__ = ["Block", "Prediction", "SectionModel", "find_device", "model_arrays", "predict_block"]
+__all__ = ["Block", "SectionModel", "find_device", "model_arrays", "predict_block"]
 
 SMALLEST_PIECE, VALUES_PER_PIECE = 64, 2**22  # genes, and values of their maps, predicted at a time
 CORRECTED = 32  # genes corrected by the network at a time
 MOST_SITES = 2**16  # of a section whose genes are predicted in several threads
 LEAST_CORRELATION = 0.15  # of cross-validated predictions with the values of a gene that the network corrects
 
-Float32 = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
-class Prediction:
-    """A block of genes in one section; all but `sites` are None where no errors are estimated."""
+class Block:
+    """Results for a block of genes, of the sites of a section or of all observations; NaN at sites not predicted."""
 
-    sites: Float32  # (n_wanted, n_genes) on the scale of the values; not negative if no measured value is
-    std: Float32 | None = None  # (n_wanted, n_genes) standard deviation of the error
-    spots: Float32 | None = None  # (2, n_measured, n_genes) denoised values and their standard deviations
-    by_gene: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # key of var -> (n_genes,)
+    values: Float32  # (n, n_genes), measured or denoised at spots; not negative if no measured value is
+    std: Float32 | None  # (n, n_genes) standard deviation of the error; None where no errors are estimated
+    by_gene: dict[str, Float64]  # key of var -> (n_genes,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +83,12 @@ class SectionModel:
         network = state["network"] and state["network"].to(device)
         self.__dict__.update(state | {"device": device, "network": network})
 
-    @property
-    def has_errors(self) -> bool:
-        """Whether there are enough spots to estimate errors, and sites to estimate them for."""
-        section = self.section
-        return len(section.values) >= FEWEST and bool(section.wanted.any() or section.denoised)
-
     def with_errors(self) -> "SectionModel":
-        """Add an error model, estimated from the genes that the model was fitted to."""
-        values, folds = self.section.values, self._cross_validation
+        """Add an error model, estimated from the genes that the model was fitted to, if spots and sites suffice."""
+        section, values = self.section, self.section.values
+        if len(values) < FEWEST or not (section.wanted.any() or section.denoised):
+            return self
+        folds = self._cross_validation
         predicted = _bounded(folds.predict_informative(), values)
         errors = Pool.fit(values[folds.chosen], predicted, *self._gain(), folds=folds.fold[folds.chosen])
         if self._apart[1].any():
@@ -104,42 +97,46 @@ class SectionModel:
         model.__dict__["_predictor"] = self._predictor  # fitted once
         return model
 
-    def predict(self, values: Float32) -> Prediction:
+    def predict(self, values: Float32) -> Block:
         """Predict genes, (n_measured, n_genes), in pieces."""
+        section = self.section
+        found = np.full((len(section.rows), values.shape[1]), np.nan, np.float32)
+        found[section.measured] = values
+        std = None if self.errors is None else np.full_like(found, np.nan)
+        if std is not None:
+            std[section.measured] = 0
+        block = Block(found, std, {})
+        if not (section.wanted.any() or section.denoised):
+            return block
         # Each piece computes the correlations between sites and spots again, so larger ones are faster.
-        size = max(SMALLEST_PIECE, VALUES_PER_PIECE // len(self.section.lattice))
+        size = max(SMALLEST_PIECE, VALUES_PER_PIECE // len(section.rows))
         n = max(1, -(-values.shape[1] // size))
-        if n == 1:
-            return self._predict(values)
         # Similar genes, which take as long, often follow each other.
-        pieces = [values[:, number::n] for number in range(n)]
+        pieces = [slice(number, None, n) for number in range(n)]
+
+        def alone(piece: slice) -> None:
+            torch.set_num_threads(1)
+            self._predict(values, block, piece)
+
         # Maps of whole sections dominate memory, so none of the largest are predicted side by side.
-        if self.device.type == "cpu" and n >= thread_count() > 1 and len(self.section.lattice) <= MOST_SITES:
+        if self.device.type == "cpu" and n >= thread_count() > 1 and len(section.rows) <= MOST_SITES:
             self._prepare()
             threads = torch.get_num_threads()
             try:
-                parts = parallel(self._predict, pieces, begin=partial(torch.set_num_threads, 1))
+                parallel(alone, pieces)
             finally:
                 torch.set_num_threads(threads)
         else:
-            parts = [self._predict(piece) for piece in pieces]
+            for piece in pieces:
+                self._predict(values, block, piece)
+        return block
 
-        def joined(arrays: Sequence[Any]) -> Any:
-            if arrays[0] is None:
-                return None
-            whole = np.empty((*arrays[0].shape[:-1], values.shape[1]), arrays[0].dtype)
-            for number, part in enumerate(arrays):
-                whole[..., number::n] = part
-            return whole
-
-        sites, std, spots = (joined([getattr(part, name) for part in parts]) for name in ("sites", "std", "spots"))
-        by_gene = {key: joined([part.by_gene[key] for part in parts]) for key in parts[0].by_gene}
-        return Prediction(sites, std, spots, by_gene)
-
-    def _predict(self, values: Float32) -> Prediction:
+    def _predict(self, values: Float32, block: Block, piece: slice) -> None:
+        """Predict a piece of the genes `values` (n_measured, n_genes), and write it into the block."""
+        values, section = values[:, piece], self.section
         settings = self._predictor.tune(values)
         maps = self._predictor.maps(values, settings)
-        sites = maps[0] if self._network is None else maps[0][self.section.wanted]
+        sites = maps[0] if self._network is None else maps[0][section.wanted]
         by_gene = {}
         if self._validates:
             folds = self._cross_validation
@@ -155,16 +152,18 @@ class SectionModel:
                 genes = np.flatnonzero(pearson(truth, predicted) >= LEAST_CORRELATION)
             sites[:, genes] = self._corrected(self._network, values, maps, genes)
         sites = _bounded(sites, values)
-        if self.errors is None:
-            return Prediction(sites)
+        block.values[section.wanted, piece] = sites
+        if self.errors is None or block.std is None:
+            return
         known = Calibration.fit(truth, predicted, self.errors, folds=folds.fold[folds.chosen])
-        spots = None
-        if self.section.unit is not None:
-            spots = np.stack(denoise(values, predicted, self.section.unit, known, logged=self.section.logged))
+        if section.unit is not None:
+            denoised = denoise(values, predicted, section.unit, known, logged=section.logged)
+            block.values[section.measured, piece], block.std[section.measured, piece] = denoised
         growth = self.errors.growth / np.maximum(known.errors.variance, 1e-12)
         relative = self._growth.relative(self._components.loadings(values), known.near, growth)
-        std = known.std(sites) * np.sqrt(relative)
-        return Prediction(sites, std, spots, by_gene | {RELIABILITY: known.reliability})
+        block.std[section.wanted, piece] = known.std(sites) * np.sqrt(relative)
+        for key, score in (by_gene | {RELIABILITY: known.reliability}).items():
+            block.by_gene.setdefault(key, np.empty(block.values.shape[1]))[piece] = score
 
     @property
     def _validates(self) -> bool:
@@ -182,7 +181,7 @@ class SectionModel:
         return deepcopy(self.network) if self.shrinkage and self.section.wanted.any() else None
 
     @cached_property
-    def _shown(self) -> NDArray[np.bool_]:
+    def _shown(self) -> Bool:
         """Sites of the predictor, (n_sites,)."""
         return self.section.wanted if self._network is None else np.ones(len(self.section.rows), bool)
 
@@ -198,7 +197,7 @@ class SectionModel:
         limit = max(MAX_CROSS_VALIDATED, len(section.values)) if section.denoised else MAX_CROSS_VALIDATED
         if self.folds is not None and limit == MAX_CROSS_VALIDATED:
             return self.folds
-        return cross_validate(section, self.training.initial, stacking=self.stacking, limit=limit, seed=self.seed)
+        return CrossValidation(section, self.training.initial, stacking=self.stacking, limit=limit, seed=self.seed)
 
     @cached_property
     def _components(self) -> PCAKriging:
@@ -209,7 +208,7 @@ class SectionModel:
         return cast("PCAKriging", found)
 
     @cached_property
-    def _apart(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _apart(self) -> tuple[Bool, Bool]:
         """Which of the wanted sites are nearer to spots, and which farther, than cross-validated spots, (n_wanted,)."""
         section = self.section
         distance = section.lattice.distance_to(section.measured)[section.wanted]
@@ -236,7 +235,7 @@ class SectionModel:
         predicted = folds.predict(values, settings)
         return gain(predicted, folds.distance, shown, distance)
 
-    def _corrected(self, network: CDCIN, values: Float32, maps: list[Float32], genes: NDArray[np.intp]) -> Float32:
+    def _corrected(self, network: CDCIN, values: Float32, maps: list[Float32], genes: Index) -> Float32:
         """Add the network's correction to the initial estimate of some genes, (n_wanted, n_chosen).
 
         The initial estimate is unbiased by construction, so a shrunken correction may not change its mean.
@@ -266,17 +265,8 @@ def _bounded(predicted: Float32, measured: Float32) -> Float32:
     return np.maximum(predicted, np.where(measured.min(axis=0) >= 0, np.float32(0), np.float32(-np.inf)))
 
 
-@dataclass(frozen=True)
-class Block:
-    """Results for a block of genes of all sections."""
-
-    values: Float32  # (n_obs, n_genes)
-    std: Float32 | None
-    by_gene: dict[str, NDArray[np.float64]]  # key of var -> (n_genes,)
-
-
 def predict_block(
-    models: Sequence[SectionModel], rows: Sequence[NDArray[np.int64]], n_obs: int, values: Any, *, uncertainty: bool
+    models: Sequence[SectionModel], rows: Sequence[Int], n_obs: int, values: Any, *, uncertainty: bool
 ) -> Block:
     """Predict a block of genes in all sections, with all their sites, from a matrix (n_all_measured, n_genes).
 
@@ -285,32 +275,20 @@ def predict_block(
     """
     values = as_dense(values)
     values = np.where(np.isfinite(values).all(axis=0), values, np.float32(0))
-    predicted = [
-        model.predict(values[seen]) if model.section.wanted.any() or model.section.denoised else None
-        for model, seen in zip(models, rows, strict=True)
-    ]
+    predicted = [model.predict(values[seen]) for model, seen in zip(models, rows, strict=True)]
     # Allocated last, for the prediction needs the most memory.
     found = np.full((n_obs, values.shape[1]), np.nan, np.float32)
     std = np.full_like(found, np.nan) if uncertainty and any(model.errors for model in models) else None
-    by_section: dict[str, list[tuple[NDArray[np.float64], int]]] = {}
-    for model, seen, of_section in zip(models, rows, predicted, strict=True):
-        section = model.section
-        spots, wanted = section.rows[section.measured], section.rows[section.wanted]
-        found[spots] = values[seen]
-        if std is not None:
-            std[spots] = 0
-        if of_section is None:
+    by_section: dict[str, list[tuple[Float64, int]]] = {}
+    for section, of_section in zip((model.section for model in models), predicted, strict=True):
+        found[section.rows] = of_section.values
+        if std is None:
             continue
-        found[wanted] = of_section.sites
-        if of_section.spots is not None:
-            found[spots] = of_section.spots[0]
-        if std is None or of_section.std is None:
-            continue
-        std[wanted] = of_section.std
-        if of_section.spots is not None:
-            std[spots] = of_section.spots[1]
+        std[section.spots] = 0
+        if of_section.std is not None:
+            std[section.rows] = of_section.std
         for key, score in of_section.by_gene.items():
-            by_section.setdefault(key, []).append((score, max(1, len(wanted))))
+            by_section.setdefault(key, []).append((score, max(1, int(section.wanted.sum()))))
     return Block(found, std, {key: mean_over_sections(*zip(*of, strict=True)) for key, of in by_section.items()})
 
 
@@ -340,16 +318,11 @@ def find_device(name: str | torch.device) -> torch.device:
     if not isinstance(name, str | torch.device):
         msg = f"device must be 'auto' or a torch device, found {name!r} ({type(name).__name__})"
         raise TypeError(msg)
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if name == "auto":
-        return torch.device("cpu") if accelerator is None else accelerator
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError):
-        msg = f"device must be 'auto' or a torch device, found {name!r}"
+        torch.empty(0, device=name).cpu()
+    except (AssertionError, ImportError, RuntimeError):
+        msg = f"device must be 'auto' or an available torch device, found {name!r}"
         raise ValueError(msg) from None
-    there = accelerator is not None and device.type == accelerator.type
-    if device.type != "cpu" and not (there and (device.index or 0) < torch.accelerator.device_count()):
-        msg = f"device {name!r} is not available here; pass device='auto' or 'cpu'"
-        raise ValueError(msg)
-    return device
+    return torch.device(name)

@@ -14,7 +14,7 @@ from .._predict import StackingWeights, fit, parallel
 from .._predict._arrays import Bool, Float32, Float64, Int
 from ._config import Initial, TrainingConfig
 
-__all__ = ["N_MAPS", "Batch", "Crops", "InitialEstimate", "Masks", "Scale", "Scene", "Term", "build_scene", "cut"]
+__all__ = ["N_MAPS", "Batch", "Crops", "Masks", "Scale", "Scene", "Term", "build_scene", "cut"]
 
 SMALLEST_CROP = 16  # smallest side of crops of spots
 
@@ -59,38 +59,6 @@ class Masks:
 
 
 @dataclass(frozen=True)
-class InitialEstimate:
-    """Estimation of maps of genes, and of natural images, from visible spots."""
-
-    method: Initial
-    spread: Float32  # (n_genes,) of the genes before they were standardised
-    stacking: StackingWeights | None
-
-    def genes(
-        self,
-        lattice: Lattice,
-        visible: Bool,
-        values: Float32,
-        noise_weights: Float64 | None,
-        covariates: Float64 | None,
-        chosen: Int,
-    ) -> Float32:
-        """Estimate genes `chosen` of (n_visible, n_genes) at all sites of a lattice, (n_maps, n_chosen, n_sites)."""
-        # Components of standardised genes would be made of noise as much as of signal.
-        informative, sites = values * self.spread, lattice.unit_coordinates / lattice.spot_pitch(visible)
-        both = None if covariates is None else (covariates[visible], covariates)
-        data, stacking = (sites[visible], sites, informative), self.stacking
-        predictor = fit(self.method, *data, noise_weights=noise_weights, stacking=stacking, covariates=both)
-        return np.stack([each.T for each in predictor.maps(values[:, chosen])])
-
-    def images(self, lattice: Lattice, visible: Bool, values: Float32) -> Float32:
-        """Estimate natural images, which share nothing: as many equal maps, (n_maps, n_images, n_sites)."""
-        sites = lattice.unit_coordinates / lattice.spot_pitch(visible)
-        predictor = fit("nearest" if self.method == "nearest" else "kriging", sites[visible], sites)
-        return np.stack([predictor.maps(values)[0].T] * N_MAPS[self.method])
-
-
-@dataclass(frozen=True)
 class Scene:
     """One lattice with its truth and, for each mask, its initial estimates. Genes come first, natural images after."""
 
@@ -113,46 +81,53 @@ def build_scene(
     images: Float32,
     *,
     chosen: Int,
-    estimate: InitialEstimate,
+    training: TrainingConfig,
+    stacking: StackingWeights | None,
+    spread: Float32,
     noise_weights: Float64 | None = None,
     covariates: Float64 | None = None,
     orientations: Int,
-    standardise: bool,
     stride: int = 1,
 ) -> Scene:
     """Compute the initial estimates under every mask from the visible spots alone.
 
     Takes genes (n_known, n_genes) and images (n_sites, n_images), both standardised, the genes `chosen` (n_chosen,),
-    noise weights (n_known,), covariates (n_sites, k), and the symmetries (n, 2, 2) in which crops are shown. Data are
-    standardised by the visible spots of each mask: the mean over all known spots would reveal on which side of it the
-    masked ones lie.
+    the `spread` of genes before that (n_genes,), noise weights (n_known,), covariates (n_sites, k), and the symmetries
+    (n, 2, 2) in which crops are shown. Data are standardised by the visible spots of each mask: the mean over all known
+    spots would reveal on which side of it the masked ones lie.
     """
-    n_sites = len(masks.lattice)
+    lattice, n_sites = masks.lattice, len(masks.lattice)
     everywhere = np.zeros((n_sites, truth.shape[1]), dtype=np.float32)
     everywhere[masks.known] = truth
     n_masks, n_maps = len(masks.visible), len(chosen) + images.shape[1]
-    centre, spread = np.zeros((n_masks, n_maps), np.float32), np.ones((n_masks, n_maps), np.float32)
+    centre, scale = np.zeros((n_masks, n_maps), np.float32), np.ones((n_masks, n_maps), np.float32)
 
     def estimated(number: int) -> Float32:
         visible = masks.visible[number]
-        weight = None if noise_weights is None else noise_weights[visible[masks.known]]
-        parts = [estimate.genes(masks.lattice, visible, everywhere[visible], weight, covariates, chosen)]
+        weights = None if noise_weights is None else noise_weights[visible[masks.known]]
+        both = None if covariates is None else (covariates[visible], covariates)
+        sites, values = lattice.unit_coordinates / lattice.spot_pitch(visible), everywhere[visible]
+        # Components of standardised genes would be made of noise as much as of signal.
+        data = sites[visible], sites, values * spread
+        predictor = fit(training.initial, *data, noise_weights=weights, stacking=stacking, covariates=both)
+        maps = np.stack([each.T for each in predictor.maps(values[:, chosen])])
         if images.shape[1]:
-            parts.append(estimate.images(masks.lattice, visible, images[visible]))
-        if standardise:
-            seen = np.concatenate([everywhere[np.ix_(visible, chosen)], images[visible]], axis=1)
+            # Images share nothing: as many equal maps.
+            alone = fit("nearest" if training.initial == "nearest" else "kriging", sites[visible], sites)
+            of_images = alone.maps(images[visible])[0].T
+            maps = np.concatenate([maps, np.stack([of_images] * len(maps))], axis=1)
+        if training.gene_scale is None:
+            seen = np.concatenate([values[:, chosen], images[visible]], axis=1)
             centre[number] = seen.mean(axis=0)
-            spread[number] = np.maximum(seen.std(axis=0), SMALLEST_SPREAD)
-        return np.asarray(
-            (np.concatenate(parts, axis=1) - centre[number, :, None]) / spread[number, :, None], np.float32
-        )
+            scale[number] = np.maximum(seen.std(axis=0), SMALLEST_SPREAD)
+        return np.asarray((maps - centre[number, :, None]) / scale[number, :, None], np.float32)
 
     maps = parallel(estimated, range(n_masks))
     return Scene(
         *lay_on_rasters(masks.lattice, orientations),
         truth=torch.from_numpy(np.ascontiguousarray(np.concatenate([everywhere[:, chosen], images], axis=1).T)),
         centre=torch.from_numpy(centre),
-        spread=torch.from_numpy(spread),
+        spread=torch.from_numpy(scale),
         known=torch.from_numpy(np.stack([masks.known, np.ones(n_sites, dtype=bool)]).astype(np.float32)),
         visible=torch.from_numpy(masks.visible.astype(np.float32)),
         maps=torch.from_numpy(np.stack(maps)),
@@ -165,16 +140,15 @@ def build_scene(
 def lay_on_rasters(lattice: Lattice, orientations: Int) -> tuple[list[Tensor], list[Tensor]]:
     """For every orientation, (height, width): the site shown in each cell, and 1 at sites."""
     rasters = [lattice.transformed(symmetry).raster() for symmetry in orientations]
-    tissues = [torch.from_numpy(raster.tissue.astype(np.float32)) for raster in rasters]
-    return [torch.from_numpy(raster.gather) for raster in rasters], tissues
+    tissues = [torch.from_numpy(tissue.astype(np.float32)) for _, tissue in rasters]
+    return [torch.from_numpy(gather) for gather, _ in rasters], tissues
 
 
 @dataclass(frozen=True)
 class Term:
     """One term of the loss: crops of genes or of natural images, from one scene of every section."""
 
-    name: str
-    scenes: tuple[Scene, ...]
+    scenes: list[Scene]
     images: bool
     weight: float
 
@@ -212,7 +186,7 @@ class Crops(Dataset[dict[str, Batch]]):
     A draw depends on (seed, epoch, step) alone, so that runs can be resumed exactly.
     """
 
-    def __init__(self, terms: list[Term], config: TrainingConfig, *, seed: int, epoch: int) -> None:
+    def __init__(self, terms: dict[str, Term], config: TrainingConfig, *, seed: int, epoch: int) -> None:
         self.terms, self.config = terms, config
         self.seed, self.epoch = seed, epoch
 
@@ -223,7 +197,7 @@ class Crops(Dataset[dict[str, Batch]]):
         if not 0 <= step < len(self):
             raise IndexError(step)
         rng = np.random.default_rng([self.seed, self.epoch, step])
-        return {term.name: self._draw(term, rng) for term in self.terms}
+        return {name: self._draw(term, rng) for name, term in self.terms.items()}
 
     def _draw(self, term: Term, rng: np.random.Generator) -> Batch:
         scene = term.scenes[0]

@@ -4,8 +4,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from .._predict._arrays import Float64
 from ..nn import CDCIN
 from ._apply import predict_sites
 from ._config import TrainingConfig
@@ -51,7 +51,7 @@ def find_shrinkage(
 
 def _sums(
     network: CDCIN, batches: list[Batch], training: TrainingConfig, device: torch.device
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Float64, Float64]:
     """Sums over genes and masks for every cell (3, n_cells), and over spots for every mask and gene (6, n).
 
     The former are of the correction times the residual of the initial estimate, and of their squares; the latter are
@@ -70,7 +70,7 @@ def _sums(
     return cells, np.concatenate(genes, axis=1)
 
 
-def _best_correlated(sums: NDArray[np.float64]) -> float:
+def _best_correlated(sums: Float64) -> float:
     """Return the factor with the largest correlation, mean less standard error, from sums (6, n) of `_sums`."""
     varying = (sums[0] > 0) & (sums[5] > 0)
     ss, sc, cc, st, ct, tt = sums[:, varying, None]

@@ -10,6 +10,8 @@ from ._config import CDCINConfig
 
 __all__ = ["HexConv2d", "ResidualDenseNetwork"]
 
+CONV_SCALE = 0.01  # weight of the convolutions beside window attention
+
 
 def conv3x3(inputs: int, outputs: int, *, hexagonal: bool) -> nn.Conv2d:
     """A 3x3 convolution that keeps height and width; on hexagonal lattices only the 6 neighbours are read."""
@@ -41,13 +43,12 @@ class HexConv2d(nn.Conv2d):
 
 
 class ChannelAttention(nn.Module):
-    """Scales channels by factors in (0, 1), computed from all channels' means through ``features // squeeze`` ones."""
+    """Scales channels by factors in (0, 1), computed from all channels' means through an eighth as many channels."""
 
-    def __init__(self, features: int, *, squeeze: int) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        inner = features // squeeze
-        self.down = nn.Conv2d(features, inner, kernel_size=1)
-        self.up = nn.Conv2d(inner, features, kernel_size=1)
+        self.down = nn.Conv2d(features, features // 8, kernel_size=1)
+        self.up = nn.Conv2d(features // 8, features, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, H, W) to the same shape."""
@@ -147,8 +148,7 @@ class HybridAttentionBlock(nn.Module):
 
     def __init__(self, config: CDCINConfig, *, shifted: bool) -> None:
         super().__init__()
-        c, hidden, inner = config.features, config.features * config.mlp_ratio, config.features // config.conv_squeeze
-        self.conv_scale = config.conv_scale
+        c, hidden, inner = config.features, config.features * 4, config.features // 4
         self.norm1 = nn.LayerNorm(c)
         self.attention = WindowAttention(
             c, window=config.window, heads=config.heads, shift=config.window // 2 if shifted else 0
@@ -157,7 +157,7 @@ class HybridAttentionBlock(nn.Module):
             conv3x3(c, inner, hexagonal=config.hexagonal),
             nn.GELU(),
             conv3x3(inner, c, hexagonal=config.hexagonal),
-            ChannelAttention(c, squeeze=config.channel_squeeze),
+            ChannelAttention(c),
         )
         self.norm2 = nn.LayerNorm(c)
         self.mlp = nn.Sequential(nn.Linear(c, hidden), nn.GELU(), nn.Linear(hidden, c))
@@ -167,7 +167,7 @@ class HybridAttentionBlock(nn.Module):
         x = x.permute(0, 2, 3, 1)  # (B, H, W, C); no copy in channels_last
         y = self.norm1(x)
         conv = self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        x = x + self.attention(y) + self.conv_scale * conv
+        x = x + self.attention(y) + CONV_SCALE * conv
         x = x + self.mlp(self.norm2(x))
         return x.permute(0, 3, 1, 2)
 

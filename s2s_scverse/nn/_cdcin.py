@@ -1,12 +1,20 @@
 """CDCIN, the cascaded data consistent imputation network."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ._blocks import HexConv2d, ResidualDenseNetwork
 from ._config import CDCINConfig
 
-__all__ = ["CDCIN"]
+__all__ = ["CDCIN", "SIMULATED", "simulated_weights"]
+
+SIMULATED: Final = CDCINConfig(hexagonal=True, context_channels=5)
+"""The network with shipped weights: it sees four initial estimates and the tissue on lattices of any kind."""
 
 
 class CDCIN(nn.Module):
@@ -132,3 +140,17 @@ class CDCIN(nn.Module):
             if tensor is not None and tensor.shape != shape:
                 msg = f"CDCIN: {name} must have shape {shape} to go with start, found {tuple(tensor.shape)}"
                 raise ValueError(msg)
+
+
+def simulated_weights(config: CDCINConfig) -> dict[str, Tensor]:
+    """Return the state of the network `SIMULATED`, learnt from simulated sections by ``benchmarks/pretrain.py``.
+
+    Raises a ValueError if `config` is of another network.
+    """
+    if replace(config, recompute=False) != SIMULATED:
+        msg = (
+            "the shipped weights fit the default network only; pass training=TrainingConfig() to start from random ones"
+        )
+        raise ValueError(msg)
+    with np.load(Path(__file__).with_name("simulated.npz")) as arrays:
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}

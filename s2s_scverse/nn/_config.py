@@ -7,9 +7,7 @@ from typing import Literal
 
 from .._checks import check_fields
 
-__all__ = ["PRESETS", "CDCINConfig", "Consistency"]
-
-Consistency = Literal["exact", "noisy", "off"]
+__all__ = ["PRESETS", "CDCINConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,7 @@ class CDCINConfig:
     context_channels: int = 0
     #: Whether measured sites are reset before each stage and after the last (``"exact"``), replaced by a weighted mean
     #: with the network's value (``"noisy"``), or not changed (``"off"``).
-    consistency: Consistency = "exact"
+    consistency: Literal["exact", "noisy", "off"] = "exact"
     #: Noise level v of ``"noisy"`` consistency, where the measured value weighs v and the network's value 1.
     noise_level: float = 1.0
     #: Whether all stages have the same weights.
@@ -70,14 +68,6 @@ class CDCINConfig:
     window: int = 8
     #: Attention heads; must divide ``features``.
     heads: int = 4
-    #: Hidden channels of the attention blocks' perceptron, as a multiple of ``features``.
-    mlp_ratio: int = 4
-    #: The convolutional branch of an attention block has ``features // conv_squeeze`` channels inside.
-    conv_squeeze: int = 4
-    #: Its channel attention has ``features // channel_squeeze`` channels inside.
-    channel_squeeze: int = 8
-    #: Weight of the convolutional branch.
-    conv_scale: float = 0.01
     #: Whether training computes each block twice instead of keeping its inner maps (same result, less memory).
     recompute: bool = False
 
@@ -86,10 +76,9 @@ class CDCINConfig:
         if self.attention and self.features % self.heads:
             msg = f"CDCINConfig: features must be a multiple of heads, found {self.features} and {self.heads}"
             raise ValueError(msg)
-        for name in ("conv_squeeze", "channel_squeeze"):
-            if self.attention and getattr(self, name) > self.features:
-                msg = f"CDCINConfig: {name} must be at most features={self.features}, found {getattr(self, name)}"
-                raise ValueError(msg)
+        if self.attention and self.features < 8:
+            msg = f"CDCINConfig: features must be at least 8 with attention, found {self.features}"
+            raise ValueError(msg)
 
     @property
     def in_channels(self) -> int:
@@ -117,7 +106,6 @@ PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
             attention=True,
         ),
         "default": CDCINConfig(),
-        "fast": CDCINConfig(),
         "quick": CDCINConfig(),
     }
 )

@@ -1,28 +1,27 @@
 """Prediction of blocks of genes, one after the other or on a dask cluster, and the memory needed."""
 
 import sys
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .._adata import GeneMatrix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from .._train._model import Block
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from .._train import Block
-
-__all__ = ["LARGE_TASKS", "current_client", "memory_explained", "needed_gigabytes", "predicted_blocks"]
+__all__ = ["LARGE_TASKS", "current_client", "needed_gigabytes", "predicted_blocks"]
 
 LARGE_TASKS = {"distributed.admin.large-graph-warning-threshold": "16GiB"}
 """Settings of dask: tasks that hold the expression of a block or a draw are meant to be large."""
 
 
 def predicted_blocks(
-    predict: "Callable[[Any], Block]", matrix: GeneMatrix, blocks: "list[slice | NDArray[np.int64]]"
-) -> "Generator[tuple[slice | NDArray[np.int64], Block]]":
+    predict: Callable[[Any], "Block"], matrix: GeneMatrix, blocks: list[slice | NDArray[np.int64]]
+) -> Generator[tuple[slice | NDArray[np.int64], "Block"]]:
     """Yield predicted blocks of genes as they complete; closing the generator cancels the others."""
     client = current_client()
     if client is None:
@@ -46,7 +45,7 @@ def predicted_blocks(
         client.cancel(list(pending))
 
 
-def _impute_block(predict: "Callable[[Any], Block]", values: Any) -> "Block":
+def _impute_block(predict: Callable[[Any], "Block"], values: Any) -> "Block":
     """Predict a block; the dashboard of a cluster shows the name of this function."""
     return predict(values)
 
@@ -67,22 +66,3 @@ def current_client() -> Any:
 def needed_gigabytes(n_sites: int, largest: int, n_genes: int, layers: int) -> float:
     """Estimate the memory of a run: process, maps of the largest section, and layers in memory."""
     return 0.7 + 0.45 * min(1.0, largest / 1400) + 23e-6 * largest + 6e-9 * n_sites * n_genes * layers
-
-
-@contextmanager
-def memory_explained(gigabytes: float, *, device: str, stored: bool) -> "Iterator[None]":
-    """Convert out-of-memory errors of numpy and torch into a MemoryError with advice."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if "OutOfMemory" in type(error).__name__:
-            msg = f"device {device!r} ran out of memory; pass device='cpu', or training= with a smaller batch_size"
-        elif isinstance(error, MemoryError) or any(text in str(error) for text in ("allocate memory", "bad_alloc")):
-            store = "" if stored else "store= (a folder that layers are written to), "
-            msg = (
-                f"needs about {gigabytes:.1f} GB of memory, more than is available; pass {store}fewer genes=, "
-                "dtype='float16' or uncertainty=False"
-            )
-        else:
-            raise
-        raise MemoryError(msg) from error

@@ -16,14 +16,15 @@ from .._calibration import FEWEST, LEVELS
 from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
 from .._scores import mean_over_sections
-from ._blocks import memory_explained, needed_gigabytes, predicted_blocks
+from .._train._config import MIN_SPOTS, TRAINING_PRESETS, TrainingConfig
+from ._blocks import needed_gigabytes, predicted_blocks
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from numpy.typing import NDArray
 
-    from .._train import SectionModel, TrainingConfig
+    from .._train._model import SectionModel
     from ..nn import CDCINConfig
 
     NaturalImages = (
@@ -34,7 +35,6 @@ __all__ = ["impute", "logged_twice"]
 
 log = logging.getLogger(__name__)
 
-PRESETS = ("default", "fast", "quick", "paper")
 PHASES = {
     "initial estimates": 4.0,
     "validation": 1.0,
@@ -56,9 +56,9 @@ def impute(
     *,
     layer: str | None = None,
     key_added: str = _keys.UNS,
-    preset: Literal["default", "fast", "quick", "paper"] = "default",
+    preset: Literal["default", "quick", "paper"] = "default",
     network: "CDCINConfig | None" = None,
-    training: "TrainingConfig | None" = None,
+    training: TrainingConfig | None = None,
     natural_images: "NaturalImages | None" = "auto",
     max_epochs: int | None = None,
     max_distance: float | None = _adata.MAX_DISTANCE,
@@ -95,8 +95,8 @@ def impute(
     key_added
         Name of the layer to write, and of the run in `.uns['s2s']`.
     preset
-        ``"default"``; ``"fast"``, with half of the training; ``"quick"``, the initial estimate without a network;
-        or ``"paper"``, network and training as published (without its leak), for comparison.
+        ``"default"``; ``"quick"``, the initial estimate without a network; or ``"paper"``, network and training as
+        published (without its leak), for comparison.
     network, training
         Hyper-parameters that replace those of the preset. A `network` of another shape is trained from random weights.
     natural_images
@@ -178,8 +178,6 @@ def impute(
     FileNotFoundError, FileExistsError, OSError
         If `pretrained` or the folder of `checkpoint` or `store` does not exist, `store` exists, or a file cannot be
         written.
-    MemoryError
-        If memory is insufficient; the text states how much is needed.
     TypeError, ValueError
         If an argument or the values are invalid, or a checkpoint does not fit.
 
@@ -203,16 +201,18 @@ def impute(
     start = time.perf_counter()
     check_adata(adata)
     written = np.isin(np.arange(adata.n_vars), check_genes(adata, genes))
-    check_choice("preset", preset, PRESETS)
+    check_choice("preset", preset, tuple(TRAINING_PRESETS))
     check_choice("dtype", dtype, ("float32", "float16"))
     folder = None if store is None else _adata.check_store(store)
     _adata.check_run_key(adata, key_added)
     _adata.check_copy(adata, copy=copy)
     generator = check_rng(rng)
 
-    from .. import _train
+    from .._train._checkpoint import check_files
+    from .._train._fit import fit
+    from .._train._model import find_device, model_arrays, predict_block
 
-    torch_device = _train.find_device(device)
+    torch_device = find_device(device)
     network, training = _configure(preset, network, training, max_epochs)
     if covariates is not None and training.initial != "stack":
         msg = f"covariates guide the stack, but this run starts from {training.initial!r}; pass another preset"
@@ -220,19 +220,17 @@ def impute(
     if isinstance(natural_images, str) and natural_images == "auto":
         natural_images = "photographs" if preset == "paper" else None
     images = _image_source(natural_images)
-    _train.check_files(checkpoint, pretrained)
-    with_advice = partial(memory_explained, device=str(torch_device), stored=folder is not None)
-    with with_advice(1.0):
-        inputs = _adata.read_inputs(
-            adata,
-            written,
-            layer=layer,
-            max_distance=max_distance,
-            total_counts=total_counts,
-            covariates=covariates,
-            denoise=denoise,
-            n_informative=training.max_genes,
-        )
+    check_files(checkpoint, pretrained)
+    inputs = _adata.read_inputs(
+        adata,
+        written,
+        layer=layer,
+        max_distance=max_distance,
+        total_counts=total_counts,
+        covariates=covariates,
+        denoise=denoise,
+        n_informative=training.max_genes,
+    )
     _warn(inputs, training, errors=uncertainty or denoise)
     # In a folder, a file holds an aligned block.
     blocks = _adata.gene_blocks(written, aligned=folder is not None)
@@ -244,8 +242,8 @@ def impute(
     )
     skipped = () if training.max_epochs else ("training data", "training")
     phases = {name: share for name, share in PHASES.items() if name not in skipped}
-    with with_advice(gigabytes), Progress(show=progress, phases=phases) as bar:
-        models = _train.fit(
+    with Progress(show=progress, phases=phases) as bar:
+        models = fit(
             inputs.sections,
             network_config=network,
             training=training,
@@ -258,9 +256,9 @@ def impute(
         )
         if uncertainty or denoise:
             bar.begin("errors", len(models))
-            models = [bar.after(model.with_errors() if model.has_errors else model) for model in models]
+            models = [bar.after(model.with_errors()) for model in models]
         std = uncertainty and any(model.errors for model in models)
-        predict = partial(_train.predict_block, models, inputs.rows, adata.n_obs, uncertainty=uncertainty)
+        predict = partial(predict_block, models, inputs.rows, adata.n_obs, uncertainty=uncertainty)
         bar.begin("imputing", len(blocks))
         predicted = predicted_blocks(predict, inputs.matrix, blocks)
         # Closed in any case, to cancel pending tasks on a cluster.
@@ -274,7 +272,7 @@ def impute(
         "versions": _adata.versions("torch", "lightning", "numpy"),
         "shrinkage": models[0].shrinkage,
         "history": pd.DataFrame(models[0].history),
-        _keys.MODEL: _train.model_arrays(models),
+        _keys.MODEL: model_arrays(models),
     }
     sites = [max(1, int(model.section.wanted.sum())) for model in models]
     if explained := [(model.explained, n) for model, n in zip(models, sites, strict=True) if model.explained]:
@@ -318,10 +316,8 @@ def _summary(inputs: _adata.Inputs, model: "SectionModel", layers: _adata.Layers
     return text if model.shrinkage else f"{text}; the network's correction did not help and was not used"
 
 
-def _warn(inputs: _adata.Inputs, training: "TrainingConfig", *, errors: bool) -> None:
+def _warn(inputs: _adata.Inputs, training: TrainingConfig, *, errors: bool) -> None:
     """Warn of unsuitable values and of too few spots."""
-    from .._train import MIN_SPOTS
-
     messages = ["values look like counts; call s2s.pp.normalize(adata) first"] if inputs.counts else []
     if any(logged_twice(section.values) for section in inputs.sections):
         messages.append("log1p seems to have been applied twice; start from counts: s2s.pp.normalize(adata)")
@@ -354,11 +350,10 @@ def logged_twice(values: "NDArray[np.float32]") -> bool:
 
 
 def _configure(
-    preset: str, network: "CDCINConfig | None", training: "TrainingConfig | None", max_epochs: int | None
+    preset: str, network: "CDCINConfig | None", training: TrainingConfig | None, max_epochs: int | None
 ) -> "tuple[CDCINConfig, TrainingConfig]":
     """Complete the hyper-parameters from the preset."""
     from .. import nn
-    from .._train import TRAINING_PRESETS, TrainingConfig
 
     if training is None:
         training = TRAINING_PRESETS[preset]

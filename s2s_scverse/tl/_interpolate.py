@@ -1,15 +1,12 @@
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from anndata import AnnData
 
 from .. import _adata
 from .._checks import check_adata, check_choice, check_genes, check_rng
-from .._predict import GUIDED, METHODS, Method, cross_validate, fit_section
-
-if TYPE_CHECKING:
-    from anndata import AnnData
+from .._predict import GUIDED, METHODS, CrossValidation, Method, fit_section
 
 __all__ = ["interpolate"]
 
@@ -17,7 +14,7 @@ INFORMATIVE = 256  # number of most variable genes that multi-gene methods are f
 
 
 def interpolate(
-    adata: "AnnData",
+    adata: AnnData,
     method: Method,
     *,
     genes: str | Sequence[str] | None = None,
@@ -28,7 +25,7 @@ def interpolate(
     covariates: str | Sequence[str] | None = None,
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Interpolate genes at the unmeasured sites of a section.
 
     The methods are baselines and initial estimates of :func:`s2s_scverse.tl.impute`. They use distances on any lattice
@@ -59,7 +56,8 @@ def interpolate(
             Non-negative cross-validated combination of kriging methods, the initial estimate of
             :func:`s2s_scverse.tl.impute`.
 
-        The last four are fitted to the 256 most variable genes.
+        The last four are fitted to the 256 most variable genes. If all spots lie on a line, ``"linear"``, ``"cubic"``
+        and ``"rbf"`` return the nearest spot.
     genes
         Names of the genes to write, all by default. Values of a gene do not depend on this selection.
     layer
@@ -138,7 +136,7 @@ def interpolate(
         warnings.warn("every site is measured: there is nothing to interpolate", UserWarning, stacklevel=2)
     dense = np.full(adata.shape, np.nan, dtype=np.float32)
     for section, rows in zip(inputs.sections, inputs.rows, strict=True):
-        stacking = cross_validate(section, method, seed=seed).stacking if method == "stack" else None
+        stacking = CrossValidation(section, method, seed=seed).stacking if method == "stack" else None
         predictor = fit_section(section, method, section.wanted, stacking)
         for block in _adata.gene_blocks(written):
             values = inputs.matrix.read(block)[rows]

@@ -1,10 +1,12 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from .. import _keys
@@ -13,18 +15,14 @@ from .._progress import Progress
 from ..get import draws
 from ._blocks import LARGE_TASKS, current_client
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from numpy.typing import NDArray
-
-    Estimate: TypeAlias = float | NDArray[Any] | pd.Series | pd.DataFrame
-
 __all__ = ["propagate"]
+
+Estimate: TypeAlias = float | NDArray[Any] | pd.Series | pd.DataFrame
 
 
 def propagate(
-    adata: "AnnData",
-    statistic: "Callable[[AnnData], Estimate | tuple[Estimate, Estimate]]",
+    adata: AnnData,
+    statistic: Callable[[AnnData], Estimate | tuple[Estimate, Estimate]],
     n: int = 20,
     *,
     genes: str | Sequence[str] | None = None,
@@ -121,7 +119,7 @@ def propagate(
     return _combined(found, variances, level)
 
 
-def _results(statistic: "Callable[[AnnData], Any]", drawn: "Iterator[AnnData]") -> Generator[Any]:
+def _results(statistic: Callable[[AnnData], Any], drawn: Iterator[AnnData]) -> Generator[Any]:
     """Yield the statistic of each draw; workers of a dask cluster get a few draws ahead."""
     client = current_client()
     if client is None:

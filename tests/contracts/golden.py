@@ -18,7 +18,6 @@ from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
 import s2s_scverse as s2s
-from s2s_scverse import _train
 
 CLASSICAL = ("nearest", "linear", "cubic", "idw", "rbf", "kriging", "pca_kriging")
 METHODS = (*CLASSICAL, "start", "network")
@@ -39,7 +38,7 @@ def impute(dense):
     """By all methods; the network not shrunken, or the initial estimate would hide it."""
     for method in CLASSICAL:
         s2s.tl.interpolate(dense, method)
-    training = replace(_train.TrainingConfig(), min_spots=0, max_epochs=8, steps_per_epoch=30, precision="32")
+    training = replace(s2s.tl.TrainingConfig(), min_spots=0, max_epochs=8, steps_per_epoch=30, precision="32")
     s2s.tl.impute(dense, training=training, max_epochs=0, key_added="start", progress=False)
     s2s.tl.impute(
         dense, training=replace(training, shrink=False), key_added="network", progress=False, uncertainty=False

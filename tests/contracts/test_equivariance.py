@@ -1,12 +1,14 @@
 """A section that is flipped or turned gets the same answer, flipped or turned."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import read_section
 from s2s_scverse._lattice import KINDS
-from s2s_scverse._predict import CrossValidation, fit
+from s2s_scverse._predict import CrossValidation, fit_section
 
 SYMMETRIES = KINDS["square"].symmetries[1:]
 
@@ -25,10 +27,9 @@ def test_initial_estimates_turn_with_the_section(section, symmetry):
     values = section.X[measured].toarray()
     found = []
     for adata in (section, turned(section, symmetry)):
-        lattice = read_section(adata)[1].lattice
-        sites = lattice.unit_coordinates / lattice.spot_pitch(measured)
-        weights = CrossValidation("stack", sites[measured], values).stacking_weights(sites)
-        found.append(fit("stack", sites[measured], sites, values, stacking=weights).maps(values))
+        on_lattice = replace(read_section(adata)[1], values=values, wanted=np.ones(len(measured), bool))
+        weights = CrossValidation(on_lattice, "stack", seed=0).stacking
+        found.append(fit_section(on_lattice, "stack", on_lattice.wanted, weights).maps(values))
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
 
 

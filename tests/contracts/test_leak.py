@@ -37,14 +37,14 @@ def mask(adata, sampling):
 def test_imputation_never_reads_held_out_values(section, preset, epochs, sampling, monkeypatch):
     from dataclasses import replace
 
-    from s2s_scverse._train import TRAINING_PRESETS
     from s2s_scverse.nn import PRESETS
+    from s2s_scverse.tl import TRAINING_PRESETS
 
     monkeypatch.setattr("s2s_scverse._train._fit.LEAST_GAIN", 0.0)  # train the network even if it does not help
     mask(section, sampling)
     quick, network = preset == "quick", PRESETS[preset]
     if preset == "paper":
-        network = replace(network, features=8, growth=4, blocks=1, heads=2, window=4, channel_squeeze=4)
+        network = replace(network, features=8, growth=4, blocks=1, heads=2, window=4)
     little = {"min_spots": 0, "steps_per_epoch": 2, "masks": 2, "n_images": 2, "batch_size": 2, "max_epochs": epochs}
     training = replace(TRAINING_PRESETS[preset], **little, max_genes=6, shrink=False)
     arguments = {"network": network, "training": training, "progress": False, "natural_images": "textures"}

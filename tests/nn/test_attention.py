@@ -60,7 +60,7 @@ def gelu(x):
     ("size", "shifted"), [((8, 8), True), ((7, 10), False), ((7, 10), True), ((3, 9), True), ((1, 1), False)]
 )
 def test_hybrid_block_against_a_loop_over_sites(size, shifted):
-    config = CDCINConfig(features=8, heads=2, window=4, attention=True, mlp_ratio=2, conv_scale=0.5, channel_squeeze=4)
+    config = CDCINConfig(features=8, heads=2, window=4, attention=True)
     torch.manual_seed(0)
     module = HybridAttentionBlock(config, shifted=shifted).double()
     with torch.no_grad():  # affine and bias tables are (nearly) neutral at first; a test must see them
@@ -74,7 +74,7 @@ def test_hybrid_block_against_a_loop_over_sites(size, shifted):
         conv = gelu(naive_conv(y, p["conv.0.weight"], p["conv.0.bias"]))
         conv = naive_conv(conv, p["conv.2.weight"], p["conv.2.bias"])
         conv = naive_channel_attention(conv.transpose(2, 0, 1), p, "conv.3.").transpose(1, 2, 0)
-        z = image + attended + 0.5 * conv
+        z = image + attended + 0.01 * conv
         hidden = gelu(naive_norm(z, p["norm2.weight"], p["norm2.bias"]) @ p["mlp.0.weight"].T + p["mlp.0.bias"])
         expected.append((z + hidden @ p["mlp.2.weight"].T + p["mlp.2.bias"]).transpose(2, 0, 1))
     np.testing.assert_allclose(module(torch.tensor(x)).detach().numpy(), expected, rtol=1e-9, atol=1e-10)

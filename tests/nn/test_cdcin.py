@@ -5,10 +5,9 @@ import torch
 from torch.nn import functional
 
 from s2s_scverse.nn import CDCIN, PRESETS, CDCINConfig
-from s2s_scverse.nn._simulated import SIMULATED, simulated_weights
+from s2s_scverse.nn._cdcin import SIMULATED, simulated_weights
 
-SMALL = CDCINConfig(stages=2, features=8, growth=4, blocks=2, layers=2, zero_init=False)
-SMALL = replace(SMALL, heads=2, window=4, channel_squeeze=4)
+SMALL = CDCINConfig(stages=2, features=8, growth=4, blocks=2, layers=2, heads=2, window=4, zero_init=False)
 ATTENTION = replace(SMALL, attention=True)
 
 

@@ -34,13 +34,19 @@ def section():
     return spots, values, sites, signal(sites)
 
 
+def cross_validated(spots, sites, values, covariates=None):
+    """Cross-validation of the stack on spots that, unlike those of a section, lie anywhere."""
+    at, measured = np.vstack([spots, sites]), np.arange(len(spots) + len(sites)) < len(spots)
+    section = SimpleNamespace(measured=measured, wanted=~measured, values=values, depth=None, covariates=covariates)
+    section.positions = lambda measured: at
+    return CrossValidation(section, "stack", seed=0)
+
+
 @pytest.fixture(scope="module")
 def validation(section):
     """Cross-validation that has determined its weights."""
     spots, values, sites, _ = section
-    found = CrossValidation("stack", spots, values)
-    found.stacking_weights(sites)
-    return found
+    return cross_validated(spots, sites, values)
 
 
 def error(maps, truth):
@@ -62,13 +68,13 @@ def test_shared_noise_is_not_taken_for_signal_and_a_model_that_fails_is_left_out
 def test_weights_are_a_mean_and_do_not_depend_on_the_order_of_spots(section, validation):
     spots, values, sites, _ = section
     beyond = np.vstack([sites, sites + np.array([25, 0])])
-    weights = CrossValidation("stack", spots, values).stacking_weights(beyond)
+    weights = cross_validated(spots, beyond, values).stacking
     assert min(weights.members) >= 0
     assert sum(weights.members) == pytest.approx(1)
     assert 0 < weights.far < 1
     assert validation.stacking.far == 1  # asked for only where sites are far from spots
     order = np.random.default_rng(0).permutation(400)
-    again = CrossValidation("stack", spots[order], values[order]).stacking_weights(beyond)
+    again = cross_validated(spots[order], beyond, values[order]).stacking
     assert_allclose([*again.members, again.far], [*weights.members, weights.far], atol=1e-2)
 
 
@@ -96,8 +102,8 @@ def test_a_stack_is_what_its_weights_say(section, validation):
     assert_allclose(pca, (many[1] + many[2]) / 2, atol=1e-5)
     assert_allclose(single, many[2], atol=1e-5)
     assert_allclose(state, state_kriging(PCAKriging(kriging, values)).maps(values)[0], atol=1e-5)
-    weighted = stack.with_weights(validation.stacking).maps(values)[0]
-    assert error(weighted, truth) < error(many[0], truth)
+    stack.weights = validation.stacking
+    assert error(stack.maps(values)[0], truth) < error(many[0], truth)
 
 
 def test_simplex_by_hand():
@@ -136,8 +142,8 @@ def guided():
     covariates = np.column_stack([pattern + 0.2 * rng.standard_normal(len(sites)), other])
 
     def weights(shown):
-        seen = None if shown is None else shown[measured]
-        return CrossValidation("stack", sites[measured], values, covariates=seen).stacking_weights(sites[~measured])
+        ordered = None if shown is None else np.vstack([shown[measured], shown[~measured]])
+        return cross_validated(sites[measured], sites[~measured], values, ordered).stacking
 
     def predicted(method, shown=None):
         options = {} if shown is None else {"covariates": (shown[measured], shown[~measured])}

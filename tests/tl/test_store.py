@@ -13,7 +13,7 @@ import zarr
 
 import s2s_scverse as s2s
 from s2s_scverse._adata import _genes
-from s2s_scverse._train import SectionModel
+from s2s_scverse._train._model import SectionModel
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,15 @@ import s2s_scverse as s2s
 from s2s_scverse._keys import RELIABILITY
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, regular_sample
 from s2s_scverse._predict import fit as fit_predictor
-from s2s_scverse._train import TRAINING_PRESETS, TrainingConfig, _fit, find_device, fit
+from s2s_scverse._train import _fit
 from s2s_scverse._train._apply import predict_sites, whole_section
+from s2s_scverse._train._fit import fit
 from s2s_scverse._train._layout import image_box, images_at_sites
+from s2s_scverse._train._model import find_device
 from s2s_scverse._train._scenes import Batch
 from s2s_scverse._train._shrinkage import DOUBT, find_shrinkage
 from s2s_scverse.nn import CDCIN, CDCINConfig
+from s2s_scverse.tl import TRAINING_PRESETS, TrainingConfig
 
 QUICK = TrainingConfig(min_spots=16, max_epochs=2, steps_per_epoch=3, masks=2, n_images=2, batch_size=4)
 TRAINING = replace(QUICK, initial="kriging", max_epochs=1)
@@ -42,7 +45,7 @@ def photographs(size, n, rng):
 
 
 def imputed(model):
-    return model.predict(model.section.values).sites
+    return model.predict(model.section.values).values[model.section.wanted]
 
 
 def noisy_section():
@@ -111,14 +114,14 @@ def test_gene_blocks_do_not_matter(monkeypatch):
     monkeypatch.setattr("s2s_scverse._train._model.SMALLEST_PIECE", 2)
     monkeypatch.setattr("s2s_scverse._train._model.VALUES_PER_PIECE", 1)
     small = model.predict(section.values)
-    np.testing.assert_allclose(small.sites, expected, atol=2e-5)
+    np.testing.assert_allclose(small.values[section.wanted], expected, atol=2e-5)
     np.testing.assert_allclose(small.std, whole.std, atol=2e-5)
     np.testing.assert_allclose(small.by_gene[RELIABILITY], whole.by_gene[RELIABILITY], atol=1e-5)
-    blocks = [model.predict(section.values[:, genes]).sites for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
-    np.testing.assert_allclose(np.hstack(blocks), expected, atol=2e-5)
+    blocks = [model.predict(section.values[:, genes]).values for genes in (slice(0, 2), slice(2, 4), slice(4, 5))]
+    np.testing.assert_allclose(np.hstack(blocks), whole.values, atol=2e-5)
     with threadpool_limits(2, user_api="blas"):
         threaded = model.predict(section.values)
-    np.testing.assert_allclose(threaded.sites, small.sites, atol=2e-5)
+    np.testing.assert_allclose(threaded.values, small.values, atol=2e-5)
     assert torch.get_num_threads() == 1
 
 
@@ -127,7 +130,7 @@ def test_genes_that_cannot_be_predicted_are_not_corrected():
     noise = np.random.default_rng(0).permuted(section.values, axis=0)
     model = replace(run(section, replace(TRAINING, max_epochs=2)), shrinkage=0.5)
     values = np.hstack([section.values, noise])
-    of_network, initial = model.predict(values).sites, replace(model, shrinkage=0.0).predict(values).sites
+    of_network, initial = model.predict(values).values, replace(model, shrinkage=0.0).predict(values).values
     changed = np.abs(of_network - initial).max(axis=0) > 0
     assert changed.tolist() == [True] * 3 + [False] * 3
 
@@ -135,8 +138,8 @@ def test_genes_that_cannot_be_predicted_are_not_corrected():
 def test_genes_that_were_not_trained_on_and_constant_ones_are_imputed():
     section, truth = smooth_section(n_genes=5)
     fitted = run(replace(section, values=section.values[:, :4]))
-    found = fitted.predict(np.column_stack([section.values[:, 4], np.ones(len(section.values), np.float32)])).sites
-    assert np.abs(found[:, 0] - truth[~section.measured, 4]).mean() < 0.1
+    found = fitted.predict(np.column_stack([section.values[:, 4], np.ones(len(section.values), np.float32)])).values
+    assert np.abs(found[:, 0] - truth[:, 4])[~section.measured].mean() < 0.1
     assert (found[:, 1] == 1).all()
 
 
@@ -150,7 +153,7 @@ def whole_batch(section):
 
 def test_attention_sees_windows_of_the_trained_size():
     section, _ = smooth_section()
-    fitted = run(section, replace(QUICK, crop=8), attention=True, heads=2, window=4, channel_squeeze=4)
+    fitted = run(section, replace(QUICK, crop=8), attention=True, heads=2, window=4)
     assert np.isfinite(imputed(fitted)).all()
     # Crops of a network that adds nothing change nothing.
     network = CDCIN(fitted.network.config).eval()

@@ -1,15 +1,19 @@
 """What the network is trained on: pieces of sections, pairs of sparser and dense masks, and crops of them."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from s2s_scverse._lattice import KINDS, Lattice, SectionOnLattice, random_sample, regular_sample
-from s2s_scverse._train import TrainingConfig
+from s2s_scverse._train import _scenes
 from s2s_scverse._train._fit import MAX_TRAINED, PIECE, _pieces
 from s2s_scverse._train._layout import dense_masks, sampled_masks, sparser_masks
 from s2s_scverse._train._lightning import masked_error, staged_loss
 from s2s_scverse._train._scenes import Crops, Term, build_scene, cut
+from s2s_scverse.tl import TrainingConfig
 
 
 def full(n_rows, n_cols, kind="square"):
@@ -66,38 +70,42 @@ def test_random_samples_are_thinned_at_random_and_dense_views_hide_half_to_all_o
     assert 0.25 < hidden.max() <= 0.31
 
 
-def laid_out(values, images, lattice, **made):
+def laid_out(monkeypatch, estimated, values, images, lattice, *, orientations, standardise):
+    """A scene whose initial estimates are those that `estimated` makes of (n_visible, n_genes), and its masks."""
+
+    def fit(method, spots, sites, *others, **settings):
+        return SimpleNamespace(maps=lambda values: [np.tile(estimated(values), (len(sites), 1))])
+
+    monkeypatch.setattr(_scenes, "fit", fit)
+    n_genes = values.shape[1]
     masks = sparser_masks(lattice, regular_sample(lattice, 2, (0, 0)), n=4, dropout=0.0, rng=np.random.default_rng(0))
-    return build_scene(masks, values, images, chosen=np.arange(values.shape[1]), **made), masks
+    training = TrainingConfig(gene_scale=None if standardise else 1.0)
+    made = {"training": training, "stacking": None, "spread": np.ones(n_genes), "orientations": orientations}
+    return build_scene(masks, values, images, chosen=np.arange(n_genes), **made), masks
 
 
-def scene(kind="square", n_images=2):
-    """Five maps whose value tells the site: 100 * map + site."""
+def scene(monkeypatch, kind="square", n_images=2):
+    """Five maps whose value tells the site, 100 * map + site; initial estimates are -1 everywhere."""
     maps = (100 * np.arange(3 + n_images) + np.arange(25)[:, None]).astype(np.float32)
-    made = {"estimate": Nothing(), "orientations": KINDS[kind].symmetries, "standardise": False}
-    return laid_out(maps[:, :3], maps[:, 3:], full(10, 10, kind), **made)
-
-
-class Nothing:
-    """An initial estimate of -1 everywhere."""
-
-    def genes(self, lattice, visible, values, noise_weights, covariates, chosen):
-        assert noise_weights is covariates is None
-        return self.images(lattice, visible, values[:, chosen])
-
-    def images(self, lattice, visible, values):
-        assert len(values) == visible.sum()
-        return np.full((1, values.shape[1], len(lattice)), -1, np.float32)
+    made = {"orientations": KINDS[kind].symmetries, "standardise": False}
+    return laid_out(
+        monkeypatch,
+        lambda values: np.full(values.shape[1], -1, np.float32),
+        maps[:, :3],
+        maps[:, 3:],
+        full(10, 10, kind),
+        **made,
+    )
 
 
 def windows(laid, *, images=False, steps=6):
     config = TrainingConfig(steps_per_epoch=steps, batch_size=4, crop=4)
-    return Crops([Term("t", (laid,), images=images, weight=1.0)], config, seed=1, epoch=0)
+    return Crops({"t": Term([laid], images=images, weight=1.0)}, config, seed=1, epoch=0)
 
 
 @pytest.mark.parametrize(("kind", "images"), [("square", False), ("square", True), ("hex", False), ("quincunx", True)])
-def test_windows_show_visible_sites_and_score_hidden_ones(kind, images):
-    laid, masks = scene(kind)
+def test_windows_show_visible_sites_and_score_hidden_ones(monkeypatch, kind, images):
+    laid, masks = scene(monkeypatch, kind)
     for parts in windows(laid, images=images):
         batch = parts["t"]
         sites = (batch.target % 100).long()
@@ -122,22 +130,15 @@ def test_losses_by_hand():
     assert staged_loss(stages, zero, one, "l1").item() == pytest.approx(1 / 3 + 2 * 2 / 3 + 4)
 
 
-class MeanOfVisible:
-    """The simplest initial estimate."""
-
-    def genes(self, lattice, visible, values, noise_weights, covariates, chosen):  # noqa: ARG002
-        return np.broadcast_to(values.mean(axis=0)[None, :, None], (1, values.shape[1], len(lattice))).copy()
-
-
-def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie():
+def test_the_mean_of_all_spots_does_not_tell_where_hidden_ones_lie(monkeypatch):
     """Of pure noise, standardised as a whole, hidden spots lie opposite the visible ones: under masks they must not."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(81, 3000)).astype(np.float32)
     values = (values - values.mean(axis=0)) / values.std(axis=0)
     slopes = []
     for standardise in (False, True):
-        made = {"estimate": MeanOfVisible(), "orientations": np.eye(2, dtype=int)[None], "standardise": standardise}
-        scene, masks = laid_out(values, values[:, :0], full(17, 17), **made)
+        made = {"orientations": np.eye(2, dtype=int)[None], "standardise": standardise}
+        scene, masks = laid_out(monkeypatch, partial(np.mean, axis=0), values, values[:, :0], full(17, 17), **made)
         products, squares = 0.0, 0.0
         for number in range(len(masks.visible)):
             sites, tissue = scene.gathers[0], scene.tissues[0]
