@@ -45,8 +45,7 @@ def test_depth_is_read_back_from_scaled_counts(counts, form, logged):
 
 
 def test_layers_are_read_in_blocks(counts, monkeypatch):
-    for name in ("ROW_BLOCK", "COLUMN_BLOCK"):
-        monkeypatch.setattr(f"s2s_scverse._adata._genes.{name}", 7)
+    monkeypatch.setattr("s2s_scverse._adata._genes.ROW_BLOCK", 7)
     adata = ad.AnnData(np.zeros_like(counts))
     adata.layers["rows"], adata.layers["columns"] = sparse.csr_matrix(counts), sparse.csc_matrix(counts)
     for layer in named_layers(adata):

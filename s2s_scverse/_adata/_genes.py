@@ -21,12 +21,12 @@ __all__ = [
     "most_variable",
     "read_molecules",
     "read_values",
+    "row_blocks",
 ]
 
 GENE_BLOCK = 256  # number of genes that are read, imputed and written at a time
-ROW_BLOCK = 1024  # number of rows read from a file at a time
+ROW_BLOCK = 1024  # smallest number of rows that are read at a time
 LARGEST = 1e15  # largest absolute value, so that sums of squares fit into single precision
-COLUMN_BLOCK, SPOT_BLOCK = 512, 64  # numbers of genes and spots in which size factors are read
 SAMPLED = 200  # number of spots that are examined for size factors
 MAX_LOG = 50  # largest value that can be a logarithm
 MAX_DIVISOR = 20  # largest number of molecules in the smallest value of a spot
@@ -208,9 +208,7 @@ def read_molecules(adata: AnnData, rows: Bool, *, layer: str | None) -> Molecule
     if len(informative) < MIN_SPOTS:
         return None
     if all(np.array_equal(values, np.round(values)) for values in sample):
-        total = np.zeros(len(spots))
-        for at, values in _positive(matrix, spots):
-            total += np.bincount(at, values, minlength=len(spots))
+        total = np.array([values[values > 0].sum() for values in _by_spot(matrix, spots)])
         return Molecules(np.ones(len(spots)), np.maximum(total, total[total > 0].min()), logged=False)
     for undo in (np.positive, np.expm1):
         if undo is np.expm1 and any(values.max(initial=0) > MAX_LOG for values in sample):
@@ -218,15 +216,11 @@ def read_molecules(adata: AnnData, rows: Bool, *, layer: str | None) -> Molecule
         divisors = np.array([_divisor(undo(values)) for values in informative])
         if (divisors > 0).mean() < CONSISTENT:
             continue
-        unit = np.full(len(spots), np.inf)
-        if (divisors == 1).mean() >= CONSISTENT:
-            for at, values in _positive(matrix, spots):
-                np.minimum.at(unit, at, undo(values))
-        else:
-            for spot, values in enumerate(_by_spot(matrix, spots)):
-                counted = undo(values[values > 0])
-                divisor = _divisor(counted) if len(counted) else 0
-                unit[spot] = counted.min() / divisor if divisor else np.inf
+        single, unit = (divisors == 1).mean() >= CONSISTENT, np.full(len(spots), np.inf)
+        for spot, values in enumerate(_by_spot(matrix, spots)):
+            counted = undo(values[values > 0])
+            if len(counted) and (divisor := 1 if single else _divisor(counted)):
+                unit[spot] = counted.min() / divisor
         unit[~np.isfinite(unit)] = unit[np.isfinite(unit)].max()
         return Molecules(unit, 1 / unit, undo is np.expm1)
     return None
@@ -239,28 +233,20 @@ def _divisor(values: Float64) -> int:
     return int(whole.argmax()) + 1 if whole.any() else 0
 
 
+def row_blocks(matrix: Any, rows: Int64) -> Iterator[Any]:
+    """Yield rows of a matrix of any storage, as sparse matrices or numpy arrays in memory.
+
+    There are at most four blocks, since a file stored by gene is read as a whole for each.
+    """
+    matrix = matrix.tocsr() if is_sparse(matrix) else matrix
+    size = max(ROW_BLOCK, -(-len(rows) // 4))
+    for start in range(0, len(rows), size):
+        yield in_memory(matrix[rows[start : start + size]])
+
+
 def _by_spot(matrix: Any, spots: Int64) -> Iterator[Float64]:
     """Yield the non-zero values of every spot."""
-    for start in range(0, len(spots), SPOT_BLOCK):
-        block = sparse.csr_array(_loaded(matrix[spots[start : start + SPOT_BLOCK]]))
-        yield from np.split(block.data.astype(np.float64), block.indptr[1:-1])
-
-
-def _positive(matrix: Any, spots: Int64) -> Iterator[tuple[NDArray[np.integer[Any]], Float64]]:
-    """Yield spots and positive values, block by block."""
-    if getattr(getattr(matrix, "_meta", matrix), "format", None) == "csr":
-        starts = range(0, len(spots), ROW_BLOCK)
-        blocks = ((start, _loaded(matrix[spots[start : start + ROW_BLOCK]])) for start in starts)
-    else:
-        starts = range(0, matrix.shape[1], COLUMN_BLOCK)
-        blocks = ((0, _loaded(matrix[:, start : start + COLUMN_BLOCK])[spots]) for start in starts)
-    for first, block in blocks:
-        entries = sparse.coo_array(block)
-        positive = entries.data > 0
-        yield first + entries.coords[0][positive], entries.data[positive].astype(np.float64)
-
-
-def _loaded(block: Any) -> Any:
-    """Return a block in memory: CSR, or dense as float64, since scipy.sparse does not support float16."""
-    block = in_memory(block)
-    return block.tocsr() if is_sparse(block) else np.asarray(block, np.float64)
+    for block in row_blocks(matrix, spots):
+        # scipy.sparse does not support float16.
+        rows = sparse.csr_array(block.astype(np.float32) if block.dtype == np.float16 else block)
+        yield from (values.astype(np.float64) for values in np.split(rows.data, rows.indptr[1:-1]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .. import _keys
-from .._adata import array_positions, find_runs, read_mask, read_molecules
+from .._adata import array_positions, find_runs, read_mask, read_molecules, row_blocks
 from .._checks import (
     are_counts,
     check_column,
@@ -21,7 +21,6 @@ from .._checks import (
     check_name,
     check_numeric,
     few,
-    in_memory,
     named_layers,
     stored_values,
 )
@@ -48,7 +47,6 @@ log = logging.getLogger(__name__)
 ARRAY = [_keys.ARRAY_ROW, _keys.ARRAY_COL]
 TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 COUNTS = "counts"
-ROW_BLOCK = 4096
 FEWEST_GENES = 3  # median number of detected genes below which a spot without counts may be a measurement
 LINE_FRACTION = 0.1  # default of `line_fraction`; intact rows and columns of real sections are above 0.16
 LINE_SPREAD = 5  # highest 90 % quantile of depth in a failed row, relative to the largest median
@@ -287,9 +285,9 @@ def read_depth(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = N
     matrices = _matrices(adata, layer)
     numbers = np.flatnonzero(rows)
     for matrix in matrices.values():
-        sample = next(_blocks(matrix, numbers[:: len(numbers) // 200 + 1]))
+        sample = next(row_blocks(matrix, numbers[:: len(numbers) // 200 + 1]))
         if are_counts(sample) and (stored_values(sample) > 0).any():
-            return np.concatenate([np.asarray(block.sum(axis=1)).ravel() for block in _blocks(matrix, numbers)])
+            return np.concatenate([np.asarray(block.sum(axis=1)).ravel() for block in row_blocks(matrix, numbers)])
     total = _total_counts(adata) if layer is None else None
     if total is not None and (total[rows] >= 0).all() and np.ptp(total[rows]) > 0.01 * total[rows].max():
         return total[rows]
@@ -305,7 +303,7 @@ def read_detected(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None 
     if matrix is None:
         return None
     detected = []
-    for block in _blocks(matrix, np.flatnonzero(rows)):
+    for block in row_blocks(matrix, np.flatnonzero(rows)):
         if (stored_values(block) < 0).any():
             return None
         detected.append(np.asarray((block > 0).sum(axis=1)).ravel())
@@ -327,9 +325,3 @@ def _total_counts(adata: AnnData) -> NDArray[np.float64] | None:
 def _zero_rows(matrix: Any) -> NDArray[np.bool_]:
     """Return which rows of a matrix in memory are 0 throughout, (n_rows,)."""
     return np.asarray(matrix.astype(bool).sum(axis=1) == 0).ravel()
-
-
-def _blocks(matrix: Any, rows: NDArray[np.int64]) -> Iterator[Any]:
-    """Yield rows of a matrix of any storage, block by block."""
-    for start in range(0, len(rows), ROW_BLOCK):
-        yield in_memory(matrix[rows[start : start + ROW_BLOCK]])
