@@ -52,7 +52,7 @@ Normalise = Annotated[
     ),
 ]
 Genes = Annotated[
-    str | None, Option(help="Gene names separated by commas, or a file with one name per line; default: all.")
+    str | None, Option(help="Only these genes: names separated by commas, or a file with one name per line.")
 ]
 Preset = Annotated[
     Literal["default", "fast", "quick", "paper"],

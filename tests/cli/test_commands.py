@@ -199,7 +199,6 @@ LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
         ("impute -o x.h5ad --pretrained no", "no checkpoint found at no"),
         ("evaluate --methods magic", "--methods must be some of s2s, .*found magic"),
         ("evaluate --methods Krigin", r"found Krigin; did you mean kriging\?"),
-        ("evaluate --n-top-genes 0", "--n-top-genes must be at least 1, found 0"),
         ("evaluate --fraction .5 --stride 2", "--stride and --fraction"),
         ("evaluate --fraction 2", "--fraction must lie between 0 and 1, found 2.0"),
         ("evaluate --stride 100", "no spot is left with --stride 100, "),
@@ -238,6 +237,7 @@ def test_missing_values_are_found_before_training(told, counts, tmp_path):
 def test_usage(run, h5ad):
     assert run("impute", h5ad).exit_code == 2
     assert run("impute", h5ad, "-o", "x.h5ad", "--preset", "best").exit_code == 2
+    assert run("evaluate", h5ad, "--n-top-genes", 0).exit_code == 2
     assert run("nope").exit_code == 2
     shown = run("demo", "--help")
     assert shown.exit_code == 0
