@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from anndata import AnnData
-from numpy.typing import NDArray
 from scipy import sparse
 
 from .._checks import are_counts, as_dense, check_layer, check_numeric, few, in_memory, is_sparse
+from .._predict._arrays import Bool, Float32, Float64, Int
 
 __all__ = [
     "GENE_BLOCK",
@@ -33,13 +33,8 @@ MAX_DIVISOR = 20  # largest number of molecules in the smallest value of a spot
 CONSISTENT = 0.95  # fraction of the spots whose values must be multiples of a unit
 MIN_VALUES, MIN_SPOTS = 4, 10  # positive values of a spot, and such spots, needed to exclude chance
 
-Bool = NDArray[np.bool_]
-Int64 = NDArray[np.int64]
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
 
-
-def gene_blocks(written: Bool, *, aligned: bool = False) -> list[slice | Int64]:
+def gene_blocks(written: Bool, *, aligned: bool = False) -> list[slice | Int]:
     """Cut the genes to be written, (n_genes,), into blocks; `aligned` ones do not cross multiples of `GENE_BLOCK`."""
     columns = np.flatnonzero(written)
     number = (columns if aligned else np.arange(len(columns))) // GENE_BLOCK
@@ -62,7 +57,7 @@ def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
 class GeneMatrix:
     """Values of the sites `rows` (n_obs,) and genes `columns`, of any storage; no other rows are read."""
 
-    def __init__(self, adata: AnnData, rows: Bool, columns: Int64, *, layer: str | None = None) -> None:
+    def __init__(self, adata: AnnData, rows: Bool, columns: Int, *, layer: str | None = None) -> None:
         self._matrix, self._what = find_matrix(adata, layer)
         check_numeric(self._matrix, self._what)
         self._rows, self._columns, self._names = np.flatnonzero(rows), columns, adata.var_names
@@ -80,7 +75,7 @@ class GeneMatrix:
         by_gene._names = self._names[self._columns]
         return by_gene
 
-    def lazy(self, genes: slice | Int64) -> Any:
+    def lazy(self, genes: slice | Int) -> Any:
         """Return values (n_rows, n_genes) as stored, without copying whole rows; not yet read if the matrix is lazy."""
         matrix, rows, columns = self._matrix, self._rows, self._columns[genes]
         if isinstance(matrix, np.ndarray):
@@ -96,7 +91,7 @@ class GeneMatrix:
         order = np.argsort(columns)
         return np.asarray(_columns(matrix, columns[order])[rows])[:, np.argsort(order)]
 
-    def read(self, genes: slice | Int64, *, finite: Bool | bool = True) -> Float32:
+    def read(self, genes: slice | Int, *, finite: Bool | bool = True) -> Float32:
         """Return values as a dense array (n_rows, n_genes).
 
         NaN, infinite and very large values raise a ValueError in genes that must be `finite`, (n_genes,) or one for
@@ -118,14 +113,12 @@ class GeneMatrix:
         return values
 
 
-def read_values(
-    adata: AnnData, rows: Bool, columns: Int64, *, layer: str | None = None, finite: bool = True
-) -> Float32:
+def read_values(adata: AnnData, rows: Bool, columns: Int, *, layer: str | None = None, finite: bool = True) -> Float32:
     """Return values of some sites and genes as a dense array (n_rows, n_columns), see `GeneMatrix`."""
     return GeneMatrix(adata, rows, columns, layer=layer).read(slice(None), finite=finite)
 
 
-def _columns(matrix: Any, columns: Int64) -> Any:
+def _columns(matrix: Any, columns: Int) -> Any:
     """Select columns, as a slice if they are contiguous."""
     first = int(columns[0]) if len(columns) else 0
     if np.array_equal(columns, np.arange(first, first + len(columns))):
@@ -133,7 +126,7 @@ def _columns(matrix: Any, columns: Int64) -> Any:
     return matrix[:, columns]
 
 
-def most_variable(matrix: GeneMatrix, sections: list[Int64], written: Bool, n: int) -> tuple[Int64, bool]:
+def most_variable(matrix: GeneMatrix, sections: list[Int], written: Bool, n: int) -> tuple[Int, bool]:
     """Return the n most variable genes, without constant ones, and whether values look like counts in every section.
 
     `sections` are rows of the matrix; `written` genes (n_genes,) must be finite.
@@ -233,7 +226,7 @@ def _divisor(values: Float64) -> int:
     return int(whole.argmax()) + 1 if whole.any() else 0
 
 
-def row_blocks(matrix: Any, rows: Int64) -> Iterator[Any]:
+def row_blocks(matrix: Any, rows: Int) -> Iterator[Any]:
     """Yield rows of a matrix of any storage, as sparse matrices or numpy arrays in memory.
 
     There are at most four blocks, since a file stored by gene is read as a whole for each.
@@ -244,9 +237,9 @@ def row_blocks(matrix: Any, rows: Int64) -> Iterator[Any]:
         yield in_memory(matrix[rows[start : start + size]])
 
 
-def _by_spot(matrix: Any, spots: Int64) -> Iterator[Float64]:
-    """Yield the non-zero values of every spot."""
+def _by_spot(matrix: Any, spots: Int) -> Iterator[Float64]:
+    """Yield the values of every spot; stored ones if the matrix is sparse."""
     for block in row_blocks(matrix, spots):
-        # scipy.sparse does not support float16.
-        rows = sparse.csr_array(block.astype(np.float32) if block.dtype == np.float16 else block)
-        yield from (values.astype(np.float64) for values in np.split(rows.data, rows.indptr[1:-1]))
+        by_row = block.tocsr() if is_sparse(block) else None
+        rows = block if by_row is None else np.split(by_row.data, by_row.indptr[1:-1])
+        yield from (values.astype(np.float64) for values in rows)
