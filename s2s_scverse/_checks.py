@@ -27,7 +27,6 @@ __all__ = [
     "check_fields",
     "check_finite",
     "check_folder",
-    "check_fraction",
     "check_genes",
     "check_int",
     "check_layer",
@@ -127,11 +126,6 @@ def check_positive(name: str, value: Any, *, below: float = np.inf) -> float:
         msg = f"{name} must {bounds}, found {value}"
         raise ValueError(msg)
     return float(value)
-
-
-def check_fraction(name: str, value: Any) -> float:
-    """Return a number strictly between 0 and 1 as a float."""
-    return check_positive(name, value, below=1)
 
 
 def check_bool(name: str, value: object) -> None:
@@ -255,18 +249,15 @@ def check_points(points: Any, key: str) -> "tuple[NDArray[np.float64], pd.Index 
     if hasattr(points, "obsm"):
         return check_coordinates(points, key), points.obs_names
     try:
-        found = np.asarray(points)
-    except ValueError:  # rows of different lengths
-        found = np.asarray(points, dtype=object)
-    if found.dtype.kind not in "fiu":
-        msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} of {found.dtype}"
-        raise TypeError(msg)
-    paired = found.shape[1:] == (2,)
-    if not paired or not np.isfinite(found).all():
-        what = "values that are NaN or infinite" if paired else f"shape {found.shape}"
-        msg = f"points must be finite numbers of shape (n, 2): x and y; found {what}"
+        found = np.asarray(points, np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} ({error})"
+        raise TypeError(msg) from error
+    bad = int((~np.isfinite(found)).sum())
+    if found.shape[1:] != (2,) or bad:
+        msg = f"points must be finite numbers of shape (n, 2): x and y; found shape {found.shape}, {bad} not finite"
         raise ValueError(msg)
-    return found.astype(np.float64), None
+    return found, None
 
 
 def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:

@@ -177,10 +177,6 @@ def open_layers(
     made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": dtype}
     try:
         partial.mkdir(exist_ok=True)
-    except OSError as error:
-        msg = f"the folder {partial} cannot be made: {error.strerror}; choose another store"
-        raise OSError(error.errno, msg) from error
-    try:
         with FileLock(partial / LOCK, timeout=0):
             for old in partial.iterdir():
                 if old.name != LOCK:

@@ -61,10 +61,7 @@ def read_spots(adata: AnnData) -> AnnData:
     """Return the spots on tissue; refuse unmeasured sites, whose zeros are not measurements."""
     if not adata.obs_names.is_unique:
         repeated = adata.obs_names[adata.obs_names.duplicated()].unique()
-        msg = (
-            f"spot names are not unique ({few(repeated)}); call adata.obs_names_make_unique() first, "
-            "and pass library_key= if these are several sections"
-        )
+        msg = f"spot names are not unique ({few(repeated)}); call adata.obs_names_make_unique() first"
         raise ValueError(msg)
     if _keys.MEASURED in adata.obs:
         empty = ~(check_column(adata, _keys.MEASURED) | read_mask(adata, _keys.HELD_OUT))

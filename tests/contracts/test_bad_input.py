@@ -157,7 +157,7 @@ refuses("spots", s2s.pp.grid)(
     ({"upsample": None}, TypeError, "upsample must be an integer, found None"),
     ({"upsample": True}, TypeError, "upsample must be an integer, found True"),
     ({"upsample": 0}, ValueError, "upsample must be from 1 to 8, found 0"),
-    ({"bin_size": [9]}, TypeError, r"bin_size must be a number .*, or 'auto', found \[9\]"),
+    ({"bin_size": [9]}, TypeError, r"bin_size must be a number, found \[9\]"),
     ({"bin_size": 0}, ValueError, "bin_size must be positive and finite, found 0"),
     ({"bin_size": np.inf}, ValueError, "bin_size must be positive and finite, found inf"),
     ({"bin_size": 1e-6}, ValueError, "bin_size=1e-06 cuts the section into .* bins, of which"),
@@ -482,7 +482,7 @@ refuses("dense", s2s.tl.impute, **LITTLE)(
     (file("file"), {"checkpoint": "file/run"}, FileNotFoundError, "the folder file of .* does not exist"),
     (file("file"), {"store": "file/run"}, FileNotFoundError, "the folder file of .* does not exist"),
     (closed, {"checkpoint": CLOSED}, OSError, "could not be written|cannot write checkpoint=.*: permission denied in"),
-    (closed, {"store": CLOSED}, OSError, "the folder .* cannot be made|cannot write store=.*: permission denied in"),
+    (closed, {"store": CLOSED}, OSError, "could not be written|cannot write store=.*: permission denied in"),
     (file("file"), {"store": "file"}, FileExistsError, EXISTS),
     (damaged_store, {"store": "store"}, FileExistsError, EXISTS),
 )
@@ -568,10 +568,10 @@ for function, text in (
     refuses("dense", function)(({}, KeyError, text))
 refuses("imputed", s2s.get.at)(
     ({"points": "here"}, TypeError, r"numbers of shape \(n, 2\), found str"),
-    ({"points": [[1, 2], [3]]}, TypeError, r"numbers of shape \(n, 2\), found list of object"),
+    ({"points": [[1, 2], [3]]}, TypeError, r"numbers of shape \(n, 2\), found list \("),
     ({"points": [["a", "b"]]}, TypeError, "points must be an AnnData or numbers"),
     ({"points": np.eye(3)}, ValueError, r"numbers of shape \(n, 2\): x and y; found shape \(3, 3\)"),
-    ({"points": [[np.nan, 1]]}, ValueError, "found values that are NaN or infinite"),
+    ({"points": [[np.nan, 1]]}, ValueError, r"found shape \(1, 2\), 1 not finite"),
     ({"points": ad.AnnData(np.ones((2, 2)))}, KeyError, "coordinates not found"),
 )
 refuses("imputed", s2s.get.history_df)(
