@@ -36,7 +36,6 @@ __all__ = [
     "check_path",
     "check_points",
     "check_positive",
-    "check_rng",
     "check_type",
     "check_unique_genes",
     "did_you_mean",
@@ -182,19 +181,6 @@ def check_folder(folder: Path, of: str) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         msg = f"cannot write {of}: permission denied in {folder}; choose another path"
         raise PermissionError(msg)
-
-
-def check_rng(rng: Any) -> np.random.Generator:
-    """Return a generator for anything that :func:`numpy.random.default_rng` takes, except booleans."""
-    if isinstance(rng, int | np.integer) and rng < 0:
-        msg = f"rng must be a seed of at least 0, found {rng}"
-        raise ValueError(msg)
-    seed: Any = "no seed" if isinstance(rng, bool) else rng
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError):
-        msg = f"rng must be an integer seed, a numpy Generator or None, found {rng!r} ({type(rng).__name__})"
-        raise TypeError(msg) from None
 
 
 def check_layer(adata: "AnnData", layer: str | None) -> None:

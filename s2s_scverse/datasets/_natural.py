@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from .._checks import check_int, check_rng
+from .._checks import check_int
 
 __all__ = ["PHOTOGRAPHS", "natural_images"]
 
@@ -99,7 +99,7 @@ def natural_images(
     height = check_int("the height in size", size[0], least=1)
     width = check_int("the width in size", size[1], least=1)
     n = check_int("n", n, least=1)
-    rng = check_rng(rng)
+    rng = np.random.default_rng(rng)
     if isinstance(source, str) and source == "textures":
         draw = _fractal_noise, _dead_leaves
         return np.stack([draw[i % 2]((height, width), child) for i, child in enumerate(rng.spawn(n))])
