@@ -258,10 +258,7 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
         msg = f"adata.obsm[{key!r}] must hold numbers, found dtype {found.dtype} ({type(adata.obsm[key]).__name__})"
         raise TypeError(msg)
     if found.ndim != 2 or found.shape[1] != 2:
-        msg = (
-            f"adata.obsm[{key!r}] must have 2 columns (x, y), found shape {found.shape}; set it to the two in the "
-            "plane of the section, or pass another spatial_key"
-        )
+        msg = f"adata.obsm[{key!r}] must have 2 columns (x, y), found shape {found.shape}; pass another spatial_key"
         raise ValueError(msg)
     if unknown := int((~np.isfinite(found)).any(axis=1).sum()):
         msg = f"adata.obsm[{key!r}] is NaN or infinite for {unknown} of {len(found)} spots; drop them first"

@@ -143,10 +143,7 @@ def most_variable(matrix: GeneMatrix, sections: list[Int], written: Bool, n: int
             whole[number] &= bool(whole[number]) and are_counts(own)
     if not variance.any() and max(map(len, sections)) > 1:
         what = "no gene varies between measured spots" if some else "all measured values are 0"
-        msg = (
-            f"{what}, so there is nothing to predict; check X, or start from counts and normalise over measured "
-            "spots alone: s2s.pp.normalize(adata) instead of sc.pp.normalize_total, whose median total can be 0"
-        )
+        msg = f"{what}, so there is nothing to predict; start from counts: s2s.pp.normalize(adata)"
         raise ValueError(msg)
     order = np.argsort(-variance, kind="stable")[:n]
     return np.sort(order[variance[order] > 0]), bool((whole & (largest > 1)).all())

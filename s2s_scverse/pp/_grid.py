@@ -181,10 +181,7 @@ def _entry(section: Laid, factor: int) -> dict[str, Any]:
     """Return the entry of a section in uns; warn if its spots are far from the lattice."""
     distance = residual(section.spots, section.coordinates) / factor
     if distance > WARPED:
-        msg = (
-            f"{section.prefix}spots lie {distance:.2f} pitches (root mean square) from the lattice that fits them "
-            "best, as in a warped section; coordinates of new sites follow those of neighbouring spots"
-        )
+        msg = f"{section.prefix}spots lie {distance:.2f} pitches (RMS) from the lattice that fits them best"
         warnings.warn(msg, UserWarning, stacklevel=3)
     return grid_entry(section.lattice, stride=factor) | {"residual": distance}
 

@@ -66,9 +66,7 @@ def read_spots(adata: AnnData) -> AnnData:
     if _keys.MEASURED in adata.obs:
         empty = ~(check_column(adata, _keys.MEASURED) | read_mask(adata, _keys.HELD_OUT))
         if empty.any():
-            msg = (
-                f"{empty.sum()} of {len(empty)} sites are unmeasured already; pass adata[adata.obs[{_keys.MEASURED!r}]]"
-            )
+            msg = f"{empty.sum()} of {len(empty)} sites are unmeasured; pass adata[adata.obs[{_keys.MEASURED!r}]]"
             raise ValueError(msg)
     inside = _in_tissue(adata)
     if inside.all():
@@ -118,19 +116,14 @@ def warn_of_depth(spots: AnnData, sections: Sequence[Laid], measured: NDArray[np
         own, alive = depth[section.rows], measured[section.rows]
         dead = {key: dead_lines(array[known, axis], own[known]) for axis, key in enumerate(ARRAY) if not bins}
         if texts := [f"{key} {few(lines.tolist())}" for key, lines in dead.items() if len(lines)]:
-            msg = (
-                f"{section.prefix}the median depth of {' and '.join(texts)} is below {LINE_FRACTION:.0%} of that of "
-                "neighbouring ones, as in clogged channels; s2s.pp.mask_artifacts marks their spots as unmeasured"
-            )
+            what = f"the median depth of {' and '.join(texts)} is below {LINE_FRACTION:.0%} of that of their neighbours"
+            msg = f"{section.prefix}{what}; s2s.pp.mask_artifacts marks their spots as unmeasured"
             warnings.warn(msg, UserWarning, stacklevel=3)
         for axis, lines in enumerate(dead.values()):
             alive = alive & ~np.isin(array[:, axis], lines)
         if n := _count_background(section.lattice.unit_coordinates[alive], own[alive]):
-            msg = (
-                f"{section.prefix}{n} of {alive.sum()} {'bins' if bins else 'spots'} lie together and have less than "
-                f"{BACKGROUND:.0%} of the depth of others, as outside the tissue, but count as tissue: set "
-                f"obs['in_tissue'] to 0 for the {'cells' if bins else 'spots'} there, or drop them"
-            )
+            what = f"{n} of {alive.sum()} {'bins' if bins else 'spots'} lie together and have hardly any counts"
+            msg = f"{section.prefix}{what}, as outside the tissue; set obs['in_tissue'] to 0 there"
             warnings.warn(msg, UserWarning, stacklevel=3)
 
 
@@ -204,7 +197,7 @@ def spots_in_memory(adata: AnnData) -> AnnData:
 def dead_lines(
     lines: NDArray[np.int64], depth: NDArray[np.float64], fraction: float = LINE_FRACTION
 ) -> NDArray[np.int64]:
-    """Return the rows (or columns) whose median depth is below a fraction of that of neighbouring ones.
+    """Return the rows (or columns) whose median depth is below a fraction of that of their neighbours.
 
     Rows with some deep spots lie at the rim of the tissue.
     """
@@ -237,9 +230,7 @@ def _in_tissue(adata: AnnData) -> NDArray[np.bool_]:
     unknown = values.isna() & column.notna()
     if unknown.any():
         found = few(column[unknown].unique())
-        msg = (
-            f"adata.obs[{_keys.IN_TISSUE!r}] must hold 1 (tissue) or 0 (background), found {found}; correct or drop it"
-        )
+        msg = f"adata.obs[{_keys.IN_TISSUE!r}] must hold 1 (tissue) or 0 (background), found {found}; correct it"
         raise ValueError(msg)
     inside: NDArray[np.bool_] = ~values.isin([False]).to_numpy(dtype=bool)
     if not inside.any():

@@ -173,7 +173,7 @@ refuses("spots", s2s.pp.grid)(
     (three_spots_in_b, {"library_key": "slide"}, ValueError, "section 'b': expected at least 4 spots to find"),
     (obs(s2s_measured="yes"), ValueError, r"s2s_measured'\] must hold True or False for every site"),
     (obs(s2s_measured=[True, None] + [True] * 83), ValueError, r"s2s_measured'\] must hold True or False for every"),
-    (obs(s2s_measured=[False] + [True] * 84), ValueError, "1 of 85 sites are unmeasured already"),
+    (obs(s2s_measured=[False] + [True] * 84), ValueError, "1 of 85 sites are unmeasured; pass"),
     (x(lambda v: np.where(v > 4, np.nan, v)), {"bin_size": 2e2}, ValueError, r"has \d+ values that are NaN .*; set "),
     (obs(in_tissue=0), ValueError, "no spot lies on tissue: .* is 0 for all 85"),
     (obs(in_tissue="edge"), ValueError, r"in_tissue'\] must hold 1 \(tissue\) or 0 \(background\), found edge"),
@@ -202,8 +202,8 @@ refuses("spots", s2s.pp.grid)(
     ),
     (named_by_array, KeyError, r"or set adata\.obsm\['spatial'\] to the two numbers in the names of .* 2x3\)"),
     (places(lambda xy: np.where(xy > 900, np.nan, xy)), ValueError, r"is NaN or infinite for \d+ of 85 spots; drop"),
-    (places(lambda xy: xy[:, :1]), ValueError, r"must have 2 columns \(x, y\), found shape \(85, 1\); set"),
-    (places(lambda xy: xy[:, [0, 0, 1]]), ValueError, r"2 columns \(x, y\), found .* 3\); set .* or pass another"),
+    (places(lambda xy: xy[:, :1]), ValueError, r"must have 2 columns \(x, y\), found shape \(85, 1\); pass"),
+    (places(lambda xy: xy[:, [0, 0, 1]]), ValueError, r"2 columns \(x, y\), found .* 3\); pass another"),
     (places(lambda xy: xy.astype(str)), TypeError, r"'spatial'\] must hold numbers, found dtype <U"),
     *((places(lambda xy, k=k: xy.astype(k)), TypeError, "must hold numbers, found") for k in (bool, complex, object)),
     (places(sparse.csr_matrix), TypeError, r"must hold numbers, found dtype object \(csr_matrix\)"),
@@ -218,7 +218,7 @@ refuses("spots", s2s.pp.grid)(
     (places(lambda xy: xy), {"bin_size": 1e2, "min_cells": 50}, ValueError, "size 100 holds min_cells=50 cells; the"),
 )
 refuses("dense", s2s.pp.grid)(
-    ({}, ValueError, "unmeasured already|held out"),
+    ({}, ValueError, "are unmeasured; pass|held out"),
     (only_spots, {"bin_size": 200.0}, ValueError, "bins would mix held-out values .* bin first, then call s2s.pp"),
 )
 for function, always in (

@@ -113,7 +113,7 @@ def test_new_sites_follow_warped_spots():
         return xy + 30 * np.c_[np.sin(xy[:, 1] / 300), np.cos(xy[:, 0] / 233)]
 
     adata = spots(array, warped(array[:, ::-1] * 100.0))
-    with pytest.warns(UserWarning, match=r"spots lie 0\.\d\d pitches \(root mean square\) from the lattice"):
+    with pytest.warns(UserWarning, match=r"spots lie 0\.\d\d pitches \(RMS\) from the lattice"):
         found = s2s.pp.grid(adata)
     expected = warped(found.obs[["array_col", "array_row"]].to_numpy() * 50.0)
     assert np.linalg.norm(found.obsm["spatial"] - expected, axis=1).max() < 5  # of a pitch of 100
