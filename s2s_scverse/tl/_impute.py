@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from .._train import SectionModel, TrainingConfig
     from ..nn import CDCINConfig
 
-    NaturalImages = (
-        Literal["auto", "photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
-    )
+    NaturalImages = Literal["auto", "photographs"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
 
 __all__ = ["impute", "logged_twice"]
 
@@ -100,8 +98,8 @@ def impute(
     network, training
         Hyper-parameters that replace those of the preset. A `network` of another shape is trained from random weights.
     natural_images
-        Additional training data: ``"photographs"`` (shipped with scikit-image), ``"textures"``, a folder, an array or a
-        list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None. ``"auto"``: photographs with
+        Additional training data: ``"photographs"`` (shipped with scikit-image), a folder, an array or a list of arrays
+        (see :func:`s2s_scverse.datasets.natural_images`), or None. ``"auto"``: photographs with
         ``preset="paper"``; None otherwise, because they change no score.
     max_epochs
         Largest number of epochs, instead of the preset's; 0: the weights are used as they are. By default no network is
