@@ -277,7 +277,7 @@ def _warn_of_misfit(adata: AnnData, keys: object, sections: list[SectionOnLattic
             if (misfit := check_covariates(section, covariates[section.rows])) is not None:
                 where = "" if section.name is None else f" of section {section.name!r}"
                 better = f"explained variance {misfit.explained_there:.3f} instead of {misfit.explained_here:.3f}"
-                msg = f"covariates {name!r}{where} fit better {misfit.place} ({better}); check their positions"
+                msg = f"covariates {name!r}{where} fit better if {misfit.place} ({better}); check their positions"
                 warnings.warn(msg, UserWarning, stacklevel=4)
 
 
