@@ -133,8 +133,20 @@ def add_collection(axis: Axes, collection: Collection) -> None:
 
 def draw_cells(axis: Axes, polygons: Any, **style: Any) -> None:
     """Fill the cells of a lattice, in axes whose limits are set."""
-    look: Any = {"linewidths": 0.2, "edgecolors": "face"} | style  # edges close the seams that antialiasing leaves
+    radius = float(np.linalg.norm(polygons[0, 0] - polygons[0].mean(axis=0))) if len(polygons) else 1.0
+    look: Any = {"linewidths": hairline(axis, radius), "edgecolors": "face"} | style
     add_collection(axis, PolyCollection(polygons, **look))
+
+
+def hairline(axis: Axes, radius: float) -> float:
+    """Return the width of edges, in points, of cells of a radius in units of the data.
+
+    Edges in the colour of the cell close the seams that antialiasing leaves between cells. They are thin, so that small
+    cells keep their size.
+    """
+    left, right = axis.get_xlim()
+    points = radius / (right - left) * axis.get_position().width * axis.figure.bbox.width * 72 / axis.figure.dpi
+    return min(0.4, points / 5)
 
 
 def find_underlay(spatial: object, section: str | None, img: bool | str | None, box: Box) -> Underlay | None:

@@ -154,7 +154,8 @@ def _draw_section(
         centres: Any = {"units": "xy", "offsets": at, "offset_transform": detail.transData}
         rim = "none" if underlay is None else "white"  # blue and black stand out from a stain with a rim
         look: Any = {"facecolors": colour, "edgecolors": rim, "alpha": alpha, "rasterized": rasterized}
-        discs = EllipseCollection(width, width, [0], linewidths=0.2, **centres, **look)
+        hairline = _drawing.hairline(detail, lattice.pitch / 2)
+        discs = EllipseCollection(width, width, [0], linewidths=hairline, **centres, **look)
         _drawing.add_collection(detail, discs)
         mark = Line2D([], [], linestyle="", marker="o", markersize=8 * diameter, markeredgewidth=0)
         # Beside the tissue, black is invisible on the background of dark styles.
