@@ -33,7 +33,6 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "no sparser -> sparse": {"training": {"sparser_weight": 0.0}},
     "no sparse -> dense": {"training": {"dense_weight": 0.0}},
     "natural images": {"images": {"natural_images": "photographs"}},
-    "textures": {"images": {"natural_images": "textures"}},
     "loss l1": {"training": {"loss": "l1"}},
     "loss huber": {"training": {"loss": "huber"}},
     "no mask dropout": {"training": {"mask_dropout": 0.0}},

@@ -39,7 +39,8 @@ def pattern(kind: str, size: tuple[int, int], rng: np.random.Generator) -> np.nd
     """An image of mean 0 and standard deviation 1."""
     y, x = np.indices(size)
     if kind == "leaves":  # dead leaves or fractal noise
-        image = natural_images("textures", size=size, n=2, rng=rng)[rng.integers(2)]
+        images = [draw(size, child) for draw, child in zip((fractal_noise, dead_leaves), rng.spawn(2), strict=True)]
+        image = images[rng.integers(2)]
     elif kind == "photograph":
         image = natural_images(size=size, n=1, rng=rng)[0]
     elif kind == "smooth":
@@ -58,6 +59,52 @@ def pattern(kind: str, size: tuple[int, int], rng: np.random.Generator) -> np.nd
             image = np.maximum(image, disc * rng.uniform(0.5, 1))
     image = image - image.mean()
     return image / max(image.std(), 1e-6)
+
+
+def fractal_noise(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Draw noise with an amplitude proportional to frequency to the power -1 to -1.8, (height, width), in [0, 1].
+
+    The exponent of photographs is about -1 (Field 1987). Cropping from twice the size avoids periodic edges.
+    """
+    height, width = 2 * size[0], 2 * size[1]
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    frequency[0, 0] = np.inf
+    spectrum = np.fft.rfft2(rng.standard_normal((height, width))) * frequency ** -rng.uniform(1.0, 1.8)
+    noise = np.fft.irfft2(spectrum, s=(height, width))[: size[0], : size[1]]
+    noise -= noise.min()
+    return np.asarray(noise / (noise.max() or 1.0), np.float32)
+
+
+def dead_leaves(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Draw overlapping discs of uniform grey, (height, width), in [0, 1].
+
+    The density of radii r is proportional to r^-3 between 1.5 pixels and a third of the shorter side, which makes the
+    image scale-invariant (Lee, Mumford and Huang 2001). Discs occlude later ones; pixels are averages of 2 x 2.
+    """
+    height, width = 2 * size[0], 2 * size[1]
+    smallest = 3.0
+    largest = max(min(height, width) / 3, smallest + 1)
+    image = np.full((height, width), rng.uniform())
+    empty = np.ones((height, width), dtype=bool)
+    # The discs cover twenty times the area.
+    mean_area = 2 * np.pi * np.log(largest / smallest) / (smallest**-2 - largest**-2)
+    n_discs = int(20 * height * width / mean_area) + 1
+    radius = (smallest**-2 - rng.uniform(size=n_discs) * (smallest**-2 - largest**-2)) ** -0.5
+    centre = rng.uniform(-largest, [height + largest, width + largest], size=(n_discs, 2))
+    grey = rng.uniform(size=n_discs)
+    top, left = np.maximum(np.floor(centre - radius[:, None]), 0).astype(int).T
+    bottom, right = np.ceil(centre + radius[:, None]).astype(int).T
+    for i in np.flatnonzero((bottom > top) & (right > left)):
+        box = np.s_[top[i] : bottom[i], left[i] : right[i]]
+        free = empty[box]
+        if not free.any():
+            continue
+        y = np.arange(top[i], top[i] + free.shape[0])[:, None] - centre[i, 0]
+        x = np.arange(left[i], left[i] + free.shape[1]) - centre[i, 1]
+        new = free & (y**2 + x**2 <= radius[i] ** 2)
+        image[box][new] = grey[i]
+        free[new] = False
+    return np.asarray(image.reshape(size[0], 2, size[1], 2).mean(axis=(1, 3)), np.float32)
 
 
 def simulate(seed: int) -> tuple[ad.AnnData, np.ndarray]:

@@ -27,7 +27,6 @@ __all__ = [
     "check_fields",
     "check_finite",
     "check_folder",
-    "check_fraction",
     "check_genes",
     "check_int",
     "check_layer",
@@ -37,7 +36,6 @@ __all__ = [
     "check_path",
     "check_points",
     "check_positive",
-    "check_rng",
     "check_type",
     "check_unique_genes",
     "did_you_mean",
@@ -129,11 +127,6 @@ def check_positive(name: str, value: Any, *, below: float = np.inf) -> float:
     return float(value)
 
 
-def check_fraction(name: str, value: Any) -> float:
-    """Return a number strictly between 0 and 1 as a float."""
-    return check_positive(name, value, below=1)
-
-
 def check_bool(name: str, value: object) -> None:
     check_type(name, value, "True or False", bool)
 
@@ -190,19 +183,6 @@ def check_folder(folder: Path, of: str) -> None:
         raise PermissionError(msg)
 
 
-def check_rng(rng: Any) -> np.random.Generator:
-    """Return a generator for anything that :func:`numpy.random.default_rng` takes, except booleans."""
-    if isinstance(rng, int | np.integer) and rng < 0:
-        msg = f"rng must be a seed of at least 0, found {rng}"
-        raise ValueError(msg)
-    seed: Any = "no seed" if isinstance(rng, bool) else rng
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError):
-        msg = f"rng must be an integer seed, a numpy Generator or None, found {rng!r} ({type(rng).__name__})"
-        raise TypeError(msg) from None
-
-
 def check_layer(adata: "AnnData", layer: str | None) -> None:
     check_type("layer", layer, "a name or None", str, NoneType)
     if layer is not None and layer not in adata.layers:
@@ -255,18 +235,15 @@ def check_points(points: Any, key: str) -> "tuple[NDArray[np.float64], pd.Index 
     if hasattr(points, "obsm"):
         return check_coordinates(points, key), points.obs_names
     try:
-        found = np.asarray(points)
-    except ValueError:  # rows of different lengths
-        found = np.asarray(points, dtype=object)
-    if found.dtype.kind not in "fiu":
-        msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} of {found.dtype}"
-        raise TypeError(msg)
-    paired = found.shape[1:] == (2,)
-    if not paired or not np.isfinite(found).all():
-        what = "values that are NaN or infinite" if paired else f"shape {found.shape}"
-        msg = f"points must be finite numbers of shape (n, 2): x and y; found {what}"
+        found = np.asarray(points, np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} ({error})"
+        raise TypeError(msg) from error
+    bad = int((~np.isfinite(found)).sum())
+    if found.shape[1:] != (2,) or bad:
+        msg = f"points must be finite numbers of shape (n, 2): x and y; found shape {found.shape}, {bad} not finite"
         raise ValueError(msg)
-    return found.astype(np.float64), None
+    return found, None
 
 
 def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
@@ -281,10 +258,7 @@ def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:
         msg = f"adata.obsm[{key!r}] must hold numbers, found dtype {found.dtype} ({type(adata.obsm[key]).__name__})"
         raise TypeError(msg)
     if found.ndim != 2 or found.shape[1] != 2:
-        msg = (
-            f"adata.obsm[{key!r}] must have 2 columns (x, y), found shape {found.shape}; set it to the two in the "
-            "plane of the section, or pass another spatial_key"
-        )
+        msg = f"adata.obsm[{key!r}] must have 2 columns (x, y), found shape {found.shape}; pass another spatial_key"
         raise ValueError(msg)
     if unknown := int((~np.isfinite(found)).any(axis=1).sum()):
         msg = f"adata.obsm[{key!r}] is NaN or infinite for {unknown} of {len(found)} spots; drop them first"

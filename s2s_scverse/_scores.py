@@ -6,11 +6,11 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.stats import norm, rankdata, wilcoxon
 
 from ._lattice import Lattice
+from ._predict._arrays import Float, Float64
 
 __all__ = [
     "COVERAGE",
@@ -29,8 +29,6 @@ __all__ = [
     "window",
 ]
 
-Float: TypeAlias = NDArray[np.floating]
-Float64: TypeAlias = NDArray[np.float64]
 Table: TypeAlias = Mapping[str, Float64]  # values of every score, (n_methods, n_genes)
 
 SCORES: Final = ("pcc", "spearman", "rmse", "mae", "ssim")  # of all methods

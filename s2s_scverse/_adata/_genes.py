@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from anndata import AnnData
-from numpy.typing import NDArray
 from scipy import sparse
 
 from .._checks import are_counts, as_dense, check_layer, check_numeric, few, in_memory, is_sparse
+from .._predict._arrays import Bool, Float32, Float64, Int
 
 __all__ = [
     "GENE_BLOCK",
@@ -21,25 +21,20 @@ __all__ = [
     "most_variable",
     "read_molecules",
     "read_values",
+    "row_blocks",
 ]
 
 GENE_BLOCK = 256  # number of genes that are read, imputed and written at a time
-ROW_BLOCK = 1024  # number of rows read from a file at a time
+ROW_BLOCK = 1024  # smallest number of rows that are read at a time
 LARGEST = 1e15  # largest absolute value, so that sums of squares fit into single precision
-COLUMN_BLOCK, SPOT_BLOCK = 512, 64  # numbers of genes and spots in which size factors are read
 SAMPLED = 200  # number of spots that are examined for size factors
 MAX_LOG = 50  # largest value that can be a logarithm
 MAX_DIVISOR = 20  # largest number of molecules in the smallest value of a spot
 CONSISTENT = 0.95  # fraction of the spots whose values must be multiples of a unit
 MIN_VALUES, MIN_SPOTS = 4, 10  # positive values of a spot, and such spots, needed to exclude chance
 
-Bool = NDArray[np.bool_]
-Int64 = NDArray[np.int64]
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
 
-
-def gene_blocks(written: Bool, *, aligned: bool = False) -> list[slice | Int64]:
+def gene_blocks(written: Bool, *, aligned: bool = False) -> list[slice | Int]:
     """Cut the genes to be written, (n_genes,), into blocks; `aligned` ones do not cross multiples of `GENE_BLOCK`."""
     columns = np.flatnonzero(written)
     number = (columns if aligned else np.arange(len(columns))) // GENE_BLOCK
@@ -62,7 +57,7 @@ def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
 class GeneMatrix:
     """Values of the sites `rows` (n_obs,) and genes `columns`, of any storage; no other rows are read."""
 
-    def __init__(self, adata: AnnData, rows: Bool, columns: Int64, *, layer: str | None = None) -> None:
+    def __init__(self, adata: AnnData, rows: Bool, columns: Int, *, layer: str | None = None) -> None:
         self._matrix, self._what = find_matrix(adata, layer)
         check_numeric(self._matrix, self._what)
         self._rows, self._columns, self._names = np.flatnonzero(rows), columns, adata.var_names
@@ -80,7 +75,7 @@ class GeneMatrix:
         by_gene._names = self._names[self._columns]
         return by_gene
 
-    def lazy(self, genes: slice | Int64) -> Any:
+    def lazy(self, genes: slice | Int) -> Any:
         """Return values (n_rows, n_genes) as stored, without copying whole rows; not yet read if the matrix is lazy."""
         matrix, rows, columns = self._matrix, self._rows, self._columns[genes]
         if isinstance(matrix, np.ndarray):
@@ -96,7 +91,7 @@ class GeneMatrix:
         order = np.argsort(columns)
         return np.asarray(_columns(matrix, columns[order])[rows])[:, np.argsort(order)]
 
-    def read(self, genes: slice | Int64, *, finite: Bool | bool = True) -> Float32:
+    def read(self, genes: slice | Int, *, finite: Bool | bool = True) -> Float32:
         """Return values as a dense array (n_rows, n_genes).
 
         NaN, infinite and very large values raise a ValueError in genes that must be `finite`, (n_genes,) or one for
@@ -118,14 +113,12 @@ class GeneMatrix:
         return values
 
 
-def read_values(
-    adata: AnnData, rows: Bool, columns: Int64, *, layer: str | None = None, finite: bool = True
-) -> Float32:
+def read_values(adata: AnnData, rows: Bool, columns: Int, *, layer: str | None = None, finite: bool = True) -> Float32:
     """Return values of some sites and genes as a dense array (n_rows, n_columns), see `GeneMatrix`."""
     return GeneMatrix(adata, rows, columns, layer=layer).read(slice(None), finite=finite)
 
 
-def _columns(matrix: Any, columns: Int64) -> Any:
+def _columns(matrix: Any, columns: Int) -> Any:
     """Select columns, as a slice if they are contiguous."""
     first = int(columns[0]) if len(columns) else 0
     if np.array_equal(columns, np.arange(first, first + len(columns))):
@@ -133,7 +126,7 @@ def _columns(matrix: Any, columns: Int64) -> Any:
     return matrix[:, columns]
 
 
-def most_variable(matrix: GeneMatrix, sections: list[Int64], written: Bool, n: int) -> tuple[Int64, bool]:
+def most_variable(matrix: GeneMatrix, sections: list[Int], written: Bool, n: int) -> tuple[Int, bool]:
     """Return the n most variable genes, without constant ones, and whether values look like counts in every section.
 
     `sections` are rows of the matrix; `written` genes (n_genes,) must be finite.
@@ -150,10 +143,7 @@ def most_variable(matrix: GeneMatrix, sections: list[Int64], written: Bool, n: i
             whole[number] &= bool(whole[number]) and are_counts(own)
     if not variance.any() and max(map(len, sections)) > 1:
         what = "no gene varies between measured spots" if some else "all measured values are 0"
-        msg = (
-            f"{what}, so there is nothing to predict; check X, or start from counts and normalise over measured "
-            "spots alone: s2s.pp.normalize(adata) instead of sc.pp.normalize_total, whose median total can be 0"
-        )
+        msg = f"{what}, so there is nothing to predict; start from counts: s2s.pp.normalize(adata)"
         raise ValueError(msg)
     order = np.argsort(-variance, kind="stable")[:n]
     return np.sort(order[variance[order] > 0]), bool((whole & (largest > 1)).all())
@@ -208,9 +198,7 @@ def read_molecules(adata: AnnData, rows: Bool, *, layer: str | None) -> Molecule
     if len(informative) < MIN_SPOTS:
         return None
     if all(np.array_equal(values, np.round(values)) for values in sample):
-        total = np.zeros(len(spots))
-        for at, values in _positive(matrix, spots):
-            total += np.bincount(at, values, minlength=len(spots))
+        total = np.array([values[values > 0].sum() for values in _by_spot(matrix, spots)])
         return Molecules(np.ones(len(spots)), np.maximum(total, total[total > 0].min()), logged=False)
     for undo in (np.positive, np.expm1):
         if undo is np.expm1 and any(values.max(initial=0) > MAX_LOG for values in sample):
@@ -218,15 +206,11 @@ def read_molecules(adata: AnnData, rows: Bool, *, layer: str | None) -> Molecule
         divisors = np.array([_divisor(undo(values)) for values in informative])
         if (divisors > 0).mean() < CONSISTENT:
             continue
-        unit = np.full(len(spots), np.inf)
-        if (divisors == 1).mean() >= CONSISTENT:
-            for at, values in _positive(matrix, spots):
-                np.minimum.at(unit, at, undo(values))
-        else:
-            for spot, values in enumerate(_by_spot(matrix, spots)):
-                counted = undo(values[values > 0])
-                divisor = _divisor(counted) if len(counted) else 0
-                unit[spot] = counted.min() / divisor if divisor else np.inf
+        single, unit = (divisors == 1).mean() >= CONSISTENT, np.full(len(spots), np.inf)
+        for spot, values in enumerate(_by_spot(matrix, spots)):
+            counted = undo(values[values > 0])
+            if len(counted) and (divisor := 1 if single else _divisor(counted)):
+                unit[spot] = counted.min() / divisor
         unit[~np.isfinite(unit)] = unit[np.isfinite(unit)].max()
         return Molecules(unit, 1 / unit, undo is np.expm1)
     return None
@@ -239,28 +223,19 @@ def _divisor(values: Float64) -> int:
     return int(whole.argmax()) + 1 if whole.any() else 0
 
 
-def _by_spot(matrix: Any, spots: Int64) -> Iterator[Float64]:
-    """Yield the non-zero values of every spot."""
-    for start in range(0, len(spots), SPOT_BLOCK):
-        block = sparse.csr_array(_loaded(matrix[spots[start : start + SPOT_BLOCK]]))
-        yield from np.split(block.data.astype(np.float64), block.indptr[1:-1])
+def row_blocks(matrix: Any, rows: Int) -> Iterator[Any]:
+    """Yield rows of a matrix of any storage, as sparse matrices or numpy arrays in memory.
+
+    There are at most four blocks, since a matrix stored by gene is read as a whole for each.
+    """
+    size = max(ROW_BLOCK, -(-len(rows) // 4))
+    for start in range(0, len(rows), size):
+        yield in_memory(matrix[rows[start : start + size]])
 
 
-def _positive(matrix: Any, spots: Int64) -> Iterator[tuple[NDArray[np.integer[Any]], Float64]]:
-    """Yield spots and positive values, block by block."""
-    if getattr(getattr(matrix, "_meta", matrix), "format", None) == "csr":
-        starts = range(0, len(spots), ROW_BLOCK)
-        blocks = ((start, _loaded(matrix[spots[start : start + ROW_BLOCK]])) for start in starts)
-    else:
-        starts = range(0, matrix.shape[1], COLUMN_BLOCK)
-        blocks = ((0, _loaded(matrix[:, start : start + COLUMN_BLOCK])[spots]) for start in starts)
-    for first, block in blocks:
-        entries = sparse.coo_array(block)
-        positive = entries.data > 0
-        yield first + entries.coords[0][positive], entries.data[positive].astype(np.float64)
-
-
-def _loaded(block: Any) -> Any:
-    """Return a block in memory: CSR, or dense as float64, since scipy.sparse does not support float16."""
-    block = in_memory(block)
-    return block.tocsr() if is_sparse(block) else np.asarray(block, np.float64)
+def _by_spot(matrix: Any, spots: Int) -> Iterator[Float64]:
+    """Yield the values of every spot; stored ones if the matrix is sparse."""
+    for block in row_blocks(matrix, spots):
+        by_row = block.tocsr() if is_sparse(block) else None
+        rows = block if by_row is None else np.split(by_row.data, by_row.indptr[1:-1])
+        yield from (values.astype(np.float64) for values in rows)

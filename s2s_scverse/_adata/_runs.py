@@ -59,10 +59,8 @@ def check_keys(adata: AnnData, keys: object, *, argument: str = "keys") -> list[
         msg = f"keys must name at least one layer, and each once, found {names!r}"
         raise ValueError(msg)
     if missing := [name for name in names if name not in adata.layers]:
-        msg = (
-            f"layers not found: {few(missing)}; adata.layers has: {few(named_layers(adata)) or 'none'}; call "
-            f"s2s.tl.impute or s2s.tl.interpolate first, or pass {argument}="
-        )
+        known = few(named_layers(adata)) or "none"
+        msg = f"layers not found: {few(missing)}; adata.layers has: {known}; call s2s.tl.impute or pass {argument}="
         raise KeyError(msg)
     return names
 
@@ -177,10 +175,6 @@ def open_layers(
     made: dict[str, Any] = {"shape": shape, "chunks": chunks, "shards": shards, "dtype": dtype}
     try:
         partial.mkdir(exist_ok=True)
-    except OSError as error:
-        msg = f"the folder {partial} cannot be made: {error.strerror}; choose another store"
-        raise OSError(error.errno, msg) from error
-    try:
         with FileLock(partial / LOCK, timeout=0):
             for old in partial.iterdir():
                 if old.name != LOCK:

@@ -210,10 +210,7 @@ def read_inputs_of_run(adata: AnnData, key: str) -> Inputs:
     run = find_runs(adata).get(key, {})
     visible = read_visible(adata, key)
     if _keys.MODEL not in run or visible is None:
-        msg = (
-            f"run {key!r} has no fitted model (adata.uns[{_keys.UNS!r}][{key!r}][{_keys.MODEL!r}]); only tl.impute "
-            "keeps one, and functions such as anndata.concat drop it: call s2s.tl.impute again"
-        )
+        msg = f"run {key!r} has no fitted model, which only tl.impute keeps; call s2s.tl.impute again"
         raise KeyError(msg)
     params = run["params"]
     inputs = read_inputs(
@@ -230,10 +227,8 @@ def read_inputs_of_run(adata: AnnData, key: str) -> Inputs:
     for section in inputs.sections:
         if fitted.get(str(section.name)) != section.digest():
             of = "" if section.name is None else f" of section {section.name!r}"
-            msg = (
-                f"the spots{of} are not those that run {key!r} was fitted to: values, genes or positions changed; "
-                "go back to the AnnData that tl.impute returned (genes= selects genes), or call s2s.tl.impute again"
-            )
+            what = f"the spots{of} are not those that run {key!r} was fitted to"
+            msg = f"{what}: values, genes or positions changed; call s2s.tl.impute again"
             raise ValueError(msg)
     return inputs
 
@@ -281,11 +276,8 @@ def _warn_of_misfit(adata: AnnData, keys: object, sections: list[SectionOnLattic
         for section in sections:
             if (misfit := check_covariates(section, covariates[section.rows])) is not None:
                 where = "" if section.name is None else f" of section {section.name!r}"
-                msg = (
-                    f"covariates {name!r}{where} fit the expression better if the sites are {misfit.place} on the "
-                    f"lattice, in spot spacings (explained variance {misfit.explained_there:.3f} instead of "
-                    f"{misfit.explained_here:.3f}); check the positions from which they were computed"
-                )
+                better = f"explained variance {misfit.explained_there:.3f} instead of {misfit.explained_here:.3f}"
+                msg = f"covariates {name!r}{where} fit better if {misfit.place} ({better}); check their positions"
                 warnings.warn(msg, UserWarning, stacklevel=4)
 
 
@@ -326,12 +318,9 @@ def _read_sections(
         found.append(replace(section, wanted=~section.measured & near))
     far = sum(int((~section.measured & ~section.wanted).sum()) for section in found)
     if far and visible is None:
-        warnings.warn(
-            f"{far} of {int((~measured).sum())} unmeasured sites are farther than {reach:g} spot spacings from every "
-            "measured spot and stay NaN; drop them, or pass a larger max_distance (None: no limit)",
-            UserWarning,
-            stacklevel=4,
-        )
+        apart = f"farther than {reach:g} spot spacings from every measured spot"
+        msg = f"{far} of {int((~measured).sum())} unmeasured sites are {apart} and stay NaN; pass a larger max_distance"
+        warnings.warn(msg, UserWarning, stacklevel=4)
     return found, measured
 
 
@@ -342,10 +331,7 @@ def _with_counts(
     spots = np.isin(np.arange(adata.n_obs), section.spots)
     molecules = read_molecules(adata, spots, layer=layer) if denoise or total_counts == "auto" else None
     if denoise and molecules is None:
-        msg = (
-            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p), and "
-            "enough genes with low counts to identify the value of one molecule"
-        )
+        msg = "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p)"
         raise ValueError(msg)
     depth = find_depth(adata, spots, molecules, total_counts)
     order = np.searchsorted(np.flatnonzero(spots), section.spots)  # depth and molecules are in the order of obs

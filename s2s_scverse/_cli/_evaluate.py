@@ -46,17 +46,13 @@ def evaluate(
     stride: Annotated[int | None, Option(help="Keep every n-th spot along both axes; default: every second.")] = None,
     fraction: Annotated[float | None, Option(help="Keep this random fraction of the spots instead.")] = None,
     output: Annotated[Path | None, Option("--output", "-o", help="CSV file for the scores of every gene.")] = None,
-    genes: Annotated[
-        str | None,
-        Option(
-            help="Gene names separated by commas, or a file with one name per line; default: the most variable genes."
-        ),
-    ] = None,
+    genes: options.Genes = None,
     n_top_genes: Annotated[
         int,
         Option(
+            min=1,
             help="Without --genes: number of genes to score, the most variable of those detected in at least a tenth "
-            "of the measured spots."
+            "of the measured spots.",
         ),
     ] = 200,
     preset: options.Preset = "default",
@@ -90,9 +86,6 @@ def evaluate(
         check_output(output, source=source)
     if stride is not None and fraction is not None:
         msg = "--stride and --fraction exclude each other; pass one of them"
-        raise ValueError(msg)
-    if n_top_genes < 1:
-        msg = f"--n-top-genes must be at least 1, found {n_top_genes}"
         raise ValueError(msg)
     if keys is None:
         known = ("s2s", *METHODS)

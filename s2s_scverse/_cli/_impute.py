@@ -30,7 +30,7 @@ def impute(
     device: options.Device = "auto",
     seed: options.Seed = 0,
     natural_images: Annotated[
-        str, Option(help="Images to train on besides genes: auto, photographs, textures, none, or a folder.")
+        str, Option(help="Images to train on besides genes: auto, photographs, none, or a folder.")
     ] = "auto",
     image: options.Image = None,
     image_scale: options.ImageScale = 1.0,

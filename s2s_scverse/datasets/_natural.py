@@ -1,4 +1,4 @@
-"""Crops of photographs, images of the user or synthetic textures, as training data."""
+"""Crops of photographs or images of the user, as training data."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from .._checks import check_int, check_rng
+from .._checks import check_int
 
 __all__ = ["PHOTOGRAPHS", "natural_images"]
 
-Source = Literal["photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
+Source = Literal["photographs"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
 Image = NDArray[np.float32]  # (height, width), in [0, 1]
 
 # Photographs in scikit-image's wheel that its documentation states to be in the public domain or under CC0.
@@ -60,8 +60,6 @@ def natural_images(
         ``"photographs"``
             Photographs shipped with scikit-image that are in the public domain or under CC0: astronaut, brick, camera,
             chelsea, clock, coffee, grass, gravel, Hubble deep field, retina and rocket.
-        ``"textures"``
-            Synthetic noise with a power-law spectrum :cite:p:`Field1987`, and dead leaves :cite:p:`Lee2001`.
         path
             Folder with image files (png, jpg, tif, bmp, gif, webp); subfolders are ignored.
         array or sequence of arrays
@@ -99,10 +97,7 @@ def natural_images(
     height = check_int("the height in size", size[0], least=1)
     width = check_int("the width in size", size[1], least=1)
     n = check_int("n", n, least=1)
-    rng = check_rng(rng)
-    if isinstance(source, str) and source == "textures":
-        draw = _fractal_noise, _dead_leaves
-        return np.stack([draw[i % 2]((height, width), child) for i, child in enumerate(rng.spawn(n))])
+    rng = np.random.default_rng(rng)
     loaders = _find_images(source)
     order = rng.permutation(len(loaders))[np.arange(n) % len(loaders)]
     children = rng.spawn(n)
@@ -163,7 +158,7 @@ def _find_images(source: object) -> list[Callable[[], Image]]:
         folder = Path(source)
         if not folder.is_dir():
             found = "a file" if folder.exists() else "nothing"
-            msg = f"source must be 'photographs', 'textures' or the path of a folder; found {found} at {str(folder)!r}"
+            msg = f"source must be 'photographs' or the path of a folder; found {found} at {str(folder)!r}"
             raise ValueError(msg)
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
         if not paths:
@@ -174,10 +169,7 @@ def _find_images(source: object) -> list[Callable[[], Image]]:
         in_colour = source.ndim >= 3 and source.shape[-1] in (3, 4)
         source = list(source) if source.ndim - in_colour == 3 else [source]
     if not isinstance(source, list | tuple):
-        msg = (
-            "source must be 'photographs', 'textures', the path of a folder, an array or a list of arrays, "
-            f"found {type(source).__name__}"
-        )
+        msg = f"source must be 'photographs', a folder, an array or a list of arrays, found {type(source).__name__}"
         raise TypeError(msg)
     if not source:
         msg = "source holds no images; pass at least one array, or source='photographs'"
@@ -228,49 +220,3 @@ def _to_gray(array: object, name: str) -> Image:
     elif array.dtype.kind == "b" or (array.dtype.kind == "f" and low >= 0 and high <= 1):
         low, high = 0.0, 1.0
     return np.asarray(np.clip((image - low) / ((high - low) or 1.0), 0.0, 1.0), np.float32)
-
-
-def _fractal_noise(size: tuple[int, int], rng: np.random.Generator) -> Image:
-    """Draw noise with an amplitude proportional to frequency to the power -1 to -1.8, (height, width), in [0, 1].
-
-    The exponent of photographs is about -1 (Field 1987). Cropping from twice the size avoids periodic edges.
-    """
-    height, width = 2 * size[0], 2 * size[1]
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    frequency[0, 0] = np.inf
-    spectrum = np.fft.rfft2(rng.standard_normal((height, width))) * frequency ** -rng.uniform(1.0, 1.8)
-    noise = np.fft.irfft2(spectrum, s=(height, width))[: size[0], : size[1]]
-    noise -= noise.min()
-    return np.asarray(noise / (noise.max() or 1.0), np.float32)
-
-
-def _dead_leaves(size: tuple[int, int], rng: np.random.Generator) -> Image:
-    """Draw overlapping discs of uniform grey, (height, width), in [0, 1].
-
-    The density of radii r is proportional to r^-3 between 1.5 pixels and a third of the shorter side, which makes the
-    image scale-invariant (Lee, Mumford and Huang 2001). Discs occlude later ones; pixels are averages of 2 x 2.
-    """
-    height, width = 2 * size[0], 2 * size[1]
-    smallest = 3.0
-    largest = max(min(height, width) / 3, smallest + 1)
-    image = np.full((height, width), rng.uniform())
-    empty = np.ones((height, width), dtype=bool)
-    # The discs cover twenty times the area.
-    mean_area = 2 * np.pi * np.log(largest / smallest) / (smallest**-2 - largest**-2)
-    n_discs = int(20 * height * width / mean_area) + 1
-    radius = (smallest**-2 - rng.uniform(size=n_discs) * (smallest**-2 - largest**-2)) ** -0.5
-    centre = rng.uniform(-largest, [height + largest, width + largest], size=(n_discs, 2))
-    grey = rng.uniform(size=n_discs)
-    top, left = np.maximum(np.floor(centre - radius[:, None]), 0).astype(int).T
-    bottom, right = np.ceil(centre + radius[:, None]).astype(int).T
-    for i in np.flatnonzero((bottom > top) & (right > left)):
-        box = np.s_[top[i] : bottom[i], left[i] : right[i]]
-        free = empty[box]
-        if not free.any():
-            continue
-        y = np.arange(top[i], top[i] + free.shape[0])[:, None] - centre[i, 0]
-        x = np.arange(left[i], left[i] + free.shape[1]) - centre[i, 1]
-        new = free & (y**2 + x**2 <= radius[i] ** 2)
-        image[box][new] = grey[i]
-        free[new] = False
-    return np.asarray(image.reshape(size[0], 2, size[1], 2).mean(axis=(1, 3)), np.float32)

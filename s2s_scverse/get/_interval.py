@@ -66,8 +66,7 @@ def interval(
         msg = NO_STD.format(key)
         raise KeyError(msg)
     if "width" not in run.get("intervals", {}):
-        where = f"adata.uns[{_keys.UNS!r}][{key!r}]['intervals']"
-        msg = f"run {key!r} has no interval widths ({where}), as after anndata.concat; get intervals before it"
+        msg = f"run {key!r} has no interval widths, as after anndata.concat; get intervals before it"
         raise KeyError(msg)
     everywhere = np.ones(adata.n_obs, dtype=bool)
     middle = read_values(adata, everywhere, columns, layer=key, finite=False)

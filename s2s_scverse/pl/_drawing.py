@@ -190,13 +190,10 @@ def _warn_of_scaled(library: Mapping[str, Any], box: Box) -> None:
         height, width = np.shape(library["images"][name])[:2]
         inside = left > -0.1 * width and top > -0.1 * height and right < 1.1 * width and bottom < 1.1 * height
         if scale <= 0.5 and inside and max((right - left) / width, (bottom - top) / height) > 0.3:
-            warnings.warn(
-                f"the coordinates (x {left:.4g} to {right:.4g}, y {top:.4g} to {bottom:.4g}) lie within the {width} x "
-                f"{height} pixels of image {name!r}, so they may have been scaled to it already; expected are pixels "
-                f"of the full image: divide them by tissue_{name}_scalef ({scale:.4g}) before s2s.pp.grid",
-                UserWarning,
-                stacklevel=4,
-            )
+            found = f"x {left:.4g} to {right:.4g}, y {top:.4g} to {bottom:.4g}"
+            what = f"the coordinates ({found}) lie within image {name!r}, as if they had been scaled to it already"
+            msg = f"{what}: divide them by tissue_{name}_scalef ({scale:.4g}) before s2s.pp.grid"
+            warnings.warn(msg, UserWarning, stacklevel=4)
             return
 
 

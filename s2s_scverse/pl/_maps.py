@@ -99,7 +99,7 @@ def draw_maps(rows: Sequence[MapRow], adata: AnnData, cmaps: Mapping[Scale, str 
     check_number("alpha", TRANSLUCENT if look.alpha is None else look.alpha, least=0, most=1)
     check_number("img_alpha", look.img_alpha, least=0, most=1)
     ncols = min(check_int("ncols", look.ncols, least=1), len(rows))
-    colours = {scale: _colour_map(cmap) for scale, cmap in cmaps.items()}
+    colours = {scale: colormaps.get_cmap(cmap) for scale, cmap in cmaps.items()}
     # The row of each section that has its scale bar: the last one, at the left of the figure if there is one.
     with_bar = {row.section.name: row for row in (*rows, *rows[::ncols])}
     places = {name: _place(adata, row, look) for name, row in with_bar.items()}
@@ -165,14 +165,6 @@ def _fill(axis: Axes, text: str, fontsize: float, side: Literal["width", "height
     """Break text into lines that are no longer than a side of axes."""
     inches = getattr(axis.get_position(), side) * getattr(axis.figure.bbox, side) / axis.figure.dpi
     return "\n".join(fill(line, max(int(inches / (fontsize * INCHES_A_CHARACTER)), 10)) for line in text.splitlines())
-
-
-def _colour_map(name: str | Colormap) -> Colormap:
-    colours = colormaps[name] if isinstance(name, str) else name
-    if not isinstance(colours, Colormap):
-        msg = f"expected the name of a colour map, or a Colormap, found {name!r} ({type(name).__name__})"
-        raise TypeError(msg)
-    return colours
 
 
 def _draw_bar(row: MapRow, axes: NDArray[np.object_], scale: Scale, look: Look) -> None:

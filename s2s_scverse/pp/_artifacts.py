@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from .. import _keys
 from .._adata import read_measured, read_sections
-from .._checks import check_adata, check_fraction, check_layer, check_positive
+from .._checks import check_adata, check_layer, check_positive
 from .._lattice import SectionOnLattice
 from ._spots import LINE_FRACTION, dead_lines, read_depth, read_detected
 
@@ -86,7 +86,8 @@ def mask_artifacts(
     {'row'}
     """
     check_adata(adata)
-    line, spot = check_fraction("line_fraction", line_fraction), check_fraction("spot_fraction", spot_fraction)
+    line = check_positive("line_fraction", line_fraction, below=1)
+    spot = check_positive("spot_fraction", spot_fraction, below=1)
     n_mads = check_positive("n_mads", n_mads)
     check_layer(adata, layer)
     measured = read_measured(adata)

@@ -51,13 +51,10 @@ def check_libraries(adata: AnnData) -> None:
     matching = [key for key, values in texts.items() if values <= libraries]
     if any(len(texts[key]) == 1 or _named(key, FIELD_WORDS) for key in matching):
         return
-    how = "pass library_key=, a column of adata.obs that names the section of each spot"
+    how = "pass library_key=, or keep only the entry of this section"
     if matching:
         how = f"pass library_key={matching[0]!r}, since adata.obs[{matching[0]!r}] names them"
-    msg = (
-        f"adata.uns['spatial'] names {len(libraries)} libraries ({few(sorted(libraries))}), so adata may hold several "
-        f"sections: {how}; for a single section, keep only its entry"
-    )
+    msg = f"adata.uns['spatial'] names {len(libraries)} libraries ({few(sorted(libraries))}), not one: {how}"
     raise ValueError(msg)
 
 
@@ -71,10 +68,7 @@ def check_lattice(adata: AnnData, lattice: Lattice, coordinates: NDArray[np.floa
         alone = [affine_residual(lattice.subset(rows), coordinates[rows]) ** 2 * len(rows) for rows in groups]
         if np.sqrt(sum(alone) / len(lattice)) > EXPLAINED * found:
             continue
-        msg = (
-            f"the spots of each value of adata.obs[{key!r}] lie on a lattice of their own, and together {found:.2f} "
-            f"pitches from a common lattice: pass library_key={key!r} if these are several sections"
-        )
+        msg = f"spots of each value of adata.obs[{key!r}] lie on a lattice of their own; pass library_key={key!r}"
         if key in named:
             raise ValueError(msg)
         warnings.warn(msg, UserWarning, stacklevel=3)

@@ -253,13 +253,9 @@ def _warn_of_misfit(
     factors = sorted({round(factor, 6) for factor in tried if abs(np.log(factor)) > 0.05})
     if (misfit := _image.check_registration(maps.sample, spots, values, spacing, box, factors)) is not None:
         where = "" if section.name is None else f" of section {section.name!r}"
-        warnings.warn(
-            f"the image{where} fits the expression better if the coordinates are {misfit.place} (explained "
-            f"variance {misfit.explained_there:.3f} instead of {misfit.explained_here:.3f}); check obsm['spatial'], "
-            "the scale factor, and whether the image was rotated or mirrored",
-            UserWarning,
-            stacklevel=3,
-        )
+        better = f"explained variance {misfit.explained_there:.3f} instead of {misfit.explained_here:.3f}"
+        msg = f"the image{where} fits better if coordinates are {misfit.place} ({better}); check obsm['spatial']"
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def _warn_of_missing(missing: NDArray[np.bool_], outside: int) -> None:

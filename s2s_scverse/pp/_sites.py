@@ -108,10 +108,7 @@ def binned(
         log.warning("bins have means of %s, which are not counts; normalise bins instead", few(averaged))
     elif averaged:
         what = "adata.X" if averaged[0] == "X" else f"adata.layers[{averaged[0]!r}]"
-        msg = (
-            f"{what} holds values that are not counts: bins get their means, and a mean of logarithms is not the "
-            "logarithm of a mean; bin counts, then normalise the bins with s2s.pp.normalize"
-        )
+        msg = f"{what} holds values that are not counts: bins get their means; bin counts, then call s2s.pp.normalize"
         warnings.warn(msg, UserWarning, stacklevel=3)
     if "spatial" in adata.uns:
         spots.uns["spatial"] = deepcopy(adata.uns["spatial"])

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import read_mask, read_sections
-from .._checks import check_adata, check_fraction, check_int, check_rng
+from .._checks import check_adata, check_int, check_positive
 from .._lattice import random_sample, regular_sample
 
 __all__ = ["sparsify"]
@@ -82,7 +82,7 @@ def sparsify(
             raise ValueError(msg)
         first, second = (check_int("phase", offset, least=0, most=stride - 1) for offset in phase)
     else:
-        fraction, generator = check_fraction("fraction", fraction), check_rng(rng)
+        fraction, generator = check_positive("fraction", fraction, below=1), np.random.default_rng(rng)
 
     kept = np.zeros(adata.n_obs, dtype=bool)
     for section in sections:

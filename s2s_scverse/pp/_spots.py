@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .. import _keys
-from .._adata import array_positions, find_runs, read_mask, read_molecules
+from .._adata import array_positions, find_runs, read_mask, read_molecules, row_blocks
 from .._checks import (
     are_counts,
     check_column,
@@ -21,7 +21,6 @@ from .._checks import (
     check_name,
     check_numeric,
     few,
-    in_memory,
     named_layers,
     stored_values,
 )
@@ -48,7 +47,6 @@ log = logging.getLogger(__name__)
 ARRAY = [_keys.ARRAY_ROW, _keys.ARRAY_COL]
 TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 COUNTS = "counts"
-ROW_BLOCK = 4096
 FEWEST_GENES = 3  # median number of detected genes below which a spot without counts may be a measurement
 LINE_FRACTION = 0.1  # default of `line_fraction`; intact rows and columns of real sections are above 0.16
 LINE_SPREAD = 5  # highest 90 % quantile of depth in a failed row, relative to the largest median
@@ -63,17 +61,12 @@ def read_spots(adata: AnnData) -> AnnData:
     """Return the spots on tissue; refuse unmeasured sites, whose zeros are not measurements."""
     if not adata.obs_names.is_unique:
         repeated = adata.obs_names[adata.obs_names.duplicated()].unique()
-        msg = (
-            f"spot names are not unique ({few(repeated)}); call adata.obs_names_make_unique() first, "
-            "and pass library_key= if these are several sections"
-        )
+        msg = f"spot names are not unique ({few(repeated)}); call adata.obs_names_make_unique() first"
         raise ValueError(msg)
     if _keys.MEASURED in adata.obs:
         empty = ~(check_column(adata, _keys.MEASURED) | read_mask(adata, _keys.HELD_OUT))
         if empty.any():
-            msg = (
-                f"{empty.sum()} of {len(empty)} sites are unmeasured already; pass adata[adata.obs[{_keys.MEASURED!r}]]"
-            )
+            msg = f"{empty.sum()} of {len(empty)} sites are unmeasured; pass adata[adata.obs[{_keys.MEASURED!r}]]"
             raise ValueError(msg)
     inside = _in_tissue(adata)
     if inside.all():
@@ -123,19 +116,14 @@ def warn_of_depth(spots: AnnData, sections: Sequence[Laid], measured: NDArray[np
         own, alive = depth[section.rows], measured[section.rows]
         dead = {key: dead_lines(array[known, axis], own[known]) for axis, key in enumerate(ARRAY) if not bins}
         if texts := [f"{key} {few(lines.tolist())}" for key, lines in dead.items() if len(lines)]:
-            msg = (
-                f"{section.prefix}the median depth of {' and '.join(texts)} is below {LINE_FRACTION:.0%} of that of "
-                "neighbouring ones, as in clogged channels; s2s.pp.mask_artifacts marks their spots as unmeasured"
-            )
+            what = f"the median depth of {' and '.join(texts)} is below {LINE_FRACTION:.0%} of that of their neighbours"
+            msg = f"{section.prefix}{what}; s2s.pp.mask_artifacts marks their spots as unmeasured"
             warnings.warn(msg, UserWarning, stacklevel=3)
         for axis, lines in enumerate(dead.values()):
             alive = alive & ~np.isin(array[:, axis], lines)
         if n := _count_background(section.lattice.unit_coordinates[alive], own[alive]):
-            msg = (
-                f"{section.prefix}{n} of {alive.sum()} {'bins' if bins else 'spots'} lie together and have less than "
-                f"{BACKGROUND:.0%} of the depth of others, as outside the tissue, but count as tissue: set "
-                f"obs['in_tissue'] to 0 for the {'cells' if bins else 'spots'} there, or drop them"
-            )
+            what = f"{n} of {alive.sum()} {'bins' if bins else 'spots'} lie together and have hardly any counts"
+            msg = f"{section.prefix}{what}, as outside the tissue; set obs['in_tissue'] to 0 there"
             warnings.warn(msg, UserWarning, stacklevel=3)
 
 
@@ -209,7 +197,7 @@ def spots_in_memory(adata: AnnData) -> AnnData:
 def dead_lines(
     lines: NDArray[np.int64], depth: NDArray[np.float64], fraction: float = LINE_FRACTION
 ) -> NDArray[np.int64]:
-    """Return the rows (or columns) whose median depth is below a fraction of that of neighbouring ones.
+    """Return the rows (or columns) whose median depth is below a fraction of that of their neighbours.
 
     Rows with some deep spots lie at the rim of the tissue.
     """
@@ -242,9 +230,7 @@ def _in_tissue(adata: AnnData) -> NDArray[np.bool_]:
     unknown = values.isna() & column.notna()
     if unknown.any():
         found = few(column[unknown].unique())
-        msg = (
-            f"adata.obs[{_keys.IN_TISSUE!r}] must hold 1 (tissue) or 0 (background), found {found}; correct or drop it"
-        )
+        msg = f"adata.obs[{_keys.IN_TISSUE!r}] must hold 1 (tissue) or 0 (background), found {found}; correct it"
         raise ValueError(msg)
     inside: NDArray[np.bool_] = ~values.isin([False]).to_numpy(dtype=bool)
     if not inside.any():
@@ -287,9 +273,9 @@ def read_depth(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None = N
     matrices = _matrices(adata, layer)
     numbers = np.flatnonzero(rows)
     for matrix in matrices.values():
-        sample = next(_blocks(matrix, numbers[:: len(numbers) // 200 + 1]))
+        sample = next(row_blocks(matrix, numbers[:: len(numbers) // 200 + 1]))
         if are_counts(sample) and (stored_values(sample) > 0).any():
-            return np.concatenate([np.asarray(block.sum(axis=1)).ravel() for block in _blocks(matrix, numbers)])
+            return np.concatenate([np.asarray(block.sum(axis=1)).ravel() for block in row_blocks(matrix, numbers)])
     total = _total_counts(adata) if layer is None else None
     if total is not None and (total[rows] >= 0).all() and np.ptp(total[rows]) > 0.01 * total[rows].max():
         return total[rows]
@@ -305,7 +291,7 @@ def read_detected(adata: AnnData, rows: NDArray[np.bool_], *, layer: str | None 
     if matrix is None:
         return None
     detected = []
-    for block in _blocks(matrix, np.flatnonzero(rows)):
+    for block in row_blocks(matrix, np.flatnonzero(rows)):
         if (stored_values(block) < 0).any():
             return None
         detected.append(np.asarray((block > 0).sum(axis=1)).ravel())
@@ -327,9 +313,3 @@ def _total_counts(adata: AnnData) -> NDArray[np.float64] | None:
 def _zero_rows(matrix: Any) -> NDArray[np.bool_]:
     """Return which rows of a matrix in memory are 0 throughout, (n_rows,)."""
     return np.asarray(matrix.astype(bool).sum(axis=1) == 0).ravel()
-
-
-def _blocks(matrix: Any, rows: NDArray[np.int64]) -> Iterator[Any]:
-    """Yield rows of a matrix of any storage, block by block."""
-    for start in range(0, len(rows), ROW_BLOCK):
-        yield in_memory(matrix[rows[start : start + ROW_BLOCK]])

@@ -13,7 +13,7 @@ from anndata import AnnData
 
 from .. import _adata, _keys
 from .._calibration import FEWEST, LEVELS
-from .._checks import check_adata, check_choice, check_genes, check_rng
+from .._checks import check_adata, check_choice, check_genes
 from .._progress import Progress
 from .._scores import mean_over_sections
 from .._train._config import MIN_SPOTS, TRAINING_PRESETS, TrainingConfig
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from .._train._model import SectionModel
     from ..nn import CDCINConfig
 
-    NaturalImages = (
-        Literal["auto", "photographs", "textures"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
-    )
+    NaturalImages = Literal["auto", "photographs"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
 
 __all__ = ["impute", "logged_twice"]
 
@@ -100,8 +98,8 @@ def impute(
     network, training
         Hyper-parameters that replace those of the preset. A `network` of another shape is trained from random weights.
     natural_images
-        Additional training data: ``"photographs"`` (shipped with scikit-image), ``"textures"``, a folder, an array or a
-        list of arrays (see :func:`s2s_scverse.datasets.natural_images`), or None. ``"auto"``: photographs with
+        Additional training data: ``"photographs"`` (shipped with scikit-image), a folder, an array or a list of arrays
+        (see :func:`s2s_scverse.datasets.natural_images`), or None. ``"auto"``: photographs with
         ``preset="paper"``; None otherwise, because they change no score.
     max_epochs
         Largest number of epochs, instead of the preset's; 0: the weights are used as they are. By default no network is
@@ -206,7 +204,7 @@ def impute(
     folder = None if store is None else _adata.check_store(store)
     _adata.check_run_key(adata, key_added)
     _adata.check_copy(adata, copy=copy)
-    generator = check_rng(rng)
+    generator = np.random.default_rng(rng)
 
     from .._train._checkpoint import check_files
     from .._train._fit import fit

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from .. import _keys
-from .._checks import check_bool, check_fraction, check_int, few
+from .._checks import check_bool, check_int, check_positive, few
 from .._progress import Progress
 from ..get import draws
 from ._blocks import LARGE_TASKS, current_client
@@ -99,7 +99,7 @@ def propagate(
     if not callable(statistic):
         msg = f"statistic must be a function of an AnnData, found {statistic!r} ({type(statistic).__name__})"
         raise TypeError(msg)
-    n, level = check_int("n", n, least=2), check_fraction("level", level)
+    n, level = check_int("n", n, least=2), check_positive("level", level, below=1)
     check_bool("progress", progress)
     found: list[pd.Series[float]] = []
     variances: list[pd.Series[float]] = []

@@ -155,7 +155,7 @@ refuses("spots", s2s.pp.grid)(
     (lambda a: a[:0].copy(), ValueError, r"at least one spot and one gene, found an AnnData of shape \(0, 6\)"),
     ({"upsample": True}, TypeError, "upsample must be an integer, found True"),
     ({"upsample": 0}, ValueError, "upsample must be from 1 to 8, found 0"),
-    ({"bin_size": [9]}, TypeError, r"bin_size must be a number .*, or 'auto', found \[9\]"),
+    ({"bin_size": [9]}, TypeError, r"bin_size must be a number, found \[9\]"),
     ({"bin_size": 0}, ValueError, "bin_size must be positive and finite, found 0"),
     ({"bin_size": 1e-6}, ValueError, "bin_size=1e-06 cuts the section into .* bins, of which"),
     ({"bin_size": 9.0, "bin_shape": "round"}, ValueError, "bin_shape must be one of 'square', 'hex', found 'round'"),
@@ -169,7 +169,7 @@ refuses("spots", s2s.pp.grid)(
     (obs(slide=["a"] * 84 + [None]), {"library_key": "slide"}, ValueError, "is missing for 1 of 85 spots; name the"),
     (three_spots_in_b, {"library_key": "slide"}, ValueError, "section 'b': expected at least 4 spots to find"),
     (obs(s2s_measured=[True, None] + [True] * 83), ValueError, r"s2s_measured'\] must hold True or False for every"),
-    (obs(s2s_measured=[False] + [True] * 84), ValueError, "1 of 85 sites are unmeasured already"),
+    (obs(s2s_measured=[False] + [True] * 84), ValueError, "1 of 85 sites are unmeasured; pass"),
     (x(lambda v: np.where(v > 4, np.nan, v)), {"bin_size": 2e2}, ValueError, r"has \d+ values that are NaN .*; set "),
     (obs(in_tissue=0), ValueError, "no spot lies on tissue: .* is 0 for all 85"),
     (obs(in_tissue="edge"), ValueError, r"in_tissue'\] must hold 1 \(tissue\) or 0 \(background\), found edge"),
@@ -189,7 +189,7 @@ refuses("spots", s2s.pp.grid)(
     (in_obs("x", "y"), KeyError, r"pass spatial_key=, or set .*\['spatial'\] = adata\.obs\[\['x', 'y'\]\]"),
     (named_by_array, KeyError, r"or set adata\.obsm\['spatial'\] to the two numbers in the names of .* 2x3\)"),
     (places(lambda xy: np.where(xy > 900, np.nan, xy)), ValueError, r"is NaN or infinite for \d+ of 85 spots; drop"),
-    (places(lambda xy: xy[:, [0, 0, 1]]), ValueError, r"2 columns \(x, y\), found .* 3\); set .* or pass another"),
+    (places(lambda xy: xy[:, [0, 0, 1]]), ValueError, r"2 columns \(x, y\), found .* 3\); pass another"),
     *((places(lambda xy, k=k: xy.astype(k)), TypeError, "must hold numbers, found") for k in (bool, complex, str)),
     (places(sparse.csr_matrix), TypeError, r"must hold numbers, found dtype object \(csr_matrix\)"),
     (places(lambda xy: xy + noise(xy)), ValueError, r"do not lie on a lattice: .* For cells or beads pass bin_size="),
@@ -199,7 +199,7 @@ refuses("spots", s2s.pp.grid)(
     (places(lambda xy: xy), {"bin_size": 1e2, "min_cells": 50}, ValueError, "size 100 holds min_cells=50 cells; the"),
 )
 refuses("dense", s2s.pp.grid)(
-    ({}, ValueError, "unmeasured already|held out"),
+    ({}, ValueError, "are unmeasured; pass|held out"),
     (only_spots, {"bin_size": 200.0}, ValueError, "bins would mix held-out values .* bin first, then call s2s.pp"),
 )
 for function, always in (
@@ -245,8 +245,8 @@ SHARED = {
     ),
     "coordinate_system": ((3, TypeError, "coordinate_system must be a name, found 3"),),
     "rng": (
-        (-1, ValueError, "rng must be a seed of at least 0, found -1"),
-        *((rng, TypeError, f"rng must be an integer seed, .* found {rng!r}") for rng in ("seed", 1.5, True)),
+        (-1, ValueError, "non-negative"),
+        *((rng, TypeError, f"expects int or sequence of ints .* {rng}") for rng in ("seed", 1.5)),
     ),
     "key_added": (
         (3, TypeError, "key_added must be a string, found 3"),
@@ -333,7 +333,7 @@ refuses("dense", s2s.pp.sparsify)(
     (whole, {"keep": np.ones(5, bool)}, ValueError, r"keep must have one value for each of the \d+ sites"),
     (whole, {"keep": np.ones(5, bool), "fraction": 0.5}, ValueError, "fraction and keep exclude each other"),
     (whole, {"keep": np.zeros(89, bool)}, ValueError, "no spot is left with keep: the section has"),
-    (whole, {"fraction": 0.5, "rng": "seed"}, TypeError, "rng must be an integer seed, .* found 'seed'"),
+    (whole, {"fraction": 0.5, "rng": "seed"}, TypeError, "expects int or sequence of ints"),
 )
 
 # Imputing, interpolating.
@@ -428,7 +428,7 @@ refuses("dense", s2s.tl.impute, **LITTLE)(
     (checkpoint(bytes), {"checkpoint": "run.ckpt", "max_epochs": 7}, ValueError, "max_epochs is 1 there and 7 here"),
     (checkpoint(bytes), {"pretrained": "run.ckpt", "network": SMALL}, ValueError, "not fit .* features is 16 there"),
     (closed, {"checkpoint": CLOSED}, OSError, "could not be written|cannot write checkpoint=.*: permission denied in"),
-    (closed, {"store": CLOSED}, OSError, "the folder .* cannot be made|cannot write store=.*: permission denied in"),
+    (closed, {"store": CLOSED}, OSError, "could not be written|cannot write store=.*: permission denied in"),
     (file("file"), {"store": "file"}, FileExistsError, EXISTS),
     (damaged_store, {"store": "store"}, FileExistsError, EXISTS),
 )
@@ -504,9 +504,9 @@ for function, text in (
     refuses("dense", function)(({}, KeyError, text))
 refuses("imputed", s2s.get.at)(
     ({"points": "here"}, TypeError, r"numbers of shape \(n, 2\), found str"),
-    ({"points": [[1, 2], [3]]}, TypeError, r"numbers of shape \(n, 2\), found list of object"),
+    ({"points": [[1, 2], [3]]}, TypeError, r"numbers of shape \(n, 2\), found list \("),
     ({"points": np.eye(3)}, ValueError, r"numbers of shape \(n, 2\): x and y; found shape \(3, 3\)"),
-    ({"points": [[np.nan, 1]]}, ValueError, "found values that are NaN or infinite"),
+    ({"points": [[np.nan, 1]]}, ValueError, r"found shape \(1, 2\), 1 not finite"),
     ({"points": ad.AnnData(np.ones((2, 2)))}, KeyError, "coordinates not found"),
 )
 refuses("imputed", s2s.get.history_df)(({"key": "no"}, KeyError, "no run 'no' found .* which has: s2s; call s2s.tl"))
@@ -535,7 +535,7 @@ def partly_merged(adata):
 
 
 refuses("imputed", s2s.get.interval)(
-    (partly_merged, KeyError, r"run 's2s' has no interval widths \(.*'intervals'\]\), as after anndata\.concat"),
+    (partly_merged, KeyError, r"run 's2s' has no interval widths, as after anndata\.concat"),
 )
 refuses("imputed", s2s.get.evaluation_df)((partly_merged, KeyError, "no scores found .*; call s2s.tl.evaluate"))
 
@@ -584,7 +584,7 @@ for function, key, colours in ((s2s.pl.compare, "keys", "error_cmap"), (s2s.pl.u
     refuses("dense", function, genes="domain_1")(({}, KeyError, f"layers not found: s2s; .* or pass {key}="))
     refuses("imputed", function, genes="flat_1")(
         (lambda a: a.layers["s2s"].fill(np.nan), ValueError, r"holds no values of flat_1: they were not imputed"),
-        ({"cmap": 3}, TypeError, "expected the name of a colour map, or a Colormap, found 3"),
+        ({"cmap": 3}, TypeError, "a str or Colormap .* you passed 3"),
         ({colours: "nope"}, KeyError, r"'nope' is not a (valid value for colormap|known colormap)"),
         ({"vmin": "p99", "vmax": "p1"}, ValueError, "vmin must lie below vmax, found 'p99' and 'p1'"),
         ({"vmax": "p101"}, ValueError, "vmax must be a number or a percentile from 'p0' to 'p100', found 'p101'"),

@@ -13,7 +13,6 @@ FUNCTIONS = {
     "simulated": lambda _, rng: tissue(n_rows=20, n_cols=20, n_genes=6, rng=rng).X.toarray(),
     "truth": lambda _, rng: tissue(n_rows=20, n_cols=20, n_genes=6, rng=rng).layers["truth"],
     "photographs": lambda _, rng: images("photographs", size=(24, 16), n=13, rng=rng),
-    "textures": lambda _, rng: images("textures", size=(24, 16), n=13, rng=rng),
     "sparsify": lambda _, rng: s2s.pp.sparsify(GRID, fraction=0.2, rng=rng, copy=True).obs["s2s_measured"],
     "evaluate": lambda a, rng: s2s.get.evaluation_summary_df(s2s.tl.evaluate(a, rng=rng, copy=True))[["lower"]],
     "draws": lambda a, rng: np.stack([draw.X for draw in s2s.get.draws(a, 2, rng=rng)]),
