@@ -62,7 +62,10 @@ class CrossValidation:
             weights = None if noise_weights is None else noise_weights[train]
             both = None if covariates is None else (covariates[train], covariates[test])
             data = spots[train], spots[test], informative[train]
-            return number, fit(method, *data, noise_weights=weights, stacking=stacking, covariates=both)
+            predictor = fit(method, *data, noise_weights=weights, stacking=stacking, covariates=both)
+            if isinstance(predictor, Stack):
+                predictor.components.kriging.forget_smooth()  # components are kriged by now
+            return number, predictor
 
         parts = list(_partition(spots, self.fold))
         self._predictors: dict[int, Any] = dict(parallel(fitted, parts))

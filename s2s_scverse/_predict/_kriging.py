@@ -373,6 +373,11 @@ class Kriging:
                 self._cache_left -= factor.vectors.nbytes
         return factor
 
+    def forget_smooth(self) -> None:
+        """Release the cached eigenvectors of kernels with which single genes are not compared."""
+        kept = kernels_for(len(self.spots), smooth=False)
+        self._cache = {key: factor for key, factor in self._cache.items() if key[1] in kept}
+
     def _site_blocks(self, tile: Tile) -> Iterator[tuple[slice, Float64]]:
         """Yield blocks of the tile's sites, and their distances (n_rows, n_tile_spots) from its spots."""
         size = max(1, _SITE_BLOCK // len(tile.spots))
