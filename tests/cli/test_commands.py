@@ -191,7 +191,6 @@ LONG = ",".join(f"gene_with_a_long_name_{number}" for number in range(60))
         ("evaluate --methods magic", "--methods must be some of s2s, .*found magic"),
         ("evaluate --methods Krigin", r"found Krigin; did you mean kriging\?"),
         ("evaluate --fraction .5 --stride 2", "--stride and --fraction"),
-        ("evaluate --n-top-genes 0", "--n-top-genes must be at least 1, found 0"),
         ("evaluate --fraction 2", "--fraction must lie between 0 and 1, found 2.0"),
         ("evaluate --keys ,", "--keys must name at least one layer"),
         ("evaluate --keys x --seed 1 --as-is", "--seed, --normalize would change"),
