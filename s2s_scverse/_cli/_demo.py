@@ -33,9 +33,9 @@ def demo(
     out_dir: Annotated[Path, Option(help="Folder for demo.h5ad and demo.png; made if needed.")] = Path(),
     seed: Annotated[int, Option(help="Random seed of the section and of training.")] = 0,
     preset: Annotated[
-        Literal["default", "quick"],
-        Option(help="Training preset.", **options.one_of("default", "quick")),
-    ] = "default",
+        Literal["default", "fast", "quick"],
+        Option(help="Training preset.", **options.one_of("default", "fast", "quick")),
+    ] = "fast",
     image: Annotated[
         bool, Option("--image", help="Simulate a stained image of the section, too, and use it as a covariate.")
     ] = False,

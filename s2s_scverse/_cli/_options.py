@@ -55,10 +55,10 @@ Genes = Annotated[
     str | None, Option(help="Only these genes: names separated by commas, or a file with one name per line.")
 ]
 Preset = Annotated[
-    Literal["default", "quick", "paper"],
+    Literal["default", "fast", "quick", "paper"],
     Option(
-        help="quick: no network; paper: the published recipe, very slow.",
-        **one_of("default", "quick", "paper"),
+        help="fast: half of the training; quick: no network; paper: the published recipe, very slow.",
+        **one_of("default", "fast", "quick", "paper"),
     ),
 ]
 MaxEpochs = Annotated[int | None, Option(help="Maximum number of training epochs; 0: do not train the network.")]

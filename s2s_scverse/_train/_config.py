@@ -135,6 +135,7 @@ class TrainingConfig:
 TRAINING_PRESETS: Final[Mapping[str, TrainingConfig]] = MappingProxyType(
     {
         "default": TrainingConfig(weights="simulated", masks=2, max_epochs=10, precision="auto"),
+        "fast": TrainingConfig(weights="simulated", masks=2, max_epochs=5, precision="auto"),
         "quick": TrainingConfig(max_epochs=0),
         "paper": TrainingConfig(
             initial="nearest",

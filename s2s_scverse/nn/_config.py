@@ -106,6 +106,7 @@ PRESETS: Mapping[str, CDCINConfig] = MappingProxyType(
             attention=True,
         ),
         "default": CDCINConfig(),
+        "fast": CDCINConfig(),
         "quick": CDCINConfig(),
     }
 )

@@ -54,7 +54,7 @@ def impute(
     *,
     layer: str | None = None,
     key_added: str = _keys.UNS,
-    preset: Literal["default", "quick", "paper"] = "default",
+    preset: Literal["default", "fast", "quick", "paper"] = "default",
     network: "CDCINConfig | None" = None,
     training: TrainingConfig | None = None,
     natural_images: "NaturalImages | None" = "auto",
@@ -93,8 +93,8 @@ def impute(
     key_added
         Name of the layer to write, and of the run in `.uns['s2s']`.
     preset
-        ``"default"``; ``"quick"``, the initial estimate without a network; or ``"paper"``, network and training as
-        published (without its leak), for comparison.
+        ``"default"``; ``"fast"``, with half of the training; ``"quick"``, the initial estimate without a network;
+        or ``"paper"``, network and training as published (without its leak), for comparison.
     network, training
         Hyper-parameters that replace those of the preset. A `network` of another shape is trained from random weights.
     natural_images

@@ -217,7 +217,7 @@ def test_missing_values_are_found_before_training(told, counts, tmp_path):
     ("arguments", "text"),
     [
         ("impute x -o x.h5ad --preset quikc", "'--preset': it must be one of 'default', .*did you mean quick?"),
-        ("demo --preset paper", "'--preset': it must be one of 'default', 'quick', found 'paper'"),
+        ("demo --preset paper", "'--preset': it must be one of 'default', 'fast', 'quick', found 'paper'"),
         ("imput x", "Did you mean 'impute'?"),
     ],
 )
@@ -302,7 +302,7 @@ def test_the_image_is_evaluated(done, tmp_path):
     assert pcc[4]["kriging"] == pcc[0]["kriging"]
 
 
-SMALL = ("--rows", 16, "--cols", 18, "--n-genes", 8, "--max-epochs", 0)
+SMALL = ("--rows", 16, "--cols", 18, "--n-genes", 8, "--max-epochs", 0, "--preset", "fast")
 
 
 def test_demo(done, tmp_path):

@@ -354,7 +354,7 @@ refuses("dense", s2s.tl.impute, progress=False)(
     (lambda a: a.obs.__delitem__("s2s_measured"), KeyError, "adata.obs has no s2s_measured"),
     (obs(array_row=a_billion), ValueError, "1000000001 x 10 positions.*: check for outliers"),
     (lambda a: a.layers.__setitem__("mine_std", a.X), {"key_added": "mine"}, ValueError, r"layers\['mine_std'\]"),
-    ({"preset": "best"}, ValueError, "preset must be one of 'default', 'quick', 'paper', found 'best'"),
+    ({"preset": "best"}, ValueError, "preset must be one of 'default', 'fast', 'quick', 'paper', found 'best'"),
     ({"network": 3}, TypeError, "network must be a CDCINConfig, found 3"),
     ({"training": {}}, TypeError, "training must be a TrainingConfig, found {}"),
     ({"max_epochs": -1}, ValueError, "max_epochs must be at least 0, found -1"),

@@ -19,7 +19,7 @@ from s2s_scverse._train import _fit
 _fit.LEAST_GAIN = 0.0  # train the network even if it does not help
 source, out, checkpoint = sys.argv[1:]
 adata = ad.read_h5ad(source)
-s2s.tl.impute(adata, max_epochs=2, progress=False, checkpoint=checkpoint, store=out)
+s2s.tl.impute(adata, preset="fast", max_epochs=2, progress=False, checkpoint=checkpoint, store=out)
 """
 COMMAND = """
 import sys
@@ -28,7 +28,7 @@ from s2s_scverse._train import _fit
 _fit.LEAST_GAIN = 0.0
 source, out, checkpoint = sys.argv[1:]
 sys.argv = ["s2s", "-q", "impute", source, "-o", out, "--checkpoint", checkpoint]
-sys.argv += ["--as-is", "--max-epochs", "2"]
+sys.argv += ["--as-is", "--preset", "fast", "--max-epochs", "2"]
 main()
 """
 
@@ -96,7 +96,7 @@ _fit.LEAST_GAIN = 0.0
 source, what, path = sys.argv[1:]
 adata = ad.read_h5ad(source)
 before = str(adata)
-arguments = {"max_epochs": 1, "progress": False, what: path}
+arguments = {"preset": "fast", "max_epochs": 1, "progress": False, what: path}
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 try:
     s2s.tl.impute(adata, **arguments)
