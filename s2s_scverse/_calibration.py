@@ -8,19 +8,6 @@ from scipy.stats import norm, poisson
 
 from ._predict._arrays import Bool, Float32, Float64, Index
 
-__all__ = [
-    "FEWEST",
-    "GAIN_GENES",
-    "LEVELS",
-    "Calibration",
-    "Pool",
-    "counting_noise",
-    "denoise",
-    "explained",
-    "gain",
-    "nearer_and_farther",
-]
-
 LEVELS: Final = np.append(np.arange(0.05, 0.95, 0.05), [0.95, 0.98, 0.99])  # levels of the intervals
 LEVEL: Final = 0.9  # level of the interval that standard deviations are scaled to
 FEWEST: Final = 16  # smallest number of spots, or of sites, for error estimates

@@ -16,37 +16,6 @@ from scipy import sparse
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = [
-    "are_counts",
-    "as_dense",
-    "check_adata",
-    "check_bool",
-    "check_choice",
-    "check_column",
-    "check_coordinates",
-    "check_fields",
-    "check_finite",
-    "check_folder",
-    "check_genes",
-    "check_int",
-    "check_layer",
-    "check_name",
-    "check_number",
-    "check_numeric",
-    "check_path",
-    "check_points",
-    "check_positive",
-    "check_type",
-    "check_unique_genes",
-    "did_you_mean",
-    "few",
-    "in_memory",
-    "is_sparse",
-    "named_layers",
-    "read_table",
-    "stored_values",
-]
-
 COORDINATES = (
     *(("x", "y"), ("x_centroid", "y_centroid"), ("center_x", "center_y"), ("xcoord", "ycoord")),
     *(("CenterX_global_px", "CenterY_global_px"), ("pxl_col_in_fullres", "pxl_row_in_fullres")),

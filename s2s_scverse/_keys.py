@@ -2,28 +2,6 @@
 
 from typing import Final
 
-__all__ = [
-    "ARRAY_COL",
-    "ARRAY_ROW",
-    "ARTIFACT",
-    "COVARIATE_GAIN",
-    "EVALUATION",
-    "GRID",
-    "HELD_OUT",
-    "IMAGE",
-    "IMAGE_FEATURES",
-    "IN_TISSUE",
-    "LIBRARY_KEY",
-    "MEASURED",
-    "MODEL",
-    "RELIABILITY",
-    "SECTIONS",
-    "SPATIAL",
-    "STD",
-    "UNS",
-    "VISIBLE",
-]
-
 SPATIAL: Final = "spatial"  # obsm, read (and written for new sites): x, y of every site
 ARRAY_ROW: Final = "array_row"  # obs, read and written
 ARRAY_COL: Final = "array_col"  # obs, read and written

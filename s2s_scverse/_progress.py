@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-__all__ = ["SILENT", "Progress"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")

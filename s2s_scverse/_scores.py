@@ -12,23 +12,6 @@ from scipy.stats import norm, rankdata, wilcoxon
 from ._lattice import Lattice
 from ._predict._arrays import Float, Float64
 
-__all__ = [
-    "COVERAGE",
-    "SCORES",
-    "bootstrap_interval",
-    "coverage",
-    "mean_over_sections",
-    "paired_test",
-    "pairs_frame",
-    "pearson",
-    "rmse",
-    "score_genes",
-    "scores_frame",
-    "similarity_map",
-    "summary_frame",
-    "window",
-]
-
 Table: TypeAlias = Mapping[str, Float64]  # values of every score, (n_methods, n_genes)
 
 SCORES: Final = ("pcc", "spearman", "rmse", "mae", "ssim")  # of all methods

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from ._checks import few
 
-__all__ = ["find_image", "import_spatialdata", "read_levels"]
-
 
 def import_spatialdata() -> Any:
     """Import spatialdata, or raise an ImportError with advice."""

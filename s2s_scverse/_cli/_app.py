@@ -15,8 +15,6 @@ import typer
 
 from .. import __version__
 
-__all__ = ["app", "main", "on_a_terminal", "print_json", "reported"]
-
 SHELL_WORDS: Final = {
     "call s2s.pp.normalize(adata) first": "pass --normalize",
     "start from counts: s2s.pp.normalize(adata)": "pass --layer with the counts",

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-__all__ = ["demo", "stained"]
-
 DEPTH: Final = 600.0
 """Counts per spot, simulated and normalized to: a constant, so that no spot's values depend on another's."""
 SHOWN: Final = ("domain_1", "hot_spot_1", "cell_type_1")

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from .._predict import Method
 
-__all__ = ["as_text", "evaluate", "gain_as_text", "run_methods", "score"]
-
 IMPUTING = (
     *("methods", "stride", "fraction", "n_top_genes", "preset", "max_epochs", "device", "seed", "normalised"),
     *("image", "image_scale", "covariates"),

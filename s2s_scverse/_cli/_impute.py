@@ -14,8 +14,6 @@ from ._app import on_a_terminal, print_json
 from ._files import check_output, check_writable, read_genes, read_section, write_section
 from ._layout import find_covariates, lay_out, normalise
 
-__all__ = ["impute"]
-
 log = logging.getLogger(__name__)
 
 

@@ -15,8 +15,6 @@ from ._layout import VALUES, describe_values, has_lattice, lay_out, normalise
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["info"]
-
 LEAST = 0.01  # fraction of the variance below which the text says that an image explains hardly anything
 
 

@@ -11,8 +11,6 @@ from .. import _keys
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["VALUES", "describe_values", "find_covariates", "has_lattice", "lay_out", "normalise", "refuse_useless"]
-
 log = logging.getLogger(__name__)
 
 VALUES: Final = {

@@ -5,8 +5,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bool", "Covariates", "Float", "Float32", "Float64", "Index", "Int", "as_float32", "as_float64"]
-
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
 Float: TypeAlias = NDArray[np.floating]

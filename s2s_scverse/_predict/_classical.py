@@ -11,8 +11,6 @@ from scipy.spatial import Delaunay, cKDTree
 
 from ._arrays import Float, Float32, Float64, Index, as_float32, as_float64
 
-__all__ = ["CLASSICAL", "Classical"]
-
 _TIE = 1e-9  # relative tolerance within which distances are equal
 _ANGLE = np.pi / 4
 _SHEAR = 1e-3 * np.array([[np.cos(_ANGLE), np.sin(_ANGLE)], [np.sin(_ANGLE), -np.cos(_ANGLE)]])

@@ -15,8 +15,6 @@ from ._arrays import Float, Float32, Float64, as_float32
 from ._kriging import Kernel, Kriged, Kriging, Settings
 from ._pca_kriging import PCAKriging, typical_distance
 
-__all__ = ["CovariateKriging", "ExternalDrift"]
-
 _KERNEL = Kernel("exponential", 4.0)  # in median distances between covariates
 _COMPONENTS = 10
 _DISTANCES: Final = (2.0, 4.0)  # spot spacings equivalent to a median distance between covariates

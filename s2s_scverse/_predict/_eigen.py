@@ -14,8 +14,6 @@ from scipy.linalg import cython_lapack, eigh
 from ._arrays import Float32
 from ._threads import one_thread
 
-__all__ = ["eigenvectors"]
-
 _SIGNATURE = b"void (char *, char *, int *, "
 """With integers of 32 bits; anything else is left to scipy.linalg."""
 

@@ -13,8 +13,6 @@ from ..nn import CDCIN
 from ._config import TrainingConfig
 from ._scenes import Batch, Scene, cut, lay_on_rasters
 
-__all__ = ["cells_per_batch", "in_bfloat16", "predict_sites", "run_stages", "whole_maps", "whole_section"]
-
 CELLS_PER_BATCH = 2**15
 WIDEST, LOWEST = 256, 32  # largest width and smallest height of the pieces of a large section, without their rims
 

@@ -13,8 +13,6 @@ from .._checks import check_folder, check_path
 from ..nn import CDCINConfig
 from ._config import TrainingConfig
 
-__all__ = ["check_files", "describe", "read_checkpoint"]
-
 ENTRY = "s2s"  # key of a lightning checkpoint under which a run is described
 
 

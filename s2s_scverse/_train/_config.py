@@ -7,8 +7,6 @@ from typing import Any, Final, Literal
 
 from .._checks import check_fields
 
-__all__ = ["MIN_SPOTS", "TRAINING_PRESETS", "Initial", "Loss", "TrainingConfig"]
-
 Initial = Literal["nearest", "kriging", "pca_kriging", "stack"]
 Loss = Literal["l1", "l2", "huber"]
 FROM_0: Final = (0, None)

@@ -30,8 +30,6 @@ from ._shrinkage import Correction, find_shrinkage
 if TYPE_CHECKING:
     from ._lightning import TrainingPlan
 
-__all__ = ["fit"]
-
 log = logging.getLogger(__name__)
 
 MAX_VALIDATED: Final = 64  # number of genes to validate with

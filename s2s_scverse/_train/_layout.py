@@ -11,8 +11,6 @@ from .._predict._arrays import Bool, Float32, Float64, Int
 from ._config import TrainingConfig
 from ._scenes import Masks, Scale, Scene, Term, build_scene
 
-__all__ = ["Images", "choose_validation", "lay_out", "sampled_masks", "section_scene"]
-
 MAX_TRAINED = 128  # genes to train on
 MAX_KEPT = 0.8  # largest fraction of visible sites: where nearly all are measured, a fifth of the spots is still masked
 SPARSER = 2  # spacing of the sparser sample, in spots

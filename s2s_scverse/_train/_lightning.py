@@ -28,8 +28,6 @@ from ._checkpoint import ENTRY
 from ._config import Loss, TrainingConfig
 from ._scenes import Batch, Crops, Term
 
-__all__ = ["TrainingPlan", "train"]
-
 
 def masked_error(prediction: Tensor, target: Tensor, weight: Tensor, kind: Loss) -> Tensor:
     """Mean error over sites, weighted; all of one shape. Huber's is squared below 1 and absolute beyond."""

@@ -40,8 +40,6 @@ from ._apply import cells_per_batch, predict_sites, whole_section
 from ._config import TrainingConfig
 from ._scenes import Scale
 
-__all__ = ["Block", "SectionModel", "find_device", "model_arrays", "predict_block"]
-
 SMALLEST_PIECE, VALUES_PER_PIECE = 64, 2**22  # genes, and values of their maps, predicted at a time
 CORRECTED = 32  # genes corrected by the network at a time
 MOST_SITES = 2**16  # of a section whose genes are predicted in several threads

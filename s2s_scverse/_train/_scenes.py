@@ -14,8 +14,6 @@ from .._predict import StackingWeights, fit, parallel
 from .._predict._arrays import Bool, Float32, Float64, Int
 from ._config import Initial, TrainingConfig
 
-__all__ = ["N_MAPS", "Batch", "Crops", "Masks", "Scale", "Scene", "Term", "build_scene", "cut"]
-
 SMALLEST_CROP = 16  # smallest side of crops of spots
 
 SMALLEST_SPREAD = 0.2

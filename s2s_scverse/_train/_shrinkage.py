@@ -11,8 +11,6 @@ from ._apply import predict_sites
 from ._config import TrainingConfig
 from ._scenes import Batch
 
-__all__ = ["Correction", "find_shrinkage"]
-
 DOUBT: Final = 50
 FACTORS: Final = np.linspace(0, 1, 11)
 

@@ -8,8 +8,6 @@ import numpy as np
 from .._predict import Kernel, PCAKriging, Settings
 from .._predict._arrays import Bool, Float32, Float64
 
-__all__ = ["error_variance", "simulate_errors"]
-
 N_FREQUENCIES: Final = 512
 _DEGREES: Final = {"exponential": 1, "matern32": 3}  # of freedom of the Student distribution of frequencies
 _GOLDEN: Final = (np.sqrt(5) - 1) / 2

@@ -14,8 +14,6 @@ from .._predict._arrays import Bool, Float32, Float64, Index
 from ._conditional import error_variance, simulate_errors
 from ._marginals import Counting, rectified_parameters
 
-__all__ = ["ErrorModel", "GeneErrors", "Marginals"]
-
 _VALUES: Final = 2**24  # component errors simulated at a time
 _SPATIAL: Final = 0.95  # largest share of the spatial part in the variance of an error
 _SHARE: Final = 1.0  # standard error of the logarithm of that share

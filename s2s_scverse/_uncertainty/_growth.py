@@ -11,8 +11,6 @@ from .._predict import Kriging, PCAKriging
 from .._predict._arrays import Bool, Float32, Float64, Index
 from ._conditional import error_variance
 
-__all__ = ["Growth", "growth_slope"]
-
 _RADII: Final = (1.5, 3.0, 4.5)  # of the discs that are left out, in spot spacings
 _CENTRES: Final = 24  # number of discs of each radius
 _LARGEST: Final = 1 / 3  # largest part of the spots in a disc

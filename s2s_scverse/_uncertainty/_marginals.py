@@ -10,8 +10,6 @@ from scipy.stats import norm, poisson
 from .._calibration import counting_noise
 from .._predict._arrays import Bool, Float32, Float64
 
-__all__ = ["Counting", "rectified_parameters"]
-
 _MANY: Final = 12.0  # molecules beyond which Poisson quantiles are those of a skewed normal distribution
 _RATES: Final = np.append(0, np.geomspace(1e-3, 1.2 * _MANY, 64))
 _COUNTS: Final = np.arange(48)

@@ -13,8 +13,6 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from .._checks import check_int
 
-__all__ = ["PHOTOGRAPHS", "natural_images"]
-
 Source = Literal["photographs"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
 Image = NDArray[np.float32]  # (height, width), in [0, 1]
 

@@ -15,8 +15,6 @@ from anndata import AnnData
 from .._checks import check_path
 from .._keys import SPATIAL
 
-__all__ = ["visium_breast_cancer", "visium_human_lymph_node", "visium_mouse_brain", "xenium_mouse_brain"]
-
 log = logging.getLogger(__name__)
 
 URL: Final = "https://cf.10xgenomics.com/samples/spatial-exp/1.1.0/{0}/{0}_{1}"

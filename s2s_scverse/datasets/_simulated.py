@@ -13,8 +13,6 @@ from scipy.sparse import csr_matrix
 from .._checks import check_choice, check_int, check_number, check_positive
 from .._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
 
-__all__ = ["DOMAINS", "simulated_tissue"]
-
 Field = NDArray[np.float64]
 Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]  # rows and columns
 LatticeKind = Literal["square", "hex", "quincunx", "cells"]

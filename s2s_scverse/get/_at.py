@@ -10,8 +10,6 @@ from .. import _keys
 from .._adata import find_runs, read_mask, read_section, read_values
 from .._checks import check_coordinates, check_genes, check_layer, check_points
 
-__all__ = ["at"]
-
 REACH = 0.71  # largest distance of a point from its site, in spot spacings: half the diagonal of a square bin
 
 

@@ -10,8 +10,6 @@ from .._adata import check_keys, find_runs, read_values
 from .._checks import check_adata, check_genes, check_name, check_number, few, in_memory, stored_values
 from ._tables import read_reliability
 
-__all__ = ["dense"]
-
 log = logging.getLogger(__name__)
 
 

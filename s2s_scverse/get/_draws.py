@@ -16,8 +16,6 @@ from .._uncertainty import Counting, ErrorModel, GeneErrors, Marginals
 from ._dense import dense
 from ._tables import NO_STD
 
-__all__ = ["draws"]
-
 Floats = NDArray[np.float32]
 COMPONENTS, SPOTS_PER_COMPONENT = (25, 50), 16
 """Bounds of the number of components that are simulated, and spots for each. Fewer made errors of regions too small on

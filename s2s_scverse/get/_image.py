@@ -10,8 +10,6 @@ from .._checks import check_genes, check_layer
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["image"]
-
 
 def image(
     adata: AnnData, genes: str | Sequence[str] | None = None, *, layer: str | None = None, library_id: str | None = None

@@ -10,8 +10,6 @@ from .._adata import check_keys, find_runs, read_mask, read_values
 from .._checks import check_adata, check_genes, check_name, check_number
 from ._tables import NO_STD
 
-__all__ = ["interval"]
-
 
 def interval(
     adata: AnnData, level: float = 0.9, *, genes: str | Sequence[str] | None = None, key: str = _keys.UNS

@@ -14,8 +14,6 @@ from ._dense import dense
 from ._draws import draws
 from ._tables import read_reliability
 
-__all__ = ["reliability_df", "reliable_genes", "window_averages"]
-
 FEWEST = 3  # windows or regions of a section between which a correlation is computed
 
 

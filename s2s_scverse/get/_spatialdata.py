@@ -11,8 +11,6 @@ from .._checks import check_adata, check_coordinates, check_name, few
 from .._spatialdata import import_spatialdata
 from ._image import image
 
-__all__ = ["spatialdata", "spatialdata_image"]
-
 REGION, INSTANCE = "s2s_region", "s2s_site"  # columns that spatialdata requires
 
 

@@ -5,8 +5,6 @@ from .. import _keys
 from .._adata import find_runs
 from .._checks import check_adata, check_name, few, read_table
 
-__all__ = ["evaluation_df", "evaluation_summary_df", "evaluation_tests_df", "history_df", "read_reliability"]
-
 AGAIN = "call s2s.tl.impute with uncertainty=True, on a section with unmeasured sites and at least 16 measured spots"
 NO_STD = f"run {{!r}} has no standard deviations; {AGAIN}"
 

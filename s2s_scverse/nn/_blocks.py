@@ -8,8 +8,6 @@ from torch.utils.checkpoint import checkpoint
 
 from ._config import CDCINConfig
 
-__all__ = ["HexConv2d", "ResidualDenseNetwork"]
-
 CONV_SCALE = 0.01  # weight of the convolutions beside window attention
 
 

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from ._blocks import HexConv2d, ResidualDenseNetwork
 from ._config import CDCINConfig
 
-__all__ = ["CDCIN", "SIMULATED", "simulated_weights"]
-
 SIMULATED: Final = CDCINConfig(hexagonal=True, context_channels=5)
 """The network with shipped weights: it sees four initial estimates and the tissue on lattices of any kind."""
 

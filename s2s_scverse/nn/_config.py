@@ -7,8 +7,6 @@ from typing import Literal
 
 from .._checks import check_fields
 
-__all__ = ["PRESETS", "CDCINConfig"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class CDCINConfig:

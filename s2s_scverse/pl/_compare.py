@@ -16,8 +16,6 @@ from ._drawing import chosen_sections
 from ._figure import GivenAxes, Shown
 from ._maps import Look, MapRow, Panel, Scale, colour_limits, draw_maps
 
-__all__ = ["Column", "compare", "map_rows", "uncertainty"]
-
 SD_SPAN: Final = 2.0  # smallest ratio of the ends of the colours of standard deviations
 Column = Literal["image", "measured", "imputed", "std", "truth", "error"]
 

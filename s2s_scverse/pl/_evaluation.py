@@ -10,8 +10,6 @@ from .._checks import check_name, few
 from ..get import evaluation_df
 from ._figure import GivenAxes, Shown, finish, make_axes
 
-__all__ = ["evaluation"]
-
 SCORES: Final = {
     "pcc": ("PCC", "higher is better"),
     "spearman": ("Spearman", "higher is better"),

@@ -8,8 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-__all__ = ["GivenAxes", "Shown", "Titles", "finish", "make_axes"]
-
 GivenAxes = Axes | Sequence[Axes] | NDArray[np.object_] | None
 Shown = NDArray[np.object_] | Axes | Figure | None
 Titles = str | Sequence[str] | None

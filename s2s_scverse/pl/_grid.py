@@ -17,8 +17,6 @@ from .._lattice import SectionOnLattice
 from . import _drawing
 from ._figure import GivenAxes, Shown, finish, make_axes
 
-__all__ = ["grid", "grid_sites"]
-
 Points = dict[str, NDArray[np.float64]]  # x and y (n, 2) of the sites of each kind
 MARKS: Final = {"measured": ("#0072b2", 0.85), "held out": ("#e69f00", 0.85), "unmeasured": ("#000000", 0.3)}
 """Colour (from the colour-blind safe palette of Okabe and Ito) and diameter, in distances of neighbouring sites."""

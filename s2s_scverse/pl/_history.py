@@ -12,8 +12,6 @@ from .._adata import find_runs
 from ..get import history_df
 from ._figure import GivenAxes, Shown, finish, make_axes
 
-__all__ = ["history"]
-
 TERMS: Final = {
     "loss_genes_sparser": ("genes, sparser → sparse", "#0072b2", "-"),
     "loss_genes_dense": ("genes, sparse → dense", "#d55e00", "-"),

@@ -11,8 +11,6 @@ from ._drawing import chosen_sections, find_place
 from ._figure import GivenAxes, Shown
 from ._maps import Look, MapRow, Panel, colour_limits, draw_maps
 
-__all__ = ["image_features", "leading_components"]
-
 
 def image_features(
     adata: AnnData,

@@ -20,8 +20,6 @@ from .._lattice import SectionOnLattice
 from . import _drawing
 from ._figure import GivenAxes, Shown, Titles, finish, make_axes
 
-__all__ = ["NOTHING", "Look", "MapRow", "Panel", "Scale", "colour_limits", "draw_maps"]
-
 Scale = Literal["expression", "error", "SD", "component", "image"]
 """Values with one colour bar, which bears this name; ``"image"`` has neither."""
 NOTHING = "#dcdcdc"  # sites without a value, where there is no image

@@ -15,8 +15,6 @@ from ..get import evaluation_df, reliability_df
 from ..get._tables import read_reliability
 from ._figure import GivenAxes, Shown, finish, make_axes
 
-__all__ = ["reliability"]
-
 LABELLED = 8  # number of genes whose names are written
 LONGEST = 20  # characters of a name beside its dot
 COLORS = ("#e69f00", "#009e73", "#cc79a7", "#d55e00")  # of scales

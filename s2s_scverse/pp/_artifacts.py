@@ -12,8 +12,6 @@ from .._checks import check_adata, check_layer, check_positive
 from .._lattice import SectionOnLattice
 from ._spots import LINE_FRACTION, dead_lines, read_depth, read_detected
 
-__all__ = ["mask_artifacts"]
-
 log = logging.getLogger(__name__)
 
 FEWEST = 5  # number of neighbours below which a spot is not tested

@@ -14,8 +14,6 @@ from .. import _keys
 from .._checks import few
 from .._lattice import Lattice, affine_residual, residual
 
-__all__ = ["check_cells", "check_lattice", "check_libraries", "hint"]
-
 SECTION_WORDS = (
     "(samples?|library|slides?|sections?|slices?|batch|puck|donor|patient|subject|individual|animal|mouse|replicate|"
     "specimen|dataset|orig|chip|capture|experiment|gsm|genotype|treatment|condition|timepoint|stage|run|core)(id|name)?"

@@ -10,8 +10,6 @@ from .._checks import check_name, few
 from .._image import image_levels
 from .._spatialdata import find_image, import_spatialdata, read_levels
 
-__all__ = ["from_spatialdata"]
-
 log = logging.getLogger(__name__)
 
 SIDE = 2000  # pixels along the longer side of a region, to which images are reduced

@@ -22,8 +22,6 @@ from ._spots import (
     warn_of_depth,
 )
 
-__all__ = ["grid"]
-
 WARPED = 0.12  # residual, in pitches, above which `grid` warns; coordinates adjusted to an image have up to 0.1
 
 

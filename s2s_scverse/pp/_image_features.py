@@ -25,8 +25,6 @@ from .._checks import (
 from .._lattice import SectionOnLattice
 from .._spatialdata import find_image, read_levels
 
-__all__ = ["image_features"]
-
 log = logging.getLogger(__name__)
 
 SUFFICIENT = 48  # pixels per spot spacing, to which lazy images are reduced

@@ -19,8 +19,6 @@ from .._checks import (
     stored_values,
 )
 
-__all__ = ["normalize"]
-
 log = logging.getLogger(__name__)
 
 

@@ -19,8 +19,6 @@ from .. import _keys
 from .._checks import are_counts, check_finite, few, is_sparse, named_layers
 from .._lattice import Fill, Lattice, fill_sites
 
-__all__ = ["Laid", "binned", "extended", "with_spot_size"]
-
 log = logging.getLogger(__name__)
 
 ON_LATTICE = 0.01  # residual of spots on the lattice, in pitches, up to which they are not displaced

@@ -7,8 +7,6 @@ from .._adata import read_mask, read_sections
 from .._checks import check_adata, check_int, check_positive
 from .._lattice import random_sample, regular_sample
 
-__all__ = ["sparsify"]
-
 
 def sparsify(
     adata: AnnData,

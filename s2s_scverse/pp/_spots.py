@@ -28,21 +28,6 @@ from .._lattice import Lattice, lattice_from_array, lattice_from_coordinates, un
 from ._check_sections import check_lattice, hint
 from ._sites import Laid
 
-__all__ = [
-    "LINE_FRACTION",
-    "dead_lines",
-    "find_lattice",
-    "find_measured",
-    "naming",
-    "read_coordinates",
-    "read_depth",
-    "read_detected",
-    "read_spots",
-    "split",
-    "spots_in_memory",
-    "warn_of_depth",
-]
-
 log = logging.getLogger(__name__)
 ARRAY = [_keys.ARRAY_ROW, _keys.ARRAY_COL]
 TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}

@@ -13,8 +13,6 @@ from .._adata import GeneMatrix
 if TYPE_CHECKING:
     from .._train._model import Block
 
-__all__ = ["LARGE_TASKS", "current_client", "needed_gigabytes", "predicted_blocks"]
-
 LARGE_TASKS = {"distributed.admin.large-graph-warning-threshold": "16GiB"}
 """Settings of dask: tasks that hold the expression of a block or a draw are meant to be large."""
 

@@ -11,8 +11,6 @@ from .. import _adata, _keys
 from .._checks import check_adata, check_genes, check_int, few
 from .._scores import Table, mean_over_sections, pairs_frame, score_genes, scores_frame, summary_frame, window
 
-__all__ = ["evaluate"]
-
 GENE_BLOCK = 1024  # number of genes that are scored at a time
 
 

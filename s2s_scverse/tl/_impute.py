@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     NaturalImages = Literal["auto", "photographs"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
 
-__all__ = ["impute", "logged_twice"]
-
 log = logging.getLogger(__name__)
 
 PHASES = {

@@ -8,8 +8,6 @@ from .. import _adata
 from .._checks import check_adata, check_choice, check_genes
 from .._predict import GUIDED, METHODS, CrossValidation, Method, fit_section
 
-__all__ = ["interpolate"]
-
 INFORMATIVE = 256  # number of most variable genes that multi-gene methods are fitted to
 
 

@@ -15,8 +15,6 @@ from .._progress import Progress
 from ..get import draws
 from ._blocks import LARGE_TASKS, current_client
 
-__all__ = ["propagate"]
-
 Estimate: TypeAlias = float | NDArray[Any] | pd.Series | pd.DataFrame
 
 
