@@ -52,7 +52,13 @@ class Block:
 
     values: Float32  # (n, n_genes), measured or denoised at spots; not negative if no measured value is
     std: Float32 | None  # (n, n_genes) standard deviation of the error; None where no errors are estimated
-    by_gene: dict[str, Float64]  # key of var -> (n_genes,)
+    by_gene: dict[str, Float64] = field(default_factory=dict)  # key of var -> (n_genes,)
+
+    @classmethod
+    def empty(cls, n: int, n_genes: int, *, std: bool) -> "Block":
+        """A block without predictions."""
+        values = np.full((n, n_genes), np.nan, np.float32)
+        return cls(values, np.full_like(values, np.nan) if std else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,25 +102,31 @@ class SectionModel:
         return model
 
     def predict(self, values: Float32) -> Block:
-        """Predict genes, (n_measured, n_genes), in pieces."""
-        section = self.section
-        found = np.full((len(section.rows), values.shape[1]), np.nan, np.float32)
-        found[section.measured] = values
-        std = None if self.errors is None else np.full_like(found, np.nan)
-        if std is not None:
-            std[section.measured] = 0
-        block = Block(found, std, {})
+        """Predict genes, (n_measured, n_genes), at the sites of the section."""
+        n = len(self.section.rows)
+        block = Block.empty(n, values.shape[1], std=self.errors is not None)
+        return replace(block, by_gene=self.predict_into(block, np.arange(n), values))
+
+    def predict_into(self, block: Block, rows: Int, values: Float32) -> dict[str, Float64]:
+        """Predict genes, (n_measured, n_genes), in pieces, into the `rows` (n_sites,) of a block.
+
+        Returns what is known of each gene: key of var -> (n_genes,).
+        """
+        section, by_gene = self.section, dict[str, Float64]()
+        block.values[rows[section.measured]] = values
+        if block.std is not None:
+            block.std[rows[section.measured]] = 0
         if not (section.wanted.any() or section.denoised):
-            return block
+            return by_gene
         # Each piece computes the correlations between sites and spots again, so larger ones are faster.
-        size = max(SMALLEST_PIECE, VALUES_PER_PIECE // len(section.rows))
+        size = max(SMALLEST_PIECE, VALUES_PER_PIECE // len(rows))
         n = max(1, -(-values.shape[1] // size))
         # Similar genes, which take as long, often follow each other.
         pieces = [slice(number, None, n) for number in range(n)]
 
         def alone(piece: slice) -> None:
             torch.set_num_threads(1)
-            self._predict(values, block, piece)
+            self._predict(values, block, rows, by_gene, piece)
 
         # Maps of whole sections dominate memory, so none of the largest are predicted side by side.
         if self.device.type == "cpu" and n >= thread_count() > 1 and len(section.rows) <= MOST_SITES:
@@ -126,16 +138,15 @@ class SectionModel:
                 torch.set_num_threads(threads)
         else:
             for piece in pieces:
-                self._predict(values, block, piece)
-        return block
+                self._predict(values, block, rows, by_gene, piece)
+        return by_gene
 
-    def _predict(self, values: Float32, block: Block, piece: slice) -> None:
-        """Predict a piece of the genes `values` (n_measured, n_genes), and write it into the block."""
-        values, section = values[:, piece], self.section
+    def _predict(self, values: Float32, block: Block, rows: Int, by_gene: dict[str, Float64], piece: slice) -> None:
+        """Predict a piece of the genes `values` (n_measured, n_genes)."""
+        values, section, numbers = values[:, piece], self.section, {}
         settings = self._predictor.tune(values)
         maps = self._predictor.maps(values, settings)
         sites = maps[0] if self._network is None else maps[0][section.wanted]
-        by_gene = {}
         if self._validates:
             folds = self._cross_validation
             truth = values[folds.chosen]
@@ -143,25 +154,27 @@ class SectionModel:
                 predicted = _bounded(folds.predict(values, settings), values)
             else:
                 predicted, plain = (_bounded(each, values) for each in folds.predict_twice(values, settings))
-                by_gene[COVARIATE_GAIN] = explained(truth, predicted) - explained(truth, plain)
+                numbers[COVARIATE_GAIN] = explained(truth, predicted) - explained(truth, plain)
         if self._network is not None:
             genes = np.arange(values.shape[1])
             if self.training.shrink and self._validates:
                 genes = np.flatnonzero(pearson(truth, predicted) >= LEAST_CORRELATION)
             sites[:, genes] = self._corrected(self._network, values, maps, genes)
         sites = _bounded(sites, values)
-        block.values[section.wanted, piece] = sites
+        block.values[rows[section.wanted], piece] = sites
         if self.errors is None or block.std is None:
             return
         known = Calibration.fit(truth, predicted, self.errors, folds=folds.fold[folds.chosen])
         if section.unit is not None:
-            denoised = denoise(values, predicted, section.unit, known, logged=section.logged)
-            block.values[section.measured, piece], block.std[section.measured, piece] = denoised
+            spots = rows[section.measured], piece
+            block.values[spots], block.std[spots] = denoise(
+                values, predicted, section.unit, known, logged=section.logged
+            )
         growth = self.errors.growth / np.maximum(known.errors.variance, 1e-12)
         relative = self._growth.relative(self._components.loadings(values), known.near, growth)
-        block.std[section.wanted, piece] = known.std(sites) * np.sqrt(relative)
-        for key, score in (by_gene | {RELIABILITY: known.reliability}).items():
-            block.by_gene.setdefault(key, np.empty(block.values.shape[1]))[piece] = score
+        block.std[rows[section.wanted], piece] = known.std(sites) * np.sqrt(relative)
+        for key, score in (numbers | {RELIABILITY: known.reliability}).items():
+            by_gene.setdefault(key, np.empty(block.values.shape[1]))[piece] = score
 
     @property
     def _validates(self) -> bool:
@@ -273,21 +286,13 @@ def predict_block(
     """
     values = as_dense(values)
     values = np.where(np.isfinite(values).all(axis=0), values, np.float32(0))
-    predicted = [model.predict(values[seen]) for model, seen in zip(models, rows, strict=True)]
-    # Allocated last, for the prediction needs the most memory.
-    found = np.full((n_obs, values.shape[1]), np.nan, np.float32)
-    std = np.full_like(found, np.nan) if uncertainty and any(model.errors for model in models) else None
+    block = Block.empty(n_obs, values.shape[1], std=uncertainty and any(model.errors for model in models))
     by_section: dict[str, list[tuple[Float64, int]]] = {}
-    for section, of_section in zip((model.section for model in models), predicted, strict=True):
-        found[section.rows] = of_section.values
-        if std is None:
-            continue
-        std[section.spots] = 0
-        if of_section.std is not None:
-            std[section.rows] = of_section.std
-        for key, score in of_section.by_gene.items():
+    for model, seen in zip(models, rows, strict=True):
+        section = model.section
+        for key, score in model.predict_into(block, section.rows, values[seen]).items():
             by_section.setdefault(key, []).append((score, max(1, int(section.wanted.sum()))))
-    return Block(found, std, {key: mean_over_sections(*zip(*of, strict=True)) for key, of in by_section.items()})
+    return replace(block, by_gene={key: mean_over_sections(*zip(*of, strict=True)) for key, of in by_section.items()})
 
 
 def model_arrays(models: Sequence[SectionModel]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def interrupt(*_args, **_kwargs):
     raise KeyboardInterrupt
 
 
-TRAINING, PREDICTION = "_train._lightning.TrainingPlan.training_step", "_train._model.SectionModel.predict"
+TRAINING, PREDICTION = "_train._lightning.TrainingPlan.training_step", "_train._model.SectionModel.predict_into"
 
 
 @pytest.mark.parametrize(

@@ -96,17 +96,17 @@ class StoppedError(Exception):
 
 
 def test_an_incomplete_store_is_never_taken_for_complete(section, expected, exact, tmp_path, monkeypatch):
-    before, predict, done = section.copy(), SectionModel.predict, []
+    before, predict, done = section.copy(), SectionModel.predict_into, []
 
-    def stopping(model, values):
+    def stopping(*arguments):
         if len(done) == 2:
             raise StoppedError
-        done.append(values)
-        return predict(model, values)
+        done.append(arguments)
+        return predict(*arguments)
 
     arguments = {"store": tmp_path / "out", "checkpoint": tmp_path / "training", **exact}
     with monkeypatch.context() as patch:
-        patch.setattr(SectionModel, "predict", stopping)
+        patch.setattr(SectionModel, "predict_into", stopping)
         with pytest.raises(StoppedError) as error:
             s2s.tl.impute(section, **arguments)
     assert error.value is not None  # as in a notebook, its frames are still there
