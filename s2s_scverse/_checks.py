@@ -152,6 +152,19 @@ def check_folder(folder: Path, of: str) -> None:
         raise PermissionError(msg)
 
 
+def check_rng(rng: Any) -> np.random.Generator:
+    """Return a generator for anything that :func:`numpy.random.default_rng` takes, except booleans."""
+    if isinstance(rng, int | np.integer) and rng < 0:
+        msg = f"rng must be a seed of at least 0, found {rng}"
+        raise ValueError(msg)
+    seed: Any = "no seed" if isinstance(rng, bool) else rng
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        msg = f"rng must be an integer seed, a numpy Generator or None, found {rng!r} ({type(rng).__name__})"
+        raise TypeError(msg) from None
+
+
 def check_layer(adata: "AnnData", layer: str | None) -> None:
     check_type("layer", layer, "a name or None", str, NoneType)
     if layer is not None and layer not in adata.layers:
@@ -204,7 +217,8 @@ def check_points(points: Any, key: str) -> "tuple[NDArray[np.float64], pd.Index 
     if hasattr(points, "obsm"):
         return check_coordinates(points, key), points.obs_names
     try:
-        found = np.asarray(points, np.float64)
+        found = np.asarray(points)
+        found = found.astype(np.float64, casting="safe" if found.dtype.kind in "iuf" else "no")
     except (TypeError, ValueError) as error:
         msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} ({error})"
         raise TypeError(msg) from error

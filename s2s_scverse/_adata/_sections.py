@@ -331,7 +331,10 @@ def _with_counts(
     spots = np.isin(np.arange(adata.n_obs), section.spots)
     molecules = read_molecules(adata, spots, layer=layer) if denoise or total_counts == "auto" else None
     if denoise and molecules is None:
-        msg = "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p)"
+        msg = (
+            "denoise=True needs values that are counts, or counts scaled per spot (with or without log1p), of enough "
+            "spots and genes to identify the value of one molecule"
+        )
         raise ValueError(msg)
     depth = find_depth(adata, spots, molecules, total_counts)
     order = np.searchsorted(np.flatnonzero(spots), section.spots)  # depth and molecules are in the order of obs

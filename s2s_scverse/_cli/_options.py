@@ -63,7 +63,7 @@ Preset = Annotated[
 ]
 MaxEpochs = Annotated[int | None, Option(help="Maximum number of training epochs; 0: do not train the network.")]
 Device = Annotated[str, Option(help="Device to train on: auto, cpu, cuda, cuda:1 or mps.")]
-Seed = Annotated[int, Option(min=0, help="Random seed.")]
+Seed = Annotated[int, Option(help="Random seed.")]
 Image = Annotated[str | None, Option(help="Tissue image to use: auto (that of the section), or a file.")]
 ImageScale = Annotated[float, Option(help="Pixels of the image file per unit of the coordinates.")]
 Covariates = Annotated[str | None, Option(help="Covariates: keys of obsm or obs, separated by commas.")]

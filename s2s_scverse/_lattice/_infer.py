@@ -40,7 +40,11 @@ def lattice_from_array(array: Int64, coordinates: Float64) -> Lattice:
     """Fit a lattice to array positions (row, col) of any offset and spacing, and to x and y, (n, 2) each."""
     _check_unique(array, "array_row/array_col")
     best = min((_fitted(ideal, coordinates) for ideal in _ideals(array)), key=_distortion)
-    best.check_extent()
+    try:
+        best.check_extent()
+    except ValueError as error:
+        msg = f"{error}, or drop array_row and array_col to have the lattice fitted from the coordinates"
+        raise ValueError(msg) from None
     if not best.pitch > 0 or _distortion(best) > FLAT:
         msg = f"all {len(array)} coordinates lie at one place or on one line, unlike array_row/array_col; correct them"
         raise ValueError(msg)

@@ -234,8 +234,7 @@ class Lattice:
         if height * width > MAX_EMPTY_RATIO * stride**2 * max(len(self), 50):
             msg = (
                 f"the {len(self)} sites span a lattice of {height} x {width} positions, of which nearly all are empty; "
-                "expected neighbouring spots to differ by 1 or 2 in array_row/array_col: check for outliers, or "
-                "drop array_row and array_col to have the lattice fitted from the coordinates"
+                "expected neighbouring spots to differ by 1 or 2 in array_row/array_col: check for outliers"
             )
             raise ValueError(msg)
 

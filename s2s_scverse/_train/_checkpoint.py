@@ -65,5 +65,5 @@ def _difference(name: str, there: dict[str, Any], here: dict[str, Any]) -> str:
     old, new = there.get(name), here[name]
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return f"{name} is {old!r} there and {new!r} here"
-    fields = [key for key in new if old.get(key) != new[key]]
-    return ", ".join(f"{name} {key} is {old.get(key)!r} there and {new[key]!r} here" for key in fields[:3])
+    fields = [key for key in {**new, **old} if old.get(key) != new.get(key)]
+    return ", ".join(f"{name} {key} is {old.get(key)!r} there and {new.get(key)!r} here" for key in fields[:3])

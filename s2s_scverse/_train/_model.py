@@ -162,14 +162,16 @@ class SectionModel:
             sites[:, genes] = self._corrected(self._network, values, maps, genes)
         sites = _bounded(sites, values)
         block.values[rows[section.wanted], piece] = sites
-        if self.errors is None or block.std is None:
+        if self.errors is None:
             return
         known = Calibration.fit(truth, predicted, self.errors, folds=folds.fold[folds.chosen])
         if section.unit is not None:
-            spots = rows[section.measured], piece
-            block.values[spots], block.std[spots] = denoise(
-                values, predicted, section.unit, known, logged=section.logged
-            )
+            denoised, std = denoise(values, predicted, section.unit, known, logged=section.logged)
+            block.values[rows[section.measured], piece] = denoised
+            if block.std is not None:
+                block.std[rows[section.measured], piece] = std
+        if block.std is None:
+            return
         growth = self.errors.growth / np.maximum(known.errors.variance, 1e-12)
         relative = self._growth.relative(self._components.loadings(values), known.near, growth)
         block.std[rows[section.wanted], piece] = known.std(sites) * np.sqrt(relative)

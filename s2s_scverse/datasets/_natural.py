@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from .._checks import check_int
+from .._checks import check_int, check_rng
 
 Source = Literal["photographs"] | str | PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
 Image = NDArray[np.float32]  # (height, width), in [0, 1]
@@ -95,7 +95,7 @@ def natural_images(
     height = check_int("the height in size", size[0], least=1)
     width = check_int("the width in size", size[1], least=1)
     n = check_int("n", n, least=1)
-    rng = np.random.default_rng(rng)
+    rng = check_rng(rng)
     loaders = _find_images(source)
     order = rng.permutation(len(loaders))[np.arange(n) % len(loaders)]
     children = rng.spawn(n)

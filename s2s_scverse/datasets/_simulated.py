@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
 from scipy.sparse import csr_matrix
 
-from .._checks import check_choice, check_int, check_number, check_positive
+from .._checks import check_choice, check_int, check_number, check_positive, check_rng
 from .._keys import ARRAY_COL, ARRAY_ROW, SPATIAL
 
 Field = NDArray[np.float64]
@@ -109,7 +109,7 @@ def simulated_tissue(
     dispersion = check_number("dispersion", dispersion, least=0)
     pitch = check_positive("pitch", pitch)
     check_choice("lattice", lattice, get_args(LatticeKind))
-    rng = np.random.default_rng(rng)
+    rng = check_rng(rng)
 
     tissue, obs, position = _draw_observations(rng, shape, lattice)
     share = _expected_shares(rng, tissue, patterns)

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from .. import _keys
 from .._adata import GENE_BLOCK, read_inputs_of_run, read_molecules, read_values
 from .._calibration import FEWEST
-from .._checks import check_adata, check_bool, check_int
+from .._checks import check_adata, check_bool, check_int, check_rng
 from .._lattice import SectionOnLattice
 from .._predict import Kriging, PCAKriging, section_noise_weights
 from .._uncertainty import Counting, ErrorModel, GeneErrors, Marginals
@@ -101,7 +101,7 @@ def draws(
     check_adata(adata)
     n = check_int("n", n, least=1)
     check_bool("noise", noise)
-    generator = np.random.default_rng(rng)
+    generator = check_rng(rng)
     plain = dense(adata, key, genes=genes)
     kept, columns = adata.obs_names.get_indexer(plain.obs_names), adata.var_names.get_indexer(plain.var_names)
     layer = _keys.STD.format(key)

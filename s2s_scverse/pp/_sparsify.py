@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import read_mask, read_sections
-from .._checks import check_adata, check_int, check_positive
+from .._checks import check_adata, check_int, check_positive, check_rng
 from .._lattice import random_sample, regular_sample
 
 
@@ -80,7 +80,7 @@ def sparsify(
             raise ValueError(msg)
         first, second = (check_int("phase", offset, least=0, most=stride - 1) for offset in phase)
     else:
-        fraction, generator = check_positive("fraction", fraction, below=1), np.random.default_rng(rng)
+        fraction, generator = check_positive("fraction", fraction, below=1), check_rng(rng)
 
     kept = np.zeros(adata.n_obs, dtype=bool)
     for section in sections:

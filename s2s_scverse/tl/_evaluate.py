@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from .. import _adata, _keys
-from .._checks import check_adata, check_genes, check_int, few
+from .._checks import check_adata, check_genes, check_int, check_rng, few
 from .._scores import Table, mean_over_sections, pairs_frame, score_genes, scores_frame, summary_frame, window
 
 GENE_BLOCK = 1024  # number of genes that are scored at a time
@@ -110,7 +110,7 @@ def evaluate(
     names = _adata.check_keys(adata, keys)
     columns = check_genes(adata, genes)
     n_bootstrap = check_int("n_bootstrap", n_bootstrap, least=1)
-    generator = np.random.default_rng(rng)
+    generator = check_rng(rng)
     sections = _adata.read_sections(adata)
     measured = _adata.read_mask(adata, _keys.MEASURED)
     held_out = _adata.read_mask(adata, _keys.HELD_OUT)

@@ -13,7 +13,7 @@ from anndata import AnnData
 
 from .. import _adata, _keys
 from .._calibration import FEWEST, LEVELS
-from .._checks import check_adata, check_choice, check_genes
+from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._progress import Progress
 from .._scores import mean_over_sections
 from .._train._config import MIN_SPOTS, TRAINING_PRESETS, TrainingConfig
@@ -202,7 +202,7 @@ def impute(
     folder = None if store is None else _adata.check_store(store)
     _adata.check_run_key(adata, key_added)
     _adata.check_copy(adata, copy=copy)
-    generator = np.random.default_rng(rng)
+    generator = check_rng(rng)
 
     from .._train._checkpoint import check_files
     from .._train._fit import fit

@@ -5,7 +5,7 @@ import numpy as np
 from anndata import AnnData
 
 from .. import _adata
-from .._checks import check_adata, check_choice, check_genes
+from .._checks import check_adata, check_choice, check_genes, check_rng
 from .._predict import GUIDED, METHODS, CrossValidation, Method, fit_section
 
 INFORMATIVE = 256  # number of most variable genes that multi-gene methods are fitted to
@@ -119,7 +119,7 @@ def interpolate(
     if covariates is not None and method not in GUIDED:
         msg = f"covariates are used by the methods {', '.join(GUIDED)}, found method {method!r}"
         raise ValueError(msg)
-    seed = int(np.random.default_rng(rng).integers(2**31))
+    seed = int(check_rng(rng).integers(2**31))
     inputs = _adata.read_inputs(
         adata,
         written,

@@ -245,8 +245,8 @@ SHARED = {
     ),
     "coordinate_system": ((3, TypeError, "coordinate_system must be a name, found 3"),),
     "rng": (
-        (-1, ValueError, "non-negative"),
-        *((rng, TypeError, f"expects int or sequence of ints .* {rng}") for rng in ("seed", 1.5)),
+        (-1, ValueError, "rng must be a seed of at least 0, found -1"),
+        *((rng, TypeError, f"rng must be an integer seed, .* found {rng!r}") for rng in ("seed", 1.5, True)),
     ),
     "key_added": (
         (3, TypeError, "key_added must be a string, found 3"),
@@ -333,7 +333,7 @@ refuses("dense", s2s.pp.sparsify)(
     (whole, {"keep": np.ones(5, bool)}, ValueError, r"keep must have one value for each of the \d+ sites"),
     (whole, {"keep": np.ones(5, bool), "fraction": 0.5}, ValueError, "fraction and keep exclude each other"),
     (whole, {"keep": np.zeros(89, bool)}, ValueError, "no spot is left with keep: the section has"),
-    (whole, {"fraction": 0.5, "rng": "seed"}, TypeError, "expects int or sequence of ints"),
+    (whole, {"fraction": 0.5, "rng": "seed"}, TypeError, "rng must be an integer seed, .* found 'seed'"),
 )
 
 # Imputing, interpolating.
