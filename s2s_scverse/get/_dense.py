@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import numpy as np
 from anndata import AnnData
+from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import check_keys, find_runs, read_values
@@ -72,6 +73,13 @@ def dense(
     >>> plain.obsm["X_pca"].shape == (section.n_obs, 3)
     True
     """
+    return read_dense(adata, key, min_reliability=min_reliability, genes=genes)[0]
+
+
+def read_dense(
+    adata: AnnData, key: str, *, min_reliability: float | None = None, genes: str | Sequence[str] | None = None
+) -> tuple[AnnData, NDArray[np.int64], NDArray[np.int64]]:
+    """Return what :func:`dense` does, and the rows and columns of `adata` that it has."""
     check_adata(adata)
     check_name("key", key)
     check_keys(adata, key, argument="key")
@@ -106,7 +114,7 @@ def dense(
     uns = {name: adata.uns[name] for name in adata.uns if name in ("spatial", "log1p") or name.endswith("_colors")}
     if grid := adata.uns.get(_keys.UNS, {}).get(_keys.GRID):
         uns[_keys.UNS] = {_keys.GRID: grid}
-    return AnnData(
+    plain = AnnData(
         X=values if sites.all() else values[sites],
         obs=adata.obs[sites].copy(),
         var=adata.var.iloc[columns].copy(),
@@ -115,3 +123,4 @@ def dense(
         },
         uns=deepcopy(uns),
     )
+    return plain, np.flatnonzero(sites), columns

@@ -13,7 +13,7 @@ from .._checks import check_adata, check_bool, check_int, check_rng
 from .._lattice import SectionOnLattice
 from .._predict import Kriging, PCAKriging, section_noise_weights
 from .._uncertainty import Counting, ErrorModel, GeneErrors, Marginals
-from ._dense import dense
+from ._dense import read_dense
 from ._tables import NO_STD
 
 Floats = NDArray[np.float32]
@@ -102,8 +102,7 @@ def draws(
     n = check_int("n", n, least=1)
     check_bool("noise", noise)
     generator = check_rng(rng)
-    plain = dense(adata, key, genes=genes)
-    kept, columns = adata.obs_names.get_indexer(plain.obs_names), adata.var_names.get_indexer(plain.var_names)
+    plain, kept, columns = read_dense(adata, key, genes=genes)
     layer = _keys.STD.format(key)
     if layer not in adata.layers:
         msg = NO_STD.format(key)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._adata import grid_entry, read_mask
-from .._checks import check_adata, check_choice, check_int, check_positive, check_unique_genes
+from .._checks import check_adata, check_choice, check_int, check_positive, check_type, check_unique_genes
 from .._lattice import Fill, auto_bin_size, bin_lattice, residual
 from ._check_sections import check_cells, check_libraries
 from ._sites import Laid, binned, extended, with_spot_size
@@ -191,4 +191,6 @@ def _bin_size(adata: AnnData, bin_size: object, sections: list[NDArray[np.float6
         raise ValueError(msg)
     if isinstance(bin_size, str) and bin_size == "auto":
         return auto_bin_size(sections)
+    expected = "a number in the units of the coordinates, or 'auto'"
+    check_type("bin_size", bin_size, expected, float, int, np.floating, np.integer)
     return check_positive("bin_size", bin_size)

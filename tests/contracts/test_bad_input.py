@@ -155,7 +155,7 @@ refuses("spots", s2s.pp.grid)(
     (lambda a: a[:0].copy(), ValueError, r"at least one spot and one gene, found an AnnData of shape \(0, 6\)"),
     ({"upsample": True}, TypeError, "upsample must be an integer, found True"),
     ({"upsample": 0}, ValueError, "upsample must be from 1 to 8, found 0"),
-    ({"bin_size": [9]}, TypeError, r"bin_size must be a number, found \[9\]"),
+    ({"bin_size": [9]}, TypeError, r"bin_size must be a number .*, or 'auto', found \[9\]"),
     ({"bin_size": 0}, ValueError, "bin_size must be positive and finite, found 0"),
     ({"bin_size": 1e-6}, ValueError, "bin_size=1e-06 cuts the section into .* bins, of which"),
     ({"bin_size": 9.0, "bin_shape": "round"}, ValueError, "bin_shape must be one of 'square', 'hex', found 'round'"),

@@ -175,6 +175,8 @@ def test_denoised_spots(section, imputed, quick):
     assert agreement(cleaned) > agreement(values) + 0.005
     assert (section.layers["s2s_std"][measured] >= 0).all()
     assert section.layers["s2s_std"][measured].max() > 0
+    s2s.tl.impute(section, denoise=True, uncertainty=False, key_added="alone", **quick)
+    assert np.array_equal(section.layers["alone"], section.layers["s2s"])
     section.obs["s2s_measured"] = True
     del section.obs["s2s_held_out"]
     with pytest.warns(UserWarning, match="every site is measured"):
