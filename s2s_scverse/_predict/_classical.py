@@ -29,8 +29,8 @@ class Classical:
 
     def __init__(self, method: str, spots: Float, sites: Float) -> None:
         self._spots, self._sites = as_float64(spots), as_float64(sites)
-        on_a_line = np.linalg.matrix_rank(self._spots - self._spots.mean(axis=0), rtol=1e-6) < 2
-        self._function = nearest if on_a_line and method in PLANAR else CLASSICAL[method]
+        line = _line(self._spots) if method in PLANAR else None
+        self._function: Interpolation = CLASSICAL[method] if line is None else partial(_on_a_line, direction=line)
 
     def tune(self, values: Float) -> None:
         """Return None: there are no hyper-parameters."""
@@ -85,7 +85,7 @@ def rbf(spots: Float64, values: Float32, sites: Float64) -> Float32:
     return np.asarray(spline(sites), np.float32)
 
 
-PLANAR: Final[dict[str, Interpolation]] = {  # for spots on a line, the nearest one
+PLANAR: Final[dict[str, Interpolation]] = {  # not for spots on a line
     "linear": partial(on_triangles, LinearNDInterpolator),
     "cubic": partial(on_triangles, CloughTocher2DInterpolator),
     "rbf": rbf,
@@ -98,3 +98,19 @@ def _neighbours(spots: Float64, sites: Float64, count: int) -> tuple[Float64, In
     wanted = range(1, min(len(spots), count) + 1)
     distance, neighbour = cKDTree(spots).query(sites, k=wanted)
     return np.asarray(distance), np.asarray(neighbour)
+
+
+def _line(spots: Float64) -> Float64 | None:
+    """Return the direction of the line that all spots lie on, or None."""
+    centred = spots - spots.mean(axis=0)
+    _, extent, directions = np.linalg.svd(centred, full_matrices=False)
+    if len(extent) > 1 and extent[1] > 1e-6 * max(extent[0], 1e-300):
+        return None
+    return np.asarray(directions[0])
+
+
+def _on_a_line(spots: Float64, values: Float32, sites: Float64, direction: Float64) -> Float32:
+    """Interpolate linearly along a line; values are constant across it and beyond its ends."""
+    position, wanted = spots @ direction, sites @ direction
+    order = np.argsort(position)
+    return np.column_stack([np.interp(wanted, position[order], gene[order]) for gene in values.T]).astype(np.float32)

@@ -54,8 +54,7 @@ def interpolate(
             Non-negative cross-validated combination of kriging methods, the initial estimate of
             :func:`s2s_scverse.tl.impute`.
 
-        The last four are fitted to the 256 most variable genes. If all spots lie on a line, ``"linear"``, ``"cubic"``
-        and ``"rbf"`` return the nearest spot.
+        The last four are fitted to the 256 most variable genes.
     genes
         Names of the genes to write, all by default. Values of a gene do not depend on this selection.
     layer
