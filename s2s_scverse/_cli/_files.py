@@ -275,7 +275,7 @@ def check_output(path: Path, *, source: Path | None = None, section: bool = Fals
 
 
 def check_writable(adata: "AnnData", path: Path) -> None:
-    """Refuse a section with an element that cannot be written, by writing it (one row of its layers) to memory."""
+    """Refuse a section with an element that cannot be written, by writing it (one row of its matrices) to memory."""
     import anndata
     import h5py
     import zarr
@@ -283,11 +283,15 @@ def check_writable(adata: "AnnData", path: Path) -> None:
     from .._checks import named_layers
 
     adata.strings_to_categoricals()
+    row = adata[:1]
+    matrices = {"layers": named_layers(row), "obsp": dict(row.obsp), "varp": dict(adata.varp)}
+    if adata.raw is not None:
+        matrices["raw"] = {"var": adata.raw.var, "varm": dict(adata.raw.varm)}
     tables = {"obs": adata.obs, "var": adata.var, "obsm": dict(adata.obsm), "varm": dict(adata.varm)}
     try:
         with _formats(), h5py.File(io.BytesIO(), "w") as file:
             group = file if path.suffix == ".h5ad" else zarr.create_group({})
-            anndata.io.write_elem(group, "/", {**tables, "layers": named_layers(adata[:1]), "uns": dict(adata.uns)})
+            anndata.io.write_elem(group, "/", {**matrices, **tables, "uns": dict(adata.uns)})
     except Exception as error:
         where = next(iter(getattr(error, "__notes__", [])), "")  # the first note is of the innermost element
         advice = "rename, convert or drop that element of the input (for a column: adata.obs[name].astype(str))"

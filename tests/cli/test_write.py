@@ -30,10 +30,16 @@ def mixed(table, *values):
     table["mix"] = np.resize(np.array(values, object), len(table))
 
 
+def with_raw(adata):
+    adata.raw = adata.copy()
+    mixed(adata.raw.var, "1", 2)
+
+
 UNWRITABLE = {
     "truth values and None": (".h5ad", lambda a: mixed(a.obs, True, None), "key 'mix' .* to /obs"),
     "a set": (".h5ad", lambda a: a.uns.__setitem__("run", {"genes": {"a", "b"}}), "key 'genes' .* to /uns/run"),
     "dates": (".zarr", lambda a: a.obs.__setitem__("day", pd.Timestamp("2024-01-01")), "key 'day' .* to /obs"),
+    "raw": (".h5ad", with_raw, "key 'mix' .* to /raw/var"),
     "slashes": (".zarr", lambda a: a.var.__setitem__("CD4/CD8", 1.0), "Forward slashes"),
 }
 
