@@ -218,15 +218,17 @@ def check_points(points: Any, key: str) -> "tuple[NDArray[np.float64], pd.Index 
         return check_coordinates(points, key), points.obs_names
     try:
         found = np.asarray(points)
-        found = found.astype(np.float64, casting="safe" if found.dtype.kind in "iuf" else "no")
-    except (TypeError, ValueError) as error:
-        msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} ({error})"
-        raise TypeError(msg) from error
-    bad = int((~np.isfinite(found)).sum())
-    if found.shape[1:] != (2,) or bad:
-        msg = f"points must be finite numbers of shape (n, 2): x and y; found shape {found.shape}, {bad} not finite"
+    except ValueError:  # rows of different lengths
+        found = np.asarray(points, dtype=object)
+    if found.dtype.kind not in "fiu":
+        msg = f"points must be an AnnData or numbers of shape (n, 2), found {type(points).__name__} of {found.dtype}"
+        raise TypeError(msg)
+    paired = found.shape[1:] == (2,)
+    if not paired or not np.isfinite(found).all():
+        what = "values that are NaN or infinite" if paired else f"shape {found.shape}"
+        msg = f"points must be finite numbers of shape (n, 2): x and y; found {what}"
         raise ValueError(msg)
-    return found, None
+    return found.astype(np.float64), None
 
 
 def check_coordinates(adata: "AnnData", key: str) -> NDArray[np.float64]:

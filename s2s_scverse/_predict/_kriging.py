@@ -376,7 +376,8 @@ class Kriging:
     def forget_smooth(self) -> None:
         """Release the cached eigenvectors of kernels with which single genes are not compared."""
         kept = kernels_for(len(self.spots), smooth=False)
-        self._cache = {key: factor for key, factor in self._cache.items() if key[1] in kept}
+        for key in [key for key in self._cache if key[1] not in kept]:
+            self._cache_left += self._cache.pop(key).vectors.nbytes
 
     def _site_blocks(self, tile: Tile) -> Iterator[tuple[slice, Float64]]:
         """Yield blocks of the tile's sites, and their distances (n_rows, n_tile_spots) from its spots."""

@@ -45,7 +45,7 @@ def read_checkpoint(path: str | PathLike[str], expected: dict[str, Any]) -> dict
     """Read a checkpoint, refusing one that is not described as `expected`."""
     try:
         # Tensors and plain values only: a file that would run code is refused.
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)[ENTRY]
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)[ENTRY] | {}
     except Exception as error:  # torch raises many classes for files it cannot read
         msg = (
             f"{path} is not a readable checkpoint of s2s_scverse ({type(error).__name__}); it may be truncated or of "

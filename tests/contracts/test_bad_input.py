@@ -504,9 +504,10 @@ for function, text in (
     refuses("dense", function)(({}, KeyError, text))
 refuses("imputed", s2s.get.at)(
     ({"points": "here"}, TypeError, r"numbers of shape \(n, 2\), found str"),
-    ({"points": [[1, 2], [3]]}, TypeError, r"numbers of shape \(n, 2\), found list \("),
+    ({"points": [[1, 2], [3]]}, TypeError, r"numbers of shape \(n, 2\), found list of object"),
     ({"points": np.eye(3)}, ValueError, r"numbers of shape \(n, 2\): x and y; found shape \(3, 3\)"),
-    ({"points": [[np.nan, 1]]}, ValueError, r"found shape \(1, 2\), 1 not finite"),
+    ({"points": [["a", "b"]]}, TypeError, "points must be an AnnData or numbers"),
+    ({"points": [[np.nan, 1]]}, ValueError, "found values that are NaN or infinite"),
     ({"points": ad.AnnData(np.ones((2, 2)))}, KeyError, "coordinates not found"),
 )
 refuses("imputed", s2s.get.history_df)(({"key": "no"}, KeyError, "no run 'no' found .* which has: s2s; call s2s.tl"))
@@ -616,6 +617,8 @@ refuses(None, s2s.datasets.natural_images)(
     ({"source": 7}, TypeError, "source must be 'photographs', .* or a list of arrays, found int"),
     ({"source": "photos"}, ValueError, "the path of a folder; found nothing at 'photos'"),
     ({"source": []}, ValueError, "source holds no images; pass at least one array"),
+    ({"source": [[0, 1]]}, TypeError, "image 0 of source must be .* array, found list"),
+    ({"source": np.zeros(9)}, ValueError, r"must have the shape \(height, width\) or .* found \(9,\)"),
     ({"source": [np.ones((20, 20)), np.ones((1, 1))]}, ValueError, "image 1 .* 1 x 1 pixels, .* 8 x 8 .*; leave it"),
     ({"source": np.zeros((2, 3, 4, 5, 6))}, ValueError, r"or 4\), found \(2, 3, 4, 5, 6\)"),
     ({"source": np.zeros((9, 9), complex)}, TypeError, "integer or float array, found dtype complex128"),
